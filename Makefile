@@ -1,0 +1,41 @@
+# Each command sets up .venv by itself: torch first, by pip, which picks the build for this machine (CPU or CUDA);
+# then everything else at the versions of requirements.lock.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TORCH := torch==2.13.0
+
+.PHONY: demo test test-slow test-gpu ui lint lock
+
+demo: $(READY)
+	$(BIN)/tunesmith run
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+test-gpu: $(READY)
+	$(BIN)/python -m pytest -m gpu
+
+ui: $(READY)
+	$(BIN)/tunesmith ui
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) uv==0.13.9
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps -r requirements.lock
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+# Resolve anew what pyproject.toml asks for. torch stays out, so that one lock serves CPU and CUDA machines.
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --no-emit-package torch --python-version 3.11 \
+		--no-header --no-annotate --upgrade --output-file requirements.lock

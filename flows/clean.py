@@ -1,0 +1,85 @@
+"""``tunesmith clean``: what parameters no longer name. DVC leaves a removed key's folder and lock entry in place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from flows.dag import read_dag
+from flows.workspace import workspace_lock
+from tasks import files
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+from tasks.resolve.check import mapping
+
+
+def clean(root: Path, dry_run: bool, cache: bool) -> list[str]:
+    """Remove orphaned outputs, lock entries, finished trainings' checkpoints and half-written files.
+
+    Registered versions live in the MLflow store and need nothing of this. Returns a line for each thing removed.
+    """
+    with workspace_lock(root, "tunesmith clean"):
+        entries = _orphaned_entries(root)
+        found = [*_orphans(Paths(root)), *_half_written(root)]
+        lines = [f"{'would remove' if dry_run else 'removed'} {path.relative_to(root)}" for path in found]
+        lines += [f"{'would drop' if dry_run else 'dropped'} {entry} from dvc.lock" for entry in entries]
+        if not dry_run:
+            for path in found:
+                files.remove(path)
+            _drop_entries(root, entries)
+            if cache:
+                lines.append(_collect_cache(root))
+        return lines or ["nothing to remove"]
+
+
+def _orphans(paths: Paths) -> list[Path]:
+    experiments = mapping(paths.params / "experiments.yaml", "experiments")
+    mixtures = mapping(paths.params / "mixtures.yaml", "mixtures")
+    sources = mapping(paths.params / "sources.yaml", "sources")
+    kept = {
+        paths.root / "models": set(experiments),
+        paths.root / "runs": set(experiments),
+        paths.reports: set(experiments),
+        paths.mixtures: set(mixtures),
+        paths.splits: set(sources),
+        paths.raw("").parent: {f"{name}.parquet" for name in sources},
+        paths.rendered("").parent: {f"{name}.parquet" for name in sources},
+        paths.checkpoints: set(),
+    }
+    return sorted(p for folder, names in kept.items() for p in folder.glob("*") if p.name not in names)
+
+
+def _half_written(root: Path) -> list[Path]:
+    """Temporary outputs that a killed process left; none is in use, since the workspace's lock is held."""
+    folders = ("data", "models", "runs", "reports", "build")
+    return sorted(p for folder in folders for p in (root / folder).rglob(f".*{files.TEMPORARY}"))
+
+
+def _orphaned_entries(root: Path) -> list[str]:
+    if not (root / "dvc.lock").exists():
+        return []
+    known = set(read_dag(root).graph)
+    lock = YAML(typ="safe").load((root / "dvc.lock").read_text())
+    return sorted(set(lock.get("stages", {})) - known)
+
+
+def _drop_entries(root: Path, entries: list[str]) -> None:
+    if not entries:
+        return
+    yaml = YAML()
+    lock = yaml.load((root / "dvc.lock").read_text())
+    for entry in entries:
+        del lock["stages"][entry]
+    with files.replacing(root / "dvc.lock") as temporary, temporary.open("w") as file:
+        yaml.dump(lock, file)
+
+
+def _collect_cache(root: Path) -> str:
+    command = [sys.executable, "-m", "dvc", "gc", "--workspace", "--all-commits", "--force"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise TunesmithError(f"dvc gc: {' '.join(done.stderr.split())}")
+    return "dvc gc: removed from the cache what neither the workspace nor a commit refers to"

@@ -1,0 +1,232 @@
+"""The command line ``tunesmith``. Each command reads its workspace, does one thing, and imports what it needs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.workspace import find_root, prepare_environment
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+from tasks.stage import readable_errors
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+data_app = typer.Typer(no_args_is_help=True, help="Sources in data/sources.")
+app.add_typer(data_app, name="data")
+console = Console(width=None if sys.stdout.isatty() else 120)
+
+
+def main() -> None:
+    """Entry point: errors of the user's are one line each, and the exit code is 1."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    for noisy in ("httpx", "alembic", "mlflow", "dvc"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    with _one_line_errors():
+        app()
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        with readable_errors():
+            yield
+    except TunesmithError as error:
+        for line in str(error).splitlines():
+            Console(stderr=True, soft_wrap=True).print(f"error: {line}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what was finished stays\n")
+        sys.exit(130)
+
+
+def _workspace() -> Path:
+    root = find_root()
+    prepare_environment(root)
+    return root
+
+
+@app.command()
+def run(
+    experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
+    register: Annotated[bool, typer.Option(help="Ask the gate for a new champion at the end.")] = True,
+) -> None:
+    """Bring everything up to date: the flow `retrain`, once, now."""
+    root = _workspace()
+    from flows.retrain import retrain
+
+    retrain(experiments=experiment, register_model=register)
+    _print_comparison(root)
+    if register:
+        _print_champion(root)
+    console.print("\nLook at it:  [bold]make ui[/]   starts both pages and prints their addresses, or one at a time:")
+    console.print("  [bold]tunesmith ui --only prefect[/]   the runs, a task a stage, with their logs")
+    console.print("  [bold]tunesmith ui --only mlflow[/]    the experiments: losses, scores, models")
+
+
+@app.command()
+def status() -> None:
+    """What is stale and why, as DVC sees it."""
+    root = _workspace()
+    from flows.dag import read_dag
+    from tasks.resolve.preflight import preflight
+
+    preflight(Paths(root))
+    dag = read_dag(root)
+    pending = dag.pending()
+    if not pending:
+        console.print(f"all {len(dag.order)} stages are up to date")
+        return
+    table = Table("stage", "why it runs again", title=f"{len(pending)} of {len(dag.order)} stages")
+    for address in pending:
+        behind = [above for above in dag.upstream(address) if above in pending]
+        why = dag.stale.get(address) or [f"if {', '.join(behind)} changes what it writes"]
+        table.add_row(address, "\n".join(why), style=None if address in dag.stale else "dim")
+    console.print(table)
+
+
+@data_app.command("add")
+def data_add(
+    files: Annotated[list[Path], typer.Argument(help="JSONL, CSV or Parquet files of one source.")],
+    name: Annotated[str, typer.Option(help="Name of the source: data/sources/NAME.")],
+    replace: Annotated[bool, typer.Option(help="Take the place of a source that has this name.")] = False,
+) -> None:
+    """Check files, put them into data/sources/NAME, and let DVC version them."""
+    root = _workspace()
+    from flows.data import add
+
+    console.print(add(root, files, name, replace), markup=False, highlight=False)
+
+
+@app.command()
+def compare() -> None:
+    """The table of all systems on the same test rows."""
+    _print_comparison(_workspace())
+
+
+@app.command()
+def predict(
+    text: Annotated[str | None, typer.Argument(help="A text, such as a dialogue.")] = None,
+    experiment: Annotated[str, typer.Option(help="Whose model answers.")] = "lora",
+    input: Annotated[Path | None, typer.Option(help="JSONL: rows with the columns of the source, or `prompt`.")] = None,  # noqa: A002
+    output: Annotated[Path | None, typer.Option(help="JSONL: the rows with `completion` added.")] = None,
+    template: Annotated[str | None, typer.Option(help="SOURCE/ID of a template that the model knows.")] = None,
+) -> None:
+    """Let a trained model answer a text, or every row of a file."""
+    root = _workspace()
+    from flows.predict import predict_file, predict_text
+
+    if (text is None) == (input is None):
+        raise TunesmithError("predict: give either a text, or --input and --output")
+    if text is not None:
+        console.print(predict_text(root, experiment, text, template), markup=False, highlight=False)
+        return
+    if output is None:
+        raise TunesmithError("predict: --input needs --output, the file to write")
+    assert input is not None
+    count = predict_file(root, experiment, input, output, template)
+    console.print(f"{output}: {count} rows")
+
+
+@app.command()
+def sync() -> None:
+    """Complete or rebuild MLflow from the files, also after `dvc repro`, `dvc pull` or `dvc checkout`."""
+    root = _workspace()
+    from tasks.tracking.sync import sync as synchronise
+
+    results = synchronise(Paths(root), None)
+    for result in results:
+        console.print(f"{result.experiment}: {'completed' if result.changed else 'complete'}, run {result.run_id}")
+    if not results:
+        console.print("nothing to log: no experiment is trained yet")
+
+
+@app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    cache: Annotated[bool, typer.Option(help="Also DVC's cache of all that no file here refers to.")] = False,
+) -> None:
+    """Remove what no parameter names any more: folders, dvc.lock entries, checkpoints. The registry is kept."""
+    root = _workspace()
+    from flows.clean import clean as remove
+
+    for line in remove(root, dry_run, cache):
+        console.print(line, markup=False, highlight=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, processors, memory, disk, base model, tracking store: what works here and what does not."""
+    root = _workspace()
+    from flows.doctor import examine
+
+    table = Table("", "what", "found")
+    findings = examine(root)
+    for finding in findings:
+        table.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.what, finding.found)
+    console.print(table)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def schedule(
+    cron: Annotated[str, typer.Option(help="When: minute, hour, day, month, weekday.")] = "0 3 * * 1",
+    experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
+    register: Annotated[bool, typer.Option(help="Ask the gate for a new champion at the end.")] = True,
+) -> None:
+    """Serve the flow `retrain` on a schedule, and to the Prefect UI's run form. Needs a server: `make ui`."""
+    root = _workspace()
+    from flows.deployments import serve
+
+    serve(root, cron, experiment, register)
+
+
+@app.command()
+def ui(
+    only: Annotated[str | None, typer.Option(help="prefect or mlflow.")] = None,
+    prefect_port: Annotated[int, typer.Option(help="Of the Prefect UI.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Of the MLflow UI.")] = 5000,
+) -> None:
+    """Start the Prefect UI and the MLflow UI on localhost; Ctrl-C ends both."""
+    root = _workspace()
+    from flows.ui import serve_pages
+
+    serve_pages(root, only, prefect_port, mlflow_port, lambda line: console.print(line, highlight=False))
+
+
+def _print_comparison(root: Path) -> None:
+    from tasks.compare.table import rich_table
+    from tasks.files import read_json
+
+    path = Paths(root).comparison / "comparison.json"
+    if not path.exists():
+        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
+    comparison = read_json(path)
+    console.print(rich_table(comparison, width=console.width))
+    console.print(f"report with samples: {Paths(root).comparison / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _print_champion(root: Path) -> None:
+    from flows.summary import registration
+
+    decided = registration(root)
+    if decided is None:
+        return
+    console.print(f"\ngate: {decided['summary']}", highlight=False)
+    for reason in decided["reasons"]:
+        console.print(f"  {reason}", markup=False, highlight=False)
+    champion = decided["champion"]
+    if champion:
+        console.print(f"champion: version {champion['version']} ({champion['experiment']})", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The DAG as DVC sees it now: its stages, their order, which are stale and why. Defined in ``dvc.yaml`` only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from tasks.errors import TunesmithError
+
+Reasons = list[str]
+
+
+@dataclass(frozen=True)
+class Dag:
+    """Stages of a workspace.
+
+    Attributes:
+        graph: edges go from a stage to those that depend on it; nodes are addresses such as ``train@lora``.
+        stale: address → why it must run again. Stages behind a stale one are stale only if its outputs change.
+    """
+
+    graph: nx.DiGraph
+    stale: dict[str, Reasons]
+
+    @property
+    def order(self) -> list[str]:
+        """All stages, each after those that it depends on; the same order every time."""
+        return list(nx.lexicographical_topological_sort(self.graph))
+
+    def upstream(self, address: str) -> list[str]:
+        return sorted(self.graph.predecessors(address))
+
+    def pending(self, within: Iterable[str] | None = None) -> list[str]:
+        """The stale stages and all that depend on them, in order; only those in ``within`` when it is given."""
+        allowed = set(self.graph) if within is None else set(within)
+        reached = {address for address in self.stale if address in allowed}
+        for address in [*reached]:
+            reached |= nx.descendants(self.graph, address) & allowed
+        return [address for address in self.order if address in reached]
+
+    def needed_for(self, experiments: Iterable[str]) -> set[str]:
+        """The stages that lead to these experiments' reports, and what compares them.
+
+        Raises:
+            TunesmithError: an experiment is not in ``params/experiments.yaml``; the known ones are named.
+        """
+        known = [a.removeprefix("evaluate@") for a in self.order if a.startswith("evaluate@")]
+        wanted = {"compare", "baselines"}
+        for experiment in experiments:
+            if experiment not in known:
+                raise TunesmithError(
+                    f"params/experiments.yaml: there is no experiment {experiment!r}; there are: {', '.join(known)}"
+                )
+            wanted.add(f"evaluate@{experiment}")
+        others = {a for a in self.graph if a.startswith(("train@", "evaluate@"))} - wanted
+        reduced = self.graph.subgraph(set(self.graph) - (others - {f"train@{e}" for e in experiments}))
+        return wanted.union(*(nx.ancestors(reduced, address) for address in wanted))
+
+
+def read_dag(root: Path) -> Dag:
+    """Ask DVC for the stages and their status.
+
+    Raises:
+        TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together; DVC's own words say where.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        with Repo(str(root)) as repo:
+            edges = [(on.addressing, stage.addressing) for stage, on in repo.index.graph.edges]
+            graph = nx.DiGraph(edges)
+            graph.add_nodes_from(stage.addressing for stage in repo.index.graph)
+            stale = {address: _reasons(changes) for address, changes in repo.status().items()}
+    except DvcException as error:
+        raise TunesmithError(f"dvc.yaml: {' '.join(str(error).split())}") from None
+    graph.remove_nodes_from([address for address in graph if address.endswith(".dvc")])
+    return Dag(graph, {address: why for address, why in stale.items() if address in graph})
+
+
+def _reasons(changes: list[Any]) -> Reasons:
+    """DVC's status of a stage as lines such as ``modified params/training.yaml``."""
+    lines: Reasons = []
+    for change in changes:
+        if isinstance(change, str):
+            lines.append(change)
+            continue
+        for kind, entries in change.items():
+            what = {"changed deps": "", "changed outs": "output "}.get(kind, f"{kind} ")
+            lines += _entries(entries, what)
+    return lines
+
+
+def _entries(entries: dict[str, Any], what: str) -> Reasons:
+    lines: Reasons = []
+    for path, state in entries.items():
+        if isinstance(state, dict):  # parameters: key → how it changed
+            lines += [f"{how} {path}: {key}" for key, how in state.items()]
+        else:
+            lines.append(f"{state} {what}{path}")
+    return lines

@@ -1,0 +1,102 @@
+"""``tunesmith doctor``: what a run needs, examined before it is needed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from flows.workspace import gpus
+from tasks.base_models import BaseModelParams, find
+from tasks.errors import TunesmithError
+from tasks.params import load, parse
+from tasks.paths import Paths
+from tasks.resolve.params import TrainingDefaults
+from tasks.resolve.preflight import preflight
+from tasks.tracking.client import open_store
+
+_PACKAGES = ("torch", "transformers", "peft", "datasets", "mlflow", "prefect", "dvc", "rouge-score-rs", "sacrebleu")
+_GB = 1e9
+_LEAST_DISK_GB, _LEAST_MEMORY_GB = 5, 8
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing examined."""
+
+    what: str
+    found: str
+    ok: bool = True
+
+
+def examine(root: Path) -> list[Finding]:
+    """Every finding; those that are not ``ok`` say what to do."""
+    return [
+        Finding("Python", sys.version.split()[0], sys.version_info[:2] == (3, 11)),
+        *(_package(name) for name in _PACKAGES),
+        _processor(),
+        _memory(),
+        _gpu(),
+        _disk(root),
+        _tried("parameters", lambda: (preflight(Paths(root)), "all files of params/ are in order")[1]),
+        _tried("base model", lambda: _base_model(root)),
+        _tried("tracking store", lambda: open_store(root).uri),
+    ]
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, version(name))
+    except PackageNotFoundError:
+        return Finding(name, "not installed; `make` installs it from the lock", ok=False)
+
+
+def _processor() -> Finding:
+    import torch
+
+    bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return Finding("processor", f"{os.cpu_count()} cores, {'with' if bf16 else 'without'} bf16")
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory()
+    text = f"{memory.available / _GB:.1f} GB free of {memory.total / _GB:.1f} GB"
+    enough = memory.available > _LEAST_MEMORY_GB * _GB
+    return Finding("memory", text if enough else f"{text}; full fine-tuning of the demo needs {_LEAST_MEMORY_GB}", enough)
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not gpus():
+        return Finding("GPU", "none; training uses the processor")
+    if not torch.cuda.is_available():
+        return Finding("GPU", f"{len(gpus())} seen, but torch {torch.__version__} cannot use it; reinstall torch", ok=False)
+    return Finding("GPU", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free / _GB
+    enough = free > _LEAST_DISK_GB
+    text = f"{free:.1f} GB free"
+    return Finding("disk", text if enough else f"{text}; at least {_LEAST_DISK_GB} are needed: `tunesmith clean`", enough)
+
+
+def _base_model(root: Path) -> str:
+    file = Paths(root).params / "training.yaml"
+    defaults = load(TrainingDefaults, file).defaults
+    base = find(parse(BaseModelParams, defaults.get("base_model", {}), file, "defaults.base_model"), root)
+    return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}"
+
+
+def _tried(what: str, examination: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, examination())
+    except TunesmithError as error:
+        return Finding(what, str(error), ok=False)

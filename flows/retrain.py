@@ -1,0 +1,148 @@
+"""The flow ``retrain``: DVC's stale stages as Prefect tasks, then the ledger and the gate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.states import Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.dag import read_dag
+from flows.processes import stop_all, stream
+from flows.summary import markdown_summary
+from flows.workspace import find_root, lease, workspace_lock
+from tasks.errors import TunesmithError
+from tasks.facts import FLOW_RUN_VARIABLE
+from tasks.paths import Paths
+from tasks.resolve.preflight import preflight
+
+_LEASED = ("train@", "evaluate@")
+_UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
+# dvc waits only a few seconds for a neighbour that writes dvc.lock at the same moment.
+_BUSY = "Unable to acquire lock"
+_TRIES = 20
+# What dvc says after every stage, whatever happened.
+_CHATTER = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.autostage", "Use `dvc push`")
+
+
+class StageFailedError(RuntimeError):
+    """A stage's subprocess failed; the message is the stage's own error."""
+
+
+@task(name="stage", task_run_name="{address}")
+def run_stage(address: str, root: Path) -> State[Any]:
+    """Bring one stage up to date with ``dvc repro --single-item``; its log is streamed to this task's.
+
+    The state is named ``Cached`` when nothing had to run.
+    """
+    if address.startswith(_LEASED):
+        with lease(root) as variables:
+            return _repro(address, root, variables)
+    return _repro(address, root, {})
+
+
+def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
+    logger = get_run_logger()
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        if not line.strip().startswith(_CHATTER):
+            logger.info(line)
+
+    for _ in range(_TRIES):
+        lines.clear()
+        command = [sys.executable, "-m", "dvc", "repro", "--single-item", address]
+        code = stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")})
+        if code == 0:
+            cached = any(text in line for line in lines for text in _UNCHANGED)
+            return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
+        if not any(_BUSY in line for line in lines):
+            break
+    raise StageFailedError(_why(address, lines))
+
+
+def _why(address: str, lines: list[str]) -> str:
+    said = [line for line in lines if line.startswith(f"{address}: error: ")]
+    return "\n".join(said or [f"{address}: error: {' | '.join(lines[-3:])}"])
+
+
+@task(name="module", task_run_name="{name}")
+def run_module(name: str, root: Path) -> None:
+    """Run ``python -m tasks.NAME``, a step outside DVC; its log is streamed to this task's."""
+    logger, lines = get_run_logger(), list[str]()
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        logger.info(line)
+
+    if stream([sys.executable, "-m", f"tasks.{name}"], root, on_line, {}) != 0:
+        raise StageFailedError(_why(name, lines))
+
+
+@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=16), persist_result=False)
+def retrain(experiments: list[str] | None = None, register_model: bool = True) -> None:
+    """Bring the workspace up to date, complete the ledger, and let the gate decide about a new champion.
+
+    Args:
+        experiments: names in params/experiments.yaml to train and evaluate; all when empty.
+        register_model: ask the gate and move the alias ``champion`` if it says so.
+    """
+    root, logger = find_root(), get_run_logger()
+    preflight(Paths(root))
+    try:
+        with workspace_lock(root, f"flow run {flow_run.name}", logger):
+            _retrain(root, experiments or None, register_model, logger)
+    finally:
+        stop_all()
+
+
+def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> None:
+    from tasks.tracking.client import open_store
+
+    open_store(root)  # once, before stages that run side by side would each create it
+    dag = read_dag(root)
+    within = dag.needed_for(experiments) if experiments else None
+    pending = dag.pending(within)
+    cached = [address for address in dag.order if address not in pending and (within is None or address in within)]
+    logger.info("%d stages to run, %d cached", len(pending), len(cached))
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for address in pending:
+        wait_for = [futures[above] for above in dag.upstream(address) if above in futures]
+        futures[address] = run_stage.submit(address, root, wait_for=wait_for)
+    states = {address: _final_state(future) for address, future in futures.items()}
+    # Files that are finished reach the ledger even when another experiment failed.
+    run_module("tracking", root)
+    _raise_failures(states)
+    if register_model:
+        run_module("register", root)
+    built = [address for address, state in states.items() if state.name != "Cached"]
+    cached += [address for address, state in states.items() if state.name == "Cached"]
+    create_markdown_artifact(
+        key="comparison",
+        description="Scores of all experiments on the same test rows, and what ran",
+        markdown=markdown_summary(root, built, cached, register_model),
+    )
+
+
+def _final_state(future: PrefectFuture[Any]) -> State[Any]:
+    future.wait()
+    return future.state
+
+
+def _raise_failures(states: dict[str, State[Any]]) -> None:
+    failed = [(address, state) for address, state in states.items() if not state.is_completed()]
+    if not failed:
+        return
+    reasons = [str(state.message) for _, state in failed if state.is_failed() or state.is_crashed()]
+    behind = [address for address, state in failed if not (state.is_failed() or state.is_crashed())]
+    text = "\n".join(reason.split("StageFailedError: ")[-1] for reason in reasons)
+    if behind:
+        text += f"\nnot run, since they depend on it: {', '.join(behind)}"
+    raise TunesmithError(f"{text}\nwhat was finished stays; correct this and run again")

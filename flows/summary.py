@@ -1,0 +1,57 @@
+"""What a flow leaves to read: the comparison, the gate's word, links to the runs, what ran."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.files import read_json
+from tasks.paths import Paths
+from tasks.tracking.client import open_store
+from tasks.tracking.pieces import names, read, read_lock
+
+MLFLOW_PORT = 5000
+
+
+def mlflow_address(root: Path, uri: str) -> str:
+    """Where the MLflow UI shows the store: the server itself, the UI started here, or its default port."""
+    if uri.startswith(("http://", "https://")):
+        return uri
+    running = Paths(root).state / "ui.json"
+    if running.exists():
+        return str(json.loads(running.read_text())["mlflow"])
+    return f"http://127.0.0.1:{MLFLOW_PORT}"
+
+
+def run_links(root: Path) -> dict[str, str]:
+    """Experiment → address of its MLflow run."""
+    tracker, paths = open_store(root), Paths(root)
+    lock, links = read_lock(paths), {}
+    for name in names(paths):
+        run_id = tracker.find(read(paths, name, lock).key, name)
+        if run_id:
+            address = mlflow_address(root, tracker.uri)
+            links[name] = f"{address}/#/experiments/{tracker.experiment_id}/runs/{run_id}"
+    return links
+
+
+def registration(root: Path) -> dict[str, Any] | None:
+    """What the gate decided last, if it was ever asked."""
+    path = Paths(root).state / "registration.json"
+    return read_json(path) if path.exists() else None
+
+
+def markdown_summary(root: Path, built: list[str], cached: list[str], registered: bool) -> str:
+    """The flow's artifact."""
+    parts = [(Paths(root).comparison / "table.md").read_text(encoding="utf-8")]
+    decided = registration(root) if registered else None
+    if decided:
+        parts.append("\n".join([f"**Gate:** {decided['summary']}", *(f"- {reason}" for reason in decided["reasons"])]))
+    else:
+        parts.append("**Gate:** not asked (`register_model` is off)")
+    links = "\n".join(f"- [{name}]({link})" for name, link in run_links(root).items())
+    parts.append(f"**MLflow runs** (`make ui` starts the page when no server runs)\n\n{links}")
+    parts.append(f"**Built:** {', '.join(f'`{address}`' for address in built) or 'nothing'}")
+    parts.append(f"**Cached:** {', '.join(f'`{address}`' for address in cached) or 'nothing'}")
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,144 @@
+"""What must be so before a flow runs: environment, the workspace's lock, leases of processors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tasks.errors import TunesmithError
+from tasks.params import read_yaml
+from tasks.paths import Paths
+
+ROOT_VARIABLE = "TUNESMITH_ROOT"
+
+
+def find_root() -> Path:
+    """The workspace: ``TUNESMITH_ROOT``, or the nearest folder upwards that has ``dvc.yaml`` and ``params/``.
+
+    Raises:
+        TunesmithError: there is none.
+    """
+    given = os.environ.get(ROOT_VARIABLE)
+    here = Path(given) if given else Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").exists() and (folder / "params").is_dir():
+            return folder.resolve()
+    raise TunesmithError(f"{here}: not inside a Tunesmith workspace (a folder with dvc.yaml and params/); change to one")
+
+
+def prepare_environment(root: Path) -> None:
+    """Environment of Prefect and of all subprocesses. Must be called before Prefect is imported.
+
+    Prefect's database lies in the workspace, unless PREFECT_HOME or PREFECT_API_URL say otherwise. While
+    ``tunesmith ui`` runs here, its server is used, so that runs appear in it as they happen.
+    """
+    os.environ[ROOT_VARIABLE] = str(root)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    home = Path(os.environ.setdefault("PREFECT_HOME", str(Paths(root).state / "prefect")))
+    home.mkdir(parents=True, exist_ok=True)  # Prefect makes the last folder only, and not its parents
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    # A server of its own starts in 10 to 30 s here, more on a busy machine.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    if "PREFECT_API_URL" not in os.environ and (url := running_prefect(root)):
+        os.environ["PREFECT_API_URL"] = url
+
+
+def running_prefect(root: Path) -> str | None:
+    """API address of the Prefect server that ``tunesmith ui`` started for this workspace, if it answers."""
+    path = Paths(root).state / "ui.json"
+    if not path.exists():
+        return None
+    url = str(json.loads(path.read_text())["prefect_api"])
+    return url if answers(f"{url}/health") else None
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+@contextmanager
+def workspace_lock(root: Path, holder: str, logger: Any = None) -> Iterator[None]:
+    """One flow a workspace: a second one waits and names the holder."""
+    logger = logger or logging.getLogger("tunesmith")
+    path = Paths(root).state / "locks" / "workspace"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, note = FileLock(path), path.with_suffix(".json")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.warning("another flow works in this workspace (%s); waiting for it to end", _holder(note))
+        lock.acquire()
+    try:
+        note.write_text(json.dumps({"holder": holder, "pid": os.getpid(), "since": time.strftime("%F %T")}))
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(note: Path) -> str:
+    try:
+        found = json.loads(note.read_text())
+    except (OSError, ValueError):
+        return "unknown"
+    return f"{found['holder']}, process {found['pid']}, since {found['since']}"
+
+
+def gpus() -> list[str]:
+    """Ids of the GPUs that this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [part for part in visible.split(",") if part.strip() not in {"", "-1"}]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return [str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+
+
+def slots(root: Path) -> list[str]:
+    """What trainings and evaluations lease: each GPU, or as many processor shares as ``threads`` leaves room for.
+
+    More at once than cores would change no number (threads are a parameter) but slow all of them down.
+    """
+    if found := gpus():
+        return [f"gpu{gpu}" for gpu in found]
+    threads = read_yaml(Paths(root).params / "training.yaml").get("defaults", {}).get("threads", 2)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [f"cpu{share}" for share in range(max(1, cores // max(1, int(threads))))]
+
+
+@contextmanager
+def lease(root: Path) -> Iterator[dict[str, str]]:
+    """Hold one slot; yields the environment variables that bind a subprocess to it."""
+    folder = Paths(root).state / "leases"
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        for slot in slots(root):
+            lock = FileLock(folder / slot)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            try:
+                yield {"CUDA_VISIBLE_DEVICES": slot.removeprefix("gpu")} if slot.startswith("gpu") else {}
+            finally:
+                lock.release()
+            return
+        time.sleep(0.5)

@@ -1,0 +1,123 @@
+"""Numbers of a comparison as text: one definition for Markdown, the terminal and HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+Comparison = dict[str, Any]
+Entry = dict[str, Any]
+
+NOTHING = "–"
+
+LABELS = {"bleu": "BLEU", "copied_4grams": "copied 4-grams", "exact_match": "exact match"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number and its interval; ``sign`` is 1 or -1 for a difference that is real, else 0."""
+
+    value: str
+    interval: str = ""
+    sign: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.value} {self.interval}".strip()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of scores.
+
+    Attributes:
+        title: with its unit where that is not plain.
+        importance: where the width does not suffice, the lowest leave first.
+    """
+
+    title: str
+    importance: int
+    cells: list[Cell]
+
+    def bare(self) -> Column:
+        """Without the intervals."""
+        return replace(self, cells=[replace(cell, interval="") for cell in self.cells])
+
+
+def label(metric: str) -> str:
+    """The name that people know: ``rouge1_f`` is ROUGE-1, ``rougeL_recall`` is ROUGE-L recall."""
+    if metric.startswith("rouge"):
+        kind, part = metric.removeprefix("rouge").split("_")
+        return f"ROUGE-{kind}" if part == "f" else f"ROUGE-{kind} {part}"
+    return LABELS.get(metric, metric)
+
+
+def scale(metric: str) -> float:
+    """Shares are shown as percent; BLEU runs from 0 to 100 already."""
+    return 1.0 if metric == "bleu" else 100.0
+
+
+def number(value: float | None, factor: float = 1.0, digits: int = 1, signed: bool = False) -> str:
+    if value is None:
+        return NOTHING
+    rounded = round(factor * value, digits) + 0.0  # adding zero turns -0.0 into 0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.{digits}f}"
+
+
+def score(entry: Entry, metric: str, factor: float = 1.0, digits: int = 1, interval: bool = True) -> Cell:
+    """The cell of ``metric``, as ``41.2 [38.9, 43.5]`` where it has an interval."""
+    found = entry["metrics"].get(metric) or {}
+    value, low, high = (found.get(name) for name in ("value", "low", "high"))
+    if value is None or not interval or low is None or high is None:
+        return Cell(number(value, factor, digits))
+    return Cell(number(value, factor, digits), f"[{number(low, factor, digits)}, {number(high, factor, digits)}]")
+
+
+def change(entry: Entry, metric: str) -> Cell:
+    """The cell of the difference in ``metric`` to the baseline experiment."""
+    found = (entry["differences"] or {}).get(metric)
+    if found is None:
+        return Cell(NOTHING)
+    value, low, high = (number(found[name], scale(metric), signed=True) for name in ("value", "low", "high"))
+    sign = (1 if found["value"] > 0 else -1) if found["real"] else 0
+    return Cell(value, f"[{low}, {high}]", sign)
+
+
+def unfinished(entry: Entry) -> Cell:
+    finished = (entry["metrics"].get("finished") or {}).get("value")
+    return Cell(number(None if finished is None else 1 - finished, 100))
+
+
+def columns(comparison: Comparison) -> list[Column]:
+    """The table of scores, without the names of the systems."""
+    systems, metric = comparison["systems"], comparison["metric"]
+
+    def column(title: str, importance: int, name: str, digits: int = 1, interval: bool = True) -> Column:
+        factor = 1.0 if name.startswith("validation") else scale(name)
+        return Column(title, importance, [score(entry, name, factor, digits, interval) for entry in systems])
+
+    found = [
+        Column("method", 6, [Cell(entry["method"] or "trivial") for entry in systems]),
+        column("validation loss (nats/byte)", 8, "validation_loss_per_byte", digits=4, interval=False),
+        column("ROUGE-1", 10, "rouge1_f"),
+        column("ROUGE-2", 4, "rouge2_f"),
+        column("ROUGE-L", 5, "rougeL_f"),
+        column("ROUGE-Lsum", 1, "rougeLsum_f"),
+        column("BLEU", 2, "bleu"),
+        column("copied 4-grams %", 3, "copied_4grams", interval=False),
+        Column("unfinished %", 3, [unfinished(entry) for entry in systems]),
+    ]
+    if any("exact_match" in entry["metrics"] for entry in systems):
+        found.append(column("exact match", 9, "exact_match"))
+    title = f"Δ {label(metric)} vs {comparison['baseline']['name']}"
+    found.append(Column(title, 9, [change(entry, metric) for entry in systems]))
+    return found
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """What stands under a table: the missing baseline, what was not compared and why, warnings."""
+    note = comparison["baseline"]["note"]
+    return [
+        *([note] if note else []),
+        *(f"Not compared: {entry['name']}: {entry['reason']}." for entry in comparison["not_compared"]),
+        *(f"Warning: {warning['message']}" for warning in comparison["warnings"]),
+    ]

@@ -1,0 +1,136 @@
+"""Reads what can be compared: the experiments that exist now, and the trivial baselines."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tasks import files
+from tasks.errors import TunesmithError
+from tasks.params import read_yaml
+from tasks.paths import Paths
+from tasks.rows import Row
+
+Metric = dict[str, float | None]
+
+NOT_EVALUATED = "not evaluated yet"
+OTHER_ROWS = "evaluated on other test rows: run again"
+
+
+@dataclass(frozen=True)
+class System:
+    """Something that answered the test rows.
+
+    Attributes:
+        kind: ``baseline`` is a trivial one (lead, nearest), not the experiment that others are compared with.
+        method: of an experiment: none, full, lora, ...
+        metrics: name → ``{"value", "low", "high"}``; what is missing or not finite is None.
+        rows: predictions, one a test row.
+        problem: why it cannot be compared; None when it can.
+    """
+
+    name: str
+    kind: Literal["experiment", "baseline"]
+    method: str | None = None
+    key: str | None = None
+    test_sha256: str | None = None
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    problem: str | None = None
+
+    @property
+    def tuned(self) -> bool:
+        return self.kind == "experiment" and self.method != "none"
+
+    def value(self, metric: str) -> float | None:
+        return self.metrics.get(metric, {}).get("value")
+
+
+def collect(paths: Paths, baseline: str) -> list[System]:
+    """The systems in the order of the report: ``baseline``, the other experiments by name, then the trivial ones.
+
+    Only folders of ``build/experiments`` count as experiments: reports of deleted ones may still lie about.
+
+    Raises:
+        TunesmithError: there is no experiment, or a file is not what its stage writes.
+    """
+    names = sorted(folders(paths.resolved), key=lambda name: (name != baseline, natural(name)))
+    if not names:
+        raise TunesmithError(
+            f"{paths.resolved}: a comparison needs at least one experiment; there is none. "
+            "Name one in params/experiments.yaml, then run `tunesmith run` (or `dvc repro`)"
+        )
+    experiments = [
+        read_report(System(name, "experiment", method=read_method(paths.experiment(name))), paths.report(name))
+        for name in names
+    ]
+    trivial = [
+        read_report(System(name, "baseline"), paths.baseline(name))
+        for name in sorted(folders(paths.baselines), key=natural)
+    ]
+    return mark_other_rows([*experiments, *trivial], baseline)
+
+
+def folders(path: Path) -> list[str]:
+    """Names of the folders in ``path``, without hidden ones (unfinished outputs)."""
+    return [p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")] if path.is_dir() else []
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts ``lora-r8`` before ``lora-r16``."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"([0-9]+)", name) if part]
+
+
+def read_method(folder: Path) -> str:
+    method = read_yaml(folder / "train.yaml").get("method")
+    if not isinstance(method, str):
+        raise TunesmithError(
+            f"{folder / 'train.yaml'}: method: must name the training method; it is {method!r}. "
+            "Run `dvc repro resolve` to write the file anew"
+        )
+    return method
+
+
+def read_report(system: System, folder: Path) -> System:
+    """``system`` with its scores and predictions, or with the reason why it has none."""
+    metrics, predictions = folder / "metrics.json", folder / "predictions.parquet"
+    if not (metrics.exists() and predictions.exists()):
+        return replace(system, problem=NOT_EVALUATED)
+    try:
+        report = files.read_json(metrics)
+        return replace(
+            system,
+            key=report["key"],
+            test_sha256=report["test_sha256"],
+            metrics={name: _finite(metric) for name, metric in report["metrics"].items()},
+            rows=files.read_rows(predictions),
+        )
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise TunesmithError(
+            f"{metrics}: is not what evaluation writes ({type(error).__name__}: {error}); "
+            "remove it and run `tunesmith run` (or `dvc repro`) to write it anew"
+        ) from None
+
+
+def _finite(metric: dict[str, Any]) -> Metric:
+    values = {name: metric.get(name) for name in ("value", "low", "high")}
+    return {name: v if v is not None and math.isfinite(v) else None for name, v in values.items()}
+
+
+def mark_other_rows(systems: list[System], baseline: str) -> list[System]:
+    """Set the problem of systems that answered other test rows than most experiments did.
+
+    Where two test sets have equally many experiments, that of ``baseline`` counts, then that of the first.
+    """
+    evaluated = [s for s in systems if s.kind == "experiment" and s.problem is None]
+    if not evaluated:
+        return systems
+    votes = Counter(s.test_sha256 for s in evaluated)
+    # max() keeps the first of equals, and the systems stand in the order of the report.
+    chosen = max(evaluated, key=lambda s: (votes[s.test_sha256], s.name == baseline)).test_sha256
+    return [replace(s, problem=OTHER_ROWS) if s.problem is None and s.test_sha256 != chosen else s for s in systems]

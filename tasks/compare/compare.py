@@ -1,0 +1,125 @@
+"""The comparison: which differences between systems are real, which experiment is the candidate, what to distrust."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.compare.collect import System
+from tasks.compare.pairing import gains
+from tasks.compare.params import CompareParams
+from tasks.compare.samples import choose_samples
+from tasks.compare.warn import warn
+from tasks.errors import TunesmithError
+from tasks.rows import Row
+from tasks.statistics import paired_bootstrap
+
+ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
+"""Metrics whose differences are computed beside ``CompareParams.metric``."""
+
+_ROUNDING = 1e-12
+"""Bounds nearer to zero than this differ from it by floating-point rounding alone."""
+
+
+def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
+    """Compare ``systems`` (as ``collect`` gives them); the result is ``comparison.json``.
+
+    Keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
+    order, each with ``metrics`` and ``differences``), ``not_compared`` (name, kind, method, reason), ``warnings``
+    (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the parameters.
+
+    Raises:
+        TunesmithError: no experiment can be compared.
+    """
+    compared = [s for s in systems if s.problem is None]
+    excluded = [s for s in systems if s.problem is not None]
+    experiments = [s for s in compared if s.kind == "experiment"]
+    if not experiments:
+        reasons = "; ".join(f"{s.name}: {s.problem}" for s in excluded)
+        raise TunesmithError(
+            f"reports/experiments: a comparison needs an evaluated experiment; {reasons}. "
+            "Run `tunesmith run` (or `dvc repro`) to evaluate them"
+        )
+    baseline = next((s for s in experiments if s.name == params.baseline), None)
+    candidate = choose_candidate(experiments)
+    described = [describe(s, baseline, candidate, params) for s in compared]
+    return {
+        "schema": 1,
+        **params.model_dump(include={"metric", "resamples", "confidence", "seed"}),
+        "test_sha256": experiments[0].test_sha256,
+        "rows": len((baseline or experiments[0]).rows),
+        "baseline": {
+            "name": params.baseline,
+            "compared": baseline is not None,
+            "note": None if baseline else _without_baseline(systems, params.baseline),
+        },
+        "candidate": candidate.name if candidate else None,
+        "systems": described,
+        "not_compared": [{"name": s.name, "kind": s.kind, "method": s.method, "reason": s.problem} for s in excluded],
+        "warnings": warn(compared, baseline),
+        "samples": choose_samples(compared, baseline, candidate, params.metric, params.samples),
+    }
+
+
+def choose_candidate(experiments: list[System]) -> System | None:
+    """The tuned experiment with the lowest validation loss a byte: test scores have no say in the choice."""
+    losses = [(s.value("validation_loss_per_byte"), s) for s in experiments if s.tuned]
+    known = [(loss, s) for loss, s in losses if loss is not None]
+    return min(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def describe(
+    system: System, baseline: System | None, candidate: System | None, params: CompareParams
+) -> dict[str, Any]:
+    """One entry of ``systems``; ``differences`` is None for the baseline itself and where there is none."""
+    differences = None
+    if baseline is not None and system is not baseline:
+        names = sorted({params.metric, *ALWAYS})
+        differences = {name: difference(system.rows, baseline.rows, name, params) for name in names}
+    return {
+        "name": system.name,
+        "kind": system.kind,
+        "method": system.method,
+        "key": system.key,
+        "tuned": system.tuned,
+        "candidate": system is candidate,
+        "metrics": system.metrics,
+        "differences": differences,
+    }
+
+
+def difference(ours: list[Row], theirs: list[Row], metric: str, params: CompareParams) -> dict[str, Any] | None:
+    """Mean paired difference of ``metric`` (ours minus theirs): value, low, high, rows, real.
+
+    ``real``: the interval excludes zero, with at least two rows. None where no pair of rows has the score.
+    """
+    differences = paired_differences(ours, theirs, metric)
+    if not len(differences):
+        return None
+    value, low, high = paired_bootstrap(differences, params.resamples, params.confidence, params.seed)
+    real = len(differences) > 1 and (low > _ROUNDING or high < -_ROUNDING)
+    return {"value": value, "low": low, "high": high, "rows": len(differences), "real": real}
+
+
+def paired_differences(ours: list[Row], theirs: list[Row], metric: str) -> np.ndarray:
+    """Differences of ``metric``, one a test row (shape: rows), in the order of ``theirs``.
+
+    Rows pair by row_id and template_id. Several templates of one row are averaged first: wordings of one
+    dialogue are no independent draws, and would make the interval too narrow.
+    """
+    by_row: dict[str, list[float]] = {}
+    for (row_id, _), gain in gains(ours, theirs, metric).items():
+        by_row.setdefault(row_id, []).append(gain)
+    return np.array([np.mean(values) for values in by_row.values()])
+
+
+def _without_baseline(systems: list[System], name: str) -> str:
+    found = next((s for s in systems if s.kind == "experiment" and s.name == name), None)
+    if found:
+        return f"Differences were not computed: the baseline experiment {name!r} is {found.problem}."
+    names = ", ".join(s.name for s in systems if s.kind == "experiment")
+    return (
+        f"Differences were not computed: no experiment is named {name!r}; there are: {names}. "
+        "Name one of them as compare.baseline in params/evaluation.yaml."
+    )

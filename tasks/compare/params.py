@@ -1,0 +1,42 @@
+"""Parameters of comparing experiments."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from tasks.params import Params
+
+SCORES = (
+    *(f"rouge{kind}_{part}" for kind in ("1", "2", "L", "Lsum") for part in ("precision", "recall", "f")),
+    "bleu",
+    "copied_4grams",
+    "exact_match",
+)
+"""Score columns of ``predictions.parquet``."""
+
+
+class CompareParams(Params):
+    """``compare`` of ``params/evaluation.yaml``.
+
+    Attributes:
+        baseline: the experiment that all others are compared with.
+        metric: score column that says how good a row is; the differences in it lead the report.
+        resamples: bootstrap resamples of an interval.
+        confidence: of the intervals of differences, such as 0.95.
+        seed: of the bootstrap.
+        samples: rows of predictions shown in the report.
+    """
+
+    baseline: str = "base"
+    metric: str = "rouge1_f"
+    resamples: int = Field(default=1000, ge=100)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    samples: int = Field(default=8, ge=0)
+
+    @field_validator("metric")
+    @classmethod
+    def _is_a_score(cls, value: str) -> str:
+        if value not in SCORES:
+            raise ValueError(f"must be a score of each row; it is {value!r}; there are: {', '.join(SCORES)}")
+        return value

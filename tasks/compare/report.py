@@ -1,0 +1,79 @@
+"""The comparison as one HTML file that needs nothing else: no script, no network, every text escaped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.compare.cells import Comparison, change, columns, label, number
+from tasks.compare.table import legend
+
+TEMPLATE = "report.html.jinja"
+
+
+def html_report(comparison: Comparison, picture: bytes) -> str:
+    """Render ``comparison`` with ``picture`` (PNG) inside."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        c=comparison,
+        columns=columns(comparison),
+        changes=changes(comparison),
+        legend=legend(comparison, "colour"),
+        picture=base64.b64encode(picture).decode("ascii"),
+        percent=lambda value: number(value, 100),
+        counts=_counts(comparison),
+        verdict=verdict(comparison),
+    )
+
+
+def changes(comparison: Comparison) -> dict[str, Any]:
+    """The table of differences: ``titles`` of its columns, and ``rows`` of (name, cells); no rows without any.
+
+    ``plain`` says which columns have no better and worse: more copying is no gain.
+    """
+    compared = [entry for entry in comparison["systems"] if entry["differences"]]
+    metrics = sorted({name for entry in compared for name in entry["differences"]}, key=_order(comparison["metric"]))
+    return {
+        "titles": [f"Δ {label(name)}" for name in metrics],
+        "plain": [name == "copied_4grams" for name in metrics],
+        "rows": [(entry["name"], [change(entry, name) for name in metrics]) for entry in compared],
+    }
+
+
+def verdict(comparison: Comparison) -> str:
+    """What the test rows say about the candidate; empty where there is nothing to compare it with."""
+    entry = next((entry for entry in comparison["systems"] if entry["candidate"]), None)
+    metric, baseline = comparison["metric"], comparison["baseline"]["name"]
+    found = (entry["differences"] or {}).get(metric) if entry else None
+    if entry is None or found is None:
+        return ""
+    cell = change(entry, metric)
+    outcome = {1: "a real gain", -1: "a real loss", 0: "no difference that these rows can show"}[cell.sign]
+    return f"{label(metric)} on the test rows: {cell} against {baseline}, {outcome}."
+
+
+def _order(first: str) -> Callable[[str], tuple[bool, bool, str]]:
+    return lambda name: (name != first, not name.startswith("rouge"), name)
+
+
+def _counts(comparison: Comparison) -> str:
+    experiments = sum(entry["kind"] == "experiment" for entry in comparison["systems"])
+    trivial = len(comparison["systems"]) - experiments
+    parts = [_plural(experiments, "experiment")]
+    if trivial:
+        parts.append(_plural(trivial, "trivial baseline"))
+    return f"{' and '.join(parts)} on the same {_plural(comparison['rows'], 'test row')}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,38 @@
+"""``compare``: ``reports/experiments`` and ``reports/baselines`` → ``reports/comparison/``."""
+
+from __future__ import annotations
+
+import logging
+
+from tasks.compare.cells import remarks
+from tasks.compare.collect import collect
+from tasks.compare.compare import compare
+from tasks.compare.params import CompareParams
+from tasks.compare.plot import draw
+from tasks.compare.report import html_report
+from tasks.compare.table import markdown_table
+from tasks.files import write_json
+from tasks.paths import Paths
+from tasks.stage import Stage
+
+logger = logging.getLogger("tunesmith")
+
+
+def run(params: CompareParams, paths: Paths, stage: Stage) -> None:
+    """Write ``comparison.json``, ``table.md``, ``scores.png`` and ``report.html``; equal inputs give equal bytes.
+
+    Raises:
+        TunesmithError: no experiment can be compared.
+    """
+    comparison = compare(collect(paths, params.baseline), params)
+    with stage.outputs(paths.comparison) as (output,):
+        output.mkdir()
+        write_json(output / "comparison.json", comparison)
+        (output / "table.md").write_text(markdown_table(comparison), encoding="utf-8")
+        draw(comparison, output / "scores.png")
+        picture = (output / "scores.png").read_bytes()
+        (output / "report.html").write_text(html_report(comparison, picture), encoding="utf-8")
+    for remark in remarks(comparison):
+        logger.warning("%s", remark)
+    names = ", ".join(entry["name"] for entry in comparison["systems"])
+    logger.info("compared %s; candidate: %s", names, comparison["candidate"] or "none")

@@ -1,0 +1,75 @@
+"""Picks the rows that a person should read: the first ones, and those where tuning helped or hurt most."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tasks.compare.collect import System
+from tasks.compare.pairing import Key, gains, key
+from tasks.rows import Row
+
+IN_ORDER = "in row order"
+
+
+def choose_samples(
+    compared: list[System], baseline: System | None, candidate: System | None, metric: str, count: int
+) -> list[dict[str, Any]]:
+    """At most ``count`` rows: half by row order, then the largest gains and the largest losses.
+
+    Gains and losses in ``metric`` are those of the candidate (else the first other experiment) over the
+    baseline; where there are too few of them, further rows in order take their place.
+
+    Returns:
+        One entry a row: row_id, template_id, row (1 is the first), why, text, references, answers (of each
+        system in the order of ``compared``: name, completion, finished, rouge1_f).
+    """
+    first = baseline or compared[0]
+    contrast = candidate or next((s for s in compared if s.kind == "experiment" and s is not baseline), None)
+    order = {key(row): row for row in first.rows}
+    reasons = dict.fromkeys(list(order)[: math.ceil(count / 2)], IN_ORDER)
+    if baseline is not None and contrast is not None and contrast is not baseline:
+        reasons |= _extremes(gains(contrast.rows, baseline.rows, metric), set(reasons), count, contrast, baseline)
+    for k in order:
+        if len(reasons) < count:
+            reasons.setdefault(k, IN_ORDER)
+    answers = [(system.name, {key(row): row for row in system.rows}) for system in compared]
+    places = {k: place for place, k in enumerate(order, start=1)}
+    return [
+        _sample(k, places[k], reasons[k], order[k], [(name, rows[k]) for name, rows in answers if k in rows])
+        for k in sorted(reasons, key=lambda k: reasons[k] != IN_ORDER)
+    ]
+
+
+def _extremes(found: dict[Key, float], taken: set[Key], count: int, ours: System, theirs: System) -> dict[Key, str]:
+    """The largest gains, the largest first, then the largest losses, that fill ``count`` together with ``taken``."""
+    left = count - len(taken)
+    rest = sorted((k for k in found if k not in taken), key=lambda k: -found[k])
+    best = [k for k in rest if found[k] > 0][: math.ceil(left / 2)]
+    worst = [k for k in reversed(rest) if found[k] < 0][: left - len(best)]
+    gain, loss = f"largest gain of {ours.name} over {theirs.name}", f"largest loss of {ours.name} against {theirs.name}"
+    return dict.fromkeys(best, gain) | dict.fromkeys(worst, loss)
+
+
+def _sample(k: Key, place: int, why: str, row: Row, answers: list[tuple[str, Row]]) -> dict[str, Any]:
+    return {
+        "row_id": k[0],
+        "template_id": k[1],
+        "row": place,
+        "why": why,
+        "text": row.get("text") or row["prompt"],
+        "references": list(row["references"]),
+        "answers": [
+            {
+                "name": name,
+                "completion": answer["completion"],
+                "finished": answer.get("finished"),
+                "rouge1_f": _finite(answer.get("rouge1_f")),
+            }
+            for name, answer in answers
+        ],
+    }
+
+
+def _finite(score: float | None) -> float | None:
+    return score if score is not None and math.isfinite(score) else None

@@ -1,0 +1,109 @@
+"""The comparison as a table: GitHub Markdown, and rich for the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from tasks.compare.cells import Cell, Column, Comparison, columns, remarks
+
+WIDTH = 120
+
+KEEPS_INTERVAL = 9
+"""Columns at least as important never lose their interval: ROUGE-1 and the difference."""
+
+_STYLES = {1: "bold green", -1: "bold red", 0: ""}
+
+
+def markdown_table(comparison: Comparison) -> str:
+    """One row a system; the candidate is marked, real differences are bold, remarks stand underneath."""
+    shown = columns(comparison)
+    lines = [
+        _row(["experiment", *(c.title for c in shown)]),
+        _row(["---", *("---:" if c.title != "method" else "---" for c in shown)]),
+    ]
+    for index, entry in enumerate(comparison["systems"]):
+        name = _escape(entry["name"])
+        cells = [f"**{name}** (candidate)" if entry["candidate"] else name]
+        lines.append(_row([*cells, *(_markdown_cell(c.cells[index]) for c in shown)]))
+    lines += ["", legend(comparison, "**bold**"), ""]
+    lines += [f"- {_escape(remark)}" for remark in remarks(comparison)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def legend(comparison: Comparison, mark: str) -> str:
+    """How to read the numbers; ``mark`` says how a real difference looks."""
+    return (
+        f"{comparison['rows']} test rows. ROUGE is F1 in percent, with 95% bootstrap intervals. "
+        f"A difference in {mark} is real: its paired {100 * comparison['confidence']:g}% interval excludes zero. "
+        "The candidate has the lowest validation loss of the tuned experiments."
+    )
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _escape(text: str) -> str:
+    escaped = "".join(f"\\{c}" if c in "\\|*<" else c for c in text)
+    return " ".join(escaped.split())
+
+
+def _markdown_cell(cell: Cell) -> str:
+    return f"**{cell.value}** {cell.interval}" if cell.sign else str(cell).replace("|", "\\|")
+
+
+def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
+    """A table of at most ``width`` columns of text: what matters less is left out before anything wraps."""
+    names = [("★ " if entry["candidate"] else "") + entry["name"] for entry in comparison["systems"]]
+    every = columns(comparison)
+    shown = fitting(names, every, width)
+    hidden = [c.title for c in every if c.title not in {column.title for column in shown}]
+    table = Table(caption=_caption(comparison, hidden), caption_justify="left")
+    table.add_column("experiment", overflow="fold", vertical="bottom")
+    for column in shown:
+        justify: Literal["left", "right"] = "left" if column.title == "method" else "right"
+        table.add_column(Text("\n".join(_title(column))), justify=justify, vertical="bottom", no_wrap=True)
+    for index, name in enumerate(names):
+        style = "bold" if comparison["systems"][index]["candidate"] else ""
+        cells = [Text(str(c.cells[index]), style=_STYLES[c.cells[index].sign]) for c in shown]
+        table.add_row(Text(name, style=style), *cells)
+    return table
+
+
+def fitting(names: list[str], every: list[Column], width: int) -> list[Column]:
+    """``every`` made to fit beside ``names`` in ``width``.
+
+    Intervals go first, from the least important column up to those that matter most; then whole columns.
+    """
+    shown = list(every)
+    by_importance = sorted(range(len(every)), key=lambda index: (every[index].importance, -index))
+    for index in by_importance:
+        if _width(names, shown) > width and every[index].importance < KEEPS_INTERVAL:
+            shown[index] = shown[index].bare()
+    while len(shown) > 1 and _width(names, shown) > width:
+        shown.remove(min(reversed(shown), key=lambda column: column.importance))
+    return shown
+
+
+def _title(column: Column) -> list[str]:
+    return textwrap.wrap(column.title, 12, break_long_words=False, break_on_hyphens=False)
+
+
+def _width(names: list[str], shown: list[Column]) -> int:
+    widths = [max(map(cell_len, ["experiment", *names]))]
+    widths += [max(cell_len(text) for text in (*_title(c), *map(str, c.cells))) for c in shown]
+    return sum(widths) + 3 * len(widths) + 1  # a rule and two spaces a column, and the last rule
+
+
+def _caption(comparison: Comparison, hidden: list[str]) -> Text:
+    lines = [legend(comparison, "colour")]
+    if comparison["candidate"]:
+        lines.append(f"★ candidate: {comparison['candidate']}")
+    if hidden:
+        lines.append(f"Not shown for lack of width: {', '.join(hidden)}")
+    return Text("\n".join([*lines, *remarks(comparison)]), style="not italic")

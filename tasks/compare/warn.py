@@ -1,0 +1,88 @@
+"""What a table of scores does not show: copying, trivial baselines that do as well, outputs that never end."""
+
+from __future__ import annotations
+
+from tasks.compare.collect import System
+from tasks.compare.pairing import key
+
+MORE_COPIED = 0.10
+"""Share of 4-grams that an experiment may copy beyond the baseline before it is said."""
+
+UNFINISHED = 0.20
+"""Share of outputs that may hit the length limit before it is said."""
+
+_ROUNDING = 1e-9
+
+
+def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]]:
+    """Warnings about the experiments of ``compared``, in its order: system, kind, message."""
+    experiments = [s for s in compared if s.kind == "experiment"]
+    trivial = [s for s in compared if s.kind == "baseline"]
+    found = []
+    for system in experiments:
+        checks = {
+            "copying": _copying(system, baseline),
+            "beaten by a trivial baseline": _beaten(system, trivial),
+            "unfinished": _unfinished(system),
+            "empty": _empty(system),
+            "no validation loss": _no_validation_loss(system),
+            "unpaired": _unpaired(system, baseline),
+        }
+        found += [{"system": system.name, "kind": kind, "message": text} for kind, text in checks.items() if text]
+    return found
+
+
+def _copying(system: System, baseline: System | None) -> str | None:
+    if baseline is None or system is baseline:
+        return None
+    ours, theirs = system.value("copied_4grams"), baseline.value("copied_4grams")
+    if ours is None or theirs is None or ours - theirs <= MORE_COPIED + _ROUNDING:
+        return None
+    return (
+        f"{system.name} copies: {ours:.1%} of its 4-grams stand in the source, {theirs:.1%} of those of "
+        f"{baseline.name}. Its ROUGE may come from repeating the text."
+    )
+
+
+def _beaten(system: System, trivial: list[System]) -> str | None:
+    ours = system.value("rouge1_f")
+    if not system.tuned or ours is None:
+        return None
+    better = [(s.name, v) for s in trivial if (v := s.value("rouge1_f")) is not None and v >= ours]
+    if not better:
+        return None
+    names = " and ".join(f"{name} ({100 * value:.1f})" for name, value in better)
+    return f"{system.name} does not beat {names} in ROUGE-1 ({100 * ours:.1f}): no model was needed for that score."
+
+
+def _unfinished(system: System) -> str | None:
+    finished = system.value("finished")
+    if finished is None or 1 - finished <= UNFINISHED + _ROUNDING:
+        return None
+    return (
+        f"{system.name} does not stop: {1 - finished:.1%} of its outputs hit the length limit. "
+        "Raise max_new_tokens, or train longer on rows with an end token."
+    )
+
+
+def _empty(system: System) -> str | None:
+    empty = system.value("empty")
+    return f"{system.name} says nothing for {empty:.1%} of the rows." if empty else None
+
+
+def _no_validation_loss(system: System) -> str | None:
+    if not system.tuned or system.value("validation_loss_per_byte") is not None:
+        return None
+    return f"{system.name} has no finite validation loss, so it cannot be the candidate."
+
+
+def _unpaired(system: System, baseline: System | None) -> str | None:
+    if baseline is None or system is baseline:
+        return None
+    ours, theirs = ({key(row) for row in s.rows} for s in (system, baseline))
+    if ours == theirs:
+        return None
+    return (
+        f"{system.name} and {baseline.name} share {len(ours & theirs)} of {len(ours | theirs)} rows; "
+        "its differences are of those alone. Evaluate both again."
+    )

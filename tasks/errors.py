@@ -1,0 +1,9 @@
+"""The one error a user is meant to read."""
+
+
+class TunesmithError(Exception):
+    """A rule was broken by input, parameters or surroundings, not by the code.
+
+    The message is one line a problem: place (file and key, or row), rule, value, remedy.
+    Entry points print it without a traceback and exit with 1.
+    """

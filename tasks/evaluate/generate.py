@@ -1,0 +1,81 @@
+"""Greedy generation in batches sorted by length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tasks.evaluate.params import GenerationParams
+from tasks.likelihood import bucket
+from tasks.progress import progress
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a model said: its text without special tokens, tokens (end token included), whether it stopped itself."""
+
+    text: str
+    new_tokens: int
+    finished: bool
+
+
+def batches(lengths: Sequence[int], params: GenerationParams) -> list[list[int]]:
+    """Indices, longest rows first, so that the first batch shows whether memory suffices."""
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    found: list[list[int]] = [[]]
+    for index in order:
+        width = bucket(lengths[(found[-1] or [index])[0]]) + params.max_new_tokens
+        if found[-1] and width * (len(found[-1]) + 1) > params.token_budget:
+            found.append([])
+        found[-1].append(index)
+    return found
+
+
+@torch.no_grad()
+def generate(
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], kind: str, params: GenerationParams
+) -> list[Generated]:
+    """The greedy completion of every prompt, in the order of ``prompts``."""
+    model.eval()
+    results: list[Generated | None] = [None] * len(prompts)
+    with progress("generating", len(prompts)) as meter:
+        for indices in batches([len(prompt) for prompt in prompts], params):
+            said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind, params)
+            for index, tokens in zip(indices, said, strict=True):
+                results[index] = _cut(tokenizer, tokens)
+            meter.advance(len(indices))
+    return [result for result in results if result is not None]
+
+
+def _generate_batch(
+    model: Any, tokenizer: Any, prompts: list[list[int]], kind: str, params: GenerationParams
+) -> list[list[int]]:
+    width = max(len(prompt) for prompt in prompts)
+    pads = [[tokenizer.pad_token_id] * (width - len(prompt)) for prompt in prompts]
+    zeros = [[0] * len(pad) for pad in pads]
+    ones = [[1] * len(prompt) for prompt in prompts]
+    left = kind == "causal"  # a decoder continues at the end of its input
+    ids = [pad + prompt if left else prompt + pad for pad, prompt in zip(pads, prompts, strict=True)]
+    mask = [zero + one if left else one + zero for zero, one in zip(zeros, ones, strict=True)]
+    device = next(model.parameters()).device
+    output = model.generate(
+        input_ids=torch.tensor(ids, device=device),
+        attention_mask=torch.tensor(mask, device=device),
+        max_new_tokens=params.max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    # A decoder's output begins with its input, an encoder-decoder's with the decoder's start token.
+    return output[:, width if left else 1 :].tolist()
+
+
+def _cut(tokenizer: Any, tokens: list[int]) -> Generated:
+    finished = tokenizer.eos_token_id in tokens
+    if finished:
+        tokens = tokens[: tokens.index(tokenizer.eos_token_id) + 1]
+    return Generated(tokenizer.decode(tokens, skip_special_tokens=True).strip(), len(tokens), finished)

@@ -1,0 +1,95 @@
+"""A trained model that answers: for evaluation, the command line and serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks import device, files
+from tasks.base_models import BaseModel, from_record, load_model, load_tokenizer
+from tasks.errors import TunesmithError
+from tasks.evaluate.generate import Generated, generate
+from tasks.evaluate.params import GenerationParams
+from tasks.rendering import Renderer, fingerprint, refuse_other_fingerprint
+from tasks.rows import Row
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model of ``models/X`` (or of the registry) with the tokenizer and rendering that it was trained with."""
+
+    model: Any
+    renderer: Renderer
+    base: BaseModel
+    manifest: dict[str, Any]
+    generation: GenerationParams
+
+    @classmethod
+    def load(cls, folder: Path, generation: GenerationParams | None = None, root: Path | None = None) -> Predictor:
+        """Load from a folder with ``manifest.json``.
+
+        ``generation`` is by default that of ``GenerationParams``.
+        ``root`` is the workspace that a local base model's path is relative to; the current folder by default.
+
+        Raises:
+            TunesmithError: no model there, the base model's weights are others, or the tokenizer renders otherwise
+                than in training.
+        """
+        path = folder / "manifest.json"
+        if not path.exists():
+            raise TunesmithError(f"{folder}: no trained model here; run `tunesmith run` (or `dvc repro`) to train it")
+        manifest = files.read_json(path)
+        generation = generation or GenerationParams()
+        base = from_record(manifest["base_model"], root or Path.cwd())
+        full = manifest["method"] == "full"
+        renderer = Renderer(load_tokenizer(base, folder if full else None), base.kind)
+        found = cls(_load_weights(folder, base, manifest, generation), renderer, base, manifest, generation)
+        found.refuse_other_rendering([])
+        return found
+
+    def refuse_other_rendering(self, rows: list[Row]) -> None:
+        trained = self.manifest["fingerprint"]["fields"]
+        now = fingerprint(self.renderer, trained["max_length"], rows)["fields"]
+        refuse_other_fingerprint(trained, now, f"model {self.manifest['experiment']}")
+
+    def generate(self, prompts: list[str]) -> list[Generated]:
+        """Answers to rendered prompts, in order.
+
+        Raises:
+            TunesmithError: a prompt with its answer does not fit the model's context.
+        """
+        encoded = [self.renderer.prompt(prompt) for prompt in prompts]
+        self._refuse_too_long(encoded)
+        return generate(self.model, self.renderer.tokenizer, encoded, self.base.kind, self.generation)
+
+    def _refuse_too_long(self, prompts: list[list[int]]) -> None:
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        answer = self.generation.max_new_tokens
+        for number, tokens in enumerate(prompts, start=1):
+            # An encoder-decoder holds the prompt on one side and the answer on the other.
+            needed = max(len(tokens), answer) if self.base.kind == "seq2seq" else len(tokens) + answer
+            if context is not None and needed > context:
+                raise TunesmithError(
+                    f"prompt {number} of {len(prompts)}: prompt and answer must fit the model's context of {context} "
+                    f"tokens; the prompt has {len(tokens)} and the answer may have {answer}; shorten it"
+                )
+
+    def complete(self, prompts: list[str]) -> list[str]:
+        """The texts of the answers to rendered prompts, in order."""
+        return [answer.text for answer in self.generate(prompts)]
+
+
+def _load_weights(folder: Path, base: BaseModel, manifest: dict[str, Any], generation: GenerationParams) -> Any:
+    dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
+    if manifest["method"] == "full":
+        return load_model(base, dtype, folder).to(device.device())
+    if manifest["method"] == "none":
+        return load_model(base, dtype).to(device.device())
+    from peft import PeftModel
+
+    # Merged in fp32 and then rounded once: no adapter arithmetic at every token.
+    adapted = PeftModel.from_pretrained(load_model(base, torch.float32), str(folder))
+    return adapted.merge_and_unload().to(dtype).to(device.device())

@@ -1,0 +1,46 @@
+"""Scored rows and the two files of a report, the same for models and trivial baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tasks import files
+from tasks.evaluate.metrics import PREDICTIONS, Scorer
+from tasks.evaluate.params import EvaluateParams
+from tasks.rows import Row
+
+
+def score(rows: list[Row], said: list[dict[str, Any]]) -> list[Row]:
+    """Rows of ``PREDICTIONS``: what was said for each row, with its scores."""
+    scorer = Scorer()
+    kept = ("row_id", "source", "task", "template_id", "prompt", "text", "references")
+    return [
+        {**{name: row[name] for name in kept}, **what, **scorer.row(what["completion"], row)}
+        for row, what in zip(rows, said, strict=True)
+    ]
+
+
+def write_report(
+    folder: Path,
+    experiment: str,
+    key: str | None,
+    predictions: list[Row],
+    metrics: dict[str, dict[str, float | None]],
+    params: EvaluateParams,
+) -> None:
+    """Write ``predictions.parquet`` and ``metrics.json``; the same results give the same bytes."""
+    files.write_rows(folder / "predictions.parquet", predictions, PREDICTIONS)
+    asked = [[p["row_id"], p["template_id"], p["prompt"], p["references"]] for p in predictions]
+    files.write_json(
+        folder / "metrics.json",
+        {
+            "schema": 1,
+            "experiment": experiment,
+            "key": key,
+            "test_sha256": files.digest(asked),
+            "rows": len(predictions),
+            "metrics": metrics,
+            "generation": params.generation.model_dump(),
+        },
+    )

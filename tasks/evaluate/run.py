@@ -1,0 +1,96 @@
+"""``evaluate@X``: a model and the evaluation set → ``reports/experiments/X/`` and ``runs/X/evaluate/``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from tasks import device, files
+from tasks.errors import TunesmithError
+from tasks.evaluate.metrics import summarise
+from tasks.evaluate.params import EvaluateParams
+from tasks.evaluate.predict import Predictor
+from tasks.evaluate.report import score, write_report
+from tasks.facts import facts
+from tasks.likelihood import likelihood
+from tasks.params import load, parse
+from tasks.paths import Paths
+from tasks.rows import Row
+from tasks.stage import Stage
+
+logger = logging.getLogger("tunesmith")
+
+
+def run(name: str, paths: Paths, stage: Stage) -> None:
+    """Evaluate the experiment ``name`` on the rows that all experiments meet."""
+    params = load(EvaluateParams, paths.experiment(name) / "evaluate.yaml")
+    device.use_threads(params.threads)
+    started = time.time()
+    with stage.outputs(paths.report(name), paths.run(name, "evaluate")) as (report, run_folder):
+        measured = _evaluate(paths.model(name), paths.evaluation_set, params, report, paths.root)
+        run_folder.mkdir()
+        volatile = {"experiment": name, **measured}
+        files.write_json(run_folder / "run.json", facts(paths.root, started, time.time(), params.threads) | volatile)
+
+
+def evaluate_model(model: Path, evaluation_set: Path, params: dict[str, Any], output: Path) -> None:
+    """Evaluate any model folder, such as a registered champion's, as ``evaluate@X`` would.
+
+    ``params`` is an ``evaluate.yaml`` as a mapping. ``output`` gets ``predictions.parquet`` and ``metrics.json``.
+    """
+    parsed = parse(EvaluateParams, params, "evaluate.yaml")
+    device.use_threads(parsed.threads)
+    _evaluate(model, evaluation_set, parsed, output, Path.cwd())
+
+
+def _evaluate(model: Path, evaluation_set: Path, params: EvaluateParams, output: Path, root: Path) -> dict[str, Any]:
+    predictor = Predictor.load(model, params.generation, root)
+    test, validation = (_rows(evaluation_set / f"{part}.parquet") for part in ("test", "validation"))
+    predictor.refuse_other_rendering(test)
+    begun = time.perf_counter()
+    answers = predictor.generate([row["prompt"] for row in test])
+    seconds = time.perf_counter() - begun
+    said = [{"completion": a.text, "new_tokens": a.new_tokens, "finished": a.finished} for a in answers]
+    predictions = score(test, said)
+    metrics = summarise(predictions, params.intervals)
+    metrics |= _validation(predictor, validation, params)
+    output.mkdir(parents=True, exist_ok=True)
+    manifest = predictor.manifest
+    write_report(output, manifest["experiment"], manifest["key"], predictions, metrics, params)
+    logger.info("%s: ROUGE-1 F1 %.4f on %d rows", manifest["experiment"], metrics["rouge1_f"]["value"], len(test))
+    return {
+        "key": manifest["key"],
+        "rows": len(test),
+        "generation_seconds": seconds,
+        "rows_per_second": len(test) / seconds,
+    }
+
+
+def _rows(path: Path) -> list[Row]:
+    rows = files.read_rows(path)
+    if not any(row["completion"] for row in rows):
+        raise TunesmithError(
+            f"{path}: there must be a row with a completion; there is none; see params/evaluation.yaml"
+        )
+    return rows
+
+
+def _validation(predictor: Predictor, rows: list[Row], params: EvaluateParams) -> dict[str, Any]:
+    """How likely the model finds the validation completions: what the candidate is chosen by."""
+    renderer = predictor.renderer
+    encoded = [renderer.encode(row["prompt"], row["completion"]) for row in rows]
+    found = likelihood(
+        predictor.model,
+        encoded,
+        renderer.kind,
+        renderer.tokenizer.pad_token_id,
+        params.generation.token_budget,
+        device.autocast("fp32"),
+    )
+    size = sum(len(row["completion"].encode()) for row in rows)
+    values = {"validation_loss": found.loss, "validation_loss_per_byte": sum(found.nll) / size}
+    if any(row["answer_choices"] for row in rows):
+        values["validation_accuracy"] = found.accuracy
+    return {name: {"value": value, "low": None, "high": None} for name, value in values.items()}

@@ -1,0 +1,34 @@
+"""``generate@S``: the demo's chats → ``data/sources/S/{train,test}.jsonl``."""
+
+import json
+import sys
+from typing import Any
+
+from tasks.ingest.demo import generate
+from tasks.ingest.params import GeneratedParams
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.stage import Stage, main
+
+
+def run(name: str, params: GeneratedParams, paths: Paths, stage: Stage) -> None:
+    """Write the generated rows, one JSON object a line, as a user's file would be."""
+    train, test = generate(seed=params.seed, train_rows=params.train_rows, test_rows=params.test_rows)
+    with stage.outputs(paths.source(name)) as (output,):
+        output.mkdir()
+        for part, rows in {"train": train, "test": test}.items():
+            (output / f"{part}.jsonl").write_text(_jsonl(rows), encoding="utf-8")
+
+
+def _jsonl(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+if __name__ == "__main__":
+    source, here = sys.argv[1], Paths.here()
+    main(
+        f"generate@{source}",
+        lambda stage: run(
+            source, load(GeneratedParams, here.params / "sources.yaml", "generated", source), here, stage
+        ),
+    )

@@ -1,0 +1,54 @@
+"""``download@S``: a hub data set at a pinned revision → ``data/sources/S/SPLIT.parquet``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tasks.errors import TunesmithError
+from tasks.ingest.params import HubParams
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.stage import Stage, main
+
+
+def fetch(name: str, params: HubParams) -> Any:
+    """The ``DatasetDict`` of ``datasets.load_dataset``; only the splits asked for.
+
+    Raises:
+        TunesmithError: the hub is not reached, the data set or revision is unknown, or a split is missing.
+    """
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetNotFoundError
+
+    where = f"params/sources.yaml: hub.{name}"
+    try:
+        dataset = load_dataset(params.hub, params.config, revision=params.revision)
+    except DatasetNotFoundError as error:
+        raise TunesmithError(f"{where}: {params.hub} at {params.revision} is not found: {error}") from None
+    except OSError as error:  # ConnectionError, httpx and hub errors derive from it
+        raise TunesmithError(
+            f"{where}: the hub must be reachable to fetch {params.hub} ({type(error).__name__}); "
+            "connect to the network, or add the files with `tunesmith data add`"
+        ) from None
+    missing = set(params.splits or []) - set(dataset)
+    if missing:
+        raise TunesmithError(f"{where}.splits: no split {sorted(missing)[0]!r}; there are {', '.join(dataset)}")
+    return {split: rows for split, rows in dataset.items() if split in (params.splits or dataset)}
+
+
+def run(name: str, params: HubParams, paths: Paths, stage: Stage) -> None:
+    """Write each split as Parquet, as a user's file would be."""
+    dataset = fetch(name, params)
+    with stage.outputs(paths.source(name)) as (output,):
+        output.mkdir()
+        for split, rows in dataset.items():
+            rows.to_parquet(str(output / f"{split}.parquet"))
+
+
+if __name__ == "__main__":
+    source, here = sys.argv[1], Paths.here()
+    main(
+        f"download@{source}",
+        lambda stage: run(source, load(HubParams, here.params / "sources.yaml", "hub", source), here, stage),
+    )

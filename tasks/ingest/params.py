@@ -1,0 +1,47 @@
+"""Parameters of the sources: what the files are and how the demo's chats are made."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.params import Params
+
+
+class IngestParams(Params):
+    """``sources.S.ingest``.
+
+    Attributes:
+        format: of every file of the source; ``auto`` goes by the name's ending.
+        required: columns that each row must have; a row without one is an error.
+        limit: rows kept of each file, from its beginning; None keeps all.
+    """
+
+    format: Literal["auto", "jsonl", "csv", "parquet"] = "auto"
+    required: list[str] = Field(default_factory=list)
+    limit: int | None = Field(default=None, ge=1)
+
+
+class HubParams(Params):
+    """``hub.S``: a data set of the Hugging Face hub, fetched once into ``data/sources/S``.
+
+    Attributes:
+        hub: id such as ``knkarthick/dialogsum``.
+        revision: commit hash (40 hex digits), so that a later fetch gives the same rows.
+        config: name of the data set's configuration, when it has several.
+        splits: splits to fetch; each becomes a Parquet file of its name. None fetches all.
+    """
+
+    hub: str
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    config: str | None = None
+    splits: list[str] | None = None
+
+
+class GeneratedParams(Params):
+    """``generated.S``: chats made by this project (``tasks/ingest/demo``)."""
+
+    seed: int = 0
+    train_rows: int = Field(ge=1)
+    test_rows: int = Field(ge=1)

@@ -1,0 +1,128 @@
+"""Read JSONL, CSV and Parquet files row by row, with errors that name file and line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.errors import TunesmithError
+
+Row = dict[str, Any]
+FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+
+
+def format_of(path: Path, asked: str = "auto") -> str:
+    """The format of ``path``: as asked, or by its ending.
+
+    Raises:
+        TunesmithError: the ending is not known.
+    """
+    if asked != "auto":
+        return asked
+    if path.suffix.lower() not in FORMATS:
+        raise TunesmithError(
+            f"{path}: the ending must be one of {', '.join(FORMATS)}; it is {path.suffix or 'missing'!r}; "
+            "rename the file or set `ingest.format` of the source"
+        )
+    return FORMATS[path.suffix.lower()]
+
+
+def read(path: Path, asked: str = "auto") -> Iterator[tuple[int, Row]]:
+    """Yield (line or row number from 1, row) of a file.
+
+    Raises:
+        TunesmithError: the file is missing, empty, not UTF-8, broken in a line, or holds no row.
+    """
+    if not path.exists():
+        raise TunesmithError(f"{path}: no such file; add it with `tunesmith data add FILE --name S`")
+    if path.stat().st_size == 0:
+        raise TunesmithError(f"{path}: the file is empty; a source needs at least one row")
+    readers = {"jsonl": _read_jsonl, "csv": _read_csv, "parquet": _read_parquet}
+    found = False
+    for number, row in readers[format_of(path, asked)](path):
+        found = True
+        yield number, row
+    if not found:
+        raise TunesmithError(f"{path}: the file holds no row; a source needs at least one row")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise TunesmithError(
+                    f"{path}:{number}: text must be UTF-8; byte {error.start + 1} of the line is "
+                    f"0x{error.object[error.start]:02x}; convert the file (`iconv -t UTF-8`)"
+                ) from None
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise TunesmithError(
+                f"{path}:{number}: each line must be one JSON object; {error.msg} at column {error.colno}"
+            ) from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list in a list in a ...
+            raise TunesmithError(f"{path}:{number}: each line must be one JSON object; {error}") from None
+        if not isinstance(row, dict):
+            raise TunesmithError(f"{path}:{number}: each line must be a JSON object; it is a {type(row).__name__}")
+        yield number, row
+
+
+def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
+    # Cells of documents are longer than the module's default limit of 131,072 characters.
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    header: list[str] = []
+    start = 1
+    try:
+        for cells in reader:
+            line, start = start, reader.line_num + 1  # a row with line ends in its cells counts from its first line
+            if not cells:
+                continue
+            if not header:
+                header = cells
+                _refuse_repeated(path, header)
+                continue
+            if len(cells) != len(header):
+                raise TunesmithError(
+                    f"{path}:{line}: a row must have as many cells as the header ({len(header)}); it has {len(cells)}; "
+                    "quote cells that hold commas or line ends"
+                )
+            yield line, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise TunesmithError(f"{path}:{start}: not valid CSV: {error}; the row begins in that line") from None
+
+
+def _refuse_repeated(path: Path, columns: list[str]) -> None:
+    repeated = [name for i, name in enumerate(columns) if name in columns[:i]]
+    if repeated:
+        raise TunesmithError(f"{path}: columns must have different names; {repeated[0]!r} stands twice; rename one")
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
+    number = 0
+    try:
+        file = pq.ParquetFile(path)
+        _refuse_repeated(path, file.schema_arrow.names)
+        for batch in file.iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk, not of the content
+            raise
+        reason = " ".join(str(error).split())
+        raise TunesmithError(f"{path}: not valid Parquet near row {number + 1}: {reason}; restore the file") from None

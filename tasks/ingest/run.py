@@ -1,0 +1,164 @@
+"""``ingest@S``: the files of a source → ``data/raw/S.parquet``.
+
+Columns: those of the files, and ``row_id`` (hash of the row's content), ``source_file`` (name
+without its ending) and ``source_line`` (line of the text file, or row, from 1).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.errors import TunesmithError
+from tasks.files import digest
+from tasks.ingest.params import IngestParams
+from tasks.ingest.readers import FORMATS, Row, read
+from tasks.paths import Paths
+from tasks.stage import Stage
+
+logger = logging.getLogger("tunesmith")
+
+OWN_COLUMNS = ("row_id", "source_file", "source_line")
+_CHUNK = 10_000
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The files of a source, in the order of their names.
+
+    Raises:
+        TunesmithError: the folder is missing, has no file, or has a folder in it, which would not be read.
+    """
+    found = sorted(p for p in folder.glob("*") if not p.name.startswith("."))
+    if folders := [p for p in found if p.is_dir()]:
+        raise TunesmithError(f"{folders[0]}: a source's files lie in one folder; move them up to {folder}")
+    if not found:
+        raise TunesmithError(
+            f"{folder}: no data file; add one ({', '.join(FORMATS)}) "
+            f"with `tunesmith data add FILE --name {folder.name}`"
+        )
+    return found
+
+
+def rows_of(path: Path, params: IngestParams) -> Iterator[Row]:
+    """The rows of one file with their own columns added.
+
+    Raises:
+        TunesmithError: a required column is missing, a column has one of our names, or text is no Unicode.
+    """
+    for line, row in islice(read(path, params.format), params.limit):
+        missing = [column for column in params.required if column not in row]
+        if missing:
+            raise TunesmithError(
+                f"{path}:{line}: column {missing[0]!r} is missing; the row has {', '.join(sorted(row))}; "
+                "correct the row or `ingest.required` of the source"
+            )
+        taken = [column for column in OWN_COLUMNS if column in row]
+        if taken:
+            raise TunesmithError(f"{path}:{line}: column {taken[0]!r} is Tunesmith's own; rename yours")
+        try:
+            row_id = digest(_hashable(row))[:24]
+        except UnicodeEncodeError as error:
+            raise TunesmithError(
+                f"{path}:{line}: text must be Unicode; it holds half of a surrogate pair "
+                f"({error.object[error.start]!a}); correct the row"
+            ) from None
+        yield {**row, "row_id": row_id, "source_file": path.stem, "source_line": line}
+
+
+def _hashable(value: Any) -> Any:
+    """``value`` with what JSON does not know (dates, bytes, decimals) as text."""
+    if isinstance(value, dict):
+        return {str(key): _hashable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hashable(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def to_table(rows: Iterable[Row]) -> pa.Table:
+    """One table of all rows; a column that some rows lack is null there.
+
+    Raises:
+        TunesmithError: a column has values of types that no single column type holds.
+    """
+    iterator = iter(rows)
+    tables: list[pa.Table] = []
+    types: dict[str, pa.DataType] = {}
+    while chunk := list(islice(iterator, _CHUNK)):
+        columns = list(dict.fromkeys(key for row in chunk for key in row))
+        arrays = []
+        for name in columns:
+            values = [_storable(row.get(name)) for row in chunk]
+            odd = _first_odd(values, types.get(name))
+            if odd is not None:
+                raise _odd_value(name, values, odd, types.get(name), chunk[odd])
+            arrays.append(pa.array(values))
+            types[name] = _common(types.get(name), arrays[-1].type)
+        tables.append(pa.Table.from_arrays(arrays, names=columns))
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise TunesmithError(f"a column must have one type in all rows: {error}; correct the rows") from None
+
+
+def _storable(value: Any) -> Any:
+    """``value`` with null for an empty object, which Parquet cannot hold."""
+    if isinstance(value, dict):
+        return {key: _storable(item) for key, item in value.items()} or None
+    return [_storable(item) for item in value] if isinstance(value, list) else value
+
+
+def _common(before: pa.DataType | None, here: pa.DataType) -> pa.DataType:
+    """The type that holds both; ``ArrowException`` where there is none."""
+    if before is None or before == here:
+        return here
+    schemas = [pa.schema([("", before)]), pa.schema([("", here)])]
+    return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+
+
+def _fits(values: list[Any], before: pa.DataType | None) -> bool:
+    try:
+        common = _common(before, pa.array(values).type)
+    except (pa.ArrowException, OverflowError):
+        return False
+    # Arrow would turn text beside bytes into bytes, and true beside 2.5 into 1.0.
+    if pa.types.is_binary(common):
+        return before != pa.string() and not any(isinstance(value, str) for value in values)
+    return not (pa.types.is_floating(common) and any(isinstance(value, bool) for value in values))
+
+
+def _first_odd(values: list[Any], before: pa.DataType | None) -> int | None:
+    """The position of the first value that does not fit those ahead of it, found by halving."""
+    if _fits(values, before):
+        return None
+    good, bad = 0, len(values)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if _fits(values[:middle], before) else (good, middle)
+    return good
+
+
+def _odd_value(name: str, values: list[Any], odd: int, before: pa.DataType | None, row: Row) -> TunesmithError:
+    ahead = _common(before, pa.array(values[:odd]).type)
+    place = f"{row['source_file']}:{row['source_line']}: column {name!r}"
+    try:
+        here = pa.array(values[odd : odd + 1]).type
+    except (pa.ArrowException, OverflowError) as error:
+        return TunesmithError(f"{place} must have a value that Parquet can hold: {error}; correct the row")
+    return TunesmithError(
+        f"{place} must have one type in all rows; it is {ahead} before and {here} here; correct the row"
+    )
+
+
+def run(name: str, params: IngestParams, paths: Paths, stage: Stage) -> None:
+    """Read all files of the source ``name`` and write ``data/raw/name.parquet``."""
+    found = data_files(paths.source(name))
+    table = to_table(row for path in found for row in rows_of(path, params))
+    with stage.outputs(paths.raw(name)) as (output,):
+        pq.write_table(table, output)
+    logger.info("%s: %d rows of %d files, columns %s", name, table.num_rows, len(found), ", ".join(table.column_names))

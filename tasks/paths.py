@@ -1,0 +1,102 @@
+"""Where everything lies in a workspace. A step takes its paths from here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of one workspace, relative to ``root`` (the folder of ``dvc.yaml``)."""
+
+    root: Path
+
+    @classmethod
+    def here(cls) -> Paths:
+        """The workspace of the current folder; DVC runs every stage in its root."""
+        return cls(Path.cwd())
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params"
+
+    @property
+    def sources(self) -> Path:
+        return self.root / "data/sources"
+
+    @property
+    def splits(self) -> Path:
+        return self.root / "data/splits"
+
+    @property
+    def mixtures(self) -> Path:
+        return self.root / "data/mixtures"
+
+    @property
+    def evaluation_set(self) -> Path:
+        return self.root / "data/evaluation"
+
+    @property
+    def resolved(self) -> Path:
+        return self.root / "build/experiments"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports/experiments"
+
+    @property
+    def baselines(self) -> Path:
+        return self.root / "reports/baselines"
+
+    @property
+    def comparison(self) -> Path:
+        return self.root / "reports/comparison"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def state(self) -> Path:
+        """Locks, leases and the Prefect database: nothing here is an input or an output."""
+        return self.root / ".tunesmith"
+
+    def source(self, name: str) -> Path:
+        return self.sources / name
+
+    def raw(self, source: str) -> Path:
+        return self.root / f"data/raw/{source}.parquet"
+
+    def rendered(self, source: str) -> Path:
+        return self.root / f"data/rendered/{source}.parquet"
+
+    def split(self, source: str) -> Path:
+        return self.splits / source
+
+    def mixture(self, name: str) -> Path:
+        return self.mixtures / name
+
+    def experiment(self, name: str) -> Path:
+        """Folder of the resolved parameters: ``train.yaml`` and ``evaluate.yaml``."""
+        return self.resolved / name
+
+    def model(self, experiment: str) -> Path:
+        return self.root / "models" / experiment
+
+    def run(self, experiment: str, step: str) -> Path:
+        """Volatile facts of the step ``train`` or ``evaluate``; no stage depends on them."""
+        return self.root / "runs" / experiment / step
+
+    def report(self, experiment: str) -> Path:
+        return self.reports / experiment
+
+    def baseline(self, name: str) -> Path:
+        return self.baselines / name
+
+
+def user_cache() -> Path:
+    """Folder for converted base models, shared by workspaces; ``TUNESMITH_CACHE`` moves it."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tunesmith"
+    return Path(os.environ.get("TUNESMITH_CACHE", default))

@@ -1,0 +1,78 @@
+"""The champion's scores on the present test rows: read from its run, or generated anew with its stored model."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+
+from tasks import files
+from tasks.errors import TunesmithError
+from tasks.params import read_yaml
+from tasks.paths import Paths
+from tasks.register.evaluated import REMEDY, Evaluated, read_scores
+from tasks.register.gate import Scores
+from tasks.register.params import RegistrationParams
+from tasks.register.registry import MODEL
+from tasks.tracking.client import Tracker
+from tasks.tracking.sync import WEIGHTS
+
+logger = logging.getLogger("tunesmith")
+
+
+def champion_scores(
+    champion: ModelVersion, candidate: Evaluated, params: RegistrationParams, paths: Paths, tracker: Tracker
+) -> Scores:
+    """The champion's scores on the candidate's test rows: from its run if it has them, else generated anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = _download_report(champion, tracker, Path(folder))
+        if own and _comparable(own, candidate):
+            return read_scores(own / "predictions.parquet", params.metric)
+    generation = candidate.metrics.get("generation")
+    identity = {"weights": champion.tags.get(WEIGHTS), "test": candidate.test, "generation": generation}
+    cached = paths.state / "champions" / files.digest(identity)
+    if not cached.exists():
+        _evaluate(champion, candidate, paths, tracker, cached)
+    return read_scores(cached / "predictions.parquet", params.metric)
+
+
+def _download_report(champion: ModelVersion, tracker: Tracker, folder: Path) -> Path | None:
+    names, run_id = {"metrics.json", "predictions.parquet"}, _run_id(champion)
+    if not names <= {artifact.path for artifact in tracker.client.list_artifacts(run_id)}:
+        return None
+    for name in names:
+        tracker.client.download_artifacts(run_id, name, str(folder))
+    return folder
+
+
+def _run_id(champion: ModelVersion) -> str:
+    if not champion.run_id:
+        raise TunesmithError(
+            f"models:/{champion.name}/{champion.version}: the champion must come from a run, to be compared; this "
+            f"version has none. Remove its alias in MLflow, or point `registration.alias` elsewhere"
+        )
+    return str(champion.run_id)
+
+
+def _comparable(report: Path, candidate: Evaluated) -> bool:
+    metrics = files.read_json(report / "metrics.json")
+    return all(metrics.get(name) == candidate.metrics.get(name) for name in ("test_sha256", "generation"))
+
+
+def _evaluate(champion: ModelVersion, candidate: Evaluated, paths: Paths, tracker: Tracker, cached: Path) -> None:
+    """Let the champion answer the candidate's test rows, with the candidate's generation settings."""
+    from tasks.evaluate.run import evaluate_model
+
+    logger.info("evaluating the champion (version %s) on the present test rows", champion.version)
+    settings = read_yaml(paths.experiment(candidate.name) / "evaluate.yaml")
+    with tempfile.TemporaryDirectory(dir=paths.state) as folder, files.replacing(cached) as output:
+        model = tracker.client.download_artifacts(_run_id(champion), MODEL, folder)
+        output.mkdir()
+        evaluate_model(Path(model), paths.evaluation_set, settings, output)
+        if not _comparable(output, candidate):
+            raise TunesmithError(
+                f"data/evaluation: must be the rows that {candidate.name} was evaluated on, with the same generation "
+                f"settings, to compare it with the champion; they changed since; {REMEDY} and register again"
+            )

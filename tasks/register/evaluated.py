@@ -1,0 +1,77 @@
+"""An experiment as the gate sees it: its manifest, its report, and a score for each test row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tasks import files
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+from tasks.register.gate import Scores
+
+REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An experiment with its scores on the test rows."""
+
+    name: str
+    manifest: dict[str, Any]
+    metrics: dict[str, Any]
+    scores: Scores
+
+    @property
+    def key(self) -> str:
+        return str(self.manifest["key"])
+
+    @property
+    def weights(self) -> str:
+        return self.manifest.get("weights_sha256") or ""
+
+    @property
+    def test(self) -> str:
+        return str(self.metrics["test_sha256"])
+
+
+def read(name: str, metric: str, paths: Paths) -> Evaluated:
+    manifest, metrics = paths.model(name) / "manifest.json", paths.report(name) / "metrics.json"
+    for path in (manifest, metrics):
+        if not path.exists():
+            raise TunesmithError(f"{path}: no such file; {REMEDY}")
+    found = files.read_json(manifest), files.read_json(metrics)
+    if found[0]["key"] != found[1]["key"]:
+        raise TunesmithError(f"{metrics}: must score the model in {manifest.parent}; it scores another key; {REMEDY}")
+    return Evaluated(name, *found, read_scores(paths.report(name) / "predictions.parquet", metric))
+
+
+def read_scores(path: Path, metric: str) -> Scores:
+    """The column ``metric`` of a ``predictions.parquet`` by (row_id, template_id).
+
+    Raises:
+        TunesmithError: no such column, a row without a score, or a row that stands there twice.
+    """
+    if not path.exists():
+        raise TunesmithError(f"{path}: no such file; {REMEDY}")
+    table = pq.read_table(path)
+    if metric not in table.column_names:
+        numbers = [field.name for field in table.schema if str(field.type) in {"float", "double", "int64", "bool"}]
+        raise TunesmithError(
+            f"params/registration.yaml: registration.metric: must be a score column of {path}; it is {metric!r}; "
+            f"there are: {', '.join(numbers)}"
+        )
+    rows = table.select(["row_id", "template_id", metric]).to_pylist()
+    scores = {(row["row_id"], row["template_id"]): row[metric] for row in rows}
+    if len(scores) != len(rows):
+        raise TunesmithError(f"{path}: a test row (row_id, template_id) must stand there once; {REMEDY} again")
+    if missing := [row for row, score in scores.items() if score is None or math.isnan(score)]:
+        raise TunesmithError(
+            f"{path}: every row needs a {metric}; {len(missing)} have none, the first is {missing[0][0]}; "
+            "choose another `registration.metric` in params/registration.yaml"
+        )
+    return {row: float(score) for row, score in scores.items()}

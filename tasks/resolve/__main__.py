@@ -1,0 +1,31 @@
+"""``resolve``: ``params/*.yaml`` → ``build/experiments/X/{train,evaluate}.yaml`` for every experiment.
+
+The folder is written anew each time, so a deleted experiment is gone from it.
+"""
+
+from typing import Any
+
+from tasks.params import write_yaml
+from tasks.paths import Paths
+from tasks.resolve.check import load_experiments
+from tasks.stage import Stage, main
+
+
+def run(paths: Paths, stage: Stage) -> None:
+    """Resolve all experiments; the errors of all of them are reported at once."""
+    resolved = load_experiments(paths)
+    with stage.outputs(paths.resolved) as (output,):
+        for name, (train, evaluate) in resolved.items():
+            folder = output / name
+            folder.mkdir(parents=True)
+            write_yaml(folder / "train.yaml", in_order(train))
+            write_yaml(folder / "evaluate.yaml", in_order(evaluate))
+
+
+def in_order(data: dict[str, Any]) -> dict[str, Any]:
+    """``data`` with sorted keys: the order in which somebody wrote them retrains nothing."""
+    return {key: in_order(value) if isinstance(value, dict) else value for key, value in sorted(data.items())}
+
+
+if __name__ == "__main__":
+    main("resolve", lambda stage: run(Paths.here(), stage))

@@ -1,0 +1,90 @@
+"""Read parameter files whole: what ``resolve`` needs, and the check of everything before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import TunesmithError
+from tasks.evaluate.params import EvaluateParams
+from tasks.params import load, parse, read_yaml
+from tasks.paths import Paths
+from tasks.resolve.params import Experiment, TrainingDefaults
+from tasks.resolve.resolve import known_methods, resolve
+
+Resolved = dict[str, tuple[dict[str, Any], dict[str, Any]]]
+
+# A name is a folder, a DVC key and a part of ``stage@name``.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class Problems:
+    """Collects the errors of several checks, so that a user sees them all at once."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def catch(self, check: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``check(*arguments)`` returns; None when it raises, and its lines are kept."""
+        try:
+            return check(*arguments)
+        except TunesmithError as error:
+            self.lines += [line for line in str(error).splitlines() if line not in self.lines]
+            return None
+
+    def refuse(self) -> None:
+        if self.lines:
+            raise TunesmithError("\n".join(self.lines))
+
+
+def mapping(path: Path, key: str) -> dict[str, Any]:
+    """The named things under ``key`` of a parameter file.
+
+    Raises:
+        TunesmithError: the key is missing, is no mapping, or holds a name that is no good as a folder.
+    """
+    data = read_yaml(path)
+    if key not in data:
+        raise TunesmithError(f"{path}: {key}: this key is required; add it (`{key}: {{}}` when there is nothing)")
+    found = {} if data[key] is None else data[key]
+    if not isinstance(found, dict):
+        raise TunesmithError(f"{path}: {key}: must map names to what they are; it is a {type(found).__name__}")
+    bad = [name for name in found if not (isinstance(name, str) and _NAME.fullmatch(name))]
+    if bad:
+        rule = "a name must be text of lower-case letters, digits, '-' and '_'"
+        lines = [f"{path}: {key}.{name}: {rule}; it is {name!r}; rename it (put a number in quotes)" for name in bad]
+        raise TunesmithError("\n".join(lines))
+    return found
+
+
+def only_keys(path: Path, keys: set[str]) -> None:
+    """Refuse a parameter file with another key at its top than ``keys``."""
+    for key in read_yaml(path):
+        if key not in keys:
+            raise TunesmithError(f"{path}: {key}: unknown key; known here: {', '.join(sorted(keys))}")
+
+
+def load_experiments(paths: Paths) -> Resolved:
+    """Every experiment resolved.
+
+    Raises:
+        TunesmithError: with the problems of all experiments.
+    """
+    file = paths.params / "experiments.yaml"
+    defaults = load(TrainingDefaults, paths.params / "training.yaml")
+    evaluate = read_yaml(paths.params / "evaluation.yaml").get("evaluate") or {}
+    problems, resolved = Problems(), {}
+    if problems.catch(parse, EvaluateParams, evaluate, paths.params / "evaluation.yaml", "evaluate") is None:
+        evaluate = {}  # its problems are noted; those of the experiments are still looked for
+    problems.catch(known_methods, defaults, paths.params / "training.yaml")
+
+    def one(name: str, data: Any) -> Any:
+        return resolve(name, parse(Experiment, data, file, f"experiments.{name}"), defaults, evaluate, file)
+
+    for name, data in mapping(file, "experiments").items():
+        if (found := problems.catch(one, name, data)) is not None:
+            resolved[name] = found
+    problems.refuse()
+    return resolved

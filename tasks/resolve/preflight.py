@@ -1,0 +1,102 @@
+"""The check of all parameter files before anything runs: every problem of every file, at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tasks.compare.params import CompareParams
+from tasks.evaluate.params import EvaluateParams
+from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
+from tasks.mix.params import EvaluationSetParams, MixtureParams
+from tasks.params import Params, load, read_yaml
+from tasks.paths import Paths
+from tasks.register.params import RegistrationParams
+from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
+from tasks.split.params import SplitParams
+from tasks.template.library import load_set
+from tasks.template.params import TemplateParams
+from tasks.template.render import choose
+
+_SECTIONS = {
+    "sources.yaml": {"generated", "hub", "sources"},
+    "mixtures.yaml": {"mixtures"},
+    "experiments.yaml": {"experiments"},
+    "training.yaml": {"defaults", "methods"},
+    "evaluation.yaml": {"evaluation_set", "evaluate", "compare"},
+    "registration.yaml": {"registration"},
+}
+_SOURCE_BLOCKS: dict[str, type[Params]] = {"ingest": IngestParams, "template": TemplateParams, "split": SplitParams}
+
+
+def preflight(paths: Paths) -> None:
+    """Check every file of ``params/`` and the names by which they refer to each other.
+
+    Raises:
+        TunesmithError: one line a problem.
+    """
+    problems = Problems()
+    for file, keys in _SECTIONS.items():
+        problems.catch(only_keys, paths.params / file, keys)
+    problems.refuse()  # what follows would only repeat that a file cannot be read
+    sources = _check_sources(paths, problems)  # None where names are wrong: every reference would look wrong too
+    mixtures = _check_mixtures(paths, problems, sources)
+    _check_evaluation(paths, problems, sources)
+    experiments = problems.catch(mapping, paths.params / "experiments.yaml", "experiments") or {}
+    problems.catch(load_experiments, paths)
+    for name, experiment in experiments.items():
+        mixture = experiment.get("mixture") if isinstance(experiment, dict) else None
+        if mixtures is not None and mixture is not None and mixture not in mixtures:
+            problems.lines.append(
+                f"{paths.params / 'experiments.yaml'}: experiments.{name}.mixture: there is no mixture {mixture!r} in "
+                f"params/mixtures.yaml; there are: {', '.join(mixtures)}"
+            )
+    problems.catch(load, RegistrationParams, paths.params / "registration.yaml", "registration")
+    problems.refuse()
+
+
+def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
+    file = paths.params / "sources.yaml"
+    for section, model in {"generated": GeneratedParams, "hub": HubParams}.items():
+        for name in problems.catch(mapping, file, section) or {}:
+            problems.catch(load, model, file, section, name)
+    sources = problems.catch(mapping, file, "sources")
+    for name, blocks in (sources or {}).items():
+        for block, model in _SOURCE_BLOCKS.items():
+            problems.catch(load, model, file, "sources", name, block)
+        unknown = [block for block in blocks if block not in _SOURCE_BLOCKS] if isinstance(blocks, dict) else []
+        known = ", ".join(_SOURCE_BLOCKS)
+        problems.lines += [f"{file}: sources.{name}.{block}: unknown key; known here: {known}" for block in unknown]
+        problems.catch(_check_template, file, name)
+    return None if sources is None else list(sources)
+
+
+def _check_template(file: Path, source: str) -> None:
+    params = load(TemplateParams, file, "sources", source, "template")
+    choose(load_set(params.set), params, source)
+
+
+def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None) -> list[str] | None:
+    file = paths.params / "mixtures.yaml"
+    mixtures = problems.catch(mapping, file, "mixtures")
+    for name in mixtures or ():
+        params: Any = problems.catch(load, MixtureParams, file, "mixtures", name)
+        for source in params.sources if params else ():
+            if sources is not None and source not in sources:
+                problems.lines.append(_no_source(f"{file}: mixtures.{name}.sources", source, sources))
+    return None if mixtures is None else list(mixtures)
+
+
+def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | None) -> None:
+    file = paths.params / "evaluation.yaml"
+    asked: Any = problems.catch(load, EvaluationSetParams, file, "evaluation_set")
+    for source in asked.sources if asked else ():
+        if sources is not None and source not in sources:
+            problems.lines.append(_no_source(f"{file}: evaluation_set.sources", source, sources))
+    problems.catch(load, EvaluateParams, file, "evaluate")
+    if "compare" in read_yaml(file):
+        problems.catch(load, CompareParams, file, "compare")
+
+
+def _no_source(where: str, source: str, sources: list[str]) -> str:
+    return f"{where}: there is no source {source!r} in params/sources.yaml; there are: {', '.join(sources)}"

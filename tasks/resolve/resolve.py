@@ -1,0 +1,82 @@
+"""Defaults and patches → the parameters that each experiment really uses, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import TunesmithError
+from tasks.evaluate.params import EvaluateParams
+from tasks.params import Place, merge, parse_merged
+from tasks.resolve.params import Experiment, TrainingDefaults
+from tasks.train.params import TrainParams
+
+_METHOD_BLOCKS = {"none": (), "full": ("training",), "lora": ("training", "lora")}
+"""Blocks of parameters that a method uses. The others' keys do not reach its file, so they retrain nothing."""
+
+_TRAINING_ONLY = ("max_dropped",)
+
+
+def resolve(
+    name: str, experiment: Experiment, defaults: TrainingDefaults, evaluate: dict[str, Any], file: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The resolved ``train.yaml`` and ``evaluate.yaml`` of one experiment, as mappings.
+
+    Raises:
+        TunesmithError: an unknown method, a patch that the method does not use, or a wrong key or value.
+    """
+    where = f"experiments.{name}"
+    training_file, evaluation_file = file.with_name("training.yaml"), file.with_name("evaluation.yaml")
+    if experiment.method not in _METHOD_BLOCKS:
+        raise TunesmithError(
+            f"{file}: {where}.method: must be one of {', '.join(_METHOD_BLOCKS)}; it is {experiment.method!r}"
+        )
+    blocks = _METHOD_BLOCKS[experiment.method]
+    given = experiment.model_dump(exclude_none=True, exclude={"evaluation"})
+    for block in ("training", "lora"):
+        if given[block] and block not in blocks:
+            raise TunesmithError(
+                f"{file}: {where}.{block}: method {experiment.method!r} does not use this block; remove it, or "
+                f"choose another method"
+            )
+    merged = merge(merge(defaults.defaults, defaults.methods.get(experiment.method, {})), given)
+    unused = {"training", "lora"} - set(blocks) | (set(_TRAINING_ONLY) if experiment.method == "none" else set())
+    train = {key: value for key, value in merged.items() if key not in unused}
+    method: Place = (training_file, f"methods.{experiment.method}")
+    layers = [(given, (file, where)), (defaults.methods.get(experiment.method, {}), method)]
+    parse_merged(TrainParams, train, _origin([*layers, (defaults.defaults, (training_file, "defaults"))], method))
+    evaluated = merge(evaluate, experiment.evaluation)
+    patch: Place = (file, f"{where}.evaluation")
+    parse_merged(
+        EvaluateParams,
+        evaluated,
+        _origin([(experiment.evaluation, patch), (evaluate, (evaluation_file, "evaluate"))], patch),
+    )
+    return train, evaluated
+
+
+def known_methods(defaults: TrainingDefaults, file: Path) -> None:
+    """Refuse defaults of a method that there is not: nothing would read them."""
+    unknown = [method for method in defaults.methods if method not in _METHOD_BLOCKS]
+    if unknown:
+        raise TunesmithError(f"{file}: methods.{unknown[0]}: no such method; there are: {', '.join(_METHOD_BLOCKS)}")
+
+
+def _origin(layers: list[tuple[dict[str, Any], Place]], otherwise: Place) -> Callable[[tuple[Any, ...]], Place]:
+    """The place of the topmost layer that holds a location; ``otherwise`` for one that none holds (a missing key)."""
+
+    def origin(location: tuple[Any, ...]) -> Place:
+        return next((place for data, place in layers if _holds(data, location)), otherwise)
+
+    return origin
+
+
+def _holds(data: Any, location: tuple[Any, ...]) -> bool:
+    for part in location:
+        if not isinstance(data, dict):
+            return True  # the rest names a branch of a union or a place in a list
+        if part not in data:
+            return False
+        data = data[part]
+    return True

@@ -1,0 +1,33 @@
+"""What a rendered row looks like: text on its way from a source to a model."""
+
+from typing import Any
+
+import pyarrow as pa
+
+Row = dict[str, Any]
+
+RENDERED = pa.schema(
+    [
+        ("row_id", pa.string()),
+        ("source", pa.string()),
+        ("source_file", pa.string()),
+        ("source_line", pa.int64()),
+        ("task", pa.string()),
+        ("template_id", pa.string()),
+        ("template", pa.string()),
+        ("text_column", pa.string()),
+        ("group", pa.string()),
+        ("text", pa.string()),
+        ("prompt", pa.string()),
+        ("completion", pa.string()),
+        ("references", pa.list_(pa.string())),
+        ("answer_choices", pa.list_(pa.string())),
+    ]
+)
+"""Columns of ``data/rendered/S.parquet`` and of every split, mixture and evaluation set.
+
+``template`` is the Jinja2 text of the prompt, so that a model can tell how it was asked; ``text_column``
+is the name of the set's first column and ``text`` the value that it has. Baselines read ``text`` (the
+dialogue alone) and copying is measured on it. ``completion`` is the first of ``references``: what training
+learns.
+"""

@@ -1,0 +1,15 @@
+"""``python -m tasks.split S`` runs the stage ``split@S``."""
+
+import sys
+
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.split.params import SplitParams
+from tasks.split.run import run
+from tasks.stage import main
+
+name, paths = sys.argv[1], Paths.here()
+main(
+    f"split@{name}",
+    lambda stage: run(name, load(SplitParams, paths.params / "sources.yaml", "sources", name, "split"), paths, stage),
+)

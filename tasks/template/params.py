@@ -1,0 +1,33 @@
+"""Parameters of rendering rows into instructions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.params import Params
+
+
+class TemplateParams(Params):
+    """``sources.S.template``.
+
+    Attributes:
+        set: file of ``tasks/template/library`` without its ending.
+        columns: column that the set expects → column that the source has; unnamed ones have the same name.
+        use: ids of the templates to use; None uses all of the set.
+        assign: ``hash`` gives each row one template by a hash of seed and row_id, so that new rows
+            change no other row's template; ``all`` renders each row with every template.
+        group: source column whose equal values stay on one side of the split (a conversation, an
+            author); None, and a row without a value there, groups rows by what their prompts are made of.
+        seed: of the assignment.
+        max_dropped: share of rows that may be dropped (an empty text, prompt or completion) before the step stops.
+    """
+
+    set: str
+    columns: dict[str, str] = Field(default_factory=dict)
+    use: list[str] | None = Field(default=None, min_length=1)
+    assign: Literal["hash", "all"] = "hash"
+    group: str | None = None
+    seed: int = 0
+    max_dropped: float = Field(default=0.0, ge=0, le=1)

@@ -1,0 +1,271 @@
+"""The ledger: one MLflow experiment, ``tunesmith``, with a run for every key of every experiment.
+
+Everything goes by run id through ``MlflowClient``. MLflow's active run is thread-local and its tracking URI
+is global to the process: a trainer's threads, or a flow beside it, would log into each other's runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Metric, Param, Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
+from sqlalchemy.exc import SQLAlchemyError
+
+from tasks.errors import TunesmithError
+from tasks.files import canonical_json
+from tasks.paths import Paths
+
+logger = logging.getLogger("tunesmith")
+
+EXPERIMENT = "tunesmith"
+KEY, NAME = "tunesmith.key", "tunesmith.experiment"
+VARIABLE = "MLFLOW_TRACKING_URI"
+
+Point = tuple[str, int]
+"""A metric's name and step: each stands at most once in a run."""
+
+_CONNECT_S, _READ_S = 3, 10
+
+# By default MLflow asks a server that is gone 8 times with doubling pauses, four minutes a call; it shows a
+# progress bar a file, prints addresses and sends telemetry. What the user has set stays as it is.
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+def tracking_uri(root: Path) -> str:
+    """``MLFLOW_TRACKING_URI``, or the SQLite file ``mlflow.db`` of the workspace ``root``."""
+    return os.environ.get(VARIABLE) or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def open_store(root: Path) -> Tracker:
+    """The ledger of the workspace ``root``, created on first use.
+
+    SQLite stores are opened under a lock: of three processes that first touch one at once, two die
+    (``table alembic_version already exists``).
+
+    Raises:
+        TunesmithError: the server does not answer, the SQLite file cannot be written, or the experiment
+            was deleted in MLflow.
+    """
+    _quieten()
+    uri = tracking_uri(root)
+    if not uri.startswith("sqlite:"):
+        if uri.startswith(("http://", "https://")):
+            _refuse_silent(uri)
+        return _open(uri, None)
+    database = Path(uri.removeprefix("sqlite:///").split("?")[0])
+    _refuse_unwritable(database)
+    state = Paths(root).state
+    state.mkdir(parents=True, exist_ok=True)
+    with FileLock(state / "tracking.lock"):
+        return _open(uri, (database.resolve().parent / "mlartifacts").as_uri())
+
+
+@contextmanager
+def readable_mlflow(uri: str) -> Iterator[None]:
+    """Turn what MLflow or its server refuses into one line."""
+    try:
+        yield
+    except (MlflowException, requests.RequestException, SQLAlchemyError) as error:
+        raise TunesmithError(f"MLflow at {uri}: {_reason(error)}") from None
+
+
+class Tracker:
+    """``MlflowClient`` and the one experiment that holds all runs.
+
+    Attributes:
+        uri: tracking and registry store.
+        client: of that store; all calls go by run id.
+        experiment_id: of the MLflow experiment ``tunesmith``.
+    """
+
+    def __init__(self, uri: str, client: MlflowClient, experiment_id: str) -> None:
+        self.uri, self.client, self.experiment_id = uri, client, experiment_id
+        self._logged: dict[str, set[Point]] = {}
+        self._silent = False
+
+    def find(self, key: str, experiment: str) -> str | None:
+        """Id of the latest run of ``key`` and ``experiment``; runs deleted in MLflow do not count."""
+        runs = self.find_runs(key, experiment)
+        return runs[0].info.run_id if runs else None
+
+    def find_runs(self, key: str, experiment: str) -> list[Run]:
+        """All runs of ``key`` and ``experiment``, the latest first."""
+        with readable_mlflow(self.uri):
+            runs = self.client.search_runs(
+                [self.experiment_id], f"tags.`{KEY}` = '{key}'", order_by=["attributes.start_time DESC"]
+            )
+        return [run for run in runs if run.data.tags.get(NAME) == experiment]
+
+    def create(self, key: str, experiment: str, started_ms: int | None = None) -> str:
+        """A new run in status RUNNING, named like the experiment; returns its id."""
+        tags = {KEY: key, NAME: experiment}
+        with readable_mlflow(self.uri):
+            run = self.client.create_run(self.experiment_id, started_ms, tags, run_name=experiment)
+        return str(run.info.run_id)
+
+    def start(self, key: str, experiment: str, params: Mapping[str, Any]) -> str:
+        """Start logging ``experiment`` live: the run of this key, or a new one; returns its id.
+
+        Raises:
+            TunesmithError: the store refuses. After this call nothing raises any more.
+        """
+        run = next(iter(self.find_runs(key, experiment)), None)
+        run_id = run.info.run_id if run else self.create(key, experiment)
+        with readable_mlflow(self.uri):
+            if run:
+                self.client.update_run(run_id, "RUNNING")
+            self.log_params(run_id, params, run.data.params if run else {})
+            self._logged[run_id] = self.points(run_id, list(run.data.metrics)) if run else set()
+        return str(run_id)
+
+    def log(self, run_id: str, metrics: Mapping[str, float | None], step: int, time: float) -> None:
+        """Log ``metrics`` at ``step`` and ``time`` (unix seconds). Never raises.
+
+        A training that resumes from a checkpoint repeats steps: points that the run has are left out. The
+        first refusal is logged as a warning and ends live logging in this process; ``sync`` completes the run.
+        """
+        if self._silent:
+            return
+        logged = self._logged.setdefault(run_id, set())
+        new = {k: float(v) for k, v in metrics.items() if v is not None and (k, step) not in logged}
+        try:
+            self.log_points(run_id, [Metric(name, value, int(time * 1000), step) for name, value in new.items()])
+            logged |= {(name, step) for name in new}
+        except Exception as error:  # a ledger that is away must not end a training
+            self._warn(error)
+
+    def finish(self, run_id: str, status: str) -> None:
+        """Set the run's status (``FINISHED``, ``FAILED``, ``KILLED``) and its end to now. Never raises."""
+        if self._silent:
+            return
+        try:
+            self.client.set_terminated(run_id, status)
+        except Exception as error:
+            self._warn(error)
+
+    def points(self, run_id: str, names: list[str]) -> set[Point]:
+        """The (name, step) that the run has of the metrics ``names``."""
+        histories = (self.client.get_metric_history(run_id, name) for name in names)
+        return {(point.key, point.step) for history in histories for point in history}
+
+    def log_points(self, run_id: str, points: list[Metric]) -> None:
+        for start in range(0, len(points), MAX_METRICS_PER_BATCH):
+            self.client.log_batch(run_id, metrics=points[start : start + MAX_METRICS_PER_BATCH])
+
+    def log_params(self, run_id: str, params: Mapping[str, Any], present: Mapping[str, str]) -> None:
+        """Log the parameters that are not ``present``: MLflow refuses a second value of a parameter."""
+        missing = [Param(name, value) for name, value in flatten(params).items() if name not in present]
+        for start in range(0, len(missing), MAX_PARAMS_TAGS_PER_BATCH):
+            self.client.log_batch(run_id, params=missing[start : start + MAX_PARAMS_TAGS_PER_BATCH])
+
+    def _warn(self, error: Exception) -> None:
+        self._silent = True
+        logger.warning(
+            "MLflow at %s no longer answers (%s); the run goes on without it, and `tunesmith sync` completes the "
+            "ledger from the files later",
+            self.uri,
+            _reason(error),
+        )
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """``{"lora": {"rank": 8}}`` → ``{"lora.rank": "8"}``; lists and None as JSON, cut at MLflow's 6,000 characters."""
+    flat: dict[str, str] = {}
+    for key, value in params.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            text = value if isinstance(value, str) else canonical_json(value)
+            flat[name] = text[:MAX_PARAM_VAL_LENGTH]
+    return flat
+
+
+def _open(uri: str, artifacts: str | None) -> Tracker:
+    with readable_mlflow(uri):
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        found = client.get_experiment_by_name(EXPERIMENT) or _create(client, artifacts)
+    if found.lifecycle_stage == "deleted":
+        raise TunesmithError(
+            f"MLflow at {uri}: the experiment {EXPERIMENT!r} must exist; it was deleted there. Bring it back with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+        )
+    return Tracker(uri, client, found.experiment_id)
+
+
+def _create(client: MlflowClient, artifacts: str | None) -> Experiment:
+    try:
+        return client.get_experiment(client.create_experiment(EXPERIMENT, artifacts))
+    except MlflowException:
+        # Another workspace may have created it on the same server in between.
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            raise
+        return found
+
+
+def _refuse_silent(uri: str) -> None:
+    try:
+        response = requests.get(f"{uri.rstrip('/')}/health", timeout=(_CONNECT_S, _READ_S))
+        reason = f"HTTP {response.status_code}" if response.status_code >= 500 else None
+    except requests.ConnectTimeout:
+        reason = f"no connection within {_CONNECT_S} s"
+    except requests.ReadTimeout:
+        reason = f"no answer within {_READ_S} s"
+    except requests.ConnectionError as error:
+        reason = _reason(error)
+    except requests.RequestException as error:
+        reason = _reason(error)
+    if reason:
+        raise TunesmithError(
+            f"{VARIABLE}: the tracking server at {uri} must answer; it does not ({reason}); "
+            "start it or unset the variable"
+        )
+
+
+def _refuse_unwritable(database: Path) -> None:
+    folder = database.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # SQLite writes its journal beside the database, so the folder counts as well as the file.
+        writable = os.access(folder, os.W_OK) and (not database.exists() or os.access(database, os.W_OK))
+    except OSError:
+        writable = False
+    if not writable or database.is_dir():
+        raise TunesmithError(
+            f"{database}: the tracking database must be a file that can be written in a folder that can be written; "
+            f"give this user access, or point {VARIABLE} elsewhere"
+        )
+
+
+def _quieten() -> None:
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for noisy in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _reason(error: Exception) -> str:
+    """The error in a few words: what urllib3 and MLflow wrap around a dead connection fills four lines."""
+    text = str(error).strip()
+    for sign in ("Connection refused", "Read timed out", "timed out", "Name or service not known"):
+        if sign in text:
+            return sign.lower()
+    return text.splitlines()[0][:300] if text else type(error).__name__

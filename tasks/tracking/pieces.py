@@ -1,0 +1,191 @@
+"""What the files of a workspace say of one experiment: everything that its MLflow run shows.
+
+Pure reading: no MLflow here. A piece whose ``key`` is not the manifest's is left out, since it tells of another model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tasks import files
+from tasks.params import read_yaml
+from tasks.paths import Paths
+
+LARGE = 200 * 2**20
+"""Bytes from which a file counts as full weights; those are hashed by the manifest and stored once a run."""
+
+_HISTORY_KEYS = {"step", "epoch", "time"}
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set of a run: its path, DVC's md5 of it, and what it was used for."""
+
+    name: str
+    digest: str
+    context: str
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """One experiment.
+
+    Attributes:
+        manifest: ``models/X/manifest.json``.
+        training: ``runs/X/train/run.json``; empty where it is missing or stale.
+        evaluation: ``runs/X/evaluate/run.json``; the same.
+        scores: ``reports/experiments/X/metrics.json``; the same.
+        history: lines of ``runs/X/train/history.jsonl``.
+        groups: artifact folder (``model``, ``""`` for the root, ``comparison``) → files in it, by name.
+    """
+
+    name: str
+    manifest: dict[str, Any]
+    training: dict[str, Any]
+    evaluation: dict[str, Any]
+    scores: dict[str, Any]
+    history: list[dict[str, Any]]
+    data: list[Data]
+    groups: dict[str, dict[str, Path]]
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return str(self.manifest["key"])
+
+    @property
+    def weights(self) -> str:
+        """sha256 of the trained weights; empty for method ``none``."""
+        return self.manifest.get("weights_sha256") or ""
+
+    @property
+    def digest(self) -> str:
+        """Of everything that the run is made from: equal digests, equal runs."""
+        facts = [self.manifest, self.training, self.evaluation, self.scores, self.history]
+        return files.digest([facts, [[d.name, d.digest, d.context] for d in self.data], self.digests])
+
+    def final_metrics(self) -> dict[str, float]:
+        """The numbers of the finished run, under the same names for every experiment; what is unknown is left out."""
+        found: dict[str, Any] = {}
+        for name, score in self.scores.get("metrics", {}).items():
+            found |= {name: score["value"], f"{name}_low": score.get("low"), f"{name}_high": score.get("high")}
+        found |= {
+            "tokens_per_second": self.training.get("tokens_per_second"),
+            "train_seconds": self.training.get("train_seconds", self.training.get("seconds")),
+            "peak_memory_bytes": self.training.get("peak_memory_bytes"),
+            "evaluation_seconds": self.evaluation.get("seconds"),
+            "evaluation_rows_per_second": self.evaluation.get("rows_per_second"),
+            "trainable_parameters": self.manifest.get("trainable_parameters"),
+            "total_parameters": self.manifest.get("total_parameters"),
+            "best_step": (self.manifest.get("best") or {}).get("step"),
+        }
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+    def history_points(self) -> list[tuple[str, float, int, float]]:
+        """(name, value, step, unix seconds) of every number logged while training."""
+        return [
+            (name, float(value), int(line["step"]), float(line["time"]))
+            for line in self.history
+            for name, value in line.items()
+            if name not in _HISTORY_KEYS and value is not None
+        ]
+
+    def tags(self) -> dict[str, str]:
+        values = {
+            "method": self.manifest["method"],
+            "git_commit": self.training.get("git_commit"),
+            "prefect_flow_run_id": self.training.get("prefect_flow_run_id"),
+            "base_model": (self.manifest.get("base_model") or {}).get("spec"),
+            "fingerprint": (self.manifest.get("fingerprint") or {}).get("value"),
+        }
+        if self.scores:
+            values["test_sha256"] = self.scores["test_sha256"]
+        return {f"tunesmith.{name}": str(value) for name, value in values.items() if value is not None}
+
+
+def names(paths: Paths) -> list[str]:
+    """The experiments that exist now and have a model."""
+    folders = sorted(paths.resolved.iterdir()) if paths.resolved.is_dir() else []
+    return [folder.name for folder in folders if (paths.model(folder.name) / "manifest.json").exists()]
+
+
+def read_lock(paths: Paths) -> dict[str, Any]:
+    """The stages of ``dvc.lock``; empty before the first ``dvc repro``."""
+    path = paths.root / "dvc.lock"
+    stages: dict[str, Any] = read_yaml(path).get("stages", {}) if path.exists() else {}
+    return stages
+
+
+def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
+    """Read the pieces of the experiment ``name``; ``lock`` from ``read_lock``."""
+    manifest = files.read_json(paths.model(name) / "manifest.json")
+    key = manifest["key"]
+    training = _fresh(paths.run(name, "train") / "run.json", key)
+    scores = _fresh(paths.report(name) / "metrics.json", key)
+    history = paths.run(name, "train") / "history.jsonl"
+    groups = {
+        "model": _files(paths.model(name)),
+        "": {p.name: p for p in _reports(paths.report(name))} if scores else {},
+        "comparison": _comparison(paths, name),
+    }
+    return Pieces(
+        name=name,
+        manifest=manifest,
+        training=training,
+        evaluation=_fresh(paths.run(name, "evaluate") / "run.json", key),
+        scores=scores,
+        history=files.read_jsonl(history) if training and history.exists() else [],
+        data=_data(paths, name, manifest, bool(scores), lock),
+        groups=groups,
+        digests={group: _digest(found, manifest) for group, found in groups.items()},
+    )
+
+
+def _fresh(path: Path, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = files.read_json(path) if path.exists() else {}
+    return found if found.get("key") == key else {}
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    return {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def _reports(folder: Path) -> list[Path]:
+    return [path for path in (folder / "metrics.json", folder / "predictions.parquet") if path.exists()]
+
+
+def _comparison(paths: Paths, name: str) -> dict[str, Path]:
+    """The comparison, if this experiment is a part of it."""
+    summary = paths.comparison / "comparison.json"
+    if summary.exists() and name not in {system["name"] for system in files.read_json(summary)["systems"]}:
+        return {}
+    return _files(paths.comparison)
+
+
+def _digest(group: dict[str, Path], manifest: dict[str, Any]) -> str:
+    """Of names and contents. Hashing full weights takes longer than the rest of a sync: the manifest has done it."""
+    large = {name for name, path in group.items() if path.stat().st_size > LARGE}
+    hashes = {name: manifest["weights_sha256"] if name in large else files.sha256(path) for name, path in group.items()}
+    return files.digest(hashes)
+
+
+def _data(paths: Paths, name: str, manifest: dict[str, Any], scored: bool, lock: Mapping[str, Any]) -> list[Data]:
+    """The data sets with DVC's md5: of what the stage read, or of what stands in the workspace now."""
+    folder = paths.mixtures.relative_to(paths.root).as_posix()
+    mixtures = [path for path in manifest.get("inputs", {}) if path.startswith(f"{folder}/")]
+    evaluation = [paths.evaluation_set.relative_to(paths.root).as_posix()] if scored else []
+    wanted = [(path, f"train@{name}", "training") for path in mixtures]
+    wanted += [(path, f"evaluate@{name}", "testing") for path in evaluation]
+    found = ((path, _md5(path, stage, lock), context) for path, stage, context in wanted)
+    return [Data(path, md5, context) for path, md5, context in found if md5]
+
+
+def _md5(path: str, stage: str, lock: Mapping[str, Any]) -> str | None:
+    read_by = lock.get(stage, {}).get("deps", [])
+    written = [out for entry in lock.values() for out in entry.get("outs", [])]
+    return next((entry["md5"] for entry in [*read_by, *written] if entry["path"] == path and "md5" in entry), None)

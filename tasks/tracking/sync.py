@@ -1,0 +1,142 @@
+"""``sync``: complete or rebuild MLflow from the files. Live logging is a convenience; this makes a run whole."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from filelock import FileLock
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+from tasks.files import canonical_json
+from tasks.paths import Paths
+from tasks.tracking import pieces
+from tasks.tracking.client import Tracker, open_store, readable_mlflow
+from tasks.tracking.pieces import LARGE, Pieces
+
+SYNCED = "tunesmith.synced"
+WEIGHTS = "tunesmith.weights_sha256"
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """One experiment's run; ``changed`` if anything was missing there."""
+
+    experiment: str
+    run_id: str
+    changed: bool
+
+
+def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
+    """Make the run of every finished experiment show what its files say.
+
+    A run belongs to one key and one set of weights: when either changes a new run is made and the old one stays.
+    It may be repeated, interrupted, and started on an empty store.
+
+    Raises:
+        TunesmithError: the store does not answer or refuses.
+    """
+    names = pieces.names(paths)
+    if not names:
+        return []
+    tracker = tracker or open_store(paths.root)
+    lock = pieces.read_lock(paths)
+    paths.state.mkdir(parents=True, exist_ok=True)
+    # Two at once would both find points missing, and both log them.
+    with FileLock(paths.state / "sync.lock"), readable_mlflow(tracker.uri):
+        return [_sync_one(pieces.read(paths, name, lock), tracker) for name in names]
+
+
+def _sync_one(found: Pieces, tracker: Tracker) -> SyncResult:
+    run = _run_of(found, tracker)
+    if run and run.info.status == "FINISHED" and run.data.tags.get(SYNCED) == found.digest:
+        return SyncResult(found.name, run.info.run_id, False)
+    if run is None:
+        run = tracker.client.get_run(tracker.create(found.key, found.name, _ms(found.training.get("started"))))
+    _complete(found, run, tracker)
+    return SyncResult(found.name, run.info.run_id, True)
+
+
+def _run_of(found: Pieces, tracker: Tracker) -> Run | None:
+    """The run of these weights, or one that was only logged live and has none yet.
+
+    A registered version points at the model in its run, so a run's weights never change.
+    """
+    runs = tracker.find_runs(found.key, found.name)
+    same = [run for run in runs if run.data.tags.get(WEIGHTS) == found.weights]
+    return next(iter(same or [run for run in runs if WEIGHTS not in run.data.tags]), None)
+
+
+def _complete(found: Pieces, run: Run, tracker: Tracker) -> None:
+    client, run_id = tracker.client, run.info.run_id
+    tracker.log_params(run_id, found.manifest["params"], run.data.params)
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in found.tags().items()])
+    tracker.log_points(run_id, _missing_history(found, run, tracker))
+    tracker.log_points(run_id, _changed_finals(found, run, tracker))
+    known = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs} if run.inputs else set()
+    client.log_inputs(run_id, [_input(d) for d in found.data if (d.name, d.digest) not in known])
+    for group in found.groups:
+        _upload(group, found, run, tracker)
+    client.set_tag(run_id, WEIGHTS, found.weights)
+    client.set_terminated(run_id, "FINISHED", _ms(found.training.get("ended")))
+    # Last: whatever ends a sync before this line makes the next one go through it again.
+    client.set_tag(run_id, SYNCED, found.digest)
+
+
+def _missing_history(found: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
+    """The points of ``history.jsonl`` whose (name, step) the run has not; live logging has logged most."""
+    points = found.history_points()
+    logged = tracker.points(run.info.run_id, sorted({name for name, *_ in points} & run.data.metrics.keys()))
+    missing: dict[tuple[str, int], Metric] = {}
+    for name, value, step, time in points:
+        if (name, step) not in logged:
+            missing[name, step] = Metric(name, value, int(time * 1000), step)
+    return list(missing.values())
+
+
+def _changed_finals(found: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
+    """The final numbers, one step after the last of the history.
+
+    MLflow shows the value of the highest step: ``validation_loss`` is then that of the kept checkpoint, and
+    ``tokens_per_second`` that of the whole run, not what was last logged.
+    """
+    step = 1 + max((step for _, _, step, _ in found.history_points()), default=-1)
+    time = _ms(found.evaluation.get("ended") or found.training.get("ended")) or run.info.start_time
+    finals = []
+    for name, value in found.final_metrics().items():
+        history = tracker.client.get_metric_history(run.info.run_id, name) if name in run.data.metrics else []
+        earlier = [point for point in history if point.step == step]
+        last = max(earlier, key=lambda point: point.timestamp, default=None)
+        if last is None:
+            finals.append(Metric(name, value, time, step))
+        elif not _equal(last.value, value):
+            finals.append(Metric(name, value, max(time, last.timestamp + 1), step))
+    return finals
+
+
+def _upload(group: str, found: Pieces, run: Run, tracker: Tracker) -> None:
+    """Upload the files of ``group`` unless a sync before did; full weights once a run."""
+    tag = f"{SYNCED}.{group or 'report'}"
+    if run.data.tags.get(tag) == found.digests[group]:
+        return
+    have_weights = run.data.tags.get(WEIGHTS) == found.weights
+    for name, path in found.groups[group].items():
+        if have_weights and path.stat().st_size > LARGE:
+            continue
+        folder = "/".join(part for part in (group, *name.split("/")[:-1]) if part)
+        tracker.client.log_artifact(run.info.run_id, str(path), folder or None)
+    tracker.client.set_tag(run.info.run_id, tag, found.digests[group])
+
+
+def _input(data: pieces.Data) -> DatasetInput:
+    dataset = Dataset(data.name, data.digest, "local", canonical_json({"uri": data.name}))
+    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, data.context)])
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)
+
+
+def _equal(left: float, right: float) -> bool:
+    return left == right or (math.isnan(left) and math.isnan(right))

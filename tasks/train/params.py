@@ -1,0 +1,86 @@
+"""Parameters of training. Light: nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.base_models import BaseModelParams
+from tasks.params import Params
+
+Method = Literal["none", "full", "lora"]
+
+
+class LoraParams(Params):
+    """LoRA (Hu et al. 2021).
+
+    Attributes:
+        rank: of the two factors that are trained in the place of a weight matrix.
+        alpha: the update is scaled by alpha / rank.
+        dropout: on the factors' input.
+        targets: names of the linear layers; ``all-linear`` is all but the output layer; None is peft's
+            choice for the architecture (query and value projections).
+    """
+
+    rank: int = Field(default=8, ge=1)
+    alpha: int = Field(default=16, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: list[str] | Literal["all-linear"] | None = None
+
+
+class LoopParams(Params):
+    """``training``: the loop, the same for every method.
+
+    Attributes:
+        learning_rate: peak of the schedule.
+        epochs: passes over the training rows.
+        max_steps: ends before the epochs do; None lets them end.
+        schedule: of the learning rate after the warm-up.
+        warmup_fraction: share of all steps in which the learning rate rises.
+        weight_decay: of AdamW.
+        max_grad_norm: gradients are clipped to it.
+        token_budget: most tokens in a batch, padding included.
+        accumulation: batches an optimizer step.
+        early_stopping_patience: epochs without a better validation loss after which training stops; None never.
+        precision: ``bf16`` is autocast: weights, adapters and optimizer stay fp32. ``auto`` where the processor has it.
+        log_every: steps between two points of the loss curve.
+        checkpoints_kept: of the last ones, beside the best.
+    """
+
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(default=1, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    token_budget: int = Field(default=2048, ge=16)
+    accumulation: int = Field(default=1, ge=1)
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    log_every: int = Field(default=5, ge=1)
+    checkpoints_kept: int = Field(default=1, ge=1)
+
+
+class TrainParams(Params):
+    """``build/experiments/X/train.yaml``: only what the experiment X uses.
+
+    Attributes:
+        method: ``none`` evaluates the base model as it is.
+        mixture: of ``params/mixtures.yaml``.
+        max_length: most tokens of a training row; in the rendering fingerprint.
+        max_dropped: share of training rows that may be dropped for their length before the step stops.
+        threads: of the processor; recorded, since sums depend on it.
+        seed: of initial weights, order and dropout.
+    """
+
+    method: Method
+    mixture: str
+    base_model: BaseModelParams
+    max_length: int = Field(default=1024, ge=8)
+    max_dropped: float = Field(default=0.05, ge=0, le=1)
+    threads: int = Field(default=2, ge=1)
+    seed: int = 0
+    training: LoopParams | None = None
+    lora: LoraParams | None = None

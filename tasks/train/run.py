@@ -1,0 +1,273 @@
+"""``train@X``: a mixture and a base model → ``models/X/`` (weights, ``manifest.json``) and ``runs/X/train/``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from filelock import FileLock, Timeout
+
+from tasks import device, files
+from tasks.base_models import BaseModel, find, load_tokenizer
+from tasks.errors import TunesmithError
+from tasks.facts import facts
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.progress import progress
+from tasks.rendering import Encoded, Renderer, fingerprint, templates_of
+from tasks.rows import Row
+from tasks.stage import Stage
+from tasks.train.contract import encode_rows
+from tasks.train.methods import count_parameters, prepare
+from tasks.train.params import TrainParams
+from tasks.train.recorder import Recorder
+from tasks.train.trainer import CompletionTrainer, last_complete
+
+logger = logging.getLogger("tunesmith")
+
+# Whose version can change a number.
+LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "accelerate")
+
+
+def run(name: str, paths: Paths, stage: Stage) -> None:
+    """Train the experiment ``name`` as its resolved parameters say, or only describe the base for ``none``."""
+    params = load(TrainParams, paths.experiment(name) / "train.yaml")
+    device.use_threads(params.threads)
+    started = time.time()
+    with _only_trainer_of(name, paths):
+        base = find(params.base_model, paths.root)
+        manifest = _manifest(name, params, base, stage)
+        if params.method == "none":
+            _write_untrained(name, params, base, manifest, paths, stage, started)
+        else:
+            _train(name, params, base, manifest, paths, stage, started)
+
+
+@contextmanager
+def _only_trainer_of(name: str, paths: Paths) -> Iterator[None]:
+    """An operating system's lock: DVC's own no longer blocks once ``dvc`` was killed."""
+    path = paths.state / "locks" / f"train-{name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    note = path.with_name(f"{path.name}.pid")
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = note.read_text() if note.exists() else "?"
+        raise TunesmithError(
+            f"train@{name}: one process trains an experiment at a time; process {holder} does; wait for it or end it"
+        ) from None
+    try:
+        note.write_text(str(os.getpid()))
+        yield
+    finally:
+        lock.release()
+
+
+def _manifest(name: str, params: TrainParams, base: BaseModel, stage: Stage) -> dict[str, Any]:
+    """What is known before training. ``key`` names the result in all ledgers: equal keys, equal weights."""
+    inputs = {} if params.method == "none" else stage.data_inputs()
+    versions = {library: version(library) for library in LIBRARIES}
+    known = {
+        "params": params.model_dump(exclude_none=True),
+        "base_model": base.record(),
+        "inputs": inputs,
+        "versions": versions,
+    }
+    return {"schema": 1, "experiment": name, "method": params.method, "key": files.digest(known), **known}
+
+
+def _write_untrained(
+    name: str,
+    params: TrainParams,
+    base: BaseModel,
+    manifest: dict[str, Any],
+    paths: Paths,
+    stage: Stage,
+    started: float,
+) -> None:
+    renderer = Renderer(load_tokenizer(base), base.kind)
+    manifest |= {
+        "fingerprint": fingerprint(renderer, params.max_length, []),
+        "templates": {},
+        "weights_sha256": None,
+        "trainable_parameters": 0,
+        "total_parameters": None,
+        "best": None,
+        "contract": None,
+    }
+    with stage.outputs(paths.model(name), paths.run(name, "train")) as (model, run_folder):
+        model.mkdir()
+        run_folder.mkdir()
+        files.write_json(model / "manifest.json", manifest)
+        (run_folder / "history.jsonl").touch()
+        now = {
+            "experiment": name,
+            "key": manifest["key"],
+            "tokens": 0,
+            "tokens_per_second": None,
+            "mlflow_run_id": None,
+        }
+        files.write_json(run_folder / "run.json", facts(paths.root, started, time.time(), params.threads) | now)
+
+
+def _train(
+    name: str,
+    params: TrainParams,
+    base: BaseModel,
+    manifest: dict[str, Any],
+    paths: Paths,
+    stage: Stage,
+    started: float,
+) -> None:
+    tracker = _tracker(paths)
+    renderer = Renderer(load_tokenizer(base), base.kind)
+    rows = files.read_rows(paths.mixture(params.mixture) / "train.parquet")
+    train, contract = encode_rows(rows, renderer, params, "train")
+    watched = files.read_rows(paths.mixture(params.mixture) / "validation.parquet")
+    validation, validation_contract = encode_rows(watched, renderer, params, "validation")
+    logger.info("%s: contract %s", name, contract)
+    _make_deterministic(params.seed)
+    model = prepare(base, params)
+    trainable, total = count_parameters(model)
+    logger.info("%s: %d of %d parameters are trained", name, trainable, total)
+    manifest |= {
+        "fingerprint": fingerprint(renderer, params.max_length, rows),
+        "templates": templates_of(rows),
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "contract": {"train": contract, "validation": validation_contract},
+    }
+    checkpoints = paths.checkpoints / manifest["key"][:24]
+    _refuse_full_disk(checkpoints, params, trainable, total)
+    run_id = tracker.start(manifest["key"], name, manifest["params"])
+    try:
+        trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
+        with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
+            _save(trainer.model, renderer, params, manifest, trainer, folder)
+            volatile = {
+                "experiment": name,
+                "key": manifest["key"],
+                "tokens": trainer.tokens,
+                # No time passed where a training had ended before its outputs were written.
+                "tokens_per_second": trainer.tokens / recorder.seconds if recorder.seconds else None,
+                "train_seconds": recorder.seconds,
+                "mlflow_run_id": run_id,
+            }
+            run_folder.mkdir()
+            shutil.copy(recorder.history, run_folder / "history.jsonl")
+            files.write_json(
+                run_folder / "run.json", facts(paths.root, started, time.time(), params.threads) | volatile
+            )
+    except BaseException as error:
+        tracker.finish(run_id, "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
+        raise
+    tracker.finish(run_id, "FINISHED")
+    files.remove(checkpoints)
+
+
+def _tracker(paths: Paths) -> Any:
+    # Imported here: tracking is no input of a stage, and its code no dependency.
+    from tasks.tracking.client import open_store
+
+    return open_store(paths.root)
+
+
+def _make_deterministic(seed: int) -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    transformers.set_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _refuse_full_disk(checkpoints: Path, params: TrainParams, trainable: int, total: int) -> None:
+    """A checkpoint holds weights and two moments in fp32; one more than is kept exists while it is written."""
+    assert params.training is not None
+    needed = 4 * 3 * trainable * (params.training.checkpoints_kept + 2) + 4 * trainable
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(checkpoints).free
+    if free < needed:
+        raise TunesmithError(
+            f"{checkpoints}: training needs {needed / 1e9:.1f} GB of free disk for checkpoints and weights; "
+            f"{free / 1e9:.1f} GB are free; free space (`tunesmith clean`, `dvc gc -w`)"
+        )
+
+
+def _fit(
+    model: Any,
+    train: list[Encoded],
+    validation: list[Encoded],
+    params: TrainParams,
+    renderer: Renderer,
+    checkpoints: Path,
+    tracker: Any,
+    run_id: str,
+    watched: list[Row],
+) -> tuple[CompletionTrainer, Recorder]:
+    """Train, from the last checkpoint of the same key if there is one; the best weights are loaded at the end."""
+    with progress("training", 0) as meter:
+        recorder = Recorder(
+            checkpoints / "history.jsonl",
+            lambda metrics, step, moment: tracker.log(run_id, metrics, step, moment),
+            meter,
+        )
+        trainer = CompletionTrainer(
+            model=model,
+            train=train,
+            validation=validation,
+            params=params,
+            kind=renderer.kind,
+            pad=renderer.tokenizer.pad_token_id,
+            checkpoints=checkpoints,
+            callbacks=[recorder],
+            labelled=any(row["answer_choices"] for row in watched),
+        )
+        recorder.trainer = trainer
+        meter.set_total(trainer.steps())
+        last = last_complete(checkpoints)
+        if last:
+            logger.info("resuming from %s", last)
+        trainer.fit(last)
+    first = next((e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e), None)
+    best = trainer.state.best_metric
+    if first is not None and best is not None and best >= first:
+        logger.warning("training did not lower the validation loss (%.4f before, %.4f best)", first, best)
+    return trainer, recorder
+
+
+def _save(
+    model: Any,
+    renderer: Renderer,
+    params: TrainParams,
+    manifest: dict[str, Any],
+    trainer: CompletionTrainer,
+    folder: Path,
+) -> None:
+    folder.mkdir()
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+    config = folder / "adapter_config.json"
+    if config.exists():
+        # Equal adapters must hash equal on every machine: peft writes the folder of this one's cache, and sets in
+        # an order that changes from process to process.
+        written = files.read_json(config) | {"base_model_name_or_path": params.base_model.name}
+        files.write_json(config, {k: sorted(v) if isinstance(v, list) else v for k, v in written.items()})
+    else:
+        renderer.tokenizer.save_pretrained(folder)
+    weights = sorted(folder.glob("*.safetensors"))
+    manifest["weights_sha256"] = files.digest([files.sha256(path) for path in weights])
+    step = trainer.state.best_global_step or trainer.state.global_step
+    manifest["best"] = {
+        "step": step,
+        "epoch": next((e["epoch"] for e in trainer.state.log_history if e["step"] == step), None),
+        "validation_loss": trainer.state.best_metric,
+    }
+    files.write_json(folder / "manifest.json", manifest)

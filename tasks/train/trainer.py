@@ -1,0 +1,234 @@
+"""``transformers.Trainer`` with loss on supervised positions, batches by token budget, a token-weighted validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, Sampler
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer import TRAINER_STATE_NAME
+
+from tasks import device, files
+from tasks.errors import TunesmithError
+from tasks.likelihood import collate, likelihood, supervised_logits, token_budget_batches
+from tasks.rendering import Encoded
+from tasks.train.params import LoopParams, TrainParams
+
+
+class TokenBudgetSampler(Sampler[list[int]]):
+    """Batches of indices by token budget; another order each epoch, the same order for the same seed."""
+
+    def __init__(self, lengths: list[int], budget: int, seed: int) -> None:
+        self._lengths, self._budget, self._seed, self._epoch = lengths, budget, seed, 0
+        self._count = len(token_budget_batches(lengths, budget))
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(token_budget_batches(self._lengths, self._budget, self._seed * 1_000_003 + self._epoch))
+
+    def __len__(self) -> int:
+        return self._count
+
+
+class _Rows(Dataset[Encoded]):
+    def __init__(self, rows: list[Encoded]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Encoded:
+        return self.rows[index]
+
+
+def epochs_without_better(log: list[dict[str, Any]]) -> int:
+    """Epochs since the one with the lowest validation loss, from ``log_history`` of a ``TrainerState``."""
+    losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry and entry["step"] > 0]
+    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
+
+class _EarlyStopping(TrainerCallback):
+    """Counts in the log and not, as the one of ``transformers``, in itself: so it outlives a resume."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if epochs_without_better(state.log_history) >= self._patience:
+            control.should_training_stop = True
+
+
+class CompletionTrainer(Trainer):
+    """Trains on completions and their end token only.
+
+    Attributes:
+        tokens: input tokens trained on in this process, padding not counted.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        train: list[Encoded],
+        validation: list[Encoded],
+        params: TrainParams,
+        kind: str,
+        pad: int,
+        checkpoints: Path,
+        callbacks: list[TrainerCallback],
+        labelled: bool,
+    ) -> None:
+        assert params.training is not None
+        self._params, self._loop, self._kind, self._pad = params, params.training, kind, pad
+        self._train, self._validation, self._labelled = train, validation, labelled
+        self.tokens = 0
+        if params.training.early_stopping_patience is not None:
+            callbacks = [*callbacks, _EarlyStopping(params.training.early_stopping_patience)]
+        super().__init__(
+            model=model,
+            args=_arguments(params, params.training, checkpoints, self.steps()),
+            train_dataset=_Rows(train),
+            eval_dataset=_Rows(validation),
+            data_collator=lambda rows: collate(rows, kind, pad),
+            callbacks=callbacks,
+        )
+        self.remove_callback(PrinterCallback)  # it prints what the recorder logs
+        # The loss below is the sum over a batch divided by the supervised tokens of the whole accumulation, which
+        # Trainer counts only for models that take loss arguments.
+        self.model_accepts_loss_kwargs = True
+
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        lengths = [len(row) for row in self._train]
+        batches = len(token_budget_batches(lengths, self._loop.token_budget))
+        steps = self._loop.epochs * -(-batches // self._loop.accumulation)
+        return min(steps, self._loop.max_steps or steps)
+
+    def fit(self, checkpoint: Path | None) -> None:
+        """Train, from ``checkpoint`` on if there is one, and load the weights of the best epoch.
+
+        A checkpoint of a training that had ended is not trained on: ``train`` would do one step more.
+        """
+        if checkpoint is None:
+            self.train()
+            return
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        patience = self._loop.early_stopping_patience
+        stopped = patience is not None and epochs_without_better(state.log_history) >= patience
+        if stopped or state.global_step >= self.steps():
+            state.best_model_checkpoint = str(checkpoint.with_name(f"checkpoint-{state.best_global_step}"))
+            self.state = state
+            self._load_best_model()
+            return
+        self.args.eval_on_start = False  # its value stands in the log already
+        self.train(resume_from_checkpoint=str(checkpoint))
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        lengths = [len(row) for row in self._train]
+        sampler = TokenBudgetSampler(lengths, self._loop.token_budget, self._params.seed)
+        loader: DataLoader[Any] = DataLoader(_Rows(self._train), batch_sampler=sampler, collate_fn=self.data_collator)
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        logits, targets, _ = supervised_logits(model, inputs, self._kind)
+        total = functional.cross_entropy(logits.float(), targets, reduction="sum")
+        loss = total / (num_items_in_batch if num_items_in_batch is not None else targets.numel())
+        # Gradients are averaged over processes, while the count above is of all of them.
+        return loss * self.accelerator.num_processes
+
+    def training_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        self.tokens += int(inputs["attention_mask"].sum())
+        if self._kind == "seq2seq":
+            self.tokens += int((inputs["labels"] >= 0).sum())
+        return loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Validation loss in nats a supervised token over *all* rows, and accuracy where completions are labels."""
+        found = likelihood(
+            self.model,
+            self._validation,
+            self._kind,
+            self._pad,
+            self._loop.token_budget,
+            device.autocast(self._loop.precision),
+        )
+        if not math.isfinite(found.loss):
+            raise TunesmithError(
+                f"step {self.state.global_step}: the validation loss must be finite; it is {found.loss}: the training "
+                "diverged; lower training.learning_rate in params/training.yaml or params/experiments.yaml"
+            )
+        metrics = {"eval_loss": found.loss}
+        if self._labelled:
+            metrics["eval_accuracy"] = found.accuracy
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+def last_complete(checkpoints: Path) -> Path | None:
+    """The last whole checkpoint. One that a killed process left half-written is removed: its state is written last,
+    and ``transformers`` takes weights without a state for a training that begins."""
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    for path in reversed(found):
+        try:
+            TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))
+        except (OSError, ValueError):
+            files.remove(path)
+        else:
+            return path
+    return None
+
+
+def _arguments(params: TrainParams, loop: LoopParams, checkpoints: Path, steps: int) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        learning_rate=loop.learning_rate,
+        num_train_epochs=loop.epochs,
+        # Trainer would go on into more epochs than ``epochs`` for a larger number.
+        max_steps=steps if loop.max_steps is not None else -1,
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(loop.schedule, loop.schedule),
+        warmup_steps=loop.warmup_fraction,
+        weight_decay=loop.weight_decay,
+        max_grad_norm=loop.max_grad_norm,
+        gradient_accumulation_steps=loop.accumulation,
+        optim="adamw_torch",
+        bf16=device.use_bf16(loop.precision),
+        use_cpu=not torch.cuda.is_available(),
+        seed=params.seed,
+        data_seed=params.seed,
+        eval_strategy="epoch",
+        eval_on_start=True,
+        save_strategy="epoch",
+        save_total_limit=loop.checkpoints_kept,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        logging_strategy="steps",
+        logging_steps=loop.log_every,
+        logging_first_step=True,
+        disable_tqdm=True,
+        report_to=[],
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )

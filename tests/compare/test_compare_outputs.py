@@ -1,0 +1,188 @@
+"""The four files of ``reports/comparison/`` and the table of the terminal."""
+
+import html.parser
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tasks.compare.cells import Cell, change, label, number
+from tasks.compare.collect import collect
+from tasks.compare.compare import compare
+from tasks.compare.params import CompareParams
+from tasks.compare.plot import draw
+from tasks.compare.report import html_report
+from tasks.compare.run import run
+from tasks.compare.table import markdown_table, rich_table
+from tasks.stage import Stage
+
+FILES = ["comparison.json", "report.html", "scores.png", "table.md"]
+SCRIPT = "<script>alert('x')</script>"
+Workspace = Any
+"""The class in ``conftest.py``, which no test can import by a name of its own."""
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def full(workspace: Workspace, predict: Callable[..., Any]) -> Workspace:
+    workspace.experiment("base", [0.2, 0.3, 0.2, 0.3], method="none", validation_loss_per_byte=0.7)
+    rows = [predict(f"r{i}", s, completion=SCRIPT) for i, s in enumerate([0.4, 0.6, 0.5, 0.5])]
+    workspace.experiment("lora", rows=rows, validation_loss_per_byte=0.5123, finished=0.5)
+    workspace.experiment("later", report=False)
+    workspace.trivial("lead", [0.1, 0.2, 0.3, 0.2])
+    return workspace
+
+
+def comparison_of(workspace: Workspace, **params: Any) -> dict[str, Any]:
+    chosen = CompareParams(**params)
+    return compare(collect(workspace.paths, chosen.baseline), chosen)
+
+
+def terminal(comparison: dict[str, Any], width: int = 120) -> list[str]:
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(rich_table(comparison, width))
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_same_inputs_give_the_same_bytes(full: Workspace) -> None:
+    written = []
+    for _ in range(2):
+        run(CompareParams(), full.paths, Stage.start("compare", full.paths.root))
+        assert sorted(p.name for p in full.paths.comparison.iterdir()) == FILES
+        written.append([(full.paths.comparison / name).read_bytes() for name in FILES])
+    assert written[0] == written[1]
+
+
+def test_stage_as_dvc_runs_it_gives_the_same_bytes_in_another_process(full: Workspace) -> None:
+    run(CompareParams(samples=2), full.paths, Stage.start("compare", full.paths.root))
+    here = [(full.paths.comparison / name).read_bytes() for name in FILES]
+    full.paths.params.mkdir()
+    (full.paths.params / "evaluation.yaml").write_text("compare:\n  samples: 2\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-m", "tasks.compare"]
+    done = subprocess.run(command, cwd=full.paths.root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [(full.paths.comparison / name).read_bytes() for name in FILES] == here
+    assert "compared base, lora, lead; candidate: lora" in done.stderr
+    assert "Not compared: later: not evaluated yet." in done.stderr
+
+
+def test_json_is_strict_and_holds_everything(full: Workspace) -> None:
+    run(CompareParams(), full.paths, Stage.start("compare", full.paths.root))
+    text = (full.paths.comparison / "comparison.json").read_text()
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found == comparison_of(full)
+    assert list(found) == sorted(found)
+
+
+def test_markdown_rows_are_exact(full: Workspace) -> None:
+    lines = markdown_table(comparison_of(full)).splitlines()
+    assert lines[0] == (
+        "| experiment | method | validation loss (nats/byte) | ROUGE-1 | ROUGE-2 | ROUGE-L | ROUGE-Lsum | BLEU | "
+        "copied 4-grams % | unfinished % | Δ ROUGE-1 vs base |"
+    )
+    rouge = "25.0 [24.0, 26.0]"
+    assert lines[2] == f"| base | none | 0.7000 | {' | '.join([rouge] * 4)} | 25.0 [25.0, 25.0] | 10.0 | 0.0 | – |"
+    assert lines[3].startswith("| **lora** (candidate) | lora | 0.5123 | 50.0 [49.0, 51.0] |")
+    assert lines[3].endswith("| 10.0 | 50.0 | **+25.0** [+20.0, +30.0] |")
+    assert lines[4].startswith("| lead | trivial | – |")
+    assert "- Not compared: later: not evaluated yet." in lines
+    assert any(line.startswith("- Warning: lora does not stop: 50.0%") for line in lines)
+    assert len({line.count("|") for line in lines[:5]}) == 1
+
+
+@pytest.mark.parametrize("systems", [2, 10])
+@pytest.mark.parametrize("width", [120, 80])
+def test_terminal_table_fits_and_nothing_wraps(workspace: Workspace, systems: int, width: int) -> None:
+    workspace.experiment("base", [0.2, 0.3], method="none", validation_loss_per_byte=0.7)
+    for index in range(systems - 1):
+        workspace.experiment(f"lora-rank-{index}", [0.4, 0.6], validation_loss_per_byte=0.5 + index)
+    lines = terminal(comparison_of(workspace), width)
+    body = [line for line in lines if line.startswith("│")]
+    assert len(body) == systems
+    assert max(map(len, lines)) <= width
+    head = " ".join(line for line in lines if line.startswith("┃"))
+    assert "ROUGE-1" in head and "Δ ROUGE-1" in head
+    assert "+25.0 [" in body[1] and "★ lora-rank-0" in body[1]
+    assert any(line.startswith("Not shown for lack of width: ") for line in lines)
+
+
+def test_a_wide_terminal_shows_every_column_with_its_interval(full: Workspace) -> None:
+    lines = terminal(comparison_of(full), 200)
+    assert not any("lack of width" in line for line in lines)
+    row = next(line for line in lines if line.startswith("│ base"))
+    assert row.count("[") == 5
+
+
+class Tags(html.parser.HTMLParser):
+    """Collects the tags, and the attributes that could load something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
+
+
+def test_report_escapes_what_systems_said_and_loads_nothing(full: Workspace) -> None:
+    text = html_report(comparison_of(full), b"\x89PNG")
+    assert SCRIPT not in text and "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
+    found = Tags(text)
+    assert not found.tags & {"script", "link", "iframe", "object"}
+    assert found.links == ["data:image/png;base64,iVBORw=="]
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_report_shows_samples_scores_and_remarks(full: Workspace) -> None:
+    text = html_report(comparison_of(full), b"")
+    for part in ("dialogue r0", "reference r0", "completion r0", "ROUGE-1 40.0", "Candidate: lora", "a real gain",
+                 "later: not evaluated yet", "lora does not stop", "Differences to base"):  # fmt: skip
+        assert part in text, part
+
+
+def test_report_without_baseline_or_candidate_still_renders(workspace: Workspace) -> None:
+    workspace.experiment("zero", method="none")
+    text = html_report(comparison_of(workspace, samples=0), b"")
+    assert "no experiment is named &#39;base&#39;" in text and "No candidate." in text
+    assert "Differences to" not in text and "What they said" not in text
+
+
+def test_picture_survives_missing_metrics_and_names_with_dollars(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.experiment("a$b$c^", method="none")
+    comparison = comparison_of(workspace)
+    comparison["systems"][0]["metrics"] = {"rouge1_f": {"value": 0.3, "low": 0.31, "high": None}}
+    draw(comparison, tmp_path / "a.png")
+    comparison["systems"][0]["metrics"] = {"rouge1_f": {"value": 0.3, "low": 0.31, "high": 0.4}}
+    draw(comparison, tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_exact_match_has_a_column_only_where_completions_are_labels(
+    full: Workspace, predict: Callable[..., Any]
+) -> None:
+    assert "exact match" not in markdown_table(comparison_of(full))
+    rows = [predict(f"r{i}", 0.5, exact_match=float(i % 2)) for i in range(4)]
+    full.experiment("labels", rows=rows, exact_match=0.5)
+    assert "| exact match |" in markdown_table(comparison_of(full))
+
+
+def test_numbers_are_written_plainly() -> None:
+    assert [number(v, 100, signed=True) for v in (0.123, -0.0001, 0.0, -0.2)] == ["+12.3", "0.0", "0.0", "-20.0"]
+    assert [label(m) for m in ("rouge1_f", "rougeL_recall", "bleu")] == ["ROUGE-1", "ROUGE-L recall", "BLEU"]
+    bleu = {"value": -3.0, "low": -4.0, "high": -2.0, "real": True}
+    assert change({"differences": {"bleu": bleu}}, "bleu") == Cell("-3.0", "[-4.0, -2.0]", -1)

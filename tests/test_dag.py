@@ -1,0 +1,139 @@
+"""The DAG: what ``dvc.yaml`` says, and what ``dvc repro`` does with it on a tiny model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.evaluate.predict import Predictor
+from tasks.params import read_yaml
+from tests.dag_modules import ROOT, dependencies
+from tests.workspaces import commit, dvc, edit, make_workspace, ran
+
+STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_the_modules_it_imports(name: str) -> None:
+    stage = STAGES[name].get("do", STAGES[name])
+    module = stage["cmd"].split()[2]
+    listed = sorted(str(path) for path in stage["deps"] if str(path).startswith("tasks/"))
+    assert listed == dependencies(module), f"deps of {name} in dvc.yaml must be these files"
+
+
+def test_tasks_never_import_prefect() -> None:
+    files = list((ROOT / "tasks").rglob("*.py"))
+    assert len(files) > 40
+    assert not [path for path in files if "import prefect" in path.read_text() or "from prefect" in path.read_text()]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    root = make_workspace(tmp_path_factory.mktemp("dag") / "workspace", tiny_llama)
+    dvc(root, "repro")
+    return root
+
+
+def test_everything_is_built(built: Path) -> None:
+    comparison = json.loads((built / "reports/comparison/comparison.json").read_text())
+    assert [system["name"] for system in comparison["systems"]] == ["base", "full", "lora", "lead", "nearest"]
+    assert comparison["candidate"] in {"full", "lora"}
+    rows = {
+        name: pq.read_table(built / f"reports/experiments/{name}/predictions.parquet").column("row_id").to_pylist()
+        for name in ("base", "full", "lora")
+    }
+    assert rows["base"] == rows["full"] == rows["lora"] and len(rows["base"]) == 8
+    for name in ("full", "lora"):
+        steps = [json.loads(line) for line in (built / f"runs/{name}/train/history.jsonl").read_text().splitlines()]
+        assert steps[0]["step"] == 0 and "validation_loss" in steps[0]
+        assert json.loads((built / f"runs/{name}/train/run.json").read_text())["tokens_per_second"] > 0
+        assert json.loads((built / f"runs/{name}/evaluate/run.json").read_text())["seconds"] > 0
+
+
+def test_nothing_half_written_or_untracked_remains(built: Path) -> None:
+    assert not list(built.rglob("*.partial"))
+    assert not (built / "checkpoints").exists() or not list((built / "checkpoints").iterdir())
+    assert dvc(built, "status", "--json").stdout.strip() == "{}"
+
+
+def test_no_machine_path_enters_an_output_or_the_lock(built: Path) -> None:
+    texts = [p for p in built.rglob("*") if p.suffix in {".json", ".jsonl", ".yaml", ".lock", ".md"} and p.is_file()]
+    checked = [p for p in texts if not {".git", ".dvc", "base", "tasks"} & set(p.relative_to(built).parts)]
+    assert len(checked) > 20
+    assert not [p for p in checked if str(built) in p.read_text()]
+
+
+def test_a_second_repro_runs_nothing(built: Path) -> None:
+    assert ran(dvc(built, "repro").stdout) == []
+
+
+def test_editing_a_rank_reruns_that_experiment_and_the_comparison(built: Path, tmp_path: Path) -> None:
+    root = _copy(built, tmp_path)
+    edit(root, "experiments", lambda p: p["experiments"]["lora"].update(lora={"rank": 2}))
+    assert ran(dvc(root, "repro").stdout) == ["resolve", "train@lora", "evaluate@lora", "compare"]
+    assert json.loads((root / "models/lora/adapter_config.json").read_text())["r"] == 2
+
+
+def test_a_deleted_experiment_leaves_the_comparison(built: Path, tmp_path: Path) -> None:
+    root = _copy(built, tmp_path)
+    edit(root, "experiments", lambda p: p["experiments"].pop("full"))
+    assert ran(dvc(root, "repro").stdout) == ["resolve", "compare"]
+    comparison = json.loads((root / "reports/comparison/comparison.json").read_text())
+    assert [system["name"] for system in comparison["systems"]] == ["base", "lora", "lead", "nearest"]
+
+
+def test_a_failing_stage_keeps_what_was_finished(built: Path, tmp_path: Path) -> None:
+    root = _copy(built, tmp_path)
+    edit(root, "experiments", lambda p: p["experiments"]["lora"].update(lora={"targets": ["no_such_layer"]}))
+    done = dvc(root, "repro", check=False)
+    assert done.returncode != 0
+    assert "train@lora: error: params/experiments.yaml: lora.targets: ['no_such_layer'] names no layer" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert (root / "models/full/model.safetensors").exists() and not (root / "models/lora").exists()
+
+
+def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t5: Path) -> None:
+    """The whole DAG on a T5 with random weights, until it says its training summaries word for word."""
+    root = make_workspace(tmp_path / "workspace", tiny_t5)
+    source = root / "data/sources/notes"
+    source.mkdir(parents=True)
+    things = ["lamp", "chair", "phone", "shirt", "kettle", "radio"]
+    lines = [json.dumps({"dialogue": f"my {t} is broken", "summary": f"the {t} needs repair"}) for t in things]
+    (source / "train.jsonl").write_text("\n".join(lines))
+    (source / "test.jsonl").write_text(json.dumps({"dialogue": "my bag is lost", "summary": "the bag is gone"}))
+    (source / "validation.jsonl").write_text(json.dumps({"dialogue": "my cup is old", "summary": "the cup is aged"}))
+    edit(root, "sources", lambda p: p.update(generated={}, sources={"notes": _notes()}))
+    edit(root, "mixtures", lambda p: p.update(mixtures={"notes": {"sources": {"notes": {}}}}))
+    edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["notes"]))
+    loop = {"learning_rate": 5e-3, "epochs": 60, "schedule": "constant"}
+    experiments = {"base": {"method": "none"}, "full": {"method": "full", "training": loop}, "lora": {"method": "lora"}}
+    edit(root, "experiments", lambda p: p.update(experiments={n: e | {"mixture": "notes"} for n, e in experiments.items()}))
+    dvc(root, "add", "data/sources/notes")
+    commit(root)
+    dvc(root, "repro")
+    trained = pq.read_table(root / "data/mixtures/notes/train.parquet").to_pylist()
+    assert len(trained) == len(things)
+    last = json.loads((root / "runs/full/train/history.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == 60
+    predictor = Predictor.load(root / "models/full", root=root)
+    assert predictor.complete([row["prompt"] for row in trained]) == [row["completion"] for row in trained]
+
+
+def _notes() -> dict[str, object]:
+    files = {part: [part] for part in ("train", "validation", "test")}
+    return {
+        "ingest": {},
+        "template": {"set": "dialogue_summary", "use": ["summarise"]},
+        "split": {"by": "file", "files": files},
+    }
+
+
+def _copy(built: Path, tmp_path: Path) -> Path:
+    """The built workspace with its cache, so that each test edits its own."""
+    root = tmp_path / "workspace"
+    shutil.copytree(built, root, symlinks=True)
+    return root

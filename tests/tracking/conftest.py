@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+from ledger_workspace import LOCK, add_comparison, add_experiment, copy_store
+
+from tasks.paths import Paths
+from tasks.tracking.client import VARIABLE, Tracker, open_store
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(VARIABLE, raising=False)
+        root = tmp_path_factory.mktemp("store")
+        open_store(root)
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def paths(tmp_path: Path, empty_store: Path) -> Paths:
+    """A workspace with the experiments base and lora, evaluated and compared, and an empty store."""
+    paths = Paths(tmp_path / "workspace")
+    add_experiment(paths, "base", [0.2, 0.3, 0.1], method="none")
+    add_experiment(paths, "lora", [0.4, 0.5, 0.6])
+    add_comparison(paths, "lora", "base", "lora")
+    (paths.root / "dvc.lock").write_text(LOCK)
+    copy_store(empty_store, paths.root)
+    return paths
+
+
+@pytest.fixture
+def tracker(paths: Paths) -> Tracker:
+    return open_store(paths.root)

@@ -1,0 +1,133 @@
+"""Data for the tests of tracking and registration: a workspace as the stages leave it, with tiny files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.files import write_json
+from tasks.params import write_yaml
+from tasks.paths import Paths
+
+GENERATION = {"max_new_tokens": 80}
+TEST = hashlib.sha256(b"test rows").hexdigest()
+LOCK = """schema: '2.0'
+stages:
+  mix@demo:
+    cmd: python -m tasks.mix demo
+    outs: [{path: data/mixtures/demo, hash: md5, md5: 11111111111111111111111111111111.dir, size: 3, nfiles: 1}]
+  evaluation:
+    cmd: python -m tasks.mix evaluation
+    outs: [{path: data/evaluation, hash: md5, md5: 22222222222222222222222222222222.dir, size: 3, nfiles: 1}]
+"""
+
+
+def key_of(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def add_experiment(
+    paths: Paths,
+    name: str,
+    scores: list[float],
+    key: str | None = None,
+    test: str = TEST,
+    rows: list[str] | None = None,
+    method: str = "lora",
+) -> None:
+    """Files of the experiment ``name``, whose test rows have the ROUGE-1 F1 ``scores``."""
+    key = key or key_of(name)
+    trained = method != "none"
+    write_files(paths, name, key, method)
+    base = {"started": 1_700_000_000.25, "ended": 1_700_000_100.5, "key": key, "experiment": name, "git_commit": "abc"}
+    training = {"seconds": 100.25, "tokens_per_second": 400.0 if trained else None, "peak_memory_bytes": 5 * 2**30}
+    write_json(paths.run(name, "train") / "run.json", base | training | {"prefect_flow_run_id": None})
+    evaluation = base | {"ended": 1_700_000_200.5, "seconds": 50.0, "rows_per_second": 2.0}
+    write_json(paths.run(name, "evaluate") / "run.json", evaluation)
+    points = [
+        {"step": 1, "epoch": 0.5, "time": 1_700_000_010.125, "train_loss": 3.0, "learning_rate": 1e-3},
+        {"step": 2, "epoch": 1.0, "time": 1_700_000_020.375, "train_loss": 2.0, "tokens_per_second": 390.0},
+        {"step": 2, "epoch": 1.0, "time": 1_700_000_021.0, "validation_loss": 2.25},
+    ]
+    lines = [json.dumps(point) + "\n" for point in (points if trained else [])]
+    (paths.run(name, "train") / "history.jsonl").write_text("".join(lines))
+    add_report(paths, name, scores, key, test, rows)
+
+
+def write_files(paths: Paths, name: str, key: str, method: str) -> None:
+    trained = method != "none"
+    for folder in (paths.experiment(name), paths.model(name), paths.run(name, "train"), paths.run(name, "evaluate")):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(paths.experiment(name) / "evaluate.yaml", {"generation": GENERATION})
+    manifest = {
+        "schema": 1,
+        "experiment": name,
+        "key": key,
+        "method": method,
+        "params": {"method": method, "lora": {"rank": 8, "targets": ["q", "v"]}, "long": "x" * 7000, "nothing": None},
+        "base_model": {
+            "spec": "embedded:smollm2-135m-instruct",
+            "revision": "1",
+            "weights_sha256": "b",
+            "kind": "causal",
+        },
+        "inputs": {"data/mixtures/demo": "s", f"build/experiments/{name}/train.yaml": "t"} if trained else {},
+        "fingerprint": {"value": "f" * 64, "fields": {}},
+        "weights_sha256": hashlib.sha256(key.encode()).hexdigest() if trained else None,
+        "trainable_parameters": 10 if trained else 0,
+        "total_parameters": 100,
+        "best": {"step": 2, "epoch": 1.0, "validation_loss": 2.25} if trained else None,
+    }
+    write_json(paths.model(name) / "manifest.json", manifest)
+    if trained:
+        (paths.model(name) / "adapter_model.safetensors").write_text(key)
+        (paths.model(name) / "adapter_config.json").write_text("{}")
+
+
+def add_report(
+    paths: Paths, name: str, scores: list[float], key: str, test: str = TEST, rows: list[str] | None = None
+) -> None:
+    write_report(paths.report(name), scores, key, test, rows)
+
+
+def write_report(
+    folder: Path, scores: list[float], key: str | None, test: str = TEST, rows: list[str] | None = None
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = rows or [f"row{number}" for number in range(len(scores))]
+    columns = {
+        "row_id": ids,
+        "template_id": ["short"] * len(ids),
+        "rouge1_f": scores,
+        "completion": ["said"] * len(ids),
+    }
+    pq.write_table(pa.table(columns), folder / "predictions.parquet")
+    metrics = {
+        "rouge1_f": {"value": sum(scores) / len(scores), "low": min(scores), "high": max(scores)},
+        "validation_loss": {"value": 2.125, "low": None, "high": None},
+    }
+    report = {"key": key, "test_sha256": test, "rows": len(ids), "metrics": metrics, "generation": GENERATION}
+    write_json(folder / "metrics.json", report)
+
+
+def add_comparison(paths: Paths, candidate: str | None, *names: str) -> None:
+    paths.comparison.mkdir(parents=True, exist_ok=True)
+    write_json(
+        paths.comparison / "comparison.json", {"candidate": candidate, "systems": [{"name": name} for name in names]}
+    )
+    (paths.comparison / "table.md").write_text("| system |\n")
+
+
+def copy_store(store: Path, root: Path) -> None:
+    """An initialised empty store in ``root``: creating its tables takes seconds, a copy does not."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "mlflow.db").write_bytes(store.read_bytes())
+    with sqlite3.connect(root / "mlflow.db") as database:
+        where = ((root / "mlartifacts").as_uri(), "tunesmith")
+        database.execute("update experiments set artifact_location = ? where name = ?", where)
+    database.close()

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+from tasks.tracking.client import VARIABLE, Tracker, flatten, open_store, tracking_uri
+
+KEY = "a" * 64
+
+
+@pytest.fixture
+def dead_server() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_uri_is_the_workspaces_database_unless_the_variable_points_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv(VARIABLE, "http://mlflow:5000")
+    assert tracking_uri(tmp_path) == "http://mlflow:5000"
+
+
+THREE = """
+import os, pathlib, sys
+import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
+from tasks.tracking.client import open_store
+
+children = []
+for _ in range(3):
+    children.append(os.fork())
+    if children[-1] == 0:
+        open_store(pathlib.Path(sys.argv[1]))
+        os._exit(0)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+def test_three_processes_create_one_store_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", THREE, str(tmp_path)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == finished.stdout == ""  # neither MLflow nor alembic chatters
+    found = open_store(tmp_path).client.get_experiment_by_name("tunesmith")
+    assert found.artifact_location == (tmp_path / "mlartifacts").as_uri()
+
+
+def test_a_dead_server_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_server: str) -> None:
+    monkeypatch.setenv(VARIABLE, dead_server)
+    with pytest.raises(TunesmithError) as error:
+        open_store(tmp_path)
+    assert str(error.value) == (
+        f"MLFLOW_TRACKING_URI: the tracking server at {dead_server} must answer; it does not (connection refused); "
+        "start it or unset the variable"
+    )
+
+
+def test_a_database_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").mkdir()
+    with pytest.raises(TunesmithError, match=r"mlflow\.db: the tracking database must be a file that can be written"):
+        open_store(tmp_path)
+
+
+def test_a_deleted_experiment_is_refused_with_its_remedy(tracker: Tracker, paths: Paths) -> None:
+    tracker.client.delete_experiment(tracker.experiment_id)
+    with pytest.raises(TunesmithError, match="mlflow experiments restore --experiment-id"):
+        open_store(paths.root)
+
+
+def test_start_reuses_the_run_of_the_same_key_and_experiment(tracker: Tracker) -> None:
+    first = tracker.start(KEY, "lora", {"lora": {"rank": 8}})
+    tracker.finish(first, "FAILED")
+    again = tracker.start(KEY, "lora", {"lora": {"rank": 8}, "seed": 1})
+    other = tracker.start(KEY, "twin", {})
+    assert again == first == tracker.find(KEY, "lora")
+    assert other != first
+    run = tracker.client.get_run(first)
+    assert (run.info.run_name, run.info.status) == ("lora", "RUNNING")
+    assert run.data.params == {"lora.rank": "8", "seed": "1"}
+
+
+def test_a_resumed_training_repeats_no_point(tracker: Tracker) -> None:
+    run_id = tracker.start(KEY, "lora", {})
+    tracker.log(run_id, {"train_loss": 3.0}, 1, 10.0)
+    tracker.log(run_id, {"train_loss": 2.0}, 2, 20.0)
+    resumed = Tracker(tracker.uri, tracker.client, tracker.experiment_id)
+    run_id = resumed.start(KEY, "lora", {})
+    resumed.log(run_id, {"train_loss": 2.5, "validation_loss": None}, 2, 120.0)
+    resumed.log(run_id, {"train_loss": 1.0}, 3, 130.5)
+    points = tracker.client.get_metric_history(run_id, "train_loss")
+    assert [(p.step, p.value, p.timestamp) for p in points] == [(1, 3.0, 10_000), (2, 2.0, 20_000), (3, 1.0, 130_500)]
+
+
+def test_a_server_that_goes_away_is_warned_of_once_and_ends_nothing(
+    dead_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracker = Tracker(dead_server, MlflowClient(dead_server), "1")
+    with caplog.at_level(logging.WARNING, "tunesmith"):
+        tracker.log("run", {"train_loss": 1.0}, 1, 1.0)
+        tracker.log("run", {"train_loss": 1.0}, 2, 2.0)
+        tracker.finish("run", "FINISHED")
+    ours = [record for record in caplog.records if record.name == "tunesmith"]
+    assert len(ours) == 1
+    assert "tunesmith sync" in ours[0].getMessage()
+
+
+def test_parameters_are_flat_and_cut_at_mlflows_limit() -> None:
+    nested = {"lora": {"rank": 8, "targets": ["q", "v"]}, "none": None, "empty": {}, "on": True, "text": "x" * 7000}
+    assert flatten(nested) == {
+        "lora.rank": "8",
+        "lora.targets": '["q","v"]',
+        "none": "null",
+        "empty": "{}",
+        "on": "true",
+        "text": "x" * 6000,
+    }

@@ -1,0 +1,79 @@
+"""Whole workspaces in a temporary folder: this project's DAG on a tiny model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.params import read_yaml, write_yaml
+
+ROOT = Path(__file__).parent.parent
+
+
+def make_workspace(root: Path, base_model: Path) -> Path:
+    """A workspace as a clone would be, with fewer rows and the base model ``base_model``."""
+    root.mkdir(parents=True)
+    for name in ("tasks", "params"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, root / name)
+    shutil.copytree(base_model, root / "base")
+    (root / "base/.gitignore").write_text("*\n")
+    edit(root, "sources", lambda p: p["generated"]["demo"].update(train_rows=24, test_rows=8))
+    edit(root, "training", _small_training)
+    edit(root, "evaluation", lambda p: p["evaluate"].update(generation={"max_new_tokens": 8}, threads=1))
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    commit(root)
+    return root
+
+
+def _small_training(params: dict[str, Any]) -> None:
+    params["defaults"] |= {"base_model": {"name": "./base"}, "threads": 1, "max_length": 4096}
+    params["defaults"]["training"] |= {"token_budget": 4096, "log_every": 1}
+
+
+def edit(root: Path, file: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the mapping in ``params/FILE.yaml`` in place."""
+    path = root / f"params/{file}.yaml"
+    params = read_yaml(path)
+    change(params)
+    write_yaml(path, params)
+
+
+def commit(root: Path) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    subprocess.run(["git", "add", "-A"], cwd=root, check=True)
+    subprocess.run(["git", *identity, "commit", "-q", "-m", "test"], cwd=root, check=True)
+
+
+def environment(root: Path) -> dict[str, str]:
+    """For subprocesses: this Python first on the path, everything written inside the workspace."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "TUNESMITH_ROOT": str(root), "TUNESMITH_CACHE": str(root / ".cache")}
+
+
+def dvc(root: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run ``dvc``; with ``check``, a failure shows its output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=root,
+        env=environment(root),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stdout
+    return done
+
+
+def ran(output: str) -> list[str]:
+    """The stages whose commands ran, in order, by DVC's output."""
+    lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
+    return [line.split("'")[1] for line in lines]
