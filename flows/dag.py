@@ -69,11 +69,12 @@ def read_dag(root: Path) -> Dag:
         TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together; DVC's own words say where.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
+    from dvc.repo import Repo, lock_repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
-        with Repo(str(root)) as repo:
+        # Under DVC's lock: dvc.lock is not written atomically, and a flow may be writing it now.
+        with Repo(str(root)) as repo, lock_repo(repo):
             edges = [(on.addressing, stage.addressing) for stage, on in repo.index.graph.edges]
             graph = nx.DiGraph(edges)
             graph.add_nodes_from(stage.addressing for stage in repo.index.graph)

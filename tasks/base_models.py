@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -121,7 +122,7 @@ def load_model(base: BaseModel, dtype: torch.dtype, folder: Path | None = None) 
     """The model in ``folder`` (the base's own by default), of the base's kind."""
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-    _no_progress_bars()
+    _quieten()
     loader = AutoModelForSeq2SeqLM if base.kind == "seq2seq" else AutoModelForCausalLM
     return loader.from_pretrained(
         folder or base.folder, dtype=dtype, use_safetensors=True, trust_remote_code=base.trust_remote_code
@@ -144,11 +145,12 @@ def load_tokenizer(base: BaseModel, folder: Path | None = None) -> Any:
     return tokenizer
 
 
-def _no_progress_bars() -> None:
-    """``Loading weights: 100%|…`` would fill the logs of stages, which are no terminal."""
+def _quieten() -> None:
+    """``Loading weights: 100%|…`` would fill the logs of stages, and peft 0.21 reads a name that is deprecated."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
 
 
 def _kind(folder: Path) -> Literal["causal", "seq2seq"]:
@@ -243,7 +245,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    _no_progress_bars()
+    _quieten()
     source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     settings = source.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "dtype"):

@@ -46,6 +46,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
+def value_at(data: Any, key: str) -> Any:
+    """The value at a dotted key such as ``sources.demo.split``; None where there is none."""
+    for part in key.split("."):
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
 def write_yaml(path: Path, data: dict[str, Any]) -> None:
     """Write ``data`` with its keys in the order given."""
     yaml = YAML()

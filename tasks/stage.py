@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import psutil
 
 from tasks import files
 from tasks.errors import TunesmithError
+from tasks.params import read_yaml, value_at
 
 logger = logging.getLogger("tunesmith")
 
@@ -102,36 +102,32 @@ class Stage:
 
 
 def _hash_inputs(address: str, root: Path) -> dict[str, str]:
-    """Hash what ``dvc.yaml`` says that ``address`` depends on. DVC itself reads it, so nothing is said twice."""
+    """Hash what ``dvc.yaml`` says that ``address`` depends on.
+
+    DVC's own resolver reads it, so nothing is said twice. ``dvc.lock`` is not read: a neighbour's ``dvc`` may be
+    writing it at this moment, and only its repository lock, which is not held here, protects readers.
+    """
     if not (root / "dvc.yaml").exists():
         return {}
-    from dvc.dependency import ParamsDependency
+    from dvc.dvcfile import load_file
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    hashes: dict[str, str] = {}
     try:
         with Repo(str(root)) as repo:
-            stage = repo.stage.get_target(address)
-            for dependency in stage.deps:
-                name = str(dependency.def_path)
-                if isinstance(dependency, ParamsDependency):
-                    values = dependency.read_params()
-                    hashes |= {f"{name}: {key}": files.digest(_plain(value)) for key, value in values.items()}
-                else:
-                    path = root / name
-                    hashes[name] = files.sha256(path) if path.exists() else "missing"
+            definition = load_file(repo, "dvc.yaml").resolver.resolve_one(address)[address]
     except DvcException as error:
         raise TunesmithError(f"dvc.yaml: {address}: {' '.join(str(error).split())}") from None
+    hashes = {name: _hash_path(root / name) for name in definition.get("deps", [])}
+    for entry in definition.get("params", []):
+        for file, keys in entry.items():
+            values = read_yaml(root / file)
+            hashes |= {f"{file}: {key}": files.digest(value_at(values, key)) for key in keys or values}
     return hashes
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, str | int | float | None) else str(value)  # YAML has dates too
+def _hash_path(path: Path) -> str:
+    return files.sha256(path) if path.exists() else "missing"
 
 
 def main(address: str, work: Callable[[Stage], None]) -> None:

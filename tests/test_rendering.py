@@ -50,10 +50,11 @@ def test_other_prefix_is_refused_with_its_token(chat: Any) -> None:
 
 def test_merge_across_the_border_is_refused(chat: Any) -> None:
     """Without a special token between them, prompt and completion share a token: no mask could cut it."""
-    chat.chat_template = "{% for m in messages %}{{ m['content'] }}{% if m['role'] == 'assistant' %}<|end|>{% endif %}{% endfor %}"
-    assert len(ids(chat, "lamp")) < len(ids(chat, "la")) + len(ids(chat, "mp"))
+    close = "{% if m['role'] == 'assistant' %}<|end|>{% endif %}"
+    chat.chat_template = "{% for m in messages %}{{ m['content'] }}" + close + "{% endfor %}"
+    assert len(ids(chat, "lamp")) < len(ids(chat, "lam")) + len(ids(chat, "p"))
     with pytest.raises(TunesmithError, match="beginning of the prompt with its completion; token"):
-        Renderer(chat, "causal").encode("la", "mp")
+        Renderer(chat, "causal").encode("lam", "p")
 
 
 @pytest.mark.parametrize("completion", ["is new", "is<|end|> new"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,12 @@ from tasks.errors import TunesmithError
 from tasks.likelihood import collate, likelihood, supervised_logits, token_budget_batches
 from tasks.rendering import Encoded
 from tasks.train.params import LoopParams, TrainParams
+
+
+# They warn of keys missing in the best weights (those of output layers that are tied to the embeddings), and of
+# file times.
+for _name in ("transformers.trainer", "transformers.trainer_utils"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 class TokenBudgetSampler(Sampler[list[int]]):

@@ -1,0 +1,44 @@
+"""What the flow makes of DVC's graph and status."""
+
+from __future__ import annotations
+
+import networkx as nx
+import pytest
+
+from flows.dag import Dag
+from tasks.errors import TunesmithError
+
+GRAPH = nx.DiGraph(
+    [
+        ("mix", "train@a"),
+        ("mix", "train@b"),
+        ("resolve", "train@a"),
+        ("resolve", "train@b"),
+        ("train@a", "evaluate@a"),
+        ("train@b", "evaluate@b"),
+        ("evaluate@a", "compare"),
+        ("evaluate@b", "compare"),
+        ("mix", "baselines"),
+        ("baselines", "compare"),
+    ]
+)
+
+
+def test_pending_are_the_stale_and_all_behind_them_in_order() -> None:
+    assert Dag(GRAPH, {"train@a": ["modified x"]}).pending() == ["train@a", "evaluate@a", "compare"]
+    assert Dag(GRAPH, {}).pending() == []
+
+
+def test_needed_for_an_experiment_leaves_the_others_out() -> None:
+    needed = Dag(GRAPH, {}).needed_for(["a"])
+    assert needed == {"mix", "resolve", "train@a", "evaluate@a", "baselines", "compare"}
+
+
+def test_pending_within_does_not_pass_through_what_was_not_asked_for() -> None:
+    dag = Dag(GRAPH, {"mix": ["modified x"]})
+    assert dag.pending(dag.needed_for(["a"])) == ["mix", "baselines", "train@a", "evaluate@a", "compare"]
+
+
+def test_an_unknown_experiment_is_named() -> None:
+    with pytest.raises(TunesmithError, match="no experiment 'c'; there are: a, b"):
+        Dag(GRAPH, {}).needed_for(["c"])

@@ -1,0 +1,134 @@
+"""The flow ``retrain``: the same DAG through Prefect, then the ledger and the gate."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks.errors import TunesmithError
+from tests.workspaces import dvc, edit, make_workspace, ran
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, prefect_server: None) -> Path:
+    """A workspace after its first flow run; the tests below follow each other in it."""
+    root = make_workspace(tmp_path_factory.mktemp("flow") / "workspace", tiny_llama)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNESMITH_ROOT", str(root))
+        patch.chdir(root)
+        _run()
+    return root
+
+
+def _run(**parameters: Any) -> Any:
+    from flows.retrain import retrain
+
+    return retrain(**parameters, return_state=True)
+
+
+def _task_runs() -> dict[str, str]:
+    """Name → state's name of the latest flow run's tasks."""
+    from prefect import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    async def ask() -> dict[str, str]:
+        async with get_client() as client:
+            latest = (await client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1))[0]
+            only = FlowRunFilter(id=FlowRunFilterId(any_=[latest.id]))
+            return {run.name: run.state_name for run in await client.read_task_runs(flow_run_filter=only)}
+
+    return asyncio.run(ask())
+
+
+def _artifact() -> str:
+    from prefect.artifacts import Artifact
+
+    found = Artifact.get("comparison")
+    assert found is not None
+    return str(found.data)
+
+
+def test_the_flow_builds_what_dvc_repro_builds(built: Path) -> None:
+    assert ran(dvc(built, "repro").stdout) == []
+    assert dvc(built, "status", "--json").stdout.strip() == "{}"
+
+
+def test_one_task_a_stage_then_ledger_and_gate(built: Path) -> None:
+    listed = dvc(built, "stage", "list", "--name-only").stdout.split()
+    assert set(_task_runs()) == {*listed, "tracking", "register"}
+    assert len(listed) == 15
+
+
+def test_the_artifact_has_the_table_the_decision_and_the_runs(built: Path) -> None:
+    text = _artifact()
+    for part in ("| experiment", "nearest", "**Gate:**", "/#/experiments/", "`train@lora`"):
+        assert part in text
+
+
+def test_mlflow_has_a_run_an_experiment(built: Path) -> None:
+    client = MlflowClient(f"sqlite:///{built}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("tunesmith").experiment_id])
+    assert sorted(run.info.run_name for run in runs) == ["base", "full", "lora"]
+    tuned = [set(run.data.metrics) for run in runs if run.info.run_name != "base"]
+    assert tuned[0] == tuned[1]
+    assert {"rouge1_f", "rougeLsum_recall", "bleu", "validation_loss", "evaluation_seconds"} <= tuned[0]
+    for run in runs:
+        if run.info.run_name != "base":
+            assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 4
+            assert {i.dataset.digest[-4:] for i in run.inputs.dataset_inputs} == {".dir"}
+
+
+def test_a_second_run_trains_nothing(built: Path, inside: Callable[[Path], None]) -> None:
+    inside(built)
+    assert _run().is_completed()
+    assert set(_task_runs()) == {"tracking", "register"}
+
+
+def test_a_failing_experiment_stops_neither_the_others_nor_the_ledger(
+    built: Path, inside: Callable[[Path], None]
+) -> None:
+    inside(built)
+    edit(built, "experiments", lambda p: p["experiments"]["lora"].update(lora={"targets": ["nothing"]}))
+    edit(built, "experiments", lambda p: p["experiments"]["full"].update(seed=1))
+    try:
+        state = _run()
+        assert state.is_failed()
+        with pytest.raises(TunesmithError, match="lora.targets: nothing must be a layer of") as error:
+            state.result()
+        assert "not run, since they depend on it: evaluate@lora, compare" in str(error.value)
+        runs = _task_runs()
+        assert runs["train@lora"] == "Failed" and runs["evaluate@full"] == "Completed"
+        assert "register" not in runs
+        manifest = json.loads((built / "models/full/manifest.json").read_text())
+        assert manifest["params"]["seed"] == 1
+    finally:
+        edit(built, "experiments", lambda p: p["experiments"]["lora"].pop("lora"))
+        edit(built, "experiments", lambda p: p["experiments"]["full"].pop("seed"))
+
+
+def test_bad_parameters_stop_it_before_anything_runs(built: Path, inside: Callable[[Path], None]) -> None:
+    inside(built)
+    edit(built, "training", lambda p: p["defaults"].update(max_lenght=5))
+    try:
+        with pytest.raises(TunesmithError, match="max_lenght: unknown key"):
+            _run().result()
+    finally:
+        edit(built, "training", lambda p: p["defaults"].pop("max_lenght"))
+    assert _task_runs() == {}
+
+
+def test_only_some_experiments(built: Path, inside: Callable[[Path], None]) -> None:
+    inside(built)
+    assert _run(experiments=["lora"], register_model=False).is_completed()
+    # The failed run above left full at another seed and lora without outputs; only lora was asked for.
+    assert {"train@lora", "evaluate@lora"} <= set(_task_runs())
+    assert not {"train@full", "evaluate@full", "register"} & set(_task_runs())

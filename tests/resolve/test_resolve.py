@@ -1,0 +1,296 @@
+"""``resolve`` and ``preflight``: each experiment's file holds what it uses, and every wrong name is found beforehand."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import TunesmithError
+from tasks.params import read_yaml, write_yaml
+from tasks.paths import Paths
+from tasks.resolve.__main__ import run
+from tasks.resolve.preflight import preflight
+from tasks.stage import Stage
+
+ROOT = Path(__file__).parents[2]
+Change = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    return Paths(tmp_path)
+
+
+def edit(paths: Paths, file: str, change: Change) -> None:
+    data = read_yaml(paths.params / f"{file}.yaml")
+    change(data)
+    write_yaml(paths.params / f"{file}.yaml", data)
+
+
+def experiment(paths: Paths, name: str, data: Any) -> None:
+    edit(paths, "experiments", lambda p: p["experiments"].update({name: data}))
+
+
+def resolved(paths: Paths) -> dict[str, str]:
+    """Path below the output → text, of all files that the stage writes."""
+    run(paths, Stage("resolve", paths.root))
+    files = sorted(p for p in paths.resolved.rglob("*") if p.is_file())
+    return {p.relative_to(paths.resolved).as_posix(): p.read_text() for p in files}
+
+
+def problems(paths: Paths, check: Callable[[Paths], Any] = preflight) -> list[str]:
+    with pytest.raises(TunesmithError) as caught:
+        check(paths)
+    return [line.removeprefix(f"{paths.params}/") for line in str(caught.value).splitlines()]
+
+
+# resolve
+
+
+def test_the_parameters_of_this_project_pass(paths: Paths) -> None:
+    preflight(paths)
+    names = list(read_yaml(paths.params / "experiments.yaml")["experiments"])
+    assert names
+    assert list(resolved(paths)) == [f"{name}/{step}.yaml" for name in sorted(names) for step in ("evaluate", "train")]
+
+
+def test_an_experiment_is_its_defaults_its_methods_and_its_own_patch(paths: Paths) -> None:
+    write_yaml(
+        paths.params / "training.yaml",
+        {
+            "defaults": {"base_model": {"name": "b"}, "seed": 3, "max_dropped": 0.1, "training": {"epochs": 2}},
+            "methods": {"full": {"training": {"learning_rate": 5e-5}}, "lora": {"training": {"learning_rate": 2e-3}}},
+        },
+    )
+    write_yaml(
+        paths.params / "experiments.yaml",
+        {
+            "experiments": {
+                "base": {"method": "none", "mixture": "demo"},
+                "full": {"method": "full", "mixture": "demo", "seed": 4},
+                "lora": {"method": "lora", "mixture": "demo", "training": {"epochs": 1}, "lora": {"rank": 4}},
+            }
+        },
+    )
+    resolved(paths)
+    shared = {"mixture": "demo", "base_model": {"name": "b"}}
+    assert read_yaml(paths.experiment("base") / "train.yaml") == {**shared, "method": "none", "seed": 3}
+    assert read_yaml(paths.experiment("full") / "train.yaml") == {
+        **shared,
+        "method": "full",
+        "seed": 4,
+        "max_dropped": 0.1,
+        "training": {"epochs": 2, "learning_rate": 5e-5},
+    }
+    assert read_yaml(paths.experiment("lora") / "train.yaml") == {
+        **shared,
+        "method": "lora",
+        "seed": 3,
+        "max_dropped": 0.1,
+        "training": {"epochs": 1, "learning_rate": 2e-3},
+        "lora": {"rank": 4},
+    }
+
+
+def test_a_patch_may_set_a_default_to_null(paths: Paths) -> None:
+    edit(paths, "training", lambda p: p["defaults"]["training"].update(early_stopping_patience=3))
+    experiment(paths, "patient", {"method": "full", "mixture": "demo", "training": {"early_stopping_patience": None}})
+    resolved(paths)
+    assert read_yaml(paths.experiment("patient") / "train.yaml")["training"]["early_stopping_patience"] is None
+    assert read_yaml(paths.experiment("full") / "train.yaml")["training"]["early_stopping_patience"] == 3
+
+
+def test_an_evaluation_patch_reaches_that_experiments_file_alone(paths: Paths) -> None:
+    before = resolved(paths)
+    edit(paths, "experiments", lambda p: p["experiments"]["lora"].update(evaluation={"generation": {"max_new_tokens": 7}}))
+    after = resolved(paths)
+    assert {name for name in after if after[name] != before[name]} == {"lora/evaluate.yaml"}
+    assert read_yaml(paths.experiment("lora") / "evaluate.yaml")["generation"]["max_new_tokens"] == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        (lambda p: p["methods"]["lora"]["lora"].update(targets="all-linear"), {"lora/train.yaml"}),
+        (lambda p: p["methods"]["full"]["training"].update(weight_decay=0.1), {"full/train.yaml"}),
+        (lambda p: p["defaults"]["training"].update(epochs=9), {"full/train.yaml", "lora/train.yaml"}),
+        (lambda p: p["defaults"].update(dict(reversed(p["defaults"].items()))) or p.update(reversed(p.items())), set()),
+    ],
+)
+def test_a_default_reaches_only_the_experiments_that_use_it(paths: Paths, change: Change, changed: set[str]) -> None:
+    before = resolved(paths)
+    edit(paths, "training", change)
+    after = resolved(paths)
+    assert {name for name in after if after[name] != before[name]} == changed
+
+
+def test_the_order_of_keys_changes_nothing(paths: Paths) -> None:
+    before = resolved(paths)
+    data = read_yaml(paths.params / "training.yaml")
+    data["defaults"] = dict(reversed(data["defaults"].items()))
+    data["defaults"]["training"] = dict(reversed(data["defaults"]["training"].items()))
+    write_yaml(paths.params / "training.yaml", data)
+    assert resolved(paths) == before
+
+
+def test_a_deleted_experiment_is_gone_and_the_others_stay(paths: Paths) -> None:
+    before = resolved(paths)
+    edit(paths, "experiments", lambda p: p["experiments"].pop("full"))
+    assert resolved(paths) == {name: text for name, text in before.items() if not name.startswith("full/")}
+    assert [p.name for p in paths.resolved.parent.iterdir()] == ["experiments"], "nothing temporary is left"
+
+
+def test_wrong_experiments_leave_the_old_files_alone(paths: Paths) -> None:
+    before = resolved(paths)
+    experiment(paths, "bad", {"method": "qlora", "mixture": "demo"})
+    problems(paths, resolved)
+    assert all((paths.resolved / name).read_text() == text for name, text in before.items())
+
+
+# problems
+
+WHERE = "experiments.yaml: experiments.bad"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"method": "qlora", "mixture": "demo"}, ".method: must be one of none, full, lora; it is 'qlora'"),
+        ({"method": "lora"}, ".mixture: this key is required; add it"),
+        ({"mixture": "demo"}, ".method: this key is required; add it"),
+        (None, ".method: this key is required; add it"),
+        (["lora"], ": input should be a valid dictionary"),
+        ({"method": "full", "mixture": "demo", "lora": {"rank": 4}}, ".lora: method 'full' does not use this block; remove"),
+        ({"method": "none", "mixture": "demo", "training": {"epochs": 4}}, ".training: method 'none' does not use this blo"),
+        ({"method": "lora", "mixture": "demo", "lora": {"rnk": 4}}, ".lora.rnk: unknown key; known here: alpha, dropout, "),
+        ({"method": "lora", "mixture": "demo", "lora": {"rank": 0}}, ".lora.rank: input should be greater than or equal"),
+        ({"method": "lora", "mixture": "demo", "rank": 4}, ".rank: unknown key; known here: base_model, evaluation, lora,"),
+        ({"method": "lora", "mixture": "demo", "evaluation": {"threads": 0}}, ".evaluation.threads: input should be great"),
+        ({"method": "lora", "mixture": "demo", "training": {"learning_rate": "x"}}, ".training.learning_rate: input should"),
+    ],
+)
+def test_a_wrong_experiment_is_named(paths: Paths, data: Any, said: str) -> None:
+    experiment(paths, "bad", data)
+    found = problems(paths, resolved)
+    assert any(line.startswith(WHERE + said) for line in found), found
+    assert set(found) <= set(problems(paths))
+
+
+def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> None:
+    experiment(paths, "bad", {"method": "lora", "mixture": "dmo"})
+    assert problems(paths) == [f"{WHERE}.mixture: there is no mixture 'dmo' in params/mixtures.yaml; there are: demo"]
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "expected"),
+    [
+        (
+            "training",
+            lambda p: p["defaults"]["training"].update(epoch=1),
+            "training.yaml: defaults.training.epoch: unknown key; known here: accumulation",
+        ),
+        (
+            "training",
+            lambda p: p["methods"]["lora"]["lora"].update(alpha="16"),
+            "training.yaml: methods.lora.lora.alpha: input should be a valid integer; it is '16'",
+        ),
+        (
+            "training",
+            lambda p: p["methods"]["full"]["training"].pop("learning_rate"),
+            "training.yaml: methods.full.training.learning_rate: this key is required; add it",
+        ),
+        ("training", lambda p: p["methods"].update(loar={}), "training.yaml: methods.loar: no such method; there are: none,"),
+        ("training", lambda p: p.update(default={}), "training.yaml: default: unknown key; known here: defaults, methods"),
+        (
+            "evaluation",
+            lambda p: p["evaluate"].update(thread=1),
+            "evaluation.yaml: evaluate.thread: unknown key; known here: generation, intervals, threads",
+        ),
+        ("evaluation", lambda p: p.update(evaluate=3), "evaluation.yaml: evaluate: input should be a valid dictionary"),
+        (
+            "evaluation",
+            lambda p: p["evaluation_set"].update(sources=["dmo"]),
+            "evaluation.yaml: evaluation_set.sources: there is no source 'dmo' in params/sources.yaml; there are: demo",
+        ),
+        (
+            "mixtures",
+            lambda p: p["mixtures"]["demo"]["sources"].update(x={}),
+            "mixtures.yaml: mixtures.demo.sources: there is no source 'x' in params/sources.yaml; there are: demo",
+        ),
+        (
+            "sources",
+            lambda p: p["sources"]["demo"].update(splt={}),
+            "sources.yaml: sources.demo.splt: unknown key; known here: ingest, template, split",
+        ),
+        (
+            "sources",
+            lambda p: p["sources"]["demo"].pop("split"),
+            "sources.yaml: sources.demo.split: no such key; there is: ingest, template",
+        ),
+        ("sources", lambda p: p["sources"].update(x=3), "sources.yaml: sources.x.ingest: no such key; there is: nothing"),
+        (
+            "sources",
+            lambda p: p["sources"]["demo"].update(template=[1]),
+            "sources.yaml: sources.demo.template: input should be a valid dictionary",
+        ),
+        ("sources", lambda p: p["sources"]["demo"]["template"].update(set="poem"), "no template set 'poem'"),
+        (
+            "sources",
+            lambda p: p["sources"]["demo"]["template"].update(use=["sumarise"]),
+            "params/sources.yaml: sources.demo.template.use: no template 'sumarise' in set 'dialogue_summary'",
+        ),
+        ("sources", lambda p: p.update(hub={"x": {"hub": "a/b", "revision": "main"}}), "sources.yaml: hub.x.revision: string"),
+        ("sources", lambda p: p["generated"]["demo"].pop("train_rows"), "sources.yaml: generated.demo.train_rows: this key"),
+        ("sources", lambda p: p.pop("hub"), "sources.yaml: hub: this key is required; add it (`hub: {}`"),
+        ("sources", lambda p: p.update(hub=[]), "sources.yaml: hub: must map names to what they are; it is a list"),
+        ("registration", lambda p: p["registration"].update(metrc="x"), "registration.yaml: registration.metrc: unknown key;"),
+    ],
+)
+def test_preflight_names_what_is_wrong_by_its_own_file(paths: Paths, file: str, change: Change, expected: str) -> None:
+    edit(paths, file, change)
+    found = problems(paths)
+    assert len(found) == 1, found
+    assert found[0].startswith(expected), found
+
+
+@pytest.mark.parametrize("name", ["Big", "a b", "../up", "a.b", "-a", "a@b", 7, True])
+@pytest.mark.parametrize(("file", "section"), [("sources", "sources"), ("mixtures", "mixtures"), ("experiments",) * 2])
+def test_a_name_that_is_no_good_as_a_folder_is_refused(paths: Paths, file: str, section: str, name: Any) -> None:
+    edit(paths, file, lambda p: p[section].update({name: p[section].get("demo", {"method": "none", "mixture": "demo"})}))
+    found = problems(paths)
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{file}.yaml: {section}.{name}: a name must be text of lower-case letters")
+
+
+def test_all_problems_of_all_files_are_reported_at_once(paths: Paths) -> None:
+    edit(paths, "sources", lambda p: p["sources"]["demo"]["split"].update(seeds=1))
+    edit(paths, "mixtures", lambda p: p["mixtures"].update(empty={"sources": {}}))
+    edit(paths, "evaluation", lambda p: p["evaluation_set"].update(limit=0))
+    experiment(paths, "one", {"method": "lora", "mixture": "nosuch", "lora": {"rank": "8"}})
+    experiment(paths, "two", {"method": "qlora", "mixture": "demo"})
+    edit(paths, "registration", lambda p: p["registration"].update(confidence=2.0))
+    assert [line.split(": ")[1] for line in problems(paths)] == [
+        "sources.demo.split.seeds",
+        "mixtures.empty.sources",
+        "evaluation_set.limit",
+        "experiments.one.lora.rank",
+        "experiments.two.method",
+        "experiments.one.mixture",
+        "registration.confidence",
+    ]
+
+
+def test_files_that_cannot_be_read_are_all_named_by_line_and_nothing_else_is(paths: Paths) -> None:
+    (paths.params / "sources.yaml").write_text("sources:\n  demo: [\n")
+    (paths.params / "mixtures.yaml").write_bytes(b"mixtures: {} # caf\xe9\n")
+    (paths.params / "experiments.yaml").write_text("experiments: {}\nexperiments: {}\n")
+    (paths.params / "registration.yaml").unlink()
+    found = problems(paths)
+    starts = ("sources.yaml:3: ", "mixtures.yaml: not UTF-8", "experiments.yaml:2: ", "registration.yaml: no such file")
+    assert len(found) == len(starts)
+    assert all(line.startswith(start) for line, start in zip(found, starts, strict=True)), found

@@ -1,0 +1,114 @@
+"""What is counted and refused before the first training step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from tasks.errors import TunesmithError
+from tasks.params import parse
+from tasks.rendering import Renderer
+from tasks.train.contract import encode_rows
+from tasks.train.params import TrainParams
+from tests.train.training_workspace import PARAMS, rows
+
+
+def parameters(**changes: Any) -> TrainParams:
+    return parse(TrainParams, PARAMS | changes, "train.yaml")
+
+
+@pytest.fixture
+def renderer(tiny_llama: Path) -> Renderer:
+    return Renderer(AutoTokenizer.from_pretrained(tiny_llama), "causal")
+
+
+def size(renderer: Renderer, text: str) -> int:
+    return len(renderer.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def test_counts_and_sample(renderer: Renderer) -> None:
+    pairs = [("my lamp", "is new"), ("the parcel is late", "ok")]
+    encoded, contract = encode_rows(rows(pairs), renderer, parameters(), "train")
+    # <|user|> … <|end|> line end <|assistant|> … <|end|>
+    lengths = [4 + size(renderer, prompt) + size(renderer, completion) + 1 for prompt, completion in pairs]
+    assert contract == {
+        "rows": 2,
+        "dropped_too_long": 0,
+        "tokens": sum(lengths),
+        "supervised_tokens": size(renderer, "is new") + size(renderer, "ok") + 2,
+        "longest": max(lengths),
+        "sample": "<|user|>my lamp<|end|>\n<|assistant|>[[is new<|end|>]]",
+    }
+    assert [len(row) for row in encoded] == lengths
+
+
+def test_rows_that_are_too_long_are_dropped_and_counted(renderer: Renderer) -> None:
+    data = rows([("lamp " * 200, "ok"), ("lamp", "ok"), ("late", "ok"), ("new", "ok")])
+    encoded, contract = encode_rows(data, renderer, parameters(max_dropped=0.25), "train")
+    assert (len(encoded), contract["rows"], contract["dropped_too_long"]) == (3, 3, 1)
+    assert contract["sample"].startswith("<|user|>lamp<|end|>")
+
+
+def test_a_row_of_exactly_max_length_is_kept(renderer: Renderer) -> None:
+    encoded, _ = encode_rows(rows([("my lamp", "is new")]), renderer, parameters(), "train")
+    length = len(encoded[0])
+    encode_rows(rows([("my lamp", "is new")]), renderer, parameters(max_length=length), "train")
+    with pytest.raises(TunesmithError, match=f"they have {length} tokens, max_length is {length - 1}"):
+        encode_rows(rows([("my lamp", "is new")]), renderer, parameters(max_length=length - 1), "train")
+
+
+def test_more_dropped_rows_than_the_threshold_name_the_row(renderer: Renderer) -> None:
+    data = rows([("lamp", "ok"), ("lamp " * 200, "ok"), ("late", "ok"), ("new", "ok")])
+    with pytest.raises(TunesmithError) as caught:
+        encode_rows(data, renderer, parameters(max_dropped=0.24), "validation")
+    message = str(caught.value)
+    assert message.startswith("data/mixtures/demo/validation.parquet: row r2 (train.jsonl:2): ")
+    assert "1 of 4 rows (25.0%) would be dropped; raise max_length or max_dropped (now 0.24)" in message
+
+
+def test_no_row_left_is_refused_whatever_the_threshold(renderer: Renderer) -> None:
+    with pytest.raises(TunesmithError, match="2 of 2 rows"):
+        encode_rows(rows([("lamp " * 200, "ok")] * 2), renderer, parameters(max_dropped=1.0), "train")
+
+
+def test_empty_part_is_refused(renderer: Renderer) -> None:
+    with pytest.raises(TunesmithError, match=r"data/mixtures/demo/train.parquet: there must be at least one row"):
+        encode_rows([], renderer, parameters(), "train")
+
+
+def test_completion_that_cannot_fit_is_refused(renderer: Renderer) -> None:
+    """It is no matter of dropping: the answer itself has no room."""
+    data = rows([("lamp", "ok"), ("late", "lamp " * 200)])
+    with pytest.raises(TunesmithError, match=r"row r2 .*a completion must fit the length limit; it has \d+ tokens"):
+        encode_rows(data, renderer, parameters(max_dropped=1.0), "train")
+
+
+def test_completion_without_text_is_refused(renderer: Renderer) -> None:
+    with pytest.raises(TunesmithError, match=r"row r1 .*labels must hold text and the end token; they are \[0\]"):
+        encode_rows(rows([("lamp", "")]), renderer, parameters(), "train")
+
+
+def test_end_token_amid_a_completion_is_refused(renderer: Renderer) -> None:
+    """A model that learnt it would stop in the middle."""
+    with pytest.raises(TunesmithError, match=r"row r1 .*must not hold the end token.*; it is label 2 of 4"):
+        encode_rows(rows([("lamp", "a<|end|>b")]), renderer, parameters(), "train")
+
+
+def test_template_without_end_token_stops_the_step(renderer: Renderer) -> None:
+    renderer.tokenizer.chat_template = renderer.tokenizer.chat_template.replace("<|end|>", "")
+    with pytest.raises(TunesmithError, match="must close a completion with the end token"):
+        encode_rows(rows([("lamp", "ok")]), renderer, parameters(), "train")
+
+
+def test_encoder_decoder_limits_each_side(tiny_t5: Path) -> None:
+    renderer = Renderer(AutoTokenizer.from_pretrained(tiny_t5), "seq2seq")
+    data = rows([("the lamp is late, the parcel is late, I cannot log in", "the lamp and the parcel are late")])
+    encoded, contract = encode_rows(data, renderer, parameters(), "train")
+    longer = len(encoded[0].prompt)
+    assert 8 < len(encoded[0].completion) < longer < contract["longest"]
+    encode_rows(data, renderer, parameters(max_length=longer), "train")
+    with pytest.raises(TunesmithError, match=f"they have {longer} tokens, max_length is {longer - 1}"):
+        encode_rows(data, renderer, parameters(max_length=longer - 1), "train")

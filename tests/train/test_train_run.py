@@ -1,0 +1,294 @@
+"""The stage ``train@X`` in a small workspace: what it writes, repeats, refuses and resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+
+from tasks import files
+from tasks.base_models import BaseModelParams, find, load_model, load_tokenizer
+from tasks.errors import TunesmithError
+from tasks.evaluate.predict import Predictor
+from tasks.likelihood import likelihood
+from tasks.params import merge
+from tasks.paths import Paths
+from tasks.rendering import Renderer
+from tasks.train.trainer import last_complete
+from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, add, rows, train, workspace
+
+PROJECT = Path(__file__).parents[2]
+FP32 = torch.autocast("cpu", enabled=False)
+SHORT_LORA = LORA | {"training": {"epochs": 2}}
+
+
+@pytest.fixture
+def paths(tmp_path: Path, tiny_llama: Path) -> Paths:
+    return workspace(tmp_path / "workspace", tiny_llama)
+
+
+def stage(paths: Paths, name: str, hash_seed: int) -> subprocess.Popen[str]:
+    """The stage as DVC starts it."""
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONHASHSEED": str(hash_seed)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tasks.train", name],
+        cwd=paths.root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: files.sha256(path) for path in folder.iterdir()}
+
+
+def history(paths: Paths, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = files.read_jsonl(paths.run(name, "train") / "history.jsonl")
+    return found
+
+
+def test_equal_parameters_give_equal_bytes_in_other_processes(
+    tmp_path: Path, tiny_llama: Path, paths: Paths
+) -> None:
+    """Two processes with other hash seeds, in two workspaces; a third run in this process with another seed."""
+    other = workspace(tmp_path / "elsewhere", tiny_llama)
+    for place in (paths, other):
+        add(place, "lora", SHORT_LORA)
+    processes = [stage(place, "lora", number) for number, place in enumerate((paths, other), start=1)]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    first = hashes(paths.model("lora"))
+    assert first == hashes(other.model("lora"))
+    # The logs hold lines, not progress bars, and no library's warnings.
+    assert "validation loss" in outputs[0]
+    assert not [word for word in ("Loading weights", "\r", "arning", "[transformers]") if word in outputs[0]], outputs[0]
+
+    reseeded = hashes(train(paths, "seeded", SHORT_LORA | {"seed": 1}))
+    assert reseeded["adapter_config.json"] == first["adapter_config.json"]
+    assert reseeded["adapter_model.safetensors"] != first["adapter_model.safetensors"]
+
+
+def test_method_none_only_describes_the_base(paths: Paths) -> None:
+    folder = train(paths, "base", {"method": "none"})
+    assert [path.name for path in folder.iterdir()] == ["manifest.json"]
+    manifest = files.read_json(folder / "manifest.json")
+    assert (manifest["method"], manifest["weights_sha256"], manifest["trainable_parameters"]) == ("none", None, 0)
+    assert history(paths, "base") == []
+    run = files.read_json(paths.run("base", "train") / "run.json")
+    assert (run["tokens"], run["tokens_per_second"], run["mlflow_run_id"]) == (0, None, None)
+    assert not paths.checkpoints.exists()
+
+
+MANIFEST = {
+    *("schema", "experiment", "key", "method", "params", "base_model", "inputs", "fingerprint", "versions"),
+    *("weights_sha256", "trainable_parameters", "total_parameters", "best", "contract", "templates"),
+}
+RUN = {
+    *("key", "experiment", "started", "ended", "seconds", "tokens", "tokens_per_second", "peak_memory_bytes"),
+    *("threads", "device", "git_commit", "mlflow_run_id", "prefect_flow_run_id", "train_seconds"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "patch", "expected"),
+    [
+        ("full", {}, {"model.safetensors", "config.json", "generation_config.json", "manifest.json"}),
+        ("lora", SHORT_LORA, {"adapter_model.safetensors", "adapter_config.json", "manifest.json"}),
+    ],
+)
+def test_outputs(paths: Paths, name: str, patch: dict[str, Any], expected: set[str]) -> None:
+    folder = train(paths, name, patch)
+    tokenizer = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} if name == "full" else set()
+    assert {path.name for path in folder.iterdir()} == expected | tokenizer
+    for path in folder.iterdir():
+        assert str(paths.root).encode() not in path.read_bytes(), f"{path.name} names a folder of this machine"
+    manifest = files.read_json(folder / "manifest.json")
+    assert set(manifest) == MANIFEST
+    assert manifest["base_model"]["spec"] == "bases/tiny"
+    assert manifest["params"]["method"] == manifest["method"] == name
+    weights = [path for path in folder.iterdir() if path.suffix == ".safetensors"]
+    assert manifest["weights_sha256"] == files.digest([files.sha256(path) for path in weights])
+    assert manifest["contract"]["train"]["rows"] == len(PAIRS)
+    assert manifest["contract"]["validation"]["rows"] == 2
+    assert manifest["templates"] == {"chats/plain": "{{dialogue}}"}
+
+    run = files.read_json(paths.run(name, "train") / "run.json")
+    assert set(run) == RUN
+    epochs = 2 if name == "lora" else 1
+    assert run["tokens"] == epochs * manifest["contract"]["train"]["tokens"]
+    assert run["tokens_per_second"] == pytest.approx(run["tokens"] / run["train_seconds"])
+    assert (run["key"], run["threads"]) == (manifest["key"], 1)
+    assert 0 < run["train_seconds"] < run["seconds"] == pytest.approx(run["ended"] - run["started"])
+
+    points = history(paths, name)
+    validation = [(p["step"], p["epoch"]) for p in points if "validation_loss" in p]
+    steps = points[-1]["step"]
+    assert validation == [(0, 0.0), *((steps // epochs * n, float(n)) for n in range(1, epochs + 1))]
+    trained = [p for p in points if "train_loss" in p]
+    assert [p["step"] for p in trained] == list(range(1, steps + 1))
+    assert all(p["learning_rate"] >= 0 and p["grad_norm"] > 0 and p["tokens_per_second"] > 0 for p in trained)
+    # No answer_choices, so no accuracy.
+    assert not any("validation_accuracy" in p for p in points)
+    # Checkpoints are gone, the live curve is in MLflow.
+    assert list(paths.checkpoints.iterdir()) == []
+    logged = MlflowClient(f"sqlite:///{paths.root / 'mlflow.db'}").get_metric_history(
+        run["mlflow_run_id"], "validation_loss"
+    )
+    assert {(m.step, m.value) for m in logged} == {(p["step"], p["validation_loss"]) for p in points if "validation_loss" in p}
+
+
+def test_accuracy_is_logged_where_completions_are_labels(paths: Paths, tmp_path: Path, tiny_llama: Path) -> None:
+    """Exact completions under greedy decoding: none before training, all when they are known by heart."""
+    labels = [("my lamp", "yes"), ("the parcel", "no")]
+    choices = rows(labels, ["yes", "no"])
+    place = workspace(tmp_path / "labels", tiny_llama, choices, choices)
+    train(place, "full", {"training": {"epochs": 20, "learning_rate": 1e-2}})
+    accuracy = [p["validation_accuracy"] for p in history(place, "full") if "validation_loss" in p]
+    assert len(accuracy) == 21
+    assert (accuracy[0], accuracy[-1]) == (0.0, 1.0)
+
+
+def test_saved_weights_are_those_of_the_best_epoch(tmp_path: Path, tiny_llama: Path) -> None:
+    other = rows(UNLIKELY)
+    place = workspace(tmp_path / "rising", tiny_llama, validation=other)
+    folder = train(place, "full", {"training": {"epochs": 4, "learning_rate": 1e-2, "schedule": "constant"}})
+    points = [p for p in history(place, "full") if "validation_loss" in p]
+    best = min(points[1:], key=lambda p: p["validation_loss"])
+    assert best["step"] < points[-1]["step"], "the loss must rise for this test to say anything"
+    assert points[-1]["validation_loss"] > best["validation_loss"] + 0.1
+    assert files.read_json(folder / "manifest.json")["best"] == {
+        key: best[key] for key in ("step", "epoch", "validation_loss")
+    }
+    base = find(BaseModelParams(name="bases/tiny"), place.root)
+    model, renderer = load_model(base, torch.float32, folder), Renderer(load_tokenizer(base, folder), base.kind)
+    encoded = [renderer.encode(row["prompt"], row["completion"]) for row in other]
+    loss = likelihood(model, encoded, "causal", renderer.tokenizer.pad_token_id, 256, FP32).loss
+    assert loss == pytest.approx(best["validation_loss"], abs=1e-5)
+
+
+def test_key_follows_parameters_and_not_the_machine(tmp_path: Path, tiny_llama: Path, paths: Paths) -> None:
+    def key(place: Paths, patch: dict[str, Any]) -> str:
+        return str(files.read_json(train(place, "x", {"method": "none"} | patch) / "manifest.json")["key"])
+
+    other = workspace(tmp_path / "elsewhere", tiny_llama)
+    assert key(paths, {}) == key(other, {})
+    assert len({key(paths, patch) for patch in ({}, {"seed": 1}, {"threads": 2}, {"max_length": 64})}) == 4
+
+
+def test_second_trainer_of_an_experiment_is_refused(paths: Paths) -> None:
+    """The lock is the operating system's: another process holds it, and when that is killed nobody does."""
+    lock = paths.state / "locks/train-lora"
+    lock.parent.mkdir(parents=True)
+    code = (
+        "import os, sys, time; from filelock import FileLock;"
+        f"lock = FileLock({str(lock)!r}); lock.acquire(); open({str(lock) + '.pid'!r}, 'w').write(str(os.getpid()));"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(TunesmithError, match=f"one process trains an experiment at a time; process {holder.pid} does"):
+            train(paths, "lora", SHORT_LORA)
+        assert not paths.model("lora").exists()
+    finally:
+        holder.kill()
+        holder.wait()
+    train(paths, "lora", SHORT_LORA)
+
+
+def test_too_small_a_disk_is_refused_before_training(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12, 1000))
+    with pytest.raises(TunesmithError, match="training needs 0.0 GB of free disk for checkpoints and weights; 0.0 GB are"):
+        train(paths, "full", {})
+    assert not paths.model("full").exists()
+
+
+def test_a_failed_training_is_marked_in_mlflow_and_leaves_no_model(paths: Paths) -> None:
+    with pytest.raises(TunesmithError, match="diverged"):
+        training = {"epochs": 2, "learning_rate": 1e30, "max_grad_norm": 1e9, "schedule": "constant"}
+        train(paths, "full", {"training": training})
+    assert not paths.model("full").exists() and not paths.run("full", "train").exists()
+    assert not (paths.root / "models").exists()
+    client = MlflowClient(f"sqlite:///{paths.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tunesmith")
+    assert experiment is not None
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+SUMMARIES = [
+    ("Customer: my lamp is broken. Agent: we send a new lamp.", "A new lamp is sent."),
+    ("Customer: the parcel is late. Agent: it comes on Monday.", "The parcel comes late."),
+    ("Customer: I cannot log in. Agent: we reset the password.", "A password is reset."),
+]
+
+
+def test_t5_learns_its_summaries_by_heart(tmp_path: Path, tiny_t5: Path) -> None:
+    """An encoder-decoder from random weights goes through training and prediction, as any model does."""
+    data = rows(SUMMARIES)
+    place = workspace(tmp_path / "t5", tiny_t5, data, data)
+    patch = {"training": {"epochs": 50, "learning_rate": 1e-2, "schedule": "linear"}}
+    folder = train(place, "full", patch)
+    predictor = Predictor.load(folder, root=place.root)
+    answers = predictor.generate([prompt for prompt, _ in SUMMARIES])
+    assert [answer.text for answer in answers] == [summary for _, summary in SUMMARIES]
+    assert all(answer.finished for answer in answers)
+
+
+def test_lora_on_t5_lowers_the_loss(tmp_path: Path, tiny_t5: Path) -> None:
+    data = rows(SUMMARIES)
+    place = workspace(tmp_path / "t5", tiny_t5, data, data)
+    lora = {"method": "lora", "lora": {"rank": 8, "targets": "all-linear"}}
+    folder = train(place, "lora", lora | {"training": {"epochs": 10, "learning_rate": 1e-2}})
+    losses = [p["validation_loss"] for p in history(place, "lora") if "validation_loss" in p]
+    assert losses[-1] < losses[0] - 0.5
+    predictor = Predictor.load(folder, root=place.root)
+    renderer = predictor.renderer
+    encoded = [renderer.encode(prompt, summary) for prompt, summary in SUMMARIES]
+    found = likelihood(predictor.model.float(), encoded, "seq2seq", renderer.tokenizer.pad_token_id, 256, FP32)
+    assert found.loss == pytest.approx(min(losses[1:]), abs=0.02)
+
+
+@pytest.mark.slow
+def test_killed_training_resumes_to_the_same_bytes(tmp_path: Path, tiny_llama: Path, paths: Paths) -> None:
+    patch = merge(SHORT_LORA, {"training": {"epochs": 40}})
+    whole = workspace(tmp_path / "whole", tiny_llama)
+    train(whole, "lora", patch)
+    add(paths, "lora", patch)
+    killed = stage(paths, "lora", 0)
+    deadline = time.monotonic() + 120
+    while not list(paths.checkpoints.glob("*/checkpoint-*/trainer_state.json")):
+        assert time.monotonic() < deadline and killed.poll() is None
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not paths.model("lora").exists()
+    (folder,) = paths.checkpoints.iterdir()
+    cut = last_complete(folder)
+    assert cut is not None and json.loads((cut / "trainer_state.json").read_text())["epoch"] < 40
+
+    resumed = stage(paths, "lora", 1)
+    output = resumed.communicate(timeout=120)[0]
+    assert resumed.returncode == 0, output
+    assert "resuming from" in output
+    assert hashes(paths.model("lora")) == hashes(whole.model("lora"))
+    mine, its = (load_file(p.model("lora") / "adapter_model.safetensors") for p in (paths, whole))
+    assert all(torch.equal(mine[name], its[name]) for name in its)
+    assert list(paths.checkpoints.iterdir()) == []
+    volatile = ("time", "tokens_per_second")
+    curves = [[{k: v for k, v in p.items() if k not in volatile} for p in history(x, "lora")] for x in (paths, whole)]
+    assert curves[0] == curves[1]

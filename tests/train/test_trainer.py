@@ -1,0 +1,279 @@
+"""Accumulation, order, early stopping, and resumed equals uninterrupted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import TrainerCallback, set_seed
+
+from tasks.base_models import BaseModelParams, find, load_tokenizer
+from tasks.errors import TunesmithError
+from tasks.params import merge, parse
+from tasks.rendering import Encoded, Renderer
+from tasks.train.contract import encode_rows
+from tasks.train.methods import count_parameters, prepare
+from tasks.train.params import TrainParams
+from tasks.train.trainer import CompletionTrainer, TokenBudgetSampler, epochs_without_better, last_complete
+from tests.train.training_workspace import LORA, PAIRS, PARAMS, UNLIKELY, rows
+
+ONE_BUCKET = 48
+
+
+class Stop(TrainerCallback):
+    """Ends the process's training after some epochs, as a crash would: after the checkpoint was written."""
+
+    def __init__(self, epoch: float) -> None:
+        self._epoch = epoch
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.epoch >= self._epoch:
+            raise KeyboardInterrupt
+
+
+def trainer(
+    base: Path,
+    checkpoints: Path,
+    patch: dict[str, Any],
+    *callbacks: TrainerCallback,
+    train: list[Encoded] | None = None,
+    validation: list[Encoded] | None = None,
+) -> CompletionTrainer:
+    params = parse(TrainParams, merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
+    found = find(params.base_model, base)
+    renderer = Renderer(load_tokenizer(found), found.kind)
+    set_seed(params.seed)
+    return CompletionTrainer(
+        model=prepare(found, params),
+        train=train or encode_rows(rows(PAIRS), renderer, params, "train")[0],
+        validation=validation or encode_rows(rows(PAIRS[:2]), renderer, params, "validation")[0],
+        params=params,
+        kind=found.kind,
+        pad=renderer.tokenizer.pad_token_id,
+        checkpoints=checkpoints,
+        callbacks=list(callbacks),
+        labelled=False,
+    )
+
+
+def weights(done: CompletionTrainer) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in done.model.named_parameters() if value.requires_grad}
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def losses(done: CompletionTrainer, name: str = "eval_loss") -> list[float]:
+    return [entry[name] for entry in done.state.log_history if name in entry]
+
+
+def test_one_batch_of_eight_equals_eight_batches_of_one(tiny_llama: Path, tmp_path: Path) -> None:
+    """Rows have 2 to 9 supervised tokens: a mean of the batches' means would be another loss and gradient."""
+    eight = [Encoded(list(range(3, 40 - n)), [*range(40, 41 + n), 0]) for n in range(1, 9)]
+    assert {len(row) for row in eight} <= set(range(33, ONE_BUCKET + 1))
+    done = {}
+    for budget, accumulation in [(8 * ONE_BUCKET, 1), (ONE_BUCKET, 8), (2 * ONE_BUCKET, 4)]:
+        patch = {"training": {"token_budget": budget, "accumulation": accumulation, "max_grad_norm": 1e9}}
+        found = trainer(tiny_llama, tmp_path / str(accumulation), patch, train=eight, validation=eight)
+        assert found.steps() == 1
+        found.fit(None)
+        assert found.state.global_step == 1
+        done[accumulation] = found
+    first = done[1]
+    # Before training, the validation loss is the mean over supervised tokens of the same rows.
+    assert losses(first, "loss")[0] == pytest.approx(losses(first)[0], rel=1e-5)
+    for other in (done[8], done[4]):
+        assert losses(other, "loss") == pytest.approx(losses(first, "loss"), rel=1e-5)
+        assert losses(other, "grad_norm") == pytest.approx(losses(first, "grad_norm"), rel=1e-4)
+        # Adam's first step is the sign of the gradient: an element with another sign would be off by 2e-3.
+        mine, its = weights(first), weights(other)
+        assert max(float((mine[name] - its[name]).abs().max()) for name in mine) < 1e-4
+        assert other.tokens == first.tokens == sum(len(row) for row in eight)
+
+
+def test_sampler_orders_by_seed_and_epoch() -> None:
+    lengths = [10 + n % 30 for n in range(60)]
+    orders = {}
+    for seed in range(3):
+        sampler = TokenBudgetSampler(lengths, 128, seed)
+        for epoch in range(3):
+            sampler.set_epoch(epoch)
+            orders[seed, epoch] = list(sampler)
+            assert len(sampler) == len(orders[seed, epoch])
+    assert len({str(order) for order in orders.values()}) == 9
+    again = TokenBudgetSampler(lengths, 128, 1)
+    again.set_epoch(2)
+    assert list(again) == orders[1, 2]
+
+
+def test_trainer_takes_another_order_each_epoch(tiny_llama: Path, tmp_path: Path) -> None:
+    seen: list[list[list[int]]] = []
+
+    class Watched(CompletionTrainer):
+        def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            seen.append(inputs["input_ids"].tolist())
+            return super().training_step(model, inputs, *args, **kwargs)
+
+    found = trainer(tiny_llama, tmp_path, {"training": {"epochs": 3, "token_budget": ONE_BUCKET}})
+    found.__class__ = Watched
+    found.fit(None)
+    assert len(seen) == 18
+    epochs = [[batch[0] for batch in seen[start : start + 6]] for start in (0, 6, 12)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
+    assert len({str(epoch) for epoch in epochs}) > 1
+
+
+@pytest.mark.parametrize(("max_steps", "steps"), [(1, 1), (4, 4), (100, 6)])
+def test_max_steps_ends_before_the_epochs_but_never_after(
+    tiny_llama: Path, tmp_path: Path, max_steps: int, steps: int
+) -> None:
+    """Three batches an epoch, two epochs. Trainer alone would go on into further epochs."""
+    found = trainer(tiny_llama, tmp_path, {"training": {"epochs": 2, "max_steps": max_steps, "token_budget": 64}})
+    assert found.steps() == steps
+    found.fit(None)
+    assert found.state.global_step == steps
+    assert found.state.best_model_checkpoint is not None
+
+
+def test_epochs_without_better_counts_from_the_best() -> None:
+    log = [{"step": step, "eval_loss": loss} for step, loss in [(0, 0.1), (3, 2.0), (6, 1.0), (9, 1.5), (12, 1.0)]]
+    assert epochs_without_better(log) == 2
+    assert epochs_without_better(log[:3]) == 0
+    assert epochs_without_better(log[:1]) == epochs_without_better([]) == 0
+    assert epochs_without_better([*log, {"step": 15, "loss": 0.2}]) == 2
+
+
+RISING = {"training": {"epochs": 6, "learning_rate": 1e-2, "schedule": "constant"}}
+
+
+def unlikely(base: Path) -> list[Encoded]:
+    renderer = Renderer(load_tokenizer(find(BaseModelParams(name=str(base)), base)), "causal")
+    return [renderer.encode(prompt, answer) for prompt, answer in UNLIKELY]
+
+
+def test_early_stopping_stops_and_the_best_epoch_is_kept(tiny_llama: Path, tmp_path: Path) -> None:
+    watched = unlikely(tiny_llama)
+    patch = merge(RISING, {"training": {"early_stopping_patience": 2}})
+    stopped = trainer(tiny_llama, tmp_path / "stopped", patch, validation=watched)
+    stopped.fit(None)
+    seen = losses(stopped)[1:]
+    best = seen.index(min(seen))
+    assert len(seen) == best + 1 + 2 < 6
+    # The weights in memory are those of the best epoch: measured again they have its loss.
+    assert stopped.evaluate()["eval_loss"] == pytest.approx(min(seen), rel=1e-6)
+    assert stopped.state.best_global_step == (best + 1) * stopped.state.global_step // len(seen)
+
+
+def test_without_early_stopping_all_epochs_run(tiny_llama: Path, tmp_path: Path) -> None:
+    done = trainer(tiny_llama, tmp_path, RISING, validation=unlikely(tiny_llama))
+    done.fit(None)
+    seen = losses(done)[1:]
+    assert len(seen) == 6
+    assert seen[-1] > min(seen) + 0.1
+    assert done.evaluate()["eval_loss"] == pytest.approx(min(seen), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_resumed_equals_uninterrupted(tiny_llama: Path, tmp_path: Path, method: str) -> None:
+    """Cosine schedule, accumulation, and with LoRA dropout: schedule, moments, order and random state all matter."""
+    patch = {"training": {"epochs": 3, "token_budget": 64, "accumulation": 2}} | (LORA if method == "lora" else {})
+    whole = trainer(tiny_llama, tmp_path / "whole", patch)
+    whole.fit(None)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tiny_llama, tmp_path / "cut", patch, Stop(1)).fit(None)
+    checkpoint = last_complete(tmp_path / "cut")
+    assert checkpoint is not None and checkpoint.name == f"checkpoint-{whole.steps() // 3}"
+    torch.rand(7)  # the random state of a new process is another
+    resumed = trainer(tiny_llama, tmp_path / "cut", patch)
+    resumed.fit(checkpoint)
+    assert_equal(weights(resumed), weights(whole))
+    # The curve as well: the value before training and one an epoch, none twice.
+    assert losses(resumed) == losses(whole)
+    assert len(losses(whole)) == 4
+
+
+def test_early_stopping_counts_over_a_resume(tiny_llama: Path, tmp_path: Path) -> None:
+    watched = unlikely(tiny_llama)
+    patch = merge(RISING, {"training": {"early_stopping_patience": 3}})
+    whole = trainer(tiny_llama, tmp_path / "whole", patch, validation=watched)
+    whole.fit(None)
+    epochs = len(losses(whole)) - 1
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tiny_llama, tmp_path / "cut", patch, Stop(epochs - 1), validation=watched).fit(None)
+    resumed = trainer(tiny_llama, tmp_path / "cut", patch, validation=watched)
+    resumed.fit(last_complete(tmp_path / "cut"))
+    assert losses(resumed) == losses(whole)
+    assert_equal(weights(resumed), weights(whole))
+
+
+@pytest.mark.parametrize(
+    "training", [{"epochs": 2}, {"epochs": 2, "max_steps": 4}, RISING["training"] | {"early_stopping_patience": 1}]
+)
+def test_a_training_that_had_ended_is_not_trained_on(
+    tiny_llama: Path, tmp_path: Path, training: dict[str, Any]
+) -> None:
+    """Killed after the last checkpoint and before the outputs were written."""
+    watched = unlikely(tiny_llama)
+    patch = {"training": {"token_budget": 64, **training, "checkpoints_kept": 20}}
+    whole = trainer(tiny_llama, tmp_path, patch, validation=watched)
+    whole.fit(None)
+    again = trainer(tiny_llama, tmp_path, patch, validation=watched)
+    again.fit(last_complete(tmp_path))
+    assert again.tokens == 0
+    assert_equal(weights(again), weights(whole))
+    assert again.state.best_metric == whole.state.best_metric
+    assert again.state.best_global_step == whole.state.best_global_step
+
+
+def test_half_written_checkpoints_are_no_checkpoints(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer(tiny_llama, tmp_path, {"training": {"epochs": 3, "checkpoints_kept": 9, "token_budget": 512}}).fit(None)
+    assert last_complete(tmp_path) == tmp_path / "checkpoint-3"
+    (tmp_path / "checkpoint-3/trainer_state.json").unlink()
+    state = tmp_path / "checkpoint-2/trainer_state.json"
+    state.write_text(state.read_text()[:50])
+    assert last_complete(tmp_path) == tmp_path / "checkpoint-1"
+    assert not (tmp_path / "checkpoint-3").exists()
+    shutil.rmtree(tmp_path / "checkpoint-1")
+    assert last_complete(tmp_path) is None
+    assert last_complete(tmp_path / "nowhere") is None
+
+
+def test_divergence_is_named(tiny_llama: Path, tmp_path: Path) -> None:
+    patch = {"training": {"learning_rate": 1e30, "max_grad_norm": 1e9, "epochs": 2, "schedule": "constant"}}
+    with pytest.raises(TunesmithError, match=r"step \d+: the validation loss must be finite; it is nan.*learning_rate"):
+        trainer(tiny_llama, tmp_path, patch).fit(None)
+
+
+def test_parameters_of_each_method(tiny_llama: Path, tmp_path: Path) -> None:
+    full = trainer(tiny_llama, tmp_path, {})
+    trained, total = count_parameters(full.model)
+    assert trained == total
+    lora = trainer(tiny_llama, tmp_path, LORA)
+    # Two layers, rank 4: q_proj is 64 → 64, v_proj 64 → 32 (two key and value heads of 16).
+    assert count_parameters(lora.model) == (2 * 4 * (64 + 64 + 64 + 32), total + 2 * 4 * (64 + 64 + 64 + 32))
+
+
+@pytest.mark.parametrize("targets", [["qq_proj"], ["q_proj", "vv_proj"]])
+def test_unknown_targets_name_the_layers(tiny_llama: Path, tmp_path: Path, targets: list[str]) -> None:
+    with pytest.raises(TunesmithError, match=rf"lora.targets: {targets[-1]} must be a layer .*linear layers: ") as caught:
+        trainer(tiny_llama, tmp_path, {"method": "lora", "lora": {"targets": targets}})
+    for layer in ("down_proj", "gate_proj", "k_proj", "lm_head", "o_proj", "q_proj", "up_proj", "v_proj"):
+        assert layer in str(caught.value)
+
+
+def test_targets_that_peft_cannot_adapt_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(TunesmithError, match=r"lora.targets: \['self_attn'\] does not fit"):
+        trainer(tiny_llama, tmp_path, {"method": "lora", "lora": {"targets": ["self_attn"]}})
+
+
+def test_all_linear_leaves_the_output_layer(tiny_llama: Path, tmp_path: Path) -> None:
+    found = trainer(tiny_llama, tmp_path, {"method": "lora", "lora": {"targets": "all-linear"}})
+    adapted = {name.split(".lora_A")[0].split(".")[-1] for name in weights(found) if "lora_A" in name}
+    assert adapted == {"down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"}
+
+
