@@ -12,7 +12,9 @@ def main() -> int:
     systems = {system["name"]: system for system in comparison["systems"]}
     candidate = systems[comparison["candidate"]]
     gain = candidate["differences"]["rouge1_f"]
-    print(f"{candidate['name']}: ROUGE-1 F1 {gain['value']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}] over the base")
+    print(
+        f"{candidate['name']}: ROUGE-1 F1 {gain['value']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}] over the base"
+    )
     score = candidate["metrics"]["rouge1_f"]["value"]
     trivial = {name: systems[name]["metrics"]["rouge1_f"]["value"] for name in ("lead", "nearest")}
     print(f"its score {score:.4f}; trivial baselines {trivial}")

@@ -25,7 +25,9 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
     _refuse_name(root, name, replace)
     stems = [path.stem for path in files]
     if twice := {stem for stem in stems if stems.count(stem) > 1}:
-        raise TunesmithError(f"data add: files of a source must differ in their names; {sorted(twice)[0]!r} comes twice")
+        raise TunesmithError(
+            f"data add: files of a source must differ in their names; {sorted(twice)[0]!r} comes twice"
+        )
     found = {path: _check(path) for path in files}
     target = Paths(root).source(name)
     with file_tools.replacing(target) as temporary:

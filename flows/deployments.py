@@ -24,7 +24,7 @@ def serve(root: Path, cron: str, experiments: list[str] | None, register: bool) 
         CronSchedule(cron=cron)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise TunesmithError(f"schedule: --cron {cron!r}: {reason}; for example \"0 3 * * 1\" is Monday at 3") from None
+        raise TunesmithError(f'schedule: --cron {cron!r}: {reason}; for example "0 3 * * 1" is Monday at 3') from None
     if "PREFECT_API_URL" not in os.environ:
         raise TunesmithError(
             "schedule: a Prefect server must run, and none does for this workspace; start one with `make ui`, or set "

@@ -44,7 +44,7 @@ def examine(root: Path) -> list[Finding]:
         _memory(),
         _gpu(),
         _disk(root),
-        _tried("parameters", lambda: (preflight(Paths(root)), "all files of params/ are in order")[1]),
+        _tried("parameters", lambda: _parameters(root)),
         _tried("base model", lambda: _base_model(root)),
         _tried("tracking store", lambda: open_store(root).uri),
     ]
@@ -68,7 +68,9 @@ def _memory() -> Finding:
     memory = psutil.virtual_memory()
     text = f"{memory.available / _GB:.1f} GB free of {memory.total / _GB:.1f} GB"
     enough = memory.available > _LEAST_MEMORY_GB * _GB
-    return Finding("memory", text if enough else f"{text}; full fine-tuning of the demo needs {_LEAST_MEMORY_GB}", enough)
+    return Finding(
+        "memory", text if enough else f"{text}; full fine-tuning of the demo needs {_LEAST_MEMORY_GB}", enough
+    )
 
 
 def _gpu() -> Finding:
@@ -77,7 +79,9 @@ def _gpu() -> Finding:
     if not gpus():
         return Finding("GPU", "none; training uses the processor")
     if not torch.cuda.is_available():
-        return Finding("GPU", f"{len(gpus())} seen, but torch {torch.__version__} cannot use it; reinstall torch", ok=False)
+        return Finding(
+            "GPU", f"{len(gpus())} seen, but torch {torch.__version__} cannot use it; reinstall torch", ok=False
+        )
     return Finding("GPU", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
 
 
@@ -85,7 +89,14 @@ def _disk(root: Path) -> Finding:
     free = shutil.disk_usage(root).free / _GB
     enough = free > _LEAST_DISK_GB
     text = f"{free:.1f} GB free"
-    return Finding("disk", text if enough else f"{text}; at least {_LEAST_DISK_GB} are needed: `tunesmith clean`", enough)
+    return Finding(
+        "disk", text if enough else f"{text}; at least {_LEAST_DISK_GB} are needed: `tunesmith clean`", enough
+    )
+
+
+def _parameters(root: Path) -> str:
+    preflight(Paths(root))
+    return "all files of params/ are in order"
 
 
 def _base_model(root: Path) -> str:

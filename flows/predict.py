@@ -50,7 +50,9 @@ def _predictor(root: Path, experiment: str) -> Predictor:
     resolved = paths.experiment(experiment) / "evaluate.yaml"
     if not resolved.exists():
         known = ", ".join(sorted(p.name for p in paths.resolved.glob("*"))) or "none yet"
-        raise TunesmithError(f"predict: no experiment {experiment!r} was built; there are: {known}; `tunesmith run` builds")
+        raise TunesmithError(
+            f"predict: no experiment {experiment!r} was built; there are: {known}; `tunesmith run` builds"
+        )
     params = load(EvaluateParams, resolved)
     device.use_threads(params.threads)
     return Predictor.load(paths.model(experiment), params.generation, root)
@@ -95,6 +97,6 @@ def _prompt_of_row(root: Path, predictor: Predictor, row: dict[str, Any], place:
         return ENVIRONMENT.from_string(template[1]).render(row | renamed)
     except UndefinedError as error:
         raise TunesmithError(
-            f"{place}: template {template[0]} needs the columns {', '.join(_variables(template[1]))} ({error}); the row "
-            f"has {', '.join(row)}; add them, or a `prompt`"
+            f"{place}: template {template[0]} needs the columns {', '.join(_variables(template[1]))} ({error}); "
+            f"the row has {', '.join(row)}; add them, or a `prompt`"
         ) from None

@@ -13,10 +13,21 @@ from tasks.stage import PARENT_VARIABLE
 
 _running: set[subprocess.Popen[str]] = set()
 _lock = threading.Lock()
+_stopped = threading.Event()
+
+
+class StoppedError(RuntimeError):
+    """The flow was interrupted: nothing new is started."""
 
 
 def stream(command: list[str], cwd: Path, on_line: Callable[[str], None], env: Mapping[str, str]) -> int:
-    """Run ``command`` in a session of its own, give each line of its output to ``on_line``, return its exit code."""
+    """Run ``command`` in a session of its own, give each line of its output to ``on_line``, return its exit code.
+
+    Raises:
+        StoppedError: ``stop_all`` was called; tasks that still wait in a thread pool start nothing then.
+    """
+    if _stopped.is_set():
+        raise StoppedError(f"interrupted before it began: {' '.join(command[1:])}")
     process = subprocess.Popen(
         command,
         cwd=cwd,
@@ -30,6 +41,8 @@ def stream(command: list[str], cwd: Path, on_line: Callable[[str], None], env: M
     )
     with _lock:
         _running.add(process)
+    if _stopped.is_set():  # it was set between the check above and this line
+        _stop(process)
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -42,8 +55,14 @@ def stream(command: list[str], cwd: Path, on_line: Callable[[str], None], env: M
         _stop(process)
 
 
+def allow() -> None:
+    """A new flow begins in this process."""
+    _stopped.clear()
+
+
 def stop_all() -> None:
-    """End every running subprocess with all that it started: after Ctrl-C nothing stays."""
+    """End every running subprocess with all that it started, and let none begin: after Ctrl-C nothing stays."""
+    _stopped.set()
     with _lock:
         processes = list(_running)
     for process in processes:

@@ -14,7 +14,7 @@ from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.dag import read_dag
-from flows.processes import stop_all, stream
+from flows.processes import allow, stop_all, stream
 from flows.summary import markdown_summary
 from flows.workspace import find_root, lease, workspace_lock
 from tasks.errors import TunesmithError
@@ -28,7 +28,13 @@ _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
 _BUSY = "Unable to acquire lock"
 _TRIES = 20
 # What dvc says after every stage, whatever happened.
-_CHATTER = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.autostage", "Use `dvc push`")
+_CHATTER = (
+    "To track the changes with git",
+    "git add ",
+    "To enable auto staging",
+    "dvc config core.autostage",
+    "Use `dvc push`",
+)
 
 
 class StageFailedError(RuntimeError):
@@ -86,7 +92,10 @@ def run_module(name: str, root: Path) -> None:
         raise StageFailedError(_why(name, lines))
 
 
-@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=16), persist_result=False)
+_RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=16)  # leases, not this, bound the heavy stages
+
+
+@flow(name="retrain", task_runner=_RUNNER, persist_result=False)
 def retrain(experiments: list[str] | None = None, register_model: bool = True) -> None:
     """Bring the workspace up to date, complete the ledger, and let the gate decide about a new champion.
 
@@ -96,6 +105,7 @@ def retrain(experiments: list[str] | None = None, register_model: bool = True) -
     """
     root, logger = find_root(), get_run_logger()
     preflight(Paths(root))
+    allow()
     try:
         with workspace_lock(root, f"flow run {flow_run.name}", logger):
             _retrain(root, experiments or None, register_model, logger)
@@ -115,7 +125,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     futures: dict[str, PrefectFuture[Any]] = {}
     for address in pending:
         wait_for = [futures[above] for above in dag.upstream(address) if above in futures]
-        futures[address] = run_stage.submit(address, root, wait_for=wait_for)
+        futures[address] = run_stage.submit(address, root, return_state=False, wait_for=wait_for)
     states = {address: _final_state(future) for address, future in futures.items()}
     # Files that are finished reach the ledger even when another experiment failed.
     run_module("tracking", root)

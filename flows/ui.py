@@ -29,12 +29,12 @@ def free_port(port: int) -> int:
             except OSError:
                 continue
             return candidate
-    raise TunesmithError(f"ui: no free port from {port} to {port + 49}; choose another with --prefect-port, --mlflow-port")
+    raise TunesmithError(
+        f"ui: no free port from {port} to {port + 49}; choose another with --prefect-port, --mlflow-port"
+    )
 
 
-def serve_pages(
-    root: Path, only: str | None, prefect_port: int, mlflow_port: int, say: Callable[[str], None]
-) -> None:
+def serve_pages(root: Path, only: str | None, prefect_port: int, mlflow_port: int, say: Callable[[str], None]) -> None:
     """Start the pages, print their addresses once they answer, and wait for Ctrl-C.
 
     Raises:
@@ -76,7 +76,18 @@ def serve_pages(
 
 def _start_prefect(root: Path, address: str, state: Path) -> subprocess.Popen[bytes]:
     port = address.rsplit(":", 1)[1]
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port, "--no-analytics"]
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--no-analytics",
+    ]
     # Without this the page would ask the address that the user's profile names.
     env = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_UI_API_URL": f"{address}/api"}
     return _start(command, root, env, state / "ui-prefect.log")

@@ -35,7 +35,9 @@ def find_root() -> Path:
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").exists() and (folder / "params").is_dir():
             return folder.resolve()
-    raise TunesmithError(f"{here}: not inside a Tunesmith workspace (a folder with dvc.yaml and params/); change to one")
+    raise TunesmithError(
+        f"{here}: not inside a Tunesmith workspace (a folder with dvc.yaml and params/); change to one"
+    )
 
 
 def prepare_environment(root: Path) -> None:

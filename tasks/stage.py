@@ -115,7 +115,7 @@ def _hash_inputs(address: str, root: Path) -> dict[str, str]:
 
     try:
         with Repo(str(root)) as repo:
-            definition = load_file(repo, "dvc.yaml").resolver.resolve_one(address)[address]
+            definition = load_file(repo, str(root / "dvc.yaml")).resolver.resolve_one(address)[address]
     except DvcException as error:
         raise TunesmithError(f"dvc.yaml: {address}: {' '.join(str(error).split())}") from None
     hashes = {name: _hash_path(root / name) for name in definition.get("deps", [])}
@@ -131,9 +131,14 @@ def _hash_path(path: Path) -> str:
 
 
 def main(address: str, work: Callable[[Stage], None]) -> None:
-    """Run ``work`` as the stage ``address`` of the workspace in the current folder, then exit.
+    """Run ``work`` as the stage ``address`` of the workspace in the current folder, as ``step`` does."""
+    step(address, lambda: work(Stage.start(address, Path.cwd())))
 
-    Exit codes: 0 done, 1 an error of the user's (one line on stderr), 130 interrupted, 143 terminated.
+
+def step(name: str, work: Callable[[], None]) -> None:
+    """Run ``work`` as a process of its own: a stage, or a step that DVC does not know.
+
+    Exits with 1 on an error of the user's (one line a problem on stderr), 130 interrupted, 143 terminated.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     for noisy in ("dvc", "httpx", "alembic", "matplotlib", "fontTools"):
@@ -143,12 +148,12 @@ def main(address: str, work: Callable[[Stage], None]) -> None:
     _end_with_parents()
     try:
         with readable_errors():
-            work(Stage.start(address, Path.cwd()))
+            work()
     except TunesmithError as error:
-        sys.stderr.write("".join(f"{address}: error: {line}\n" for line in str(error).splitlines()))
+        sys.stderr.write("".join(f"{name}: error: {line}\n" for line in str(error).splitlines()))
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.stderr.write(f"{address}: interrupted; nothing half-written was left\n")
+        sys.stderr.write(f"{name}: interrupted; nothing half-written was left\n")
         sys.exit(130)
 
 

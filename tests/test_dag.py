@@ -111,7 +111,11 @@ def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t
     edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["notes"]))
     loop = {"learning_rate": 5e-3, "epochs": 60, "schedule": "constant"}
     experiments = {"base": {"method": "none"}, "full": {"method": "full", "training": loop}, "lora": {"method": "lora"}}
-    edit(root, "experiments", lambda p: p.update(experiments={n: e | {"mixture": "notes"} for n, e in experiments.items()}))
+    edit(
+        root,
+        "experiments",
+        lambda p: p.update(experiments={n: e | {"mixture": "notes"} for n, e in experiments.items()}),
+    )
     dvc(root, "add", "data/sources/notes")
     commit(root)
     dvc(root, "repro")

@@ -134,7 +134,11 @@ def test_exact_says_what_greedy_generation_says(subject: tuple[Any, str]) -> Non
     for row in some_rows():
         prompt = torch.tensor([row.prompt])
         said = model.generate(
-            input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=4, do_sample=False, eos_token_id=None
+            input_ids=prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=4,
+            do_sample=False,
+            eos_token_id=None,
         )[0, 1 if kind == "seq2seq" else len(row.prompt) :].tolist()
         for completion in (said, [*said[:-1], (said[-1] + 1) % 300], [*said[:2], 1, said[3]], row.completion):
             rows.append(Encoded(row.prompt, completion))

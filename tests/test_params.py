@@ -37,14 +37,20 @@ def test_a_whole_number_is_good_as_a_fraction(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("learning_rat: 1.0\nlearning_rate: 1.0", "a.learning_rat: unknown key; known here: accumulation, checkpoints_k"),
+        (
+            "learning_rat: 1.0\nlearning_rate: 1.0",
+            "a.learning_rat: unknown key; known here: accumulation, checkpoints_k",
+        ),
         ("epochs: 2", "a.learning_rate: this key is required; add it"),
         ("learning_rate: '2e-3'", "a.learning_rate: input should be a valid number; it is '2e-3'"),
         ("learning_rate: 1.0\nepochs: true", "a.epochs: input should be a valid integer; it is True"),
         ("learning_rate: 1.0\nepochs: 1.5", "a.epochs: input should be a valid integer"),
         ("learning_rate: 1.0\nepochs: '2'", "a.epochs: input should be a valid integer; it is '2'"),
         ("learning_rate: 0.0", "a.learning_rate: input should be greater than 0; it is 0.0"),
-        ("learning_rate: 1.0\nschedule: cosin", "a.schedule: input should be 'cosine', 'linear' or 'constant'; it is 'co"),
+        (
+            "learning_rate: 1.0\nschedule: cosin",
+            "a.schedule: input should be 'cosine', 'linear' or 'constant'; it is 'co",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_line_with_its_key(tmp_path: Path, text: str, said: str) -> None:
@@ -68,7 +74,9 @@ def test_an_unknown_key_below_is_told_the_keys_that_are_known_there(tmp_path: Pa
 
 def test_a_missing_section_is_told_its_sisters(tmp_path: Path) -> None:
     path = yaml(tmp_path, "sources:\n  one: {}\n  two: {}\n")
-    assert error_of(path, EvaluateParams, "sources", "three") == f"{path}: sources.three: no such key; there is: one, two"
+    assert (
+        error_of(path, EvaluateParams, "sources", "three") == f"{path}: sources.three: no such key; there is: one, two"
+    )
     assert "source: no such key; there is: sources" in error_of(path, EvaluateParams, "source")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from tasks.evaluate.params import GenerationParams
 from tasks.likelihood import bucket
@@ -24,6 +26,8 @@ class Generated:
 
 def batches(lengths: Sequence[int], params: GenerationParams) -> list[list[int]]:
     """Indices, longest rows first, so that the first batch shows whether memory suffices."""
+    if not lengths:
+        return []
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     found: list[list[int]] = [[]]
     for index in order:
@@ -41,18 +45,39 @@ def generate(
     """The greedy completion of every prompt, in the order of ``prompts``."""
     model.eval()
     results: list[Generated | None] = [None] * len(prompts)
-    with progress("generating", len(prompts)) as meter:
+    with _greedily(model, tokenizer, kind, params), progress("generating", len(prompts)) as meter:
         for indices in batches([len(prompt) for prompt in prompts], params):
-            said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind, params)
+            said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind)
             for index, tokens in zip(indices, said, strict=True):
                 results[index] = _cut(tokenizer, tokens)
             meter.advance(len(indices))
     return [result for result in results if result is not None]
 
 
-def _generate_batch(
-    model: Any, tokenizer: Any, prompts: list[list[int]], kind: str, params: GenerationParams
-) -> list[list[int]]:
+@contextmanager
+def _greedily(model: Any, tokenizer: Any, kind: str, params: GenerationParams) -> Iterator[None]:
+    """In the place of the model's own settings: what ``generate`` is not told it would take from them, and hub
+    models bring penalties, beams and forced tokens that training knows nothing of."""
+    own = model.generation_config
+    # A cache of fixed size is written in place, a growing one is copied at every token. Measured with the embedded
+    # model: 32 rows of 235 tokens in bf16 take 0.11 instead of 0.20 s a token on one core.
+    fixed = kind == "causal" and getattr(model, "_can_compile_fullgraph", False)
+    model.generation_config = GenerationConfig(
+        max_new_tokens=params.max_new_tokens,
+        do_sample=False,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
+        cache_implementation="static" if fixed else None,
+        disable_compile=True,
+    )
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], kind: str) -> list[list[int]]:
     width = max(len(prompt) for prompt in prompts)
     pads = [[tokenizer.pad_token_id] * (width - len(prompt)) for prompt in prompts]
     zeros = [[0] * len(pad) for pad in pads]
@@ -62,13 +87,7 @@ def _generate_batch(
     mask = [zero + one if left else one + zero for zero, one in zip(zeros, ones, strict=True)]
     device = next(model.parameters()).device
     output = model.generate(
-        input_ids=torch.tensor(ids, device=device),
-        attention_mask=torch.tensor(mask, device=device),
-        max_new_tokens=params.max_new_tokens,
-        do_sample=False,
-        num_beams=1,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        input_ids=torch.tensor(ids, device=device), attention_mask=torch.tensor(mask, device=device)
     )
     # A decoder's output begins with its input, an encoder-decoder's with the decoder's start token.
     return output[:, width if left else 1 :].tolist()

@@ -3,7 +3,7 @@
 from tasks.params import load
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
-from tasks.tracking.entry import main
+from tasks.stage import step
 
 
 def work() -> None:
@@ -13,4 +13,4 @@ def work() -> None:
     run(load(RegistrationParams, paths.params / "registration.yaml", "registration"), paths)
 
 
-main("register", work)
+step("register", work)

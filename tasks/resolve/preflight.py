@@ -61,11 +61,14 @@ def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
         for name in problems.catch(mapping, file, section) or {}:
             problems.catch(load, model, file, section, name)
     sources = problems.catch(mapping, file, "sources")
+    known = ", ".join(_SOURCE_BLOCKS)
     for name, blocks in (sources or {}).items():
+        if not isinstance(blocks, dict):
+            problems.lines.append(f"{file}: sources.{name}: must be a mapping with {known}; it is {blocks!r}")
+            continue
         for block, model in _SOURCE_BLOCKS.items():
             problems.catch(load, model, file, "sources", name, block)
-        unknown = [block for block in blocks if block not in _SOURCE_BLOCKS] if isinstance(blocks, dict) else []
-        known = ", ".join(_SOURCE_BLOCKS)
+        unknown = [block for block in blocks if block not in _SOURCE_BLOCKS]
         problems.lines += [f"{file}: sources.{name}.{block}: unknown key; known here: {known}" for block in unknown]
         problems.catch(_check_template, file, name)
     return None if sources is None else list(sources)

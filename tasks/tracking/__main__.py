@@ -3,7 +3,7 @@
 import logging
 
 from tasks.paths import Paths
-from tasks.tracking.entry import main
+from tasks.stage import step
 
 
 def work() -> None:
@@ -14,4 +14,4 @@ def work() -> None:
         logging.getLogger("tunesmith").info("%s: %s (MLflow run %s)", result.experiment, state, result.run_id)
 
 
-main("tracking", work)
+step("tracking", work)

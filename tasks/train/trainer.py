@@ -28,7 +28,6 @@ from tasks.likelihood import collate, likelihood, supervised_logits, token_budge
 from tasks.rendering import Encoded
 from tasks.train.params import LoopParams, TrainParams
 
-
 # They warn of keys missing in the best weights (those of output layers that are tied to the embeddings), and of
 # file times.
 for _name in ("transformers.trainer", "transformers.trainer_utils"):

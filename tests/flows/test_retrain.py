@@ -102,7 +102,7 @@ def test_a_failing_experiment_stops_neither_the_others_nor_the_ledger(
     try:
         state = _run()
         assert state.is_failed()
-        with pytest.raises(TunesmithError, match="lora.targets: nothing must be a layer of") as error:
+        with pytest.raises(TunesmithError, match=r"lora\.targets: nothing must be a layer of") as error:
             state.result()
         assert "not run, since they depend on it: evaluate@lora, compare" in str(error.value)
         runs = _task_runs()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_a_mixture_holds_the_train_and_validation_rows_of_its_sources_and_no_tes
 
 def test_the_sources_are_shuffled_together(workspace: Callable[[Splits], Paths]) -> None:
     sources = [r["source"] for r in mix("m", mixture(one=None, two=None), workspace(TWO))[0]["train"]]
-    changes = sum(a != b for a, b in zip(sources, sources[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(sources))
     assert changes > 25, "of 99; 1 when the sources follow each other, 50 expected of a shuffle"
 
 
@@ -150,7 +151,10 @@ def test_the_stage_writes_the_rows_and_refuses_a_mixture_without_any(workspace: 
     [
         ({"sources": {}}, "m.sources: dictionary should have at least 1 item"),
         ({"sources": {"one": {"limt": 3}}}, "m.sources.one.limt: unknown key; known here: limit"),
-        ({"sources": {"one": {"limit": 0}}}, "m.sources.one.limit: input should be greater than or equal to 1; it is 0"),
+        (
+            {"sources": {"one": {"limit": 0}}},
+            "m.sources.one.limit: input should be greater than or equal to 1; it is 0",
+        ),
     ],
 )
 def test_wrong_mixtures_are_refused(data: dict[str, Any], said: str) -> None:
@@ -192,5 +196,7 @@ def test_a_limit_is_of_each_source_and_stable(workspace: Callable[[Splits], Path
 
 
 def test_an_unknown_source_of_the_evaluation_set_is_named(workspace: Callable[[Splits], Paths]) -> None:
-    with pytest.raises(TunesmithError, match=r"evaluation_set\.sources: there is no split of a source 'x'; .* one, two"):
+    with pytest.raises(
+        TunesmithError, match=r"evaluation_set\.sources: there is no split of a source 'x'; .* one, two"
+    ):
         collect(asked("x"), workspace(TWO), "test")

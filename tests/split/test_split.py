@@ -148,7 +148,13 @@ def test_a_validation_file_is_not_carved() -> None:
 
 
 def test_a_group_in_two_files_stays_in_the_later_part_and_the_lost_rows_are_counted() -> None:
-    rows = [row(1, "g", "a_train"), row(2, "h", "a_train"), row(3, "h", "dev"), row(4, "i", "dev"), row(5, "g", "z_test")]
+    rows = [
+        row(1, "g", "a_train"),
+        row(2, "h", "a_train"),
+        row(3, "h", "dev"),
+        row(4, "i", "dev"),
+        row(5, "g", "z_test"),
+    ]
     rows += [row(6, "i", "z_test"), row(7, "j", "a_train"), row(8, "k", "dev")]
     parts, dropped = by_file(rows, files={**FILES, "validation": ["dev"]})
     assert parts == {"train": ["r7"], "validation": ["r3", "r8"], "test": ["r5", "r6"]}
@@ -208,9 +214,15 @@ def test_no_row_at_all_is_refused() -> None:
             "sources.yaml: split.fractions: fractions sum to 1.1; they must sum to 1.0 "
             "(train 0.9, validation 0.1, test 0.1)",
         ),
-        ({"fractions": {"train": 1.2, "validation": -0.1, "test": -0.1}}, "split.fractions.validation: input should be"),
+        (
+            {"fractions": {"train": 1.2, "validation": -0.1, "test": -0.1}},
+            "split.fractions.validation: input should be",
+        ),
         ({"by": "file"}, "`by: file` needs the names of the files for train and for test"),
-        ({"by": "file", "files": {"train": ["a"], "test": ["a"]}}, "a file belongs to one part; named more than once: a"),
+        (
+            {"by": "file", "files": {"train": ["a"], "test": ["a"]}},
+            "a file belongs to one part; named more than once: a",
+        ),
         ({"limit": {"train": 0}}, "split.limit.train: input should be greater than or equal to 1; it is 0"),
         ({"limit": {"trian": 5}}, "split.limit.trian"),
     ],

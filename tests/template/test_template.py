@@ -55,7 +55,7 @@ def error_of(values: Rows, templates: TemplateSet | None = None, **params: Any) 
 
 
 def test_there_is_a_sample_for_every_set() -> None:
-    assert SETS == sorted(SAMPLES)
+    assert sorted(SAMPLES) == SETS
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -77,9 +77,9 @@ def test_references_are_all_of_a_list_and_the_first_is_learned() -> None:
     rows, _ = rendered([SAMPLES["dialogue_summary"]], load_set("dialogue_summary"), use=["summarise"])
     assert rows[0]["references"] == ["It is late.", "Late."]
     assert rows[0]["completion"] == "It is late."
-    assert rows[0]["prompt"] == (
-        "Summarize the following conversation.\n\nA: Is it <b>late</b> & cold?\nB: Yes."
-    ), "no character of it is escaped"
+    assert rows[0]["prompt"] == ("Summarize the following conversation.\n\nA: Is it <b>late</b> & cold?\nB: Yes."), (
+        "no character of it is escaped"
+    )
 
 
 @pytest.mark.parametrize(("label", "completion"), [(1, "positive"), (0, "negative"), ("1", "positive")])
@@ -110,7 +110,10 @@ def test_an_input_may_be_null() -> None:
         ("  - {id: one, prompt: '{{ q | nosuch }}', references: a}", "one: not valid Jinja2 in line 1"),
         ("  - {id: one, prompt: '{{ q }}', references: 'a +'}", "one: not valid Jinja2 in line 1"),
         ("  - {id: one, prompt: q}", "templates.0.references: this key is required"),
-        ("  - {id: one, prompt: q, references: a, promt: x}", "templates.0.promt: unknown key; known here: answer_choic"),
+        (
+            "  - {id: one, prompt: q, references: a, promt: x}",
+            "templates.0.promt: unknown key; known here: answer_choic",
+        ),
         ("  - {id: one, prompt: q, references: a}\n  - {id: one, prompt: q, references: a}", "used twice: one"),
     ],
 )
@@ -204,7 +207,9 @@ def test_a_missing_column_is_named_with_those_that_exist() -> None:
 
 def test_a_column_that_the_set_does_not_have_is_refused() -> None:
     message = error_of([{"q": "1", "a": "2"}], columns={"answer": "a"})
-    assert message == "params/sources.yaml: sources.s.template.columns: no column 'answer' in set 'own'; there are: q, a"
+    assert (
+        message == "params/sources.yaml: sources.s.template.columns: no column 'answer' in set 'own'; there are: q, a"
+    )
 
 
 def test_an_unknown_template_is_refused() -> None:
@@ -234,7 +239,10 @@ def test_text_that_is_a_list_is_refused_and_not_shown_as_python() -> None:
     ],
 )
 def test_a_template_that_breaks_out_or_fails_is_one_readable_line(prompt: str) -> None:
-    for templates in (template_set(prompt=prompt), template_set(references=prompt.strip("{} ")) if "{{" in prompt else None):
+    for templates in (
+        template_set(prompt=prompt),
+        template_set(references=prompt.strip("{} ")) if "{{" in prompt else None,
+    ):
         if templates:
             message = error_of([{"q": "1", "a": "2"}], templates)
             assert message.startswith("f:1: template 'one' fails on this row: ")
@@ -243,7 +251,9 @@ def test_a_template_that_breaks_out_or_fails_is_one_readable_line(prompt: str) -
 
 @pytest.mark.parametrize("expression", ["{'x': a}", "[[a]]", "[{'x': a}]"])
 def test_references_that_are_no_texts_are_refused(expression: str) -> None:
-    assert "must give a text or a list of texts" in error_of([{"q": "1", "a": "2"}], template_set(references=expression))
+    assert "must give a text or a list of texts" in error_of(
+        [{"q": "1", "a": "2"}], template_set(references=expression)
+    )
 
 
 def test_references_may_come_from_a_filter() -> None:
@@ -252,7 +262,9 @@ def test_references_may_come_from_a_filter() -> None:
 
 
 def test_answer_choices_are_known_to_prompt_and_references() -> None:
-    templates = template_set("{{ q }} {{ answer_choices | join('/') }}", "answer_choices[a]", answer_choices=["no", "yes"])
+    templates = template_set(
+        "{{ q }} {{ answer_choices | join('/') }}", "answer_choices[a]", answer_choices=["no", "yes"]
+    )
     row = rendered([{"q": "Well?", "a": 1}], templates)[0][0]
     assert (row["prompt"], row["completion"], row["answer_choices"]) == ("Well? no/yes", "yes", ["no", "yes"])
 

@@ -61,9 +61,7 @@ def history(paths: Paths, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_equal_parameters_give_equal_bytes_in_other_processes(
-    tmp_path: Path, tiny_llama: Path, paths: Paths
-) -> None:
+def test_equal_parameters_give_equal_bytes_in_other_processes(tmp_path: Path, tiny_llama: Path, paths: Paths) -> None:
     """Two processes with other hash seeds, in two workspaces; a third run in this process with another seed."""
     other = workspace(tmp_path / "elsewhere", tiny_llama)
     for place in (paths, other):
@@ -75,7 +73,9 @@ def test_equal_parameters_give_equal_bytes_in_other_processes(
     assert first == hashes(other.model("lora"))
     # The logs hold lines, not progress bars, and no library's warnings.
     assert "validation loss" in outputs[0]
-    assert not [word for word in ("Loading weights", "\r", "arning", "[transformers]") if word in outputs[0]], outputs[0]
+    assert not [word for word in ("Loading weights", "\r", "arning", "[transformers]") if word in outputs[0]], outputs[
+        0
+    ]
 
     reseeded = hashes(train(paths, "seeded", SHORT_LORA | {"seed": 1}))
     assert reseeded["adapter_config.json"] == first["adapter_config.json"]
@@ -148,7 +148,9 @@ def test_outputs(paths: Paths, name: str, patch: dict[str, Any], expected: set[s
     logged = MlflowClient(f"sqlite:///{paths.root / 'mlflow.db'}").get_metric_history(
         run["mlflow_run_id"], "validation_loss"
     )
-    assert {(m.step, m.value) for m in logged} == {(p["step"], p["validation_loss"]) for p in points if "validation_loss" in p}
+    assert {(m.step, m.value) for m in logged} == {
+        (p["step"], p["validation_loss"]) for p in points if "validation_loss" in p
+    }
 
 
 def test_accuracy_is_logged_where_completions_are_labels(paths: Paths, tmp_path: Path, tiny_llama: Path) -> None:
@@ -201,7 +203,9 @@ def test_second_trainer_of_an_experiment_is_refused(paths: Paths) -> None:
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(TunesmithError, match=f"one process trains an experiment at a time; process {holder.pid} does"):
+        with pytest.raises(
+            TunesmithError, match=f"one process trains an experiment at a time; process {holder.pid} does"
+        ):
             train(paths, "lora", SHORT_LORA)
         assert not paths.model("lora").exists()
     finally:
@@ -213,7 +217,9 @@ def test_second_trainer_of_an_experiment_is_refused(paths: Paths) -> None:
 def test_too_small_a_disk_is_refused_before_training(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12, 1000))
-    with pytest.raises(TunesmithError, match="training needs 0.0 GB of free disk for checkpoints and weights; 0.0 GB are"):
+    with pytest.raises(
+        TunesmithError, match=r"training needs 0\.0 GB of free disk for checkpoints and weights; 0\.0 GB are"
+    ):
         train(paths, "full", {})
     assert not paths.model("full").exists()
 

@@ -260,7 +260,9 @@ def test_parameters_of_each_method(tiny_llama: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("targets", [["qq_proj"], ["q_proj", "vv_proj"]])
 def test_unknown_targets_name_the_layers(tiny_llama: Path, tmp_path: Path, targets: list[str]) -> None:
-    with pytest.raises(TunesmithError, match=rf"lora.targets: {targets[-1]} must be a layer .*linear layers: ") as caught:
+    with pytest.raises(
+        TunesmithError, match=rf"lora.targets: {targets[-1]} must be a layer .*linear layers: "
+    ) as caught:
         trainer(tiny_llama, tmp_path, {"method": "lora", "lora": {"targets": targets}})
     for layer in ("down_proj", "gate_proj", "k_proj", "lm_head", "o_proj", "q_proj", "up_proj", "v_proj"):
         assert layer in str(caught.value)
@@ -275,5 +277,3 @@ def test_all_linear_leaves_the_output_layer(tiny_llama: Path, tmp_path: Path) ->
     found = trainer(tiny_llama, tmp_path, {"method": "lora", "lora": {"targets": "all-linear"}})
     adapted = {name.split(".lora_A")[0].split(".")[-1] for name in weights(found) if "lora_A" in name}
     assert adapted == {"down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"}
-
-

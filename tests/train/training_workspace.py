@@ -72,9 +72,7 @@ def _empty_store() -> bytes:
         return (Path(folder) / "mlflow.db").read_bytes()
 
 
-def workspace(
-    root: Path, base: Path, train: list[Row] | None = None, validation: list[Row] | None = None
-) -> Paths:
+def workspace(root: Path, base: Path, train: list[Row] | None = None, validation: list[Row] | None = None) -> Paths:
     """A workspace in ``root`` with ``base`` as ``bases/tiny`` and the mixture ``demo``."""
     paths = Paths(root)
     shutil.copytree(base, root / "bases/tiny")

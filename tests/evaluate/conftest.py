@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.files import write_rows
+from tasks.params import write_yaml
+from tasks.paths import Paths
+from tasks.rows import RENDERED
+from tests.train.training_workspace import LORA, PAIRS, rows, train, workspace
+
+EVALUATE = {
+    "generation": {"max_new_tokens": 12, "token_budget": 256, "precision": "fp32"},
+    "intervals": {"resamples": 200},
+    "threads": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Iterator[Paths]:
+    """A workspace with the models ``base`` (untrained), ``full`` (knows ``PAIRS`` by heart) and ``lora``; read only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        paths = workspace(tmp_path_factory.mktemp("evaluate") / "workspace", tiny_llama, validation=rows(PAIRS))
+        train(paths, "base", {"method": "none"})
+        train(paths, "full", {"training": {"epochs": 60, "learning_rate": 1e-2}})
+        train(paths, "lora", LORA | {"training": {"epochs": 3, "learning_rate": 1e-2}})
+        paths.evaluation_set.mkdir(parents=True)
+        write_rows(paths.evaluation_set / "test.parquet", rows(PAIRS), RENDERED)
+        write_rows(paths.evaluation_set / "validation.parquet", rows(PAIRS[:3]), RENDERED)
+        for name in ("base", "full", "lora"):
+            write_yaml(paths.experiment(name) / "evaluate.yaml", EVALUATE)
+        yield paths

@@ -1,0 +1,66 @@
+"""Two systems that have learnt nothing, by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks import files
+from tasks.evaluate.baselines import lead, nearest, run
+from tasks.evaluate.metrics import PREDICTIONS
+from tasks.evaluate.params import EvaluateParams, IntervalParams
+from tasks.paths import Paths
+from tasks.rows import RENDERED
+from tasks.stage import Stage
+from tests.train.training_workspace import rows
+
+TRAIN = rows(
+    [
+        ("my lamp is broken", "A lamp."),
+        ("the parcel is late today", "A parcel."),
+        ("the parcel is late today", "Second."),
+    ]
+)
+TEST = rows([("The late PARCEL!", "x"), ("A broken lamp? Yes. It is. Or not.", "y"), ("zebra", "z")])
+
+
+def test_lead_takes_three_sentences_or_lines() -> None:
+    texts = ["One. Two! Three? Four.", "A: hello\nB: hi\nA: 1.5 euros\nB: no", "only one", " spaced.  Twice. "]
+    assert lead(rows([(text, "x") for text in texts]), []) == [
+        "One. Two! Three?",
+        "A: hello B: hi A: 1.5 euros",
+        "only one",
+        "spaced. Twice.",
+    ]
+
+
+def test_nearest_answers_with_the_most_similar_row_and_the_first_of_a_tie() -> None:
+    # A text without a known word is equally far from all.
+    assert nearest(TEST, TRAIN) == ["A parcel.", "A lamp.", "A lamp."]
+
+
+def test_nearest_stays_within_the_source() -> None:
+    mails = rows([("the late parcel", "A mail.")], source="mails")
+    assert nearest(TEST[:1], TRAIN + mails) == ["A parcel."]
+    assert nearest([TEST[0] | {"source": "mails"}, TEST[0]], TRAIN + mails) == ["A mail.", "A parcel."]
+
+
+def test_run_writes_both_reports(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.evaluation_set.mkdir(parents=True)
+    paths.split("chats").mkdir(parents=True)
+    files.write_rows(paths.evaluation_set / "test.parquet", TEST, RENDERED)
+    files.write_rows(paths.split("chats") / "train.parquet", TRAIN, RENDERED)
+    params = EvaluateParams(intervals=IntervalParams(resamples=100))
+    run(params, paths, Stage.start("baselines", tmp_path))
+    reports = {name: files.read_json(paths.baseline(name) / "metrics.json") for name in ("lead", "nearest")}
+    for name, report in reports.items():
+        assert (report["experiment"], report["key"], report["rows"]) == (name, None, 3)
+        assert not [metric for metric in report["metrics"] if metric.startswith("validation")]
+        said = files.read_rows(paths.baseline(name) / "predictions.parquet")
+        assert list(said[0]) == PREDICTIONS.names
+        assert [row["row_id"] for row in said] == [row["row_id"] for row in TEST]
+    assert reports["lead"]["test_sha256"] == reports["nearest"]["test_sha256"]
+    # What the lead says stands in the text word for word.
+    assert (
+        reports["lead"]["metrics"]["copied_4grams"]["value"] > reports["nearest"]["metrics"]["copied_4grams"]["value"]
+    )

@@ -1,0 +1,233 @@
+"""The stage ``evaluate@X``: what it loads, refuses and writes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+
+from tasks import files
+from tasks.base_models import find, load_model
+from tasks.errors import TunesmithError
+from tasks.evaluate.generate import generate
+from tasks.evaluate.metrics import PREDICTIONS
+from tasks.evaluate.params import GenerationParams
+from tasks.evaluate.predict import Predictor
+from tasks.evaluate.run import evaluate_model, run
+from tasks.paths import Paths
+from tasks.rows import RENDERED
+from tasks.stage import Stage
+from tasks.train.params import BaseModelParams
+from tests.evaluate.conftest import EVALUATE
+from tests.evaluate.test_metrics import NAMES
+from tests.train.training_workspace import PAIRS, rows, train, workspace
+
+FP32 = GenerationParams(max_new_tokens=12, token_budget=256, precision="fp32")
+PROMPTS = [prompt for prompt, _ in PAIRS]
+
+
+@pytest.fixture
+def paths(trained: Paths, tmp_path: Path) -> Paths:
+    """A copy of the trained workspace to change."""
+    return Paths(Path(shutil.copytree(trained.root, tmp_path / "copy")))
+
+
+def evaluate(paths: Paths, name: str) -> dict[str, Any]:
+    run(name, paths, Stage.start(f"evaluate@{name}", paths.root))
+    report: dict[str, Any] = files.read_json(paths.report(name) / "metrics.json")
+    return report
+
+
+@pytest.mark.parametrize("name", ["base", "lora", "full"])
+def test_reports_of_every_method(paths: Paths, name: str) -> None:
+    report = evaluate(paths, name)
+    assert set(report) == {"schema", "experiment", "key", "test_sha256", "rows", "metrics", "generation"}
+    assert (report["schema"], report["experiment"], report["rows"]) == (1, name, len(PAIRS))
+    assert report["key"] == files.read_json(paths.model(name) / "manifest.json")["key"]
+    assert report["generation"] == EVALUATE["generation"]
+    assert set(report["metrics"]) == NAMES | {"validation_loss", "validation_loss_per_byte"}
+    assert all(set(value) == {"value", "low", "high"} for value in report["metrics"].values())
+
+    said = files.read_rows(paths.report(name) / "predictions.parquet")
+    assert list(said[0]) == PREDICTIONS.names
+    assert [(row["prompt"], row["references"]) for row in said] == [(p, [c]) for p, c in PAIRS]
+    assert report["metrics"]["rouge1_f"]["value"] == pytest.approx(sum(row["rouge1_f"] for row in said) / len(PAIRS))
+
+    facts = files.read_json(paths.run(name, "evaluate") / "run.json")
+    expected = "key experiment started ended seconds generation_seconds rows rows_per_second peak_memory_bytes threads"
+    assert {*expected.split(), "device", "git_commit"} <= set(facts)
+    assert facts["rows_per_second"] == pytest.approx(facts["rows"] / facts["generation_seconds"])
+
+
+def test_full_training_by_heart_scores_full_marks(paths: Paths) -> None:
+    metrics = evaluate(paths, "full")["metrics"]
+    for name in ("rouge1_f", "rougeLsum_recall", "finished"):
+        assert metrics[name] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert metrics["bleu"]["value"] == pytest.approx(100)
+    assert metrics["empty"]["value"] == 0.0
+    tokenizer = Predictor.load(paths.model("full"), FP32, paths.root).renderer.tokenizer
+    sizes = [len(tokenizer(completion)["input_ids"]) + 1 for _, completion in PAIRS]
+    assert metrics["new_tokens"]["value"] == pytest.approx(sum(sizes) / len(sizes))
+
+
+def test_validation_loss_is_that_of_training(paths: Paths) -> None:
+    """The same rows and precision as in training: the loss of the best epoch, whatever the batches."""
+    files.write_rows(paths.evaluation_set / "validation.parquet", rows(PAIRS), RENDERED)
+    for name in ("full", "lora"):
+        metrics = evaluate(paths, name)["metrics"]
+        manifest = files.read_json(paths.model(name) / "manifest.json")
+        assert metrics["validation_loss"]["value"] == pytest.approx(manifest["best"]["validation_loss"], abs=1e-4)
+        tokens = manifest["contract"]["validation"]["supervised_tokens"]
+        size = sum(len(completion.encode()) for _, completion in PAIRS)
+        per_byte = metrics["validation_loss"]["value"] * tokens / size
+        assert metrics["validation_loss_per_byte"] == {"value": pytest.approx(per_byte), "low": None, "high": None}
+
+
+def test_labels_have_accuracy_and_exact_match(paths: Paths) -> None:
+    choices = [completion for _, completion in PAIRS]
+    for part in ("test", "validation"):
+        files.write_rows(paths.evaluation_set / f"{part}.parquet", rows(PAIRS, choices), RENDERED)
+    metrics = evaluate(paths, "full")["metrics"]
+    assert metrics["exact_match"]["value"] == metrics["validation_accuracy"]["value"] == 1.0
+    assert evaluate(paths, "base")["metrics"]["exact_match"]["value"] == 0.0
+
+
+def test_twice_the_same_bytes(paths: Paths) -> None:
+    evaluate(paths, "lora")
+    first = [files.sha256(path) for path in sorted(paths.report("lora").iterdir())]
+    evaluate(paths, "lora")
+    assert [files.sha256(path) for path in sorted(paths.report("lora").iterdir())] == first
+    assert len(first) == 2
+
+
+def test_test_hash_follows_the_rows_and_not_the_model(paths: Paths) -> None:
+    before = evaluate(paths, "base")["test_sha256"]
+    assert evaluate(paths, "lora")["test_sha256"] == before
+    test = rows(PAIRS)
+    for change in ({"prompt": "Other: prompt"}, {"references": ["other"]}, {"row_id": "r99"}):
+        files.write_rows(paths.evaluation_set / "test.parquet", [test[0] | change, *test[1:]], RENDERED)
+        assert evaluate(paths, "base")["test_sha256"] != before
+    files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
+    assert evaluate(paths, "base")["test_sha256"] == before
+
+
+def test_evaluate_model_equals_the_stage(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate(paths, "lora")
+    monkeypatch.chdir(paths.root)
+    evaluate_model(paths.model("lora"), paths.evaluation_set, EVALUATE, paths.root / "cache/lora")
+    assert files.sha256(paths.root / "cache/lora") == files.sha256(paths.report("lora"))
+
+
+def test_other_template_text_is_refused(paths: Paths) -> None:
+    """The model knows the template ``chats/plain`` by another text."""
+    changed = [row | {"template": "Please: {{dialogue}}"} for row in rows(PAIRS)]
+    files.write_rows(paths.evaluation_set / "test.parquet", changed, RENDERED)
+    with pytest.raises(TunesmithError, match=r"model full: .*the text of template 'chats/plain' has changed"):
+        evaluate(paths, "full")
+    assert not paths.report("full").exists()
+
+
+def test_other_chat_template_is_refused(paths: Paths) -> None:
+    template = paths.model("full") / "chat_template.jinja"
+    template.write_text(template.read_text() + " ")
+    with pytest.raises(TunesmithError, match="model full: rows must be rendered as in training; chat_template differs"):
+        Predictor.load(paths.model("full"), FP32, paths.root)
+
+
+def test_other_base_weights_are_refused(paths: Paths) -> None:
+    shutil.copy(paths.model("full") / "model.safetensors", paths.root / "bases/tiny/model.safetensors")
+    with pytest.raises(TunesmithError, match="base model bases/tiny: the weights must be those"):
+        Predictor.load(paths.model("lora"), FP32, paths.root)
+
+
+def test_missing_model_is_named(paths: Paths) -> None:
+    with pytest.raises(TunesmithError, match="models/gone: no trained model here"):
+        Predictor.load(paths.model("gone"), FP32, paths.root)
+
+
+def test_merged_adapter_says_what_the_adapter_says(trained: Paths) -> None:
+    predictor = Predictor.load(trained.model("lora"), FP32, trained.root)
+    base = find(BaseModelParams(name="bases/tiny"), trained.root)
+    untrained = load_model(base, torch.float32)
+    adapted = PeftModel.from_pretrained(untrained, str(trained.model("lora")))
+    prompts = [predictor.renderer.prompt(prompt) for prompt in PROMPTS]
+    ids = torch.tensor([prompts[0]])
+    with torch.no_grad():
+        merged, apart = (model(input_ids=ids).logits for model in (predictor.model, adapted))
+        with adapted.disable_adapter():
+            bare = adapted(input_ids=ids).logits
+    torch.testing.assert_close(merged, apart, atol=1e-4, rtol=1e-4)
+    assert float((merged - bare).abs().max()) > 0.1
+    texts = [answer.text for answer in generate(adapted, predictor.renderer.tokenizer, prompts, "causal", FP32)]
+    assert predictor.complete(PROMPTS) == texts
+
+
+def test_untrained_model_is_the_base(trained: Paths) -> None:
+    predictor = Predictor.load(trained.model("base"), root=trained.root)
+    assert predictor.generation == GenerationParams()
+    base = load_model(find(BaseModelParams(name="bases/tiny"), trained.root), predictor.model.dtype)
+    assert torch.equal(predictor.model.get_input_embeddings().weight, base.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_precision_of_the_weights(trained: Paths, precision: str, dtype: torch.dtype) -> None:
+    for name in ("base", "full", "lora"):
+        generation = FP32.model_copy(update={"precision": precision})
+        assert Predictor.load(trained.model(name), generation, trained.root).model.dtype == dtype
+
+
+def test_prompt_that_does_not_fit_the_context_is_refused(trained: Paths) -> None:
+    predictor = Predictor.load(trained.model("base"), FP32, trained.root)
+    predictor.model.config.max_position_embeddings = 100
+    exact = "!" * (100 - 12 - len(predictor.renderer.prompt("")))
+    assert len(predictor.renderer.prompt(exact)) == 88
+    predictor.generate([exact])
+    with pytest.raises(
+        TunesmithError, match=r"prompt 2 of 2: .*context of 100 tokens; the prompt has 89 and the answer"
+    ):
+        predictor.generate([exact, exact + "!"])
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_empty_evaluation_set_is_refused(paths: Paths, part: str) -> None:
+    files.write_rows(paths.evaluation_set / f"{part}.parquet", [], RENDERED)
+    with pytest.raises(TunesmithError, match=f"{part}.parquet: there must be a row with a completion; there is none"):
+        evaluate(paths, "base")
+
+
+def test_a_model_that_says_nothing_is_scored(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained to say only a blank: every completion is empty after stripping."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    blank = rows([(prompt, " ") for prompt in PROMPTS])
+    paths = workspace(tmp_path / "blank", tiny_llama, blank, blank)
+    train(paths, "full", {"training": {"epochs": 30, "learning_rate": 1e-2}})
+    paths.evaluation_set.mkdir(parents=True)
+    files.write_rows(paths.evaluation_set / "test.parquet", rows(PAIRS), RENDERED)
+    files.write_rows(paths.evaluation_set / "validation.parquet", rows(PAIRS), RENDERED)
+    monkeypatch.chdir(paths.root)
+    evaluate_model(paths.model("full"), paths.evaluation_set, EVALUATE, tmp_path / "report")
+    metrics = files.read_json(tmp_path / "report/metrics.json")["metrics"]
+    assert metrics["empty"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert metrics["finished"]["value"] == 1.0
+    assert metrics["rouge1_f"]["value"] == metrics["bleu"]["value"] == 0.0
+
+
+@pytest.mark.slow
+def test_embedded_model_answers(tmp_path: Path) -> None:
+    from tasks.base_models import EMBEDDED, load_tokenizer
+    from tasks.rendering import Renderer
+
+    base = find(BaseModelParams(name=EMBEDDED), tmp_path)
+    renderer = Renderer(load_tokenizer(base), base.kind)
+    prompts = [renderer.prompt(text) for text in ("What is the capital of France?", "Say hello in one word.")]
+    model = load_model(base, torch.float32)
+    alone, together = (
+        generate(model, renderer.tokenizer, prompts, base.kind, FP32.model_copy(update={"token_budget": budget}))
+        for budget in (16, 4096)
+    )
+    assert alone == together
+    assert "Paris" in together[0].text

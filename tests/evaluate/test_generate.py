@@ -1,0 +1,107 @@
+"""Greedy generation: order, padding, batches, the end token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from tasks.base_models import BaseModelParams, find, load_model
+from tasks.evaluate.generate import Generated, batches, generate
+from tasks.evaluate.params import GenerationParams
+from tasks.evaluate.predict import Predictor
+from tasks.paths import Paths
+from tests.train.training_workspace import PAIRS
+
+PROMPTS = [prompt for prompt, _ in PAIRS] + ["lamp", "Customer: " + "my lamp is late. " * 6]
+
+
+def settings(**changes: Any) -> GenerationParams:
+    return GenerationParams(**({"max_new_tokens": 12, "token_budget": 256, "precision": "fp32"} | changes))
+
+
+@pytest.fixture(scope="module", params=["random llama", "random t5", "trained llama"])
+def subject(request: pytest.FixtureRequest, tiny_llama: Path, tiny_t5: Path, trained: Paths) -> tuple[Any, Any, str]:
+    """Model, tokenizer, kind."""
+    folder = {"random llama": tiny_llama, "random t5": tiny_t5, "trained llama": trained.model("full")}[request.param]
+    base = find(BaseModelParams(name=str(folder)), folder)
+    return load_model(base, torch.float32), AutoTokenizer.from_pretrained(folder), base.kind
+
+
+def encoded(tokenizer: Any) -> list[list[int]]:
+    return [list(tokenizer(prompt)["input_ids"]) for prompt in PROMPTS]
+
+
+def plain(model: Any, tokenizer: Any, kind: str, prompt: list[int], new: int) -> Generated:
+    """One prompt alone, without padding, by the whole forward pass for each token."""
+    end, said = tokenizer.eos_token_id, []
+    with torch.no_grad():
+        while len(said) < new and end not in said:
+            if kind == "seq2seq":
+                start = [model.config.decoder_start_token_id, *said]
+                output = model(input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([start]))
+            else:
+                output = model(input_ids=torch.tensor([prompt + said]))
+            said.append(int(output.logits[0, -1].argmax()))
+    return Generated(tokenizer.decode(said, skip_special_tokens=True).strip(), len(said), end in said)
+
+
+@pytest.mark.parametrize("budget", [16, 150, 100_000])
+def test_texts_are_those_of_each_prompt_alone(subject: tuple[Any, Any, str], budget: int) -> None:
+    """Whatever stands in a batch beside a prompt, and in the order asked: padding is on the right side, and masked."""
+    model, tokenizer, kind = subject
+    prompts = encoded(tokenizer)
+    sizes = [len(batch) for batch in batches([len(p) for p in prompts], settings(token_budget=budget))]
+    assert {16: max(sizes) == 1, 150: 1 < len(sizes) < len(prompts), 100_000: len(sizes) == 1}[budget]
+    found = generate(model, tokenizer, prompts, kind, settings(token_budget=budget))
+    assert found == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
+
+
+def test_generation_stops_at_the_end_token(trained: Paths) -> None:
+    """Answers known by heart, of different lengths, in one batch."""
+    predictor = Predictor.load(trained.model("full"), settings(token_budget=10_000), trained.root)
+    answers = predictor.generate([prompt for prompt, _ in PAIRS])
+    assert [answer.text for answer in answers] == [completion for _, completion in PAIRS]
+    for answer, (_, completion) in zip(answers, PAIRS, strict=True):
+        assert answer.finished
+        # The end token counts.
+        assert answer.new_tokens == len(predictor.renderer.tokenizer(completion)["input_ids"]) + 1
+    assert len({answer.new_tokens for answer in answers}) > 1
+
+
+def test_an_answer_that_is_cut_is_unfinished(trained: Paths) -> None:
+    predictor = Predictor.load(trained.model("full"), settings(max_new_tokens=2), trained.root)
+    for answer, (_, completion) in zip(predictor.generate([p for p, _ in PAIRS]), PAIRS, strict=True):
+        assert (answer.finished, answer.new_tokens) == (False, 2)
+        assert completion.startswith(answer.text)
+
+
+def test_settings_of_the_base_do_not_change_greedy_generation(tiny_llama: Path) -> None:
+    """A hub model may bring sampling, penalties or beams in its generation_config.json."""
+    base = find(BaseModelParams(name=str(tiny_llama)), tiny_llama)
+    model, tokenizer = load_model(base, torch.float32), AutoTokenizer.from_pretrained(tiny_llama)
+    expected = generate(model, tokenizer, encoded(tokenizer), "causal", settings())
+    model.generation_config.update(
+        do_sample=True, temperature=2.0, repetition_penalty=1.9, no_repeat_ngram_size=2, num_beams=3, min_new_tokens=9
+    )
+    assert generate(model, tokenizer, encoded(tokenizer), "causal", settings()) == expected
+
+
+def test_batches_are_a_partition_within_the_budget_longest_first() -> None:
+    lengths = [5, 90, 17, 17, 40, 1, 64, 33] * 5
+    params = settings(token_budget=300, max_new_tokens=10)
+    found = batches(lengths, params)
+    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
+    assert all(len(b) == 1 or len(b) * (max(lengths[i] for i in b) + 10) <= 300 for b in found)
+    flat = [lengths[index] for batch in found for index in batch]
+    assert flat == sorted(lengths, reverse=True)
+    assert any(len(batch) > 3 for batch in found)
+
+
+def test_no_prompts_no_answers(tiny_llama: Path) -> None:
+    base = find(BaseModelParams(name=str(tiny_llama)), tiny_llama)
+    model, tokenizer = load_model(base, torch.float32), AutoTokenizer.from_pretrained(tiny_llama)
+    assert generate(model, tokenizer, [], "causal", settings()) == []

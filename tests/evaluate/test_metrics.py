@@ -1,0 +1,164 @@
+"""Scores worked out by hand, and their means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sacrebleu
+
+from tasks.evaluate.metrics import PREDICTIONS, Scorer, by_sentence, copied_ngrams, corpus_bleu, summarise
+from tasks.evaluate.params import IntervalParams
+from tasks.evaluate.report import score
+from tasks.rows import Row
+from tests.train.training_workspace import rows
+
+INTERVALS = IntervalParams(resamples=200)
+PARTS = ("precision", "recall", "f")
+
+
+def row(*references: str, text: str = "", choices: list[str] | None = None) -> Row:
+    return {"references": list(references), "text": text, "answer_choices": choices or []}
+
+
+def rouge(kind: str, completion: str, *references: str) -> tuple[float, ...]:
+    scores = Scorer().row(completion, row(*references))
+    return tuple(round(scores[f"{kind}_{part}"], 3) for part in PARTS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("rouge1", (0.8, 1.0, 0.889)),  # 4 of the 5 words said, 4 of 4 in the reference
+        ("rouge2", (0.5, 0.667, 0.571)),  # "it is" and "cold outside": 2 of 4, 2 of 3
+        ("rougeL", (0.8, 1.0, 0.889)),  # a common subsequence may have gaps
+        ("rougeLsum", (0.8, 1.0, 0.889)),
+    ],
+)
+def test_rouge_by_hand(kind: str, expected: tuple[float, ...]) -> None:
+    assert rouge(kind, "It is very cold outside", "It is cold outside") == expected
+
+
+def test_rouge_stems_words_and_ignores_case() -> None:
+    assert rouge("rouge1", "LAMPS breaking", "lamp breaks") == (1.0, 1.0, 1.0)
+
+
+def test_the_reference_with_the_best_f1_counts() -> None:
+    """For each kind by itself, with precision and recall of that reference and no mixture."""
+    assert rouge("rouge1", "a b c d", "a", "a b x y", "q") == (0.5, 0.5, 0.5)
+    # Against "b a" ROUGE-1 is perfect and ROUGE-2 zero; against "a b c c" it is 0.667 and 0.5.
+    assert rouge("rouge1", "a b", "b a", "a b c c") == (1.0, 1.0, 1.0)
+    assert rouge("rouge2", "a b", "b a", "a b c c") == (1.0, 0.333, 0.5)
+
+
+def test_lsum_goes_by_sentence_and_l_does_not() -> None:
+    """Swapped sentences: the longest subsequence of the whole is one of the two, but each is found again."""
+    assert rouge("rougeL", "Gamma delta. Alpha beta.", "Alpha beta. Gamma delta.") == (0.5, 0.5, 0.5)
+    assert rouge("rougeLsum", "Gamma delta. Alpha beta.", "Alpha beta. Gamma delta.") == (1.0, 1.0, 1.0)
+
+
+def test_lsum_joins_what_the_sentences_said_have_in_common_with_one_of_the_reference() -> None:
+    """ROUGE-L finds two of the three words in order; Lsum finds them all, two in one sentence and one in the other."""
+    assert rouge("rougeL", "Beta gamma. Alpha.", "Alpha beta gamma.") == (0.667, 0.667, 0.667)
+    assert rouge("rougeLsum", "Beta gamma. Alpha.", "Alpha beta gamma.") == (1.0, 1.0, 1.0)
+
+
+def test_by_sentence() -> None:
+    assert by_sentence(" One. Two!  Three? 1.5 four\nfive ") == "One.\nTwo!\nThree?\n1.5 four\nfive"
+
+
+@pytest.mark.parametrize(
+    ("completion", "share"),
+    [
+        ("the cat sat on a mat", 1 / 3),  # of "the cat sat on", "cat sat on a", "sat on a mat"
+        ("The cat, SAT on", 1.0),
+        ("the cat sat", 0.0),  # no 4-gram
+        ("", 0.0),
+        ("sat on the mat sat on the mat", 2 / 5),  # the same 4-gram twice, and three across the border
+    ],
+)
+def test_copied_4grams_by_hand(completion: str, share: float) -> None:
+    assert copied_ngrams(completion, "The cat sat on the mat.") == pytest.approx(share)
+
+
+def test_exact_match_only_with_choices() -> None:
+    scorer = Scorer()
+    assert scorer.row("yes", row("yes"))["exact_match"] is None
+    assert scorer.row(" yes\n", row(" yes", choices=["yes", "no"]))["exact_match"] == 1.0
+    assert scorer.row("yes, it is", row("yes", choices=["yes", "no"]))["exact_match"] == 0.0
+
+
+def predictions(*pairs: tuple[str, list[str]], choices: list[str] | None = None) -> list[Row]:
+    asked = rows([("the cat sat on the mat", references[0]) for _, references in pairs], choices)
+    for known, (_, references) in zip(asked, pairs, strict=True):
+        known["references"] = references
+    said = [{"completion": completion, "new_tokens": 4, "finished": True} for completion, _ in pairs]
+    return score(asked, said)
+
+
+PAIRS = [
+    ("the cat sat on the mat", ["the cat sat on a mat", "a cat sat on the mat"]),
+    ("a dog ran", ["the dog ran away today", "dogs ran"]),
+    ("birds fly south in the cold winter", ["birds fly south in winter", "in winter birds fly south"]),
+]
+
+
+def test_corpus_bleu_is_sacrebleus() -> None:
+    found = corpus_bleu(predictions(*PAIRS), INTERVALS)
+    streams = [[references[i] for _, references in PAIRS] for i in range(2)]
+    assert found["value"] == pytest.approx(sacrebleu.corpus_bleu([said for said, _ in PAIRS], streams).score)
+    assert found["low"] is not None and found["high"] is not None and found["value"] is not None
+    assert 0 <= found["low"] <= found["value"] <= found["high"] <= 100
+    assert found["low"] < found["high"]
+
+
+def test_corpus_bleu_with_unequal_numbers_of_references() -> None:
+    fewer = [PAIRS[0], (PAIRS[1][0], PAIRS[1][1][:1])]
+    streams: list[Any] = [[fewer[0][1][0], fewer[1][1][0]], [fewer[0][1][1], None]]
+    expected = sacrebleu.corpus_bleu([said for said, _ in fewer], streams).score
+    assert corpus_bleu(predictions(*fewer), INTERVALS)["value"] == pytest.approx(expected)
+
+
+def test_sentence_bleu_of_a_repeated_reference() -> None:
+    assert predictions(("the cat sat on a mat", PAIRS[0][1]))[0]["bleu"] == pytest.approx(100)
+
+
+NAMES = {f"{kind}_{part}" for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum") for part in PARTS} | {
+    *("bleu", "copied_4grams", "new_tokens", "finished", "empty")
+}
+
+
+def test_summary_names_and_means() -> None:
+    scored = predictions(*PAIRS)
+    metrics = summarise(scored, INTERVALS)
+    assert set(metrics) == NAMES
+    for name in NAMES - {"bleu", "empty"}:
+        values = [float(row[name]) for row in scored]
+        value = metrics[name]
+        assert value["value"] == pytest.approx(sum(values) / 3)
+        assert value["low"] <= value["value"] <= value["high"]  # type: ignore[operator]
+    assert metrics["finished"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert metrics == summarise(scored, INTERVALS)
+
+
+def test_summary_of_labels_has_exact_match() -> None:
+    scored = predictions(("yes", ["yes"]), ("no", ["yes"]), choices=["yes", "no"])
+    assert summarise(scored, INTERVALS)["exact_match"]["value"] == 0.5
+
+
+@pytest.mark.parametrize("said", [("", "", ""), ("", "a dog ran", ""), (" \n", "...", "")])
+def test_empty_completions_are_scored_and_counted(said: tuple[str, ...]) -> None:
+    scored = predictions(*((text, references) for text, (_, references) in zip(said, PAIRS, strict=True)))
+    metrics = summarise(scored, INTERVALS)
+    assert metrics["empty"]["value"] == pytest.approx(sum(not text.strip() for text in said) / 3)
+    assert all(0 <= row["rouge1_f"] <= 1 and row["bleu"] >= 0 for row in scored)
+    if not any(text.strip(" \n.") for text in said):
+        assert metrics["rouge1_f"]["value"] == metrics["bleu"]["value"] == metrics["copied_4grams"]["value"] == 0.0
+
+
+def test_empty_reference_is_scored() -> None:
+    assert Scorer().row("a b", row(""))["rouge1_f"] == 0.0
+
+
+def test_columns_of_predictions() -> None:
+    assert list(predictions(*PAIRS)[0]) == PREDICTIONS.names

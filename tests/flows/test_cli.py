@@ -1,0 +1,218 @@
+"""The command line on a built tiny workspace: what it prints, what it writes, how it fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from flows.cli import main
+from tests.workspaces import commit, dvc, edit, make_workspace, ran
+
+Cli = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """A workspace with base and lora built by ``dvc repro``."""
+    root = make_workspace(tmp_path_factory.mktemp("cli") / "workspace", tiny_llama)
+    edit(root, "experiments", lambda p: p["experiments"].pop("full"))
+    commit(root)
+    dvc(root, "repro")
+    return root
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run ``tunesmith`` in a workspace; gives the exit code and all that it printed."""
+
+    def call(root: Path, *arguments: object) -> tuple[int, str]:
+        monkeypatch.setenv("TUNESMITH_ROOT", str(root))
+        monkeypatch.setenv("TUNESMITH_CACHE", str(root / ".cache"))
+        monkeypatch.setenv("PREFECT_HOME", str(root / ".tunesmith/prefect"))
+        monkeypatch.chdir(root)
+        monkeypatch.setattr(sys, "argv", ["tunesmith", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out + printed.err
+
+    return call
+
+
+def _one_error(result: tuple[int, str]) -> str:
+    code, printed = result
+    assert code == 1 and "Traceback" not in printed
+    lines = [line for line in printed.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, printed
+    return lines[0]
+
+
+def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
+    assert cli(built, "status") == (0, "all 13 stages are up to date\n")
+    edit(built, "experiments", lambda p: p["experiments"]["lora"].update(seed=5))
+    code, printed = cli(built, "status")
+    edit(built, "experiments", lambda p: p["experiments"]["lora"].pop("seed"))
+    assert code == 0 and "modified params/experiments.yaml" in printed
+    assert "if resolve changes what it writes" in printed and "ingest" not in printed
+
+
+def test_compare_prints_the_table(built: Path, cli: Cli) -> None:
+    code, printed = cli(built, "compare")
+    assert code == 0
+    assert all(name in printed for name in ("base", "lora", "lead", "nearest", "ROUGE-1"))
+
+
+def test_predict_a_text_and_a_file(built: Path, cli: Cli, tmp_path: Path) -> None:
+    code, printed = cli(built, "predict", "--experiment", "lora", "Customer: hello")
+    assert code == 0
+    rows = [{"id": 1, "dialogue": "Customer: hello"}, {"id": 2, "prompt": "Say something."}]
+    source, target = tmp_path / "f.jsonl", tmp_path / "g.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, _ = cli(built, "predict", "--input", source, "--output", target)
+    answers = [json.loads(line) for line in target.read_text().splitlines()]
+    assert code == 0 and [answer["id"] for answer in answers] == [1, 2]
+    assert all(isinstance(answer["completion"], str) and "finished" in answer for answer in answers)
+    # A text and a row with the same dialogue are asked in the same words.
+    assert answers[0]["completion"] == printed.strip().splitlines()[-1].strip() or not answers[0]["completion"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["predict", "--experiment", "nothing", "text"], "no experiment 'nothing' was built; there are: base, lora"),
+        (["predict"], "give either a text, or --input and --output"),
+        (["predict", "--input", "no.jsonl", "--output", "g.jsonl"], "no.jsonl: no such file"),
+        (["predict", "--template", "x/y", "text"], "the model knows no template 'x/y'; it knows: demo/summarise"),
+        (["data", "add", "no.jsonl", "--name", "s"], "no.jsonl: no such file"),
+        (["data", "add", "no.jsonl", "--name", "Bad Name"], "a name must be lower-case letters"),
+        (["data", "add", "no.jsonl", "--name", "demo"], "'demo' is made by a stage"),
+        (["ui", "--only", "all"], "--only must be prefect or mlflow"),
+    ],
+)
+def test_bad_arguments_are_one_line(built: Path, cli: Cli, arguments: list[str], says: str) -> None:
+    assert says in _one_error(cli(built, *arguments))
+
+
+def test_a_row_without_the_columns_is_named(built: Path, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "f.jsonl").write_text('{"dialogue": "a"}\n{"text": "b"}\n')
+    error = _one_error(cli(built, "predict", "--input", tmp_path / "f.jsonl", "--output", tmp_path / "g.jsonl"))
+    assert "f.jsonl:2: template demo/summarise needs the columns dialogue" in error
+    assert not (tmp_path / "g.jsonl").exists()
+
+
+def test_outside_a_workspace(tmp_path: Path, cli: Cli) -> None:
+    assert "not inside a Tunesmith workspace" in _one_error(cli(tmp_path, "status"))
+
+
+def test_a_tracking_server_that_is_down(built: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert "MLFLOW_TRACKING_URI: the tracking server at http://127.0.0.1:9 must answer" in _one_error(
+        cli(built, "sync")
+    )
+
+
+def test_doctor_examines_everything(built: Path, cli: Cli) -> None:
+    code, printed = cli(built, "doctor")
+    for what in ("torch", "processor", "memory", "disk", "base model", "tracking store", "parameters"):
+        assert what in printed
+    assert "./base, causal, weights" in printed
+    assert code == (1 if "│ no " in printed else 0)
+
+
+def test_clean_removes_what_no_parameter_names(built: Path, cli: Cli, tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    shutil.copytree(built, root, symlinks=True)
+    edit(root, "experiments", lambda p: p["experiments"].pop("lora"))
+    (root / "models/.base.1.partial").mkdir()
+    (root / "checkpoints/old").mkdir(parents=True)
+    _, planned = cli(root, "clean", "--dry-run")
+    assert "would remove models/lora" in planned and (root / "models/lora").exists()
+    _, printed = cli(root, "clean")
+    for what in ("models/lora", "runs/lora", "reports/experiments/lora", "models/.base.1.partial", "checkpoints/old"):
+        assert f"removed {what}" in printed and not (root / what).exists()
+    assert "dropped train@lora from dvc.lock" in printed
+    assert (root / "models/base/manifest.json").exists()
+    assert cli(root, "clean") == (0, "nothing to remove\n")
+    assert ran(dvc(root, "repro").stdout) == ["resolve", "compare"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_users_file_goes_through_the_dag(built: Path, cli: Cli, tmp_path: Path, ending: str) -> None:
+    """``data add`` and ``params/`` only, up to the mixture and the evaluation set."""
+    root = tmp_path / "workspace"
+    shutil.copytree(built, root, symlinks=True)
+    rows = [{"talk": f'Customer: my, "lamp" {i}\nis broken', "gist": f"lamp {i} is broken"} for i in range(40)]
+    path = tmp_path / f"mine.{ending}"
+    _write(path, rows)
+    code, printed = cli(root, "data", "add", path, "--name", "mine")
+    assert code == 0 and f"mine.{ending}: 40 rows, columns talk, gist" in printed
+    assert "there is such a source" in _one_error(cli(root, "data", "add", path, "--name", "mine"))
+    source = {
+        "ingest": {"required": ["talk", "gist"]},
+        "template": {"set": "dialogue_summary", "columns": {"dialogue": "talk", "summary": "gist"}},
+        "split": {"by": "hash", "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}},
+    }
+    edit(root, "sources", lambda p: p.update(sources=p["sources"] | {"mine": source}))
+    edit(root, "mixtures", lambda p: p["mixtures"].update(mine={"sources": {"mine": {}}}))
+    edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["mine"]))
+    dvc(root, "repro", "mix@mine", "evaluation_set")
+    parts = [root / "data/mixtures/mine/train.parquet", *(root / "data/evaluation").glob("*.parquet")]
+    found = [row["completion"] for part in parts for row in pq.read_table(part).to_pylist()]
+    assert sorted(found) == sorted(row["gist"] for row in rows)
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        return
+    import csv
+
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["talk", "gist"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_restored_workspace_gets_the_same_ledger(built: Path, cli: Cli, tmp_path: Path) -> None:
+    """Files from DVC's cache, an empty MLflow store, and ``tunesmith sync``."""
+    cli(built, "sync")
+    commit(built)
+    root = tmp_path / "restored"
+    shutil.copytree(built, root, ignore=shutil.ignore_patterns(*_BUILT, ".dvc"), symlinks=True)
+    shutil.copytree(built / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
+    dvc(root, "cache", "dir", "--local", str(built / ".dvc/cache"))
+    dvc(root, "checkout")
+    code, printed = cli(root, "sync")
+    assert code == 0 and "lora: completed" in printed
+    first, second = _ledger(built), _ledger(root)
+    assert set(first) == {"base", "lora"}
+    assert first == second
+
+
+_BUILT = ("models", "runs", "reports", "build", "raw", "rendered", "splits", "mixtures", "evaluation", "demo")
+_BUILT += ("mlflow.db*", "mlartifacts", ".tunesmith", "checkpoints")
+
+
+def _ledger(root: Path) -> dict[str, object]:
+    """Run name → parameters, metric histories (without MLflow's own ids) and artifact paths."""
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("tunesmith").experiment_id])
+
+    def history(run: Run) -> dict[str, object]:
+        points = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
+        return {name: sorted((p.step, p.timestamp, p.value) for p in found) for name, found in points.items()}
+
+    def artifacts(run: Run, folder: str = "") -> list[str]:
+        found = client.list_artifacts(run.info.run_id, folder)
+        return [p for e in found for p in (artifacts(run, e.path) if e.is_dir else [e.path])]
+
+    return {run.info.run_name: (run.data.params, history(run), sorted(artifacts(run)), run.info.status) for run in runs}
