@@ -81,8 +81,17 @@ def test_predict_a_text_and_a_file(built: Path, cli: Cli, tmp_path: Path) -> Non
     answers = [json.loads(line) for line in target.read_text().splitlines()]
     assert code == 0 and [answer["id"] for answer in answers] == [1, 2]
     assert all(isinstance(answer["completion"], str) and "finished" in answer for answer in answers)
-    # A text and a row with the same dialogue are asked in the same words.
-    assert answers[0]["completion"] == printed.strip().splitlines()[-1].strip() or not answers[0]["completion"]
+    assert printed.strip().endswith(answers[0]["completion"])
+
+
+def test_a_text_and_a_row_are_asked_in_the_words_of_training(built: Path) -> None:
+    from flows.predict import _predictor, _prompt_of_row, _prompt_of_text
+
+    trained = pq.read_table(built / "data/mixtures/demo/train.parquet").to_pylist()[0]
+    predictor = _predictor(built, "lora")
+    assert _prompt_of_text(predictor, trained["text"], None) == trained["prompt"]
+    row = {"dialogue": trained["text"]}
+    assert _prompt_of_row(built, predictor, row, "f.jsonl:1", "demo/summarise") == trained["prompt"]
 
 
 @pytest.mark.parametrize(

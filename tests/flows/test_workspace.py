@@ -1,0 +1,113 @@
+"""Locks, leases and subprocesses of a workspace."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import processes
+from flows.processes import StoppedError, allow, stop_all, stream
+from flows.workspace import find_root, lease, slots, workspace_lock
+from tasks.errors import TunesmithError
+from tasks.params import write_yaml
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "dvc.yaml").touch()
+    write_yaml(tmp_path / "params/training.yaml", {"defaults": {"threads": 1}})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("TUNESMITH_ROOT", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3, 4})
+    return tmp_path
+
+
+def test_the_root_is_found_from_below(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = root / "params"
+    monkeypatch.chdir(below)
+    assert find_root() == root
+    (root / "dvc.yaml").unlink()
+    with pytest.raises(TunesmithError, match="not inside a Tunesmith workspace"):
+        find_root()
+
+
+def test_processor_shares_leave_room_for_the_threads_of_each(root: Path) -> None:
+    assert slots(root) == ["cpu0", "cpu1", "cpu2", "cpu3", "cpu4"]
+    write_yaml(root / "params/training.yaml", {"defaults": {"threads": 2}})
+    assert slots(root) == ["cpu0", "cpu1"]
+    write_yaml(root / "params/training.yaml", {"defaults": {"threads": 64}})
+    assert slots(root) == ["cpu0"]
+
+
+def test_gpus_are_leased_one_by_one_and_bound(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    with lease(root) as first, lease(root) as second:
+        assert [first, second] == [{"CUDA_VISIBLE_DEVICES": "3"}, {"CUDA_VISIBLE_DEVICES": "5"}]
+
+
+def test_a_lease_waits_until_one_is_free(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_yaml(root / "params/training.yaml", {"defaults": {"threads": 5}})
+    order: list[str] = []
+
+    def second() -> None:
+        with lease(root):
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    with lease(root):
+        waiting.start()
+        time.sleep(1.2)
+        order.append("first ends")
+    waiting.join(10)
+    assert order == ["first ends", "second"]
+
+
+def test_a_second_flow_waits_and_names_the_holder(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    done: list[str] = []
+
+    def second() -> None:
+        with workspace_lock(root, "flow run two", logging.getLogger("tunesmith")):
+            done.append("two")
+
+    waiting = threading.Thread(target=second)
+    with caplog.at_level(logging.WARNING), workspace_lock(root, "flow run one"):
+        waiting.start()
+        time.sleep(0.5)
+        assert done == []
+        assert "another flow works in this workspace (flow run one, process" in caplog.text
+    waiting.join(10)
+    assert done == ["two"]
+
+
+def test_lines_are_streamed_as_they_come(root: Path) -> None:
+    allow()
+    seen: list[tuple[str, float]] = []
+    code = "import time; print('a'); time.sleep(1); print('b'); raise SystemExit(3)"
+    ended = stream([sys.executable, "-c", code], root, lambda line: seen.append((line, time.monotonic())), {})
+    assert ended == 3 and [line for line, _ in seen] == ["a", "b"]
+    assert seen[1][1] - seen[0][1] > 0.8
+
+
+def test_stop_all_ends_what_runs_and_lets_nothing_begin(root: Path) -> None:
+    allow()
+    ends: list[int] = []
+    code = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: raise SystemExit(7)"
+    running = threading.Thread(
+        target=lambda: ends.append(stream([sys.executable, "-c", code], root, lambda line: None, {}))
+    )
+    running.start()
+    while not processes._running:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    stop_all()
+    running.join(10)
+    assert ends == [7] and not processes._running
+    with pytest.raises(StoppedError, match="interrupted before it began"):
+        stream([sys.executable, "-c", "print(1)"], root, lambda line: None, {})
+    allow()
