@@ -10,6 +10,7 @@ import pytest
 # Before any test imports them: no network, no telemetry, no progress bars in captured logs.
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",  # tiny models; two test processes share two cores
     "TOKENIZERS_PARALLELISM": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

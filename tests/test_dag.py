@@ -102,10 +102,12 @@ def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t
     source = root / "data/sources/notes"
     source.mkdir(parents=True)
     things = ["lamp", "chair", "phone", "shirt", "kettle", "radio"]
-    lines = [json.dumps({"dialogue": f"my {t} is broken", "summary": f"the {t} needs repair"}) for t in things]
-    (source / "train.jsonl").write_text("\n".join(lines))
-    (source / "test.jsonl").write_text(json.dumps({"dialogue": "my bag is lost", "summary": "the bag is gone"}))
-    (source / "validation.jsonl").write_text(json.dumps({"dialogue": "my cup is old", "summary": "the cup is aged"}))
+    # Validation asks for the summaries of training in another wording, so the best epoch is a late one.
+    said = {"train": ["my {} is broken", "this {} is broken"], "validation": ["the {} is broken"]}
+    for part, wordings in said.items():
+        rows = [{"dialogue": w.format(t), "summary": f"the {t} needs repair"} for t in things for w in wordings]
+        (source / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (source / "test.jsonl").write_text(json.dumps({"dialogue": "our bag is broken", "summary": "the bag needs repair"}))
     edit(root, "sources", lambda p: p.update(generated={}, sources={"notes": _notes()}))
     edit(root, "mixtures", lambda p: p.update(mixtures={"notes": {"sources": {"notes": {}}}}))
     edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["notes"]))
@@ -120,7 +122,7 @@ def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t
     commit(root)
     dvc(root, "repro")
     trained = pq.read_table(root / "data/mixtures/notes/train.parquet").to_pylist()
-    assert len(trained) == len(things)
+    assert len(trained) == 2 * len(things)
     last = json.loads((root / "runs/full/train/history.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 60
     predictor = Predictor.load(root / "models/full", root=root)

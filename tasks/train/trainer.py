@@ -207,7 +207,7 @@ def last_complete(checkpoints: Path) -> Path | None:
 
 
 def _arguments(params: TrainParams, loop: LoopParams, checkpoints: Path, steps: int) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(checkpoints),
         learning_rate=loop.learning_rate,
         num_train_epochs=loop.epochs,
@@ -238,3 +238,7 @@ def _arguments(params: TrainParams, loop: LoopParams, checkpoints: Path, steps: 
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    # Several GPUs are for several experiments (a lease each) or for `accelerate launch`; left alone, Trainer would
+    # split every batch over all that it sees.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

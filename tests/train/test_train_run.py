@@ -22,10 +22,13 @@ from tasks import files
 from tasks.base_models import BaseModelParams, find, load_model, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.evaluate.predict import Predictor
+from tasks.evaluate.run import run as evaluate
 from tasks.likelihood import likelihood
-from tasks.params import merge
+from tasks.params import merge, write_yaml
 from tasks.paths import Paths
 from tasks.rendering import Renderer
+from tasks.rows import RENDERED
+from tasks.stage import Stage
 from tasks.train.trainer import last_complete
 from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, add, rows, train, workspace
 
@@ -244,7 +247,7 @@ SUMMARIES = [
 
 
 def test_t5_learns_its_summaries_by_heart(tmp_path: Path, tiny_t5: Path) -> None:
-    """An encoder-decoder from random weights goes through training and prediction, as any model does."""
+    """An encoder-decoder from random weights goes through training and evaluation, as any model does."""
     data = rows(SUMMARIES)
     place = workspace(tmp_path / "t5", tiny_t5, data, data)
     patch = {"training": {"epochs": 50, "learning_rate": 1e-2, "schedule": "linear"}}
@@ -253,6 +256,16 @@ def test_t5_learns_its_summaries_by_heart(tmp_path: Path, tiny_t5: Path) -> None
     answers = predictor.generate([prompt for prompt, _ in SUMMARIES])
     assert [answer.text for answer in answers] == [summary for _, summary in SUMMARIES]
     assert all(answer.finished for answer in answers)
+
+    place.evaluation_set.mkdir(parents=True)
+    for part in ("test", "validation"):
+        files.write_rows(place.evaluation_set / f"{part}.parquet", data, RENDERED)
+    write_yaml(place.experiment("full") / "evaluate.yaml", {"threads": 1, "generation": {"precision": "fp32"}})
+    evaluate("full", place, Stage.start("evaluate@full", place.root))
+    metrics = files.read_json(place.report("full") / "metrics.json")["metrics"]
+    assert metrics["rouge1_f"]["value"] == metrics["finished"]["value"] == 1.0
+    best = files.read_json(folder / "manifest.json")["best"]["validation_loss"]
+    assert metrics["validation_loss"]["value"] == pytest.approx(best, abs=1e-4)
 
 
 def test_lora_on_t5_lowers_the_loss(tmp_path: Path, tiny_t5: Path) -> None:
