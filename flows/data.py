@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from tasks import files as file_tools
 from tasks.errors import TunesmithError
 from tasks.ingest.readers import read
 from tasks.paths import Paths
-from tasks.progress import progress
 from tasks.resolve.check import mapping
 
 
@@ -47,8 +47,6 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
 
 
 def _refuse_name(root: Path, name: str, replace: bool) -> None:
-    import re
-
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise TunesmithError(f"data add: a name must be lower-case letters, digits, '-' and '_'; it is {name!r}")
     made = mapping(Paths(root).params / "sources.yaml", "generated") | mapping(
@@ -64,13 +62,9 @@ def _check(path: Path) -> tuple[int, list[str]]:
     """Rows and columns of a file; reading it whole finds every broken line before anything is stored."""
     columns: dict[str, None] = {}
     rows = 0
-    with progress(f"reading {path.name}", 0) as meter:
-        for _, row in read(path):
-            rows += 1
-            columns |= dict.fromkeys(row)
-            if rows % 1000 == 0:
-                meter.set_total(rows)
-                meter.advance(1000)
+    for _, row in read(path):
+        rows += 1
+        columns |= dict.fromkeys(row)
     return rows, list(columns)
 
 

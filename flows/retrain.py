@@ -92,7 +92,7 @@ def run_module(name: str, root: Path) -> None:
         raise StageFailedError(_why(name, lines))
 
 
-_RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=16)  # leases, not this, bound the heavy stages
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=16)  # leases, not this, bound the heavy stages
 
 
 @flow(name="retrain", task_runner=_RUNNER, persist_result=False)
