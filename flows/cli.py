@@ -61,8 +61,14 @@ def run(
     """Bring everything up to date: the flow `retrain`, once, now."""
     root = _workspace()
     from flows.retrain import retrain
+    from tasks.resolve.preflight import preflight
+    from tasks.tracking.client import open_store
 
-    retrain(experiments=experiment, register_model=register)
+    preflight(Paths(root))  # what is wrong at once should not wait for a server to start
+    open_store(root)
+    state = retrain(experiments=experiment, register_model=register, return_state=True)
+    if not state.is_completed():
+        raise TunesmithError(str(state.message))
     _print_comparison(root)
     if register:
         _print_champion(root)

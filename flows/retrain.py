@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.dag import read_dag
@@ -37,15 +37,12 @@ _CHATTER = (
 )
 
 
-class StageFailedError(RuntimeError):
-    """A stage's subprocess failed; the message is the stage's own error."""
-
-
 @task(name="stage", task_run_name="{address}")
 def run_stage(address: str, root: Path) -> State[Any]:
     """Bring one stage up to date with ``dvc repro --single-item``; its log is streamed to this task's.
 
-    The state is named ``Cached`` when nothing had to run.
+    The state is named ``Cached`` when nothing had to run. A failure's message is the stage's own error: states are
+    returned and not raised, since a traceback of this code would bury it.
     """
     if address.startswith(_LEASED):
         with lease(root) as variables:
@@ -71,7 +68,7 @@ def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
             return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
         if not any(_BUSY in line for line in lines):
             break
-    raise StageFailedError(_why(address, lines))
+    return Failed(message=_why(address, lines))
 
 
 def _why(address: str, lines: list[str]) -> str:
@@ -80,7 +77,7 @@ def _why(address: str, lines: list[str]) -> str:
 
 
 @task(name="module", task_run_name="{name}")
-def run_module(name: str, root: Path) -> None:
+def run_module(name: str, root: Path) -> State[Any]:
     """Run ``python -m tasks.NAME``, a step outside DVC; its log is streamed to this task's."""
     logger, lines = get_run_logger(), list[str]()
 
@@ -89,31 +86,36 @@ def run_module(name: str, root: Path) -> None:
         logger.info(line)
 
     if stream([sys.executable, "-m", f"tasks.{name}"], root, on_line, {}) != 0:
-        raise StageFailedError(_why(name, lines))
+        return Failed(message=_why(name, lines))
+    return Completed(message="done")
 
 
 _RUNNER: Any = ThreadPoolTaskRunner(max_workers=16)  # leases, not this, bound the heavy stages
 
 
 @flow(name="retrain", task_runner=_RUNNER, persist_result=False)
-def retrain(experiments: list[str] | None = None, register_model: bool = True) -> None:
+def retrain(experiments: list[str] | None = None, register_model: bool = True) -> State[Any]:
     """Bring the workspace up to date, complete the ledger, and let the gate decide about a new champion.
 
     Args:
         experiments: names in params/experiments.yaml to train and evaluate; all when empty.
         register_model: ask the gate and move the alias ``champion`` if it says so.
     """
-    root, logger = find_root(), get_run_logger()
-    preflight(Paths(root))
-    allow()
+    logger = get_run_logger()
     try:
+        root = find_root()
+        preflight(Paths(root))
+        allow()
         with workspace_lock(root, f"flow run {flow_run.name}", logger):
-            _retrain(root, experiments or None, register_model, logger)
+            return _retrain(root, experiments or None, register_model, logger)
+    except TunesmithError as error:
+        logger.error(str(error))
+        return Failed(message=str(error))
     finally:
         stop_all()
 
 
-def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> None:
+def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> State[Any]:
     from tasks.tracking.client import open_store
 
     open_store(root)  # once, before stages that run side by side would each create it
@@ -128,10 +130,10 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         futures[address] = run_stage.submit(address, root, return_state=False, wait_for=wait_for)
     states = {address: _final_state(future) for address, future in futures.items()}
     # Files that are finished reach the ledger even when another experiment failed.
-    run_module("tracking", root)
-    _raise_failures(states)
+    _refuse_failure(run_module("tracking", root, return_state=True))
+    _refuse_failures(states)
     if register_model:
-        run_module("register", root)
+        _refuse_failure(run_module("register", root, return_state=True))
     built = [address for address, state in states.items() if state.name != "Cached"]
     cached += [address for address, state in states.items() if state.name == "Cached"]
     create_markdown_artifact(
@@ -139,6 +141,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         description="Scores of all experiments on the same test rows, and what ran",
         markdown=markdown_summary(root, built, cached, register_model),
     )
+    return Completed(message=f"{len(built)} stages built, {len(cached)} cached")
 
 
 def _final_state(future: PrefectFuture[Any]) -> State[Any]:
@@ -146,13 +149,18 @@ def _final_state(future: PrefectFuture[Any]) -> State[Any]:
     return future.state
 
 
-def _raise_failures(states: dict[str, State[Any]]) -> None:
-    failed = [(address, state) for address, state in states.items() if not state.is_completed()]
-    if not failed:
+def _refuse_failure(state: State[Any]) -> None:
+    if not state.is_completed():
+        raise TunesmithError(str(state.message))
+
+
+def _refuse_failures(states: dict[str, State[Any]]) -> None:
+    """Name every stage that failed with its own error, and those that could not run behind it."""
+    broken = [state for state in states.values() if state.is_failed() or state.is_crashed()]
+    if not broken:
         return
-    reasons = [str(state.message) for _, state in failed if state.is_failed() or state.is_crashed()]
-    behind = [address for address, state in failed if not (state.is_failed() or state.is_crashed())]
-    text = "\n".join(reason.split("StageFailedError: ")[-1] for reason in reasons)
+    lines = [str(state.message) for state in broken]
+    behind = [address for address, state in states.items() if not (state.is_completed() or state in broken)]
     if behind:
-        text += f"\nnot run, since they depend on it: {', '.join(behind)}"
-    raise TunesmithError(f"{text}\nwhat was finished stays; correct this and run again")
+        lines.append(f"not run, since they depend on it: {', '.join(behind)}")
+    raise TunesmithError("\n".join([*lines, "what was finished stays; correct this and run again"]))
