@@ -1,4 +1,4 @@
-# Each command sets up .venv by itself: torch first, by pip, which picks the build for this machine (CPU or CUDA);
+# Each command sets up .venv by itself: torch first, alone and by pip, in the build that its index gives this machine;
 # then everything else at the versions of requirements.lock.
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH := torch==2.13.0
 
-.PHONY: demo test test-slow test-gpu ui lint lock
+.PHONY: demo test test-slow ui lint lock
 
 demo: $(READY)
 	$(BIN)/tunesmith run
@@ -15,10 +15,7 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -n 0 -m "slow and not gpu"
-
-test-gpu: $(READY)
-	$(BIN)/python -m pytest -n 0 -m gpu
+	$(BIN)/python -m pytest -n 0 -m slow
 
 ui: $(READY)
 	$(BIN)/tunesmith ui

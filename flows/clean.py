@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+from dvc.repo import Repo, lock_repo
 from ruamel.yaml import YAML
 
 from flows.dag import read_dag
@@ -16,14 +18,16 @@ from tasks.paths import Paths
 from tasks.resolve.check import mapping
 
 
-def clean(root: Path, dry_run: bool, cache: bool) -> list[str]:
-    """Remove orphaned outputs, lock entries, finished trainings' checkpoints and half-written files.
+def clean(root: Path, dry_run: bool, cache: bool, checkpoints: bool) -> list[str]:
+    """Remove orphaned outputs, their entries in dvc.lock, what dead processes left half-written, and on request
+    ``checkpoints`` (an interrupted training would resume from them) and the ``cache`` of what nothing refers to.
 
     Registered versions live in the MLflow store and need nothing of this. Returns a line for each thing removed.
     """
     with workspace_lock(root, "tunesmith clean"):
         entries = _orphaned_entries(root)
         found = [*_orphans(Paths(root)), *_half_written(root)]
+        found += sorted(Paths(root).checkpoints.glob("*")) if checkpoints else []
         lines = [f"{'would remove' if dry_run else 'removed'} {path.relative_to(root)}" for path in found]
         lines += [f"{'would drop' if dry_run else 'dropped'} {entry} from dvc.lock" for entry in entries]
         if not dry_run:
@@ -47,15 +51,15 @@ def _orphans(paths: Paths) -> list[Path]:
         paths.splits: set(sources),
         paths.raw("").parent: {f"{name}.parquet" for name in sources},
         paths.rendered("").parent: {f"{name}.parquet" for name in sources},
-        paths.checkpoints: set(),
     }
     return sorted(p for folder, names in kept.items() for p in folder.glob("*") if p.name not in names)
 
 
 def _half_written(root: Path) -> list[Path]:
-    """Temporary outputs that a killed process left; none is in use, since the workspace's lock is held."""
+    """Temporary outputs of processes that are gone; a plain ``dvc repro`` may be writing others at this moment."""
     folders = ("data", "models", "runs", "reports", "build")
-    return sorted(p for folder in folders for p in (root / folder).rglob(f".*{files.TEMPORARY}"))
+    found = [p for folder in folders for p in (root / folder).rglob(f".*{files.TEMPORARY}")]
+    return sorted(p for p in found if not psutil.pid_exists(int(p.name.split(".")[-2])))
 
 
 def _orphaned_entries(root: Path) -> list[str]:
@@ -70,11 +74,12 @@ def _drop_entries(root: Path, entries: list[str]) -> None:
     if not entries:
         return
     yaml = YAML()
-    lock = yaml.load((root / "dvc.lock").read_text())
-    for entry in entries:
-        del lock["stages"][entry]
-    with files.replacing(root / "dvc.lock") as temporary, temporary.open("w") as file:
-        yaml.dump(lock, file)
+    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+        lock = yaml.load((root / "dvc.lock").read_text())
+        for entry in entries:
+            lock["stages"].pop(entry, None)
+        with files.replacing(root / "dvc.lock") as temporary, temporary.open("w") as file:
+            yaml.dump(lock, file)
 
 
 def _collect_cache(root: Path) -> str:

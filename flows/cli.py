@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.workspace import find_root, prepare_environment
+from flows.workspace import find_root, prepare_environment, refuse_silent_prefect
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 from tasks.stage import readable_errors
@@ -64,6 +64,7 @@ def run(
     from tasks.resolve.preflight import preflight
     from tasks.tracking.client import open_store
 
+    refuse_silent_prefect()
     preflight(Paths(root))  # what is wrong at once should not wait for a server to start
     open_store(root)
     state = retrain(experiments=experiment, register_model=register, return_state=True)
@@ -157,13 +158,14 @@ def sync() -> None:
 @app.command()
 def clean(
     dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    checkpoints: Annotated[bool, typer.Option(help="Also those that an interrupted training would resume.")] = False,
     cache: Annotated[bool, typer.Option(help="Also DVC's cache of all that no file here refers to.")] = False,
 ) -> None:
-    """Remove what no parameter names any more: folders, dvc.lock entries, checkpoints. The registry is kept."""
+    """Remove what no parameter names any more: folders and their entries in dvc.lock. The registry is kept."""
     root = _workspace()
     from flows.clean import clean as remove
 
-    for line in remove(root, dry_run, cache):
+    for line in remove(root, dry_run, cache, checkpoints):
         console.print(line, markup=False, highlight=False)
 
 
@@ -192,6 +194,7 @@ def schedule(
     root = _workspace()
     from flows.deployments import serve
 
+    refuse_silent_prefect()
     serve(root, cron, experiment, register)
 
 

@@ -51,6 +51,7 @@ class Dag:
         """
         known = [a.removeprefix("evaluate@") for a in self.order if a.startswith("evaluate@")]
         wanted = {"compare", "baselines"}
+        experiments = list(experiments)
         for experiment in experiments:
             if experiment not in known:
                 raise TunesmithError(
@@ -74,7 +75,7 @@ def read_dag(root: Path) -> Dag:
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         # Under DVC's lock: dvc.lock is not written atomically, and a flow may be writing it now.
-        with Repo(str(root)) as repo, lock_repo(repo):
+        with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
             edges = [(on.addressing, stage.addressing) for stage, on in repo.index.graph.edges]
             graph = nx.DiGraph(edges)
             graph.add_nodes_from(stage.addressing for stage in repo.index.graph)

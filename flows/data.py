@@ -30,19 +30,27 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
         )
     found = {path: _check(path) for path in files}
     target = Paths(root).source(name)
+    kept = target.with_name(f".{name}.before")  # until dvc has taken the new files
+    file_tools.remove(kept)
+    if target.exists():
+        target.rename(kept)
     with file_tools.replacing(target) as temporary:
         temporary.mkdir()
         for path in files:
             shutil.copyfile(path, temporary / path.name)
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "add", "--quiet", str(target.relative_to(root))],
+        [sys.executable, "-m", "dvc", "--wait-for-lock", "add", "--quiet", str(target.relative_to(root))],
         cwd=root,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
+        file_tools.remove(target)
+        if kept.exists():
+            kept.rename(target)
         raise TunesmithError(f"dvc add {target.relative_to(root)}: {' '.join(done.stderr.split())}")
+    file_tools.remove(kept)
     return _what_next(name, found)
 
 

@@ -17,16 +17,16 @@ from flows.dag import read_dag
 from flows.processes import allow, stop_all, stream
 from flows.summary import markdown_summary
 from flows.workspace import find_root, lease, workspace_lock
+from tasks.compare.params import CompareParams
 from tasks.errors import TunesmithError
 from tasks.facts import FLOW_RUN_VARIABLE
+from tasks.params import load
 from tasks.paths import Paths
+from tasks.register.params import RegistrationParams
 from tasks.resolve.preflight import preflight
 
 _LEASED = ("train@", "evaluate@")
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
-# dvc waits only a few seconds for a neighbour that writes dvc.lock at the same moment.
-_BUSY = "Unable to acquire lock"
-_TRIES = 20
 # What dvc says after every stage, whatever happened.
 _CHATTER = (
     "To track the changes with git",
@@ -59,16 +59,12 @@ def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
         if not line.strip().startswith(_CHATTER):
             logger.info(line)
 
-    for _ in range(_TRIES):
-        lines.clear()
-        command = [sys.executable, "-m", "dvc", "repro", "--single-item", address]
-        code = stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")})
-        if code == 0:
-            cached = any(text in line for line in lines for text in _UNCHANGED)
-            return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
-        if not any(_BUSY in line for line in lines):
-            break
-    return Failed(message=_why(address, lines))
+    # Without the flag dvc gives up after 3 s when a neighbour holds its lock: a finished training would be lost.
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
+    if stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")}) != 0:
+        return Failed(message=_why(address, lines))
+    cached = any(text in line for line in lines for text in _UNCHANGED)
+    return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
 
 
 def _why(address: str, lines: list[str]) -> str:
@@ -120,7 +116,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
 
     open_store(root)  # once, before stages that run side by side would each create it
     dag = read_dag(root)
-    within = dag.needed_for(experiments) if experiments else None
+    within = dag.needed_for({*experiments, *_opponents(root)}) if experiments else None
     pending = dag.pending(within)
     cached = [address for address in dag.order if address not in pending and (within is None or address in within)]
     logger.info("%d stages to run, %d cached", len(pending), len(cached))
@@ -130,8 +126,9 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         futures[address] = run_stage.submit(address, root, return_state=False, wait_for=wait_for)
     states = {address: _final_state(future) for address, future in futures.items()}
     # Files that are finished reach the ledger even when another experiment failed.
-    _refuse_failure(run_module("tracking", root, return_state=True))
+    states["tracking"] = run_module("tracking", root, return_state=True)
     _refuse_failures(states)
+    del states["tracking"]
     if register_model:
         _refuse_failure(run_module("register", root, return_state=True))
     built = [address for address, state in states.items() if state.name != "Cached"]
@@ -142,6 +139,12 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         markdown=markdown_summary(root, built, cached, register_model),
     )
     return Completed(message=f"{len(built)} stages built, {len(cached)} cached")
+
+
+def _opponents(root: Path) -> set[str]:
+    """The experiments that comparison and gate hold every other one against."""
+    compared = load(CompareParams, Paths(root).params / "evaluation.yaml", "compare").baseline
+    return {compared, load(RegistrationParams, Paths(root).params / "registration.yaml", "registration").baseline}
 
 
 def _final_state(future: PrefectFuture[Any]) -> State[Any]:

@@ -69,7 +69,8 @@ def serve_pages(root: Path, only: str | None, prefect_port: int, mlflow_port: in
         while all(server.poll() is None for server in servers.values()):
             time.sleep(0.5)
     finally:
-        note.unlink(missing_ok=True)
+        if "Prefect" in servers:
+            note.unlink(missing_ok=True)
         for server in servers.values():
             _end(server)
 

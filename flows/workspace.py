@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,15 @@ def prepare_environment(root: Path) -> None:
         os.environ["PREFECT_API_URL"] = url
 
 
+def refuse_silent_prefect() -> None:
+    """Raises TunesmithError when PREFECT_API_URL is set and nothing answers there."""
+    url = os.environ.get("PREFECT_API_URL")
+    if url and not answers(f"{url.rstrip('/')}/health"):
+        raise TunesmithError(
+            f"PREFECT_API_URL: the Prefect server at {url} must answer; it does not; start it or unset the variable"
+        )
+
+
 def running_prefect(root: Path) -> str | None:
     """API address of the Prefect server that ``tunesmith ui`` started for this workspace, if it answers."""
     path = Paths(root).state / "ui.json"
@@ -111,7 +121,7 @@ def gpus() -> list[str]:
     if shutil.which("nvidia-smi") is None:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return [str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+    return re.findall(r"^GPU (\d+):", listed.stdout, flags=re.MULTILINE)  # MIG parts are listed indented
 
 
 def slots(root: Path) -> list[str]:
@@ -131,15 +141,20 @@ def lease(root: Path) -> Iterator[dict[str, str]]:
     """Hold one slot; yields the environment variables that bind a subprocess to it."""
     folder = Paths(root).state / "leases"
     folder.mkdir(parents=True, exist_ok=True)
+    known = slots(root)
     while True:
-        for slot in slots(root):
+        for slot in known:
             lock = FileLock(folder / slot)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
             try:
-                yield {"CUDA_VISIBLE_DEVICES": slot.removeprefix("gpu")} if slot.startswith("gpu") else {}
+                yield (
+                    {"CUDA_VISIBLE_DEVICES": slot.removeprefix("gpu"), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+                    if slot.startswith("gpu")
+                    else {}
+                )
             finally:
                 lock.release()
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -32,7 +33,7 @@ PARENT_VARIABLE = "TUNESMITH_PARENT_PID"
 """Set by a flow: the process whose death ends the stages that it started."""
 
 _DISK_FULL = "the disk is full; free space (`tunesmith clean`, `dvc gc -w`)"
-_FORBIDDEN = "not writable ({reason}); give this user access"
+_FORBIDDEN = "not accessible ({reason}); give this user access"
 _IN_THE_WAY = "a file stands where a folder is needed, or a folder where a file is ({reason}); move it away"
 _REMEDIES = {
     errno.ENOSPC: _DISK_FULL,
@@ -169,6 +170,14 @@ def readable_errors() -> Iterator[None]:
         raise TunesmithError(
             f"{error.filename or 'workspace'}: {_REMEDIES[error.errno].format(reason=reason)}"
         ) from None
+    except Exception as error:
+        # safetensors and torch do not raise OSError for what the disk refuses; they quote or hide its number.
+        quoted = re.search(r"\(os error (\d+)\)", str(error))
+        number = int(quoted.group(1)) if quoted else errno.ENOSPC if "PytorchStreamWriter" in str(error) else None
+        if number not in _REMEDIES:
+            raise
+        reason = " ".join(str(error).split())
+        raise TunesmithError(f"weights: {_REMEDIES[number].format(reason=reason)}") from None
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -211,6 +220,6 @@ def _is_alive(process: psutil.Process) -> bool:
 
 def _is_dvc(process: psutil.Process) -> bool:
     try:
-        return any(Path(part).name == "dvc" or part == "dvc" for part in process.cmdline()[:4])
+        return any(Path(part).name == "dvc" for part in process.cmdline()[:4])
     except psutil.Error:
         return False

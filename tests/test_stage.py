@@ -253,7 +253,7 @@ def test_a_folder_that_is_not_writable_is_one_line(tmp_path: Path) -> None:
     drop = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
     done = finished([*drop, *script(tmp_path)], tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "not writable (Permission denied); give this user access" in done.stderr
+    assert "not accessible (Permission denied); give this user access" in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is always full")

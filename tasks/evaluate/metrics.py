@@ -83,7 +83,7 @@ def _ngrams(text: str, n: int) -> list[tuple[str, ...]]:
 
 
 def summarise(predictions: list[Row], params: IntervalParams) -> dict[str, dict[str, float | None]]:
-    """Means over the rows with bootstrap intervals, and corpus BLEU with sacrebleu's own bootstrap."""
+    """Means over the rows with bootstrap intervals, and corpus BLEU with an interval over resampled rows."""
     metrics: dict[str, dict[str, float | None]] = {}
     for name in MEANS:
         values = [float(not p["completion"].strip()) if name == "empty" else float(p[name]) for p in predictions]

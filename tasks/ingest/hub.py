@@ -26,10 +26,11 @@ def fetch(name: str, params: HubParams) -> Any:
         dataset = load_dataset(params.hub, params.config, revision=params.revision)
     except DatasetNotFoundError as error:
         raise TunesmithError(f"{where}: {params.hub} at {params.revision} is not found: {error}") from None
-    except OSError as error:  # ConnectionError, httpx and hub errors derive from it
+    except Exception as error:  # the hub's client, its HTTP library and the readers have no base class in common
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise TunesmithError(
-            f"{where}: the hub must be reachable to fetch {params.hub} ({type(error).__name__}); "
-            "connect to the network, or add the files with `tunesmith data add`"
+            f"{where}: {params.hub} must be fetched from the hub, which failed ({reason}); connect to the network and "
+            "check `config`, or add the files with `tunesmith data add`"
         ) from None
     missing = set(params.splits or []) - set(dataset)
     if missing:

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 
 from tasks import files
 from tasks.errors import TunesmithError
+from tasks.params import load
 from tasks.paths import Paths
 from tasks.register.gate import Scores
+from tasks.train.params import TrainParams
 
 REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
 
@@ -47,6 +49,9 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
     found = files.read_json(manifest), files.read_json(metrics)
     if found[0]["key"] != found[1]["key"]:
         raise TunesmithError(f"{metrics}: must score the model in {manifest.parent}; it scores another key; {REMEDY}")
+    resolved = paths.experiment(name) / "train.yaml"
+    if resolved.exists() and load(TrainParams, resolved).model_dump(exclude_none=True) != found[0]["params"]:
+        raise TunesmithError(f"{manifest}: must be trained with the parameters of {resolved}; they changed; {REMEDY}")
     return Evaluated(name, *found, read_scores(paths.report(name) / "predictions.parquet", metric))
 
 

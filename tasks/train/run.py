@@ -82,8 +82,13 @@ def _manifest(name: str, params: TrainParams, base: BaseModel, stage: Stage) -> 
         "base_model": base.record(),
         "inputs": inputs,
         "versions": versions,
+        "computed": {"device": device.device().type, "bf16": device.use_bf16(_precision(params))},
     }
     return {"schema": 1, "experiment": name, "method": params.method, "key": files.digest(known), **known}
+
+
+def _precision(params: TrainParams) -> device.Precision:
+    return params.training.precision if params.training else "auto"
 
 
 def _write_untrained(
@@ -147,7 +152,7 @@ def _train(
         "total_parameters": total,
         "contract": {"train": contract, "validation": validation_contract},
     }
-    checkpoints = paths.checkpoints / manifest["key"][:24]
+    checkpoints = paths.checkpoints / files.digest([manifest["key"], stage.inputs])[:24]
     _refuse_full_disk(checkpoints, params, trainable, total)
     run_id = tracker.start(manifest["key"], name, manifest["params"])
     try:
@@ -185,7 +190,8 @@ def _tracker(paths: Paths) -> Any:
 def _make_deterministic(seed: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     transformers.set_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # On CUDA, attention has deterministic kernels that it takes only when a warning is not enough.
+    torch.use_deterministic_algorithms(True, warn_only=not torch.cuda.is_available())
 
 
 def _refuse_full_disk(checkpoints: Path, params: TrainParams, trainable: int, total: int) -> None:

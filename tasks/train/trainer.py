@@ -236,9 +236,7 @@ def _arguments(params: TrainParams, loop: LoopParams, checkpoints: Path, steps: 
         disable_tqdm=True,
         report_to=[],
         remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
     )
-    # Several GPUs are for several experiments (a lease each) or for `accelerate launch`; left alone, Trainer would
-    # split every batch over all that it sees.
+    # Several GPUs are for several experiments, a lease each; left alone, Trainer would split every batch over all.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments

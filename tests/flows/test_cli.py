@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -141,15 +142,19 @@ def test_clean_removes_what_no_parameter_names(built: Path, cli: Cli, tmp_path: 
     root = tmp_path / "workspace"
     shutil.copytree(built, root, symlinks=True)
     edit(root, "experiments", lambda p: p["experiments"].pop("lora"))
-    (root / "models/.base.1.partial").mkdir()
+    (root / "models/.base.99999999.partial").mkdir()
+    (root / f"models/.lora.{os.getpid()}.partial").mkdir()  # a process that lives may be writing it
     (root / "checkpoints/old").mkdir(parents=True)
     _, planned = cli(root, "clean", "--dry-run")
     assert "would remove models/lora" in planned and (root / "models/lora").exists()
     _, printed = cli(root, "clean")
-    for what in ("models/lora", "runs/lora", "reports/experiments/lora", "models/.base.1.partial", "checkpoints/old"):
+    for what in ("models/lora", "runs/lora", "reports/experiments/lora", "models/.base.99999999.partial"):
         assert f"removed {what}" in printed and not (root / what).exists()
     assert "dropped train@lora from dvc.lock" in printed
     assert (root / "models/base/manifest.json").exists()
+    assert (root / "checkpoints/old").exists()
+    assert "removed checkpoints/old" in cli(root, "clean", "--checkpoints")[1]
+    (root / f"models/.lora.{os.getpid()}.partial").rmdir()
     assert cli(root, "clean") == (0, "nothing to remove\n")
     assert ran(dvc(root, "repro").stdout) == ["resolve", "compare"]
 
