@@ -256,15 +256,31 @@ def test_a_folder_that_is_not_writable_is_one_line(tmp_path: Path) -> None:
     assert "not accessible (Permission denied); give this user access" in done.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is always full")
 def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path) -> None:
     """/dev/full answers every write with ENOSPC, as a full disk does.
 
     It is opened by descriptor, without O_CREAT: a library that is given its *name* may delete it after the error.
     """
+    assert Path("/dev/full").is_char_device()
     done = finished(script(tmp_path, '        os.write(os.open("/dev/full", os.O_WRONLY), b"x")\n'), tmp_path)
     assert done.returncode == 1
     assert done.stderr == "work: error: workspace: the disk is full; free space (`tunesmith clean`, `dvc gc -w`)\n"
+    assert names(tmp_path / "out") == []
+
+
+def test_weights_that_a_disk_does_not_take_are_one_line(tmp_path: Path) -> None:
+    """safetensors raises no OSError; its message quotes the number that the system gave."""
+    body = """
+        import resource, signal, numpy, safetensors.numpy
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        a.unlink()
+        a.mkdir()
+        safetensors.numpy.save_file({"w": numpy.zeros(100_000)}, a / "model.safetensors")
+"""
+    done = finished(script(tmp_path, body), tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "work: error: weights: the file is larger than this user or this disk may have it" in done.stderr
     assert names(tmp_path / "out") == []
 
 
