@@ -61,12 +61,18 @@ def run(
     """Bring everything up to date: the flow `retrain`, once, now."""
     root = _workspace()
     from flows.retrain import retrain
+    from tasks.resolve.check import mapping
     from tasks.resolve.preflight import preflight
     from tasks.tracking.client import open_store
 
     refuse_silent_prefect()
     preflight(Paths(root))  # what is wrong at once should not wait for a server to start
     open_store(root)
+    known = list(mapping(Paths(root).params / "experiments.yaml", "experiments"))
+    if unknown := [name for name in experiment or () if name not in known]:
+        raise TunesmithError(
+            f"run: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
+        )
     state = retrain(experiments=experiment, register_model=register, return_state=True)
     if not state.is_completed():
         raise TunesmithError(str(state.message))

@@ -45,6 +45,7 @@ def run_stage(address: str, root: Path) -> State[Any]:
     returned and not raised, since a traceback of this code would bury it.
     """
     if address.startswith(_LEASED):
+        get_run_logger().info("waiting for a processor or GPU that no other experiment holds")
         with lease(root) as variables:
             return _repro(address, root, variables)
     return _repro(address, root, {})

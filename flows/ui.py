@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -50,12 +52,15 @@ def serve_pages(root: Path, only: str | None, prefect_port: int, mlflow_port: in
     state = Paths(root).state
     state.mkdir(parents=True, exist_ok=True)
     servers: dict[str, subprocess.Popen[bytes]] = {}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers end with this process either way
+    say("starting; this takes up to a minute")
+    experiment = ""
     note = state / "ui.json"
     try:
         if only != "mlflow":
             servers["Prefect"] = _start_prefect(root, prefect, state)
         if only != "prefect" and mlflow != uri:
-            open_store(root)
+            experiment = f"/#/experiments/{open_store(root).experiment_id}/runs"
             servers["MLflow"] = _start_mlflow(root, mlflow, uri, state)
         health = {"Prefect": f"{prefect}/api/health", "MLflow": f"{mlflow}/health"}
         for name, server in servers.items():
@@ -64,7 +69,7 @@ def serve_pages(root: Path, only: str | None, prefect_port: int, mlflow_port: in
             note.write_text(json.dumps({"prefect_api": f"{prefect}/api", "mlflow": mlflow}))
             say(f"Prefect UI  {prefect}/runs")
         if only != "prefect":
-            say(f"MLflow UI   {mlflow}")
+            say(f"MLflow UI   {mlflow}{experiment}")
         say("Ctrl-C ends the pages; runs and scores stay")
         while all(server.poll() is None for server in servers.values()):
             time.sleep(0.5)
@@ -87,7 +92,6 @@ def _start_prefect(root: Path, address: str, state: Path) -> subprocess.Popen[by
         "127.0.0.1",
         "--port",
         port,
-        "--no-analytics",
     ]
     # Without this the page would ask the address that the user's profile names.
     env = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_UI_API_URL": f"{address}/api"}
@@ -111,14 +115,13 @@ def _wait(name: str, server: subprocess.Popen[bytes], url: str, state: Path) -> 
     while not answers(url):
         if server.poll() is not None or time.monotonic() > until:
             log = state / f"ui-{name.lower()}.log"
-            last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise TunesmithError(f"ui: the {name} server did not come up ({' '.join(last)}); its log is {log}")
+            said = [line for line in log.read_text(errors="replace").splitlines() if re.search(r"[A-Za-z]{2}", line)]
+            last = said[-1].strip(" │") if said else "it said nothing"
+            raise TunesmithError(f"ui: the {name} server did not come up ({last}); its log is {log}")
         time.sleep(0.3)
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    import signal
-
     for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
         if server.poll() is not None:
             break

@@ -96,6 +96,17 @@ def test_a_failing_stage_keeps_what_was_finished(built: Path, tmp_path: Path) ->
     assert (root / "models/full/model.safetensors").exists() and not (root / "models/lora").exists()
 
 
+def test_a_misspelt_mixture_deletes_nothing(built: Path, tmp_path: Path) -> None:
+    root = _copy(built, tmp_path)
+    edit(root, "experiments", lambda p: p["experiments"]["full"].update(mixture="dmeo"))
+    done = dvc(root, "repro", check=False)
+    assert done.returncode != 0
+    assert (
+        "experiments.full.mixture: there is no mixture 'dmeo' in params/mixtures.yaml; there are: demo" in done.stdout
+    )
+    assert (root / "models/full/model.safetensors").exists()
+
+
 def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t5: Path) -> None:
     """The whole DAG on a T5 with random weights, until it says its training summaries word for word."""
     root = make_workspace(tmp_path / "workspace", tiny_t5)

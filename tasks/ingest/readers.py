@@ -72,7 +72,8 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise TunesmithError(
-                f"{path}:{number}: each line must be one JSON object; {error.msg} at column {error.colno}"
+                f"{path}:{number}: each line must be one JSON object; {error.msg} (column {error.colno}); "
+                "correct the line"
             ) from None
         except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list in a list in a ...
             raise TunesmithError(f"{path}:{number}: each line must be one JSON object; {error}") from None

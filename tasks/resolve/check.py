@@ -76,12 +76,20 @@ def load_experiments(paths: Paths) -> Resolved:
     defaults = load(TrainingDefaults, paths.params / "training.yaml")
     evaluate = read_yaml(paths.params / "evaluation.yaml").get("evaluate") or {}
     problems, resolved = Problems(), {}
+    mixtures = problems.catch(mapping, paths.params / "mixtures.yaml", "mixtures")
     if problems.catch(parse, EvaluateParams, evaluate, paths.params / "evaluation.yaml", "evaluate") is None:
         evaluate = {}  # its problems are noted; those of the experiments are still looked for
     problems.catch(known_methods, defaults, paths.params / "training.yaml")
 
     def one(name: str, data: Any) -> Any:
-        return resolve(name, parse(Experiment, data, file, f"experiments.{name}"), defaults, evaluate, file)
+        experiment = parse(Experiment, data, file, f"experiments.{name}")
+        # A stage must say so: behind this one, dvc deletes the outputs of a training whose mixture is missing.
+        if mixtures is not None and experiment.mixture not in mixtures:
+            problems.lines.append(
+                f"{file}: experiments.{name}.mixture: there is no mixture {experiment.mixture!r} in "
+                f"params/mixtures.yaml; there are: {', '.join(mixtures)}"
+            )
+        return resolve(name, experiment, defaults, evaluate, file)
 
     for name, data in mapping(file, "experiments").items():
         if (found := problems.catch(one, name, data)) is not None:

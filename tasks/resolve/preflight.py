@@ -40,17 +40,9 @@ def preflight(paths: Paths) -> None:
         problems.catch(only_keys, paths.params / file, keys)
     problems.refuse()  # what follows would only repeat that a file cannot be read
     sources = _check_sources(paths, problems)  # None where names are wrong: every reference would look wrong too
-    mixtures = _check_mixtures(paths, problems, sources)
+    _check_mixtures(paths, problems, sources)
     _check_evaluation(paths, problems, sources)
-    experiments = problems.catch(mapping, paths.params / "experiments.yaml", "experiments") or {}
     problems.catch(load_experiments, paths)
-    for name, experiment in experiments.items():
-        mixture = experiment.get("mixture") if isinstance(experiment, dict) else None
-        if mixtures is not None and mixture is not None and mixture not in mixtures:
-            problems.lines.append(
-                f"{paths.params / 'experiments.yaml'}: experiments.{name}.mixture: there is no mixture {mixture!r} in "
-                f"params/mixtures.yaml; there are: {', '.join(mixtures)}"
-            )
     problems.catch(load, RegistrationParams, paths.params / "registration.yaml", "registration")
     problems.refuse()
 
@@ -79,7 +71,7 @@ def _check_template(file: Path, source: str) -> None:
     choose(load_set(params.set), params, source)
 
 
-def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None) -> list[str] | None:
+def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None) -> None:
     file = paths.params / "mixtures.yaml"
     mixtures = problems.catch(mapping, file, "mixtures")
     for name in mixtures or ():
@@ -87,7 +79,6 @@ def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None)
         for source in params.sources if params else ():
             if sources is not None and source not in sources:
                 problems.lines.append(_no_source(f"{file}: mixtures.{name}.sources", source, sources))
-    return None if mixtures is None else list(mixtures)
 
 
 def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | None) -> None:

@@ -212,7 +212,9 @@ def _open(uri: str, artifacts: str | None) -> Tracker:
 
 def _create(client: MlflowClient, artifacts: str | None) -> Experiment:
     try:
-        return client.get_experiment(client.create_experiment(EXPERIMENT, artifacts))
+        # Else MLflow's page opens on traces and judges, of which there are none.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return client.get_experiment(client.create_experiment(EXPERIMENT, artifacts, tags))
     except MlflowException:
         # Another workspace may have created it on the same server in between.
         found = client.get_experiment_by_name(EXPERIMENT)

@@ -46,7 +46,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("second", "said"),
     [
-        ('{"x": 2', "Expecting ',' delimiter at column"),
+        ('{"x": 2', "Expecting ',' delimiter (column"),
         ("[1, 2]", "must be a JSON object; it is a list"),
         ("null", "must be a JSON object; it is a NoneType"),
         ("9" * 5000, "must be one JSON object"),

@@ -324,9 +324,9 @@ def test_all_problems_of_all_files_are_reported_at_once(paths: Paths) -> None:
         "sources.demo.split.seeds",
         "mixtures.empty.sources",
         "evaluation_set.limit",
+        "experiments.one.mixture",
         "experiments.one.lora.rank",
         "experiments.two.method",
-        "experiments.one.mixture",
         "registration.confidence",
     ]
 
