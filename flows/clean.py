@@ -52,7 +52,8 @@ def _orphans(paths: Paths) -> list[Path]:
         paths.raw("").parent: {f"{name}.parquet" for name in sources},
         paths.rendered("").parent: {f"{name}.parquet" for name in sources},
     }
-    return sorted(p for folder, names in kept.items() for p in folder.glob("*") if p.name not in names)
+    found = [p for folder, names in kept.items() for p in folder.glob("[!.]*") if p.name not in names]
+    return sorted(found)  # names that begin with a dot are temporary: see below
 
 
 def _half_written(root: Path) -> list[Path]:

@@ -73,7 +73,13 @@ def run(
         raise TunesmithError(
             f"run: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
         )
-    state = retrain(experiments=experiment, register_model=register, return_state=True)
+    try:
+        state = retrain(experiments=experiment, register_model=register, return_state=True)
+    except KeyboardInterrupt:  # here, since typer would end with 1 and say "Aborted!"
+        state = None
+    if state is None or state.is_crashed():
+        sys.stderr.write("interrupted; what was finished stays\n")
+        raise typer.Exit(130)
     if not state.is_completed():
         raise TunesmithError(str(state.message))
     _print_comparison(root)
