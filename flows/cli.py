@@ -75,11 +75,9 @@ def run(
         )
     try:
         state = retrain(experiments=experiment, register_model=register, return_state=True)
-    except KeyboardInterrupt:  # here, since typer would end with 1 and say "Aborted!"
-        state = None
-    if state is None or state.is_crashed():
+    except KeyboardInterrupt:  # typer would end without a word on what stays
         sys.stderr.write("interrupted; what was finished stays\n")
-        raise typer.Exit(130)
+        raise typer.Exit(130) from None
     if not state.is_completed():
         raise TunesmithError(str(state.message))
     _print_comparison(root)

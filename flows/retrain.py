@@ -127,9 +127,8 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         futures[address] = run_stage.submit(address, root, return_state=False, wait_for=wait_for)
     states = {address: _final_state(future) for address, future in futures.items()}
     # Files that are finished reach the ledger even when another experiment failed.
-    states["tracking"] = run_module("tracking", root, return_state=True)
-    _refuse_failures(states)
-    del states["tracking"]
+    ledger = run_module("tracking", root, return_state=True)
+    _refuse_failures(states | {"tracking": ledger})
     if register_model:
         _refuse_failure(run_module("register", root, return_state=True))
     built = [address for address, state in states.items() if state.name != "Cached"]
