@@ -98,7 +98,7 @@ def test_method_none_only_describes_the_base(paths: Paths) -> None:
 
 MANIFEST = {
     *("schema", "experiment", "key", "method", "params", "base_model", "inputs", "fingerprint", "versions"),
-    *("weights_sha256", "trainable_parameters", "total_parameters", "best", "contract", "templates"),
+    *("weights_sha256", "trainable_parameters", "total_parameters", "best", "contract", "templates", "computed"),
 }
 RUN = {
     *("key", "experiment", "started", "ended", "seconds", "tokens", "tokens_per_second", "peak_memory_bytes"),
