@@ -39,7 +39,7 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
         for path in files:
             shutil.copyfile(path, temporary / path.name)
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "--wait-for-lock", "add", "--quiet", str(target.relative_to(root))],
+        [sys.executable, "-m", "dvc", "--wait-for-lock", "add", str(target.relative_to(root))],
         cwd=root,
         capture_output=True,
         text=True,
@@ -49,7 +49,8 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
         file_tools.remove(target)
         if kept.exists():
             kept.rename(target)
-        raise TunesmithError(f"dvc add {target.relative_to(root)}: {' '.join(done.stderr.split())}")
+        problem = " ".join(done.stderr.split()).removeprefix("ERROR: ")
+        raise TunesmithError(f"dvc add {target.relative_to(root)}: {problem}")
     file_tools.remove(kept)
     return _what_next(name, found)
 
