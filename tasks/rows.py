@@ -17,6 +17,8 @@ RENDERED = pa.schema(
         ("template", pa.string()),
         ("text_column", pa.string()),
         ("group", pa.string()),
+        ("time", pa.float64()),
+        ("identity", pa.string()),
         ("text", pa.string()),
         ("prompt", pa.string()),
         ("completion", pa.string()),
@@ -28,6 +30,8 @@ RENDERED = pa.schema(
 
 ``template`` is the Jinja2 text of the prompt, so that a model can tell how it was asked; ``text_column``
 is the name of the set's first column and ``text`` the value that it has. Baselines read ``text`` (the
-dialogue alone) and copying is measured on it. ``completion`` is the first of ``references``: what training
+dialogue alone) and copying is measured on it. ``identity`` is what makes a row the same example as another,
+whatever the wording: the set's ``identity`` columns, joined; duplicates and contamination are told by it.
+``time`` is the value of ``template.time``, in seconds or as the number that it is. ``completion`` is the first of ``references``: what training
 learns.
 """

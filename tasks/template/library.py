@@ -31,18 +31,28 @@ class Template(Params):
 
 
 class TemplateSet(Params):
-    """One file of the library. ``columns``: name → what stands in it."""
+    """One file of the library.
+
+    Attributes:
+        columns: name → what stands in it. The first is the main text.
+        identity: columns whose values together make two rows the same example; the first column when not given.
+    """
 
     name: str
     task: str
     description: str
     columns: dict[str, str] = Field(min_length=1)
+    identity: list[str] | None = Field(default=None, min_length=1)
     templates: list[Template] = Field(min_length=1)
 
     def inputs(self) -> list[str]:
         """The columns that some prompt of the set uses: what a model is told, in any wording."""
         used = {name for t in self.templates for name in meta.find_undeclared_variables(ENVIRONMENT.parse(t.prompt))}
         return [name for name in self.columns if name in used]
+
+    def identified_by(self) -> list[str]:
+        """The columns that make a row the same example as another."""
+        return self.identity or [next(iter(self.columns))]
 
 
 def load_set(name: str, library: Path = LIBRARY) -> TemplateSet:
@@ -59,6 +69,10 @@ def load_set(name: str, library: Path = LIBRARY) -> TemplateSet:
     ids = [template.id for template in found.templates]
     if twice := {i for i in ids if ids.count(i) > 1}:
         raise TunesmithError(f"{path}: template ids must be unique; used twice: {', '.join(sorted(twice))}")
+    if unknown := [name for name in found.identified_by() if name not in found.columns]:
+        raise TunesmithError(
+            f"{path}: identity: no column {unknown[0]!r} in the set; there are: {', '.join(found.columns)}"
+        )
     for template in found.templates:
         try:
             ENVIRONMENT.from_string(template.prompt)

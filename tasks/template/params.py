@@ -20,6 +20,7 @@ class TemplateParams(Params):
             change no other row's template; ``all`` renders each row with every template.
         group: source column whose equal values stay on one side of the split (a conversation, an
             author); None, and a row without a value there, groups rows by what their prompts are made of.
+        time: source column with a number or an ISO 8601 date or time, for a split by time; None for none.
         seed: of the assignment.
         max_dropped: share of rows that may be dropped (an empty text, prompt or completion) before the step stops.
     """
@@ -29,5 +30,6 @@ class TemplateParams(Params):
     use: list[str] | None = Field(default=None, min_length=1)
     assign: Literal["hash", "all"] = "hash"
     group: str | None = None
+    time: str | None = None
     seed: int = 0
     max_dropped: float = Field(default=0.0, ge=0, le=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from jinja2 import Undefined
@@ -66,6 +68,8 @@ def render(
                 "text_column": next(iter(values)),
                 "text": str(next(iter(values.values()))),
                 "group": _group(row, [str(values[name]) for name in inputs], params, place),
+                "time": _time(row, params, place),
+                "identity": "\n".join(str(values[name]) for name in templates.identified_by()),
             }
 
 
@@ -159,6 +163,23 @@ def _problem(rendered: Row, values: Row) -> str | None:
     if not rendered["prompt"].strip():
         return "empty prompt"
     return None if rendered["completion"] else "empty completion"
+
+
+def _time(row: Row, params: TemplateParams, place: str) -> float | None:
+    """Seconds since 1970 of an ISO 8601 date or time (UTC where it names no zone), or the number that it is."""
+    if params.time is None:
+        return None
+    value = row.get(params.time)
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise TunesmithError(
+            f"{place}: column {params.time!r} of `template.time` must be a number or an ISO 8601 date or time; "
+            f"it is {value!r}; the row has {', '.join(sorted(row))}"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _group(row: Row, inputs: list[str], params: TemplateParams, place: str) -> str:

@@ -312,3 +312,28 @@ def test_too_many_dropped_rows_stop_the_stage_and_the_first_is_named(tmp_path: P
     assert "now 0.49; needed 0.5000" in str(caught.value)
     assert not Paths(tmp_path).rendered("s").exists()
     assert [row["completion"] for row in stage_run(tmp_path, values, max_dropped=0.5)] == ["1", "2"]
+
+
+# what tells two rows apart, and when they were
+
+
+def test_identity_is_the_first_column_or_what_the_set_names() -> None:
+    assert [row["identity"] for row in rendered([{"q": "Why?", "a": "So."}])[0]] == ["Why?"]
+    both = template_set().model_copy(update={"identity": ["q", "a"]})
+    assert [row["identity"] for row in rendered([{"q": "Why?", "a": "So."}], both)[0]] == ["Why?\nSo."]
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(3, 3.0), ("1970-01-02", 86400.0), ("1970-01-01T01:00:00+01:00", 0.0), ("1970-01-01T00:00:01", 1.0)],
+)
+def test_time_is_a_number_or_a_date(value: Any, seconds: float) -> None:
+    rows, _ = rendered([{"q": "Why?", "a": "So.", "at": value}], time="at")
+    assert rows[0]["time"] == seconds
+
+
+@pytest.mark.parametrize("value", ["yesterday", None, float("nan")])
+def test_a_time_that_is_none_is_refused(value: Any) -> None:
+    assert "column 'at' of `template.time` must be a number or an ISO 8601" in error_of(
+        [{"q": "Why?", "a": "So.", "at": value}], time="at"
+    )
