@@ -13,6 +13,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -72,7 +73,19 @@ class NearDuplicates:
         numbers = (self._number.setdefault(text, len(self._number)) for text in normal)
         self.distinct: Numbers = np.fromiter(numbers, np.int64, len(texts))
         self._first = np.unique(self.distinct, return_index=True)[1]
-        self._sets = NgramSets.of(list(self._number), params)
+
+    @property
+    def normalised(self) -> list[str]:
+        """The distinct texts."""
+        return list(self._number)
+
+    def numbers(self, texts: Sequence[str]) -> Numbers:
+        """The number of the distinct text that each text of this index is."""
+        return np.fromiter((self._number[normalise(text)] for text in texts), np.int64, len(texts))
+
+    @cached_property
+    def _sets(self) -> NgramSets:
+        return NgramSets.of(list(self._number), self.params)
 
     def clusters(self) -> Numbers:
         """Number of a text → number of the first text of its cluster: texts joined by near-duplicate pairs."""
