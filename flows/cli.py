@@ -109,6 +109,21 @@ def status() -> None:
     console.print(table)
 
 
+@app.command()
+def plan(
+    experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
+    samples: Annotated[bool, typer.Option(help="Show a decoded row a task with the supervised text marked.")] = True,
+) -> None:
+    """What training would learn from: the label contract of each experiment. Builds data, trains nothing."""
+    root = _workspace()
+    from flows.plan import plan as contracts
+    from flows.plan import show
+    from tasks.resolve.preflight import preflight
+
+    preflight(Paths(root))
+    console.print(show(contracts(root, experiment), samples), markup=False, highlight=False, soft_wrap=True)
+
+
 @data_app.command("add")
 def data_add(
     files: Annotated[list[Path], typer.Argument(help="JSONL, CSV or Parquet files of one source.")],

@@ -26,7 +26,7 @@ from tasks.progress import progress
 from tasks.rendering import Encoded, Renderer, fingerprint, templates_of
 from tasks.rows import Row
 from tasks.stage import Stage
-from tasks.train.contract import encode_rows
+from tasks.train.contract import encode_rows, summary
 from tasks.train.methods import count_parameters, prepare
 from tasks.train.params import TrainParams
 from tasks.train.recorder import Recorder
@@ -140,7 +140,8 @@ def _train(
     train, contract = encode_rows(rows, renderer, params, "train")
     watched = files.read_rows(paths.mixture(params.mixture) / "validation.parquet")
     validation, validation_contract = encode_rows(watched, renderer, params, "validation")
-    logger.info("%s: contract %s", name, contract)
+    logger.info(summary(name, "train", contract))
+    logger.info(summary(name, "validation", validation_contract))
     _make_deterministic(params.seed)
     model = prepare(base, params)
     trainable, total = count_parameters(model)
