@@ -105,12 +105,12 @@ def difference(ours: list[Row], theirs: list[Row], metric: str, params: CompareP
 def paired_differences(ours: list[Row], theirs: list[Row], metric: str) -> np.ndarray:
     """Differences of ``metric``, one a test row (shape: rows), in the order of ``theirs``.
 
-    Rows pair by row_id and template_id. Several templates of one row are averaged first: wordings of one
+    Rows pair by source, row_id and template_id. Several templates of one row are averaged first: wordings of one
     dialogue are no independent draws, and would make the interval too narrow.
     """
-    by_row: dict[str, list[float]] = {}
-    for (row_id, _), gain in gains(ours, theirs, metric).items():
-        by_row.setdefault(row_id, []).append(gain)
+    by_row: dict[tuple[str, str], list[float]] = {}
+    for (source, row_id, _), gain in gains(ours, theirs, metric).items():
+        by_row.setdefault((source, row_id), []).append(gain)
     return np.array([np.mean(values) for values in by_row.values()])
 
 
