@@ -62,7 +62,7 @@ def test_wordings_of_one_row_are_one_draw() -> None:
 
 def test_equal_rows_of_two_sources_are_two_rows() -> None:
     ours = {(source, "row0", "short"): 0.5 for source in ("one", "two")}
-    assert decide(ours, {row: 0.25 for row in ours}, None, PARAMS).differences["baseline"].rows == 2
+    assert decide(ours, dict.fromkeys(ours, 0.25), None, PARAMS).differences["baseline"].rows == 2
 
 
 def test_other_rows_are_refused() -> None:
