@@ -1,108 +1,161 @@
-"""Who goes where: groups stay together, old rows never move, no prompt stands on two sides."""
+"""Who goes where: clusters stay together, old rows never move, no row stands twice."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from tasks.errors import TunesmithError
 from tasks.files import unit_interval
-from tasks.rows import Row
+from tasks.minhash import Numbers
+from tasks.near_duplicates import normalise
+from tasks.split.clusters import Nodes
+from tasks.split.given import given_parts
+from tasks.split.memory import Memory, text_key
 from tasks.split.params import PARTS, SplitParams
+from tasks.split.place import place
+
+COLUMNS = [
+    *("row_id", "source_file", "source_line", "task", "template_id", "group", "time", "identity", "completion"),
+    "answer_choices",
+]
+"""The columns of rendered rows (``tasks.rows.RENDERED``) that decide."""
 
 
-def split(rows: list[Row], params: SplitParams, source: str) -> tuple[dict[str, list[Row]], dict[str, int]]:
-    """Parts of ``rows`` (columns: ``RENDERED``) and the counts of rows dropped, by reason.
+@dataclass(frozen=True)
+class Split:
+    """A decision on every row.
+
+    Attributes:
+        part: row → number of its part in ``PARTS``; -1 where it was dropped.
+        reason: row → why it was dropped; "" where it was not.
+        nodes: what belongs together.
+        memory: what the hash has decided until now, this time included.
+        strata: row → its stratum; None where none were asked for.
+    """
+
+    part: Numbers
+    reason: list[str]
+    nodes: Nodes
+    memory: Memory
+    strata: list[str] | None
+
+    def rows(self, part: str) -> Numbers:
+        """The numbers of the rows of ``part``, in their old order."""
+        return np.flatnonzero(self.part == PARTS.index(part))
+
+
+def split(table: pa.Table, params: SplitParams, source: str, memory: Memory | None = None) -> Split:
+    """Decide on the rows of ``table`` (columns: ``COLUMNS``), where ``memory`` holds what was decided before.
 
     Raises:
-        TunesmithError: a file has no part, or a part is too small.
+        TunesmithError: a file has no part, a row has no time, or a part is too small.
     """
-    dropped: Counter[str] = Counter()
-    parts: dict[str, list[Row]] = {part: [] for part in PARTS}
-    side = _by_file(rows, params, source, dropped) if params.by == "file" else _by_hash(params)
-    for row in _without_duplicates(rows, dropped, _rank(params)):
-        part = side(row)
-        if part is not None:
-            parts[part].append(row)
-    for part, most in params.limit.items():
-        parts[part] = _limited(parts[part], most, params.seed)
-    _refuse_small(parts, params, source)
-    return parts, dict(dropped)
+    memory = memory or Memory()
+    given = given_parts(table, params, source)
+    nodes = Nodes.of(table["identity"].to_pylist(), table["group"].to_pylist(), params.near_duplicates)
+    same = _same_rows(table, nodes)
+    strata = _strata(table, params)
+    part, reason = _later_parts(given, nodes)
+    known = nodes.known(memory)
+    if shares := params.shares():
+        known[~np.isin(known, [PARTS.index(name) for name in shares])] = -1
+        cluster = nodes.cluster[nodes.text]
+        rows = np.flatnonzero(~np.isin(cluster, cluster[given > 0]))
+        placed = place(nodes, rows, known, _weights(same), strata, params)
+        part[rows] = placed.part[rows]
+        for row, parts in placed.bridging.items():
+            reason[row] = f"bridges {parts}"
+        memory |= _decided(nodes, rows[part[rows] >= 0], part)
+    _drop_duplicates(part, reason, same, (known[nodes.text] >= 0) & (known[nodes.group] >= 0))
+    for name, most in params.limit.items():
+        _drop_over_limit(part, reason, table, name, most, params.seed)
+    _refuse_small(part, params, source)
+    return Split(part, reason, nodes, memory, strata)
 
 
-def _without_duplicates(rows: list[Row], dropped: Counter[str], rank: Callable[[Row], int]) -> list[Row]:
-    """One row of those with the same prompt and completion: the one with the lowest rank, of these the first."""
-    kept: dict[tuple[str, str], int] = {}
-    for i, row in enumerate(rows):
-        before = kept.setdefault((row["prompt"], row["completion"]), i)
-        if before != i:
-            dropped["duplicate"] += 1
-            if rank(row) < rank(rows[before]):
-                kept[row["prompt"], row["completion"]] = i
-    return [rows[i] for i in sorted(kept.values())]
+def _same_rows(table: pa.Table, nodes: Nodes) -> Numbers:
+    """Row → number of its text, wording and completion: equal for rows of which one is enough."""
+    numbers: dict[tuple[int, str, str], int] = {}
+    completions = map(normalise, table["completion"].to_pylist())
+    keys = zip(nodes.text.tolist(), table["template_id"].to_pylist(), completions, strict=True)
+    return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, len(table))
 
 
-def _rank(params: SplitParams) -> Callable[[Row], int]:
-    """Of two equal rows in two files, the one of the later part is kept, so that a test set stays whole."""
-    if params.by == "hash":
-        return lambda row: 0
-    part_of = {name: part for part, names in params.files.items() for name in names}
-    return lambda row: -PARTS.index(part_of[row["source_file"]])
+def _weights(same: Numbers) -> Numbers:
+    """1 for the first of equal rows, 0 for the others: they do not stay."""
+    weights = np.zeros(len(same), np.int64)
+    weights[np.unique(same, return_index=True)[1]] = 1
+    return weights
 
 
-def _by_hash(params: SplitParams) -> Any:
-    def side(row: Row) -> str:
-        position = unit_interval(params.seed, "split", row["group"])
-        if position < params.fractions.train:
-            return "train"
-        return "validation" if position < params.fractions.train + params.fractions.validation else "test"
-
-    return side
-
-
-def _by_file(rows: list[Row], params: SplitParams, source: str, dropped: Counter[str]) -> Any:
-    part_of = {name: part for part, names in params.files.items() for name in names}
-    found = {row["source_file"] for row in rows}
-    if unknown := sorted(found - set(part_of)):
-        raise TunesmithError(
-            f"params/sources.yaml: sources.{source}.split.files: file {unknown[0]!r} is in no part; name it or remove "
-            f"it from data/sources/{source} (files: {', '.join(sorted(found))})"
-        )
-    if missing := sorted(set(part_of) - found):
-        raise TunesmithError(
-            f"params/sources.yaml: sources.{source}.split.files: there is no file {missing[0]!r} in "
-            f"data/sources/{source}; its files: {', '.join(sorted(found))}"
-        )
-    # The later part keeps a group that several files hold: a test set stays whole, training loses the row.
-    home = {row["group"]: part for part in PARTS for row in rows if part_of[row["source_file"]] == part}
-    carve = not params.files.get("validation")
-
-    def side(row: Row) -> str | None:
-        part = part_of[row["source_file"]]
-        if home[row["group"]] != part:
-            dropped[f"{part} row whose group is also in {home[row['group']]}"] += 1
-            return None
-        if part == "train" and carve and unit_interval(params.seed, "split", row["group"]) < params.validation_fraction:
-            return "validation"
-        return str(part)
-
-    return side
+def _strata(table: pa.Table, params: SplitParams) -> list[str] | None:
+    """Row → its stratum, such as ``sentiment, positive``; a row without choices has no label."""
+    if not params.stratify:
+        return None
+    columns = {"task": table["task"].to_pylist(), "label": table["completion"].to_pylist()}
+    closed = [bool(choices) for choices in table["answer_choices"].to_pylist()]
+    columns["label"] = [
+        label if is_label else "no label" for label, is_label in zip(columns["label"], closed, strict=True)
+    ]
+    return [", ".join(values) for values in zip(*(columns[name] for name in params.stratify), strict=True)]
 
 
-def _limited(rows: list[Row], most: int, seed: int) -> list[Row]:
-    """The ``most`` rows with the lowest hash, in their old order: more rows may enter, no kept set is reshuffled."""
-    ranked = sorted(
-        range(len(rows)), key=lambda i: unit_interval(seed, "limit", rows[i]["row_id"], rows[i]["template_id"])
+def _later_parts(given: Numbers, nodes: Nodes) -> tuple[Numbers, list[str]]:
+    """Row → its part where its cluster stands in no later one, else -1, and the reason for that.
+
+    The later part keeps what several hold: a test set stays whole, training loses the row.
+    """
+    homes = []
+    for owner in (nodes.group, nodes.cluster[nodes.text]):
+        latest = np.zeros(nodes.count, np.int64)
+        np.maximum.at(latest, owner, given)
+        homes.append(latest[owner])
+    of_group, of_cluster = homes
+    reason = [""] * len(given)
+    for row in np.flatnonzero(given < of_cluster).tolist():
+        what = "group" if of_group[row] == of_cluster[row] else "near-duplicate"
+        reason[row] = f"{PARTS[given[row]]} row whose {what} is also in {PARTS[of_cluster[row]]}"
+    return np.where(given < of_cluster, -1, given), reason
+
+
+def _decided(nodes: Nodes, rows: Numbers, part: Numbers) -> Memory:
+    words = nodes.index.normalised
+    texts = dict(zip(nodes.text[rows].tolist(), part[rows].tolist(), strict=True))
+    groups = dict(zip(nodes.group[rows].tolist(), part[rows].tolist(), strict=True))
+    return Memory(
+        {nodes.groups[node - nodes.first_group]: number for node, number in groups.items()},
+        {text_key(words[node]): number for node, number in texts.items()},
     )
-    return [rows[i] for i in sorted(ranked[:most])]
 
 
-def _refuse_small(parts: dict[str, list[Row]], params: SplitParams, source: str) -> None:
-    counts = ", ".join(f"{part} {len(rows)}" for part, rows in parts.items())
-    for part, rows in parts.items():
-        if len(rows) < params.min_rows:
+def _drop_duplicates(part: Numbers, reason: list[str], same: Numbers, known: NDArray[np.bool_]) -> None:
+    """Keep one of equal rows: one that has a part, of these one that was there before, of these the first."""
+    order = np.lexsort((np.arange(len(part)), ~known, part < 0, same))
+    for row in order[np.append(False, same[order][1:] == same[order][:-1])].tolist() if len(order) else ():
+        part[row], reason[row] = -1, "duplicate"
+
+
+def _drop_over_limit(part: Numbers, reason: list[str], table: pa.Table, name: str, most: int, seed: int) -> None:
+    """Keep the ``most`` rows with the lowest hash: more rows may enter, no kept set is reshuffled."""
+    rows = np.flatnonzero(part == PARTS.index(name))
+    if len(rows) <= most:
+        return
+    ids = zip(table["row_id"].take(rows).to_pylist(), table["template_id"].take(rows).to_pylist(), strict=True)
+    position = np.array([unit_interval(seed, "limit", *i) for i in ids])
+    for row in rows[np.argsort(position, kind="stable")[most:]].tolist():
+        part[row], reason[row] = -1, f"over the limit of {name}"
+
+
+def _refuse_small(part: Numbers, params: SplitParams, source: str) -> None:
+    counts = {name: int((part == number).sum()) for number, name in enumerate(PARTS)}
+    for name in params.asked():
+        if counts[name] < params.min_rows:
             raise TunesmithError(
                 f"params/sources.yaml: sources.{source}.split: each part needs at least {params.min_rows} row(s); "
-                f"{part} has {len(rows)} ({counts}); add data or change the fractions, limits or `min_rows`"
+                f"{name} has {counts[name]} ({', '.join(f'{other} {count}' for other, count in counts.items())}); "
+                "add data or change the fractions, limits or `min_rows`"
             )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from tasks.near_duplicates import NearDuplicateParams
 from tasks.params import Params
 
 PARTS = ("train", "validation", "test")
+
+CutOff = str | float | int
 
 
 class Fractions(Params):
@@ -33,31 +37,102 @@ class Fractions(Params):
 class SplitParams(Params):
     """``sources.S.split``.
 
+    A *cluster* is what must stay together: the rows of a group, and all rows with near-duplicates of their texts.
+
     Attributes:
-        by: ``hash`` puts each group on a side by a hash of seed and group, so that new rows move no old one;
-            ``file`` takes the parts as the source's files give them.
+        by: ``hash`` puts each cluster on a side by a hash of seed and group, so that new rows move no old one;
+            ``file`` takes the parts as the source's files give them; ``time`` cuts at ``validation_from`` and
+            ``test_from``. Where files or times put a cluster in several parts, the later part keeps it.
         fractions: of ``by: hash``.
-        files: of ``by: file``: part → names of files without their ending. A file not named is an error.
-        validation_fraction: of ``by: file``: share of the training groups that become validation rows,
-            when no file gives them.
+        files: of ``by: file``: part → names of files without their ending. A file not named is an error. A benchmark
+            names ``test`` alone; the other parts are empty then.
+        validation_from, test_from: of ``by: time``: the first moment of a part, as a quoted ISO 8601 date or time (UTC where
+            it names no zone) or a number, as the rows' ``time`` is.
+        validation_fraction: of ``by: file`` and ``by: time``: share of the training clusters that become validation
+            rows, when no file and no ``validation_from`` gives them.
+        near_duplicates: when two texts (``identity``) are near-duplicates; null joins only texts with the same words.
+        stratify: ``task``, ``label`` (the completion of rows with ``answer_choices``) or both: clusters that are new
+            are taken in the order of their hashes so that each stratum meets the shares. Clusters that were assigned
+            before stay, and a cluster is not cut, so shares are met about; ``splits.json`` says how nearly.
         limit: part → most rows kept, those with the lowest hash of seed and row_id.
-        min_rows: fewest rows that each part must have.
+        min_rows: fewest rows of each part that is asked for.
         seed: of the hashes.
     """
 
-    by: Literal["hash", "file"] = "hash"
+    by: Literal["hash", "file", "time"] = "hash"
     fractions: Fractions = Fractions(train=0.8, validation=0.1, test=0.1)
     files: dict[Literal["train", "validation", "test"], list[str]] = Field(default_factory=dict)
+    validation_from: CutOff | None = None
+    test_from: CutOff | None = None
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    near_duplicates: NearDuplicateParams | None = NearDuplicateParams()
+    stratify: list[Literal["task", "label"]] = Field(default_factory=list)
     limit: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     min_rows: int = Field(default=1, ge=1)
     seed: int = 0
 
     @model_validator(mode="after")
     def _files_named(self) -> SplitParams:
-        if self.by == "file" and not (self.files.get("train") and self.files.get("test")):
-            raise ValueError("files: `by: file` needs the names of the files for train and for test")
+        if self.by == "file" and not self.files.get("test"):
+            raise ValueError("files: `by: file` needs the names of the files for test")
         named = Counter(name for names in self.files.values() for name in names)
         if twice := [name for name, count in named.items() if count > 1]:
             raise ValueError(f"files: a file belongs to one part; named more than once: {', '.join(twice)}")
         return self
+
+    @model_validator(mode="after")
+    def _cut_offs_in_order(self) -> SplitParams:
+        given = {name: getattr(self, name) for name in ("validation_from", "test_from")}
+        if self.by != "time":
+            if unused := [name for name, value in given.items() if value is not None]:
+                raise ValueError(f"{unused[0]}: only `by: time` has it; this is `by: {self.by}`")
+            return self
+        if self.test_from is None:
+            raise ValueError("test_from: `by: time` needs the first moment of the test rows")
+        moments = [moment(value, name) for name, value in given.items() if value is not None]
+        if moments != sorted(moments):
+            raise ValueError(
+                f"validation_from: {self.validation_from} must not be later than test_from, {self.test_from}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_to_meet(self) -> SplitParams:
+        if self.stratify and not self.shares():
+            raise ValueError(f"stratify: `by: {self.by}` gives every part here; there are no shares to meet")
+        return self
+
+    def shares(self) -> dict[str, float]:
+        """Part → share of what the hash decides: all clusters, or the training ones; empty where it decides nothing.
+
+        In the order of the hash: the first part has the lowest.
+        """
+        if self.by == "hash":
+            return {part: getattr(self.fractions, part) for part in PARTS}
+        given = self.validation_from is not None if self.by == "time" else bool(self.files.get("validation"))
+        if given or "train" not in self.asked():
+            return {}
+        return {"validation": self.validation_fraction, "train": 1 - self.validation_fraction}
+
+    def asked(self) -> list[str]:
+        """The parts that must have rows."""
+        if self.by == "hash":
+            return [part for part in PARTS if getattr(self.fractions, part) > 0]
+        if self.by == "time" or self.files.get("train"):
+            return list(PARTS)
+        return [part for part, names in self.files.items() if names]
+
+
+def moment(value: CutOff, name: str) -> float:
+    """A cut-off as rendered rows have their ``time``: the number, or the seconds since 1970 of an ISO 8601 text.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(value, str):
+        return float(value)
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{name}: must be a number or an ISO 8601 date or time; it is {value!r}") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

@@ -4,46 +4,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.errors import TunesmithError
-from tasks.files import read_json, read_rows, write_rows
 from tasks.params import parse
-from tasks.paths import Paths
-from tasks.rows import RENDERED
-from tasks.split.assign import split
 from tasks.split.params import PARTS, Fractions, SplitParams
-from tasks.split.run import run
-from tasks.stage import Stage
-
-Rows = list[dict[str, Any]]
-
-
-def row(i: int, group: str | None = None, file: str = "f", **more: Any) -> dict[str, Any]:
-    """A rendered row; by default its own group, with its own prompt."""
-    changes = {"group": group or f"g{i}", "source_file": file, **more}
-    return {"row_id": f"r{i}", "template_id": "t", "prompt": f"p{i}", "completion": f"c{i}", **changes}
-
+from tests.split.rows import FILES, by_file, decide, error_of, ids, parts_of, row
 
 ROWS = [row(i, group=f"g{i // 3}") for i in range(3000)]
-
-
-def ids(rows: Rows) -> list[str]:
-    return [r["row_id"] for r in rows]
-
-
-def parts_of(rows: Rows, **params: Any) -> dict[str, list[str]]:
-    parts, _ = split(rows, SplitParams(**params), "s")
-    return {part: ids(found) for part, found in parts.items()}
-
-
-def error_of(rows: Rows, **params: Any) -> str:
-    with pytest.raises(TunesmithError) as caught:
-        parts_of(rows, **params)
-    return str(caught.value)
 
 
 def problems_of(data: dict[str, Any]) -> str:
@@ -62,8 +32,8 @@ def test_each_row_is_in_one_part_and_keeps_its_order() -> None:
 
 
 def test_groups_stay_together() -> None:
-    parts, _ = split(ROWS, SplitParams(), "s")
-    groups = [{r["group"] for r in parts[part]} for part in PARTS]
+    group_of = {r["row_id"]: r["group"] for r in ROWS}
+    groups = [{group_of[i] for i in found} for found in parts_of(ROWS).values()]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 1000
 
 
@@ -90,10 +60,11 @@ def test_a_larger_share_for_training_moves_no_row_out_of_it() -> None:
 
 def test_duplicates_are_dropped_and_counted() -> None:
     twice = [*ROWS[:60], {**ROWS[5], "row_id": "again"}, {**ROWS[6], "row_id": "other", "completion": "another"}]
-    parts, dropped = split(twice, SplitParams(), "s")
-    found = {i for rows in parts.values() for i in ids(rows)}
+    twice += [{**ROWS[7], "row_id": "reworded", "template_id": "u"}]
+    parts, dropped = decide(twice)
+    found = {i for found in parts.values() for i in found}
     assert dropped == {"duplicate": 1}
-    assert found == {*ids(ROWS[:60]), "other"}, "the same prompt with another completion is no duplicate"
+    assert found == {*ids(ROWS[:60]), "other", "reworded"}, "another completion or another wording is no duplicate"
 
 
 # limits
@@ -118,14 +89,6 @@ def test_limits_are_stable() -> None:
 
 
 # by file
-
-FILES = {"train": ["a_train"], "test": ["z_test"]}
-
-
-def by_file(rows: Rows, **params: Any) -> tuple[dict[str, list[str]], dict[str, int]]:
-    parts, dropped = split(rows, SplitParams(by="file", **{"files": FILES, **params}), "s")
-    return {part: ids(found) for part, found in parts.items()}, dropped
-
 
 FILE_ROWS = [row(i, group=f"g{i // 2}", file="a_train") for i in range(1000)] + [
     row(i, file="z_test") for i in range(1000, 1100)
@@ -167,7 +130,7 @@ def test_a_group_in_two_files_stays_in_the_later_part_and_the_lost_rows_are_coun
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_of_equal_rows_in_two_files_the_test_row_is_kept(reverse: bool) -> None:
-    rows = [*FILE_ROWS, row(2000, file="a_train", prompt="p1050", completion="c1050")]
+    rows = [*FILE_ROWS, row(2000, file="a_train", identity="p1050", completion="c1050")]
     parts, dropped = by_file(rows[::-1] if reverse else rows)
     assert set(parts["test"]) == set(ids(FILE_ROWS[1000:]))
     assert dropped == {"duplicate": 1}
@@ -218,11 +181,24 @@ def test_no_row_at_all_is_refused() -> None:
             {"fractions": {"train": 1.2, "validation": -0.1, "test": -0.1}},
             "split.fractions.validation: input should be",
         ),
-        ({"by": "file"}, "`by: file` needs the names of the files for train and for test"),
+        ({"by": "file"}, "files: `by: file` needs the names of the files for test"),
+        ({"by": "file", "files": {"train": ["a"]}}, "files: `by: file` needs the names of the files for test"),
         (
             {"by": "file", "files": {"train": ["a"], "test": ["a"]}},
             "a file belongs to one part; named more than once: a",
         ),
+        ({"by": "time"}, "test_from: `by: time` needs the first moment of the test rows"),
+        ({"by": "time", "test_from": "soon"}, "test_from: must be a number or an ISO 8601 date or time; it is 'soon'"),
+        (
+            {"by": "time", "test_from": "2024-01-01", "validation_from": "2024-01-02"},
+            "validation_from: 2024-01-02 must not be later than test_from, 2024-01-01",
+        ),
+        ({"test_from": 3}, "test_from: only `by: time` has it; this is `by: hash`"),
+        (
+            {"by": "file", "files": {part: [part] for part in PARTS}, "stratify": ["task"]},
+            "stratify: `by: file` gives every part here; there are no shares to meet",
+        ),
+        ({"near_duplicates": {"threshold": 0}}, "split.near_duplicates.threshold: input should be greater than 0"),
         ({"limit": {"train": 0}}, "split.limit.train: input should be greater than or equal to 1; it is 0"),
         ({"limit": {"trian": 5}}, "split.limit.trian"),
     ],
@@ -234,14 +210,3 @@ def test_wrong_parameters_are_refused(data: dict[str, Any], said: str) -> None:
 @pytest.mark.parametrize("fractions", [(0.7, 0.2, 0.1), (0.34, 0.33, 0.33), (1 / 3, 1 / 3, 1 / 3)])
 def test_fractions_may_sum_to_one_up_to_rounding(fractions: tuple[float, float, float]) -> None:
     assert Fractions(**dict(zip(PARTS, fractions, strict=True)))
-
-
-def test_the_stage_writes_each_part_and_a_report(tmp_path: Path) -> None:
-    paths = Paths(tmp_path)
-    paths.rendered("s").parent.mkdir(parents=True)
-    write_rows(paths.rendered("s"), [*ROWS[:300], ROWS[0]], RENDERED)
-    run("s", SplitParams(), paths, Stage("split@s", tmp_path))
-    written = {part: ids(read_rows(paths.split("s") / f"{part}.parquet")) for part in PARTS}
-    assert written == parts_of(ROWS[:300])
-    report = read_json(paths.split("s") / "report.json")
-    assert report == {"rows": {part: len(found) for part, found in written.items()}, "dropped": {"duplicate": 1}}

@@ -1,0 +1,78 @@
+"""What belongs together: rows of a group, rows with one text, and near-duplicates of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from tasks.minhash import Numbers
+from tasks.near_duplicates import NearDuplicateParams, NearDuplicates
+from tasks.split.memory import Memory, text_key
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A row joins two nodes, its text and its group; a near-duplicate pair joins two texts.
+
+    Nodes are numbered: the texts first, then the groups.
+
+    Attributes:
+        groups: the different groups, in alphabetical order.
+        text, group: row → node.
+        cluster: node → number of its cluster, from 0.
+        index: of the rows' texts (normalised ``identity``); its distinct texts are the text nodes.
+        near: whether near-duplicates join texts; if not, only equal ones do.
+    """
+
+    groups: list[str]
+    text: Numbers
+    group: Numbers
+    cluster: Numbers
+    index: NearDuplicates
+    near: bool
+
+    @classmethod
+    def of(cls, identities: Sequence[str], groups: Sequence[str], params: NearDuplicateParams | None) -> Nodes:
+        index = NearDuplicates(identities, params or NearDuplicateParams())
+        text = index.distinct
+        names = sorted(set(groups))
+        first = len(index.normalised)
+        number = {name: first + i for i, name in enumerate(names)}
+        group = np.fromiter((number[name] for name in groups), np.int64, len(groups))
+        left, right = [text], [group]
+        if params is not None:
+            left.append(text)
+            right.append(text[index.clusters()])
+        a, b, count = np.concatenate(left), np.concatenate(right), first + len(names)
+        graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
+        return cls(
+            names, text, group, connected_components(graph, directed=False)[1].astype(np.int64), index, bool(params)
+        )
+
+    @property
+    def count(self) -> int:
+        return len(self.cluster)
+
+    @property
+    def first_group(self) -> int:
+        """Number of the first group's node: that of texts."""
+        return self.count - len(self.groups)
+
+    def known(self, memory: Memory) -> Numbers:
+        """Node → number of the part in which it was put before; -1 for none."""
+        texts = [memory.texts.get(text_key(text), -1) for text in self.index.normalised] if memory.texts else []
+        known = np.full(self.count, -1, np.int64)
+        known[: len(texts)] = texts
+        known[self.first_group :] = [memory.groups.get(group, -1) for group in self.groups]
+        return known
+
+    def neighbours(self, of: Numbers, among: Numbers) -> dict[int, list[int]]:
+        """Text node of ``of`` → text nodes of ``among`` that are near-duplicates of it."""
+        found: dict[int, list[int]] = {}
+        for a, b in sorted(self.index.pairs_between(of, among)) if self.near else ():
+            found.setdefault(a, []).append(b)
+        return found

@@ -1,0 +1,97 @@
+"""``splits.json``: what went where, and the proof that nothing stands on two sides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tasks.split.assign import Split
+from tasks.split.clusters import Nodes
+from tasks.split.memory import Memory
+from tasks.split.params import PARTS, SplitParams
+
+
+def report(tasks: list[str], decided: Split, params: SplitParams) -> dict[str, Any]:
+    """Counts of a decision on rows whose tasks are ``tasks``.
+
+    ``rows`` and ``tasks`` count rows in and out, ``dropped`` those left out by reason (``duplicate``: equal words,
+    wording and completion). ``clusters`` describes what had to stay together among the rows that came in.
+    """
+    where = [PARTS[part] if part >= 0 else "dropped" for part in decided.part.tolist()]
+    counts = Counter(zip(tasks, where, strict=True))
+    names = ("in", *PARTS, "dropped")
+    of_task = {task: {name: counts[task, name] for name in names[1:]} for task in sorted(set(tasks))}
+    of_task = {task: {"in": sum(found.values()), **found} for task, found in of_task.items()}
+    return {
+        "rows": {name: sum(found[name] for found in of_task.values()) for name in names},
+        "tasks": of_task,
+        "dropped": dict(sorted(Counter(reason for reason in decided.reason if reason).items())),
+        "clusters": _clusters(decided.nodes),
+        "strata": _strata(decided, params),
+    }
+
+
+def _clusters(nodes: Nodes) -> dict[str, int]:
+    of_row = nodes.cluster[nodes.text]
+    sizes = np.bincount(of_row)
+    groups = np.bincount(nodes.cluster[np.unique(nodes.group)], minlength=len(sizes))
+    texts = np.bincount(nodes.cluster[np.unique(nodes.text)], minlength=len(sizes))
+    return {
+        "number": int((sizes > 0).sum()),
+        "largest": int(sizes.max()),
+        "of_several_groups": int((groups > 1).sum()),
+        "of_several_texts": int((texts > 1).sum()),
+    }
+
+
+def _strata(decided: Split, params: SplitParams) -> dict[str, Any] | None:
+    """Asked and realised shares of the parts that the hash fills, a stratum, before any limit."""
+    if decided.strata is None:
+        return None
+    parts = params.shares()
+    limited = {f"over the limit of {part}": part for part in PARTS}
+    counts: dict[str, Counter[str]] = {}
+    for stratum, number, reason in zip(decided.strata, decided.part.tolist(), decided.reason, strict=True):
+        part = PARTS[number] if number >= 0 else limited.get(reason)
+        if part in parts:
+            counts.setdefault(stratum, Counter())[part] += 1
+    realised = {
+        stratum: {part: round(found[part] / found.total(), 4) for part in parts}
+        for stratum, found in sorted(counts.items())
+    }
+    deviations = [abs(shares[part] - parts[part]) for shares in realised.values() for part in parts]
+    return {
+        "asked": parts,
+        "realised": {name: {"rows": counts[name].total(), **shares} for name, shares in realised.items()},
+        "largest_deviation": round(max(deviations), 4),
+    }
+
+
+def verify(folder: Path, nodes: Nodes, before: Memory, params: SplitParams) -> dict[str, int]:
+    """Read the parts in ``folder`` again: no group and no cluster may stand in two, none may have moved.
+
+    Returns ``shared_groups``, ``shared_clusters`` (pairs of near-duplicate or equal texts in two parts) and ``moved``
+    (groups that the hash had put elsewhere before), all of them 0.
+    """
+    groups: dict[str, set[str]] = {}
+    texts: dict[str, np.ndarray] = {}
+    for part in PARTS:
+        table = pq.read_table(folder / f"{part}.parquet", columns=["group", "identity"])
+        groups[part] = set(table["group"].to_pylist())
+        texts[part] = np.unique(nodes.index.numbers(table["identity"].to_pylist()))
+    found = {"shared_groups": 0, "shared_clusters": 0, "moved": 0}
+    for one, other in combinations(PARTS, 2):
+        found["shared_groups"] += len(groups[one] & groups[other])
+        found["shared_clusters"] += len(np.intersect1d(texts[one], texts[other]))
+        found["shared_clusters"] += sum(map(len, nodes.neighbours(texts[one], texts[other]).values()))
+    for part in params.shares():
+        found["moved"] += sum(
+            before.groups.get(group, PARTS.index(part)) != PARTS.index(part) for group in groups[part]
+        )
+    assert not any(found.values()), f"a split must keep its parts apart: {found}"
+    return found

@@ -1,0 +1,55 @@
+"""Rendered rows, and what ``split`` makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tasks.errors import TunesmithError
+from tasks.rows import RENDERED
+from tasks.split.assign import COLUMNS, split
+from tasks.split.memory import Memory
+from tasks.split.params import PARTS, SplitParams
+
+Rows = list[dict[str, Any]]
+
+FILES = {"train": ["a_train"], "test": ["z_test"]}
+
+
+def row(i: int, group: str | None = None, file: str = "f", **more: Any) -> dict[str, Any]:
+    """A rendered row; by default its own group, with its own text (one word)."""
+    changes = {"group": group or f"g{i}", "source_file": file, "source_line": i, **more}
+    return {"row_id": f"r{i}", "task": "k", "template_id": "t", "identity": f"p{i}", "completion": f"c{i}", **changes}
+
+
+def table(rows: Rows) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=pa.schema([RENDERED.field(name) for name in COLUMNS]))
+
+
+def ids(rows: Rows) -> list[str]:
+    return [r["row_id"] for r in rows]
+
+
+def decide(rows: Rows, memory: Memory | None = None, **params: Any) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """The row ids of each part, and how many rows were dropped for each reason."""
+    decided = split(table(rows), SplitParams(**params), "s", memory)
+    dropped: dict[str, int] = {}
+    for reason in filter(None, decided.reason):
+        dropped[reason] = dropped.get(reason, 0) + 1
+    return {part: [rows[i]["row_id"] for i in decided.rows(part)] for part in PARTS}, dropped
+
+
+def parts_of(rows: Rows, **params: Any) -> dict[str, list[str]]:
+    return decide(rows, **params)[0]
+
+
+def by_file(rows: Rows, **params: Any) -> tuple[dict[str, list[str]], dict[str, int]]:
+    return decide(rows, by="file", **{"files": FILES, **params})
+
+
+def error_of(rows: Rows, **params: Any) -> str:
+    with pytest.raises(TunesmithError) as caught:
+        parts_of(rows, **params)
+    return str(caught.value)

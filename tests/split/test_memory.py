@@ -1,0 +1,203 @@
+"""Old assignments stand: rounds of new rows move nothing, and what would bridge two parts is left out."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from tasks.near_duplicates import normalise
+from tasks.split.assign import Split, split
+from tasks.split.memory import Memory, text_key
+from tasks.split.params import PARTS, Fractions, SplitParams
+from tests.split.rows import Rows, decide, row, table
+from tests.split.test_clusters import text
+from tests.test_near_duplicates import similarity
+
+THIRDS = Fractions(train=0.4, validation=0.2, test=0.4)
+
+
+def line(start: int, words: int = 40) -> str:
+    """Words of one long line: two lines 20 apart are similar by 0.29, one half way between is a near-duplicate of both
+    (0.57)."""
+    return " ".join(f"w{i}" for i in range(start, start + words))
+
+
+TEXTS = {3: line(0), 0: line(20), 1: line(40), 2: line(500)}
+BETWEEN_0_AND_1, BETWEEN_3_AND_0 = line(30), line(10)
+
+
+def remembered(**parts: str) -> Memory:
+    """Groups that were put in parts before, each with the text of its number."""
+    groups = {group: PARTS.index(part) for group, part in parts.items()}
+    return Memory(groups, {text_key(normalise(TEXTS[int(group[1:])])): part for group, part in groups.items()})
+
+
+def one_part_each(rows: Rows, memory: Memory, **params: object) -> dict[str, str]:
+    parts, _ = decide(rows, memory, min_rows=1, **params)
+    return {i: part for part, found in parts.items() for i in found}
+
+
+MEMORY = remembered(g0="train", g1="test", g2="validation", g3="train")
+OLD = [row(i, identity=TEXTS[i]) for i in (0, 1, 2, 3)]
+
+
+def test_new_rows_follow_their_cluster() -> None:
+    new = [
+        row(10, identity=f"{TEXTS[1]} more"),  # near a test text
+        row(11, group="g2", identity=text(11)),  # of a validation group
+        row(12, identity=f"{text(12)} more"),  # near row 13 only, which is of a training group
+        row(13, group="g3", identity=text(12)),
+    ]
+    assert one_part_each([*new, *OLD], MEMORY) == {
+        "r0": "train",
+        "r1": "test",
+        "r2": "validation",
+        "r3": "train",
+        "r10": "test",
+        "r11": "validation",
+        "r12": "train",
+        "r13": "train",
+    }
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        (row(10, identity=BETWEEN_0_AND_1), "bridges train and test"),
+        (row(10, group="g0", identity=f"{TEXTS[2]} more"), "bridges train and validation"),
+        (row(10, group="g2", identity=TEXTS[1], completion="another"), "bridges validation and test"),
+    ],
+)
+def test_a_new_row_that_bridges_two_parts_is_dropped_by_name(new: dict[str, object], said: str) -> None:
+    parts, dropped = decide([new, *OLD], MEMORY)
+    assert parts == {"train": ["r0", "r3"], "validation": ["r2"], "test": ["r1"]}
+    assert dropped == {said: 1}
+
+
+def test_lines_are_as_alike_as_they_are_said_to_be() -> None:
+    assert similarity(TEXTS[0], TEXTS[1]) == similarity(TEXTS[3], TEXTS[0]) == 16 / 56
+    assert similarity(BETWEEN_0_AND_1, TEXTS[0]) == similarity(BETWEEN_0_AND_1, TEXTS[1]) == 26 / 46
+
+
+def test_a_new_row_between_two_clusters_of_one_part_stays() -> None:
+    parts, dropped = decide([row(10, identity=BETWEEN_3_AND_0), *OLD], MEMORY)
+    assert parts["train"] == ["r10", "r0", "r3"] and dropped == {}
+
+
+def test_a_new_duplicate_goes_and_the_old_row_stays() -> None:
+    parts, dropped = decide([row(10, identity=TEXTS[0].upper(), completion="C0"), *OLD], MEMORY)
+    assert parts["train"] == ["r0", "r3"] and dropped == {"duplicate": 1}
+
+
+def test_of_a_chain_between_two_parts_what_is_near_test_is_dropped() -> None:
+    """No row of the chain touches both sides by itself."""
+    chain = [row(10, group="g0", identity=text(10)), row(11, group="x", identity=text(10), completion="b")]
+    chain += [row(12, group="x", identity=text(11)), row(13, group="g1", identity=text(11), completion="b")]
+    for rows in (chain, chain[::-1]):
+        parts, dropped = decide([*rows, *OLD], MEMORY)
+        assert {*parts["train"]} == {"r10", "r11", "r12", "r0", "r3"}
+        assert parts["test"] == ["r1"] and dropped == {"bridges train and test": 1}
+
+
+def test_rows_that_came_while_others_were_gone_give_way_to_test() -> None:
+    """Texts 0 and 1 of two parts are near-duplicates now: text 1 came while 0 was gone."""
+    texts = [text(0), f"{text(0)} more"]
+    keys = [text_key(normalise(words)) for words in texts]
+    memory = Memory({"g0": 0, "g1": 2}, dict(zip(keys, (0, 2), strict=True)))
+    rows = [
+        *(row(i, identity=words) for i, words in enumerate(texts)),
+        *(row(i, identity=text(i)) for i in range(9, 40)),
+    ]
+    parts, dropped = decide(rows, memory)
+    assert "r1" in parts["test"] and dropped == {"bridges train and test": 1}
+
+
+def test_training_rows_of_files_keep_their_side_of_validation() -> None:
+    rows = [row(i, file="a_train", identity=text(i)) for i in range(40)] + [row(50, file="z_test", identity=text(50))]
+    params = {"by": "file", "files": {"train": ["a_train"], "test": ["z_test"]}, "validation_fraction": 0.3}
+    first = split(table(rows), SplitParams(**params), "s")
+    sides = {part: {rows[i]["row_id"] for i in first.rows(part)} for part in PARTS}
+    watched, trained = (next(i for i in range(40) if f"r{i}" in sides[part]) for part in ("validation", "train"))
+    more = [row(60 + i, f"a{i}", "a_train", identity=f"{text(n)} more") for i, n in enumerate((watched, trained))]
+    more += [row(70, "bridge", "a_train", identity=text(watched), completion="b")]
+    more += [row(71, "bridge", "a_train", identity=text(trained), completion="b")]
+    parts, dropped = decide([*more, *rows], first.memory, **params)
+    assert sides["train"] | {"r61"} <= {*parts["train"]} and sides["validation"] | {"r60"} <= {*parts["validation"]}
+    assert dropped == {"bridges train and validation": 1}
+
+
+def test_strata_take_old_rows_into_account() -> None:
+    params = SplitParams(stratify=["task"], fractions=THIRDS)
+    some = [row(i) for i in range(100)]
+    memory = Memory({f"g{i}": 0 for i in range(100)}, {text_key(f"p{i}"): 0 for i in range(100)})
+    found = split(table([*some, *(row(i) for i in range(100, 400))]), params, "s", memory)
+    assert [len(found.rows(part)) for part in PARTS] == [160, 80, 160]
+    assert set(range(100)) <= set(found.rows("train").tolist())
+
+
+# rounds of new rows
+
+
+def _straddling(rows: Rows, decided: Split) -> list[tuple[str, str]]:
+    """Pairs of rows in two parts that belong together, by the definition."""
+    kept = [(r, part) for r, part in zip(rows, decided.part.tolist(), strict=True) if part >= 0]
+    return [
+        (a["row_id"], b["row_id"])
+        for (a, one), (b, other) in combinations(kept, 2)
+        if one != other and (a["group"] == b["group"] or similarity(a["identity"], b["identity"]) >= 0.5)
+    ]
+
+
+def _random_rows(rng: random.Random, count: int) -> Rows:
+    """Rows whose texts are pieces of one long line of words: neighbours overlap, and groups join what is far apart."""
+    rows = []
+    for i in range(count):
+        start = rng.randrange(900)
+        words = " ".join(f"w{k}" for k in range(start, start + rng.randint(15, 30)))
+        rows.append(row(i, f"g{rng.randrange(3 * count)}", identity=words))
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("stratify", [[], ["task"]])
+def test_rounds_of_new_rows_move_no_old_row_and_no_cluster_straddles(seed: int, stratify: list[str]) -> None:
+    rng = random.Random(seed)
+    rows = _random_rows(rng, 160)
+    params = SplitParams(fractions=THIRDS, stratify=stratify, min_rows=1)  # type: ignore[arg-type]
+    memory, before, left_out = Memory(), {}, 0
+    for count in (50, 80, 110, 135, 160):
+        present = rng.sample(rows[:count], count)
+        decided = split(table(present), params, "s", memory)
+        after = {r["row_id"]: part for r, part in zip(present, decided.part.tolist(), strict=True) if part >= 0}
+        assert before.items() <= after.items(), "an old row moved or was dropped"
+        assert _straddling(present, decided) == []
+        again = split(table(rng.sample(present, count)), params, "s", memory)
+        assert (again.memory, sorted(filter(None, again.reason))) == (
+            decided.memory,
+            sorted(filter(None, decided.reason)),
+        )
+        memory, before = decided.memory, after
+        left_out += sum(reason.startswith("bridges ") for reason in decided.reason)
+    assert left_out > 0
+
+
+# the file
+
+
+def test_a_memory_is_read_as_it_was_written(tmp_path: Path) -> None:
+    params = SplitParams(seed=3)
+    MEMORY.write(tmp_path / "a.parquet", params)
+    assert Memory.read(tmp_path / "a.parquet", params) == MEMORY
+    assert Memory.read(tmp_path / "none.parquet", params) == Memory()
+    assert Memory.read(tmp_path / "a.parquet", SplitParams(seed=3, limit={"train": 5}, min_rows=2)) == MEMORY
+
+
+@pytest.mark.parametrize(
+    "other", [{"seed": 4}, {"stratify": ["task"]}, {"near_duplicates": None}, {"fractions": THIRDS}]
+)
+def test_other_parameters_start_afresh(tmp_path: Path, other: dict[str, object]) -> None:
+    MEMORY.write(tmp_path / "a.parquet", SplitParams())
+    assert Memory.read(tmp_path / "a.parquet", SplitParams(**other)) == Memory()  # type: ignore[arg-type]

@@ -1,0 +1,141 @@
+"""The stage ``split``: what it writes, what it keeps, and the proof in ``splits.json``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.errors import TunesmithError
+from tasks.files import read_json, read_rows, write_rows
+from tasks.paths import Paths
+from tasks.rows import RENDERED
+from tasks.split.clusters import Nodes
+from tasks.split.memory import Memory
+from tasks.split.params import PARTS, SplitParams
+from tasks.split.report import verify
+from tasks.split.run import run
+from tasks.stage import Stage
+from tests.split.rows import Rows, ids, parts_of, row
+from tests.split.test_clusters import PLANTED, SENTENCE, text
+
+ROWS = [row(i, group=f"g{i // 3}", task=f"task {i % 2}") for i in range(300)]
+
+
+def stage(root: Path, rows: Rows, **params: Any) -> dict[str, Any]:
+    """Run the stage on ``rows`` and return its ``splits.json``."""
+    paths = Paths(root)
+    paths.rendered("s").parent.mkdir(parents=True, exist_ok=True)
+    write_rows(paths.rendered("s"), rows, RENDERED)
+    run("s", SplitParams(**params), paths, Stage("split@s", root))
+    return read_json(paths.split("s") / "splits.json")
+
+
+def written(root: Path) -> dict[str, Rows]:
+    return {part: read_rows(Paths(root).split("s") / f"{part}.parquet") for part in PARTS}
+
+
+def test_the_parts_hold_the_rows_as_they_were(tmp_path: Path) -> None:
+    whole = [{**r, "prompt": f"p {i}", "references": ["a", "b"], "time": float(i)} for i, r in enumerate(ROWS)]
+    stage(tmp_path, whole)
+    parts = written(tmp_path)
+    assert {part: ids(rows) for part, rows in parts.items()} == parts_of(ROWS)
+    assert parts["test"][0] == dict.fromkeys(RENDERED.names) | whole[int(parts["test"][0]["row_id"][1:])]
+    assert pq.read_schema(Paths(tmp_path).split("s") / "train.parquet").equals(RENDERED)
+    names = {path.name for path in Paths(tmp_path).split("s").iterdir()}
+    assert names == {"assignments.parquet", "splits.json", *(f"{part}.parquet" for part in PARTS)}
+
+
+def test_splits_json_counts_everything_and_proves_the_parts_apart(tmp_path: Path) -> None:
+    near = [row(400 + i, identity=found, task="near") for i, found in enumerate([SENTENCE, *PLANTED.values()])]
+    found = stage(tmp_path, [*ROWS, ROWS[0], *near], limit={"train": 100}, stratify=["task"])
+    parts = written(tmp_path)
+    assert found["rows"] == {
+        "in": 306,
+        **{part: len(rows) for part, rows in parts.items()},
+        "dropped": 306 - sum(map(len, parts.values())),
+    }
+    assert found["dropped"]["duplicate"] == 1
+    assert found["dropped"]["over the limit of train"] + 1 == found["rows"]["dropped"]
+    assert {task: counts["in"] for task, counts in found["tasks"].items()} == {"task 0": 151, "task 1": 150, "near": 5}
+    for part, rows in parts.items():
+        assert sum(counts[part] for counts in found["tasks"].values()) == len(rows)
+    assert found["clusters"] == {"number": 101, "largest": 5, "of_several_groups": 1, "of_several_texts": 101}
+    assert (found["shared_groups"], found["shared_clusters"], found["moved"]) == (0, 0, 0)
+    assert set(found["strata"]["realised"]) == {"task 0", "task 1", "near"}
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    folder = Paths(tmp_path).split("s")
+    contents = []
+    for _ in range(2):
+        stage(tmp_path, ROWS)
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert contents[0] == contents[1] and len(contents[0]) == 5
+
+
+def test_the_stage_remembers(tmp_path: Path) -> None:
+    """A new row joins two clusters: with the hash alone the one with the later name would move to the other's side."""
+    apart = [row(i, identity=text(i)) for i in range(200)]
+    stage(tmp_path, apart)
+    before = {r["row_id"]: part for part, rows in written(tmp_path).items() for r in rows}
+    test, train = (next(int(i[1:]) for i in before if before[i] == part) for part in ("test", "train"))
+    bridge = [row(300 + i, "bridge", identity=text(n), completion="b") for i, n in enumerate((test, train))]
+    found = stage(tmp_path, [*apart, *bridge])
+    after = {r["row_id"]: part for part, rows in written(tmp_path).items() for r in rows}
+    assert before.items() <= after.items()
+    assert found["dropped"] == {"bridges train and test": 1} and found["moved"] == 0
+    (tmp_path / "data/splits/s/assignments.parquet").unlink()
+    found = stage(tmp_path, [*apart, *bridge])
+    afresh = {r["row_id"]: part for part, rows in written(tmp_path).items() for r in rows}
+    assert found["dropped"] == {} and not before.items() <= afresh.items()
+
+
+def test_a_failure_leaves_the_old_split(tmp_path: Path) -> None:
+    stage(tmp_path, ROWS)
+    before = written(tmp_path)
+    with pytest.raises(TunesmithError, match="each part needs at least 500"):
+        stage(tmp_path, ROWS, min_rows=500)
+    assert written(tmp_path) == before
+
+
+def test_no_rendered_rows_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TunesmithError, match=re.escape("s.parquet: no such file; run `tunesmith run`")):
+        run("s", SplitParams(), Paths(tmp_path), Stage("split@s", tmp_path))
+
+
+# the proof is no formality
+
+APART = {"train": row(1, identity=text(1)), "validation": row(2, identity=text(2)), "test": row(3, identity=text(3))}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"group": "g1"}, "'shared_groups': 1, 'shared_clusters': 0, 'moved': 1"),
+        ({"identity": text(1).upper()}, "'shared_groups': 0, 'shared_clusters': 1, 'moved': 0"),
+        ({"identity": f"{text(1)} more"}, "'shared_groups': 0, 'shared_clusters': 1, 'moved': 0"),
+        ({"group": "old"}, "'shared_groups': 0, 'shared_clusters': 0, 'moved': 1"),
+    ],
+)
+def test_written_parts_that_share_something_are_refused(
+    tmp_path: Path, change: dict[str, Any], said: str | None
+) -> None:
+    rows = {**APART, "test": APART["test"] | change}
+    for part, found in rows.items():
+        pq.write_table(pa.Table.from_pylist([found], schema=RENDERED), tmp_path / f"{part}.parquet")
+    everything = list(rows.values())
+    nodes = Nodes.of(
+        [r["identity"] for r in everything], [r["group"] for r in everything], SplitParams().near_duplicates
+    )
+    memory = Memory({"g1": 0, "old": 0}, {})
+    if said is None:
+        assert set(verify(tmp_path, nodes, memory, SplitParams()).values()) == {0}
+        return
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        verify(tmp_path, nodes, memory, SplitParams())

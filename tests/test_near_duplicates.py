@@ -1,0 +1,220 @@
+"""``near_duplicates``: what is alike is found, what is not never is, and the same in every process."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasketch import MinHash
+
+from tasks import minhash
+from tasks.errors import TunesmithError
+from tasks.minhash import Forest, NgramSets, found_with
+from tasks.near_duplicates import Match, NearDuplicateParams, NearDuplicates, normalise
+from tasks.params import parse
+
+PARAMS = NearDuplicateParams()
+ROOT = Path(__file__).parent.parent
+
+
+def words(n: int, first: int = 0) -> list[str]:
+    return [f"w{i}" for i in range(first, first + n)]
+
+
+def similarity(a: str, b: str, n: int = 5) -> float:
+    """Jaccard similarity of the word n-grams, by the definition."""
+    sets = []
+    for text in (a, b):
+        found = normalise(text).split()
+        sets.append({tuple(found[i : i + n]) for i in range(max(1, len(found) - n + 1))})
+    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+
+
+def families(seed: int, count: int = 60) -> list[str]:
+    """Texts in families of a text and its variants with 1 to 5 words changed, shuffled."""
+    rng = random.Random(seed)
+    texts = []
+    for _ in range(count):
+        base = [f"v{rng.randrange(300)}" for _ in range(rng.randint(3, 60))]
+        for changes in range(rng.randint(1, 6)):
+            variant = list(base)
+            for _ in range(changes):
+                variant[rng.randrange(len(variant))] = f"x{rng.randrange(10**6)}"
+            texts.append(" ".join(variant))
+    rng.shuffle(texts)
+    return texts
+
+
+def clusters_by_definition(texts: list[str], threshold: float = 0.5) -> list[int]:
+    forest = Forest(len(texts))
+    for i, j in itertools.combinations(range(len(texts)), 2):
+        if similarity(texts[i], texts[j]) >= threshold:
+            forest.join(i, j)
+    return list(map(int, forest.roots()))
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("  The CAT,\n sat! ", "the cat sat"),
+        ("ﬁne \uff21\uff22 \u2163", "fine ab iv"),  # a ligature, wide letters, a Roman numeral
+        ("Straße", "strasse"),
+        ("don't stop_now", "don t stop now"),
+        ("कि", "कि"),  # a vowel sign belongs to its word
+        ("👍 👍", "👍 👍"),  # no word at all: the text itself
+        ("?!", "?!"),
+        (" \n", ""),
+    ],
+)
+def test_a_normalised_text_is_its_words(text: str, normal: str) -> None:
+    assert normalise(text) == normal
+
+
+@pytest.mark.parametrize("count", [19, 20, 30, 40])
+def test_one_changed_word_is_caught_wherever_it_stands(count: int) -> None:
+    base = words(count)
+    texts = [" ".join(base)] + [" ".join([*base[:i], "other", *base[i + 1 :]]) for i in range(count)]
+    assert NearDuplicates([texts[0]], PARAMS).query(texts[1:]) == [Match(0, similarity(texts[0], t)) for t in texts[1:]]
+    assert similarity(texts[0], texts[count // 2]) == (count - 9) / (count + 1)
+
+
+def test_a_text_below_the_threshold_is_never_a_match() -> None:
+    base = words(18)  # one changed word in the middle: 9 of 19
+    assert NearDuplicates([" ".join(base)], PARAMS).query([" ".join([*base[:9], "other", *base[10:]])]) == [None]
+
+
+def test_case_and_punctuation_make_no_other_text() -> None:
+    index = NearDuplicates(["Yes.", "It works, really", "no"], PARAMS)
+    assert index.query(["yes", "IT WORKS - REALLY!", "maybe"]) == [Match(0, 1.0), Match(1, 1.0), None]
+    assert NearDuplicates(["Yes", "no", "YES!", "No?", "yes "], PARAMS).clusters().tolist() == [0, 1, 0, 1, 0]
+
+
+def test_a_short_text_is_one_ngram_of_all_its_words() -> None:
+    index = NearDuplicates(["a b", "a b c", "b a", "a", "", "a b c d e"], PARAMS)
+    assert index.clusters().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clusters_are_those_of_the_exact_similarities(seed: int) -> None:
+    texts = families(seed)
+    found = NearDuplicates(texts, PARAMS).clusters().tolist()
+    assert found == clusters_by_definition(texts)
+    sizes = np.bincount(found)
+    assert (sizes > 1).sum() > 20 and (sizes == 1).sum() > 20
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.8, 1.0])
+def test_another_threshold_finds_other_clusters(threshold: float) -> None:
+    texts = families(9)
+    found = NearDuplicates(texts, NearDuplicateParams(threshold=threshold)).clusters().tolist()
+    assert found == clusters_by_definition(texts, threshold)
+
+
+def test_a_query_gives_the_most_alike_text_of_the_other_set() -> None:
+    texts = families(5)
+    half = len(texts) // 2
+    indexed, asked = texts[:half], texts[half:]
+    expected = []
+    for text in asked:
+        best = max(range(half), key=lambda i: (similarity(indexed[i], text), -i))
+        score = similarity(indexed[best], text)
+        expected.append(Match(best, score) if score >= 0.5 else None)
+    assert NearDuplicates(indexed, PARAMS).query(asked) == expected
+    assert 20 < sum(match is not None for match in expected) < len(asked) - 20
+
+
+def test_pairs_between_two_sets_are_each_given_once() -> None:
+    texts = families(6)
+    index = NearDuplicates(texts, PARAMS)
+    assert index.distinct.tolist() == list(range(len(texts))), "all of them differ"
+    some, others = np.arange(0, 150), np.arange(100, len(texts))
+    found = list(index.pairs_between(some, others))
+    expected = [(i, j) for i in some for j in others if i != j and similarity(texts[i], texts[j]) >= 0.5]
+    assert sorted(found) == expected and len(expected) > 20
+
+
+def test_nothing_is_alike_in_nothing() -> None:
+    assert NearDuplicates([], PARAMS).clusters().tolist() == []
+    assert NearDuplicates([], PARAMS).query(["a"]) == [None]
+    assert NearDuplicates(["a"], PARAMS).query([]) == []
+
+
+def test_signatures_are_those_of_datasketch() -> None:
+    sets = NgramSets.of(families(1), PARAMS)
+    for i in range(0, len(sets.counts), 7):
+        hashes = sets.hashes[sets.starts[i] : sets.starts[i] + sets.counts[i]]
+        reference = MinHash(num_perm=128, seed=0, hashfunc=lambda value: value)
+        reference.update_batch((hashes >> np.uint64(32)).tolist())
+        assert (sets.signatures[i] == reference.hashvalues).all()
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = families(2)
+    whole = NearDuplicates(texts, PARAMS)
+    monkeypatch.setattr(minhash, "_CHUNK", 7)
+    monkeypatch.setattr(minhash, "_MOST_PAIRS", 3)
+    pieces = NearDuplicates(texts, PARAMS)
+    assert pieces.clusters().tolist() == whole.clusters().tolist()
+    assert pieces.query(texts[:50]) == whole.query(texts[:50])
+
+
+def test_many_copies_cost_as_many_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = words(60)
+    texts = [" ".join([*base[:30], f"number{i}", *base[31:]]) for i in range(400)]
+    compared = []
+    exact = NgramSets._similarity
+    monkeypatch.setattr(NgramSets, "_similarity", lambda self, i, j: compared.append((i, j)) or exact(self, i, j))
+    assert set(NearDuplicates(texts, PARAMS).clusters().tolist()) == {0}
+    assert len(compared) == 399
+
+
+def test_the_same_in_every_process() -> None:
+    program = (
+        "from tests.test_near_duplicates import *\n"
+        "index = NearDuplicates(families(3), PARAMS)\n"
+        "print(index.clusters().tolist(), index._sets.hashes.sum(), index._sets.signatures.sum(axis=0).tolist())"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1 and len(outputs.pop()) > 1000
+
+
+def test_another_seed_finds_the_same_by_other_permutations() -> None:
+    texts = families(4)
+    one, other = (NearDuplicates(texts, NearDuplicateParams(seed=seed)) for seed in (1, 2))
+    assert one.clusters().tolist() == other.clusters().tolist()
+    assert (one._sets.signatures != other._sets.signatures).any()
+
+
+@pytest.mark.parametrize(
+    ("threshold", "permutations", "bands"), [(0.5, 128, (42, 3)), (0.7, 128, (32, 4)), (0.5, 16, (16, 1))]
+)
+def test_bands_are_as_long_as_the_recall_allows(threshold: float, permutations: int, bands: tuple[int, int]) -> None:
+    params = NearDuplicateParams(threshold=threshold, permutations=permutations)
+    assert params.bands() == bands
+    assert found_with(threshold, *bands) >= 0.99
+    assert found_with(threshold, permutations // (bands[1] + 1), bands[1] + 1) < 0.99
+
+
+def test_parameters_that_would_miss_pairs_are_refused() -> None:
+    with pytest.raises(TunesmithError) as caught:
+        parse(NearDuplicateParams, {"threshold": 0.1, "permutations": 16}, "sources.yaml", "near_duplicates")
+    assert str(caught.value) == (
+        "sources.yaml: near_duplicates: permutations: 16 find a pair at threshold 0.1 with probability 0.81; "
+        "it must be at least 0.99: raise `permutations` or `threshold`"
+    )
