@@ -138,6 +138,29 @@ def data_add(
 
 
 @app.command()
+def contamination(
+    mixture: Annotated[str | None, typer.Argument(help="A mixture of params/mixtures.yaml; all by default.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="JSONL, CSV, Parquet or text: compare all its texts with the training rows.")
+    ] = None,
+) -> None:
+    """How much of the test rows, or of a file, stands in the training rows of a mixture."""
+    root = _workspace()
+    from flows.contamination import examine
+
+    for title, sets in examine(Paths(root), mixture, against):
+        table = Table("test rows of", "rows", "dirty", "exact", "near", "13-grams", "8-grams", "left out", title=title)
+        for name, found in sets.items():
+            table.add_row(name, *found)
+        console.print(table)
+    console.print(
+        "Inputs + references. exact, near: rows that a training row equals; 13-grams, 8-grams: rows that share any. "
+        "A row each: data/mixtures/M/contamination.parquet",
+        highlight=False,
+    )
+
+
+@app.command()
 def compare() -> None:
     """The table of all systems on the same test rows."""
     _print_comparison(_workspace())

@@ -18,6 +18,9 @@ from tasks.statistics import paired_bootstrap
 ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
 """Metrics whose differences are computed beside ``CompareParams.metric``."""
 
+SHOWN_GROUPS = ("wording", "task_seen", "contamination", "wording_spread")
+"""Kinds of groups that the comparison shows; the others stand in each experiment's ``metrics.json``."""
+
 _ROUNDING = 1e-12
 """Bounds nearer to zero than this differ from it by floating-point rounding alone."""
 
@@ -26,8 +29,8 @@ def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
     """Compare ``systems`` (as ``collect`` gives them); the result is ``comparison.json``.
 
     Keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
-    order, each with ``metrics`` and ``differences``), ``not_compared`` (name, kind, method, reason), ``warnings``
-    (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the parameters.
+    order, each with ``metrics``, ``groups`` and ``differences``), ``not_compared`` (name, kind, method, reason),
+    ``warnings`` (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the parameters.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -85,6 +88,7 @@ def describe(
         "tuned": system.tuned,
         "candidate": system is candidate,
         "metrics": system.metrics,
+        "groups": {kind: system.groups[kind] for kind in SHOWN_GROUPS if system.groups.get(kind)},
         "differences": differences,
     }
 

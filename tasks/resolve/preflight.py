@@ -8,7 +8,7 @@ from typing import Any
 from tasks.compare.params import CompareParams
 from tasks.evaluate.params import EvaluateParams
 from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
-from tasks.mix.params import EvaluationSetParams, MixtureParams
+from tasks.mix.params import EvaluationSetParams, MixtureParams, load_contamination
 from tasks.params import Params, load, read_yaml
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
@@ -20,7 +20,7 @@ from tasks.template.render import choose
 
 _SECTIONS = {
     "sources.yaml": {"generated", "hub", "sources"},
-    "mixtures.yaml": {"mixtures"},
+    "mixtures.yaml": {"contamination", "mixtures"},
     "experiments.yaml": {"experiments"},
     "training.yaml": {"defaults", "methods"},
     "evaluation.yaml": {"evaluation_set", "evaluate", "compare"},
@@ -73,6 +73,7 @@ def _check_template(file: Path, source: str) -> None:
 
 def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None) -> None:
     file = paths.params / "mixtures.yaml"
+    problems.catch(load_contamination, file)
     mixtures = problems.catch(mapping, file, "mixtures")
     for name in mixtures or ():
         params: Any = problems.catch(load, MixtureParams, file, "mixtures", name)

@@ -31,6 +31,7 @@ from tasks.train.methods import count_parameters, prepare
 from tasks.train.params import TrainParams
 from tasks.train.recorder import Recorder
 from tasks.train.trainer import CompletionTrainer, last_complete
+from tasks.training_rows import write_training_rows
 
 logger = logging.getLogger("tunesmith")
 
@@ -104,6 +105,7 @@ def _write_untrained(
     manifest |= {
         "fingerprint": fingerprint(renderer, params.max_length, []),
         "templates": {},
+        "tasks": [],
         "weights_sha256": None,
         "trainable_parameters": 0,
         "total_parameters": None,
@@ -114,6 +116,7 @@ def _write_untrained(
         model.mkdir()
         run_folder.mkdir()
         files.write_json(model / "manifest.json", manifest)
+        write_training_rows(model, [], base.folder)
         (run_folder / "history.jsonl").touch()
         now = {
             "experiment": name,
@@ -149,6 +152,7 @@ def _train(
     manifest |= {
         "fingerprint": fingerprint(renderer, params.max_length, rows),
         "templates": templates_of(rows),
+        "tasks": sorted({row["task"] for row in rows}),
         "trainable_parameters": trainable,
         "total_parameters": total,
         "contract": {"train": contract, "validation": validation_contract},
@@ -160,6 +164,7 @@ def _train(
         trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
             _save(trainer.model, renderer, params, manifest, trainer, folder)
+            write_training_rows(folder, rows, base.folder)
             volatile = {
                 "experiment": name,
                 "key": manifest["key"],
