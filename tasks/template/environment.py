@@ -78,12 +78,14 @@ def plain(value: Any) -> str:
 
 ENVIRONMENT.filters |= {
     "choice": choice,
+    "random": choice,  # Jinja2's own would differ at each rendering
     "most_frequent": most_frequent,
     "highlight": highlight,
     "entities": entities,
     "plain": plain,
 }
 ENVIRONMENT.globals["zip"] = zip
+del ENVIRONMENT.globals["lipsum"]  # random text
 
 
 def names_in(text: str) -> set[str]:

@@ -32,8 +32,9 @@ def test_entities_refuse_other_tags(tags: list[Any]) -> None:
         entities(["a", "b", "c"], tags)
 
 
-def test_choice_is_the_rows_own_and_every_item_is_chosen() -> None:
-    template = ENVIRONMENT.from_string("{{ ['a', 'b', 'c'] | choice }}")
+@pytest.mark.parametrize("name", ["choice", "random"])
+def test_choice_is_the_rows_own_and_every_item_is_chosen(name: str) -> None:
+    template = ENVIRONMENT.from_string("{{ ['a', 'b', 'c'] | " + name + " }}")
     chosen = [template.render({CHOICE_KEY: [0, f"r{i}"]}) for i in range(60)]
     assert chosen == [template.render({CHOICE_KEY: [0, f"r{i}"]}) for i in range(60)]
     assert set(chosen) == {"a", "b", "c"}
