@@ -97,6 +97,14 @@ def test_a_promptsource_file_is_rendered_as_promptsource_would(tmp_path: Path) -
     assert (found["1_pairs"]["prompt"], found["1_pairs"]["completion"]) == ("Ann=Ann left=did |=not early=stay", "1")
 
 
+def test_a_column_that_the_prompt_sets_anew_is_so_in_the_completion(tmp_path: Path) -> None:
+    text = PROMPTSOURCE.replace('"{{first}}\\n\\nDoes', '"{% set label = 1 - label %}{{first}}\\n\\nDoes')
+    assert text != PROMPTSOURCE
+    found = by_id(imported(tmp_path, text)[1], ROW)
+    assert found["does_it_mean"]["prompt"].startswith("Ann left | early\n\nDoes")
+    assert found["does_it_mean"]["completion"] == "No"
+
+
 def test_metadata_is_kept(tmp_path: Path) -> None:
     _, templates = imported(tmp_path, PROMPTSOURCE, name="mine")
     kept = {t.id: (templates.task_of(t), t.metrics, t.inverted, t.extractive) for t in templates.templates}

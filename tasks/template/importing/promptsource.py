@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import TemplateSyntaxError
+from jinja2 import TemplateSyntaxError, nodes
 
 from tasks.errors import TunesmithError
-from tasks.template.environment import PRIVATE_SEPARATOR, SEPARATOR, names_in
+from tasks.template.environment import ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, names_in
 from tasks.template.importing.found import Found, Wording, compile_problem, in_order
 from tasks.template.render import split_choices
 
@@ -108,7 +108,7 @@ def _parts(text: str) -> tuple[str, str, list[str] | None]:
     if SEPARATOR not in completion:
         try:
             told, answer = names_in(prompt), names_in(completion)
-            if told | answer == names_in(text):
+            if told | answer == names_in(text) and not _set_in(prompt) & answer:
                 return prompt.strip(), completion.strip(), in_order(prompt, told)
         except TemplateSyntaxError:
             pass
@@ -116,6 +116,11 @@ def _parts(text: str) -> tuple[str, str, list[str] | None]:
     first = f"{{{{ whole.split('{PRIVATE_SEPARATOR}')[0] | trim }}}}"
     second = f"{{{{ (whole ~ '{PRIVATE_SEPARATOR}').split('{PRIVATE_SEPARATOR}')[1] | trim }}}}"
     return whole + first, whole + second, None
+
+
+def _set_in(text: str) -> set[str]:
+    """Names that a Jinja2 text sets; one may be a column's, which the completion then sees changed."""
+    return {name.name for name in ENVIRONMENT.parse(text).find_all(nodes.Name) if name.ctx == "store"}
 
 
 def _choices(text: str | None) -> dict[str, Any]:
