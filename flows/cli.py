@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.templates import app as templates_app
 from flows.workspace import find_root, prepare_environment, refuse_silent_prefect
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
@@ -21,6 +22,7 @@ from tasks.stage import readable_errors
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Sources in data/sources.")
 app.add_typer(data_app, name="data")
+app.add_typer(templates_app, name="templates")
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 
