@@ -46,8 +46,8 @@ class SplitParams(Params):
         fractions: of ``by: hash``.
         files: of ``by: file``: part → names of files without their ending. A file not named is an error. A benchmark
             names ``test`` alone; the other parts are empty then.
-        validation_from, test_from: of ``by: time``: the first moment of a part, as a quoted ISO 8601 date or time (UTC where
-            it names no zone) or a number, as the rows' ``time`` is.
+        validation_from, test_from: of ``by: time``: the first moment of a part, as an ISO 8601 date or time (in quotes,
+            since DVC refuses a YAML date; UTC where it names no zone) or a number, as the rows' ``time`` is.
         validation_fraction: of ``by: file`` and ``by: time``: share of the training clusters that become validation
             rows, when no file and no ``validation_from`` gives them.
         near_duplicates: when two texts (``identity``) are near-duplicates; null joins only texts with the same words.
