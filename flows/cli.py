@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.templates import app as templates_app
 from flows.workspace import find_root, prepare_environment, refuse_silent_prefect
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
@@ -21,6 +22,7 @@ from tasks.stage import readable_errors
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Sources in data/sources.")
 app.add_typer(data_app, name="data")
+app.add_typer(templates_app, name="templates")
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 
@@ -109,6 +111,21 @@ def status() -> None:
     console.print(table)
 
 
+@app.command()
+def plan(
+    experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
+    samples: Annotated[bool, typer.Option(help="Show a decoded row a task with the supervised text marked.")] = True,
+) -> None:
+    """What training would learn from: the label contract of each experiment. Builds data, trains nothing."""
+    root = _workspace()
+    from flows.plan import plan as contracts
+    from flows.plan import show
+    from tasks.resolve.preflight import preflight
+
+    preflight(Paths(root))
+    console.print(show(contracts(root, experiment), samples), markup=False, highlight=False, soft_wrap=True)
+
+
 @data_app.command("add")
 def data_add(
     files: Annotated[list[Path], typer.Argument(help="JSONL, CSV or Parquet files of one source.")],
@@ -120,6 +137,29 @@ def data_add(
     from flows.data import add
 
     console.print(add(root, files, name, replace), markup=False, highlight=False)
+
+
+@app.command()
+def contamination(
+    mixture: Annotated[str | None, typer.Argument(help="A mixture of params/mixtures.yaml; all by default.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="JSONL, CSV, Parquet or text: compare all its texts with the training rows.")
+    ] = None,
+) -> None:
+    """How much of the test rows, or of a file, stands in the training rows of a mixture."""
+    root = _workspace()
+    from flows.contamination import examine
+
+    for title, sets in examine(Paths(root), mixture, against):
+        table = Table("test rows of", "rows", "dirty", "exact", "near", "13-grams", "8-grams", "left out", title=title)
+        for name, found in sets.items():
+            table.add_row(name, *found)
+        console.print(table)
+    console.print(
+        "Inputs + references. exact, near: rows that a training row equals; 13-grams, 8-grams: rows that share any. "
+        "A row each: data/mixtures/M/contamination.parquet",
+        highlight=False,
+    )
 
 
 @app.command()

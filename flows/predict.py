@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import UndefinedError, meta
+from jinja2 import UndefinedError
 
 from tasks import device, files
 from tasks.errors import TunesmithError
@@ -15,7 +15,7 @@ from tasks.evaluate.predict import Predictor
 from tasks.ingest.readers import read
 from tasks.params import load, read_yaml
 from tasks.paths import Paths
-from tasks.template.library import ENVIRONMENT
+from tasks.template.environment import ENVIRONMENT, names_in
 
 
 def predict_text(root: Path, experiment: str, text: str, template: str | None) -> str:
@@ -68,7 +68,7 @@ def _template(predictor: Predictor, asked: str | None) -> tuple[str, str] | None
 
 
 def _variables(text: str) -> list[str]:
-    return sorted(meta.find_undeclared_variables(ENVIRONMENT.parse(text)) - {"answer_choices"})
+    return sorted(names_in(text))
 
 
 def _prompt_of_text(predictor: Predictor, text: str, asked: str | None) -> str:
@@ -80,7 +80,7 @@ def _prompt_of_text(predictor: Predictor, text: str, asked: str | None) -> str:
         raise TunesmithError(
             f"predict: template {template[0]} needs the columns {', '.join(variables)}; give rows with --input"
         )
-    return ENVIRONMENT.from_string(template[1]).render({variables[0]: text})
+    return ENVIRONMENT.from_string(template[1]).render({variables[0]: text}).strip()
 
 
 def _prompt_of_row(root: Path, predictor: Predictor, row: dict[str, Any], place: str, asked: str | None) -> str:
@@ -94,7 +94,7 @@ def _prompt_of_row(root: Path, predictor: Predictor, row: dict[str, Any], place:
     names = sources.get(source, {}).get("template", {}).get("columns") or {}
     renamed = {wanted: row[column] for wanted, column in names.items() if column in row}
     try:
-        return ENVIRONMENT.from_string(template[1]).render(row | renamed)
+        return ENVIRONMENT.from_string(template[1]).render(row | renamed).strip()
     except UndefinedError as error:
         raise TunesmithError(
             f"{place}: template {template[0]} needs the columns {', '.join(_variables(template[1]))} ({error}); "

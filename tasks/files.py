@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,24 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write rows as Parquet; the same rows give the same bytes."""
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+
+
+BATCH_ROWS = 4096
+"""Rows that streams hold in memory at once, and the row groups of what they write."""
+
+
+def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """As ``read_rows``, a batch at a time."""
+    if not path.exists():
+        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            yield from batch.to_pylist()
+
+
+def write_stream(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
+    """As ``write_rows``, a batch at a time; the same rows give the same bytes."""
+    iterator = iter(rows)
+    with pq.ParquetWriter(path, schema) as writer:
+        while batch := list(islice(iterator, BATCH_ROWS)):
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))

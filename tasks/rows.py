@@ -32,6 +32,6 @@ RENDERED = pa.schema(
 is the name of the set's first column and ``text`` the value that it has. Baselines read ``text`` (the
 dialogue alone) and copying is measured on it. ``identity`` is what makes a row the same example as another,
 whatever the wording: the set's ``identity`` columns, joined; duplicates and contamination are told by it.
-``time`` is the value of ``template.time``, in seconds or as the number that it is. ``completion`` is the first of ``references``: what training
-learns.
+``time`` is the value of ``template.time``, in seconds or as the number that it is. ``completion`` is the first
+of ``references``: what training learns.
 """

@@ -12,7 +12,7 @@ NO_DEPENDENCY = ("tasks/tracking/", "tasks/register/")
 
 # Data files that a module reads beside its code.
 DATA = {
-    "tasks/template/library.py": ["tasks/template/library"],
+    "tasks/template/library.py": ["tasks/template/library/${item.template.set}.yaml"],
     "tasks/ingest/demo/__init__.py": ["tasks/ingest/demo"],
     "tasks/compare/report.py": ["tasks/compare/report.html.jinja"],
 }

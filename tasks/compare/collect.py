@@ -30,6 +30,7 @@ class System:
         kind: ``baseline`` is a trivial one (lead, nearest), not the experiment that others are compared with.
         method: of an experiment: none, full, lora, ...
         metrics: name → ``{"value", "low", "high"}``; what is missing or not finite is None.
+        groups: as in ``metrics.json``: kind → group → metric → scores; empty for reports that have none.
         rows: predictions, one a test row.
         problem: why it cannot be compared; None when it can.
     """
@@ -40,6 +41,7 @@ class System:
     key: str | None = None
     test_sha256: str | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
+    groups: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     problem: str | None = None
 
@@ -108,6 +110,7 @@ def read_report(system: System, folder: Path) -> System:
             key=report["key"],
             test_sha256=report["test_sha256"],
             metrics={name: _finite(metric) for name, metric in report["metrics"].items()},
+            groups=report.get("groups", {}),
             rows=files.read_rows(predictions),
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:

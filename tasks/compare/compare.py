@@ -18,6 +18,9 @@ from tasks.statistics import paired_bootstrap
 ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
 """Metrics whose differences are computed beside ``CompareParams.metric``."""
 
+SHOWN_GROUPS = ("wording", "task_seen", "contamination", "wording_spread")
+"""Kinds of groups that the comparison shows; the others stand in each experiment's ``metrics.json``."""
+
 _ROUNDING = 1e-12
 """Bounds nearer to zero than this differ from it by floating-point rounding alone."""
 
@@ -26,8 +29,8 @@ def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
     """Compare ``systems`` (as ``collect`` gives them); the result is ``comparison.json``.
 
     Keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
-    order, each with ``metrics`` and ``differences``), ``not_compared`` (name, kind, method, reason), ``warnings``
-    (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the parameters.
+    order, each with ``metrics``, ``groups`` and ``differences``), ``not_compared`` (name, kind, method, reason),
+    ``warnings`` (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the parameters.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -85,6 +88,7 @@ def describe(
         "tuned": system.tuned,
         "candidate": system is candidate,
         "metrics": system.metrics,
+        "groups": {kind: system.groups[kind] for kind in SHOWN_GROUPS if system.groups.get(kind)},
         "differences": differences,
     }
 
@@ -105,12 +109,12 @@ def difference(ours: list[Row], theirs: list[Row], metric: str, params: CompareP
 def paired_differences(ours: list[Row], theirs: list[Row], metric: str) -> np.ndarray:
     """Differences of ``metric``, one a test row (shape: rows), in the order of ``theirs``.
 
-    Rows pair by row_id and template_id. Several templates of one row are averaged first: wordings of one
+    Rows pair by source, row_id and template_id. Several templates of one row are averaged first: wordings of one
     dialogue are no independent draws, and would make the interval too narrow.
     """
-    by_row: dict[str, list[float]] = {}
-    for (row_id, _), gain in gains(ours, theirs, metric).items():
-        by_row.setdefault(row_id, []).append(gain)
+    by_row: dict[tuple[str, str], list[float]] = {}
+    for (source, row_id, _), gain in gains(ours, theirs, metric).items():
+        by_row.setdefault((source, row_id), []).append(gain)
     return np.array([np.mean(values) for values in by_row.values()])
 
 

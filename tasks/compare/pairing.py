@@ -6,12 +6,12 @@ import math
 
 from tasks.rows import Row
 
-Key = tuple[str, str]
+Key = tuple[str, str, str]
 
 
 def key(row: Row) -> Key:
-    """What names a prediction in every system: its row and the template that asked."""
-    return row["row_id"], row["template_id"]
+    """What names a prediction in every system: its row (two sources may hold one) and the template that asked."""
+    return row["source"], row["row_id"], row["template_id"]
 
 
 def gains(ours: list[Row], theirs: list[Row], metric: str) -> dict[Key, float]:

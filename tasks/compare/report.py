@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.compare.cells import Comparison, change, columns, label, number
+from tasks.compare.cells import NOTHING, Cell, Comparison, change, columns, label, number, score
 from tasks.compare.table import legend
 
 TEMPLATE = "report.html.jinja"
@@ -28,6 +28,7 @@ def html_report(comparison: Comparison, picture: bytes) -> str:
         c=comparison,
         columns=columns(comparison),
         changes=changes(comparison),
+        groups=group_rows(comparison),
         legend=legend(comparison, "colour"),
         picture=base64.b64encode(picture).decode("ascii"),
         percent=lambda value: number(value, 100),
@@ -48,6 +49,32 @@ def changes(comparison: Comparison) -> dict[str, Any]:
         "plain": [name == "copied_4grams" for name in metrics],
         "rows": [(entry["name"], [change(entry, name) for name in metrics]) for entry in compared],
     }
+
+
+def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]:
+    """(experiment, group, ROUGE-1, exact match, rows) of what was seen in training and what was not, of clean and
+    dirty rows, and of how far wordings of a task lie apart; no row for an experiment of which nothing stands apart."""
+    found = []
+    for entry in comparison["systems"]:
+        for kind in ("wording", "task_seen", "contamination"):
+            scores = entry["groups"].get(kind, {})
+            if len(scores) > 1 or "unseen" in scores or "dirty" in scores:
+                for group, metrics in scores.items():
+                    rows = max(metric["n"] for metric in metrics.values())
+                    cells = (score({"metrics": metrics}, name, 100) for name in ("rouge1_f", "exact_match"))
+                    found.append((entry["name"], _GROUPS[kind].format(group), *cells, str(rows)))
+        for task, metrics in entry["groups"].get("wording_spread", {}).items():
+            cells = (_spread(metrics.get(name)) for name in ("rouge1_f", "exact_match"))
+            found.append((entry["name"], f"spread of wordings of {task}", *cells, NOTHING))
+    return found
+
+
+_GROUPS = {"wording": "wordings {}", "task_seen": "tasks {}", "contamination": "{} rows"}
+
+
+def _spread(found: dict[str, Any] | None) -> Cell:
+    """Highest minus lowest mean of the wordings, in points of percent."""
+    return Cell(number(found["spread"], 100), f"{found['wordings']} wordings") if found else Cell(NOTHING)
 
 
 def verdict(comparison: Comparison) -> str:

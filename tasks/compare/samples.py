@@ -21,7 +21,7 @@ def choose_samples(
     baseline; where there are too few of them, further rows in order take their place.
 
     Returns:
-        One entry a row: row_id, template_id, row (1 is the first), why, text, references, answers (of each
+        One entry a row: source, row_id, template_id, row (1 is the first), why, text, references, answers (of each
         system in the order of ``compared``: name, completion, finished, rouge1_f).
     """
     first = baseline or compared[0]
@@ -53,8 +53,9 @@ def _extremes(found: dict[Key, float], taken: set[Key], count: int, ours: System
 
 def _sample(k: Key, place: int, why: str, row: Row, answers: list[tuple[str, Row]]) -> dict[str, Any]:
     return {
-        "row_id": k[0],
-        "template_id": k[1],
+        "source": k[0],
+        "row_id": k[1],
+        "template_id": k[2],
         "row": place,
         "why": why,
         "text": row.get("text") or row["prompt"],

@@ -12,6 +12,7 @@ from typing import Any
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tasks import files
+from tasks.evaluate.groups import groups
 from tasks.evaluate.metrics import summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.report import score, write_report
@@ -59,7 +60,8 @@ def run(params: EvaluateParams, paths: Paths, stage: Stage) -> None:
         for (name, system), output in zip(SYSTEMS.items(), outputs, strict=True):
             output.mkdir()
             predictions = score(test, [_said(text) for text in system(test, train)])
-            write_report(output, name, None, predictions, summarise(predictions, params.intervals), params)
+            means, apart = summarise(predictions, params.intervals), groups(predictions, params.intervals)
+            write_report(output, name, None, predictions, means, apart, params)
     logger.info("baselines scored on %d rows", len(test))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import files
+from tasks.evaluate.groups import Groups
 from tasks.evaluate.metrics import PREDICTIONS, Scorer
 from tasks.evaluate.params import EvaluateParams
 from tasks.rows import Row
@@ -27,6 +28,7 @@ def write_report(
     key: str | None,
     predictions: list[Row],
     metrics: dict[str, dict[str, float | None]],
+    groups: Groups,
     params: EvaluateParams,
 ) -> None:
     """Write ``predictions.parquet`` and ``metrics.json``; the same results give the same bytes."""
@@ -41,6 +43,7 @@ def write_report(
             "test_sha256": files.digest(asked),
             "rows": len(predictions),
             "metrics": metrics,
+            "groups": groups,
             "generation": params.generation.model_dump(),
         },
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks import device, files
 from tasks.errors import TunesmithError
+from tasks.evaluate.groups import dirty_rows, groups
 from tasks.evaluate.metrics import summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.predict import Predictor
@@ -29,7 +30,7 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     device.use_threads(params.threads)
     started = time.time()
     with stage.outputs(paths.report(name), paths.run(name, "evaluate")) as (report, run_folder):
-        measured = _evaluate(paths.model(name), paths.evaluation_set, params, report, paths.root)
+        measured = _evaluate(paths.model(name), paths.evaluation_set, params, report, paths.root, paths.mixtures)
         run_folder.mkdir()
         volatile = {"experiment": name, **measured}
         files.write_json(run_folder / "run.json", facts(paths.root, started, time.time(), params.threads) | volatile)
@@ -39,22 +40,25 @@ def evaluate_model(model: Path, evaluation_set: Path, params: dict[str, Any], ou
     """Evaluate any model folder, such as a registered champion's, as ``evaluate@X`` would.
 
     Unlike there, the wording of the prompts may have changed since the model was trained: a champion that could
-    not meet new test rows could never be replaced.
+    not meet new test rows could never be replaced. Its mixture may be gone, so clean and dirty rows are not told apart.
 
     ``params`` is an ``evaluate.yaml`` as a mapping. ``output`` gets ``predictions.parquet`` and ``metrics.json``.
     """
     parsed = parse(EvaluateParams, params, "evaluate.yaml")
     device.use_threads(parsed.threads)
-    _evaluate(model, evaluation_set, parsed, output, Path.cwd(), any_wording=True)
+    _evaluate(model, evaluation_set, parsed, output, Path.cwd(), None)
 
 
 def _evaluate(
-    model: Path, evaluation_set: Path, params: EvaluateParams, output: Path, root: Path, any_wording: bool = False
+    model: Path, evaluation_set: Path, params: EvaluateParams, output: Path, root: Path, mixtures: Path | None
 ) -> dict[str, Any]:
+    """``mixtures``: the folder where the model's mixture lies; None for a model of another time."""
     predictor = Predictor.load(model, params.generation, root)
     test, validation = (_rows(evaluation_set / f"{part}.parquet") for part in ("test", "validation"))
-    if not any_wording:
+    manifest, dirty = predictor.manifest, None
+    if mixtures is not None:
         predictor.refuse_other_rendering(test)
+        dirty = dirty_rows(mixtures / manifest["params"]["mixture"] / "dirty.parquet", test, model)
     begun = time.perf_counter()
     answers = predictor.generate([row["prompt"] for row in test])
     seconds = time.perf_counter() - begun
@@ -63,8 +67,8 @@ def _evaluate(
     metrics = summarise(predictions, params.intervals)
     metrics |= _validation(predictor, validation, params)
     output.mkdir(parents=True, exist_ok=True)
-    manifest = predictor.manifest
-    write_report(output, manifest["experiment"], manifest["key"], predictions, metrics, params)
+    apart = groups(predictions, params.intervals, manifest, dirty)
+    write_report(output, manifest["experiment"], manifest["key"], predictions, metrics, apart, params)
     logger.info("%s: ROUGE-1 F1 %.4f on %d rows", manifest["experiment"], metrics["rouge1_f"]["value"], len(test))
     return {
         "key": manifest["key"],

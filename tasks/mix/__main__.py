@@ -2,14 +2,18 @@
 
 import sys
 
-from tasks.mix.params import MixtureParams
+from tasks.mix.params import MixtureParams, load_contamination
 from tasks.mix.run import run
 from tasks.params import load
 from tasks.paths import Paths
-from tasks.stage import main
+from tasks.stage import Stage, main
 
 name, paths = sys.argv[1], Paths.here()
-main(
-    f"mix@{name}",
-    lambda stage: run(name, load(MixtureParams, paths.params / "mixtures.yaml", "mixtures", name), paths, stage),
-)
+
+
+def work(stage: Stage) -> None:
+    file = paths.params / "mixtures.yaml"
+    run(name, load(MixtureParams, file, "mixtures", name), load_contamination(file), paths, stage)
+
+
+main(f"mix@{name}", work)

@@ -1,15 +1,20 @@
-"""Draw rows of several sources; keep out what an evaluation set holds."""
+"""Rows of split sources as Arrow tables, and the draw of some of them by the lowest hash."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from tasks.errors import TunesmithError
-from tasks.files import digest, read_rows, unit_interval
+from tasks.files import unit_interval
 from tasks.paths import Paths
-from tasks.rows import Row
 
 
-def part_rows(paths: Paths, source: str, part: str, asked_by: str) -> list[Row]:
-    """Rows of one part of a split source.
+def part_table(paths: Paths, source: str, part: str, asked_by: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of one part of a split source (columns: ``RENDERED``, or those asked for).
 
     Raises:
         TunesmithError: the source has no split; the known ones are named.
@@ -18,17 +23,7 @@ def part_rows(paths: Paths, source: str, part: str, asked_by: str) -> list[Row]:
     if not path.exists():
         known = ", ".join(split_sources(paths)) or "none"
         raise TunesmithError(f"{asked_by}: there is no split of a source {source!r}; split sources: {known}")
-    return read_rows(path)
-
-
-def draw(rows: list[Row], most: int | None, seed: int) -> list[Row]:
-    """``most`` of the rows by the lowest hash, in an order of that hash; None takes all."""
-
-    def position(row: Row) -> tuple[float, str]:
-        # Equal rows of two sources have one hash; their order must not hang on that of the sources.
-        return unit_interval(seed, "draw", row["row_id"], row["template_id"]), row["source"]
-
-    return sorted(rows, key=position)[:most]
+    return pq.read_table(path, columns=list(columns) if columns else None)
 
 
 def split_sources(paths: Paths) -> list[str]:
@@ -36,17 +31,20 @@ def split_sources(paths: Paths) -> list[str]:
     return sorted(p.name for p in paths.splits.glob("*") if p.is_dir() and not p.name.startswith("."))
 
 
-def normalised(text: str) -> str:
-    """A text without what formatting changes: case and spaces."""
-    return digest(" ".join(text.lower().split()))
+def order(table: pa.Table, seed: int) -> np.ndarray:
+    """Row numbers of ``table`` in the order of a hash of seed, ``row_id`` and ``template_id``.
+
+    More rows change nothing in the order of the others, so the first ones of a larger table are mostly the same.
+    """
+    ids, templates, sources = (table.column(name).to_pylist() for name in ("row_id", "template_id", "source"))
+    # Equal rows of two sources have one hash; their order must not hang on that of the sources.
+    places = [
+        (unit_interval(seed, "draw", row, template), source)
+        for row, template, source in zip(ids, templates, sources, strict=True)
+    ]
+    return np.array(sorted(range(len(places)), key=places.__getitem__), dtype=np.int64)
 
 
-def texts(rows: list[Row]) -> set[str]:
-    """The normalised source texts of ``rows``."""
-    return {normalised(row["text"]) for row in rows}
-
-
-def without_evaluation_rows(rows: list[Row], held_out: set[str]) -> tuple[list[Row], int]:
-    """``rows`` without those whose source text stands in ``held_out`` (of ``texts``), and how many those were."""
-    kept = [row for row in rows if normalised(row["text"]) not in held_out]
-    return kept, len(rows) - len(kept)
+def draw(table: pa.Table, most: int | None, seed: int) -> pa.Table:
+    """``most`` of the rows by the lowest hash, in the order of that hash; None takes all."""
+    return table.take(order(table, seed)[:most])

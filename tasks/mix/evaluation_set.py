@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from tasks.files import write_rows
-from tasks.mix.draw import draw, part_rows
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.mix.draw import order, part_table
 from tasks.mix.params import EvaluationSetParams
 from tasks.params import load
 from tasks.paths import Paths
-from tasks.rows import RENDERED, Row
+from tasks.rows import RENDERED
 from tasks.stage import Stage, main
 
 
-def collect(params: EvaluationSetParams, paths: Paths, part: str) -> list[Row]:
+def collect(params: EvaluationSetParams, paths: Paths, part: str) -> pa.Table:
     """Rows of ``part`` of the named sources, by the sources' names, in the order of their splits."""
     where = "params/evaluation.yaml: evaluation_set.sources"
-    rows: list[Row] = []
+    tables = []
     for source in sorted(set(params.sources)):
-        found = part_rows(paths, source, part, where)
-        kept = {(row["row_id"], row["template_id"]) for row in draw(found, params.limit, params.seed)}
-        rows += [row for row in found if (row["row_id"], row["template_id"]) in kept]
-    return rows
+        found = part_table(paths, source, part, where)
+        tables.append(found.take(np.sort(order(found, params.seed)[: params.limit])))
+    return pa.concat_tables(tables)
 
 
 def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
@@ -27,7 +29,7 @@ def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
     with stage.outputs(paths.evaluation_set) as (output,):
         output.mkdir()
         for part in ("test", "validation"):
-            write_rows(output / f"{part}.parquet", collect(params, paths, part), RENDERED)
+            pq.write_table(collect(params, paths, part).cast(RENDERED), output / f"{part}.parquet")
 
 
 if __name__ == "__main__":

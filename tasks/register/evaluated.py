@@ -13,7 +13,7 @@ from tasks import files
 from tasks.errors import TunesmithError
 from tasks.params import load
 from tasks.paths import Paths
-from tasks.register.gate import Scores
+from tasks.register.gate import ROW, Scores
 from tasks.train.params import TrainParams
 
 REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
@@ -56,7 +56,7 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
 
 
 def read_scores(path: Path, metric: str) -> Scores:
-    """The column ``metric`` of a ``predictions.parquet`` by (row_id, template_id).
+    """The column ``metric`` of a ``predictions.parquet`` by (source, row_id, template_id).
 
     Raises:
         TunesmithError: no such column, a row without a score, or a row that stands there twice.
@@ -70,13 +70,13 @@ def read_scores(path: Path, metric: str) -> Scores:
             f"params/registration.yaml: registration.metric: must be a score column of {path}; it is {metric!r}; "
             f"there are: {', '.join(numbers)}"
         )
-    rows = table.select(["row_id", "template_id", metric]).to_pylist()
-    scores = {(row["row_id"], row["template_id"]): row[metric] for row in rows}
+    rows = table.select([*ROW, metric]).to_pylist()
+    scores = {(row["source"], row["row_id"], row["template_id"]): row[metric] for row in rows}
     if len(scores) != len(rows):
-        raise TunesmithError(f"{path}: a test row (row_id, template_id) must stand there once; {REMEDY} again")
+        raise TunesmithError(f"{path}: a test row ({', '.join(ROW)}) must stand there once; {REMEDY} again")
     if missing := [row for row, score in scores.items() if score is None or math.isnan(score)]:
         raise TunesmithError(
-            f"{path}: every row needs a {metric}; {len(missing)} have none, the first is {missing[0][0]}; "
+            f"{path}: every row needs a {metric}; {len(missing)} have none, the first is {missing[0][1]}; "
             "choose another `registration.metric` in params/registration.yaml"
         )
     return {row: float(score) for row, score in scores.items()}

@@ -11,8 +11,9 @@ from tasks.errors import TunesmithError
 from tasks.register.params import RegistrationParams
 from tasks.statistics import paired_bootstrap
 
-Scores = Mapping[tuple[str, str], float]
-"""(row_id, template_id) → score of that test row, in the order of the test set."""
+ROW = ("source", "row_id", "template_id")
+Scores = Mapping[tuple[str, str, str], float]
+"""``ROW`` → score of that test row, in the order of the test set."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,17 @@ def _difference(candidate: Scores, opponent: Scores, name: str, params: Registra
     if candidate.keys() != opponent.keys():
         only = len(candidate.keys() - opponent.keys()), len(opponent.keys() - candidate.keys())
         raise TunesmithError(
-            f"predictions.parquet: candidate and {name} must be scored on the same rows (row_id, template_id); "
+            f"predictions.parquet: candidate and {name} must be scored on the same rows ({', '.join(ROW)}); "
             f"{only[0]} only in the candidate's, {only[1]} only in the {name}'s. "
             "Run `tunesmith run` to evaluate both on the present test set"
         )
     if not candidate:
         raise TunesmithError("predictions.parquet: the gate needs at least one test row; there is none")
-    paired = np.array([score - opponent[row] for row, score in candidate.items()], dtype=np.float64)
+    # Wordings of one row are no independent draws: they would make the interval too narrow.
+    by_row: dict[tuple[str, str], list[float]] = {}
+    for row, score in candidate.items():
+        by_row.setdefault(row[:2], []).append(score - opponent[row])
+    paired = np.array([np.mean(values) for values in by_row.values()], dtype=np.float64)
     mean, low, high = paired_bootstrap(paired, params.resamples, params.confidence, params.seed)
     return Difference(float(mean), float(low), float(high), len(paired))
 

@@ -27,6 +27,7 @@ class Experiment(Params):
     base_model: Patch | None = None
     max_length: int | None = None
     max_dropped: float | None = None
+    truncate: str | None = None
     threads: int | None = None
     seed: int | None = None
     training: Patch = Field(default_factory=dict)

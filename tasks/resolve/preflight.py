@@ -8,19 +8,19 @@ from typing import Any
 from tasks.compare.params import CompareParams
 from tasks.evaluate.params import EvaluateParams
 from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
-from tasks.mix.params import EvaluationSetParams, MixtureParams
+from tasks.mix.params import EvaluationSetParams, MixtureParams, load_contamination
 from tasks.params import Params, load, read_yaml
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
 from tasks.split.params import SplitParams
-from tasks.template.library import load_set
+from tasks.template.library import library_of, load_set
 from tasks.template.params import TemplateParams
 from tasks.template.render import choose
 
 _SECTIONS = {
     "sources.yaml": {"generated", "hub", "sources"},
-    "mixtures.yaml": {"mixtures"},
+    "mixtures.yaml": {"contamination", "mixtures"},
     "experiments.yaml": {"experiments"},
     "training.yaml": {"defaults", "methods"},
     "evaluation.yaml": {"evaluation_set", "evaluate", "compare"},
@@ -62,17 +62,18 @@ def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
             problems.catch(load, model, file, "sources", name, block)
         unknown = [block for block in blocks if block not in _SOURCE_BLOCKS]
         problems.lines += [f"{file}: sources.{name}.{block}: unknown key; known here: {known}" for block in unknown]
-        problems.catch(_check_template, file, name)
+        problems.catch(_check_template, paths, file, name)
     return None if sources is None else list(sources)
 
 
-def _check_template(file: Path, source: str) -> None:
+def _check_template(paths: Paths, file: Path, source: str) -> None:
     params = load(TemplateParams, file, "sources", source, "template")
-    choose(load_set(params.set), params, source)
+    choose(load_set(params.set, library_of(paths.root)), params, source)
 
 
 def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None) -> None:
     file = paths.params / "mixtures.yaml"
+    problems.catch(load_contamination, file)
     mixtures = problems.catch(mapping, file, "mixtures")
     for name in mixtures or ():
         params: Any = problems.catch(load, MixtureParams, file, "mixtures", name)

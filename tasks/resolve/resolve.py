@@ -15,7 +15,7 @@ from tasks.train.params import TrainParams
 _METHOD_BLOCKS = {"none": (), "full": ("training",), "lora": ("training", "lora")}
 """Blocks of parameters that a method uses. The others' keys do not reach its file, so they retrain nothing."""
 
-_TRAINING_ONLY = ("max_dropped",)
+_TRAINING_ONLY = ("max_dropped", "truncate")
 
 
 def resolve(

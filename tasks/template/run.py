@@ -1,34 +1,40 @@
-"""``template@S``: ``data/raw/S.parquet`` → ``data/rendered/S.parquet`` (columns: ``render.RENDERED``)."""
+"""``template@S``: ``data/raw/S.parquet`` → ``data/rendered/S.parquet`` (columns: ``tasks.rows.RENDERED``)."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 from tasks.errors import TunesmithError
-from tasks.files import read_rows, write_rows
+from tasks.files import iterate_rows, write_stream
 from tasks.paths import Paths
 from tasks.rows import RENDERED
 from tasks.stage import Stage
-from tasks.template.library import load_set
+from tasks.template.library import library_of, load_set
 from tasks.template.params import TemplateParams
-from tasks.template.render import Report, render
+from tasks.template.render import render
+from tasks.template.validate import Report, refuse_leaks
 
 logger = logging.getLogger("tunesmith")
 
 
 def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
-    """Render every row of the source ``name``.
+    """Render every row of the source ``name``, a batch at a time.
 
     Raises:
-        TunesmithError: more rows than ``max_dropped`` have no prompt or no completion.
+        TunesmithError: a wording tells its completions, or more rows than ``max_dropped`` were dropped.
     """
     report = Report()
-    rows = list(render(read_rows(paths.raw(name)), name, load_set(params.set), params, report))
-    refuse_dropped(name, params, report)
+    templates = load_set(params.set, library_of(paths.root))
+    rows = render(iterate_rows(paths.raw(name)), name, templates, params, report)
     with stage.outputs(paths.rendered(name)) as (output,):
-        write_rows(output, rows, RENDERED)
+        write_stream(output, rows, RENDERED)
+        refuse_leaks(name, report)
+        refuse_dropped(name, params, report)
     dropped = ", ".join(f"{count} for {reason}" for reason, count in report.dropped.items()) or "none"
     logger.info("%s: %d rows rendered from %d; dropped: %s", name, report.rendered, report.rows, dropped)
+    wordings = ", ".join(f"{template} {count}" for template, count in Counter(report.tried).most_common())
+    logger.info("%s: rows a wording: %s", name, wordings or "none")
 
 
 def refuse_dropped(name: str, params: TemplateParams, report: Report) -> None:

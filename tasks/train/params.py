@@ -71,6 +71,7 @@ class TrainParams(Params):
         mixture: of ``params/mixtures.yaml``.
         max_length: most tokens of a training row; in the rendering fingerprint.
         max_dropped: share of training rows that may be dropped for their length before the step stops.
+        truncate: side from which the prompt of a row that is too long is cut; None drops such a row.
         threads: of the processor; recorded, since sums depend on it.
         seed: of initial weights, order and dropout.
     """
@@ -80,6 +81,7 @@ class TrainParams(Params):
     base_model: BaseModelParams
     max_length: int = Field(default=1024, ge=8)
     max_dropped: float = Field(default=0.05, ge=0, le=1)
+    truncate: Literal["left", "right"] | None = None
     threads: int = Field(default=2, ge=1)
     seed: int = 0
     training: LoopParams | None = None

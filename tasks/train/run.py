@@ -26,11 +26,12 @@ from tasks.progress import progress
 from tasks.rendering import Encoded, Renderer, fingerprint, templates_of
 from tasks.rows import Row
 from tasks.stage import Stage
-from tasks.train.contract import encode_rows
+from tasks.train.contract import encode_rows, summary
 from tasks.train.methods import count_parameters, prepare
 from tasks.train.params import TrainParams
 from tasks.train.recorder import Recorder
 from tasks.train.trainer import CompletionTrainer, last_complete
+from tasks.training_rows import write_training_rows
 
 logger = logging.getLogger("tunesmith")
 
@@ -104,6 +105,7 @@ def _write_untrained(
     manifest |= {
         "fingerprint": fingerprint(renderer, params.max_length, []),
         "templates": {},
+        "tasks": [],
         "weights_sha256": None,
         "trainable_parameters": 0,
         "total_parameters": None,
@@ -114,6 +116,7 @@ def _write_untrained(
         model.mkdir()
         run_folder.mkdir()
         files.write_json(model / "manifest.json", manifest)
+        write_training_rows(model, [], base.folder)
         (run_folder / "history.jsonl").touch()
         now = {
             "experiment": name,
@@ -140,7 +143,8 @@ def _train(
     train, contract = encode_rows(rows, renderer, params, "train")
     watched = files.read_rows(paths.mixture(params.mixture) / "validation.parquet")
     validation, validation_contract = encode_rows(watched, renderer, params, "validation")
-    logger.info("%s: contract %s", name, contract)
+    logger.info(summary(name, "train", contract))
+    logger.info(summary(name, "validation", validation_contract))
     _make_deterministic(params.seed)
     model = prepare(base, params)
     trainable, total = count_parameters(model)
@@ -148,6 +152,7 @@ def _train(
     manifest |= {
         "fingerprint": fingerprint(renderer, params.max_length, rows),
         "templates": templates_of(rows),
+        "tasks": sorted({row["task"] for row in rows}),
         "trainable_parameters": trainable,
         "total_parameters": total,
         "contract": {"train": contract, "validation": validation_contract},
@@ -159,6 +164,7 @@ def _train(
         trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
             _save(trainer.model, renderer, params, manifest, trainer, folder)
+            write_training_rows(folder, rows, base.folder)
             volatile = {
                 "experiment": name,
                 "key": manifest["key"],

@@ -19,7 +19,7 @@ from tasks.compare.collect import collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
-from tasks.compare.report import html_report
+from tasks.compare.report import group_rows, html_report
 from tasks.compare.run import run
 from tasks.compare.table import markdown_table, rich_table
 from tasks.stage import Stage
@@ -152,6 +152,35 @@ def test_report_shows_samples_scores_and_remarks(full: Workspace) -> None:
     for part in ("dialogue r0", "reference r0", "completion r0", "ROUGE-1 40.0", "Candidate: lora", "a real gain",
                  "later: not evaluated yet", "lora does not stop", "Differences to base"):  # fmt: skip
         assert part in text, part
+
+
+def test_report_tells_seen_from_unseen_and_clean_from_dirty(full: Workspace) -> None:
+    def scores(value: float, n: int) -> dict[str, Any]:
+        return {"rouge1_f": {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}}
+
+    assert "Seen and unseen" not in html_report(comparison_of(full), b"")
+    path = full.paths.report("lora") / "metrics.json"
+    spread = {"spread": 0.25, "deviation": 0.1, "wordings": 3, "lowest": "a", "highest": "b"}
+    groups = {
+        "task": {"summarise": scores(0.5, 4)},
+        "wording": {"seen": scores(0.6, 3), "unseen": scores(0.3, 1)},
+        "task_seen": {"seen": scores(0.5, 4)},
+        "contamination": {"clean": scores(0.45, 2), "dirty": scores(0.55, 2)},
+        "wording_spread": {"demo/summarise": {"rouge1_f": spread}},
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"groups": groups}))
+    comparison = comparison_of(full)
+    lora = next(entry for entry in comparison["systems"] if entry["name"] == "lora")
+    assert "task" not in lora["groups"] and lora["groups"]["wording"] == groups["wording"]
+    assert [(name, group, str(rouge), str(exact), n) for name, group, rouge, exact, n in group_rows(comparison)] == [
+        ("lora", "wordings seen", "60.0 [50.0, 70.0]", "–", "3"),
+        ("lora", "wordings unseen", "30.0 [20.0, 40.0]", "–", "1"),
+        ("lora", "clean rows", "45.0 [35.0, 55.0]", "–", "2"),
+        ("lora", "dirty rows", "55.0 [45.0, 65.0]", "–", "2"),
+        ("lora", "spread of wordings of demo/summarise", "25.0 3 wordings", "–", "–"),
+    ]
+    text = html_report(comparison, b"")
+    assert "Seen and unseen" in text and '<td class="left">wordings unseen</td>' in text
 
 
 def test_report_without_baseline_or_candidate_still_renders(workspace: Workspace) -> None:

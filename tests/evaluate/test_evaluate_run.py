@@ -22,9 +22,10 @@ from tasks.paths import Paths
 from tasks.rows import RENDERED
 from tasks.stage import Stage
 from tasks.train.params import BaseModelParams
+from tasks.training_rows import write_training_rows
 from tests.evaluate.conftest import EVALUATE
 from tests.evaluate.test_metrics import NAMES
-from tests.train.training_workspace import PAIRS, rows, train, workspace
+from tests.train.training_workspace import PAIRS, mark_dirty, rows, train, workspace
 
 FP32 = GenerationParams(max_new_tokens=12, token_budget=256, precision="fp32")
 PROMPTS = [prompt for prompt, _ in PAIRS]
@@ -37,6 +38,7 @@ def paths(trained: Paths, tmp_path: Path) -> Paths:
 
 
 def evaluate(paths: Paths, name: str) -> dict[str, Any]:
+    mark_dirty(paths)
     run(name, paths, Stage.start(f"evaluate@{name}", paths.root))
     report: dict[str, Any] = files.read_json(paths.report(name) / "metrics.json")
     return report
@@ -45,7 +47,7 @@ def evaluate(paths: Paths, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["base", "lora", "full"])
 def test_reports_of_every_method(paths: Paths, name: str) -> None:
     report = evaluate(paths, name)
-    assert set(report) == {"schema", "experiment", "key", "test_sha256", "rows", "metrics", "generation"}
+    assert set(report) == {"schema", "experiment", "key", "test_sha256", "rows", "metrics", "groups", "generation"}
     assert (report["schema"], report["experiment"], report["rows"]) == (1, name, len(PAIRS))
     assert report["key"] == files.read_json(paths.model(name) / "manifest.json")["key"]
     assert report["generation"] == EVALUATE["generation"]
@@ -115,11 +117,70 @@ def test_test_hash_follows_the_rows_and_not_the_model(paths: Paths) -> None:
     assert evaluate(paths, "base")["test_sha256"] == before
 
 
-def test_evaluate_model_equals_the_stage(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate(paths, "lora")
+def test_evaluate_model_equals_the_stage_but_for_clean_and_dirty_rows(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = evaluate(paths, "lora")
     monkeypatch.chdir(paths.root)
-    evaluate_model(paths.model("lora"), paths.evaluation_set, EVALUATE, paths.root / "cache/lora")
-    assert files.sha256(paths.root / "cache/lora") == files.sha256(paths.report("lora"))
+    output = paths.root / "cache/lora"
+    evaluate_model(paths.model("lora"), paths.evaluation_set, EVALUATE, output)
+    predictions = [files.sha256(folder / "predictions.parquet") for folder in (output, paths.report("lora"))]
+    assert predictions[0] == predictions[1]
+    assert set(expected["groups"].pop("contamination")) == {"clean"}
+    assert files.read_json(output / "metrics.json") == expected
+
+
+def test_scores_of_groups(paths: Paths) -> None:
+    """Two rows are dirty, one is asked in a wording and one for a task that the model has not seen."""
+    test = rows(PAIRS)
+    test[0]["template_id"], test[1]["task"] = "other", "title"
+    files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
+    mark_dirty(paths, "r2", "r3")
+    run("lora", paths, Stage.start("evaluate@lora", paths.root))
+    groups = files.read_json(paths.report("lora") / "metrics.json")["groups"]
+    scores = {row["row_id"]: row["rouge1_f"] for row in files.read_rows(paths.report("lora") / "predictions.parquet")}
+    n = {
+        kind: {name: found["rouge1_f"]["n"] for name, found in groups[kind].items()}
+        for kind in groups
+        if kind != "wording_spread"
+    }
+    assert n == {
+        "task": {"summary": 5, "title": 1},
+        "template": {"chats/other": 1, "chats/plain": 5},
+        "wording": {"seen": 5, "unseen": 1},
+        "task_seen": {"seen": 5, "unseen": 1},
+        "contamination": {"clean": 4, "dirty": 2},
+    }
+    assert groups["contamination"]["dirty"]["rouge1_f"]["value"] == pytest.approx((scores["r2"] + scores["r3"]) / 2)
+    assert groups["task_seen"]["unseen"]["rouge1_f"] == {
+        **dict.fromkeys(("value", "low", "high"), scores["r2"]),
+        "n": 1,
+    }
+
+
+def test_rows_of_an_ancestor_are_dirty(paths: Paths, tmp_path: Path) -> None:
+    """The model ``full`` is the base of another, which is trained on other rows; ``full`` knows all of ``PAIRS``."""
+    other = rows([("Customer: a new question.", "A question.")])
+    identities = [row | {"identity": row["prompt"].upper() + "!"} for row in rows(PAIRS[:2])]
+    write_training_rows(paths.model("full"), identities, tmp_path)
+    for part in ("train", "validation"):
+        files.write_rows(paths.mixture("demo") / f"{part}.parquet", other, RENDERED)
+    patch = {"base_model": {"name": "models/full"}, "training": {"epochs": 1}}
+    train(paths, "second", patch)
+    shutil.copy(paths.experiment("full") / "evaluate.yaml", paths.experiment("second") / "evaluate.yaml")
+    test = [row | {"identity": row["prompt"]} for row in rows(PAIRS)]
+    files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
+    contamination = evaluate(paths, "second")["groups"]["contamination"]
+    assert {name: found["rouge1_f"]["n"] for name, found in contamination.items()} == {"clean": 4, "dirty": 2}
+
+
+def test_a_test_row_that_mix_did_not_check_is_named(paths: Paths) -> None:
+    mark_dirty(paths)
+    files.write_rows(paths.evaluation_set / "test.parquet", [rows(PAIRS)[0] | {"row_id": "new"}], RENDERED)
+    with pytest.raises(
+        TunesmithError, match=r"dirty.parquet of the mixture: must hold every test row; row new of chats"
+    ):
+        run("base", paths, Stage.start("evaluate@base", paths.root))
 
 
 def test_other_template_text_is_refused(paths: Paths) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -64,6 +65,33 @@ def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
     edit(built, "experiments", lambda p: p["experiments"]["lora"].pop("seed"))
     assert code == 0 and "modified params/experiments.yaml" in printed
     assert "if resolve changes what it writes" in printed and "ingest" not in printed
+
+
+def test_plan_prints_the_contract_and_trains_nothing(built: Path, cli: Cli, tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    shutil.copytree(built, root, symlinks=True)
+    before = sorted(path.name for path in (root / "models").iterdir())
+    # Stale and unbuilt: the plan builds data, and no model.
+    edit(
+        root, "experiments", lambda p: p["experiments"].update(lora_r4=p["experiments"]["lora"] | {"lora": {"rank": 4}})
+    )
+    edit(root, "sources", lambda p: p["sources"]["demo"]["split"].update(limit={"train": 7}))
+    code, printed = cli(root, "plan")
+    assert code == 0
+    assert "base: trains nothing" in printed and "lora, lora_r4" in printed, "equal contracts are shown once"
+    assert re.search(r"rows +│ 7 +│", printed) and re.search(r"rows with the end token +│ 7 of 7 ", printed)
+    completion = pq.read_table(root / "data/mixtures/demo/train.parquet").to_pylist()[0]["completion"]
+    assert f"[[{completion}<|end|>]]" in printed
+    assert sorted(path.name for path in (root / "models").iterdir()) == before
+    assert "no experiment 'x'" in _one_error(cli(root, "plan", "--experiment", "x"))
+
+
+def test_a_plan_that_breaks_the_contract_is_an_error(built: Path, cli: Cli, tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    shutil.copytree(built, root, symlinks=True)
+    edit(root, "experiments", lambda p: p["experiments"]["lora"].update(max_length=40, max_dropped=0.0))
+    error = _one_error(cli(root, "plan"))
+    assert "data/mixtures/demo/train.parquet: row " in error and "max_length is 40" in error
 
 
 def test_compare_prints_the_table(built: Path, cli: Cli) -> None:

@@ -1,55 +1,36 @@
-"""``mix`` and ``evaluation_set``: nothing that is asked in a test is ever trained on, and order hangs on nothing."""
+"""``mix``: nothing that is asked in a test is ever trained on, and order hangs on nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tasks.errors import TunesmithError
-from tasks.files import read_json, read_rows, write_rows
+from tasks.files import read_json, read_rows
 from tasks.mix import evaluation_set
-from tasks.mix.evaluation_set import collect
-from tasks.mix.params import EvaluationSetParams, MixtureParams, Share
-from tasks.mix.run import mix, run
+from tasks.mix.contamination import ROWS
+from tasks.mix.params import ContaminationParams, EvaluationSetParams, HoldOut, MixtureParams, Share
+from tasks.mix.run import Mixed, mix, run
 from tasks.params import parse
 from tasks.paths import Paths
 from tasks.rows import RENDERED
 from tasks.stage import Stage
+from tests.mix.conftest import Splits, Write
 
-Rows = list[dict[str, Any]]
-Splits = dict[str, dict[str, list[str]]]
-
-
-def row(source: str, text: str) -> dict[str, Any]:
-    return {"row_id": f"id {text}", "source": source, "template_id": "t", "text": text, "prompt": f"Say: {text}"}
+CHECKED = ContaminationParams()
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Callable[[Splits], Paths]:
-    """Writes splits: source → part → texts."""
-
-    def write(splits: Splits) -> Paths:
-        paths = Paths(tmp_path)
-        for source, parts in splits.items():
-            paths.split(source).mkdir(parents=True)
-            for part in ("train", "validation", "test"):
-                rows = [row(source, text) for text in parts.get(part, [])]
-                write_rows(paths.split(source) / f"{part}.parquet", rows, RENDERED)
-        return paths
-
-    return write
+def texts(rows: pa.Table) -> list[str]:
+    return [str(text) for text in rows.column("text").to_pylist()]
 
 
-def texts(rows: Rows) -> list[str]:
-    return [r["text"] for r in rows]
-
-
-def numbered(letter: str, count: int) -> list[str]:
-    return [f"{letter}{i}" for i in range(count)]
+def numbered(letter: str, count: int, **changes: Any) -> list[Any]:
+    found = [f"{letter}{i}" for i in range(count)]
+    return [{"text": text, **changes} for text in found] if changes else found
 
 
 TWO: Splits = {
@@ -58,26 +39,41 @@ TWO: Splits = {
 }
 
 
-def mixture(**sources: int | None) -> MixtureParams:
-    return MixtureParams(sources={name: Share(limit=limit) for name, limit in sources.items()})
+def mixture(limits: dict[str, int | None], **params: Any) -> MixtureParams:
+    return MixtureParams(sources={name: Share(limit=limit) for name, limit in limits.items()}, **params)
 
 
-def test_a_mixture_holds_the_train_and_validation_rows_of_its_sources_and_no_test_row(
-    workspace: Callable[[Splits], Paths],
-) -> None:
-    parts, report = mix("m", mixture(one=None, two=None), workspace(TWO))
-    assert sorted(texts(parts["train"])) == sorted(numbered("a", 50) + numbered("d", 50))
-    assert sorted(texts(parts["validation"])) == sorted(numbered("b", 5) + numbered("e", 5))
-    assert report["one"] == {"train": 50, "asked": None, "validation": 5, "left_out_as_contaminated": 0}
+def mixed(paths: Paths, limits: dict[str, int | None], **params: Any) -> Mixed:
+    return mix("m", mixture(limits, **params), CHECKED, paths)
 
 
-def test_the_sources_are_shuffled_together(workspace: Callable[[Splits], Paths]) -> None:
-    sources = [r["source"] for r in mix("m", mixture(one=None, two=None), workspace(TWO))[0]["train"]]
+def train(paths: Paths, limits: dict[str, int | None], **params: Any) -> list[str]:
+    return texts(mixed(paths, limits, **params).parts["train"])
+
+
+def test_a_mixture_holds_the_train_and_validation_rows_of_its_sources_and_no_test_row(workspace: Write) -> None:
+    found = mixed(workspace(TWO), {"one": None, "two": None})
+    assert sorted(texts(found.parts["train"])) == sorted(numbered("a", 50) + numbered("d", 50))
+    assert sorted(texts(found.parts["validation"])) == sorted(numbered("b", 5) + numbered("e", 5))
+    nothing: dict[str, Any] = {"train": {}, "validation": {}}
+    counts = {"train": 50, "validation": 5, "held_out": {"train": 0, "validation": 0}, "left_out": nothing}
+    assert found.report["sources"] == {"one": counts, "two": counts}
+    assert found.report["rows"] == {"asked": None, "train": 100, "validation": 10}
+    assert texts_of_tests(found) == numbered("c", 5) + numbered("f", 5)
+    assert found.parts["train"].schema == found.parts["validation"].schema == RENDERED
+
+
+def texts_of_tests(found: Mixed) -> list[str]:
+    return [str(row).removeprefix("id ") for row in found.contamination.column("row_id").to_pylist()]
+
+
+def test_the_sources_are_shuffled_together(workspace: Write) -> None:
+    sources = mixed(workspace(TWO), {"one": None, "two": None}).parts["train"].column("source").to_pylist()
     changes = sum(a != b for a, b in pairwise(sources))
     assert changes > 25, "of 99; 1 when the sources follow each other, 50 expected of a shuffle"
 
 
-def test_what_any_source_tests_or_watches_is_left_out_and_counted(workspace: Callable[[Splits], Paths]) -> None:
+def test_what_any_source_tests_or_watches_is_left_out_and_counted(workspace: Write) -> None:
     paths = workspace(
         {
             "one": {
@@ -92,57 +88,134 @@ def test_what_any_source_tests_or_watches_is_left_out_and_counted(workspace: Cal
             },
         }
     )
-    parts, report = mix("m", mixture(one=None), paths)
-    assert texts(parts["train"]) == ["new"]
-    assert sorted(texts(parts["validation"])) == ["fine", "is watched"]
-    assert report["one"] == {"train": 1, "asked": None, "validation": 2, "left_out_as_contaminated": 5}
+    found = mixed(paths, {"one": None})
+    assert texts(found.parts["train"]) == ["new"]
+    assert sorted(texts(found.parts["validation"])) == ["fine", "is watched"]
+    assert found.report["sources"]["one"]["left_out"] == {
+        "train": {
+            "one/test: exact_input": 1,
+            "one/validation: exact_input": 1,
+            "two/test: exact_input": 1,
+            "two/validation: exact_input": 1,
+        },
+        "validation": {"two/test: exact_input": 1},
+    }
 
 
-def test_a_limit_counts_clean_rows_and_a_higher_one_keeps_what_a_lower_one_kept(
-    workspace: Callable[[Splits], Paths],
-) -> None:
+def test_a_limit_counts_clean_rows_and_a_higher_one_keeps_what_a_lower_one_kept(workspace: Write) -> None:
     splits = {**TWO, "one": {**TWO["one"], "test": [*TWO["one"]["test"], *numbered("a", 20)]}}
     paths = workspace(splits)
-    few, more, most = (set(texts(mix("m", mixture(one=n), paths)[0]["train"])) for n in (10, 20, 99))
+    few, more, most = (set(train(paths, {"one": n})) for n in (10, 20, 99))
     assert [len(few), len(more), len(most)] == [10, 20, 30]
     assert few < more < most == set(numbered("a", 50)) - set(numbered("a", 20))
 
 
-def test_a_mixture_is_deterministic_and_the_seed_matters(workspace: Callable[[Splits], Paths]) -> None:
-    paths = workspace(TWO)
-    params = mixture(one=20, two=None)
-    assert mix("m", params, paths) == mix("m", params, paths)
-    other = mix("m", params.model_copy(update={"seed": 1}), paths)[0]["train"]
-    assert set(texts(other)) != set(texts(mix("m", params, paths)[0]["train"]))
+def test_more_rows_keep_the_earlier_ones_of_every_task(workspace: Write) -> None:
+    tasks = {"train": [*numbered("a", 30, task="t1"), *numbered("b", 7, task="t2")], "validation": ["v"], "test": ["w"]}
+    paths = workspace({"one": tasks, "two": TWO["two"]})
+    drawn = [set(train(paths, {"one": None, "two": None}, weighting="equal", rows=n)) for n in range(1, 90, 4)]
+    assert [len(rows) for rows in drawn] == [*range(1, 87, 4), 87]
+    assert all(few < more for few, more in pairwise(drawn))
 
 
-def test_the_order_of_the_sources_does_not_matter(workspace: Callable[[Splits], Paths]) -> None:
-    shared = {name: {**parts, "train": [*parts["train"], "the same"]} for name, parts in TWO.items()}
-    paths = workspace(shared)
-    assert mix("m", mixture(one=30, two=None), paths) == mix("m", mixture(two=None, one=30), paths)
+def test_realised_rows_are_reported_beside_those_asked_for(workspace: Write) -> None:
+    """25 each were asked for; t2 has 7 and its other 18 go to t1, which has 30, and to the rest."""
+    tasks = {"train": [*numbered("a", 30, task="t1"), *numbered("b", 7, task="t2")], "validation": ["v"], "test": ["w"]}
+    found = mixed(workspace({"one": tasks, "two": TWO["two"]}), {"one": None, "two": None}, weighting="equal", rows=75)
+    assert found.report["components"] == {
+        "one/t1": {"asked": 25, "available": 30, "rows": 30, "short": False},
+        "one/t2": {"asked": 25, "available": 7, "rows": 7, "short": True},
+        "two/say": {"asked": 25, "available": 50, "rows": 38, "short": False},
+    }
+    assert Counter(found.parts["train"].column("task").to_pylist()) == {"t1": 30, "t2": 7, "say": 38}
+    assert found.report["short"] is False
+    assert len(set(texts(found.parts["train"]))) == 75, "no row is repeated"
 
 
-def test_an_unknown_source_is_named_with_the_known_ones(workspace: Callable[[Splits], Paths]) -> None:
+def test_whole_tasks_and_templates_are_held_out_of_training_and_validation(workspace: Write) -> None:
+    both = [*numbered("a", 4, task="t1"), *numbered("b", 3, task="t2"), *numbered("c", 2, template_id="w2", task="t1")]
+    test = [{**row, "text": f"test {row['text']}"} for row in both]
+    watched = [{**row, "text": f"watched {row['text']}"} for row in both]
+    paths = workspace({"one": {"train": both, "validation": watched, "test": test}, "two": TWO["two"]})
+    held = HoldOut(tasks=["t2"], templates=["one/w2"])
+    found = mixed(paths, {"one": None}, hold_out=held)
+    assert sorted(texts(found.parts["train"])) == numbered("a", 4)
+    assert sorted(texts(found.parts["validation"])) == [f"watched a{i}" for i in range(4)]
+    assert found.report["sources"]["one"]["held_out"] == {"train": 5, "validation": 5}
+    assert len(texts_of_tests(found)) == 9 + 5, "the evaluation set keeps them"
+
+
+def test_an_unknown_hold_out_is_named_with_the_known_ones(workspace: Write) -> None:
     with pytest.raises(TunesmithError) as caught:
-        mix("m", mixture(three=None), workspace(TWO))
+        mixed(workspace(TWO), {"one": None}, hold_out=HoldOut(tasks=["sing"], templates=["two/t"]))
+    assert str(caught.value).splitlines() == [
+        "params/mixtures.yaml: mixtures.m.hold_out.tasks: no row of the mixture's sources has the task 'sing'; "
+        "there are: say",
+        "params/mixtures.yaml: mixtures.m.hold_out.templates: no row of the mixture's sources has the template "
+        "'two/t'; there are: one/t",
+    ]
+
+
+def test_validation_rows_are_limited_for_each_task(workspace: Write) -> None:
+    watched = [*numbered("v", 9, task="t1"), *numbered("w", 2, task="t2")]
+    paths = workspace({"one": {**TWO["one"], "validation": watched}})
+    rows = mixed(paths, {"one": None}, validation_limit=3).parts["validation"]
+    assert Counter(rows.column("task").to_pylist()) == {"t1": 3, "t2": 2}
+
+
+def test_a_mixture_is_deterministic_and_the_seed_matters(workspace: Write) -> None:
+    paths = workspace(TWO)
+    limits = {"one": 20, "two": None}
+    first, again = mixed(paths, limits), mixed(paths, limits)
+    assert first.parts == again.parts and first.report == again.report
+    assert set(train(paths, limits, seed=1)) != set(texts(first.parts["train"]))
+
+
+def test_the_order_of_the_sources_does_not_matter(workspace: Write) -> None:
+    shared: Splits = {name: {**parts, "train": [*parts["train"], "the same"]} for name, parts in TWO.items()}
+    paths = workspace(shared)
+    one, other = mixed(paths, {"one": 30, "two": None}), mixed(paths, {"two": None, "one": 30})
+    assert one.parts == other.parts and one.report == other.report
+
+
+def test_an_unknown_source_is_named_with_the_known_ones(workspace: Write) -> None:
+    with pytest.raises(TunesmithError) as caught:
+        mixed(workspace(TWO), {"three": None})
     said = "params/mixtures.yaml: mixtures.m.sources: there is no split of a source 'three'; split sources: one, two"
     assert str(caught.value) == said
 
 
-def test_a_split_that_is_still_being_written_is_no_source(workspace: Callable[[Splits], Paths]) -> None:
+def test_a_split_that_is_still_being_written_is_no_source(workspace: Write) -> None:
     paths = workspace(TWO)
     (paths.splits / ".two.4242.partial").mkdir()
-    assert len(mix("m", mixture(one=None), paths)[0]["train"]) == 50
+    assert len(train(paths, {"one": None})) == 50
 
 
-def test_the_stage_writes_the_rows_and_refuses_a_mixture_without_any(workspace: Callable[[Splits], Paths]) -> None:
+def test_a_source_that_only_tests_is_checked_against(workspace: Write) -> None:
+    """As a benchmark file is: a split with test rows alone."""
+    paths = workspace({"one": TWO["one"], "bench": {"test": ["a7", "other"]}})
+    found = mixed(paths, {"one": None})
+    assert found.report["sources"]["one"]["left_out"]["train"] == {"bench/test: exact_input": 1}
+    assert "a7" not in texts(found.parts["train"])
+
+
+def test_the_stage_writes_the_rows_and_refuses_a_mixture_without_any(workspace: Write) -> None:
     paths = workspace({**TWO, "bad": {"train": ["c0"], "validation": ["v"], "test": ["w"]}})
-    run("m", mixture(one=7), paths, Stage("mix@m", paths.root))
-    expected, report = mix("m", mixture(one=7), paths)
-    assert texts(read_rows(paths.mixture("m") / "train.parquet")) == texts(expected["train"])
-    assert read_json(paths.mixture("m") / "report.json") == report
-    with pytest.raises(TunesmithError, match=r"mixtures\.n: no train row is left .*'left_out_as_contaminated': 1"):
-        run("n", mixture(bad=None), paths, Stage("mix@n", paths.root))
+    evaluation_set.run(EvaluationSetParams(sources=["two"]), paths, Stage("evaluation_set", paths.root))
+    run("m", mixture({"one": 7}), CHECKED, paths, Stage("mix@m", paths.root))
+    expected = mixed(paths, {"one": 7})
+    folder = paths.mixture("m")
+    assert read_rows(folder / "train.parquet") == expected.parts["train"].to_pylist()
+    assert read_json(folder / "report.json") == expected.report
+    rows = read_rows(folder / "contamination.parquet")
+    assert list(rows[0]) == ROWS.names
+    assert {name: found["rows"] for name, found in read_json(folder / "contamination.json")["sets"].items()} == {
+        "bad": 1,
+        "one": 5,
+        "two": 5,
+    }
+    with pytest.raises(TunesmithError, match=r"mixtures\.n: no train row is left .*'one/test: exact_input': 1"):
+        run("n", mixture({"bad": None}), CHECKED, paths, Stage("mix@n", paths.root))
     assert not paths.mixture("n").exists()
 
 
@@ -150,53 +223,17 @@ def test_the_stage_writes_the_rows_and_refuses_a_mixture_without_any(workspace: 
     ("data", "said"),
     [
         ({"sources": {}}, "m.sources: dictionary should have at least 1 item"),
-        ({"sources": {"one": {"limt": 3}}}, "m.sources.one.limt: unknown key; known here: limit"),
-        (
-            {"sources": {"one": {"limit": 0}}},
-            "m.sources.one.limit: input should be greater than or equal to 1; it is 0",
-        ),
+        ({"sources": {"one": {"limt": 3}}}, "m.sources.one.limt: unknown key; known here: limit, weight"),
+        ({"sources": {"one": {"limit": 0}}}, "m.sources.one.limit: input should be greater than or equal to 1; it is"),
+        ({"weighting": "explicit"}, "m: sources.one.weight: `weighting: explicit` needs the weight of every source"),
+        ({"sources": {"one": {"weight": 2}}}, "m: sources.one.weight: only `weighting: explicit` uses weights; remove"),
+        ({"weighting": "equal", "cap": 5}, "m: cap: `weighting: equal` uses no cap; remove it"),
+        ({"weighting": "temperature"}, "m: temperature: must be given with `weighting: temperature`, and only there"),
+        ({"temperature": 2.0}, "m: temperature: must be given with `weighting: temperature`, and only there"),
+        ({"hold_out": {"task": []}}, "m.hold_out.task: unknown key; known here: tasks, templates"),
     ],
 )
 def test_wrong_mixtures_are_refused(data: dict[str, Any], said: str) -> None:
     with pytest.raises(TunesmithError) as caught:
-        parse(MixtureParams, data, "mixtures.yaml", "m")
+        parse(MixtureParams, {"sources": {"one": {}}} | data, "mixtures.yaml", "m")
     assert said in str(caught.value)
-
-
-# evaluation_set
-
-
-def asked(*sources: str, **params: Any) -> EvaluationSetParams:
-    return EvaluationSetParams(sources=list(sources), **params)
-
-
-def test_the_evaluation_set_holds_the_rows_of_its_sources_in_the_order_of_their_splits(
-    workspace: Callable[[Splits], Paths],
-) -> None:
-    paths = workspace(TWO)
-    evaluation_set.run(asked("one", "two"), paths, Stage("evaluation_set", paths.root))
-    assert texts(read_rows(paths.evaluation_set / "test.parquet")) == numbered("c", 5) + numbered("f", 5)
-    assert texts(read_rows(paths.evaluation_set / "validation.parquet")) == numbered("b", 5) + numbered("e", 5)
-
-
-def test_neither_order_nor_repetition_of_sources_changes_the_evaluation_set(
-    workspace: Callable[[Splits], Paths],
-) -> None:
-    paths = workspace(TWO)
-    assert collect(asked("two", "one", "two"), paths, "test") == collect(asked("one", "two"), paths, "test")
-
-
-def test_a_limit_is_of_each_source_and_stable(workspace: Callable[[Splits], Paths]) -> None:
-    paths = workspace({name: {**parts, "test": numbered(name, 40)} for name, parts in TWO.items()})
-    few, more = (texts(collect(asked("one", "two", limit=n), paths, "test")) for n in (10, 20))
-    assert (len(few), len(more)) == (20, 40)
-    assert [text for text in more if text in few] == few, "the same rows, in the same order"
-    assert sum(text.startswith("one") for text in few) == 10
-    assert few != texts(collect(asked("one", "two", limit=10, seed=1), paths, "test"))
-
-
-def test_an_unknown_source_of_the_evaluation_set_is_named(workspace: Callable[[Splits], Paths]) -> None:
-    with pytest.raises(
-        TunesmithError, match=r"evaluation_set\.sources: there is no split of a source 'x'; .* one, two"
-    ):
-        collect(asked("x"), workspace(TWO), "test")

@@ -12,8 +12,8 @@ from tasks.register.params import RegistrationParams
 PARAMS = RegistrationParams()
 
 
-def scores(*values: float) -> dict[tuple[str, str], float]:
-    return {(f"row{number}", "short"): value for number, value in enumerate(values)}
+def scores(*values: float) -> dict[tuple[str, str, str], float]:
+    return {("s", f"row{number}", "short"): value for number, value in enumerate(values)}
 
 
 def test_a_candidate_better_on_every_row_is_accepted() -> None:
@@ -52,10 +52,23 @@ def test_rows_are_paired_by_id_not_by_place() -> None:
     assert decide(scores(0.5, 0.75), turned, None, PARAMS).differences["baseline"].low == 0.25
 
 
+def test_wordings_of_one_row_are_one_draw() -> None:
+    """Four wordings of a row say no more than one: as four draws, this gain would look sure."""
+    rows = {("s", f"row{r}", f"wording{w}"): 0.5 for r in range(2) for w in range(4)}
+    ours = {row: score + (1.0 if row[1] == "row0" else -0.75) for row, score in rows.items()}
+    difference = decide(ours, rows, None, PARAMS).differences["baseline"]
+    assert difference == Difference(0.125, -0.75, 1.0, 2)
+
+
+def test_equal_rows_of_two_sources_are_two_rows() -> None:
+    ours = {(source, "row0", "short"): 0.5 for source in ("one", "two")}
+    assert decide(ours, dict.fromkeys(ours, 0.25), None, PARAMS).differences["baseline"].rows == 2
+
+
 def test_other_rows_are_refused() -> None:
     with pytest.raises(TunesmithError, match="0 only in the candidate's, 1 only in the champion's"):
         decide(scores(0.5), scores(0.25), scores(0.5, 0.5), PARAMS)
-    other = {("row0", "long"): 0.25}
+    other = {("s", "row0", "long"): 0.25}
     with pytest.raises(TunesmithError, match="1 only in the candidate's, 1 only in the baseline's"):
         decide(scores(0.5), other, None, PARAMS)
     with pytest.raises(TunesmithError, match="at least one test row"):

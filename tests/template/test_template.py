@@ -14,18 +14,43 @@ from tasks.errors import TunesmithError
 from tasks.files import read_rows
 from tasks.paths import Paths
 from tasks.stage import Stage
-from tasks.template.library import LIBRARY, Template, TemplateSet, load_set
+from tasks.template.library import LIBRARY, METRICS, Template, TemplateSet, load_set
 from tasks.template.params import TemplateParams
-from tasks.template.render import Report, render
+from tasks.template.render import render
 from tasks.template.run import run
+from tasks.template.validate import Report
 
 Rows = list[dict[str, Any]]
 
 SAMPLES: dict[str, dict[str, Any]] = {
+    "cause_effect": {
+        "premise": "It rained.",
+        "choice1": "I got wet.",
+        "choice2": "I got rich.",
+        "question": "effect",
+        "label": 0,
+    },
+    "code_translation": {"java": "int size() { return n; }", "cs": "public int Size() => n;"},
+    "entailment": {"premise": "Ann sleeps deeply.", "hypothesis": "Ann rests.", "label": "0"},
+    "entities": {"tokens": ["Ann", "Lee", "left", "Rome"], "tags": ["B-person", "I-person", "O", "B-location"]},
+    "multiple_choice": {
+        "question": "How many legs has a spider?",
+        "A": "two",
+        "B": "six",
+        "C": "eight",
+        "D": "none",
+        "answer": "C",
+        "subject": "high_school_biology",
+    },
+    "product_reviews": {"review": "Works well, I am glad.", "rating": "4", "title": "A good buy for us"},
+    "self_instruct": {"instruction": "Add the numbers.", "instances": [{"input": "1 and 2", "output": "3"}]},
+    "translation": {"source": "A dog runs.", "target": "Ein Hund rennt."},
+    "yes_no_reading": {"passage": "The sun is hot.", "question": "is the sun hot", "label": True},
     "dialogue_summary": {"dialogue": "A: Is it <b>late</b> & cold?\nB: Yes.", "summary": ["It is late.", "Late."]},
     "instruction": {"instruction": "Add the numbers.", "input": "1 and 2", "output": "3"},
     "sentiment": {"text": "A fine film.", "label": 1},
 }
+VALUES = {"translation": {"source_language": "English", "target_language": "German"}}
 SETS = sorted(path.stem for path in LIBRARY.glob("*.yaml"))
 
 
@@ -36,18 +61,18 @@ def rows_of(values: Rows) -> Rows:
 def template_set(prompt: str = "{{ q }}", references: str = "a", **more: Any) -> TemplateSet:
     template = Template(id="one", prompt=prompt, references=references, **more)
     columns = {"q": "question", "a": "answer"}
-    return TemplateSet(name="own", task="qa", description="", columns=columns, templates=[template])
+    return TemplateSet(name="own", task="qa", description="", columns=columns, required=[], templates=[template])
 
 
-def rendered(values: Rows, templates: TemplateSet | None = None, **params: Any) -> tuple[Rows, Report]:
+def rendered(given: Rows, templates: TemplateSet | None = None, **params: Any) -> tuple[Rows, Report]:
     report = Report()
     asked = TemplateParams(set="own", **params)
-    return list(render(rows_of(values), "s", templates or template_set(), asked, report)), report
+    return list(render(rows_of(given), "s", templates or template_set(), asked, report)), report
 
 
-def error_of(values: Rows, templates: TemplateSet | None = None, **params: Any) -> str:
+def error_of(given: Rows, templates: TemplateSet | None = None, **params: Any) -> str:
     with pytest.raises(TunesmithError) as caught:
-        rendered(values, templates, **params)
+        rendered(given, templates, **params)
     return str(caught.value)
 
 
@@ -61,14 +86,18 @@ def test_there_is_a_sample_for_every_set() -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_every_wording_renders_a_sample_row(name: str) -> None:
     templates = load_set(name)
-    rows, report = rendered([SAMPLES[name]], templates, assign="all")
+    rows, report = rendered([SAMPLES[name]], templates, assign="all", values=VALUES.get(name, {}))
     assert [row["template_id"] for row in rows] == [template.id for template in templates.templates]
-    text = next(iter(SAMPLES[name].values()))
-    for row in rows:
+    for row, template in zip(rows, templates.templates, strict=True):
+        text = row["text"]
         assert row["prompt"].count(text) == 1, "the text stands once, as it is written"
-        assert row["text"] == text
         assert not {"{{", "{%"} & set(row["prompt"].split())
-        assert row["completion"] not in row["prompt"] or row["answer_choices"], "the prompt does not tell the answer"
+        exempt = row["answer_choices"] or template.extractive
+        assert exempt or row["completion"] not in row["prompt"], "the prompt does not tell the answer"
+    prompts = {(row["prompt"], row["completion"]) for row in rows}
+    assert len(prompts) == len(rows) > 1, "no two wordings read the same"
+    assert templates.license
+    assert all(set(templates.metrics_of(template)) <= set(METRICS) for template in templates.templates)
     assert len({row["group"] for row in rows}) == 1, "all wordings of a row stay on one side of a split"
     assert (report.rows, report.rendered, report.dropped) == (1, len(rows), {})
 
@@ -99,7 +128,9 @@ def test_a_label_out_of_range_is_an_error(label: Any) -> None:
 
 
 def test_an_input_may_be_null() -> None:
-    rows, _ = rendered([{"instruction": "Say hi.", "input": None, "output": "hi"}], load_set("instruction"))
+    rows, _ = rendered(
+        [{"instruction": "Say hi.", "input": None, "output": "hi"}], load_set("instruction"), use=["plain"]
+    )
     assert rows[0]["prompt"] == "Say hi."
 
 
@@ -109,7 +140,7 @@ def test_an_input_may_be_null() -> None:
         ("  - {id: one, prompt: '{{ q }', references: a}", "one: not valid Jinja2 in line 1"),
         ("  - {id: one, prompt: '{{ q | nosuch }}', references: a}", "one: not valid Jinja2 in line 1"),
         ("  - {id: one, prompt: '{{ q }}', references: 'a +'}", "one: not valid Jinja2 in line 1"),
-        ("  - {id: one, prompt: q}", "templates.0.references: this key is required"),
+        ("  - {id: one, prompt: q}", "templates.0: a template needs either `references`"),
         (
             "  - {id: one, prompt: q, references: a, promt: x}",
             "templates.0.promt: unknown key; known here: answer_choic",
@@ -285,7 +316,10 @@ def test_rows_without_text_or_completion_are_dropped_and_counted_with_their_firs
     rows, report = rendered(HOLES)
     assert [row["row_id"] for row in rows] == ["r0"]
     assert report.dropped == {"empty q": 2, "empty completion": 3}
-    assert report.first == {"empty q": "f:2", "empty completion": "f:3"}
+    assert report.first == {
+        "empty q": "f:2 (template 'one')",
+        "empty completion": "f:3 (template 'one')",
+    }
     assert report.rows == report.rendered + sum(report.dropped.values())
 
 

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from tasks.errors import TunesmithError
 from tasks.params import parse
-from tasks.rendering import Renderer
+from tasks.rendering import Encoded, Renderer
 from tasks.train.contract import encode_rows
 from tasks.train.params import TrainParams
 from tests.train.training_workspace import PARAMS, rows
@@ -29,18 +29,30 @@ def size(renderer: Renderer, text: str) -> int:
     return len(renderer.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def spread(two: list[int]) -> dict[str, float]:
+    """Of two values; the 95th percentile lies at 95 % of the way from the one to the other."""
+    low, high = sorted(two)
+    middle = (low + high) / 2
+    return {"min": low, "mean": middle, "median": middle, "p95": pytest.approx(low + 0.95 * (high - low)), "max": high}
+
+
 def test_counts_and_sample(renderer: Renderer) -> None:
     pairs = [("my lamp", "is new"), ("the parcel is late", "ok")]
     encoded, contract = encode_rows(rows(pairs), renderer, parameters(), "train")
     # <|user|> … <|end|> line end <|assistant|> … <|end|>
     lengths = [4 + size(renderer, prompt) + size(renderer, completion) + 1 for prompt, completion in pairs]
+    completions = [size(renderer, completion) + 1 for _, completion in pairs]
     assert contract == {
         "rows": 2,
-        "dropped_too_long": 0,
+        "dropped": {},
+        "truncated": {"side": None, "rows": 0},
         "tokens": sum(lengths),
-        "supervised_tokens": size(renderer, "is new") + size(renderer, "ok") + 2,
-        "longest": max(lengths),
-        "sample": "<|user|>my lamp<|end|>\n<|assistant|>[[is new<|end|>]]",
+        "supervised_tokens": sum(completions),
+        "end_token_rows": 2,
+        "prompt_tokens": spread([all_ - own for all_, own in zip(lengths, completions, strict=True)]),
+        "completion_tokens": spread(completions),
+        "padding_share": 1 - sum(lengths) / (2 * max(lengths)),
+        "samples": {"summary": "<|user|>my lamp<|end|>\n<|assistant|>[[is new<|end|>]]"},
     }
     assert [len(row) for row in encoded] == lengths
 
@@ -48,8 +60,37 @@ def test_counts_and_sample(renderer: Renderer) -> None:
 def test_rows_that_are_too_long_are_dropped_and_counted(renderer: Renderer) -> None:
     data = rows([("lamp " * 200, "ok"), ("lamp", "ok"), ("late", "ok"), ("new", "ok")])
     encoded, contract = encode_rows(data, renderer, parameters(max_dropped=0.25), "train")
-    assert (len(encoded), contract["rows"], contract["dropped_too_long"]) == (3, 3, 1)
-    assert contract["sample"].startswith("<|user|>lamp<|end|>")
+    assert (len(encoded), contract["rows"], contract["dropped"]) == (3, 3, {"longer than max_length": 1})
+    assert contract["samples"]["summary"].startswith("<|user|>lamp<|end|>")
+
+
+def test_one_sample_a_task(renderer: Renderer) -> None:
+    data = rows([("lamp", "ok"), ("late", "new"), ("new", "lamp")])
+    data[2]["task"] = "other"
+    _, contract = encode_rows(data, renderer, parameters(), "train")
+    assert contract["samples"] == {
+        "summary": "<|user|>lamp<|end|>\n<|assistant|>[[ok<|end|>]]",
+        "other": "<|user|>new<|end|>\n<|assistant|>[[lamp<|end|>]]",
+    }
+
+
+@pytest.mark.parametrize(("side", "begins"), [("left", "<|user|> late late"), ("right", "<|user|>lamp lamp")])
+def test_a_long_prompt_is_cut_on_the_side_asked_for(renderer: Renderer, side: str, begins: str) -> None:
+    data = rows([("lamp " * 200 + "late " * 200, "ok"), ("lamp", "ok")])
+    encoded, contract = encode_rows(data, renderer, parameters(truncate=side, max_length=64, max_dropped=0.0), "train")
+    assert (contract["rows"], contract["truncated"], contract["dropped"]) == (2, {"side": side, "rows": 1}, {})
+    assert 56 < len(encoded[0]) <= 64
+    decoded = renderer.tokenizer.decode(encoded[0].prompt)
+    assert decoded.startswith(begins) and decoded.endswith("<|end|>\n<|assistant|>")
+    assert renderer.tokenizer.decode(encoded[0].completion) == "ok<|end|>"
+
+
+def test_a_prompt_is_not_cut_to_nothing(renderer: Renderer) -> None:
+    """The completion fits alone, but beside it there is no room even for the chat template."""
+    data = rows([("my lamp", "is new is new is new"), ("lamp", "ok")])
+    room = size(renderer, "is new is new is new") + 2
+    with pytest.raises(TunesmithError, match="1 of 2 rows"):
+        encode_rows(data, renderer, parameters(truncate="left", max_length=room), "train")
 
 
 def test_a_row_of_exactly_max_length_is_kept(renderer: Renderer) -> None:
@@ -87,8 +128,27 @@ def test_completion_that_cannot_fit_is_refused(renderer: Renderer) -> None:
 
 
 def test_completion_without_text_is_refused(renderer: Renderer) -> None:
-    with pytest.raises(TunesmithError, match=r"row r1 .*labels must hold text and the end token; they are \[0\]"):
+    with pytest.raises(TunesmithError, match=r"row r1 .*all of this one are masked or the end token \(\[0\]\)"):
         encode_rows(rows([("lamp", "")]), renderer, parameters(), "train")
+
+
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        ([], r"must have labels that hold text; all of this one are masked"),
+        ([5, 6], r"labels must close with the end token 0, or the model learns not to stop; they close with \[5, 6\]"),
+    ],
+)
+def test_a_planted_mask_is_caught(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch, planted: list[int], said: str
+) -> None:
+    """Whatever a renderer does: an all-masked row and a missing end token stop the step."""
+    encode = renderer.encode
+    monkeypatch.setattr(
+        Renderer, "encode", lambda self, p, c: Encoded(encode(p, c).prompt, planted) if p == "late" else encode(p, c)
+    )
+    with pytest.raises(TunesmithError, match=rf"row r2 \(train.jsonl:2\): .*{said}"):
+        encode_rows(rows([("lamp", "ok"), ("late", "ok")]), renderer, parameters(), "train")
 
 
 def test_end_token_amid_a_completion_is_refused(renderer: Renderer) -> None:
@@ -108,7 +168,8 @@ def test_encoder_decoder_limits_each_side(tiny_t5: Path) -> None:
     data = rows([("the lamp is late, the parcel is late, I cannot log in", "the lamp and the parcel are late")])
     encoded, contract = encode_rows(data, renderer, parameters(), "train")
     longer = len(encoded[0].prompt)
-    assert 8 < len(encoded[0].completion) < longer < contract["longest"]
+    assert 8 < len(encoded[0].completion) < longer < contract["tokens"]
+    assert contract["padding_share"] == 0
     encode_rows(data, renderer, parameters(max_length=longer), "train")
     with pytest.raises(TunesmithError, match=f"they have {longer} tokens, max_length is {longer - 1}"):
         encode_rows(data, renderer, parameters(max_length=longer - 1), "train")

@@ -30,7 +30,7 @@ from tasks.rendering import Renderer
 from tasks.rows import RENDERED
 from tasks.stage import Stage
 from tasks.train.trainer import last_complete
-from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, add, rows, train, workspace
+from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, add, mark_dirty, rows, train, workspace
 
 PROJECT = Path(__file__).parents[2]
 FP32 = torch.autocast("cpu", enabled=False)
@@ -98,7 +98,8 @@ def test_method_none_only_describes_the_base(paths: Paths) -> None:
 
 MANIFEST = {
     *("schema", "experiment", "key", "method", "params", "base_model", "inputs", "fingerprint", "versions"),
-    *("weights_sha256", "trainable_parameters", "total_parameters", "best", "contract", "templates", "computed"),
+    *("weights_sha256", "trainable_parameters", "total_parameters", "best", "contract", "templates", "tasks"),
+    "computed",
 }
 RUN = {
     *("key", "experiment", "started", "ended", "seconds", "tokens", "tokens_per_second", "peak_memory_bytes"),
@@ -116,7 +117,7 @@ RUN = {
 def test_outputs(paths: Paths, name: str, patch: dict[str, Any], expected: set[str]) -> None:
     folder = train(paths, name, patch)
     tokenizer = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} if name == "full" else set()
-    assert {path.name for path in folder.iterdir()} == expected | tokenizer
+    assert {path.name for path in folder.iterdir()} == expected | tokenizer | {"training_rows.parquet"}
     for path in folder.iterdir():
         assert str(paths.root).encode() not in path.read_bytes(), f"{path.name} names a folder of this machine"
     manifest = files.read_json(folder / "manifest.json")
@@ -128,6 +129,11 @@ def test_outputs(paths: Paths, name: str, patch: dict[str, Any], expected: set[s
     assert manifest["contract"]["train"]["rows"] == len(PAIRS)
     assert manifest["contract"]["validation"]["rows"] == 2
     assert manifest["templates"] == {"chats/plain": "{{dialogue}}"}
+    assert manifest["tasks"] == ["summary"]
+    trained_on = files.read_rows(folder / "training_rows.parquet")
+    assert [(r["generation"], r["source"], r["row_id"]) for r in trained_on] == [
+        (0, "chats", f"r{number}") for number in range(1, len(PAIRS) + 1)
+    ]
 
     run = files.read_json(paths.run(name, "train") / "run.json")
     assert set(run) == RUN
@@ -260,6 +266,7 @@ def test_t5_learns_its_summaries_by_heart(tmp_path: Path, tiny_t5: Path) -> None
     place.evaluation_set.mkdir(parents=True)
     for part in ("test", "validation"):
         files.write_rows(place.evaluation_set / f"{part}.parquet", data, RENDERED)
+    mark_dirty(place)
     write_yaml(place.experiment("full") / "evaluate.yaml", {"threads": 1, "generation": {"precision": "fp32"}})
     evaluate("full", place, Stage.start("evaluate@full", place.root))
     metrics = files.read_json(place.report("full") / "metrics.json")["metrics"]

@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tasks.files import write_rows
+from tasks.files import read_rows, write_rows
+from tasks.mix.contamination import DIRTY
 from tasks.params import merge, write_yaml
 from tasks.paths import Paths
 from tasks.rows import RENDERED, Row
@@ -82,6 +83,13 @@ def workspace(root: Path, base: Path, train: list[Row] | None = None, validation
     write_rows(paths.mixture("demo") / "validation.parquet", watched, RENDERED)
     (root / "mlflow.db").write_bytes(_empty_store())
     return paths
+
+
+def mark_dirty(paths: Paths, *row_ids: str) -> None:
+    """``dirty.parquet`` of the mixture ``demo``, as ``mix`` writes it for the test rows of the evaluation set."""
+    test = read_rows(paths.evaluation_set / "test.parquet")
+    marked = [{**{name: row[name] for name in DIRTY.names[:3]}, "dirty": row["row_id"] in row_ids} for row in test]
+    write_rows(paths.mixture("demo") / "dirty.parquet", marked, DIRTY)
 
 
 def add(paths: Paths, name: str, patch: dict[str, Any]) -> None:

@@ -1,0 +1,121 @@
+"""``tunesmith plan``: the label contract of every experiment, without training."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tasks.base_models import find, load_tokenizer
+from tasks.errors import TunesmithError
+from tasks.files import canonical_json, read_rows
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.rendering import Renderer
+from tasks.resolve.check import mapping
+from tasks.train.contract import encode_rows
+from tasks.train.params import TrainParams
+
+Contracts = dict[str, dict[str, Any]]
+_SPREAD = ("min", "mean", "median", "p95", "max")
+
+
+def plan(root: Path, experiments: list[str] | None) -> dict[str, Contracts | None]:
+    """Experiment → part → contract (see ``encode_rows``); None for an experiment that trains nothing.
+
+    Brings the mixtures up to date first, as ``dvc repro`` would; no model is trained or loaded.
+
+    Raises:
+        TunesmithError: an unknown experiment, a data stage that fails, or a contract that is broken.
+    """
+    paths = Paths(root)
+    known = mapping(paths.params / "experiments.yaml", "experiments")
+    asked = experiments or list(known)
+    if unknown := [name for name in asked if name not in known]:
+        raise TunesmithError(
+            f"plan: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
+        )
+    _build(root, sorted({f"mix@{known[name]['mixture']}" for name in asked}))
+    found: dict[str, Contracts | None] = {}
+    seen: dict[str, Contracts] = {}  # a sweep of ranks asks for the same tokens again and again
+    for name in asked:
+        params = load(TrainParams, paths.experiment(name) / "train.yaml")
+        if params.training is None:
+            found[name] = None
+            continue
+        key = canonical_json(
+            params.model_dump(include={"base_model", "mixture", "max_length", "max_dropped", "truncate"})
+            | {"token_budget": params.training.token_budget}
+        )
+        if key not in seen:
+            seen[key] = _contracts(params, paths)
+        found[name] = seen[key]
+    return found
+
+
+def _build(root: Path, stages: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "resolve", *stages],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = done.stdout.splitlines()
+        raise TunesmithError("\n".join([line for line in lines if ": error: " in line] or lines[-3:]))
+
+
+def _contracts(params: TrainParams, paths: Paths) -> Contracts:
+    base = find(params.base_model, paths.root)
+    renderer = Renderer(load_tokenizer(base), base.kind)
+    folder = paths.mixture(params.mixture)
+    parts = ("train", "validation")
+    return {part: encode_rows(read_rows(folder / f"{part}.parquet"), renderer, params, part)[1] for part in parts}
+
+
+def show(found: dict[str, Contracts | None], samples: bool) -> RenderableType:
+    """Tables of the contracts; with ``samples``, one decoded row a task with its supervised text marked."""
+    shown: list[RenderableType] = []
+    alike: dict[str, list[str]] = {}
+    for name, contracts in found.items():
+        alike.setdefault(canonical_json(contracts), []).append(name)
+    for names in alike.values():
+        contracts = found[names[0]]
+        if contracts is None:
+            shown.append(Text(f"{', '.join(names)}: trains nothing (method none)\n"))
+            continue
+        shown.append(_table(", ".join(names), contracts))
+        if samples:
+            shown += [
+                Text(f"\n{task}: one row as the model meets it; [[…]] is what it learns\n{text}\n", style="dim")
+                for task, text in contracts["train"]["samples"].items()
+            ]
+    return Group(*shown)
+
+
+def _table(title: str, contracts: Contracts) -> Table:
+    table = Table("label contract", *contracts, title=title, title_justify="left")
+
+    def line(label: str, cell: Any) -> None:
+        table.add_row(label, *(cell(contract) for contract in contracts.values()))
+
+    line("rows", lambda c: f"{c['rows']:,}")
+    line("dropped", lambda c: ", ".join(f"{n} {why}" for why, n in c["dropped"].items()) or "none")
+    line("prompts cut", lambda c: f"{c['truncated']['rows']} ({c['truncated']['side'] or 'off'})")
+    line("tokens", lambda c: f"{c['tokens']:,}")
+    line("supervised tokens", lambda c: f"{c['supervised_tokens']:,} ({c['supervised_tokens'] / c['tokens']:.1%})")
+    line("rows with the end token", lambda c: f"{c['end_token_rows']:,} of {c['rows']:,}")
+    for side in ("prompt_tokens", "completion_tokens"):
+        line(
+            f"{side.replace('_', ' ')} a row: {' / '.join(_SPREAD)}",
+            lambda c, side=side: " / ".join(f"{c[side][key]:.0f}" for key in _SPREAD),
+        )
+    line("padding in batches", lambda c: f"{c['padding_share']:.1%}")
+    return table

@@ -1,0 +1,94 @@
+"""``tunesmith templates``: look at wordings, try them on rows, import them, check them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.workspace import find_root
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+
+app = typer.Typer(no_args_is_help=True, help="Wordings that turn rows into instructions.")
+
+
+def _print(text: str) -> None:
+    Console(soft_wrap=True).print(text, markup=False, highlight=False)
+
+
+@app.command("list")
+def list_templates() -> None:
+    """Every set with its templates: task, original or inverted, metrics."""
+    from tasks.template.show import listed
+
+    table = Table("set", "template", "task", "direction", "metrics")
+    for one in listed(find_root()):
+        table.add_row(one.set, one.id, one.task, "inverted" if one.inverted else "original", ", ".join(one.metrics))
+    console = Console()
+    (console if console.is_terminal else Console(width=140)).print(table)
+
+
+@app.command()
+def show(
+    set_name: Annotated[str, typer.Argument(metavar="SET", help="Name of a set, such as sentiment or own/mine.")],
+    template: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this template.")] = None,
+) -> None:
+    """A set's columns and the text of its templates."""
+    from tasks.template.show import described
+
+    _print(described(find_root(), set_name, template))
+
+
+@app.command()
+def render(
+    source: Annotated[str, typer.Argument(help="A source of params/sources.yaml.")],
+    row: Annotated[int, typer.Option(help="Number of the raw row, from 1.")] = 1,
+    every: Annotated[bool, typer.Option("--all", help="In every template, not only the row's own.")] = False,
+) -> None:
+    """One row as the model gets it: prompt and, in [[...]], what it learns to say."""
+    from tasks.template.show import rendered_row
+
+    _print(rendered_row(Paths(find_root()), source, row, every))
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A promptsource templates.yaml, a folder of them, or a list of pairs.")],
+    name: Annotated[str | None, typer.Option(help="Name of the set, where PATH holds one.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Folder of the sets; the library's own by default.")] = None,
+    replace: Annotated[bool, typer.Option(help="Take the place of sets that have these names.")] = False,
+) -> None:
+    """Turn templates from elsewhere into sets of this project's format; says which could not be, and why."""
+    from tasks.template.importing.write import import_templates
+    from tasks.template.library import OWN, library_of
+
+    folder = into or library_of(find_root()) / OWN
+    result = import_templates(path, folder, name, replace)
+    for line in result.refused:
+        _print(line)
+    if result.written:
+        _print(f"{len(result.written)} sets in {folder}, the first is {result.written[0].stem}")
+    _print(result.summary())
+
+
+@app.command()
+def validate(
+    source: Annotated[list[str] | None, typer.Argument(help="Sources of params/sources.yaml.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every source.")] = False,
+) -> None:
+    """Leaks, empty texts, unused columns, duplicates and prompts that do not fit, before anything is trained."""
+    from tasks.template.examine import validate as examine
+
+    if bool(source) == every:
+        raise TunesmithError("templates validate: give either the names of sources, or --all")
+    findings = list(examine(Paths(find_root()), source or []))
+    for finding in findings:
+        _print(str(finding))
+    errors = sum(finding.weight == "error" for finding in findings)
+    _print(f"{errors} errors, {len(findings) - errors} notes")
+    if errors:
+        raise typer.Exit(1)

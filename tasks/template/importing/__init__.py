@@ -1,0 +1,1 @@
+"""Template sets from elsewhere, written in this project's format: promptsource's files and FLAN-style lists."""

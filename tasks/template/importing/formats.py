@@ -1,0 +1,81 @@
+"""Read FLAN-style lists: YAML or JSON with (input, target) pairs of Python format strings.
+
+The file is a list of pairs, or maps names of data sets to such lists, as ``PATTERNS`` of google-research/FLAN
+(``flan/templates.py``) does. A pair is a list of two texts, or a mapping with ``input`` and ``target``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import yaml
+
+from tasks.errors import TunesmithError
+from tasks.template.environment import CHOICE_KEY, names_in
+from tasks.template.importing.found import Found, Wording, in_order
+
+LICENSE = "Of the templates and the data: see where they come from."
+
+
+def read(path: Path) -> list[Found]:
+    """The lists of one file, one a data set.
+
+    Raises:
+        TunesmithError: the file is neither YAML nor JSON, or holds neither a list nor lists by name.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise TunesmithError(f"{path}: not valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}") from None
+    named = {path.stem: data} if isinstance(data, list) else data
+    if not isinstance(named, dict) or not named or not all(isinstance(pairs, list) for pairs in named.values()):
+        raise TunesmithError(
+            f"{path}: must be a promptsource file (with `templates`), a list of (input, target) pairs, or such lists "
+            f"by name; it is a {type(data).__name__}"
+        )
+    return [_read_list(path, str(name), pairs) for name, pairs in named.items()]
+
+
+def _read_list(path: Path, name: str, pairs: list[Any]) -> Found:
+    found = Found(
+        path, name, f"Wordings for {name}, imported from {path.name}. Look at them before you use them.", LICENSE
+    )
+    for number, pair in enumerate(pairs, start=1):
+        try:
+            found.wordings.append(_wording(f"p{number}", pair))
+        except ValueError as error:
+            found.refused.append((f"p{number}", str(error)))
+    return found
+
+
+def _wording(name: str, pair: Any) -> Wording:
+    texts = [pair.get("input"), pair.get("target")] if isinstance(pair, dict) else pair
+    if not isinstance(texts, list) or len(texts) != 2 or not all(isinstance(text, str) for text in texts):
+        raise ValueError("a pair must be two texts, the input and the target")
+    prompt, completion = (to_jinja(text).strip() for text in texts)
+    told, used = names_in(prompt), names_in(prompt) | names_in(completion)
+    if not used:
+        raise ValueError("it uses no column")
+    return Wording(name, used, in_order(texts[0], told), {"prompt": prompt, "completion": completion})
+
+
+def to_jinja(text: str) -> str:
+    """Jinja2 that renders as ``text.format(**row)`` would.
+
+    Raises:
+        ValueError: it is no format string, or has a field that is no plain column name.
+    """
+    parts = []
+    for literal, column, spec, conversion in Formatter().parse(text):
+        parts.append(literal.replace("{", "{{ '{' }}"))  # a brace before a column would open a Jinja2 tag
+        if column is None:
+            continue
+        if not column.isidentifier() or column in {"answer_choices", CHOICE_KEY} or spec or conversion:
+            shown = column + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+            raise ValueError(f"a field must be the name of a column alone; it is {{{shown}}}")
+        parts.append(f"{{{{ {column} }}}}")
+    return "".join(parts)

@@ -1,0 +1,143 @@
+"""Read a promptsource ``templates.yaml`` without promptsource.
+
+Format: bigscience-workshop/promptsource 0.2.3, ``promptsource/templates.py``. ``jinja`` holds prompt and completion
+with ``|||`` between, ``answer_choices`` the choices with ``|||`` between; both are rendered over a row of the data set.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import TemplateSyntaxError, nodes
+
+from tasks.errors import TunesmithError
+from tasks.template.environment import ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, names_in
+from tasks.template.importing.found import Found, Wording, compile_problem, in_order
+from tasks.template.render import split_choices
+
+LICENSE = "Of the templates, Apache-2.0 (promptsource); of the data, see its own page."
+
+_METRICS = {
+    "accuracy": ["accuracy"],
+    "rouge": ["rouge"],
+    "bleu": ["bleu"],
+    "squad": ["exact_match", "token_f1"],
+    "coqa f1": ["token_f1"],
+    "pearson correlation": ["pearson"],
+    "spearman correlation": ["spearman"],
+}
+"""promptsource's names → ours; those without one (AUC, Edit Distance, Mean Squared Error, Other) are left out."""
+
+_EXTRACTIVE = {"squad", "coqa f1"}
+"""Metrics of tasks whose answers are spans of the passage."""
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that reads promptsource's two tags as plain mappings."""
+
+
+for _tag in ("!Template", "!TemplateMetadata"):
+    _Loader.add_constructor(_tag, lambda loader, node: loader.construct_mapping(node, deep=True))
+
+
+def read(path: Path) -> Found:
+    """The templates of one file.
+
+    Raises:
+        TunesmithError: the file is no YAML or holds no ``templates``.
+    """
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TunesmithError(f"{path}: not valid YAML: {' '.join(str(error).split())}; restore the file") from None
+    templates = data.get("templates") if isinstance(data, dict) else None
+    if not isinstance(templates, dict):
+        raise TunesmithError(f"{path}: a promptsource file must map `templates` to its templates; it does not")
+    data_set = "/".join(str(data[key]) for key in ("dataset", "subset") if data.get(key))
+    name = data_set or path.parent.name
+    found = Found(
+        path, name, f"Prompts for {name}, imported from promptsource. Look at them before you use them.", LICENSE
+    )
+    for key, template in templates.items():
+        named = str(template.get("name") or key) if isinstance(template, dict) else str(key)
+        result = _convert(named, template)
+        if isinstance(result, Wording):
+            found.wordings.append(result)
+        else:
+            found.refused.append((named, result))
+    return found
+
+
+def _convert(name: str, template: Any) -> Wording | str:
+    """The wording, or why it cannot be imported."""
+    text = template.get("jinja") if isinstance(template, dict) else None
+    if not isinstance(text, str) or not text.strip():
+        return "it has no text (`jinja`)"
+    if SEPARATOR not in text:
+        return f"it has no completion (no {SEPARATOR} in it)"
+    choices = template.get("answer_choices")
+    if choices is not None and not isinstance(choices, str):
+        return f"answer_choices must be a text; it is a {type(choices).__name__}"
+    if problem := compile_problem(text, choices):
+        return problem
+    used = names_in(text) | names_in(choices or "")
+    if not used:
+        return "it uses no column"
+    prompt, completion, told = _parts(text)
+    if problem := compile_problem(prompt, completion):
+        return problem
+    fields = {
+        "prompt": prompt,
+        "completion": completion,
+        **_choices(choices),
+        **_metadata(template.get("metadata") or {}),
+    }
+    return Wording(name, used, told, fields)
+
+
+def _parts(text: str) -> tuple[str, str, list[str] | None]:
+    """Prompt, completion, and the prompt's columns where they can be told.
+
+    Where the separator stands inside a block (``{% if %}``), or the completion uses a variable that the prompt sets,
+    each part renders the whole and takes its share of it.
+    """
+    prompt, completion = text.split(SEPARATOR, 1)
+    if SEPARATOR not in completion:
+        try:
+            told, answer = names_in(prompt), names_in(completion)
+            if told | answer == names_in(text) and not _set_in(prompt) & answer:
+                return prompt.strip(), completion.strip(), in_order(prompt, told)
+        except TemplateSyntaxError:
+            pass
+    whole = "{% set whole %}" + text.strip().replace(SEPARATOR, PRIVATE_SEPARATOR) + "{% endset %}"
+    first = f"{{{{ whole.split('{PRIVATE_SEPARATOR}')[0] | trim }}}}"
+    second = f"{{{{ (whole ~ '{PRIVATE_SEPARATOR}').split('{PRIVATE_SEPARATOR}')[1] | trim }}}}"
+    return whole + first, whole + second, None
+
+
+def _set_in(text: str) -> set[str]:
+    """Names that a Jinja2 text sets; one may be a column's, which the completion then sees changed."""
+    return {name.name for name in ENVIRONMENT.parse(text).find_all(nodes.Name) if name.ctx == "store"}
+
+
+def _choices(text: str | None) -> dict[str, Any]:
+    """``answer_choices``: a list where they are the same in every row."""
+    if not text or not text.strip():
+        return {}
+    if names_in(text):
+        return {"answer_choices": text.strip()}
+    return {"answer_choices": split_choices(text)({})}
+
+
+def _metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    given = [re.sub(r"\s+", " ", str(name)).strip().lower() for name in metadata.get("metrics") or []]
+    metrics = list(dict.fromkeys(ours for name in given for ours in _METRICS.get(name, [])))
+    fields: dict[str, Any] = {"metrics": metrics} if metrics else {}
+    if metadata.get("original_task") is False:
+        fields["inverted"] = True
+    if _EXTRACTIVE & set(given):
+        fields["extractive"] = True
+    return fields

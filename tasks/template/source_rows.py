@@ -1,0 +1,57 @@
+"""The raw rows of a source as ``template@S`` reads them, also before the stages ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tasks.errors import TunesmithError
+from tasks.files import iterate_rows
+from tasks.ingest.params import IngestParams
+from tasks.ingest.run import data_files, rows_of, to_table
+from tasks.params import load, read_yaml
+from tasks.paths import Paths
+from tasks.rows import Row
+from tasks.template.params import TemplateParams
+
+
+def template_params(paths: Paths, source: str) -> TemplateParams:
+    """``sources.S.template``.
+
+    Raises:
+        TunesmithError: there is no such source (the known ones are named), or its parameters are wrong.
+    """
+    return load(TemplateParams, paths.params / "sources.yaml", "sources", source, "template")
+
+
+def known_sources(paths: Paths) -> list[str]:
+    return list(read_yaml(paths.params / "sources.yaml").get("sources") or {})
+
+
+def raw_rows(paths: Paths, source: str) -> Iterator[Row]:
+    """Rows of ``data/raw/S.parquet``, or of the files in ``data/sources/S`` where that is not built yet.
+
+    Raises:
+        TunesmithError: neither is there.
+    """
+    if paths.raw(source).exists():
+        yield from iterate_rows(paths.raw(source))
+        return
+    if not paths.source(source).is_dir():
+        raise TunesmithError(f"data/sources/{source}: no such folder; `dvc repro ingest@{source}` makes or reads it")
+    params = load(IngestParams, paths.params / "sources.yaml", "sources", source, "ingest")
+    table = to_table(row for path in data_files(paths.source(source)) for row in rows_of(path, params))
+    for batch in table.to_batches():
+        yield from batch.to_pylist()
+
+
+def raw_row(paths: Paths, source: str, number: int) -> Row:
+    """Row ``number``, from 1.
+
+    Raises:
+        TunesmithError: the source has fewer rows.
+    """
+    count = 0
+    for count, row in enumerate(raw_rows(paths, source), start=1):
+        if count == number:
+            return row
+    raise TunesmithError(f"templates render: --row must be from 1 to {count}, the rows of {source!r}; it is {number}")

@@ -1,0 +1,60 @@
+"""Scores by group, worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.evaluate.groups import groups, wording_spread
+from tasks.evaluate.params import IntervalParams
+
+FEW = IntervalParams(resamples=100)
+
+
+def said(template: str, score: float, exact: float | None = None, **changes: Any) -> dict[str, Any]:
+    row = {"row_id": "r", "source": "s", "task": "t", "template_id": template, "rouge1_f": score, "exact_match": exact}
+    return {**row, **changes}
+
+
+def test_the_spread_is_that_of_the_means_of_wordings_with_enough_rows() -> None:
+    """Means 0.2, 0.4, 0.6; a wording with four rows does not count, nor does one of another task."""
+    rows = [said(name, score) for name, score in (("a", 0.2), ("b", 0.4), ("c", 0.6)) for _ in range(5)]
+    rows += [said("few", 1.0)] * 4 + [said("x", 0.9, task="other")] * 5
+    assert wording_spread(rows) == {
+        "s/t": {
+            "rouge1_f": {
+                "spread": pytest.approx(0.4),
+                "deviation": pytest.approx((0.08 / 3) ** 0.5),
+                "wordings": 3,
+                "lowest": "a",
+                "highest": "c",
+            }
+        }
+    }
+
+
+def test_labels_have_their_own_spread_and_means() -> None:
+    rows = [said("a", 0.5, float(i < 4)) for i in range(5)] + [said("b", 0.5, float(i < 1)) for i in range(5)]
+    rows += [said("c", 0.5)] * 5
+    found = groups(rows, FEW)
+    assert found["wording_spread"]["s/t"]["exact_match"]["spread"] == pytest.approx(0.6)
+    assert found["wording_spread"]["s/t"]["rouge1_f"]["spread"] == 0.0
+    assert found["template"]["s/a"]["exact_match"]["value"] == pytest.approx(0.8)
+    assert "exact_match" not in found["template"]["s/c"]
+    assert (found["task"]["t"]["exact_match"]["n"], found["task"]["t"]["rouge1_f"]["n"]) == (10, 15)
+    interval = found["template"]["s/a"]["exact_match"]
+    assert interval["low"] < interval["value"] < interval["high"] == 1.0
+
+
+def test_only_a_trained_model_has_seen_anything() -> None:
+    rows = [said("a", 0.5), said("b", 0.7, task="u")]
+    assert set(groups(rows, FEW, {"templates": {}, "tasks": []})) == {"task", "template", "wording_spread"}
+    found = groups(rows, FEW, {"templates": {"s/a": "text", "other/b": "text"}, "tasks": ["t", "u"]})
+    assert {name: scores["rouge1_f"]["value"] for name, scores in found["wording"].items()} == {
+        "seen": 0.5,
+        "unseen": 0.7,
+    }
+    assert set(found["task_seen"]) == {"seen"}
+    champion = groups(rows, FEW, {"templates": {"s/a": "text"}})
+    assert "task_seen" not in champion, "the manifest of a model of another time may not tell its tasks"

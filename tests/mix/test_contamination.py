@@ -1,0 +1,169 @@
+"""Planted overlaps between training rows and test rows of another source are each found by name; labels are none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.errors import TunesmithError
+from tasks.files import read_rows
+from tasks.mix import evaluation_set
+from tasks.mix.contamination import DIRTY, summary
+from tasks.mix.params import ContaminationParams, EvaluationSetParams, MixtureParams, Share
+from tasks.mix.run import mix, run
+from tasks.paths import Paths
+from tasks.stage import Stage
+from tests.mix.conftest import Write
+
+LAMP = (
+    "Customer: the reading lamp that I bought last week flickers when it is warm, and now the switch is loose. "
+    "Agent: please send us a picture of the switch and we will post a new lamp on Monday."
+)
+CHAIR = (
+    "Customer: one leg of the oak chair broke while my uncle sat on it at dinner. Agent: that must have been a shock; "
+    "keep the pieces, our driver collects them on Friday and brings another chair."
+)
+PARCEL = (
+    "Customer: your courier left my parcel in the rain behind the bins. Agent: I am sorry, a parcel belongs to the "
+    "door; we refund the delivery and send the books again tomorrow morning."
+)
+OTHER = (
+    "Customer: can I pay by invoice when I order for a school? Agent: certainly, choose the account of the school at "
+    "the end and the office receives it within three days."
+)
+SUMMARY = "The customer asks whether a school may pay by invoice and the agent agrees."
+
+
+def row(row_id: str, text: str, *references: str, **changes: Any) -> dict[str, Any]:
+    found = list(references) or ["ok"]
+    return {"row_id": row_id, "text": text, "references": found, "completion": found[0], **changes}
+
+
+def check(paths: Paths, **params: Any) -> tuple[dict[str, dict[str, Any]], dict[str, Any], set[str]]:
+    """Rows of the contamination by id, the report of the source ``one``, and the ids that are trained on."""
+    mixed = mix("m", MixtureParams(sources={"one": Share()}), ContaminationParams(**params), paths)
+    rows = {found["row_id"]: found for found in mixed.contamination.to_pylist()}
+    return rows, mixed.report["sources"]["one"], set(mixed.parts["train"].column("row_id").to_pylist())
+
+
+def planted(workspace: Write, train: list[Any], test: list[Any]) -> Paths:
+    own = [row("own", "the test of the source itself")]
+    paths = workspace({"one": {"train": train, "validation": ["v"], "test": own}, "two": {"test": test}})
+    evaluation_set.run(EvaluationSetParams(sources=["two"]), paths, Stage("evaluation_set", paths.root))
+    return paths
+
+
+def test_exact_case_changed_and_one_word_changed_are_caught_by_name(workspace: Write) -> None:
+    train = [
+        row("same", LAMP, SUMMARY),
+        row("case", CHAIR.upper()),
+        row("word", PARCEL.replace("behind the bins", "behind the shed")),
+        row("clean", OTHER),
+    ]
+    test = [
+        row("lamp", LAMP, SUMMARY),
+        row("chair", CHAIR),
+        row("parcel", PARCEL),
+        row("free", "Customer: where are you?"),
+    ]
+    rows, report, trained = check(planted(workspace, train, test))
+    assert trained == {"clean"}
+    assert report["left_out"]["train"] == {"two/test: exact_input": 2, "two/test: near_duplicate_input": 1}
+    found = {name: (r["exact_input"], r["near_duplicate_input"], r["left_out"]) for name, r in rows.items()}
+    assert found == {
+        "own": (False, False, 0),
+        "lamp": (True, False, 1),
+        "chair": (True, False, 1),
+        "parcel": (False, True, 1),
+        "free": (False, False, 0),
+    }
+    worst = {name: (r["worst_source"], r["worst_row_id"]) for name, r in rows.items()}
+    assert worst["lamp"] == ("one", "same") and worst["chair"] == ("one", "case") and worst["parcel"] == ("one", "word")
+    assert worst["free"] == (None, None)
+    assert rows["lamp"]["exact_reference"], "by its reference as well, and counted once"
+    assert not any(r["dirty"] for r in rows.values()), "nothing of them is trained on"
+
+
+def test_references_are_compared_apart_from_inputs(workspace: Write) -> None:
+    other = SUMMARY.replace("agrees", "says yes")
+    train = [row("reference", LAMP, "Short one.", SUMMARY), row("near", CHAIR, other), row("crossed", SUMMARY)]
+    rows, report, trained = check(planted(workspace, train, [row("t", OTHER, SUMMARY)]), min_words=8)
+    assert report["left_out"]["train"] == {"two/test: exact_reference": 1, "two/test: near_duplicate_reference": 1}
+    assert trained == {"crossed"}, "an input that is a reference there is no match"
+    assert (rows["t"]["exact_reference"], rows["t"]["near_duplicate_reference"]) == (True, True)
+    assert (rows["t"]["exact_input"], rows["t"]["near_duplicate_input"], rows["t"]["left_out"]) == (False, False, 2)
+
+
+def test_a_label_is_no_false_alarm(workspace: Write) -> None:
+    train = [row(f"r{i}", f"{OTHER} {i}", "positive") for i in range(3)]
+    rows, report, trained = check(planted(workspace, train, [row("t", LAMP, "positive"), row("u", CHAIR, "Positive")]))
+    assert trained == {"r0", "r1", "r2"} and report["left_out"]["train"] == {}
+    assert not any(rows[name][c] for name in "tu" for c in ("exact_reference", "near_duplicate_reference", "dirty"))
+    assert rows["t"]["ngram8_reference"] is None
+
+
+def test_the_wording_of_a_template_does_not_count(workspace: Write) -> None:
+    wording = "Write a short summary of the conversation below in one or two sentences of plain English: "
+    train = [row("r", LAMP, prompt=wording + LAMP)]
+    rows, _, trained = check(planted(workspace, train, [row("t", CHAIR, prompt=wording + CHAIR)]))
+    assert trained == {"r"} and rows["t"]["ngram8_input"] == rows["t"]["ngram13_input"] == 0.0
+
+
+LETTERS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau"
+WORDS = LETTERS.split(" ")
+
+
+def test_overlap_of_ngrams_is_that_of_the_hand(workspace: Write) -> None:
+    """19 words have 7 13-grams and 12 8-grams; 15 of them, in a long text, have 3 and 8: no near-duplicate."""
+    test = [row("t", " ".join(WORDS)), row("short", "one two three four five six seven eight")]
+    long = f"{OTHER} {' '.join(WORDS[:15])} {CHAIR}"
+    train = [row("r", long), row("s", f"{LAMP} one two three four five six seven eight")]
+    paths = planted(workspace, train, test)
+    rows, report, trained = check(paths, dirty_share=0.4, max_dirty=1.0)
+    assert trained == {"r", "s"} and report["left_out"]["train"] == {}
+    assert rows["t"]["ngram13_input"] == pytest.approx(3 / 7) and rows["t"]["ngram8_input"] == pytest.approx(8 / 12)
+    assert rows["t"]["dirty"] and rows["t"]["worst_row_id"] == "r"
+    assert rows["short"]["ngram13_input"] is None and rows["short"]["ngram8_input"] == 1.0
+    assert rows["short"]["dirty"] and rows["short"]["worst_row_id"] == "s", "too short for 13-grams: 8-grams count"
+    assert not rows["own"]["dirty"]
+    rows, _, _ = check(paths, dirty_share=0.5)
+    assert not rows["t"]["dirty"], "3 / 7 is not more than half"
+
+
+def test_wordings_of_one_example_count_once(workspace: Write) -> None:
+    """Eleven wordings of one text are no set phrase, in whatever number of tests its words stand."""
+    phrase = " ".join(WORDS[:13])
+    train = [row("r", f"{OTHER} {phrase}", template_id=f"w{i}") for i in range(11)]
+    test = [row(f"t{i}", f"{phrase} number {i}") for i in range(11)]
+    rows, _, _ = check(planted(workspace, train, test), max_dirty=1.0)
+    assert rows["t0"]["ngram13_input"] == pytest.approx(1 / 3)
+
+
+def test_the_stage_stops_where_too_much_is_dirty_and_says_where(workspace: Write) -> None:
+    train = [row("r", f"{OTHER} {' '.join(WORDS)} {CHAIR}"), row("clean", LAMP)]
+    paths = planted(workspace, train, [row("t", " ".join(WORDS)), row("u", PARCEL)])
+    params = MixtureParams(sources={"one": Share()})
+    with pytest.raises(TunesmithError) as caught:
+        run("m", params, ContaminationParams(max_dirty=0.4), paths, Stage("mix@m", paths.root))
+    assert str(caught.value) == (
+        "data/splits/two/test.parquet: at most 40.0% of the rows may overlap with the training rows of mixture m; 1 of "
+        "2 (50.0%) do, such as row t with training row one/r; take the source or its rows out of the mixture, or raise "
+        "contamination.max_dirty or contamination.dirty_share in params/mixtures.yaml"
+    )
+    assert not paths.mixture("m").exists()
+    run("m", params, ContaminationParams(max_dirty=0.5), paths, Stage("mix@m", paths.root))
+    dirty = read_rows(paths.mixture("m") / "dirty.parquet")
+    assert list(dirty[0]) == DIRTY.names
+    assert [(found["row_id"], found["dirty"]) for found in dirty] == [("t", True), ("u", False)]
+
+
+def test_counts_and_shares_of_each_set(workspace: Write) -> None:
+    paths = planted(workspace, [row("same", LAMP), row("x", OTHER)], [row("lamp", LAMP), row("chair", CHAIR)])
+    checked = ContaminationParams()
+    found = summary(mix("m", MixtureParams(sources={"one": Share()}), checked, paths).contamination, checked)
+    assert list(found["sets"]) == ["one", "two"] and found["sets"]["two"]["rows"] == 2
+    counts = found["sets"]["two"]["counts"]
+    assert {name for name, count in counts.items() if count} == {"exact_input", "left_out"}
+    assert found["sets"]["two"]["shares"]["exact_input"] == 0.5
+    assert found["params"]["near_duplicates"]["ngram"] == 5

@@ -1,0 +1,51 @@
+"""``evaluation_set``: the rows that every experiment meets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.errors import TunesmithError
+from tasks.files import read_rows
+from tasks.mix import evaluation_set
+from tasks.mix.evaluation_set import collect
+from tasks.mix.params import EvaluationSetParams
+from tasks.rows import RENDERED
+from tasks.stage import Stage
+from tests.mix.conftest import Write
+from tests.mix.test_mix import TWO, numbered, texts
+
+
+def asked(*sources: str, **params: Any) -> EvaluationSetParams:
+    return EvaluationSetParams(sources=list(sources), **params)
+
+
+def test_the_evaluation_set_holds_the_rows_of_its_sources_in_the_order_of_their_splits(workspace: Write) -> None:
+    paths = workspace(TWO)
+    evaluation_set.run(asked("one", "two"), paths, Stage("evaluation_set", paths.root))
+    rows = {part: read_rows(paths.evaluation_set / f"{part}.parquet") for part in ("test", "validation")}
+    assert [row["text"] for row in rows["test"]] == numbered("c", 5) + numbered("f", 5)
+    assert [row["text"] for row in rows["validation"]] == numbered("b", 5) + numbered("e", 5)
+    assert list(rows["test"][0]) == RENDERED.names
+
+
+def test_neither_order_nor_repetition_of_sources_changes_the_evaluation_set(workspace: Write) -> None:
+    paths = workspace(TWO)
+    assert collect(asked("two", "one", "two"), paths, "test") == collect(asked("one", "two"), paths, "test")
+
+
+def test_a_limit_is_of_each_source_and_stable(workspace: Write) -> None:
+    paths = workspace({name: {**parts, "test": numbered(name, 40)} for name, parts in TWO.items()})
+    few, more = (texts(collect(asked("one", "two", limit=n), paths, "test")) for n in (10, 20))
+    assert (len(few), len(more)) == (20, 40)
+    assert [text for text in more if text in few] == few, "the same rows, in the same order"
+    assert sum(text.startswith("one") for text in few) == 10
+    assert few != texts(collect(asked("one", "two", limit=10, seed=1), paths, "test"))
+
+
+def test_an_unknown_source_of_the_evaluation_set_is_named(workspace: Write) -> None:
+    with pytest.raises(
+        TunesmithError, match=r"evaluation_set\.sources: there is no split of a source 'x'; .* one, two"
+    ):
+        collect(asked("x"), workspace(TWO), "test")

@@ -1,0 +1,335 @@
+"""Imports: promptsource's format and FLAN-style lists, by value, and a reason for each refusal."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import TunesmithError
+from tasks.template.importing.formats import to_jinja
+from tasks.template.importing.write import Imported, import_templates
+from tasks.template.library import TemplateSet, load_set
+from tests.template.test_template import Rows, rendered
+
+PROMPTSOURCE = """\
+dataset: toy
+subset: pairs
+templates:
+  1d1d: !Template
+    answer_choices: No ||| Yes
+    id: 1d1d
+    jinja: "{{first}}\\n\\nDoes it mean \\"{{second}}\\"? |||\\n{{ answer_choices[label] }}\\n"
+    metadata: !TemplateMetadata
+      choices_in_prompt: false
+      metrics: [Accuracy, Other]
+      original_task: true
+    name: Does it mean?
+    reference: ''
+  2d2d: !Template
+    answer_choices: null
+    id: 2d2d
+    jinja: "{% if label == 1 %}\\nSay otherwise: {{ first }}\\n|||\\n{{ second }}\\n{% endif %}"
+    metadata: !TemplateMetadata {choices_in_prompt: null, metrics: [BLEU, ROUGE], original_task: false}
+    name: otherwise
+    reference: ''
+  3d3d: !Template
+    answer_choices: '{{first}} ||| {{second}}'
+    id: 3d3d
+    jinja: "{% set which = ['longer', 'shorter'] | choice %}Which is {{which}}: {{first}} or {{second}}?
+      ||| {% if (which == 'longer') == (first | length > second | length) %}{{ answer_choices[0] }}{% else
+      %}{{ answer_choices[1] }}{% endif %}"
+    metadata: !TemplateMetadata {choices_in_prompt: true, metrics: [], original_task: false}
+    name: does it mean
+    reference: ''
+  4d4d: !Template
+    answer_choices: null
+    id: 4d4d
+    jinja: "{% for a, b in zip(first.split(), second.split()) %}{{ a | highlight }}={{ b }} {% endfor %}|||
+      {{ [label, label, 0] | most_frequent | first }}"
+    metadata: !TemplateMetadata {choices_in_prompt: null, metrics: [Squad], original_task: true}
+    name: "1: pairs"
+    reference: ''
+"""
+
+ROW = {"first": "Ann left | early", "second": "Ann did not stay", "label": 1}
+
+
+def imported(tmp_path: Path, text: str, **more: Any) -> tuple[Imported, TemplateSet]:
+    path = tmp_path / "templates.yaml"
+    path.write_text(text)
+    folder = tmp_path / "library/own"
+    result = import_templates(path, folder, **more)
+    return result, load_set(f"own/{result.written[0].stem}", tmp_path / "library")
+
+
+def by_id(templates: TemplateSet, row: dict[str, Any], **params: Any) -> dict[str, dict[str, Any]]:
+    rows, _ = rendered([row], templates, assign="all", **params)
+    return {found["template_id"]: found for found in rows}
+
+
+def test_a_promptsource_file_is_rendered_as_promptsource_would(tmp_path: Path) -> None:
+    result, templates = imported(tmp_path, PROMPTSOURCE)
+    assert result.summary() == "imported 4 of 4 templates, refused 0"
+    assert (templates.name, list(templates.columns), templates.identity) == (
+        "toy_pairs",
+        ["first", "second", "label"],
+        ["first", "second"],
+    )
+    found = by_id(templates, ROW)
+    assert list(found) == ["does_it_mean", "otherwise", "does_it_mean_2", "1_pairs"]
+    assert found["does_it_mean"]["prompt"] == 'Ann left | early\n\nDoes it mean "Ann did not stay"?'
+    assert (found["does_it_mean"]["completion"], found["does_it_mean"]["answer_choices"]) == ("Yes", ["No", "Yes"])
+    assert (found["otherwise"]["prompt"], found["otherwise"]["completion"]) == (
+        "Say otherwise: Ann left | early",
+        "Ann did not stay",
+    )
+    picked = found["does_it_mean_2"]
+    which = picked["prompt"].split()[2].rstrip(":")
+    expected = {"longer": max, "shorter": min}[which](picked["answer_choices"], key=len)
+    assert picked["completion"] == expected, "prompt and completion see the same choice"
+    assert (found["1_pairs"]["prompt"], found["1_pairs"]["completion"]) == ("Ann=Ann left=did |=not early=stay", "1")
+
+
+def test_a_column_that_the_prompt_sets_anew_is_so_in_the_completion(tmp_path: Path) -> None:
+    text = PROMPTSOURCE.replace('"{{first}}\\n\\nDoes', '"{% set label = 1 - label %}{{first}}\\n\\nDoes')
+    assert text != PROMPTSOURCE
+    found = by_id(imported(tmp_path, text)[1], ROW)
+    assert found["does_it_mean"]["prompt"].startswith("Ann left | early\n\nDoes")
+    assert found["does_it_mean"]["completion"] == "No"
+
+
+def test_metadata_is_kept(tmp_path: Path) -> None:
+    _, templates = imported(tmp_path, PROMPTSOURCE, name="mine")
+    kept = {t.id: (templates.task_of(t), t.metrics, t.inverted, t.extractive) for t in templates.templates}
+    assert kept == {
+        "does_it_mean": ("classification", ["accuracy"], False, False),
+        "otherwise": ("generation", ["bleu", "rouge"], True, False),
+        "does_it_mean_2": ("classification", None, True, False),
+        "1_pairs": ("generation", ["exact_match", "token_f1"], False, True),
+    }
+    assert templates.name == "mine"
+
+
+def test_an_empty_branch_drops_the_row_by_reason(tmp_path: Path) -> None:
+    _, templates = imported(tmp_path, PROMPTSOURCE)
+    rows, report = rendered([ROW | {"label": 0}], templates, use=["otherwise"])
+    assert (rows, report.dropped) == ([], {"empty prompt": 1})
+
+
+def test_the_choice_of_a_row_depends_on_seed_and_row_only(tmp_path: Path) -> None:
+    _, templates = imported(tmp_path, PROMPTSOURCE)
+    values: Rows = [{**ROW, "first": f"Ann {i}"} for i in range(30)]
+    prompts = [row["prompt"] for row in rendered(values, templates, use=["does_it_mean_2"])[0]]
+    assert prompts[:10] == [row["prompt"] for row in rendered(values[:10], templates, use=["does_it_mean_2"])[0]]
+    assert {prompt.split()[2] for prompt in prompts} == {"longer:", "shorter:"}
+
+
+@pytest.mark.parametrize(
+    ("jinja", "reason"),
+    [
+        ("{{ first }}", "it has no completion (no ||| in it)"),
+        ("{% if first %}{{ first }} ||| x", "not valid Jinja2 in line 1: Unexpected end of template"),
+        ("{{ first | nosuch }} ||| x", "not valid Jinja2 in line 1: No filter named 'nosuch'."),
+        ("Hi! ||| x", "it uses no column"),
+        ("", "it has no text (`jinja`)"),
+    ],
+)
+def test_what_cannot_be_imported_is_named_with_the_reason(tmp_path: Path, jinja: str, reason: str) -> None:
+    bad = f"  5d5d: !Template {{answer_choices: null, id: 5, jinja: {json.dumps(jinja)}, name: bad one}}\n"
+    result, templates = imported(tmp_path, PROMPTSOURCE + bad)
+    assert result.summary() == "imported 4 of 5 templates, refused 1"
+    assert result.refused[0].startswith(f"{tmp_path}/templates.yaml: bad one: {reason}")
+    assert len(templates.templates) == 4
+
+
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system ['touch hacked']", "!Other {name: x}"])
+def test_other_tags_run_nothing(tmp_path: Path, tag: str) -> None:
+    with pytest.raises(TunesmithError, match="not valid YAML: could not determine a constructor"):
+        imported(tmp_path, f"{PROMPTSOURCE}  6d6d: {tag}\n")
+    assert not list(tmp_path.rglob("hacked")) and not (tmp_path / "library").exists()
+
+
+def test_a_template_cannot_leave_the_sandbox(tmp_path: Path) -> None:
+    text = PROMPTSOURCE.replace("{{ second }}", "{{ second.__class__.__mro__ }}")
+    _, templates = imported(tmp_path, text)
+    with pytest.raises(TunesmithError, match="template 'otherwise' fails on this row: access to attribute"):
+        rendered([ROW], templates, use=["otherwise"])
+
+
+def test_an_existing_set_stays_unless_replaced(tmp_path: Path) -> None:
+    imported(tmp_path, PROMPTSOURCE)
+    with pytest.raises(TunesmithError, match=r"toy_pairs.yaml: there is such a set; .* --replace"):
+        imported(tmp_path, PROMPTSOURCE)
+    assert imported(tmp_path, PROMPTSOURCE, replace=True)[0].imported == 4
+
+
+# FLAN-style lists
+
+LISTS = {
+    "chats": [["Sum up:\n\n{dialogue}", "{summary}"], {"input": "{dialogue} {{short}}", "target": "TL;DR {summary}"}],
+    "odd": [["{dialogue!r}", "{summary}"], ["{}", "x"], ["{a.b}", "x"], ["{", "x"], ["{q}"], ["hi", "ho"]],
+}
+
+
+@pytest.mark.parametrize("ending", ["json", "yaml"])
+def test_lists_of_format_strings(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"flan.{ending}"
+    path.write_text(json.dumps(LISTS))  # JSON is YAML
+    result = import_templates(path, tmp_path / "own")
+    assert result.summary() == "imported 2 of 8 templates, refused 6"
+    assert [re.sub(".*: (p.): ", r"\1 ", line) for line in result.refused] == [
+        "p1 a field must be the name of a column alone; it is {dialogue!r}",
+        "p2 a field must be the name of a column alone; it is {}",
+        "p3 a field must be the name of a column alone; it is {a.b}",
+        "p4 Single '{' encountered in format string",
+        "p5 a pair must be two texts, the input and the target",
+        "p6 it uses no column",
+    ]
+    row = {"dialogue": "A: hi", "summary": "A greets."}
+    found = by_id(load_set("own/chats", tmp_path), row)
+    assert (found["p1"]["prompt"], found["p1"]["completion"]) == ("Sum up:\n\nA: hi", "A greets.")
+    assert (found["p2"]["prompt"], found["p2"]["completion"]) == ("A: hi {short}", "TL;DR A greets.")
+
+
+@pytest.mark.parametrize("text", ["{a}", "{{{a}}}", "{{% {a} %}} {{#}}", "}}{{ {{{{a}}}} {a}{a}", "{{% raw %}}"])
+def test_a_format_string_renders_as_python_formats_it(text: str) -> None:
+    from tasks.template.environment import ENVIRONMENT
+
+    assert ENVIRONMENT.from_string(to_jinja(text)).render(a="x") == text.format(a="x")
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.yaml", "x: 1"), ("a.yaml", "x"), ("a.json", "{"), ("a.yaml", "a: [")])
+def test_another_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(TunesmithError, match=r"a\.(yaml|json): (must be a promptsource file|not valid (YAML|JSON))"):
+        import_templates(tmp_path / name, tmp_path / "own")
+
+
+def test_a_folder_or_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TunesmithError, match=r"no file templates\.yaml in this folder"):
+        import_templates(tmp_path, tmp_path / "own")
+    with pytest.raises(TunesmithError, match="no such file"):
+        import_templates(tmp_path / "x.yaml", tmp_path / "own")
+
+
+# the real thing
+
+REAL: list[tuple[str, str, dict[str, Any], str, str]] = [
+    (
+        "ag_news",
+        "classify_question_first",
+        {"text": "Shares rose.", "label": 2},
+        "What label best describes this news article?\nShares rose.",
+        "Business",
+    ),
+    (
+        "samsum",
+        "summarize_this_dialogue",
+        {"dialogue": "Ann: hi\nBob: ho", "summary": "They greet."},
+        "Summarize this dialogue: Ann: hi\nBob: ho",
+        "They greet.",
+    ),
+    (  # the separator stands inside a block
+        "glue_mrpc",
+        "generate_paraphrase",
+        {"sentence1": "It rains.", "sentence2": "Rain falls.", "label": 1},
+        "Paraphrase the following sentence: It rains.",
+        "Rain falls.",
+    ),
+    (
+        "glue_mrpc",
+        "want_to_know",
+        {"sentence1": "It rains.", "sentence2": "Rain falls.", "label": 1},
+        "I want to know whether the following two sentences mean the same thing.\nIt rains.\nRain falls.\nDo they?",
+        "yes",
+    ),
+    (
+        "super_glue_boolq",
+        "after_reading",
+        {"passage": "Ice is cold.", "question": "is ice warm", "label": 0},
+        "Passage: Ice is cold.\n\nAfter reading this passage, I have a question: is ice warm? True or False?",
+        "False",
+    ),
+    (
+        "squad",
+        "answer_question_given_context",
+        {
+            "context": "Ann is in Rome.",
+            "question": "Where is Ann?",
+            "answers": {"text": ["Rome"]},
+        },
+        "Refer to the passage below and answer the following question:\n\nPassage: Ann is in Rome.\n\n"
+        "Question: Where is Ann?",
+        "Rome",
+    ),
+    (  # the answer choices are the row's own
+        "super_glue_copa",
+        "exercise",
+        {"premise": "It rained.", "choice1": "I got wet.", "choice2": "I sang.", "question": "effect", "label": 0},
+        "Exercise: choose the most plausible alternative.\n\nIt rained.  so... \n- I got wet.\n- I sang.",
+        "I got wet.",
+    ),
+    (  # the completion uses what the prompt sets
+        "trec",
+        "fine_grained_loc",
+        {"text": "What is the capital of Peru?", "label_coarse": 5, "label_fine": 21},
+        "Is this question asking for city, country, mountain, state, other location?\nWhat is the capital of Peru?",
+        "city",
+    ),
+    (
+        "quora",
+        "are_two_questions_duplicate",
+        {"questions": {"id": [1, 2], "text": ["Why?", "How come?"]}, "is_duplicate": True},
+        'Given the question "Why?" would you consider "How come?" as a duplicate?',
+        "Yes",
+    ),
+    (
+        "dream",
+        "generate-last-utterance",
+        {"dialogue": ["W: hi", "M: who?", "W: me"], "answer": "a", "choice": ["a"], "question": "q"},
+        "Read the below conversation.\n\nW: hi\n\nM: who?\n\nWhat would the listener say?",
+        "W: me",
+    ),
+    (
+        "amazon_polarity",
+        "is_this_review",
+        {"title": "Fine", "content": "I like it.", "label": 1},
+        "Title: Fine\nReview: I like it.\nIs the review positive or negative?",
+        "Positive",
+    ),
+]
+
+
+@pytest.mark.slow
+def test_promptsource_itself_is_imported(tmp_path: Path) -> None:
+    subprocess.run(
+        f"{sys.executable} -m pip download -q --no-deps --no-binary :all: --ignore-requires-python".split()
+        + f"promptsource==0.2.3 -d {tmp_path}".split(),
+        check=True,
+    )
+    with tarfile.open(tmp_path / "promptsource-0.2.3.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    library = tmp_path / "library"
+    done = subprocess.run(
+        f"{sys.executable} -m flows.cli templates import {tmp_path}/promptsource-0.2.3/promptsource/templates".split()
+        + f"--into {library}/own".split(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    counted = re.fullmatch(r"imported (\d+) of 2085 templates, refused (\d+)", lines[-1])
+    assert counted, done.stdout[-500:]
+    assert int(counted[1]) + int(counted[2]) == 2085 and int(counted[1]) >= 0.95 * 2085
+    assert len([line for line in lines if re.match(r".*templates\.yaml: .+: .+", line)]) == int(counted[2])
+    assert len(list((library / "own").glob("*.yaml"))) == 279
+    for name, template, row, prompt, completion in REAL:
+        found = by_id(load_set(f"own/{name}", library), row, use=[template])[template]
+        assert (found["prompt"], found["completion"]) == (prompt, completion), (name, template)
