@@ -89,7 +89,7 @@ def _refuse_other_prefix(tokenizer: Any, prompt: list[int], whole: list[int]) ->
     )
 
 
-def fingerprint(renderer: Renderer, max_length: int, rows: list[Row]) -> dict[str, Any]:
+def fingerprint(renderer: Renderer, max_length: int, rows: list[Row], truncate: str | None = None) -> dict[str, Any]:
     """``value`` and the ``fields`` it is made of: all that decides which tokens a row becomes.
 
     ``templates`` maps the id of each template in ``rows`` to the hash of its text.
@@ -102,6 +102,7 @@ def fingerprint(renderer: Renderer, max_length: int, rows: list[Row]) -> dict[st
         "tokenizer": _sha256(vocabulary),
         "special_tokens": digest({name: str(token) for name, token in tokenizer.special_tokens_map.items()}),
         "max_length": max_length,
+        "truncate": truncate,
         "masking": MASKING,
         "kind": renderer.kind,
         "templates": {template: _sha256(text) for template, text in templates_of(rows).items()},

@@ -99,10 +99,12 @@ def test_encoding_does_not_change_the_fingerprint(chat: Any) -> None:
     assert fingerprint(renderer, 64, [ROW]) == before
 
 
-@pytest.mark.parametrize("field", ["chat_template", "tokenizer", "special_tokens", "max_length", "templates", "kind"])
+@pytest.mark.parametrize(
+    "field", ["chat_template", "tokenizer", "special_tokens", "max_length", "truncate", "templates", "kind"]
+)
 def test_each_field_changes_the_fingerprint_and_is_named(chat: Any, field: str) -> None:
     before = fingerprint(Renderer(chat, "causal"), 64, [ROW])
-    kind, length, row = "causal", 64, ROW
+    kind, length, row, side = "causal", 64, ROW, None
     match field:
         case "chat_template":
             chat.chat_template = chat.chat_template + " "
@@ -112,11 +114,13 @@ def test_each_field_changes_the_fingerprint_and_is_named(chat: Any, field: str) 
             chat.pad_token = "<|user|>"
         case "max_length":
             length = 65
+        case "truncate":
+            side = "left"
         case "templates":
             row = ROW | {"template": "Summarise: {{dialogue}}"}
         case "kind":
             kind = "seq2seq"
-    after = fingerprint(Renderer(chat, kind), length, [row])
+    after = fingerprint(Renderer(chat, kind), length, [row], side)
     assert after["value"] != before["value"]
     assert [name for name in before["fields"] if before["fields"][name] != after["fields"][name]] == [field]
     named = "chats/short" if field == "templates" else f"{field} differs"

@@ -52,7 +52,7 @@ class Predictor:
 
     def refuse_other_rendering(self, rows: list[Row]) -> None:
         trained = self.manifest["fingerprint"]["fields"]
-        now = fingerprint(self.renderer, trained["max_length"], rows)["fields"]
+        now = fingerprint(self.renderer, trained["max_length"], rows, trained["truncate"])["fields"]
         refuse_other_fingerprint(trained, now, f"model {self.manifest['experiment']}")
 
     def generate(self, prompts: list[str]) -> list[Generated]:

@@ -103,7 +103,7 @@ def _write_untrained(
 ) -> None:
     renderer = Renderer(load_tokenizer(base), base.kind)
     manifest |= {
-        "fingerprint": fingerprint(renderer, params.max_length, []),
+        "fingerprint": fingerprint(renderer, params.max_length, [], params.truncate),
         "templates": {},
         "tasks": [],
         "weights_sha256": None,
@@ -150,7 +150,7 @@ def _train(
     trainable, total = count_parameters(model)
     logger.info("%s: %d of %d parameters are trained", name, trainable, total)
     manifest |= {
-        "fingerprint": fingerprint(renderer, params.max_length, rows),
+        "fingerprint": fingerprint(renderer, params.max_length, rows, params.truncate),
         "templates": templates_of(rows),
         "tasks": sorted({row["task"] for row in rows}),
         "trainable_parameters": trainable,
