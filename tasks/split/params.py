@@ -15,6 +15,15 @@ PARTS = ("train", "validation", "test")
 
 CutOff = str | float | int
 
+_USED_BY: dict[str, tuple[str, ...]] = {
+    "fractions": ("hash",),
+    "files": ("file",),
+    "validation_from": ("time",),
+    "test_from": ("time",),
+    "validation_fraction": ("file", "time"),
+}
+"""Key of ``SplitParams`` → the values of ``by`` that use it; the other keys are used by all."""
+
 
 class Fractions(Params):
     """Shares of the groups; they sum to 1."""
@@ -72,6 +81,17 @@ class SplitParams(Params):
     seed: int = 0
 
     @model_validator(mode="after")
+    def _only_keys_that_are_used(self) -> SplitParams:
+        for name in sorted(self.model_fields_set & _USED_BY.keys()):
+            if self.by not in _USED_BY[name] and getattr(self, name) is not None:
+                users = " and ".join(f"`by: {by}`" for by in _USED_BY[name])
+                raise ValueError(
+                    f"{name}: only {users} {'has' if len(_USED_BY[name]) == 1 else 'have'} it; this is "
+                    f"`by: {self.by}`; remove it or change `by`"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _files_named(self) -> SplitParams:
         if self.by == "file" and not self.files.get("test"):
             raise ValueError("files: `by: file` needs the names of the files for test")
@@ -82,11 +102,9 @@ class SplitParams(Params):
 
     @model_validator(mode="after")
     def _cut_offs_in_order(self) -> SplitParams:
-        given = {name: getattr(self, name) for name in ("validation_from", "test_from")}
         if self.by != "time":
-            if unused := [name for name, value in given.items() if value is not None]:
-                raise ValueError(f"{unused[0]}: only `by: time` has it; this is `by: {self.by}`")
             return self
+        given = {name: getattr(self, name) for name in ("validation_from", "test_from")}
         if self.test_from is None:
             raise ValueError("test_from: `by: time` needs the first moment of the test rows")
         moments = [moment(value, name) for name, value in given.items() if value is not None]

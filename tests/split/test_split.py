@@ -155,6 +155,8 @@ def test_a_part_without_its_file_is_named() -> None:
 
 # what is refused
 
+HALVES = {"train": 0.5, "validation": 0.0, "test": 0.5}
+
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_is_too_small_is_refused_with_the_counts(part: str) -> None:
@@ -194,6 +196,14 @@ def test_no_row_at_all_is_refused() -> None:
             "validation_from: 2024-01-02 must not be later than test_from, 2024-01-01",
         ),
         ({"test_from": 3}, "test_from: only `by: time` has it; this is `by: hash`"),
+        ({"files": FILES}, "files: only `by: file` has it; this is `by: hash`; remove it or change `by`"),
+        ({"by": "time", "test_from": 1, "files": FILES}, "files: only `by: file` has it; this is `by: time`"),
+        ({"by": "time", "test_from": 1, "fractions": HALVES}, "fractions: only `by: hash` has it; this is `by: time`"),
+        ({"by": "file", "files": FILES, "fractions": HALVES}, "fractions: only `by: hash` has it; this is `by: file`"),
+        (
+            {"validation_fraction": 0.1},
+            "validation_fraction: only `by: file` and `by: time` have it; this is `by: hash`",
+        ),
         (
             {"by": "file", "files": {part: [part] for part in PARTS}, "stratify": ["task"]},
             "stratify: `by: file` gives every part here; there are no shares to meet",

@@ -226,6 +226,15 @@ def test_a_group_column_decides_where_it_has_a_value() -> None:
     assert "f:1: column 'author' of `template.group` is missing" in error_of(values, group="author")
 
 
+@pytest.mark.parametrize("empty", ["", "  \t"])
+def test_an_empty_cell_of_a_group_column_is_no_value(empty: str) -> None:
+    """A CSV has no null: all rows without an author would be one group."""
+    with_column: Rows = [{"q": str(i), "a": "x", "who": empty} for i in range(3)] + [{"q": "9", "a": "x", "who": 0}]
+    groups = [row["group"] for row in rendered(with_column, group="who")[0]]
+    assert len(set(groups)) == 4 and groups[3] == "0"
+    assert groups[:3] == [row["group"] for row in rendered(with_column[:3])[0]]
+
+
 # wrong names
 
 
