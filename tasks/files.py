@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from tasks.errors import TunesmithError
 
 TEMPORARY = ".partial"
+_ASIDE = f".old{TEMPORARY}"
 
 
 def remove(path: Path) -> None:
@@ -33,6 +34,7 @@ def remove(path: Path) -> None:
 def temporary(target: Path) -> Path:
     """The name beside ``target`` under which it is written; what processes that died left there is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    recover(target)
     prefix = f".{target.name}."
     path = target.with_name(f"{prefix}{os.getpid()}{TEMPORARY}")
     for left in target.parent.glob(f"{escape(prefix)}*{TEMPORARY}"):
@@ -58,10 +60,29 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def rename(path: Path, target: Path) -> None:
-    """Put ``path`` in the place of ``target``."""
-    if path.is_dir() or target.is_dir():  # only a file takes the place of a file by itself
-        remove(target)
-    path.replace(target)
+    """Put ``path`` in the place of ``target``; where that ends half-way, ``recover`` puts the old one back."""
+    if not (path.is_dir() or target.is_dir()):  # only a file takes the place of a file by itself
+        path.replace(target)
+        return
+    aside = target.with_name(f".{target.name}.{os.getpid()}{_ASIDE}")
+    try:
+        if os.path.lexists(target):
+            target.replace(aside)
+        path.replace(target)
+    finally:
+        recover(target)
+
+
+def recover(target: Path) -> None:
+    """Put back what this or a dead process moved aside to rename ``target``; remove it where the new one stands."""
+    prefix = f".{target.name}."
+    for aside in target.parent.glob(f"{escape(prefix)}*{_ASIDE}"):
+        writer = aside.name[len(prefix) : -len(_ASIDE)]
+        if writer.isdecimal() and (int(writer) == os.getpid() or not psutil.pid_exists(int(writer))):
+            if os.path.lexists(target):
+                remove(aside)
+            else:
+                aside.replace(target)
 
 
 def sha256(path: Path) -> str:

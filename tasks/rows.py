@@ -35,3 +35,6 @@ whatever the wording: the set's ``identity`` columns, joined; duplicates and con
 ``time`` is the value of ``template.time``, in seconds or as the number that it is. ``completion`` is the first
 of ``references``: what training learns.
 """
+
+GROUPED_BY = b"tunesmith.grouped_by"
+"""Key of the schema metadata of ``data/rendered/S.parquet``: what made ``group`` and ``identity``, as JSON."""

@@ -100,6 +100,62 @@ def test_what_dead_processes_left_is_removed_and_what_live_ones_write_is_not(tmp
     assert names(tmp_path) == sorted(["a", alive, other])
 
 
+class Killed(BaseException):
+    """Nothing runs after it, as after SIGKILL."""
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_kill_while_a_folder_is_renamed_loses_nothing(
+    tmp_path: Path, renames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies before the first rename, between the two, or before the old folder is removed."""
+    target, new = tmp_path / "a", tmp_path / ".a.new"
+    for folder in (target, new):
+        folder.mkdir()
+        (folder / "file").write_text(folder.name)
+    done: list[Path] = []
+    replace = Path.replace
+
+    def dying(path: Path, to: Path) -> Path:
+        if len(done) == renames:
+            raise Killed
+        done.append(path)
+        return replace(path, to)
+
+    def never(path: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Path, "replace", dying)
+        patched.setattr(files, "recover", never)
+        files.rename(new, target)
+    assert target.exists() == (renames != 1)
+    files.recover(target)
+    assert (target / "file").read_text() == (".a.new" if renames == 2 else "a")
+    assert names(tmp_path) == (["a"] if renames == 2 else [".a.new", "a"])
+
+
+def test_what_a_dead_process_moved_aside_is_put_back_where_it_is_the_only_copy(tmp_path: Path) -> None:
+    dead, alive = (f".a.{number}.old.partial" for number in (dead_process(), os.getppid()))
+    for name in (dead, alive):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "old").write_text(name)
+    assert files.temporary(tmp_path / "a").name == f".a.{os.getpid()}.partial"
+    assert (tmp_path / "a/old").read_text() == dead
+    assert names(tmp_path) == [alive, "a"], "a live process is still renaming"
+    (tmp_path / "a").rename(tmp_path / dead)
+    (tmp_path / "a").mkdir()
+    files.recover(tmp_path / "a")
+    assert names(tmp_path) == [alive, "a"] and names(tmp_path / "a") == []
+
+
+def test_a_folder_comes_back_where_its_successor_cannot_be_renamed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(FileNotFoundError):
+        files.rename(tmp_path / "missing", tmp_path / "a")
+    assert names(tmp_path) == ["a"]
+
+
 def test_remove_takes_files_folders_links_and_nothing(tmp_path: Path) -> None:
     (tmp_path / "folder/below").mkdir(parents=True)
     (tmp_path / "file").write_text("x")

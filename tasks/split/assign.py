@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +16,7 @@ from tasks.minhash import Numbers
 from tasks.near_duplicates import normalise
 from tasks.split.clusters import Nodes
 from tasks.split.given import given_parts
-from tasks.split.memory import Memory, text_key
+from tasks.split.memory import Memory, row_key, text_key
 from tasks.split.params import PARTS, SplitParams
 from tasks.split.place import place
 
@@ -33,7 +35,7 @@ class Split:
         part: row → number of its part in ``PARTS``; -1 where it was dropped.
         reason: row → why it was dropped; "" where it was not.
         nodes: what belongs together.
-        memory: what the hash has decided until now, this time included.
+        memory: what was decided until now, this time included.
         strata: row → its stratum; None where none were asked for.
     """
 
@@ -52,7 +54,8 @@ def split(table: pa.Table, params: SplitParams, source: str, memory: Memory | No
     """Decide on the rows of ``table`` (columns: ``COLUMNS``), where ``memory`` holds what was decided before.
 
     Raises:
-        TunesmithError: a file has no part, a row has no time, or a part is too small.
+        TunesmithError: a file has no part, a row has no time, a part is too small, or more than ``max_dropped`` of
+            the rows had to be left out.
     """
     memory = memory or Memory()
     given = given_parts(table, params, source)
@@ -70,10 +73,14 @@ def split(table: pa.Table, params: SplitParams, source: str, memory: Memory | No
         for row, parts in placed.bridging.items():
             reason[row] = f"bridges {parts}"
         memory |= _decided(nodes, rows[part[rows] >= 0], part)
-    _drop_duplicates(part, reason, same, (known[nodes.text] >= 0) & (known[nodes.group] >= 0))
+    _refuse_dropped(reason, params, source)
+    keys = list(map(row_key, table["row_id"].to_pylist(), table["template_id"].to_pylist()))
+    kept = np.fromiter((key in memory.rows for key in keys), np.bool_, len(keys))
+    _drop_duplicates(part, reason, same, (known[nodes.text] >= 0) & (known[nodes.group] >= 0), kept)
     for name, most in params.limit.items():
-        _drop_over_limit(part, reason, table, name, most, params.seed)
-    _refuse_small(part, params, source)
+        _drop_over_limit(part, reason, table, name, most, params.seed, kept)
+    _refuse_small(part, reason, params, source)
+    memory |= Memory(rows={keys[row]: int(part[row]) for row in np.flatnonzero(part >= 0).tolist()})
     return Split(part, reason, nodes, memory, strata)
 
 
@@ -132,30 +139,57 @@ def _decided(nodes: Nodes, rows: Numbers, part: Numbers) -> Memory:
     )
 
 
-def _drop_duplicates(part: Numbers, reason: list[str], same: Numbers, known: NDArray[np.bool_]) -> None:
-    """Keep one of equal rows: one that has a part, of these one that was there before, of these the first."""
-    order = np.lexsort((np.arange(len(part)), ~known, part < 0, same))
+def _drop_duplicates(
+    part: Numbers, reason: list[str], same: Numbers, known: NDArray[np.bool_], kept: NDArray[np.bool_]
+) -> None:
+    """Keep one of equal rows: of those with a part the one kept before, else one whose text was there, else the first.
+
+    Were a new row to take the place of an old one, the row_ids of a test set would change.
+    """
+    order = np.lexsort((np.arange(len(part)), ~known, ~kept, part < 0, same))
     for row in order[np.append(False, same[order][1:] == same[order][:-1])].tolist() if len(order) else ():
         part[row], reason[row] = -1, "duplicate"
 
 
-def _drop_over_limit(part: Numbers, reason: list[str], table: pa.Table, name: str, most: int, seed: int) -> None:
-    """Keep the ``most`` rows with the lowest hash: more rows may enter, no kept set is reshuffled."""
+def _drop_over_limit(
+    part: Numbers, reason: list[str], table: pa.Table, name: str, most: int, seed: int, kept: NDArray[np.bool_]
+) -> None:
+    """Keep ``most`` rows: those kept before, which a larger source must not push out, then the lowest hashes."""
     rows = np.flatnonzero(part == PARTS.index(name))
     if len(rows) <= most:
         return
     ids = zip(table["row_id"].take(rows).to_pylist(), table["template_id"].take(rows).to_pylist(), strict=True)
     position = np.array([unit_interval(seed, "limit", *i) for i in ids])
-    for row in rows[np.argsort(position, kind="stable")[most:]].tolist():
+    for row in rows[np.lexsort((position, ~kept[rows]))[most:]].tolist():
         part[row], reason[row] = -1, f"over the limit of {name}"
 
 
-def _refuse_small(part: Numbers, params: SplitParams, source: str) -> None:
+def _refuse_dropped(reason: list[str], params: SplitParams, source: str) -> None:
+    """Stop where too many rows were left out to keep the parts apart (``reason`` before duplicates and limits)."""
+    dropped = sum(map(bool, reason))
+    share = dropped / max(len(reason), 1)
+    if share <= params.max_dropped:
+        return
+    bridges = any(why.startswith("bridges ") for why in reason)
+    anew = f"delete data/splits/{source}/assignments.parquet to decide anew (rows change sides), " if bridges else ""
+    raise TunesmithError(
+        f"params/sources.yaml: sources.{source}.split: what belongs together goes to one part, for which {dropped} of "
+        f"{len(reason)} rows would be dropped: {_counts(reason)}. Check `template.group`, raise "
+        f"`near_duplicates.threshold`, {anew}or let up to a share be dropped with `max_dropped` "
+        f"(now {params.max_dropped}; needed {ceil(share * 1e4) / 1e4:.4f})"
+    )
+
+
+def _counts(reason: list[str]) -> str:
+    return "; ".join(f"{count} {why}" for why, count in sorted(Counter(filter(None, reason)).items()))
+
+
+def _refuse_small(part: Numbers, reason: list[str], params: SplitParams, source: str) -> None:
     counts = {name: int((part == number).sum()) for number, name in enumerate(PARTS)}
     for name in params.asked():
         if counts[name] < params.min_rows:
             raise TunesmithError(
                 f"params/sources.yaml: sources.{source}.split: each part needs at least {params.min_rows} row(s); "
                 f"{name} has {counts[name]} ({', '.join(f'{other} {count}' for other, count in counts.items())}); "
-                "add data or change the fractions, limits or `min_rows`"
+                f"dropped: {_counts(reason) or 'none'}; add data or change the fractions, limits or `min_rows`"
             )

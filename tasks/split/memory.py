@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.errors import TunesmithError
 from tasks.files import digest
 from tasks.split.params import PARTS, SplitParams
 
@@ -22,37 +24,51 @@ class Memory:
     Attributes:
         groups: group → number of its part in ``PARTS``.
         texts: ``text_key`` → number of its part.
+        rows: ``row_key`` → number of the part in which the row was kept: neither a duplicate nor over a limit.
+        state: ``read``; ``none`` where nothing was remembered; ``other parameters`` where what was remembered does not
+            stand, since other parameters of the split or of the rendering decided then.
     """
 
     groups: dict[str, int] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    state: Literal["none", "read", "other parameters"] = field(default="none", compare=False)
 
     @classmethod
-    def read(cls, path: Path, params: SplitParams) -> Memory:
-        """What ``path`` (columns ``kind``: ``group`` or ``text``, ``key``, ``part``) holds.
+    def read(cls, path: Path, params: SplitParams, grouped_by: bytes | None) -> Memory:
+        """What ``path`` (columns ``kind``: ``group``, ``text`` or ``row``, ``key``, ``part``) holds.
 
-        Empty where there is no such file, or where other parameters decided then.
+        Args:
+            grouped_by: what made the groups and texts (``tasks.rows.GROUPED_BY``); None where that is unknown.
+
+        Raises:
+            TunesmithError: the file is not one that ``write`` wrote.
         """
         if not path.exists():
             return cls()
-        table = pq.read_table(path)
-        if (table.schema.metadata or {}).get(_DECIDED_BY) != _decided_by(params):
-            return cls()
-        memory = cls()
-        kinds = {"group": memory.groups, "text": memory.texts}
+        table = _read_table(path)
+        if table.schema.metadata[_DECIDED_BY] != _decided_by(params, grouped_by):
+            return cls(state="other parameters")
+        memory = cls(state="read")
+        kinds = memory._kinds()
         for kind, key, part in zip(*(table.column(name).to_pylist() for name in _SCHEMA.names), strict=True):
+            if kind not in kinds or part not in PARTS:
+                raise _foreign(path, f"kind {kind!r} with part {part!r}")
             kinds[kind][key] = PARTS.index(part)
         return memory
 
-    def write(self, path: Path, params: SplitParams) -> None:
-        kinds = {"group": self.groups, "text": self.texts}
+    def _kinds(self) -> dict[str, dict[str, int]]:
+        return {"group": self.groups, "text": self.texts, "row": self.rows}
+
+    def write(self, path: Path, params: SplitParams, grouped_by: bytes | None) -> None:
+        kinds = self._kinds()
         rows = [(kind, key, PARTS[part]) for kind, known in kinds.items() for key, part in sorted(known.items())]
         columns = [[row[i] for row in rows] for i in range(len(_SCHEMA))]
-        schema = _SCHEMA.with_metadata({_DECIDED_BY: _decided_by(params)})
+        schema = _SCHEMA.with_metadata({_DECIDED_BY: _decided_by(params, grouped_by)})
         pq.write_table(pa.table([pa.array(column, pa.string()) for column in columns], schema=schema), path)
 
     def __or__(self, newer: Memory) -> Memory:
-        return Memory(self.groups | newer.groups, self.texts | newer.texts)
+        return Memory(self.groups | newer.groups, self.texts | newer.texts, self.rows | newer.rows)
 
 
 def text_key(normalised: str) -> str:
@@ -60,6 +76,29 @@ def text_key(normalised: str) -> str:
     return digest(normalised)[:24]
 
 
-def _decided_by(params: SplitParams) -> bytes:
-    """Digest of the parameters that decide; a limit only hides rows."""
-    return digest(params.model_dump(exclude={"limit", "min_rows"})).encode()
+def row_key(row_id: str, template_id: str) -> str:
+    """How a row is remembered: a row in another wording is another one."""
+    return f"{row_id} {template_id}"
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # the disk's or the permissions' fault, not the file's
+            raise
+        raise _foreign(path, str(error).splitlines()[0]) from None
+    if table.schema.names != _SCHEMA.names or _DECIDED_BY not in (table.schema.metadata or {}):
+        raise _foreign(path, f"columns {', '.join(table.schema.names)}")
+    return table
+
+
+def _foreign(path: Path, why: str) -> TunesmithError:
+    return TunesmithError(
+        f"{path}: must be what `split` wrote there; it is not ({why}); restore it with "
+        f"`dvc checkout data/splits/{path.parent.name}`, or delete it to start anew (rows may change sides then)"
+    )
+
+
+def _decided_by(params: SplitParams, grouped_by: bytes | None) -> bytes:
+    return digest([params.deciding(), grouped_by and grouped_by.decode()]).encode()

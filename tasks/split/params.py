@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,15 @@ from tasks.params import Params
 PARTS = ("train", "validation", "test")
 
 CutOff = str | float | int
+
+_USED_BY: dict[str, tuple[str, ...]] = {
+    "fractions": ("hash",),
+    "files": ("file",),
+    "validation_from": ("time",),
+    "test_from": ("time",),
+    "validation_fraction": ("file", "time"),
+}
+"""Key of ``SplitParams`` → the values of ``by`` that use it; the other keys are used by all."""
 
 
 class Fractions(Params):
@@ -54,7 +63,9 @@ class SplitParams(Params):
         stratify: ``task``, ``label`` (the completion of rows with ``answer_choices``) or both: clusters that are new
             are taken in the order of their hashes so that each stratum meets the shares. Clusters that were assigned
             before stay, and a cluster is not cut, so shares are met about; ``splits.json`` says how nearly.
-        limit: part → most rows kept, those with the lowest hash of seed and row_id.
+        limit: part → most rows kept: those kept before, then those with the lowest hash of seed and row_id.
+        max_dropped: share of rows that may be left out, because their cluster is in a later part or because they would
+            bridge two parts, before the step stops. Plain duplicates and rows over a limit do not count.
         min_rows: fewest rows of each part that is asked for.
         seed: of the hashes.
     """
@@ -68,8 +79,20 @@ class SplitParams(Params):
     near_duplicates: NearDuplicateParams | None = NearDuplicateParams()
     stratify: list[Literal["task", "label"]] = Field(default_factory=list)
     limit: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    max_dropped: float = Field(default=0.2, ge=0, le=1)
     min_rows: int = Field(default=1, ge=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _only_keys_that_are_used(self) -> SplitParams:
+        for name in sorted(self.model_fields_set & _USED_BY.keys()):
+            if self.by not in _USED_BY[name] and getattr(self, name) is not None:
+                users = " and ".join(f"`by: {by}`" for by in _USED_BY[name])
+                raise ValueError(
+                    f"{name}: only {users} {'has' if len(_USED_BY[name]) == 1 else 'have'} it; this is "
+                    f"`by: {self.by}`; remove it or change `by`"
+                )
+        return self
 
     @model_validator(mode="after")
     def _files_named(self) -> SplitParams:
@@ -82,11 +105,9 @@ class SplitParams(Params):
 
     @model_validator(mode="after")
     def _cut_offs_in_order(self) -> SplitParams:
-        given = {name: getattr(self, name) for name in ("validation_from", "test_from")}
         if self.by != "time":
-            if unused := [name for name, value in given.items() if value is not None]:
-                raise ValueError(f"{unused[0]}: only `by: time` has it; this is `by: {self.by}`")
             return self
+        given = {name: getattr(self, name) for name in ("validation_from", "test_from")}
         if self.test_from is None:
             raise ValueError("test_from: `by: time` needs the first moment of the test rows")
         moments = [moment(value, name) for name, value in given.items() if value is not None]
@@ -113,6 +134,23 @@ class SplitParams(Params):
         if given or "train" not in self.asked():
             return {}
         return {"validation": self.validation_fraction, "train": 1 - self.validation_fraction}
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides on sides, of the keys that ``by`` uses: where it changes, earlier assignments no longer stand.
+
+        Listed by hand, so that a new key with a default resets no split. ``permutations`` and ``seed`` of
+        ``near_duplicates`` say how pairs are looked for, not which are meant; limits only hide rows.
+        """
+        near = self.near_duplicates
+        given = {name: getattr(self, name) for name in ("files", "validation_from", "test_from")}
+        return {
+            "by": self.by,
+            "shares": self.shares(),
+            "given": {name: value for name, value in given.items() if self.by in _USED_BY[name]},
+            "near_duplicates": near and [near.threshold, near.ngram],
+            "stratify": self.stratify,
+            "seed": self.seed,
+        }
 
     def asked(self) -> list[str]:
         """The parts that must have rows."""

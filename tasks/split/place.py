@@ -104,7 +104,8 @@ def _meet_shares(
         ordered = np.array(sorted(position_of.keys() & set(clusters), key=lambda c: (position_of[c], c)), np.int64)
         # Systematic sampling: with a start of chance, a stratum of a few clusters is not always a training one.
         start = unit_interval(params.seed, "stratum", stratum)
-        sizes = weight[ordered]
+        # Clusters of which no row counts are taken alike.
+        sizes = weight[ordered] if weight[ordered].any() else np.ones(len(ordered))
         ranked = (np.cumsum(sizes) - sizes + start * sizes) / sizes.sum()
         part_of[ordered] = _parts_at(ranked, lacks if sum(lacks.values()) else params.shares())
 

@@ -11,8 +11,9 @@ import logging
 import pyarrow.parquet as pq
 
 from tasks.errors import TunesmithError
-from tasks.files import write_json
+from tasks.files import recover, write_json
 from tasks.paths import Paths
+from tasks.rows import GROUPED_BY
 from tasks.split.assign import COLUMNS, split
 from tasks.split.memory import Memory
 from tasks.split.params import PARTS, SplitParams
@@ -23,23 +24,40 @@ logger = logging.getLogger("tunesmith")
 
 ASSIGNMENTS = "assignments.parquet"
 
+FORGOTTEN = {
+    "none": "no memory of earlier assignments: rows may change sides; run `dvc checkout data/splits/{name}` first to "
+    "keep them",
+    "other parameters": "earlier assignments do not stand, since `split`, or what `template` makes groups and identity "
+    "of, has changed: rows may change sides",
+}
+"""State of the memory → what to say of it."""
+
 
 def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
-    """Split the source ``name``; what was assigned before under the same parameters stands."""
+    """Split the source ``name``; what was assigned before under the same parameters stands.
+
+    Raises:
+        TunesmithError: the rows are not rendered, what was assigned before cannot be read, or the split is refused.
+    """
     rendered = paths.rendered(name)
     if not rendered.exists():
         raise TunesmithError(f"{rendered}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
-    before = Memory.read(paths.split(name) / ASSIGNMENTS, params)
+    recover(paths.split(name))
     columns = pq.read_table(rendered, columns=COLUMNS)
+    grouped_by = (columns.schema.metadata or {}).get(GROUPED_BY)
+    before = Memory.read(paths.split(name) / ASSIGNMENTS, params, grouped_by)
+    if params.shares() and before.state in FORGOTTEN:
+        logger.warning("%s: %s", name, FORGOTTEN[before.state].format(name=name))
     decided = split(columns, params, name, before)
     found = report(columns["task"].to_pylist(), decided, params)
     del columns
     with stage.outputs(paths.split(name)) as (output,):
         output.mkdir()
-        table = pq.read_table(rendered)
+        table = pq.read_table(rendered).replace_schema_metadata()
         for part in PARTS:
             pq.write_table(table.take(decided.rows(part)), output / f"{part}.parquet")
         del table
-        decided.memory.write(output / ASSIGNMENTS, params)
+        decided.memory.write(output / ASSIGNMENTS, params, grouped_by)
+        found |= {"memory": {"state": before.state, "groups": len(before.groups)}}
         write_json(output / "splits.json", found | verify(output, decided.nodes, before, params))
     logger.info("%s: %s; dropped: %s", name, found["rows"], found["dropped"] or "none")

@@ -278,7 +278,8 @@ def _group(row: Row, inputs: list[str], params: TemplateParams, place: str) -> s
         raise TunesmithError(
             f"{place}: column {params.group!r} of `template.group` is missing; the row has {', '.join(sorted(row))}"
         )
-    if params.group is not None and row[params.group] is not None:
+    # An empty cell of a CSV is no value: rows that lack one have nothing in common.
+    if params.group is not None and plain(row[params.group]).strip():
         return str(row[params.group])
     # Not of the prompt: a row that several wordings show would stand on several sides.
     return digest([normalised(text) for text in inputs])[:24]

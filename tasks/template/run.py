@@ -6,11 +6,11 @@ import logging
 from collections import Counter
 
 from tasks.errors import TunesmithError
-from tasks.files import iterate_rows, write_stream
+from tasks.files import canonical_json, iterate_rows, write_stream
 from tasks.paths import Paths
-from tasks.rows import RENDERED
+from tasks.rows import GROUPED_BY, RENDERED
 from tasks.stage import Stage
-from tasks.template.library import library_of, load_set
+from tasks.template.library import TemplateSet, library_of, load_set
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
 from tasks.template.validate import Report, refuse_leaks
@@ -28,13 +28,21 @@ def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
     templates = load_set(params.set, library_of(paths.root))
     rows = render(iterate_rows(paths.raw(name)), name, templates, params, report)
     with stage.outputs(paths.rendered(name)) as (output,):
-        write_stream(output, rows, RENDERED)
+        write_stream(output, rows, RENDERED.with_metadata({GROUPED_BY: grouped_by(templates, params)}))
         refuse_leaks(name, report)
         refuse_dropped(name, params, report)
     dropped = ", ".join(f"{count} for {reason}" for reason, count in report.dropped.items()) or "none"
     logger.info("%s: %d rows rendered from %d; dropped: %s", name, report.rendered, report.rows, dropped)
     wordings = ", ".join(f"{template} {count}" for template, count in Counter(report.tried).most_common())
     logger.info("%s: rows a wording: %s", name, wordings or "none")
+
+
+def grouped_by(templates: TemplateSet, params: TemplateParams) -> bytes:
+    """What makes ``group`` and ``identity``: where it changes, a split's memory speaks of other groups and texts."""
+    names = dict.fromkeys([*templates.inputs(), next(iter(templates.columns))])
+    columns = {name: [params.columns.get(name, name), params.values.get(name)] for name in names}
+    made = {"set": params.set, "identity": templates.identity, "text": templates.text, "columns": columns}
+    return canonical_json(made | {"group": params.group}).encode()
 
 
 def refuse_dropped(name: str, params: TemplateParams, report: Report) -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tasks.near_duplicates import normalise
+from tasks.errors import TunesmithError
+from tasks.near_duplicates import NearDuplicateParams, normalise
 from tasks.split.assign import Split, split
-from tasks.split.memory import Memory, text_key
+from tasks.split.clusters import Nodes
+from tasks.split.memory import Memory, row_key, text_key
 from tasks.split.params import PARTS, Fractions, SplitParams
+from tasks.split.place import place
 from tests.split.rows import Rows, decide, row, table
 from tests.split.test_clusters import text
 from tests.test_near_duplicates import similarity
@@ -75,6 +83,14 @@ def test_a_new_row_that_bridges_two_parts_is_dropped_by_name(new: dict[str, obje
     parts, dropped = decide([new, *OLD], MEMORY)
     assert parts == {"train": ["r0", "r3"], "validation": ["r2"], "test": ["r1"]}
     assert dropped == {said: 1}
+
+
+def test_too_many_bridges_stop_the_step_and_say_how_to_decide_anew() -> None:
+    with pytest.raises(TunesmithError) as caught:
+        bridges = [row(10 + i, group="g0", identity=f"{TEXTS[1]} {i}") for i in range(2)]
+        decide([*bridges, *OLD], MEMORY)
+    assert "2 of 6 rows would be dropped: 2 bridges train and test. " in str(caught.value)
+    assert "delete data/splits/s/assignments.parquet to decide anew (rows change sides), or let" in str(caught.value)
 
 
 def test_lines_are_as_alike_as_they_are_said_to_be() -> None:
@@ -184,20 +200,141 @@ def test_rounds_of_new_rows_move_no_old_row_and_no_cluster_straddles(seed: int, 
     assert left_out > 0
 
 
+# what was kept stays
+
+
+def test_a_limit_keeps_what_it_kept_before() -> None:
+    old, new = [row(i, identity=text(i)) for i in range(200)], [row(i, identity=text(i)) for i in range(200, 600)]
+    asked = {"limit": {"test": 8, "train": 50}}
+    first = split(table(old), SplitParams(**asked), "s")
+    kept = {part: {old[i]["row_id"] for i in first.rows(part)} for part in PARTS}
+    afresh, _ = decide([*new, *old], **asked)
+    assert not kept["test"] <= {*afresh["test"]}, "by the hashes alone new rows would push old ones out"
+    second = split(table([*new, *old]), SplitParams(**asked), "s", first.memory)
+    rows = [*new, *old]
+    assert {rows[i]["row_id"] for i in second.rows("test")} == kept["test"]
+    assert {rows[i]["row_id"] for i in second.rows("train")} == kept["train"]
+    more, _ = decide(rows, second.memory, **{**asked, "limit": {"test": 20}})
+    assert kept["test"] < {*more["test"]} and len(more["test"]) == 20
+    fewer, _ = decide(rows, second.memory, **{**asked, "limit": {"test": 5}})
+    assert {*fewer["test"]} < kept["test"]
+
+
+@pytest.mark.parametrize("by", [{}, {"by": "file", "files": {"test": ["f"]}}])
+def test_of_equal_rows_the_one_kept_before_stays_wherever_the_new_one_stands(by: dict[str, object]) -> None:
+    """A copy in another case, in the same group: its row_id is another, and it stands first in the file."""
+    rows = [row(i, identity=text(i)) for i in range(60)]
+    first = split(table(rows), SplitParams(**by), "s")  # type: ignore[arg-type]
+    copies = [{**r, "row_id": f"new {r['row_id']}", "identity": r["identity"].upper()} for r in rows]
+    parts, dropped = decide([*copies, *rows], first.memory, **by)
+    assert parts == {part: [rows[i]["row_id"] for i in first.rows(part)] for part in PARTS}
+    assert dropped == {"duplicate": 60}
+
+
+def test_a_cluster_of_rows_that_do_not_count_is_placed(recwarn: pytest.WarningsRecorder) -> None:
+    nodes = Nodes.of(["a", "b"], ["g", "h"], None)
+    rows, none = np.arange(2), np.zeros(2, np.int64)
+    placed = place(nodes, rows, np.full(nodes.count, -1), none, ["s", "s"], SplitParams(fractions=THIRDS))
+    assert set(placed.part.tolist()) <= {0, 1, 2} and not recwarn.list
+
+
 # the file
 
 
+def written(folder: Path, params: SplitParams | None = None, grouped_by: bytes | None = b"{}") -> Path:
+    MEMORY.write(folder / "a.parquet", params or SplitParams(), grouped_by)
+    return folder / "a.parquet"
+
+
 def test_a_memory_is_read_as_it_was_written(tmp_path: Path) -> None:
-    params = SplitParams(seed=3)
-    MEMORY.write(tmp_path / "a.parquet", params)
-    assert Memory.read(tmp_path / "a.parquet", params) == MEMORY
-    assert Memory.read(tmp_path / "none.parquet", params) == Memory()
-    assert Memory.read(tmp_path / "a.parquet", SplitParams(seed=3, limit={"train": 5}, min_rows=2)) == MEMORY
+    memory = replace(MEMORY, rows={row_key("r1", "t"): 2})
+    memory.write(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
+    found = Memory.read(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
+    assert (found, found.state) == (memory, "read")
+    found = Memory.read(tmp_path / "none.parquet", SplitParams(seed=3), b"{}")
+    assert (found, found.state) == (Memory(), "none")
 
 
 @pytest.mark.parametrize(
-    "other", [{"seed": 4}, {"stratify": ["task"]}, {"near_duplicates": None}, {"fractions": THIRDS}]
+    "other",
+    [
+        {"limit": {"train": 5}},
+        {"min_rows": 2},
+        {"max_dropped": 0.5},
+        {"validation_fraction": None},
+        {"near_duplicates": NearDuplicateParams(permutations=256, seed=1)},
+    ],
+)
+def test_what_decides_on_no_side_keeps_the_memory(tmp_path: Path, other: dict[str, object]) -> None:
+    path = written(tmp_path)
+    # as of a later version, in which a key that `by` does not use has another default
+    asked = SplitParams().model_copy(update=other)
+    assert Memory.read(path, asked, b"{}") == MEMORY
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 4},
+        {"stratify": ["task"]},
+        {"near_duplicates": None},
+        {"near_duplicates": NearDuplicateParams(threshold=0.6)},
+        {"fractions": THIRDS},
+    ],
 )
 def test_other_parameters_start_afresh(tmp_path: Path, other: dict[str, object]) -> None:
-    MEMORY.write(tmp_path / "a.parquet", SplitParams())
-    assert Memory.read(tmp_path / "a.parquet", SplitParams(**other)) == Memory()  # type: ignore[arg-type]
+    found = Memory.read(written(tmp_path), SplitParams(**other), b"{}")  # type: ignore[arg-type]
+    assert (found, found.state) == (Memory(), "other parameters")
+
+
+@pytest.mark.parametrize("grouped_by", [None, b'{"group":"author"}'])
+def test_other_groups_start_afresh(tmp_path: Path, grouped_by: bytes | None) -> None:
+    found = Memory.read(written(tmp_path), SplitParams(), grouped_by)
+    assert (found, found.state) == (Memory(), "other parameters")
+    assert Memory.read(written(tmp_path, grouped_by=grouped_by), SplitParams(), grouped_by) == MEMORY
+
+
+def _truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def _text(path: Path) -> None:
+    path.write_text("kind,key,part\n" * 9)
+
+
+def _without_part(path: Path) -> None:
+    pq.write_table(pq.read_table(path).drop_columns(["part"]), path)
+
+
+def _of_no_split(path: Path) -> None:
+    pq.write_table(pq.read_table(path).replace_schema_metadata(), path)
+
+
+def _with(kind: str, part: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        table = pq.read_table(path)
+        odd = pa.table([[kind], ["k"], [part]], schema=table.schema)
+        pq.write_table(pa.concat_tables([table, odd]), path)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_truncated, ""),
+        (_text, ""),
+        (_without_part, "columns kind, key"),
+        (_of_no_split, "columns kind, key, part"),
+        (_with("group", "dev"), "kind 'group' with part 'dev'"),
+        (_with("author", "test"), "kind 'author' with part 'test'"),
+    ],
+)
+def test_a_spoilt_memory_is_named_with_the_remedy(tmp_path: Path, spoil: Callable[[Path], None], said: str) -> None:
+    path = written(tmp_path)
+    spoil(path)
+    with pytest.raises(TunesmithError) as caught:
+        Memory.read(path, SplitParams(), b"{}")
+    message = str(caught.value)
+    assert message.startswith(f"{path}: must be what `split` wrote there; it is not ({said}")
+    assert f"`dvc checkout data/splits/{tmp_path.name}`, or delete it to start anew" in message

@@ -119,7 +119,7 @@ def test_a_group_in_two_files_stays_in_the_later_part_and_the_lost_rows_are_coun
         row(5, "g", "z_test"),
     ]
     rows += [row(6, "i", "z_test"), row(7, "j", "a_train"), row(8, "k", "dev")]
-    parts, dropped = by_file(rows, files={**FILES, "validation": ["dev"]})
+    parts, dropped = by_file(rows, files={**FILES, "validation": ["dev"]}, max_dropped=0.375)
     assert parts == {"train": ["r7"], "validation": ["r3", "r8"], "test": ["r5", "r6"]}
     assert dropped == {
         "train row whose group is also in test": 1,
@@ -155,6 +155,8 @@ def test_a_part_without_its_file_is_named() -> None:
 
 # what is refused
 
+HALVES = {"train": 0.5, "validation": 0.0, "test": 0.5}
+
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_is_too_small_is_refused_with_the_counts(part: str) -> None:
@@ -163,6 +165,37 @@ def test_a_part_that_is_too_small_is_refused_with_the_counts(part: str) -> None:
     message = error_of(rows, by="file", files=files, min_rows=2)
     counts = ", ".join(f"{name} {1 if name == part else 5}" for name in PARTS)
     assert f"each part needs at least 2 row(s); {part} has 1 ({counts})" in message
+
+
+def test_a_part_that_lost_its_rows_says_what_became_of_them() -> None:
+    rows = [row(1, file="a_train"), row(2, file="a_train", identity="P1", completion="C1"), row(3, file="z_test")]
+    rows += [row(4, file="dev")]
+    message = error_of(rows, by="file", files={**FILES, "validation": ["dev"]}, min_rows=2)
+    assert "train has 1 (train 1, validation 1, test 1); dropped: 1 duplicate; add data" in message
+
+
+def test_too_many_rows_lost_to_a_later_part_stop_the_step_with_counts_and_remedy() -> None:
+    """Also exact copies count, which the report calls duplicates."""
+    rows = [row(i, file="a_train") for i in range(74)] + [row(100 + i, file="z_test") for i in range(10)]
+    lost = [row(200 + i, group="g100", file="a_train") for i in range(16)]
+    lost += [row(300 + i, file="a_train", identity=f"p10{i}", completion=f"c10{i}") for i in range(6)]
+    message = error_of([*rows, *lost], by="file", files=FILES)
+    assert message == (
+        "params/sources.yaml: sources.s.split: what belongs together goes to one part, for which 22 of 106 rows would "
+        "be dropped: 16 train row whose group is also in test; 6 train row whose near-duplicate is also in test. Check "
+        "`template.group`, raise `near_duplicates.threshold`, or let up to a share be dropped with `max_dropped` "
+        "(now 0.2; needed 0.2076)"
+    )
+    parts, dropped = by_file([*rows, *lost], max_dropped=0.2076)
+    assert dropped == {"train row whose group is also in test": 16, "duplicate": 6}
+    assert len(parts["train"]) + len(parts["validation"]) == 74
+    _, dropped = by_file([*rows, *lost[:-2]])
+    assert sum(dropped.values()) == 20, "up to the share rows are dropped and counted"
+
+
+def test_plain_duplicates_and_limits_do_not_count_as_lost() -> None:
+    _, dropped = decide([*ROWS, *ROWS], limit={"train": 100})
+    assert dropped["duplicate"] == len(ROWS) and dropped["over the limit of train"] > len(ROWS) / 2
 
 
 def test_no_row_at_all_is_refused() -> None:
@@ -194,6 +227,14 @@ def test_no_row_at_all_is_refused() -> None:
             "validation_from: 2024-01-02 must not be later than test_from, 2024-01-01",
         ),
         ({"test_from": 3}, "test_from: only `by: time` has it; this is `by: hash`"),
+        ({"files": FILES}, "files: only `by: file` has it; this is `by: hash`; remove it or change `by`"),
+        ({"by": "time", "test_from": 1, "files": FILES}, "files: only `by: file` has it; this is `by: time`"),
+        ({"by": "time", "test_from": 1, "fractions": HALVES}, "fractions: only `by: hash` has it; this is `by: time`"),
+        ({"by": "file", "files": FILES, "fractions": HALVES}, "fractions: only `by: hash` has it; this is `by: file`"),
+        (
+            {"validation_fraction": 0.1},
+            "validation_fraction: only `by: file` and `by: time` have it; this is `by: hash`",
+        ),
         (
             {"by": "file", "files": {part: [part] for part in PARTS}, "stratify": ["task"]},
             "stratify: `by: file` gives every part here; there are no shares to meet",

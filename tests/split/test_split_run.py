@@ -13,7 +13,7 @@ import pytest
 from tasks.errors import TunesmithError
 from tasks.files import read_json, read_rows, write_rows
 from tasks.paths import Paths
-from tasks.rows import RENDERED
+from tasks.rows import GROUPED_BY, RENDERED
 from tasks.split.clusters import Nodes
 from tasks.split.memory import Memory
 from tasks.split.params import PARTS, SplitParams
@@ -22,6 +22,7 @@ from tasks.split.run import run
 from tasks.stage import Stage
 from tests.split.rows import Rows, ids, parts_of, row
 from tests.split.test_clusters import PLANTED, SENTENCE, text
+from tests.test_files import dead_process
 
 ROWS = [row(i, group=f"g{i // 3}", task=f"task {i % 2}") for i in range(300)]
 
@@ -70,12 +71,55 @@ def test_splits_json_counts_everything_and_proves_the_parts_apart(tmp_path: Path
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
-    folder = Paths(tmp_path).split("s")
     contents = []
-    for _ in range(2):
-        stage(tmp_path, ROWS)
-        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert contents[0] == contents[1] and len(contents[0]) == 5
+    for folder in ("a", "b", "a", "a"):
+        stage(tmp_path / folder, ROWS)
+        contents.append({path.name: path.read_bytes() for path in Paths(tmp_path / folder).split("s").iterdir()})
+    first, elsewhere, again, third = contents
+    assert first == elsewhere and again == third and len(first) == 5
+    assert {name for name in first if first[name] != again[name]} == {"splits.json"}, "it says what was remembered"
+
+
+NO_MEMORY = (
+    "s: no memory of earlier assignments: rows may change sides; run `dvc checkout data/splits/s` first to keep them"
+)
+
+
+def test_what_was_remembered_is_reported_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def ran(**params: Any) -> tuple[dict[str, Any], list[str]]:
+        caplog.clear()
+        found = stage(tmp_path, ROWS, **params)
+        return found["memory"], [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+    assert ran() == ({"state": "none", "groups": 0}, [NO_MEMORY])
+    assert ran() == ({"state": "read", "groups": 100}, [])
+    memory, said = ran(seed=1)
+    assert memory == {"state": "other parameters", "groups": 0}
+    assert [line.split(":")[1] for line in said] == [
+        " earlier assignments do not stand, since `split`, or what `template` makes groups and identity of, has changed"
+    ]
+
+
+def test_rows_grouped_otherwise_start_afresh_instead_of_being_dropped_as_bridges(tmp_path: Path) -> None:
+    """As after an edit of `template.group`: pairs of what were groups of their own become one."""
+    paths = Paths(tmp_path)
+    apart = [row(i, group=f"g{i}", identity=text(i)) for i in range(100)]
+    paired = [{**r, "group": f"h{i // 2}"} for i, r in enumerate(apart)]
+    stage(tmp_path, apart)
+    schema = RENDERED.with_metadata({GROUPED_BY: b'{"group":"author"}'})
+    write_rows(paths.rendered("s"), paired, schema)
+    run("s", SplitParams(), paths, Stage("split@s", tmp_path))
+    found = read_json(paths.split("s") / "splits.json")
+    assert (found["memory"]["state"], found["rows"]["dropped"]) == ("other parameters", 0)
+    assert pq.read_schema(paths.split("s") / "train.parquet").metadata is None, "the parts are as they were"
+
+
+def test_a_split_that_was_moved_aside_by_a_killed_run_is_remembered(tmp_path: Path) -> None:
+    stage(tmp_path, ROWS)
+    folder = Paths(tmp_path).split("s")
+    folder.rename(folder.with_name(f".s.{dead_process()}.old.partial"))
+    assert stage(tmp_path, ROWS)["memory"]["state"] == "read"
+    assert [path.name for path in folder.parent.iterdir()] == ["s"]
 
 
 def test_the_stage_remembers(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import pytest
 from tasks.errors import TunesmithError
 from tasks.files import read_rows
 from tasks.paths import Paths
+from tasks.rows import GROUPED_BY
 from tasks.stage import Stage
 from tasks.template.library import LIBRARY, METRICS, Template, TemplateSet, load_set
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
-from tasks.template.run import run
+from tasks.template.run import grouped_by, run
 from tasks.template.validate import Report
 
 Rows = list[dict[str, Any]]
@@ -205,6 +206,25 @@ def test_assign_all_gives_each_row_every_wording() -> None:
 
 # groups
 
+GROUPING: list[tuple[dict[str, Any], bool]] = [
+    ({"use": ["one"]}, False),
+    ({"seed": 1}, False),
+    ({"max_dropped": 0.5}, False),
+    ({"group": "who"}, True),
+    ({"set": "other"}, True),
+    ({"columns": {"q": "question"}}, True),
+    ({"columns": {"a": "answer"}}, False),
+    ({"values": {"q": "x"}}, True),
+]
+
+
+@pytest.mark.parametrize(("change", "matters"), GROUPING)
+def test_what_makes_groups_is_told_to_the_split(change: dict[str, Any], matters: bool) -> None:
+    before = grouped_by(template_set(), TemplateParams(set="own"))
+    assert (grouped_by(template_set(), TemplateParams(**{"set": "own", **change})) != before) == matters
+    identified = template_set().model_copy(update={"identity": ["a"]})
+    assert grouped_by(identified, TemplateParams(set="own")) != before
+
 
 def test_rows_with_the_same_inputs_have_one_group_whatever_case_and_spaces() -> None:
     values: Rows = [{"q": "Why  now?", "a": "x"}, {"q": "why\nNOW?", "a": "y"}, {"q": "Why?", "a": "x"}]
@@ -224,6 +244,15 @@ def test_a_group_column_decides_where_it_has_a_value() -> None:
     assert groups[:2] == ["ann", "bob"]
     assert len(set(groups)) == 4, "rows without a value are no group of their own"
     assert "f:1: column 'author' of `template.group` is missing" in error_of(values, group="author")
+
+
+@pytest.mark.parametrize("empty", ["", "  \t"])
+def test_an_empty_cell_of_a_group_column_is_no_value(empty: str) -> None:
+    """A CSV has no null: all rows without an author would be one group."""
+    with_column: Rows = [{"q": str(i), "a": "x", "who": empty} for i in range(3)] + [{"q": "9", "a": "x", "who": 0}]
+    groups = [row["group"] for row in rendered(with_column, group="who")[0]]
+    assert len(set(groups)) == 4 and groups[3] == "0"
+    assert groups[:3] == [row["group"] for row in rendered(with_column[:3])[0]]
 
 
 # wrong names
@@ -335,6 +364,12 @@ def stage_run(root: Path, values: Rows, **params: Any) -> Rows:
     pq.write_table(pa.Table.from_pylist(rows_of(values)), paths.raw("s"))
     run("s", TemplateParams(set="instruction", **params), paths, Stage("template@s", root))
     return read_rows(paths.rendered("s"))
+
+
+def test_the_rendered_file_tells_what_made_its_groups(tmp_path: Path) -> None:
+    stage_run(tmp_path, [{"instruction": "a", "input": "b", "output": "c"}])
+    told = grouped_by(load_set("instruction"), TemplateParams(set="instruction"))
+    assert pq.read_schema(Paths(tmp_path).rendered("s")).metadata == {GROUPED_BY: told}
 
 
 def test_too_many_dropped_rows_stop_the_stage_and_the_first_is_named(tmp_path: Path) -> None:
