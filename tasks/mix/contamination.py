@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.errors import TunesmithError
 from tasks.mix.ngrams import NONE, Numbers
 from tasks.mix.overlap import KINDS, Measured, Overlap, texts_of, worst_of
 from tasks.mix.params import ContaminationParams
@@ -159,24 +158,20 @@ def _count(rows: pa.Table, name: str) -> int:
     return int(pc.sum(column if pa.types.is_boolean(column.type) else pc.greater(column, 0)).as_py() or 0)
 
 
-def refuse_dirty(rows: pa.Table, mixture: str, params: ContaminationParams) -> None:
-    """Stop where more of an evaluation set is dirty than ``max_dirty``.
-
-    Raises:
-        TunesmithError: one line a set, each with a row of it and the training row that is most like it.
-    """
-    lines = []
+def too_dirty(rows: pa.Table, mixture: str, params: ContaminationParams) -> dict[str, str]:
+    """The evaluation sets (sources) of which more is dirty than ``max_dirty``, each with the line that says so: with
+    a row of it and the training row that is most like it."""
+    lines = {}
     for source, found in summary(rows, params)["sets"].items():
         if found["shares"]["dirty"] <= params.max_dirty:
             continue
         own = rows.filter(pc.and_(rows.column("dirty"), pc.equal(rows.column("source"), source))).slice(0, 1)
         row = own.to_pylist()[0]
-        lines.append(
+        lines[source] = (
             f"data/splits/{source}/test.parquet: at most {params.max_dirty:.1%} of the rows may overlap with the "
             f"training rows of mixture {mixture}; {found['counts']['dirty']} of {found['rows']} "
             f"({found['shares']['dirty']:.1%}) do, such as row {row['row_id']} with training row "
             f"{row['worst_source']}/{row['worst_row_id']}; take the source or its rows out of the mixture, or raise "
             "contamination.max_dirty or contamination.dirty_share in params/mixtures.yaml"
         )
-    if lines:
-        raise TunesmithError("\n".join(lines))
+    return lines

@@ -35,9 +35,18 @@ def paths(tmp_path: Path) -> Paths:
     for part, items in {"train": train, "validation": ["watched"], "test": [LEFT_OUT, "another"]}.items():
         write_rows(paths.split("one") / f"{part}.parquet", [row("one", item) for item in items], RENDERED)
     paths.params.mkdir()
-    write_yaml(paths.params / "mixtures.yaml", {"mixtures": {"m": {"sources": {"one": {}}}, "n": {"sources": {}}}})
+    write_yaml(
+        paths.params / "mixtures.yaml", {"mixtures": {"m": {"sources": {"one": {}}}, "n": {}}, "contamination": {}}
+    )
+    write_yaml(paths.params / "sources.yaml", {"sources": {"one": {}}})
     evaluation_set.run(EvaluationSetParams(sources=["one"]), paths, Stage("evaluation_set", paths.root))
-    run("m", MixtureParams(sources={"one": Share()}), ContaminationParams(), paths, Stage("mix@m", paths.root))
+    run(
+        "m",
+        MixtureParams(sources={"one": Share()}),
+        ContaminationParams(max_left_out=0.5),
+        paths,
+        Stage("mix@m", paths.root),
+    )
     return paths
 
 

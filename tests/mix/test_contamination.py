@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import TunesmithError
-from tasks.files import read_rows
+from tasks.files import read_rows, remove
 from tasks.mix import evaluation_set
 from tasks.mix.contamination import DIRTY, summary
 from tasks.mix.params import ContaminationParams, EvaluationSetParams, MixtureParams, Share
@@ -35,6 +35,9 @@ OTHER = (
 SUMMARY = "The customer asks whether a school may pay by invoice and the agent agrees."
 
 
+ANY: dict[str, Any] = {"max_left_out": 1.0}
+
+
 def row(row_id: str, text: str, *references: str, **changes: Any) -> dict[str, Any]:
     found = list(references) or ["ok"]
     return {"row_id": row_id, "text": text, "references": found, "completion": found[0], **changes}
@@ -42,7 +45,7 @@ def row(row_id: str, text: str, *references: str, **changes: Any) -> dict[str, A
 
 def check(paths: Paths, **params: Any) -> tuple[dict[str, dict[str, Any]], dict[str, Any], set[str]]:
     """Rows of the contamination by id, the report of the source ``one``, and the ids that are trained on."""
-    mixed = mix("m", MixtureParams(sources={"one": Share()}), ContaminationParams(**params), paths)
+    mixed = mix("m", MixtureParams(sources={"one": Share()}), ContaminationParams(**ANY | params), paths)
     rows = {found["row_id"]: found for found in mixed.contamination.to_pylist()}
     return rows, mixed.report["sources"]["one"], set(mixed.parts["train"].column("row_id").to_pylist())
 
@@ -158,9 +161,25 @@ def test_the_stage_stops_where_too_much_is_dirty_and_says_where(workspace: Write
     assert [(found["row_id"], found["dirty"]) for found in dirty] == [("t", True), ("u", False)]
 
 
+def test_only_a_source_that_experiments_meet_or_train_on_stops_the_stage(
+    workspace: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    train = [row("r", f"{OTHER} {' '.join(WORDS)} {CHAIR}"), row("clean", LAMP)]
+    paths = planted(workspace, train, [row("t", " ".join(WORDS))])
+    params, checked = MixtureParams(sources={"one": Share()}), ContaminationParams()
+    with pytest.raises(TunesmithError, match=r"^data/splits/two/test\.parquet: at most 5\.0% .* 1 of 1 \(100\.0%\) do"):
+        run("m", params, checked, paths, Stage("mix@m", paths.root))
+    remove(paths.evaluation_set)
+    evaluation_set.run(EvaluationSetParams(sources=["one"]), paths, Stage("evaluation_set", paths.root))
+    run("m", params, checked, paths, Stage("mix@m", paths.root))
+    (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert said.startswith("data/splits/two/test.parquet: at most 5.0%") and "no experiment is scored on them" in said
+    assert [found["dirty"] for found in read_rows(paths.mixture("m") / "contamination.parquet")] == [False, True]
+
+
 def test_counts_and_shares_of_each_set(workspace: Write) -> None:
     paths = planted(workspace, [row("same", LAMP), row("x", OTHER)], [row("lamp", LAMP), row("chair", CHAIR)])
-    checked = ContaminationParams()
+    checked = ContaminationParams(**ANY)
     found = summary(mix("m", MixtureParams(sources={"one": Share()}), checked, paths).contamination, checked)
     assert list(found["sets"]) == ["one", "two"] and found["sets"]["two"]["rows"] == 2
     counts = found["sets"]["two"]["counts"]
