@@ -56,20 +56,25 @@ def test_a_mixture_shows_what_its_stage_found(paths: Paths) -> None:
 
 
 def test_a_file_is_compared_text_by_text_with_inputs_and_references(paths: Paths, tmp_path: Path) -> None:
-    """One row has the question in other letters, one the answer with another word; labels and numbers are nothing."""
+    """One row has the question in other letters, one the answer with another word; labels and numbers are nothing.
+
+    The answer lies in a list of mappings.
+    """
     file = tmp_path / "bench.jsonl"
     changed = ANSWER.replace("harbour", "station")
     rows = [
         {"question": QUESTION.upper(), "label": "ok", "number": 3},
-        {"question": "A new one?", "answers": ["yes", changed]},
+        {"question": "A new one?", "answers": ["yes", {"texts": [{"text": changed, "start": 4}]}]},
     ]
     file.write_text("".join(json.dumps(r) + "\n" for r in rows))
     counts = compare_file(paths, "m", file)["sets"]["bench.jsonl"]
     assert counts["rows"] == 5, "texts: two questions, a label, two answers"
     assert counts["counts"]["exact_input"] == 1 and counts["counts"]["exact_reference"] == 0
-    assert counts["counts"]["dirty"] == 1 and counts["counts"]["left_out"] == 0
+    assert counts["counts"]["near_duplicate_input"] == 1, "12 words of a reference, one of them another"
+    assert counts["counts"]["dirty"] == 2 and counts["counts"]["left_out"] == 0
     ((title, found),) = examine(paths, "m", file)
-    assert (title, found["bench.jsonl"][:3]) == ("mixture m", ["5", "1 (20.0%)", "1 + 0"])
+    assert (title, found["bench.jsonl"][:4]) == ("mixture m", ["5", "2 (40.0%)", "1 + 0", "1 + 0"])
+    assert texts_of_file(file).column("template_id").to_pylist()[-1] == "answers.texts.text"
 
 
 def test_files_of_every_kind_are_read(tmp_path: Path) -> None:
