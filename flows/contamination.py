@@ -57,7 +57,8 @@ def _cells(found: dict[str, Any]) -> list[str]:
 def compare_file(paths: Paths, mixture: str, file: Path) -> dict[str, Any]:
     """The summary of every text of ``file`` against the rows that ``mixture`` trains on.
 
-    A text is compared with inputs and with references, since what a column of the file means is not known.
+    A text is compared with inputs and with references; it counts as an input, since what a column of the file means is
+    not known.
     """
     params = load_contamination(paths.params / "mixtures.yaml")
     check = Contamination(texts_of_file(file), "all", params)
@@ -70,13 +71,13 @@ def compare_file(paths: Paths, mixture: str, file: Path) -> dict[str, Any]:
 
 def texts_of_file(file: Path) -> pa.Table:
     """Every text of ``file`` as an evaluation row (columns: ``COMPARED``): ``row_id`` is its line, ``template_id`` its
-    column. A text file gives its paragraphs; lists of texts give each.
+    column. A text file gives its paragraphs; lists and mappings give each text in them (``COLUMN.KEY``).
 
     Raises:
         TunesmithError: the file cannot be read, or holds no text.
     """
     rows = [
-        {"source": file.name, "row_id": str(line), "template_id": column, "identity": text, "references": [text]}
+        {"source": file.name, "row_id": str(line), "template_id": column, "identity": text, "references": []}
         for line, column, text in _texts(file)
     ]
     if not rows:
@@ -95,9 +96,19 @@ def _texts(file: Path) -> Iterator[tuple[int, str, str]]:
         )
     for line, row in read(file, format_of(file)):
         for column, value in row.items():
-            for text in value if isinstance(value, list) else [value]:
-                if isinstance(text, str) and text.strip():
-                    yield line, column, text
+            yield from ((line, place, text) for place, text in _nested(column, value))
+
+
+def _nested(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The texts of a value, each with its place."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _nested(f"{place}.{key}", inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _nested(place, inner)
+    elif isinstance(value, str) and value.strip():
+        yield place, value
 
 
 def _paragraphs(file: Path) -> Iterator[tuple[int, str, str]]:

@@ -5,7 +5,8 @@ where the Jaccard similarity of their sets reaches a threshold. One changed word
 ``n`` of its ``w - n + 1`` n-grams and adds as many, so that with ``n = 5`` the similarity is at least
 ``(w - 9) / (w + 1)``: 0.52 for 20 words, 0.68 for 30, 0.76 for 40. A threshold of 0.5 therefore catches one changed
 word in every text of 19 words or more, while two texts must share two thirds of their 5-grams to be merged by it
-(``2s / (1 + s)`` of them at similarity ``s``). A shorter text with another word is another text.
+(``2s / (1 + s)`` of them at similarity ``s``). Two texts of 11 to 19 words are compared by 3-grams as well, where one
+changed word leaves ``(w - 5) / (w + 1)``: 0.5 for 11 words. A shorter text with another word is another text.
 """
 
 from __future__ import annotations
@@ -17,16 +18,42 @@ from functools import cached_property
 
 import numpy as np
 
-from tasks.minhash import NearDuplicateParams, NgramSets, Numbers
+from tasks.minhash import Forest, NearDuplicateParams, NgramSets, Numbers
 
 __all__ = ["Match", "NearDuplicateParams", "NearDuplicates", "normalise"]
 
 
+SHORT = range(11, 20)
+"""Words of texts that are also compared with each other by n-grams of ``SHORT_NGRAM`` words."""
+SHORT_NGRAM = 3
+
+_SPACELESS = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Burmese
+    (0x1780, 0x17FF),  # Khmer
+    (0x3005, 0x3007),  # signs that stand for ideographs
+    (0x3040, 0x30FF),  # hiragana, katakana
+    (0x31F0, 0x31FF),  # small katakana
+    (0x3400, 0x4DBF),  # ideographs
+    (0x4E00, 0x9FFF),
+    (0xA9E0, 0xA9FF),  # Burmese
+    (0xAA60, 0xAA7F),
+    (0xF900, 0xFAFF),  # ideographs
+    (0x1B000, 0x1B16F),  # kana
+    (0x20000, 0x3FFFF),  # ideographs
+)
+"""First and last code points of scripts that write no space between words (Unicode 16, chapters 16 and 18)."""
+
+
 class _Fold(dict[int, int | str]):
-    """Code point → itself where it is part of a word (letter, mark, number), else a space; filled as texts come."""
+    """Code point → itself where it is part of a word (letter, mark, number), with spaces around where its script has
+    none between words, else a space; filled as texts come."""
 
     def __missing__(self, code: int) -> int | str:
-        self[code] = code if unicodedata.category(chr(code))[0] in "LMN" else " "
+        if unicodedata.category(chr(code))[0] not in "LMN":
+            self[code] = " "
+        else:
+            self[code] = f" {chr(code)} " if any(low <= code <= high for low, high in _SPACELESS) else code
         return self[code]
 
 
@@ -36,7 +63,9 @@ _FOLD = _Fold()
 def normalise(text: str) -> str:
     """The words of ``text`` with single spaces between: compatibility forms (NFKC), case and punctuation are folded.
 
-    A text without any word, such as an emoji, is only stripped: two of them are not the same.
+    Where a script writes no space between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), each code point is a
+    word: a sentence that is one word would share no n-gram with one that differs in a character. A text without any
+    word, such as an emoji, is only stripped: two of them are not the same.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(folded.translate(_FOLD).split()) or " ".join(folded.split())
@@ -48,7 +77,8 @@ class Match:
 
     Attributes:
         number: of the text in the index; of several that are equally like it the first.
-        similarity: Jaccard similarity of the n-grams, 1.0 for the same words.
+        similarity: Jaccard similarity of the n-grams, 1.0 for the same words; of two short texts the higher one of
+            their n-grams and their shorter n-grams.
     """
 
     number: int
@@ -84,26 +114,48 @@ class NearDuplicates:
         return np.fromiter((self._number[normalise(text)] for text in texts), np.int64, len(texts))
 
     @cached_property
-    def _sets(self) -> NgramSets:
-        return NgramSets.of(list(self._number), self.params)
+    def _sets(self) -> list[tuple[Numbers, NgramSets]]:
+        return _ngram_sets(list(self._number), self.params)
 
     def clusters(self) -> Numbers:
         """Number of a text → number of the first text of its cluster: texts joined by near-duplicate pairs."""
-        return self._first[self._sets.clusters()[self.distinct]]
+        forest = Forest(len(self._number))
+        for numbers, sets in self._sets:
+            roots = sets.clusters()
+            for i in np.flatnonzero(roots != np.arange(len(roots))).tolist():
+                forest.join(int(numbers[i]), int(numbers[roots[i]]))
+        return self._first[forest.roots()[self.distinct]]
 
     def query(self, texts: Sequence[str]) -> list[Match | None]:
         """For each text the text of this index that is most like it; None where it has no near-duplicate here."""
         normal = [normalise(text) for text in texts]
         best = {text: Match(int(self._first[self._number[text]]), 1.0) for text in normal if text in self._number}
         rest = [text for text in dict.fromkeys(normal) if text not in best]
-        for i, j, similarity in self._sets.pairs_with(NgramSets.of(rest, self.params)):
-            match, text = Match(int(self._first[i]), similarity), rest[j]
-            if text not in best or (-similarity, match.number) < (-best[text].similarity, best[text].number):
-                best[text] = match
+        for (numbers, sets), (asked, others) in zip(self._sets, _ngram_sets(rest, self.params), strict=True):
+            for i, j, similarity in sets.pairs_with(others):
+                match, text = Match(int(self._first[numbers[i]]), similarity), rest[asked[j]]
+                if text not in best or (-similarity, match.number) < (-best[text].similarity, best[text].number):
+                    best[text] = match
         return [best.get(text) for text in normal]
 
     def pairs_between(self, some: Numbers, others: Numbers) -> Iterator[tuple[int, int]]:
         """The near-duplicate pairs of one *distinct* text of ``some`` and one of ``others``, by their numbers."""
-        for i, j, _ in self._sets.take(some).pairs_with(self._sets.take(others)):
-            if some[i] != others[j]:
-                yield int(some[i]), int(others[j])
+        given: set[tuple[int, int]] = set()
+        for numbers, sets in self._sets:
+            here, there = (texts[np.isin(texts, numbers)] for texts in (some, others))
+            places = (sets.take(np.searchsorted(numbers, texts)) for texts in (here, there))
+            for i, j, _ in next(places).pairs_with(next(places)):
+                pair = int(here[i]), int(there[j])
+                if pair[0] != pair[1] and pair not in given:
+                    given.add(pair)
+                    yield pair
+
+
+def _ngram_sets(texts: Sequence[str], params: NearDuplicateParams) -> list[tuple[Numbers, NgramSets]]:
+    """Numbers of normalised texts and their n-gram sets: of all, and of short ones with shorter n-grams."""
+    every = np.arange(len(texts)), NgramSets.of(texts, params)
+    if params.ngram <= SHORT_NGRAM:
+        return [every]
+    short = [number for number, text in enumerate(texts) if text.count(" ") + 1 in SHORT]
+    sets = NgramSets.of([texts[number] for number in short], params.model_copy(update={"ngram": SHORT_NGRAM}))
+    return [every, (np.array(short, np.int64), sets)]

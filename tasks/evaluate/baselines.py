@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from typing import Any
 
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -34,18 +35,31 @@ def lead(test: list[Row], train: list[Row]) -> list[str]:
 def nearest(test: list[Row], train: list[Row]) -> list[str]:
     """The completion of the training row whose text is most similar (cosine of tf-idf word vectors).
 
-    A row is compared with training rows of its own source; the first wins a tie.
+    A row is compared with training rows of its own source and task; the first wins a tie. Where their texts hold no
+    word of two letters, the answer is the most frequent completion, and nothing where there is no training row.
     """
+    known: dict[tuple[str, str], list[Row]] = {}
+    for row in train:
+        known.setdefault((row["source"], row["task"]), []).append(row)
+    asked: dict[tuple[str, str], list[int]] = {}
+    for i, row in enumerate(test):
+        asked.setdefault((row["source"], row["task"]), []).append(i)
     answers: dict[int, str] = {}
-    for source in sorted({row["source"] for row in test}):
-        asked = [i for i, row in enumerate(test) if row["source"] == source]
-        known = [row for row in train if row["source"] == source]
-        vectorizer = TfidfVectorizer(sublinear_tf=True)
-        known_vectors = vectorizer.fit_transform(row["text"] for row in known)
-        similarity = vectorizer.transform(test[i]["text"] for i in asked) @ known_vectors.T
-        for i, best in zip(asked, similarity.toarray().argmax(axis=1), strict=True):
-            answers[i] = known[best]["completion"]
+    for key, places in asked.items():
+        said = _nearest([test[i]["text"] for i in places], known.get(key, []))
+        answers |= dict(zip(places, said, strict=True))
     return [answers[i] for i in range(len(test))]
+
+
+def _nearest(texts: list[str], known: list[Row]) -> list[str]:
+    vectorizer = TfidfVectorizer(sublinear_tf=True)
+    words = vectorizer.build_analyzer()
+    if not any(words(row["text"]) for row in known):  # scikit-learn refuses an empty vocabulary
+        frequent = Counter(row["completion"] for row in known).most_common(1)
+        return [frequent[0][0] if frequent else ""] * len(texts)
+    vectors = vectorizer.fit_transform(row["text"] for row in known)
+    similarity = vectorizer.transform(texts) @ vectors.T
+    return [known[best]["completion"] for best in similarity.toarray().argmax(axis=1)]
 
 
 SYSTEMS = {"lead": lead, "nearest": nearest}

@@ -16,7 +16,7 @@ from tasks.statistics import mean_interval
 from tasks.training_rows import ancestors_texts, text_hash
 
 METRICS = ("rouge1_f", "exact_match")
-FEWEST = 5
+FEWEST = 10
 """Rows that a wording needs for its mean to count in the spread."""
 
 RowKey = tuple[str, str, str]
@@ -31,11 +31,13 @@ def groups(
     manifest: Mapping[str, Any] | None = None,
     dirty: Mapping[RowKey, bool] | None = None,
 ) -> Groups:
-    """``groups`` of ``metrics.json``: kind of group → group → metric → ``value``, ``low``, ``high`` and ``n`` (rows).
+    """``groups`` of ``metrics.json``: kind of group → group → metric → ``value``, ``low``, ``high`` and ``n`` (rows,
+    each once in however many wordings it is asked).
 
     Kinds: ``task``; ``template`` (``SOURCE/ID``); of a trained model's ``manifest`` ``wording`` and ``task_seen`` with
     the groups ``seen`` and ``unseen``; ``contamination`` with ``clean`` and ``dirty`` where ``dirty`` tells these
-    apart. ``wording_spread`` is for each task of a source how far its wordings' means lie apart.
+    apart. ``wording_spread`` is for each task of a source how far its wordings' means lie apart. A wording is seen
+    where a template of the same text was trained on, under whatever name.
 
     Raises:
         TunesmithError: a row of which ``dirty`` does not tell.
@@ -47,7 +49,8 @@ def groups(
     }
     known = manifest or {}
     if known.get("templates"):
-        found["wording"] = _scores(predictions, lambda row: _seen(_template(row) in known["templates"]), params)
+        wordings = set(known["templates"].values())
+        found["wording"] = _scores(predictions, lambda row: _seen(row["template"] in wordings), params)
     if known.get("tasks"):
         found["task_seen"] = _scores(predictions, lambda row: _seen(row["task"] in known["tasks"]), params)
     if dirty is not None:
@@ -84,8 +87,12 @@ def _means(rows: list[Row], params: IntervalParams) -> dict[str, Any]:
     """Means of those metrics that the rows have: not every completion is a label."""
     found = {}
     for metric in METRICS:
-        values = [row[metric] for row in rows if row[metric] is not None]
-        if values:
+        # Wordings of one row are no independent draws: they would make the interval too narrow.
+        by_row: dict[tuple[str, str], list[float]] = {}
+        for row in rows:
+            if row[metric] is not None:
+                by_row.setdefault((row["source"], row["row_id"]), []).append(row[metric])
+        if values := [float(np.mean(scores)) for scores in by_row.values()]:
             value, low, high = mean_interval(np.array(values), params.resamples, params.confidence, params.seed)
             found[metric] = {"value": value, "low": low, "high": high, "n": len(values)}
     return found

@@ -13,9 +13,10 @@ from tasks.rows import Row
 
 
 def score(rows: list[Row], said: list[dict[str, Any]]) -> list[Row]:
-    """Rows of ``PREDICTIONS``: what was said for each row, with its scores."""
+    """Rows of ``PREDICTIONS``: what was said for each row, with its scores; and the ``template`` that groups tell it
+    by, which is not written."""
     scorer = Scorer()
-    kept = ("row_id", "source", "task", "template_id", "prompt", "text", "references")
+    kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references")
     return [
         {**{name: row[name] for name in kept}, **what, **scorer.row(what["completion"], row)}
         for row, what in zip(rows, said, strict=True)

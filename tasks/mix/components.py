@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import TunesmithError
 from tasks.mix.draw import draw, part_table
-from tasks.mix.params import HoldOut
+from tasks.mix.params import ContaminationParams, HoldOut
 from tasks.mix.weights import Component
 from tasks.paths import Paths
 
@@ -42,7 +43,7 @@ def refuse_unknown_hold_outs(sources: Sequence[Source], held: HoldOut, where: st
     """
     tables = [table for source in sources for table in (source.train, source.validation)]
     known = {
-        "tasks": {task for table in tables for task in pc.unique(table.column("task")).to_pylist()},
+        "tasks": {task for table in tables for task in tasks_of(table)},
         "templates": {name for table in tables for name in pc.unique(templates_of(table)).to_pylist()},
     }
     lines = [
@@ -63,7 +64,43 @@ def hold_out(table: pa.Table, held: HoldOut) -> pa.Table:
     return table.filter(pc.invert(pc.or_(tasks, templates)))
 
 
-def by_task(source: str, table: pa.Table, most: int | None, seed: int) -> dict[Component, pa.Table]:
-    """The rows of each task, ``most`` at most, in the order of the draw."""
-    tasks = sorted(pc.unique(table.column("task")).to_pylist())
-    return {(source, task): draw(table.filter(pc.equal(table.column("task"), task)), most, seed) for task in tasks}
+def tasks_of(table: pa.Table) -> set[str]:
+    return set(pc.unique(table.column("task")).to_pylist())
+
+
+def by_task(
+    source: str, table: pa.Table, tasks: Iterable[str], most: int | None, seed: int
+) -> dict[Component, pa.Table]:
+    """The rows of each of ``tasks``, ``most`` at most, in the order of the draw."""
+    column = table.column("task")
+    return {(source, task): draw(table.filter(pc.equal(column, task)), most, seed) for task in sorted(tasks)}
+
+
+def refuse_lost_sources(counts: Mapping[str, Mapping[str, Any]], params: ContaminationParams, where: str) -> None:
+    """Stop where a source gives no training row, or loses more than ``max_left_out`` of them to evaluation rows.
+
+    ``counts``: source → ``train`` (rows left), ``held_out`` and ``left_out`` as in ``report.json``.
+
+    Raises:
+        TunesmithError: one line a source.
+    """
+    lines = []
+    for source, found in counts.items():
+        held, reasons = found["held_out"]["train"], found["left_out"]["train"]
+        left_out = sum(reasons.values())
+        allowed = found["train"] + left_out
+        said = "; ".join(f"{count} as in {reason}" for reason, count in reasons.items())
+        if not found["train"]:
+            lines.append(
+                f"{where}.{source}: a source must give training rows; it gives none of its {allowed + held} "
+                f"(held out: {held}; equal to evaluation rows: {left_out}{f': {said}' if said else ''}); "
+                "take it out of `sources`, or give it training rows"
+            )
+        elif left_out > params.max_left_out * allowed:
+            lines.append(
+                f"{where}.{source}: at most {params.max_left_out:.1%} of the training rows may be left out because "
+                f"they equal evaluation rows; {left_out} of {allowed} ({left_out / allowed:.1%}) are: {said}; remove "
+                "one of the two from params/sources.yaml, or raise contamination.max_left_out in params/mixtures.yaml"
+            )
+    if lines:
+        raise TunesmithError("\n".join(lines))

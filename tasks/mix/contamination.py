@@ -1,8 +1,9 @@
 """Test rows that were in training: which, how much of them, and where; and what of it is kept out.
 
-Inputs (``identity``) and references are compared apart, by exact normalised match, as near-duplicates, and by word
-n-grams. A training row that equals or nearly equals an evaluation row is left out of a mixture; an evaluation row of
-whose n-grams too many stand in what is left is *dirty*.
+Inputs (``identity``) and references are reported apart, and each is compared with inputs and with references of
+training rows: by exact normalised match, as near-duplicates, and by word n-grams. A training row that equals or nearly
+equals an evaluation row is left out of a mixture; an evaluation row of whose n-grams too many stand in what is left is
+*dirty*.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.errors import TunesmithError
 from tasks.mix.ngrams import NONE, Numbers
-from tasks.mix.overlap import KINDS, Measured, Overlap, texts_of, worst_of
+from tasks.mix.overlap import KINDS, Overlap, texts_of, texts_of_both
 from tasks.mix.params import ContaminationParams
 
 ROWS = pa.schema(
@@ -65,7 +65,7 @@ class Contamination:
         self.rows = rows.select(COMPARED[:3]).combine_chunks()
         self.params = params
         self._names = [f"{source}/{part}" for source in rows.column("source").to_pylist()]
-        self._overlaps = {kind: Overlap(texts_of(rows, kind, params), params) for kind in KINDS}
+        self._overlap = Overlap({kind: texts_of(rows, kind, params) for kind in KINDS}, params)
         self._training: list[pa.Table] = []
         self._count = 0
 
@@ -79,38 +79,32 @@ class Contamination:
         """Which of the training rows equal or nearly equal none of the evaluation rows; ``stays`` as in ``Overlap``."""
         found = LeftOut(np.ones(table.num_rows, np.bool_))
         for at, batch in _batches(table):
-            open_ = np.ones(batch.num_rows, np.bool_)
-            for kind, overlap in self._overlaps.items():
-                texts = texts_of(batch, kind, self.params)
-                matches = overlap.find(texts, numbers[at : at + batch.num_rows], open_, stays)
-                for row in np.flatnonzero((matches.rows >= 0) & open_).tolist():
-                    measure = "exact" if matches.exact[row] else "near_duplicate"
-                    found.counts[f"{self._names[matches.rows[row]]}: {measure}_{kind}"] += 1
-                open_ &= matches.rows < 0
-            found.kept[at : at + batch.num_rows] = open_
+            texts = texts_of_both(batch, self.params)
+            matches = self._overlap.find(texts, numbers[at : at + batch.num_rows], stays)
+            for row in np.flatnonzero(matches.rows >= 0).tolist():
+                measure = "exact" if matches.exact[row] else "near_duplicate"
+                found.counts[f"{self._names[matches.rows[row]]}: {measure}_{KINDS[matches.kinds[row]]}"] += 1
+            found.kept[at : at + batch.num_rows] = matches.rows < 0
         return found
 
     def add(self, table: pa.Table, numbers: Numbers) -> None:
         """Compare the n-grams of rows that are trained on."""
         for at, batch in _batches(table):
-            for kind, overlap in self._overlaps.items():
-                overlap.add(texts_of(batch, kind, self.params), numbers[at : at + batch.num_rows])
+            self._overlap.add(texts_of_both(batch, self.params), numbers[at : at + batch.num_rows])
 
     def result(self) -> pa.Table:
         """The evaluation rows with what was found of them (columns: ``ROWS``)."""
-        count = self.rows.num_rows
-        measured = {kind: overlap.measured() for kind, overlap in self._overlaps.items()}
+        texts = self._overlap
+        measured = texts.measured()
         columns: dict[str, Any] = {name: self.rows.column(name) for name in COMPARED[:3]}
-        dirty = np.zeros(count, np.bool_)
-        for kind, found in measured.items():
-            columns[f"exact_{kind}"] = found.rows_any(found.of.exact, count)
-            columns[f"near_duplicate_{kind}"] = found.rows_any(found.of.near, count)
-            columns[f"ngram13_{kind}"] = pa.array(found.rows_max(found.long, count), from_pandas=True)
-            columns[f"ngram8_{kind}"] = pa.array(found.rows_max(found.short, count), from_pandas=True)
-            dirty |= found.rows_any(found.of.stays | (found.overlap > self.params.dirty_share), count)
-        columns["left_out"] = sum(found.rows_sum(_left_out(found), count) for found in measured.values())
-        worst = worst_of(list(measured.values()), count)
-        columns |= self._named(worst) | {"dirty": dirty}
+        for kind, places in texts.places.items():
+            columns[f"exact_{kind}"] = places.any(texts.exact)
+            columns[f"near_duplicate_{kind}"] = places.any(texts.near)
+            columns[f"ngram13_{kind}"] = pa.array(places.max(measured.long), from_pandas=True)
+            columns[f"ngram8_{kind}"] = pa.array(places.max(measured.short), from_pandas=True)
+        columns["left_out"] = texts.every.sum(np.where(texts.stays, 0, texts.matched))
+        columns["dirty"] = texts.every.any(texts.stays | (measured.overlap > self.params.dirty_share))
+        columns |= self._named(texts.worst_of_rows(measured))
         return pa.table({name: columns[name] for name in ROWS.names}, schema=ROWS)
 
     def _named(self, numbers: Numbers) -> dict[str, Any]:
@@ -126,10 +120,6 @@ def dirty_of(rows: pa.Table, wanted: pa.Table) -> pa.Table:
     """Those of ``rows`` (columns: ``ROWS``) that are ``wanted``, with the columns ``DIRTY``."""
     mine, theirs = (pc.binary_join_element_wise(*table.select(COMPARED[:3]).columns, "\0") for table in (rows, wanted))
     return rows.filter(pc.is_in(mine, theirs.combine_chunks())).select(DIRTY.names)
-
-
-def _left_out(found: Measured) -> Numbers:
-    return np.where(found.of.stays, 0, found.of.matched)
 
 
 def _batches(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
@@ -159,24 +149,20 @@ def _count(rows: pa.Table, name: str) -> int:
     return int(pc.sum(column if pa.types.is_boolean(column.type) else pc.greater(column, 0)).as_py() or 0)
 
 
-def refuse_dirty(rows: pa.Table, mixture: str, params: ContaminationParams) -> None:
-    """Stop where more of an evaluation set is dirty than ``max_dirty``.
-
-    Raises:
-        TunesmithError: one line a set, each with a row of it and the training row that is most like it.
-    """
-    lines = []
+def too_dirty(rows: pa.Table, mixture: str, params: ContaminationParams) -> dict[str, str]:
+    """The evaluation sets (sources) of which more is dirty than ``max_dirty``, each with the line that says so: with
+    a row of it and the training row that is most like it."""
+    lines = {}
     for source, found in summary(rows, params)["sets"].items():
         if found["shares"]["dirty"] <= params.max_dirty:
             continue
         own = rows.filter(pc.and_(rows.column("dirty"), pc.equal(rows.column("source"), source))).slice(0, 1)
         row = own.to_pylist()[0]
-        lines.append(
+        lines[source] = (
             f"data/splits/{source}/test.parquet: at most {params.max_dirty:.1%} of the rows may overlap with the "
             f"training rows of mixture {mixture}; {found['counts']['dirty']} of {found['rows']} "
             f"({found['shares']['dirty']:.1%}) do, such as row {row['row_id']} with training row "
             f"{row['worst_source']}/{row['worst_row_id']}; take the source or its rows out of the mixture, or raise "
             "contamination.max_dirty or contamination.dirty_share in params/mixtures.yaml"
         )
-    if lines:
-        raise TunesmithError("\n".join(lines))
+    return lines

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import TunesmithError
 from tasks.files import unit_interval
+from tasks.params import read_yaml, value_at
 from tasks.paths import Paths
 
 
@@ -27,8 +28,19 @@ def part_table(paths: Paths, source: str, part: str, asked_by: str, columns: Seq
 
 
 def split_sources(paths: Paths) -> list[str]:
-    """Names of the sources that have a split; what is still being written is none."""
-    return sorted(p.name for p in paths.splits.glob("*") if p.is_dir() and not p.name.startswith("."))
+    """Names of the sources of ``params/sources.yaml`` that have a split."""
+    sources = value_at(read_yaml(paths.params / "sources.yaml"), "sources") or {}
+    return sorted(set(sources) & _folders(paths))
+
+
+def orphaned_splits(paths: Paths) -> list[str]:
+    """Names of splits whose source is gone from ``params/sources.yaml``: DVC leaves their folders."""
+    return sorted(_folders(paths) - set(split_sources(paths)))
+
+
+def _folders(paths: Paths) -> set[str]:
+    """Names of all splits; what is still being written is none."""
+    return {p.name for p in paths.splits.glob("*") if p.is_dir() and not p.name.startswith(".")}
 
 
 def order(table: pa.Table, seed: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from tasks.errors import TunesmithError
 from tasks.near_duplicates import NearDuplicateParams
 from tasks.params import Params, load, read_yaml
 
@@ -88,6 +89,8 @@ class ContaminationParams(Params):
             set phrase and does not count.
         dirty_share: an evaluation row is dirty where more of its n-grams than this share stand in training.
         max_dirty: the step stops where more of the rows of an evaluation set are dirty.
+        max_left_out: the step stops where more of a source's training rows are left out because they equal or nearly
+            equal an evaluation row.
     """
 
     near_duplicates: NearDuplicateParams = NearDuplicateParams()
@@ -95,12 +98,19 @@ class ContaminationParams(Params):
     common: int = Field(default=10, ge=1)
     dirty_share: float = Field(default=0.5, ge=0, le=1)
     max_dirty: float = Field(default=0.05, ge=0, le=1)
+    max_left_out: float = Field(default=0.2, ge=0, le=1)
 
 
 def load_contamination(file: Path) -> ContaminationParams:
-    """The section ``contamination`` of ``params/mixtures.yaml``; its defaults where there is none."""
+    """The section ``contamination`` of ``params/mixtures.yaml``.
+
+    Raises:
+        TunesmithError: it is missing (DVC refuses to run ``mix`` then), or holds a wrong key or value.
+    """
     if "contamination" not in read_yaml(file):
-        return ContaminationParams()
+        raise TunesmithError(
+            f"{file}: contamination: this key is required; add `contamination: {{}}`, which means its defaults"
+        )
     return load(ContaminationParams, file, "contamination")
 
 

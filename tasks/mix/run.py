@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,9 +12,17 @@ import pyarrow.parquet as pq
 
 from tasks.errors import TunesmithError
 from tasks.files import write_json
-from tasks.mix.components import Source, by_task, hold_out, read_source, refuse_unknown_hold_outs
-from tasks.mix.contamination import COMPARED, Contamination, dirty_of, refuse_dirty, summary
-from tasks.mix.draw import draw, part_table, split_sources
+from tasks.mix.components import (
+    Source,
+    by_task,
+    hold_out,
+    read_source,
+    refuse_lost_sources,
+    refuse_unknown_hold_outs,
+    tasks_of,
+)
+from tasks.mix.contamination import COMPARED, Contamination, dirty_of, summary, too_dirty
+from tasks.mix.draw import draw, orphaned_splits, part_table, split_sources
 from tasks.mix.params import ContaminationParams, MixtureParams
 from tasks.mix.weights import Component, Quota, quotas
 from tasks.paths import Paths
@@ -46,7 +54,7 @@ def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
     it does a validation row of one.
 
     Raises:
-        TunesmithError: a source has no split, or a hold-out names nothing.
+        TunesmithError: a source has no split, a hold-out names nothing, or ``refuse_lost_sources`` stops.
     """
     where = f"params/mixtures.yaml: mixtures.{name}"
     sources = [read_source(paths, source, f"{where}.sources") for source in sorted(params.sources)]
@@ -58,10 +66,13 @@ def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
     for source in sources:
         allowed = Source(source.name, *(hold_out(rows, params.hold_out) for rows in (source.train, source.validation)))
         clean, report[source.name] = _without_evaluation_rows(source, allowed, test, watched)
-        components |= by_task(source.name, clean.train, params.sources[source.name].limit, params.seed)
-        drawn = by_task(source.name, clean.validation, params.validation_limit, params.seed)
+        asked = tasks_of(source.train) - set(params.hold_out.tasks)  # a task of which nothing is left is short
+        components |= by_task(source.name, clean.train, asked, params.sources[source.name].limit, params.seed)
+        watching = tasks_of(clean.validation)
+        drawn = by_task(source.name, clean.validation, watching, params.validation_limit, params.seed)
         report[source.name]["validation"] = sum(rows.num_rows for rows in drawn.values())
         validation.append(draw(_joined(drawn.values()), None, params.seed))
+    refuse_lost_sources(report, checked, f"{where}.sources")
     shares = quotas({component: rows.num_rows for component, rows in components.items()}, params)
     taken = _joined(components[component].slice(0, quota.rows) for component, quota in shares.items())
     parts = {"train": draw(taken, None, params.seed), "validation": _joined(validation)}
@@ -127,18 +138,21 @@ def _report(
 def run(name: str, params: MixtureParams, checked: ContaminationParams, paths: Paths, stage: Stage) -> None:
     """Write ``train.parquet``, ``validation.parquet`` (columns: ``RENDERED``), ``report.json`` and what is known of
     overlaps with test rows: ``contamination.parquet``, ``contamination.json`` and, of the rows that experiments meet,
-    ``dirty.parquet``, which stays the same when another source comes or changes.
+    ``dirty.parquet``. Another source reaches that only through the training rows that it takes out, and the n-grams
+    that it makes a set phrase.
 
     Raises:
-        TunesmithError: as ``mix``; no row is left, or too many rows of an evaluation set are dirty.
+        TunesmithError: as ``mix``; no validation row is left, or too many test rows of a source that experiments meet
+            or that the mixture names are dirty. Of other sources this is logged.
     """
+    for orphan in orphaned_splits(paths):
+        logger.warning("data/splits/%s: not in params/sources.yaml, not checked; `tunesmith clean` removes it", orphan)
     mixed = mix(name, params, checked, paths)
-    for part, rows in mixed.parts.items():
-        if not rows.num_rows:
-            found = mixed.report["sources"]
-            raise TunesmithError(f"params/mixtures.yaml: mixtures.{name}: no {part} row is left ({found}); add data")
-    refuse_dirty(mixed.contamination, name, checked)
+    if not mixed.parts["validation"].num_rows:
+        found = mixed.report["sources"]
+        raise TunesmithError(f"params/mixtures.yaml: mixtures.{name}: no validation row is left ({found}); add data")
     met = pq.read_table(paths.evaluation_set / "test.parquet", columns=list(COMPARED))
+    _refuse_dirty(too_dirty(mixed.contamination, name, checked), {*params.sources, *met.column("source").to_pylist()})
     with stage.outputs(paths.mixture(name)) as (output,):
         output.mkdir()
         for part, rows in mixed.parts.items():
@@ -148,6 +162,13 @@ def run(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
         write_json(output / "contamination.json", summary(mixed.contamination, checked))
         write_json(output / "report.json", mixed.report)
     _log(name, mixed)
+
+
+def _refuse_dirty(lines: Mapping[str, str], counted: Collection[str]) -> None:
+    for source in sorted(lines.keys() - counted):
+        logger.warning("%s (no experiment is scored on them)", lines[source])
+    if refused := [line for source, line in lines.items() if source in counted]:
+        raise TunesmithError("\n".join(refused))
 
 
 def _log(name: str, mixed: Mixed) -> None:

@@ -22,7 +22,7 @@ class Quota:
 
     @property
     def short(self) -> bool:
-        return self.asked > self.available
+        return self.asked > self.available or not self.available
 
 
 def quotas(available: Mapping[Component, int], params: MixtureParams) -> dict[Component, Quota]:

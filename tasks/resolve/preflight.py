@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from tasks.compare.params import CompareParams
+from tasks.errors import TunesmithError
 from tasks.evaluate.params import EvaluateParams
 from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
 from tasks.mix.params import EvaluationSetParams, MixtureParams, load_contamination
@@ -62,13 +62,14 @@ def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
             problems.catch(load, model, file, "sources", name, block)
         unknown = [block for block in blocks if block not in _SOURCE_BLOCKS]
         problems.lines += [f"{file}: sources.{name}.{block}: unknown key; known here: {known}" for block in unknown]
-        problems.catch(_check_template, paths, file, name)
+        problems.catch(_templates_of, paths, name)
     return None if sources is None else list(sources)
 
 
-def _check_template(paths: Paths, file: Path, source: str) -> None:
-    params = load(TemplateParams, file, "sources", source, "template")
-    choose(load_set(params.set, library_of(paths.root)), params, source)
+def _templates_of(paths: Paths, source: str) -> list[str]:
+    """``SOURCE/ID`` of the templates that the source uses."""
+    params = load(TemplateParams, paths.params / "sources.yaml", "sources", source, "template")
+    return [f"{source}/{t.id}" for t in choose(load_set(params.set, library_of(paths.root)), params, source)]
 
 
 def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None) -> None:
@@ -77,9 +78,37 @@ def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None)
     mixtures = problems.catch(mapping, file, "mixtures")
     for name in mixtures or ():
         params: Any = problems.catch(load, MixtureParams, file, "mixtures", name)
-        for source in params.sources if params else ():
-            if sources is not None and source not in sources:
-                problems.lines.append(_no_source(f"{file}: mixtures.{name}.sources", source, sources))
+        if params and sources is not None:
+            problems.lines += _wrong_names(paths, params, f"{file}: mixtures.{name}", sources)
+
+
+def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[str]) -> list[str]:
+    """What is wrong with the sources and held-out templates that a mixture names."""
+    lines, templates = [], []
+    noted = False
+    for source in params.sources:
+        if source not in sources:
+            lines.append(_no_source(f"{where}.sources", source, sources))
+            continue
+        try:
+            split = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split")
+            templates += _templates_of(paths, source)
+        except TunesmithError:  # noted with the source itself
+            noted = True
+            continue
+        if "train" not in split.asked():
+            lines.append(
+                f"{where}.sources.{source}: a mixture trains on each of its sources; the split of this one has no "
+                "training part; take it out (its test rows are checked all the same), or give the split one"
+            )
+    if lines or noted:
+        return lines
+    return [
+        f"{where}.hold_out.templates: {held!r} must be SOURCE/ID of a template that a source of the mixture uses; "
+        f"there are: {', '.join(templates)}"
+        for held in params.hold_out.templates
+        if held not in templates
+    ]
 
 
 def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | None) -> None:

@@ -44,6 +44,20 @@ def test_nearest_stays_within_the_source() -> None:
     assert nearest([TEST[0] | {"source": "mails"}, TEST[0]], TRAIN + mails) == ["A mail.", "A parcel."]
 
 
+def test_nearest_stays_within_the_task() -> None:
+    """A label is no summary, however alike the texts are."""
+    labels = [row | {"task": "label"} for row in rows([("the late parcel", "negative")])]
+    assert nearest(TEST[:1], TRAIN + labels) == ["A parcel."]
+    assert nearest([TEST[1] | {"task": "label"}, TEST[0]], TRAIN + labels) == ["negative", "A parcel."]
+
+
+def test_nearest_answers_without_words_and_without_training_rows() -> None:
+    """Single letters and signs are no words to it; a benchmark has no training rows."""
+    digits = rows([("1 + 1", "2"), ("2 + 1", "3"), ("1 + 2", "3")], source="sums")
+    bench = rows([("Which parcel?", "x")], source="bench")
+    assert nearest([*digits[:1], *bench, TEST[0]], TRAIN + digits) == ["3", "", "A parcel."]
+
+
 def test_run_writes_both_reports(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     paths.evaluation_set.mkdir(parents=True)

@@ -133,7 +133,8 @@ def test_evaluate_model_equals_the_stage_but_for_clean_and_dirty_rows(
 def test_scores_of_groups(paths: Paths) -> None:
     """Two rows are dirty, one is asked in a wording and one for a task that the model has not seen."""
     test = rows(PAIRS)
-    test[0]["template_id"], test[1]["task"] = "other", "title"
+    test[0] |= {"template_id": "other", "template": "Sum up: {{dialogue}}"}
+    test[1]["task"] = "title"
     files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
     mark_dirty(paths, "r2", "r3")
     run("lora", paths, Stage.start("evaluate@lora", paths.root))

@@ -35,9 +35,18 @@ def paths(tmp_path: Path) -> Paths:
     for part, items in {"train": train, "validation": ["watched"], "test": [LEFT_OUT, "another"]}.items():
         write_rows(paths.split("one") / f"{part}.parquet", [row("one", item) for item in items], RENDERED)
     paths.params.mkdir()
-    write_yaml(paths.params / "mixtures.yaml", {"mixtures": {"m": {"sources": {"one": {}}}, "n": {"sources": {}}}})
+    write_yaml(
+        paths.params / "mixtures.yaml", {"mixtures": {"m": {"sources": {"one": {}}}, "n": {}}, "contamination": {}}
+    )
+    write_yaml(paths.params / "sources.yaml", {"sources": {"one": {}}})
     evaluation_set.run(EvaluationSetParams(sources=["one"]), paths, Stage("evaluation_set", paths.root))
-    run("m", MixtureParams(sources={"one": Share()}), ContaminationParams(), paths, Stage("mix@m", paths.root))
+    run(
+        "m",
+        MixtureParams(sources={"one": Share()}),
+        ContaminationParams(max_left_out=0.5),
+        paths,
+        Stage("mix@m", paths.root),
+    )
     return paths
 
 
@@ -47,20 +56,25 @@ def test_a_mixture_shows_what_its_stage_found(paths: Paths) -> None:
 
 
 def test_a_file_is_compared_text_by_text_with_inputs_and_references(paths: Paths, tmp_path: Path) -> None:
-    """One row has the question in other letters, one the answer with another word; labels and numbers are nothing."""
+    """One row has the question in other letters, one the answer with another word; labels and numbers are nothing.
+
+    The answer lies in a list of mappings.
+    """
     file = tmp_path / "bench.jsonl"
     changed = ANSWER.replace("harbour", "station")
     rows = [
         {"question": QUESTION.upper(), "label": "ok", "number": 3},
-        {"question": "A new one?", "answers": ["yes", changed]},
+        {"question": "A new one?", "answers": ["yes", {"texts": [{"text": changed, "start": 4}]}]},
     ]
     file.write_text("".join(json.dumps(r) + "\n" for r in rows))
     counts = compare_file(paths, "m", file)["sets"]["bench.jsonl"]
     assert counts["rows"] == 5, "texts: two questions, a label, two answers"
     assert counts["counts"]["exact_input"] == 1 and counts["counts"]["exact_reference"] == 0
-    assert counts["counts"]["dirty"] == 1 and counts["counts"]["left_out"] == 0
+    assert counts["counts"]["near_duplicate_input"] == 1, "12 words of a reference, one of them another"
+    assert counts["counts"]["dirty"] == 2 and counts["counts"]["left_out"] == 0
     ((title, found),) = examine(paths, "m", file)
-    assert (title, found["bench.jsonl"][:3]) == ("mixture m", ["5", "1 (20.0%)", "1 + 0"])
+    assert (title, found["bench.jsonl"][:4]) == ("mixture m", ["5", "2 (40.0%)", "1 + 0", "1 + 0"])
+    assert texts_of_file(file).column("template_id").to_pylist()[-1] == "answers.texts.text"
 
 
 def test_files_of_every_kind_are_read(tmp_path: Path) -> None:

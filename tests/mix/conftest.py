@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tasks.files import write_rows
+from tasks.params import write_yaml
 from tasks.paths import Paths
 from tasks.rows import RENDERED
 
@@ -27,10 +28,12 @@ def row(source: str, item: Item) -> dict[str, Any]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Write:
-    """Writes splits: source → part → texts."""
+    """Writes splits: source → part → texts, and names the sources in ``params/sources.yaml``."""
 
     def write(splits: Splits) -> Paths:
         paths = Paths(tmp_path)
+        paths.params.mkdir()
+        write_yaml(paths.params / "sources.yaml", {"sources": {source: {} for source in splits}})
         for source, parts in splits.items():
             paths.split(source).mkdir(parents=True)
             for part in ("train", "validation", "test"):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import TunesmithError
-from tasks.files import read_rows
+from tasks.files import read_rows, remove
 from tasks.mix import evaluation_set
 from tasks.mix.contamination import DIRTY, summary
 from tasks.mix.params import ContaminationParams, EvaluationSetParams, MixtureParams, Share
@@ -35,6 +35,9 @@ OTHER = (
 SUMMARY = "The customer asks whether a school may pay by invoice and the agent agrees."
 
 
+ANY: dict[str, Any] = {"max_left_out": 1.0}
+
+
 def row(row_id: str, text: str, *references: str, **changes: Any) -> dict[str, Any]:
     found = list(references) or ["ok"]
     return {"row_id": row_id, "text": text, "references": found, "completion": found[0], **changes}
@@ -42,7 +45,7 @@ def row(row_id: str, text: str, *references: str, **changes: Any) -> dict[str, A
 
 def check(paths: Paths, **params: Any) -> tuple[dict[str, dict[str, Any]], dict[str, Any], set[str]]:
     """Rows of the contamination by id, the report of the source ``one``, and the ids that are trained on."""
-    mixed = mix("m", MixtureParams(sources={"one": Share()}), ContaminationParams(**params), paths)
+    mixed = mix("m", MixtureParams(sources={"one": Share()}), ContaminationParams(**ANY | params), paths)
     rows = {found["row_id"]: found for found in mixed.contamination.to_pylist()}
     return rows, mixed.report["sources"]["one"], set(mixed.parts["train"].column("row_id").to_pylist())
 
@@ -85,14 +88,45 @@ def test_exact_case_changed_and_one_word_changed_are_caught_by_name(workspace: W
     assert not any(r["dirty"] for r in rows.values()), "nothing of them is trained on"
 
 
-def test_references_are_compared_apart_from_inputs(workspace: Write) -> None:
+def test_references_are_told_apart_from_inputs(workspace: Write) -> None:
     other = SUMMARY.replace("agrees", "says yes")
-    train = [row("reference", LAMP, "Short one.", SUMMARY), row("near", CHAIR, other), row("crossed", SUMMARY)]
+    train = [row("reference", LAMP, "Short one.", SUMMARY), row("near", CHAIR, other), row("free", PARCEL)]
     rows, report, trained = check(planted(workspace, train, [row("t", OTHER, SUMMARY)]), min_words=8)
     assert report["left_out"]["train"] == {"two/test: exact_reference": 1, "two/test: near_duplicate_reference": 1}
-    assert trained == {"crossed"}, "an input that is a reference there is no match"
+    assert trained == {"free"}
     assert (rows["t"]["exact_reference"], rows["t"]["near_duplicate_reference"]) == (True, True)
     assert (rows["t"]["exact_input"], rows["t"]["near_duplicate_input"], rows["t"]["left_out"]) == (False, False, 2)
+
+
+def test_a_pair_is_found_in_the_other_direction(workspace: Write) -> None:
+    """An input there is a reference here, and a reference there an input here."""
+    train = [row("crossed", SUMMARY, OTHER), row("input", SUMMARY.upper()), row("answer", CHAIR, PARCEL), row("x", "?")]
+    rows, report, trained = check(planted(workspace, train, [row("t", OTHER, SUMMARY), row("u", PARCEL)]))
+    assert trained == {"x"}
+    assert report["left_out"]["train"] == {"two/test: exact_input": 1, "two/test: exact_reference": 2}
+    assert (rows["t"]["exact_input"], rows["t"]["exact_reference"], rows["t"]["left_out"]) == (True, True, 2)
+    assert (rows["u"]["exact_input"], rows["u"]["exact_reference"], rows["u"]["left_out"]) == (True, False, 1)
+
+
+@pytest.mark.parametrize("count", range(11, 19))
+def test_one_changed_word_in_the_middle_of_a_short_text_is_caught(workspace: Write, count: int) -> None:
+    text = WORDS[:count]
+    train = [row("r", " ".join([*text[: count // 2], "other", *text[count // 2 + 1 :]])), row("x", LAMP)]
+    _, _, trained = check(planted(workspace, train, [row("t", " ".join(text))]))
+    assert trained == {"x"}
+
+
+def test_a_sentence_without_spaces_is_compared_character_by_character(workspace: Write) -> None:
+    text = "这个城市的图书馆每天早上九点开门晚上八点关门"
+    more = "昨天我和朋友们坐火车去海边玩了整整一个下午回来时大家都很累但是非常高兴所以决定明年夏天再去那里住几天"
+    train = [
+        row("near", text.replace("九", "十")),
+        row("within", f"你好{text}{more}"),
+        row("x", LAMP),
+    ]
+    rows, report, trained = check(planted(workspace, train, [row("t", text)]), max_dirty=1.0)
+    assert trained == {"within", "x"} and report["left_out"]["train"] == {"two/test: near_duplicate_input": 1}
+    assert rows["t"]["ngram13_input"] == 1.0 and rows["t"]["dirty"]
 
 
 def test_a_label_is_no_false_alarm(workspace: Write) -> None:
@@ -120,15 +154,15 @@ def test_overlap_of_ngrams_is_that_of_the_hand(workspace: Write) -> None:
     long = f"{OTHER} {' '.join(WORDS[:15])} {CHAIR}"
     train = [row("r", long), row("s", f"{LAMP} one two three four five six seven eight")]
     paths = planted(workspace, train, test)
-    rows, report, trained = check(paths, dirty_share=0.4, max_dirty=1.0)
+    rows, report, trained = check(paths, dirty_share=0.6, max_dirty=1.0)
     assert trained == {"r", "s"} and report["left_out"]["train"] == {}
     assert rows["t"]["ngram13_input"] == pytest.approx(3 / 7) and rows["t"]["ngram8_input"] == pytest.approx(8 / 12)
-    assert rows["t"]["dirty"] and rows["t"]["worst_row_id"] == "r"
+    assert rows["t"]["dirty"] and rows["t"]["worst_row_id"] == "r", "under 26 words, 8-grams count where they say more"
     assert rows["short"]["ngram13_input"] is None and rows["short"]["ngram8_input"] == 1.0
     assert rows["short"]["dirty"] and rows["short"]["worst_row_id"] == "s", "too short for 13-grams: 8-grams count"
     assert not rows["own"]["dirty"]
-    rows, _, _ = check(paths, dirty_share=0.5)
-    assert not rows["t"]["dirty"], "3 / 7 is not more than half"
+    rows, _, _ = check(paths, dirty_share=0.7)
+    assert not rows["t"]["dirty"], "8 / 12 is not more than that"
 
 
 def test_wordings_of_one_example_count_once(workspace: Write) -> None:
@@ -158,9 +192,25 @@ def test_the_stage_stops_where_too_much_is_dirty_and_says_where(workspace: Write
     assert [(found["row_id"], found["dirty"]) for found in dirty] == [("t", True), ("u", False)]
 
 
+def test_only_a_source_that_experiments_meet_or_train_on_stops_the_stage(
+    workspace: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    train = [row("r", f"{OTHER} {' '.join(WORDS)} {CHAIR}"), row("clean", LAMP)]
+    paths = planted(workspace, train, [row("t", " ".join(WORDS))])
+    params, checked = MixtureParams(sources={"one": Share()}), ContaminationParams()
+    with pytest.raises(TunesmithError, match=r"^data/splits/two/test\.parquet: at most 5\.0% .* 1 of 1 \(100\.0%\) do"):
+        run("m", params, checked, paths, Stage("mix@m", paths.root))
+    remove(paths.evaluation_set)
+    evaluation_set.run(EvaluationSetParams(sources=["one"]), paths, Stage("evaluation_set", paths.root))
+    run("m", params, checked, paths, Stage("mix@m", paths.root))
+    (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert said.startswith("data/splits/two/test.parquet: at most 5.0%") and "no experiment is scored on them" in said
+    assert [found["dirty"] for found in read_rows(paths.mixture("m") / "contamination.parquet")] == [False, True]
+
+
 def test_counts_and_shares_of_each_set(workspace: Write) -> None:
     paths = planted(workspace, [row("same", LAMP), row("x", OTHER)], [row("lamp", LAMP), row("chair", CHAIR)])
-    checked = ContaminationParams()
+    checked = ContaminationParams(**ANY)
     found = summary(mix("m", MixtureParams(sources={"one": Share()}), checked, paths).contamination, checked)
     assert list(found["sets"]) == ["one", "two"] and found["sets"]["two"]["rows"] == 2
     counts = found["sets"]["two"]["counts"]

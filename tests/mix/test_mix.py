@@ -15,13 +15,13 @@ from tasks.mix import evaluation_set
 from tasks.mix.contamination import ROWS
 from tasks.mix.params import ContaminationParams, EvaluationSetParams, HoldOut, MixtureParams, Share
 from tasks.mix.run import Mixed, mix, run
-from tasks.params import parse
+from tasks.params import parse, write_yaml
 from tasks.paths import Paths
 from tasks.rows import RENDERED
 from tasks.stage import Stage
 from tests.mix.conftest import Splits, Write
 
-CHECKED = ContaminationParams()
+CHECKED = ContaminationParams(max_left_out=1.0)
 
 
 def texts(rows: pa.Table) -> list[str]:
@@ -200,7 +200,7 @@ def test_a_source_that_only_tests_is_checked_against(workspace: Write) -> None:
 
 
 def test_the_stage_writes_the_rows_and_refuses_a_mixture_without_any(workspace: Write) -> None:
-    paths = workspace({**TWO, "bad": {"train": ["c0"], "validation": ["v"], "test": ["w"]}})
+    paths = workspace({**TWO, "bad": {"train": ["u"], "validation": ["c0"], "test": ["w"]}})
     evaluation_set.run(EvaluationSetParams(sources=["two"]), paths, Stage("evaluation_set", paths.root))
     run("m", mixture({"one": 7}), CHECKED, paths, Stage("mix@m", paths.root))
     expected = mixed(paths, {"one": 7})
@@ -214,9 +214,59 @@ def test_the_stage_writes_the_rows_and_refuses_a_mixture_without_any(workspace: 
         "one": 5,
         "two": 5,
     }
-    with pytest.raises(TunesmithError, match=r"mixtures\.n: no train row is left .*'one/test: exact_input': 1"):
+    with pytest.raises(TunesmithError, match=r"mixtures\.n: no validation row is left .*'one/test: exact_input': 1"):
         run("n", mixture({"bad": None}), CHECKED, paths, Stage("mix@n", paths.root))
     assert not paths.mixture("n").exists()
+
+
+def test_a_source_that_gives_no_training_row_stops_the_mixture(workspace: Write) -> None:
+    splits: Splits = {
+        **TWO,
+        "bench": {"test": ["a1"]},
+        "bad": {"train": ["c0", "c1", "e0", {"text": "x", "task": "held"}], "validation": ["v"], "test": ["w"]},
+    }
+    with pytest.raises(TunesmithError) as caught:
+        mixed(workspace(splits), {"one": None, "bad": None, "bench": None}, hold_out=HoldOut(tasks=["held"]))
+    assert str(caught.value).splitlines() == [
+        "params/mixtures.yaml: mixtures.m.sources.bad: a source must give training rows; it gives none of its 4 (held "
+        "out: 1; equal to evaluation rows: 3: 2 as in one/test: exact_input; 1 as in two/validation: exact_input); "
+        "take it out of `sources`, or give it training rows",
+        "params/mixtures.yaml: mixtures.m.sources.bench: a source must give training rows; it gives none of its 0 "
+        "(held out: 0; equal to evaluation rows: 0); take it out of `sources`, or give it training rows",
+    ]
+
+
+def test_a_source_that_loses_too_many_rows_to_evaluation_rows_stops_the_mixture(workspace: Write) -> None:
+    """12 of 50 are those of a benchmark."""
+    paths = workspace({**TWO, "bench": {"test": numbered("a", 12)}})
+    with pytest.raises(TunesmithError) as caught:
+        mix("m", mixture({"one": None, "two": None}), ContaminationParams(), paths)
+    assert str(caught.value) == (
+        "params/mixtures.yaml: mixtures.m.sources.one: at most 20.0% of the training rows may be left out because they "
+        "equal evaluation rows; 12 of 50 (24.0%) are: 12 as in bench/test: exact_input; remove one of the two from "
+        "params/sources.yaml, or raise contamination.max_left_out in params/mixtures.yaml"
+    )
+    found = mix("m", mixture({"one": None, "two": None}), ContaminationParams(max_left_out=0.24), paths)
+    assert found.report["rows"]["train"] == 88
+
+
+def test_a_split_whose_source_is_gone_takes_no_rows_out(workspace: Write, caplog: pytest.LogCaptureFixture) -> None:
+    paths = workspace({**TWO, "gone": {"test": numbered("a", 50)}})
+    write_yaml(paths.params / "sources.yaml", {"sources": {"one": {}, "two": {}}})
+    evaluation_set.run(EvaluationSetParams(sources=["two"]), paths, Stage("evaluation_set", paths.root))
+    run("m", mixture({"one": None}), CHECKED, paths, Stage("mix@m", paths.root))
+    assert len(read_rows(paths.mixture("m") / "train.parquet")) == 50
+    assert "data/splits/gone: not in params/sources.yaml, not checked" in caplog.text
+
+
+def test_a_task_of_which_no_row_is_left_is_reported_short(workspace: Write) -> None:
+    both = [*numbered("a", 30), *numbered("b", 2, task="t2"), *numbered("c", 2, task="held")]
+    paths = workspace({"one": {"train": both, "validation": ["v"], "test": numbered("b", 2)}})
+    found = mixed(paths, {"one": None}, hold_out=HoldOut(tasks=["held"]))
+    assert found.report["components"] == {
+        "one/say": {"asked": 30, "available": 30, "rows": 30, "short": False},
+        "one/t2": {"asked": 0, "available": 0, "rows": 0, "short": True},
+    }
 
 
 @pytest.mark.parametrize(

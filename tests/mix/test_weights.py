@@ -76,7 +76,7 @@ def test_what_was_asked_is_told_from_what_there_was() -> None:
         (200, 100, 100, True),
         (200, 400, 250, False),
         (200, 10_000, 250, False),
-        (0, 0, 0, False),
+        (0, 0, 0, True),
     ]
 
 

@@ -255,6 +255,33 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
             "mixtures.yaml: mixtures.demo.sources: there is no source 'x' in params/sources.yaml; there are: demo",
         ),
         (
+            "mixtures",
+            lambda p: p.pop("contamination"),
+            "mixtures.yaml: contamination: this key is required; add `contamination: {}`, which means its defaults",
+        ),
+        (
+            "mixtures",
+            lambda p: p["contamination"].update(max_left=1.0),
+            "mixtures.yaml: contamination.max_left: unknown key; known here: common,",
+        ),
+        (
+            "sources",
+            lambda p: p["sources"]["demo"].update(split={"by": "file", "files": {"test": ["test"]}}),
+            "mixtures.yaml: mixtures.demo.sources.demo: a mixture trains on each of its sources; the split of this one "
+            "has no training part; take it out",
+        ),
+        (
+            "mixtures",
+            lambda p: p["mixtures"]["demo"].update(hold_out={"templates": ["demo/sumarise"]}),
+            "mixtures.yaml: mixtures.demo.hold_out.templates: 'demo/sumarise' must be SOURCE/ID of a template that a "
+            "source of the mixture uses; there are: demo/summarise",
+        ),
+        (
+            "mixtures",
+            lambda p: p["mixtures"]["demo"].update(hold_out={"templates": ["other/summarise"]}),
+            "mixtures.yaml: mixtures.demo.hold_out.templates: 'other/summarise' must be SOURCE/ID",
+        ),
+        (
             "sources",
             lambda p: p["sources"]["demo"].update(splt={}),
             "sources.yaml: sources.demo.splt: unknown key; known here: ingest, template, split",
