@@ -140,6 +140,8 @@ def test_an_input_may_be_null() -> None:
         ("  - {id: one, prompt: '{{ q }', references: a}", "one: not valid Jinja2 in line 1"),
         ("  - {id: one, prompt: '{{ q | nosuch }}', references: a}", "one: not valid Jinja2 in line 1"),
         ("  - {id: one, prompt: '{{ q }}', references: 'a +'}", "one: not valid Jinja2 in line 1"),
+        (f"  - {{id: one, prompt: '{{{{ {'(' * 3000}q{')' * 3000} }}}}', references: a}}", "one: not valid Jinja2: "),
+        ("  - {id: one, prompt: '{{ range }}', references: a}", "one: no column 'range' in the set; there are: q, a"),
         ("  - {id: one, prompt: q}", "templates.0: a template needs either `references`"),
         (
             "  - {id: one, prompt: q, references: a, promt: x}",
@@ -155,6 +157,16 @@ def test_a_wrong_set_is_refused_when_it_is_loaded(tmp_path: Path, change: str, s
         load_set("own", tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/own.yaml: ")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["range", "dict", "self", "answer_choices", "_choice_key"])
+def test_a_column_named_like_something_of_jinja_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "own.yaml").write_text(
+        f"name: own\ntask: qa\ndescription: d\ncolumns: {{q: question, {name}: x}}\n"
+        "templates:\n  - {id: one, prompt: '{{ q }}', references: q}\n"
+    )
+    with pytest.raises(TunesmithError, match=f"own.yaml: columns: no column can be called '{name}'.*; rename it"):
+        load_set("own", tmp_path)
 
 
 def test_an_unknown_set_is_named_with_the_known_ones() -> None:
@@ -298,6 +310,24 @@ def test_answer_choices_are_known_to_prompt_and_references() -> None:
     )
     row = rendered([{"q": "Well?", "a": 1}], templates)[0][0]
     assert (row["prompt"], row["completion"], row["answer_choices"]) == ("Well? no/yes", "yes", ["no", "yes"])
+
+
+def test_what_a_template_appends_no_other_row_or_wording_sees() -> None:
+    grown = "{% set _ = answer_choices.append('c') %}{% set _ = toks[0].x.append('Z') %}{{ toks[0].x }} {{ q }}"
+    wordings = [
+        Template(
+            id=i, prompt=f"{grown} {{{{ answer_choices | join }}}}", references="toks[0].x", answer_choices=choices
+        )
+        for i, choices in (("one", ["a", "b"]), ("two", ["a", "b"]), ("three", "a ||| b"))
+    ]
+    columns = {"q": "question", "toks": "tokens"}
+    templates = TemplateSet(
+        name="own", task="qa", description="", columns=columns, required=[], text="toks[0].x.pop() and q",
+        templates=wordings,
+    )  # fmt: skip
+    rows, _ = rendered([{"q": q, "toks": [{"x": ["a"]}]} for q in "12"], templates, assign="all")
+    assert [row["prompt"] for row in rows] == [f"['a', 'Z'] {q} abc" for q in "111222"]
+    assert [(row["references"], row["answer_choices"]) for row in rows] == [(["a"], ["a", "b"])] * 6
 
 
 # dropped rows
