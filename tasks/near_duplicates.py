@@ -10,7 +10,6 @@ word in every text of 19 words or more, while two texts must share two thirds of
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,28 +17,9 @@ from functools import cached_property
 import numpy as np
 
 from tasks.minhash import NearDuplicateParams, NgramSets, Numbers
+from tasks.words import normalise
 
 __all__ = ["Match", "NearDuplicateParams", "NearDuplicates", "normalise"]
-
-
-class _Fold(dict[int, int | str]):
-    """Code point → itself where it is part of a word (letter, mark, number), else a space; filled as texts come."""
-
-    def __missing__(self, code: int) -> int | str:
-        self[code] = code if unicodedata.category(chr(code))[0] in "LMN" else " "
-        return self[code]
-
-
-_FOLD = _Fold()
-
-
-def normalise(text: str) -> str:
-    """The words of ``text`` with single spaces between: compatibility forms (NFKC), case and punctuation are folded.
-
-    A text without any word, such as an emoji, is only stripped: two of them are not the same.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.translate(_FOLD).split()) or " ".join(folded.split())
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ class Template(Params):
             ``|||`` between, for each row.
         metrics: names of ``METRICS``; the set's when not given.
         inverted: the wording asks for what the data set's task is given, such as a review for a rating.
-        extractive: the completion may stand in the prompt, as an answer stands in its passage.
+        extractive: the completion may stand in the prompt, as an answer stands in its passage, or a text stands there
+            whose punctuation is corrected.
     """
 
     id: str

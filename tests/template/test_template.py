@@ -12,6 +12,7 @@ import pytest
 
 from tasks.errors import TunesmithError
 from tasks.files import read_rows
+from tasks.params import parse
 from tasks.paths import Paths
 from tasks.stage import Stage
 from tasks.template.library import LIBRARY, METRICS, Template, TemplateSet, load_set
@@ -100,6 +101,17 @@ def test_every_wording_renders_a_sample_row(name: str) -> None:
     assert all(set(templates.metrics_of(template)) <= set(METRICS) for template in templates.templates)
     assert len({row["group"] for row in rows}) == 1, "all wordings of a row stay on one side of a split"
     assert (report.rows, report.rendered, report.dropped) == (1, len(rows), {})
+
+
+def test_no_task_has_direct_and_inverted_wordings() -> None:
+    found = [(t.inverted, (name, s.task_of(t))) for name in SETS for s in [load_set(name)] for t in s.templates]
+    direct, inverted = ({task for back, task in found if back is side} for side in (False, True))
+    assert direct & inverted == set()
+    assert inverted == {
+        ("code_translation", "code_translation_back"),
+        ("product_reviews", "review_writing"),
+        ("translation", "translation_back"),
+    }
 
 
 def test_references_are_all_of_a_list_and_the_first_is_learned() -> None:
@@ -260,6 +272,12 @@ def test_an_unknown_template_is_refused() -> None:
     assert message == "params/sources.yaml: sources.s.template.use: no template 'two' in set 'own'; there are: one"
 
 
+def test_a_template_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(TunesmithError) as caught:
+        parse(TemplateParams, {"set": "own", "use": ["b", "a", "b"]}, "sources.yaml", "s.template")
+    assert str(caught.value) == "sources.yaml: s.template.use: template 'b' is named twice; name each once"
+
+
 def test_text_that_is_a_list_is_refused_and_not_shown_as_python() -> None:
     assert "f:1: column 'q' must be text; it is a list" in error_of([{"q": ["A: hi", "B: ho"], "a": "x"}])
 
@@ -389,14 +407,23 @@ def test_identity_is_the_first_column_or_what_the_set_names() -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(3, 3.0), ("1970-01-02", 86400.0), ("1970-01-01T01:00:00+01:00", 0.0), ("1970-01-01T00:00:01", 1.0)],
+    [
+        (3, 3.0),
+        ("1717200000", 1717200000.0),
+        ("20240601", 20240601.0),
+        (20240601, 20240601.0),
+        ("-1.5", -1.5),
+        ("1970-01-02", 86400.0),
+        ("1970-01-01T01:00:00+01:00", 0.0),
+        ("1970-01-01T00:00:01", 1.0),
+    ],
 )
 def test_time_is_a_number_or_a_date(value: Any, seconds: float) -> None:
     rows, _ = rendered([{"q": "Why?", "a": "So.", "at": value}], time="at")
     assert rows[0]["time"] == seconds
 
 
-@pytest.mark.parametrize("value", ["yesterday", None, float("nan")])
+@pytest.mark.parametrize("value", ["yesterday", None, float("nan"), "9" * 400, "\u0661"])
 def test_a_time_that_is_none_is_refused(value: Any) -> None:
     assert "column 'at' of `template.time` must be a number or an ISO 8601" in error_of(
         [{"q": "Why?", "a": "So.", "at": value}], time="at"
