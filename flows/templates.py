@@ -68,7 +68,7 @@ def import_(
 
     folder = into or library_of(find_root()) / OWN
     result = import_templates(path, folder, name, replace)
-    for line in result.refused:
+    for line in [*result.unread, *result.refused]:
         _print(line)
     if result.written:
         _print(f"{len(result.written)} sets in {folder}, the first is {result.written[0].stem}")

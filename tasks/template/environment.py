@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, meta, pass_context
+from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes, pass_context
 from jinja2.runtime import Context
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
 from tasks.files import unit_interval
 
@@ -21,8 +21,34 @@ PRIVATE_SEPARATOR = "\u241e"
 CHOICE_KEY = "_choice_key"
 """Name under which a rendering tells ``choice`` whose row it is; no column can have it in a template set."""
 
-# autoescape would turn the quotes and ampersands of a chat into HTML entities.
-ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+MAX_BITS, MAX_ITEMS = 10_000, 1_000_000
+"""Largest number, and longest text or list, that ``*`` and ``**`` may make in a template."""
+
+
+class Sandbox(SandboxedEnvironment):
+    """Jinja2's sandbox, where ``*`` and ``**`` neither compute for minutes nor fill the memory."""
+
+    intercepted_binops = frozenset({"*", "**"})  # these are not computed at compilation either
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if _size(operator, left, right) > 1:
+            raise SecurityError(f"the result of {operator!r} would be enormous")
+        return super().call_binop(context, operator, left, right)
+
+
+def _size(operator: str, left: Any, right: Any) -> float:
+    """Share of the largest allowed result, as a bound from above."""
+    if isinstance(left, int) and isinstance(right, int):
+        bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
+        return bits / MAX_BITS
+    times = [value for value in (left, right) if isinstance(value, int)]
+    items = [value for value in (left, right) if isinstance(value, str | bytes | list | tuple)]
+    return len(items[0]) * times[0] / MAX_ITEMS if times and items else 0
+
+
+# autoescape would turn the quotes and ampersands of a chat into HTML entities; optimized would compute what is
+# constant in a template when it is loaded, where an error has no row.
+ENVIRONMENT = Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False, optimized=False)
 
 
 @pass_context
@@ -89,14 +115,36 @@ del ENVIRONMENT.globals["lipsum"]  # random text
 
 
 def names_in(text: str) -> set[str]:
-    """The columns that a Jinja2 text uses (``answer_choices`` and functions are none).
+    """The columns that a Jinja2 text uses (``answer_choices`` and functions that it calls are none).
 
     Raises:
         TemplateSyntaxError: it is no Jinja2.
     """
-    return meta.find_undeclared_variables(ENVIRONMENT.parse(text)) - set(ENVIRONMENT.globals) - {"answer_choices"}
+    tree = ENVIRONMENT.parse(text)
+    called = {id(call.node) for call in tree.find_all(nodes.Call)}
+    # Jinja2 leaves out the names of its functions, also where one is shown as a column would be.
+    shown = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load" and id(name) not in called}
+    stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+    functions = (shown & RESERVED) - stored
+    return (meta.find_undeclared_variables(tree) | functions) - {"answer_choices"}
 
 
 def names_in_expression(text: str) -> set[str]:
     """As ``names_in``, for a Jinja2 expression."""
     return names_in("{{ (" + text + ") }}")
+
+
+def jinja_problem(error: Exception) -> str:
+    """What is wrong with a text that does not compile, in one line."""
+    line = f" in line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
+    return f"not valid Jinja2{line}: {' '.join(str(error).split())}"
+
+
+RESERVED = frozenset(ENVIRONMENT.globals) | {CHOICE_KEY, "answer_choices", "self"}
+"""Names that mean something else in a template than a column."""
+
+
+def reserved_problem(names: Iterable[str]) -> str | None:
+    """Why the first of ``names`` can be no column, if there is one."""
+    taken = sorted(set(names) & RESERVED)
+    return f"no column can be called {taken[0]!r}, which means something else in a template" if taken else None

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from jinja2 import TemplateSyntaxError
 from pydantic import Field, field_validator, model_validator
 
 from tasks.errors import TunesmithError
 from tasks.params import Params, parse, read_yaml
-from tasks.template.environment import CHOICE_KEY, ENVIRONMENT, names_in, names_in_expression
+from tasks.template.environment import ENVIRONMENT, jinja_problem, names_in, names_in_expression, reserved_problem
 
 LIBRARY = Path(__file__).parent / "library"
 OWN = "own"
@@ -55,7 +54,8 @@ class Template(Params):
             ``|||`` between, for each row.
         metrics: names of ``METRICS``; the set's when not given.
         inverted: the wording asks for what the data set's task is given, such as a review for a rating.
-        extractive: the completion may stand in the prompt, as an answer stands in its passage.
+        extractive: the completion may stand in the prompt, as an answer stands in its passage, or a text stands there
+            whose punctuation is corrected.
     """
 
     id: str
@@ -169,8 +169,8 @@ def read_set(path: Path) -> TemplateSet:
     ids = [template.id for template in found.templates]
     if twice := {i for i in ids if ids.count(i) > 1}:
         raise TunesmithError(f"{path}: template ids must be unique; used twice: {', '.join(sorted(twice))}")
-    if CHOICE_KEY in found.columns:
-        raise TunesmithError(f"{path}: columns: {CHOICE_KEY!r} is Tunesmith's own; rename the column")
+    if problem := reserved_problem(found.columns):
+        raise TunesmithError(f"{path}: columns: {problem}; rename it (`template.columns` maps it to a source's column)")
     for key in ("identity", "optional", "required"):
         _refuse_unknown(path, key, getattr(found, key) or [], found)
     if found.text is not None:
@@ -199,8 +199,8 @@ def _checked(path: Path, where: str, text: str, expression: bool = True) -> set[
             return names_in_expression(text)
         ENVIRONMENT.from_string(text)
         return names_in(text)
-    except TemplateSyntaxError as error:
-        raise TunesmithError(f"{path}: {where}: not valid Jinja2 in line {error.lineno}: {error}") from None
+    except Exception as error:  # too deep a nesting, for one, is no TemplateSyntaxError
+        raise TunesmithError(f"{path}: {where}: {jinja_problem(error)}") from None
 
 
 def _refuse_unknown(path: Path, where: str, names: list[str] | set[str], found: TemplateSet) -> None:

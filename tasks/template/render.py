@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from tasks.template.environment import CHOICE_KEY, ENVIRONMENT, PRIVATE_SEPARATO
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
 from tasks.template.validate import Report, is_short, leaked_reference, normalised, unused_columns
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def _text(templates: TemplateSet) -> Callable[[Row, str], str]:
     def text(values: Row, place: str) -> str:
         if expression is not None:
             try:
-                return str(expression(values))
+                return str(expression(copied(values)))
             except Exception as error:
                 raise TunesmithError(f"{place}: `text` of set {templates.name!r} fails on this row: {error}") from None
         value = values[name]
@@ -207,9 +210,10 @@ def render_one(compiled: Compiled, values: Row, choice_key: list[Any], place: st
     template = compiled.template
     context = {**values, CHOICE_KEY: choice_key, "answer_choices": None}
     try:
-        context["answer_choices"] = choices = compiled.choices(context)
-        prompt = compiled.prompt(context)
-        references = _texts(compiled.references(context))
+        context["answer_choices"] = choices = compiled.choices(copied(context))
+        # A template may append to a list. No other text sees it: an imported wording builds its lists in each anew.
+        prompt = compiled.prompt(copied(context))
+        references = _texts(compiled.references(copied(context)))
     except Exception as error:  # a template is the user's code
         raise TunesmithError(
             f"{place}: template {template.id!r} fails on this row: {error}; correct the row or the template"
@@ -222,6 +226,13 @@ def render_one(compiled: Compiled, values: Row, choice_key: list[Any], place: st
         "references": references,
         "answer_choices": choices,
     }
+
+
+def copied(value: Any) -> Any:
+    """``value`` with own lists and mappings at every depth; what cannot be changed is the same."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _texts(value: Any) -> list[str]:
@@ -257,10 +268,15 @@ def _leak(rendered: Row, template: Template, report: Report, place: str) -> str 
 
 
 def _time(row: Row, params: TemplateParams, place: str) -> float | None:
-    """Seconds since 1970 of an ISO 8601 date or time (UTC where it names no zone), or the number that it is."""
+    """Seconds since 1970 of an ISO 8601 date or time (UTC where it names no zone), or the number that it is.
+
+    Digits alone are a number, also as text: ``20240601`` must not mean a date in one file and a number in another.
+    """
     if params.time is None:
         return None
     value = row.get(params.time)
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
     if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
     try:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from tasks.errors import TunesmithError
 from tasks.files import digest
 from tasks.rows import Row
 from tasks.template.library import Template, TemplateSet
+from tasks.words import normalise
 
 SHORT_WORDS, SHORT_CHARACTERS = 3, 24
 """A completion with fewer of both stands in a text by coincidence (a number, a name)."""
+
+
+_WORD = re.compile(r"[^\W_]")
 
 
 @dataclass
@@ -47,21 +52,15 @@ def normalised(text: str) -> str:
 
 
 def leaked_reference(prompt: str, references: list[str]) -> str | None:
-    """The first of ``references`` that stands in ``prompt`` as whole words, whatever its case and spaces."""
-    told = normalised(prompt)
-    return next((text for text in references if _stands_in(normalised(text), told)), None)
+    """The longest of ``references`` whose words stand in ``prompt``, whatever their case, spaces and punctuation.
 
-
-def _stands_in(text: str, told: str) -> bool:
-    at = told.find(text)
-    while at >= 0:
-        end = at + len(text)
-        opens = at == 0 or not (told[at - 1].isalnum() and text[0].isalnum())
-        closes = end == len(told) or not (told[end].isalnum() and text[-1].isalnum())
-        if opens and closes:
-            return True
-        at = told.find(text, at + 1)
-    return False
+    One without any word (a sign, an emoji) counts where it stands in the prompt as it is.
+    """
+    told = f" {normalise(prompt)} "
+    found = [
+        text for text in references if f" {normalise(text)} " in told or (text in prompt and not _WORD.search(text))
+    ]
+    return max(found, key=lambda text: (not is_short(text), len(text)), default=None)
 
 
 def is_short(text: str) -> bool:

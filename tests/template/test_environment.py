@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from jinja2.sandbox import SecurityError
 
-from tasks.template.environment import CHOICE_KEY, ENVIRONMENT, entities, most_frequent, names_in, plain
+from tasks.template.environment import (
+    CHOICE_KEY,
+    ENVIRONMENT,
+    entities,
+    most_frequent,
+    names_in,
+    names_in_expression,
+    plain,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +59,22 @@ def test_most_frequent_and_plain() -> None:
 def test_names_are_columns_only() -> None:
     loop = "{% for i in range(2) %}{{ i ~ answer_choices[0] ~ zip(p) }}{% endfor %}"
     assert names_in("{% set x = q %}{{ x }}" + loop) == {"q", "p"}
+
+
+def test_a_function_that_is_shown_is_meant_as_a_column() -> None:
+    assert names_in("{{ range }} {{ range(2) }} {% for dict in zip(p) %}{{ dict }}{% endfor %}") == {"range", "p"}
+    assert names_in_expression("self") == {"self"}
+
+
+@pytest.mark.parametrize("operation", ["7 ** (3 * 10 ** 6)", "10 ** 3000 * 10 ** 3000", "'ab' * 10 ** 6", "n * ['x']"])
+def test_an_enormous_product_is_refused_at_rendering_and_computed_never(operation: str) -> None:
+    assert names_in("{{ (" + operation + ") and 1 }}") <= {"n"}
+    template = ENVIRONMENT.from_string("{{ (" + operation + ") and 1 }}")
+    with pytest.raises(SecurityError, match=r"the result of '.*' would be enormous"):
+        template.render(n=10**7)
+
+
+def test_other_products_are_pythons() -> None:
+    assert ENVIRONMENT.from_string("{{ 2 ** 10 * 3, 2 ** -1, 0.5 * 4, '-' * 3, [1] * 2 }}").render() == str(
+        (3072, 0.5, 2.0, "---", [1, 1])
+    )

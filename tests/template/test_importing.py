@@ -139,6 +139,9 @@ def test_the_choice_of_a_row_depends_on_seed_and_row_only(tmp_path: Path) -> Non
         ("{{ first | nosuch }} ||| x", "not valid Jinja2 in line 1: No filter named 'nosuch'."),
         ("Hi! ||| x", "it uses no column"),
         ("", "it has no text (`jinja`)"),
+        ("{{ first }} {{ _choice_key }} ||| x", "no column can be called '_choice_key', which means something else"),
+        ("{{ first }} {{ range }} ||| x", "no column can be called 'range', which means something else"),
+        ("{{ " + "(" * 3000 + "first" + ")" * 3000 + " }} ||| x", "not valid Jinja2: "),
     ],
 )
 def test_what_cannot_be_imported_is_named_with_the_reason(tmp_path: Path, jinja: str, reason: str) -> None:
@@ -147,6 +150,61 @@ def test_what_cannot_be_imported_is_named_with_the_reason(tmp_path: Path, jinja:
     assert result.summary() == "imported 4 of 5 templates, refused 1"
     assert result.refused[0].startswith(f"{tmp_path}/templates.yaml: bad one: {reason}")
     assert len(templates.templates) == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (
+            "answer_choices: \"{{ ''.__class__ }}\"",
+            "answer_choices cannot be rendered: access to attribute '__class__'",
+        ),
+        ('answer_choices: "{{ [][0].x }}"', "answer_choices cannot be rendered: "),
+        ('answer_choices: "{{ 7 ** (3 * 10 ** 6) }}"', "answer_choices cannot be rendered: the result of '**' would"),
+        ("answer_choices: [a]", "answer_choices must be a text; it is a list"),
+        ("metadata: x", "metadata must be a mapping; it is a str"),
+        ("metadata: {metrics: 3}", "metrics must be a list of names; it is a int"),
+        ("metadata: {metrics: BLEU}", "metrics must be a list of names; it is a str"),
+        ('answer_choices: "\\ud800"', "not UTF-8: surrogates not allowed"),
+    ],
+)
+def test_a_broken_field_refuses_its_template_only(tmp_path: Path, fields: str, reason: str) -> None:
+    bad = f"  5d5d: !Template {{{fields}, jinja: '{{{{ first }}}} ||| x', name: bad}}\n"
+    result, templates = imported(tmp_path, PROMPTSOURCE + bad)
+    assert result.summary() == "imported 4 of 5 templates, refused 1"
+    assert re.fullmatch(rf"{tmp_path}/templates.yaml: '?bad'?: {re.escape(reason)}.*", result.refused[0])
+    assert len(templates.templates) == 4
+
+
+def test_control_characters_are_kept(tmp_path: Path) -> None:
+    text = "a\x07b\x85c\u2028d\x00e\tf\ufeffg\n  h"
+    jinja = json.dumps("{{ first }}" + text + " ||| i\rj")
+    more = f"  5d5d: !Template {{jinja: {jinja}, name: odd}}\n"
+    result, templates = imported(tmp_path, PROMPTSOURCE + more)
+    assert result.summary() == "imported 5 of 5 templates, refused 0"
+    found = by_id(templates, ROW)["odd"]
+    assert (found["prompt"], found["completion"]) == (ROW["first"] + text, "i\nj")
+
+
+def test_a_broken_file_of_a_folder_is_named_and_the_others_are_imported(tmp_path: Path) -> None:
+    files = {"a": b"templates:\n  x: \xe9\n", "b": PROMPTSOURCE.encode(), "c": b"templates: [", "d": b"x: 1"}
+    for name, content in files.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "templates.yaml").write_bytes(content)
+    result = import_templates(tmp_path, tmp_path / "own")
+    assert result.summary() == "imported 4 of 4 templates, refused 0, 3 files unread"
+    assert [path.name for path in result.written] == ["toy_pairs.yaml"]
+    for name, said, line in zip("acd", ("not valid YAML", "not valid YAML", "must map"), result.unread, strict=True):
+        assert line.startswith(f"{tmp_path}/{name}/templates.yaml: ") and said in line
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.yaml", b"templates:\n  x: \xe9"), ("a.yaml", b"\xe9"), ("a.json", b"\xe9")]
+)
+def test_a_latin_1_file_is_refused(tmp_path: Path, name: str, text: bytes) -> None:
+    (tmp_path / name).write_bytes(text)
+    with pytest.raises(TunesmithError, match=rf"{name}: not valid (YAML|JSON): 'utf-8' codec can't decode"):
+        import_templates(tmp_path / name, tmp_path / "own")
 
 
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.system ['touch hacked']", "!Other {name: x}"])
@@ -174,7 +232,15 @@ def test_an_existing_set_stays_unless_replaced(tmp_path: Path) -> None:
 
 LISTS = {
     "chats": [["Sum up:\n\n{dialogue}", "{summary}"], {"input": "{dialogue} {{short}}", "target": "TL;DR {summary}"}],
-    "odd": [["{dialogue!r}", "{summary}"], ["{}", "x"], ["{a.b}", "x"], ["{", "x"], ["{q}"], ["hi", "ho"]],
+    "odd": [
+        ["{dialogue!r}", "{summary}"],
+        ["{}", "x"],
+        ["{a.b}", "x"],
+        ["{", "x"],
+        ["{q}"],
+        ["hi", "ho"],
+        ["{q}", "{zip}"],
+    ],
 }
 
 
@@ -183,7 +249,7 @@ def test_lists_of_format_strings(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"flan.{ending}"
     path.write_text(json.dumps(LISTS))  # JSON is YAML
     result = import_templates(path, tmp_path / "own")
-    assert result.summary() == "imported 2 of 8 templates, refused 6"
+    assert result.summary() == "imported 2 of 9 templates, refused 7"
     assert [re.sub(".*: (p.): ", r"\1 ", line) for line in result.refused] == [
         "p1 a field must be the name of a column alone; it is {dialogue!r}",
         "p2 a field must be the name of a column alone; it is {}",
@@ -191,6 +257,7 @@ def test_lists_of_format_strings(tmp_path: Path, ending: str) -> None:
         "p4 Single '{' encountered in format string",
         "p5 a pair must be two texts, the input and the target",
         "p6 it uses no column",
+        "p7 no column can be called 'zip', which means something else in a template",
     ]
     row = {"dialogue": "A: hi", "summary": "A greets."}
     found = by_id(load_set("own/chats", tmp_path), row)

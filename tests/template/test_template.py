@@ -12,6 +12,7 @@ import pytest
 
 from tasks.errors import TunesmithError
 from tasks.files import read_rows
+from tasks.params import parse
 from tasks.paths import Paths
 from tasks.rows import GROUPED_BY
 from tasks.stage import Stage
@@ -103,6 +104,17 @@ def test_every_wording_renders_a_sample_row(name: str) -> None:
     assert (report.rows, report.rendered, report.dropped) == (1, len(rows), {})
 
 
+def test_no_task_has_direct_and_inverted_wordings() -> None:
+    found = [(t.inverted, (name, s.task_of(t))) for name in SETS for s in [load_set(name)] for t in s.templates]
+    direct, inverted = ({task for back, task in found if back is side} for side in (False, True))
+    assert direct & inverted == set()
+    assert inverted == {
+        ("code_translation", "code_translation_back"),
+        ("product_reviews", "review_writing"),
+        ("translation", "translation_back"),
+    }
+
+
 def test_references_are_all_of_a_list_and_the_first_is_learned() -> None:
     rows, _ = rendered([SAMPLES["dialogue_summary"]], load_set("dialogue_summary"), use=["summarise"])
     assert rows[0]["references"] == ["It is late.", "Late."]
@@ -141,6 +153,8 @@ def test_an_input_may_be_null() -> None:
         ("  - {id: one, prompt: '{{ q }', references: a}", "one: not valid Jinja2 in line 1"),
         ("  - {id: one, prompt: '{{ q | nosuch }}', references: a}", "one: not valid Jinja2 in line 1"),
         ("  - {id: one, prompt: '{{ q }}', references: 'a +'}", "one: not valid Jinja2 in line 1"),
+        (f"  - {{id: one, prompt: '{{{{ {'(' * 3000}q{')' * 3000} }}}}', references: a}}", "one: not valid Jinja2: "),
+        ("  - {id: one, prompt: '{{ range }}', references: a}", "one: no column 'range' in the set; there are: q, a"),
         ("  - {id: one, prompt: q}", "templates.0: a template needs either `references`"),
         (
             "  - {id: one, prompt: q, references: a, promt: x}",
@@ -156,6 +170,16 @@ def test_a_wrong_set_is_refused_when_it_is_loaded(tmp_path: Path, change: str, s
         load_set("own", tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/own.yaml: ")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["range", "dict", "self", "answer_choices", "_choice_key"])
+def test_a_column_named_like_something_of_jinja_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "own.yaml").write_text(
+        f"name: own\ntask: qa\ndescription: d\ncolumns: {{q: question, {name}: x}}\n"
+        "templates:\n  - {id: one, prompt: '{{ q }}', references: q}\n"
+    )
+    with pytest.raises(TunesmithError, match=f"own.yaml: columns: no column can be called '{name}'.*; rename it"):
+        load_set("own", tmp_path)
 
 
 def test_an_unknown_set_is_named_with_the_known_ones() -> None:
@@ -277,6 +301,12 @@ def test_an_unknown_template_is_refused() -> None:
     assert message == "params/sources.yaml: sources.s.template.use: no template 'two' in set 'own'; there are: one"
 
 
+def test_a_template_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(TunesmithError) as caught:
+        parse(TemplateParams, {"set": "own", "use": ["b", "a", "b"]}, "sources.yaml", "s.template")
+    assert str(caught.value) == "sources.yaml: s.template.use: template 'b' is named twice; name each once"
+
+
 def test_text_that_is_a_list_is_refused_and_not_shown_as_python() -> None:
     assert "f:1: column 'q' must be text; it is a list" in error_of([{"q": ["A: hi", "B: ho"], "a": "x"}])
 
@@ -327,6 +357,24 @@ def test_answer_choices_are_known_to_prompt_and_references() -> None:
     )
     row = rendered([{"q": "Well?", "a": 1}], templates)[0][0]
     assert (row["prompt"], row["completion"], row["answer_choices"]) == ("Well? no/yes", "yes", ["no", "yes"])
+
+
+def test_what_a_template_appends_no_other_row_or_wording_sees() -> None:
+    grown = "{% set _ = answer_choices.append('c') %}{% set _ = toks[0].x.append('Z') %}{{ toks[0].x }} {{ q }}"
+    wordings = [
+        Template(
+            id=i, prompt=f"{grown} {{{{ answer_choices | join }}}}", references="toks[0].x", answer_choices=choices
+        )
+        for i, choices in (("one", ["a", "b"]), ("two", ["a", "b"]), ("three", "a ||| b"))
+    ]
+    columns = {"q": "question", "toks": "tokens"}
+    templates = TemplateSet(
+        name="own", task="qa", description="", columns=columns, required=[], text="toks[0].x.pop() and q",
+        templates=wordings,
+    )  # fmt: skip
+    rows, _ = rendered([{"q": q, "toks": [{"x": ["a"]}]} for q in "12"], templates, assign="all")
+    assert [row["prompt"] for row in rows] == [f"['a', 'Z'] {q} abc" for q in "111222"]
+    assert [(row["references"], row["answer_choices"]) for row in rows] == [(["a"], ["a", "b"])] * 6
 
 
 # dropped rows
@@ -394,14 +442,23 @@ def test_identity_is_the_first_column_or_what_the_set_names() -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(3, 3.0), ("1970-01-02", 86400.0), ("1970-01-01T01:00:00+01:00", 0.0), ("1970-01-01T00:00:01", 1.0)],
+    [
+        (3, 3.0),
+        ("1717200000", 1717200000.0),
+        ("20240601", 20240601.0),
+        (20240601, 20240601.0),
+        ("-1.5", -1.5),
+        ("1970-01-02", 86400.0),
+        ("1970-01-01T01:00:00+01:00", 0.0),
+        ("1970-01-01T00:00:01", 1.0),
+    ],
 )
 def test_time_is_a_number_or_a_date(value: Any, seconds: float) -> None:
     rows, _ = rendered([{"q": "Why?", "a": "So.", "at": value}], time="at")
     assert rows[0]["time"] == seconds
 
 
-@pytest.mark.parametrize("value", ["yesterday", None, float("nan")])
+@pytest.mark.parametrize("value", ["yesterday", None, float("nan"), "9" * 400, "\u0661"])
 def test_a_time_that_is_none_is_refused(value: Any) -> None:
     assert "column 'at' of `template.time` must be a number or an ISO 8601" in error_of(
         [{"q": "Why?", "a": "So.", "at": value}], time="at"

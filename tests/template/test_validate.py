@@ -82,6 +82,14 @@ def test_a_short_answer_in_the_text_is_a_coincidence_unless_most_rows_show_it(tm
         ("eyes yes", "yes", True),
         ("(see f(x);) done", "f(x);", True),
         ("15", "5", False),
+        ("The cat, sat on.", "the cat sat on", True),
+        ("the cat sat on", "The cat -- sat\non!", True),
+        ("\u201cYes\u201d: it\u2019s here", "yes it's here", True),
+        ("ﬁne, thanks", "Fine thanks", True),
+        ("Is it 🙂 or 🙁?", "🙂", True),
+        ("Is it fine?", "🙂", False),
+        ("a + b", "+", True),
+        ("naïves", "naïve", False),
     ],
 )
 def test_a_completion_is_found_as_whole_words(prompt: str, completion: str, told: bool) -> None:
@@ -91,6 +99,12 @@ def test_a_completion_is_found_as_whole_words(prompt: str, completion: str, told
 def test_any_reference_counts_as_a_leak() -> None:
     values: Rows = [{"q": "We sell a lamp that shines.", "a": ["Not told at all here.", "a lamp that shines"]}]
     assert rendered([*CHATS, *values])[1].dropped == {"leak": 1}
+
+
+def test_a_short_leaked_reference_hides_no_long_one() -> None:
+    values: Rows = [{"q": "Yes, we sell a lamp that shines.", "a": ["yes", "a lamp that shines"]}]
+    assert rendered([*CHATS, *values])[1].dropped == {"leak": 1}
+    assert leaked_reference("it is a b c, supercalifragilistic", ["a b c", "Supercalifragilistic"]) == "a b c"
 
 
 def test_answer_choices_may_stand_in_the_prompt_but_the_completion_is_one_of_them() -> None:

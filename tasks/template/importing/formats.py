@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from tasks.errors import TunesmithError
-from tasks.template.environment import CHOICE_KEY, names_in
+from tasks.template.environment import names_in, reserved_problem
 from tasks.template.importing.found import Found, Wording, in_order
 
 LICENSE = "Of the templates and the data: see where they come from."
@@ -26,10 +26,10 @@ def read(path: Path) -> list[Found]:
     Raises:
         TunesmithError: the file is neither YAML nor JSON, or holds neither a list nor lists by name.
     """
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
+    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise TunesmithError(f"{path}: not valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}") from None
     named = {path.stem: data} if isinstance(data, list) else data
     if not isinstance(named, dict) or not named or not all(isinstance(pairs, list) for pairs in named.values()):
@@ -74,8 +74,10 @@ def to_jinja(text: str) -> str:
         parts.append(literal.replace("{", "{{ '{' }}"))  # a brace before a column would open a Jinja2 tag
         if column is None:
             continue
-        if not column.isidentifier() or column in {"answer_choices", CHOICE_KEY} or spec or conversion:
+        if not column.isidentifier() or spec or conversion:
             shown = column + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
             raise ValueError(f"a field must be the name of a column alone; it is {{{shown}}}")
+        if problem := reserved_problem([column]):
+            raise ValueError(problem)
         parts.append(f"{{{{ {column} }}}}")
     return "".join(parts)

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateSyntaxError
-
-from tasks.template.environment import ENVIRONMENT
+from tasks.template.environment import ENVIRONMENT, jinja_problem
 
 
 @dataclass
@@ -53,8 +51,8 @@ def compile_problem(*texts: str | None) -> str | None:
     for text in texts:
         try:
             ENVIRONMENT.from_string(text or "")
-        except TemplateSyntaxError as error:
-            return f"not valid Jinja2 in line {error.lineno}: {' '.join(str(error).split())}"
+        except Exception as error:  # too deep a nesting, for one, is no TemplateSyntaxError
+            return jinja_problem(error)
     return None
 
 

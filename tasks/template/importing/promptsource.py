@@ -14,7 +14,7 @@ import yaml
 from jinja2 import TemplateSyntaxError, nodes
 
 from tasks.errors import TunesmithError
-from tasks.template.environment import ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, names_in
+from tasks.template.environment import ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, names_in, reserved_problem
 from tasks.template.importing.found import Found, Wording, compile_problem, in_order
 from tasks.template.render import split_choices
 
@@ -63,32 +63,32 @@ def read(path: Path) -> Found:
     )
     for key, template in templates.items():
         named = str(template.get("name") or key) if isinstance(template, dict) else str(key)
-        result = _convert(named, template)
-        if isinstance(result, Wording):
-            found.wordings.append(result)
-        else:
-            found.refused.append((named, result))
+        try:
+            found.wordings.append(_convert(named, template))
+        except ValueError as error:
+            found.refused.append((named, str(error)))
     return found
 
 
-def _convert(name: str, template: Any) -> Wording | str:
-    """The wording, or why it cannot be imported."""
+def _convert(name: str, template: Any) -> Wording:
+    """The wording.
+
+    Raises:
+        ValueError: why it cannot be imported.
+    """
     text = template.get("jinja") if isinstance(template, dict) else None
     if not isinstance(text, str) or not text.strip():
-        return "it has no text (`jinja`)"
+        raise ValueError("it has no text (`jinja`)")
     if SEPARATOR not in text:
-        return f"it has no completion (no {SEPARATOR} in it)"
+        raise ValueError(f"it has no completion (no {SEPARATOR} in it)")
     choices = template.get("answer_choices")
     if choices is not None and not isinstance(choices, str):
-        return f"answer_choices must be a text; it is a {type(choices).__name__}"
-    if problem := compile_problem(text, choices):
-        return problem
+        raise ValueError(f"answer_choices must be a text; it is a {type(choices).__name__}")
+    _refuse(compile_problem(text, choices))
     used = names_in(text) | names_in(choices or "")
-    if not used:
-        return "it uses no column"
+    _refuse(reserved_problem(used) if used else "it uses no column")
     prompt, completion, told = _parts(text)
-    if problem := compile_problem(prompt, completion):
-        return problem
+    _refuse(compile_problem(prompt, completion))
     fields = {
         "prompt": prompt,
         "completion": completion,
@@ -96,6 +96,11 @@ def _convert(name: str, template: Any) -> Wording | str:
         **_metadata(template.get("metadata") or {}),
     }
     return Wording(name, used, told, fields)
+
+
+def _refuse(problem: str | None) -> None:
+    if problem:
+        raise ValueError(problem)
 
 
 def _parts(text: str) -> tuple[str, str, list[str] | None]:
@@ -129,11 +134,19 @@ def _choices(text: str | None) -> dict[str, Any]:
         return {}
     if names_in(text):
         return {"answer_choices": text.strip()}
-    return {"answer_choices": split_choices(text)({})}
+    try:
+        return {"answer_choices": split_choices(text)({})}
+    except Exception as error:  # a template is another's code
+        raise ValueError(f"answer_choices cannot be rendered: {error}") from None
 
 
-def _metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    given = [re.sub(r"\s+", " ", str(name)).strip().lower() for name in metadata.get("metrics") or []]
+def _metadata(metadata: Any) -> dict[str, Any]:
+    if not isinstance(metadata, dict):
+        raise ValueError(f"metadata must be a mapping; it is a {type(metadata).__name__}")
+    listed = metadata.get("metrics") or []
+    if not isinstance(listed, list):
+        raise ValueError(f"metrics must be a list of names; it is a {type(listed).__name__}")
+    given = [re.sub(r"\s+", " ", str(name)).strip().lower() for name in listed]
     metrics = list(dict.fromkeys(ours for name in given for ours in _METRICS.get(name, [])))
     fields: dict[str, Any] = {"metrics": metrics} if metrics else {}
     if metadata.get("original_task") is False:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,25 +21,34 @@ from tasks.template.library import TemplateSet, read_set
 
 @dataclass(frozen=True)
 class Imported:
-    """Counts and places of an import; ``refused`` are lines ``FILE: NAME: reason``."""
+    """Counts and places of an import.
+
+    Attributes:
+        refused: lines ``FILE: NAME: reason``, one a template.
+        unread: lines ``FILE: reason``, one for each broken file of a folder; nobody knows how many templates it has.
+    """
 
     written: list[Path]
     imported: int
     refused: list[str]
+    unread: list[str]
 
     def summary(self) -> str:
         total = self.imported + len(self.refused)
-        return f"imported {self.imported} of {total} templates, refused {len(self.refused)}"
+        files = f", {len(self.unread)} files unread" if self.unread else ""
+        return f"imported {self.imported} of {total} templates, refused {len(self.refused)}{files}"
 
 
 def import_templates(path: Path, folder: Path, name: str | None = None, replace: bool = False) -> Imported:
     """Import a file or every ``templates.yaml`` below a folder; one set a data set is written to ``folder``.
 
+    A template that cannot be used is refused, a broken file of a folder left out, and the others are imported.
+
     Raises:
-        TunesmithError: nothing to import, a broken file, ``name`` for several sets, or a set that exists and
-            ``replace`` is off. Nothing is written then.
+        TunesmithError: nothing to import, ``path`` is a broken file, ``name`` for several sets, or a set that exists
+            and ``replace`` is off. Nothing is written then.
     """
-    found = _read(path)
+    found, unread = _read(path)
     if name is not None and (len(found) > 1 or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name)):
         raise TunesmithError(
             f"templates import: --name must be one name of lower-case letters, digits, '-' and '_' for one set; {path} "
@@ -48,26 +59,36 @@ def import_templates(path: Path, folder: Path, name: str | None = None, replace:
     taken = [target for target, one in zip(targets, found, strict=True) if one.wordings and target.exists()]
     if taken and not replace:
         raise TunesmithError(f"{taken[0]}: there is such a set; choose another --name, or give --replace")
+    for one in found:
+        _refuse_unwritable(one)
     written = []
-    for one, target in zip(found, targets, strict=True):
-        if one.wordings:
-            _write(one, target)
-            written.append(target)
+    with ExitStack() as stack:  # all are built before the first takes its place
+        for one, target in zip(found, targets, strict=True):
+            if one.wordings:
+                _write(one, target, stack.enter_context(replacing(target)))
+                written.append(target)
     refused = [f"{one.file}: {template}: {reason}" for one in found for template, reason in one.refused]
-    return Imported(written, sum(len(one.wordings) for one in found), refused)
+    return Imported(written, sum(len(one.wordings) for one in found), refused, unread)
 
 
-def _read(path: Path) -> list[Found]:
+def _read(path: Path) -> tuple[list[Found], list[str]]:
+    """What there is to import, and why files of a folder cannot be read."""
     if path.is_dir():
         files = sorted(path.rglob("templates.yaml"))
         if not files:
             raise TunesmithError(f"{path}: no file templates.yaml in this folder or below; name another one")
-        return [promptsource.read(file) for file in files]
+        found, unread = [], []
+        for file in files:
+            try:
+                found.append(promptsource.read(file))
+            except TunesmithError as error:
+                unread.append(str(error))
+        return found, unread
     if not path.exists():
         raise TunesmithError(f"{path}: no such file; name a promptsource templates.yaml, a folder of them, or a list")
     # Only promptsource's files have tags, which stop a plain reader: look before reading.
-    is_list = path.suffix == ".json" or not re.search(r"^templates:", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return formats.read(path) if is_list else [promptsource.read(path)]
+    is_list = path.suffix == ".json" or not re.search(rb"^templates:", path.read_bytes(), re.MULTILINE)
+    return (formats.read(path) if is_list else [promptsource.read(path)]), []
 
 
 def _slug(text: str, otherwise: str) -> str:
@@ -85,14 +106,23 @@ def _distinct(names: list[str], otherwise: str = "imported") -> list[str]:
     return given
 
 
-def _write(found: Found, target: Path) -> None:
+def _refuse_unwritable(found: Found) -> None:
+    """A half of a surrogate pair, which YAML and JSON can spell, is no text that a file can hold."""
+    for wording in list(found.wordings):
+        try:
+            json.dumps([wording.name, wording.fields, sorted(wording.used)], ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            found.wordings.remove(wording)
+            found.refused.append((ascii(wording.name), f"not UTF-8: {error.reason}"))
+
+
+def _write(found: Found, target: Path, temporary: Path) -> None:
     """Write the set and read it again, so that what is counted as imported can be used."""
     data = _set(found, target.stem)
     built = parse(TemplateSet, data, target)
-    with replacing(target) as temporary:
-        write_yaml(temporary, _readable(data))
-        if read_set(temporary) != built:
-            raise TunesmithError(f"{target}: the written set must read as it was built; this is a defect of the import")
+    write_yaml(temporary, _readable(data))
+    if read_set(temporary) != built:
+        raise TunesmithError(f"{target}: the written set must read as it was built; this is a defect of the import")
 
 
 def _set(found: Found, name: str) -> dict[str, Any]:
@@ -118,9 +148,10 @@ def _set(found: Found, name: str) -> dict[str, Any]:
 
 
 def _readable(value: Any) -> Any:
-    """``value`` with texts of several lines as YAML blocks."""
+    """``value`` with texts of several lines as YAML blocks, which hold no control characters."""
     if isinstance(value, dict):
         return {key: _readable(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_readable(item) for item in value]
-    return LiteralScalarString(value) if isinstance(value, str) and "\n" in value else value
+    block = isinstance(value, str) and "\n" in value and value.replace("\n", "").isprintable()
+    return LiteralScalarString(value) if block else value
