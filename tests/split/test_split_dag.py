@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tasks.files import read_json, read_rows
 from tasks.split.params import PARTS
 from tests.split.test_memory import line
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
+
+pytestmark = pytest.mark.slow
 
 
 def test_new_rows_of_a_source_move_no_old_one(tmp_path: Path, tiny_llama: Path) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.workspaces import dvc, edit, make_workspace
 
 HASH = {"by": "hash", "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}}
+
+pytestmark = pytest.mark.slow
 
 
 def stale(root: Path) -> set[str]:
