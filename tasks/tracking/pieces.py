@@ -179,7 +179,8 @@ def _data(paths: Paths, name: str, manifest: dict[str, Any], scored: bool, lock:
     folder = paths.mixtures.relative_to(paths.root).as_posix()
     mixtures = [path for path in manifest.get("inputs", {}) if path.startswith(f"{folder}/")]
     evaluation = [paths.evaluation_set.relative_to(paths.root).as_posix()] if scored else []
-    wanted = [(path, f"train@{name}", "training") for path in mixtures]
+    contexts = {path: "validation" if Path(path).stem == "validation" else "training" for path in mixtures}
+    wanted = [(path, f"train@{name}", context) for path, context in contexts.items()]
     wanted += [(path, f"evaluate@{name}", "testing") for path in evaluation]
     found = ((path, _md5(path, stage, lock), context) for path, stage, context in wanted)
     return [Data(path, md5, context) for path, md5, context in found if md5]

@@ -83,7 +83,12 @@ def test_mlflow_has_a_run_an_experiment(built: Path) -> None:
     for run in runs:
         if run.info.run_name != "base":
             assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 4
-            assert {i.dataset.digest[-4:] for i in run.inputs.dataset_inputs} == {".dir"}
+            names = {i.dataset.name for i in run.inputs.dataset_inputs}
+            assert names == {
+                "data/mixtures/demo/train.parquet",
+                "data/mixtures/demo/validation.parquet",
+                "data/evaluation",
+            }
 
 
 def test_a_second_run_trains_nothing(built: Path, inside: Callable[[Path], None]) -> None:

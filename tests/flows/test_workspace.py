@@ -97,14 +97,13 @@ def test_lines_are_streamed_as_they_come(root: Path) -> None:
 def test_stop_all_ends_what_runs_and_lets_nothing_begin(root: Path) -> None:
     allow()
     ends: list[int] = []
-    code = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: raise SystemExit(7)"
+    code = "import time\ntry: print('ready', flush=True); time.sleep(60)\nexcept KeyboardInterrupt: raise SystemExit(7)"
+    ready = threading.Event()
     running = threading.Thread(
-        target=lambda: ends.append(stream([sys.executable, "-c", code], root, lambda line: None, {}))
+        target=lambda: ends.append(stream([sys.executable, "-c", code], root, lambda line: ready.set(), {}))
     )
     running.start()
-    while not processes._running:
-        time.sleep(0.05)
-    time.sleep(0.5)
+    assert ready.wait(60)
     stop_all()
     running.join(10)
     assert ends == [7] and not processes._running

@@ -101,6 +101,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     ids = rows or [f"row{number}" for number in range(len(scores))]
     columns = {
+        "source": ["demo"] * len(ids),
         "row_id": ids,
         "template_id": ["short"] * len(ids),
         "rouge1_f": scores,
