@@ -192,10 +192,7 @@ def test_a_users_file_goes_through_the_dag(built: Path, cli: Cli, tmp_path: Path
     """``data add`` and ``params/`` only, up to the mixture and the evaluation set."""
     root = tmp_path / "workspace"
     shutil.copytree(built, root, symlinks=True)
-    rows = [
-        {"talk": f'Customer: my, "lamp" {i}\nis broken', "gist": f"the customer has no light from lamp {i}"}
-        for i in range(40)
-    ]
+    rows = [{"talk": f'Customer: my, "lamp" {i}\nis broken', "gist": f"no light from number {i}"} for i in range(40)]
     path = tmp_path / f"mine.{ending}"
     _write(path, rows)
     code, printed = cli(root, "data", "add", path, "--name", "mine")
