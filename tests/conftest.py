@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 # Before any test imports them: no network, no telemetry, no progress bars in captured logs.
 os.environ |= {
+    # Stages are run as `python -m …`: by this Python, whichever test comes first.
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",  # tiny models; two test processes share two cores
     "TOKENIZERS_PARALLELISM": "false",
