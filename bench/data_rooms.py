@@ -42,6 +42,7 @@ KINDS: dict[str, Callable[[Words, int], Row]] = {
     "instruction": lambda words, i: {"instruction": words(8, 25), "input": words(20, 60), "output": words(10, 60)},
 }
 LANGUAGES = {"source_language": "English", "target_language": "German"}
+HERE = Path(__file__).parent.parent
 FRACTIONS = {"train": 0.8, "validation": 0.04, "test": 0.16}
 
 
@@ -96,9 +97,6 @@ def measure(root: Path, *command: str) -> tuple[float, float]:
     return time.perf_counter() - started, used.ru_maxrss / 1e6
 
 
-HERE = Path(__file__).parent.parent
-
-
 def main(rows: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -106,9 +104,16 @@ def main(rows: int) -> None:
         maker = get_context("spawn").Process(target=make, args=(root, rows))
         maker.start()
         maker.join()
-        stages = {"template": list(KINDS), "split": list(KINDS), "mix.evaluation_set": [], "mix": ["all"]}
-        for stage, names in stages.items():
-            found = [measure(root, f"tasks.{stage}", *([name] if name else [])) for name in names or [""]]
+        if maker.exitcode != 0:
+            raise SystemExit("no rows were made")
+        stages = {
+            "template": [[name] for name in KINDS],
+            "split": [[name] for name in KINDS],
+            "mix.evaluation_set": [[]],
+            "mix": [["all"]],
+        }
+        for stage, calls in stages.items():
+            found = [measure(root, f"tasks.{stage}", *arguments) for arguments in calls]
             seconds, peak = sum(second for second, _ in found), max(memory for _, memory in found)
             print(f"{stage}: {rows} rows, {seconds:.1f} s, peak {peak:.2f} GB")
 

@@ -68,6 +68,11 @@ class Renderer:
             )
         return Encoded(prompt, target[: ends[own] + 1])
 
+    def marked(self, encoded: Encoded) -> str:
+        """The tokens of a row as text, special ones too; supervised ones in ``[[…]]``."""
+        between = "\n" if self.kind == "seq2seq" else ""
+        return f"{self.tokenizer.decode(encoded.prompt)}{between}[[{self.tokenizer.decode(encoded.completion)}]]"
+
     def _chat(self, text: str, completion: str | None) -> list[int]:
         messages = [{"role": "user", "content": text}]
         if completion is not None:

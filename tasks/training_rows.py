@@ -7,7 +7,6 @@ them is left. Texts are told by a hash: rows are found again when they equal one
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.rows import Row
+from tasks.words import normalise
 
 NAME = "training_rows.parquet"
 
@@ -27,9 +27,8 @@ of ``identity``. Several wordings of an example are one row."""
 
 
 def text_hash(text: str) -> int:
-    """64 bits that are equal for texts of the same words."""
-    words = " ".join(re.findall(r"\w+", text.casefold())) or text.strip()
-    return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+    """64 bits that are equal for texts of the same words (``normalise``)."""
+    return int.from_bytes(hashlib.blake2b(normalise(text).encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 def write_training_rows(folder: Path, rows: Sequence[Row], base: Path) -> None:

@@ -112,14 +112,7 @@ def _shown(paths: Paths) -> tuple[Callable[[Row], str], list[str]]:
         renderer, _ = base_renderer(paths)
     except TunesmithError as error:
         return lambda row: f"{row['prompt']}\n[[{row['completion']}]]", [f"text only, no tokens: {error}"]
-    return lambda row: masked(renderer, row), []
-
-
-def masked(renderer: Renderer, row: Row) -> str:
-    """The tokens of a row as text, special ones too; supervised ones in ``[[…]]``."""
-    encoded = renderer.encode(row["prompt"], row["completion"])
-    between = "\n" if renderer.kind == "seq2seq" else ""
-    return f"{renderer.tokenizer.decode(encoded.prompt)}{between}[[{renderer.tokenizer.decode(encoded.completion)}]]"
+    return lambda row: renderer.marked(renderer.encode(row["prompt"], row["completion"])), []
 
 
 def _also(row: Row) -> str:

@@ -71,8 +71,7 @@ def _describe(part: _Part, renderer: Renderer, params: TrainParams, end: int) ->
     samples: dict[str, str] = {}
     for row, tokens in part.kept:
         if row["task"] not in samples:
-            prompt, completion = renderer.tokenizer.decode(tokens.prompt), renderer.tokenizer.decode(tokens.completion)
-            samples[row["task"]] = f"{prompt}[[{completion}]]"
+            samples[row["task"]] = renderer.marked(tokens)
     return {
         "rows": len(encoded),
         "dropped": {"longer than max_length": len(part.too_long)} if part.too_long else {},
