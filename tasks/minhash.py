@@ -1,8 +1,11 @@
-"""Sets of word n-grams, their MinHash signatures (``datasketch``), and which pairs of them are alike.
+"""Sets of word n-grams, their MinHash signatures, and which pairs of them are alike.
 
 Locality-sensitive hashing (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter 3) proposes pairs, and each
 pair is compared exactly. Buckets are runs in a sorted array: ``datasketch.MinHashLSH`` keeps a Python set a bucket,
 which took 22 s and 1.2 GB for 100,000 texts in 42 bands (extrapolated from 10,000).
+
+Signatures are those of ``datasketch.MinHash`` 2.0.0, scheme affine32; the tests compare them. It is not imported here:
+that takes 2 s (of redis and scipy.integrate) in every process, more than the work on 10,000 texts.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from functools import cached_property
 from itertools import chain
 
 import numpy as np
-from datasketch import MinHash
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
@@ -90,7 +92,7 @@ class NgramSets:
     @classmethod
     def of(cls, texts: Sequence[str], params: NearDuplicateParams) -> NgramSets:
         words = _WordHashes()
-        permutations = MinHash(num_perm=params.permutations, seed=params.seed, scheme="affine32").permutations
+        permutations = _permutations(params.permutations, params.seed)
         hashes, counts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         signatures = np.empty((len(texts), params.permutations), np.uint32)
         for start in range(0, len(texts), _CHUNK):
@@ -247,6 +249,13 @@ def _ngrams(texts: Sequence[str], n: int, hashes: _WordHashes) -> tuple[Hashes, 
     found, text_of = found[order], text_of[order]
     different = np.append(True, (found[1:] != found[:-1]) | (text_of[1:] != text_of[:-1]))
     return found[different], np.bincount(text_of[different], minlength=len(texts))
+
+
+def _permutations(number: int, seed: int) -> NDArray[np.uint32]:
+    """(2, number): ``a``, odd, and ``b`` of the bijections ``a · h + b`` of 32-bit numbers."""
+    random = np.random.RandomState(seed)
+    a = random.randint(0, 2**31, number, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    return np.array([a, random.randint(0, 2**32, number, dtype=np.uint32)])
 
 
 def _sign(hashes: Hashes, counts: Numbers, permutations: NDArray[np.uint32], out: NDArray[np.uint32]) -> None:
