@@ -26,6 +26,13 @@ CORPUS = [
     "Summarize the following conversation. The customer reports a problem and the agent helps.",
 ]
 
+# They build whole workspaces, a process a stage. The two workers begin with them, or one ends minutes after the other.
+LONGEST = ("test_retrain.py", "test_dag.py", "test_cli.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:

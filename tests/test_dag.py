@@ -107,6 +107,7 @@ def test_a_misspelt_mixture_deletes_nothing(built: Path, tmp_path: Path) -> None
     assert (root / "models/full/model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t5: Path) -> None:
     """The whole DAG on a T5 with random weights, until it says its training summaries word for word."""
     root = make_workspace(tmp_path / "workspace", tiny_t5)
