@@ -1,4 +1,4 @@
-"""Greedy generation in batches sorted by length."""
+"""Greedy generation or beam search in batches sorted by length."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def batches(lengths: Sequence[int], params: GenerationParams) -> list[list[int]]
     found: list[list[int]] = [[]]
     for index in order:
         width = bucket(lengths[(found[-1] or [index])[0]]) + params.max_new_tokens
-        if found[-1] and width * (len(found[-1]) + 1) > params.token_budget:
+        if found[-1] and params.num_beams * width * (len(found[-1]) + 1) > params.token_budget:
             found.append([])
         found[-1].append(index)
     return found
@@ -42,10 +42,10 @@ def batches(lengths: Sequence[int], params: GenerationParams) -> list[list[int]]
 def generate(
     model: Any, tokenizer: Any, prompts: Sequence[list[int]], kind: str, params: GenerationParams
 ) -> list[Generated]:
-    """The greedy completion of every prompt, in the order of ``prompts``."""
+    """The completion of every prompt, in the order of ``prompts``."""
     model.eval()
     results: list[Generated | None] = [None] * len(prompts)
-    with _greedily(model, tokenizer, params), progress("generating", len(prompts)) as meter:
+    with _configured(model, tokenizer, params), progress("generating", len(prompts)) as meter:
         for indices in batches([len(prompt) for prompt in prompts], params):
             said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind)
             for index, tokens in zip(indices, said, strict=True):
@@ -55,12 +55,13 @@ def generate(
 
 
 @contextmanager
-def _greedily(model: Any, tokenizer: Any, params: GenerationParams) -> Iterator[None]:
+def _configured(model: Any, tokenizer: Any, params: GenerationParams) -> Iterator[None]:
     """In the place of the model's own settings: what ``generate`` is not told it would take from them, and hub
     models bring penalties, beams and forced tokens that training knows nothing of."""
     own = model.generation_config
     model.generation_config = GenerationConfig(
         max_new_tokens=params.max_new_tokens,
+        num_beams=params.num_beams,
         do_sample=False,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -1,4 +1,4 @@
-"""Greedy generation: order, padding, batches, the end token."""
+"""Greedy generation and beam search: order, padding, batches, the end token."""
 
 from __future__ import annotations
 
@@ -60,6 +60,38 @@ def test_texts_are_those_of_each_prompt_alone(subject: tuple[Any, Any, str], bud
     assert found == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
 
 
+def test_beams_are_those_of_each_prompt_alone(subject: tuple[Any, Any, str]) -> None:
+    model, tokenizer, kind = subject
+    prompts = encoded(tokenizer)
+    params = settings(token_budget=600, num_beams=3)
+    assert 1 < len(batches([len(prompt) for prompt in prompts], params)) < len(prompts)
+    alone = [generate(model, tokenizer, [prompt], kind, params)[0] for prompt in prompts]
+    assert generate(model, tokenizer, prompts, kind, params) == alone
+
+
+def test_a_beam_finds_a_likelier_answer(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a random model, whose greedy answers are seldom its likeliest. Neither ends within four tokens."""
+    base = find(BaseModelParams(name=str(tiny_llama)), tiny_llama)
+    model, tokenizer = load_model(base, torch.float32), AutoTokenizer.from_pretrained(tiny_llama)
+    said: list[list[int]] = []
+    monkeypatch.setattr("tasks.evaluate.generate._cut", lambda tokenizer, tokens: said.append(tokens))
+
+    def log_likelihoods(beams: int) -> list[float]:
+        said.clear()
+        for prompt in encoded(tokenizer):
+            generate(model, tokenizer, [prompt], "causal", settings(num_beams=beams, max_new_tokens=4))
+        found = []
+        for prompt, new in zip(encoded(tokenizer), said, strict=True):
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor([prompt + new])).logits[0, len(prompt) - 1 : -1]
+            found.append(float(logits.log_softmax(-1).gather(1, torch.tensor(new)[:, None]).sum()))
+        return found
+
+    greedy, beam = log_likelihoods(1), log_likelihoods(8)
+    assert all(b >= g - 1e-5 for g, b in zip(greedy, beam, strict=True))
+    assert sum(b > g + 1e-3 for g, b in zip(greedy, beam, strict=True)) >= 2
+
+
 def test_generation_stops_at_the_end_token(trained: Paths) -> None:
     """Answers known by heart, of different lengths, in one batch."""
     predictor = Predictor.load(trained.model("full"), settings(token_budget=10_000), trained.root)
@@ -88,6 +120,11 @@ def test_settings_of_the_base_do_not_change_greedy_generation(tiny_llama: Path) 
         do_sample=True, temperature=2.0, repetition_penalty=1.9, no_repeat_ngram_size=2, num_beams=3, min_new_tokens=9
     )
     assert generate(model, tokenizer, encoded(tokenizer), "causal", settings()) == expected
+
+
+def test_beams_count_in_a_batch() -> None:
+    found = batches([90] * 12, settings(token_budget=1300, max_new_tokens=4, num_beams=3))
+    assert [len(batch) for batch in found] == [4, 4, 4]  # 3 beams of 96 + 4 tokens a row
 
 
 def test_batches_are_a_partition_within_the_budget_longest_first() -> None:
