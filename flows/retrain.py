@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.dag import read_dag
-from flows.processes import allow, stop_all, stream
+from flows.processes import StoppedError, allow, stop_all, stream
 from flows.summary import markdown_summary
 from flows.workspace import find_root, lease, workspace_lock
 from tasks.compare.params import CompareParams
@@ -62,7 +62,11 @@ def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
 
     # Without the flag dvc gives up after 3 s when a neighbour holds its lock: a finished training would be lost.
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
-    if stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")}) != 0:
+    try:
+        ended = stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")})
+    except StoppedError:
+        return Failed(message=f"{address}: error: not begun, since the flow was stopped")
+    if ended != 0:
         return Failed(message=_why(address, lines))
     cached = any(text in line for line in lines for text in _UNCHANGED)
     return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
