@@ -94,7 +94,7 @@ def test_a_signal_ends_training_and_leaves_nothing(
     assert any("tasks.train lora" in line for line in _processes_of(workspace))
     os.kill(run.pid, number)
     assert run.wait(90) == code, log.read_text()[-3000:]
-    assert log.read_text().splitlines()[-1] == said and "Traceback" not in log.read_text()
+    assert said in log.read_text().splitlines() and "Traceback" not in log.read_text()
     assert _until(lambda: not _processes_of(workspace), 10, "no process left")
     assert not list(workspace.rglob("*.partial")) and not (workspace / "models/lora").exists()
     assert (workspace / "models/base/manifest.json").exists()
