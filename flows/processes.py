@@ -60,6 +60,11 @@ def allow() -> None:
     _stopped.clear()
 
 
+def stopped() -> bool:
+    """Whether ``stop_all`` was called and no flow has begun since."""
+    return _stopped.is_set()
+
+
 def stop_all() -> None:
     """End every running subprocess with all that it started, and let none begin: after Ctrl-C nothing stays."""
     _stopped.set()
