@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.templates import app as templates_app
+from flows.text import counted
 from flows.workspace import find_root, prepare_environment, refuse_silent_prefect
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
-from tasks.stage import readable_errors
+from tasks.stage import Terminated, readable_errors, terminate
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+_HELP = """Turn raw text data into evaluated, registered instruction-tuned language models.
+
+Prefect runs the pipeline, DVC versions its files, MLflow keeps runs and models. Begin with `tunesmith doctor`.
+"""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Sources in data/sources.")
 app.add_typer(data_app, name="data")
 app.add_typer(templates_app, name="templates")
@@ -44,9 +51,17 @@ def _one_line_errors() -> Iterator[None]:
         for line in str(error).splitlines():
             Console(stderr=True, soft_wrap=True).print(f"error: {line}", style="red", markup=False, highlight=False)
         sys.exit(1)
+    except Terminated:
+        sys.stderr.write("stopped by SIGTERM; what was finished stays\n")
+        sys.exit(143)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was finished stays\n")
         sys.exit(130)
+
+
+def _say(line: str) -> None:
+    """What a command is at now; on stderr, so that what it prints can be kept."""
+    Console(stderr=True, soft_wrap=True).print(f"{line} …", style="dim", markup=False, highlight=False)
 
 
 def _workspace() -> Path:
@@ -62,11 +77,14 @@ def run(
 ) -> None:
     """Bring everything up to date: the flow `retrain`, once, now."""
     root = _workspace()
+    from prefect.exceptions import TerminationSignal
+
     from flows.retrain import retrain
     from tasks.resolve.check import mapping
     from tasks.resolve.preflight import preflight
     from tasks.tracking.client import open_store
 
+    signal.signal(signal.SIGTERM, terminate)  # Prefect hands the signal on to this when it has ended its flow
     refuse_silent_prefect()
     preflight(Paths(root))  # what is wrong at once should not wait for a server to start
     open_store(root)
@@ -80,6 +98,8 @@ def run(
     except KeyboardInterrupt:  # typer would end without a word on what stays
         sys.stderr.write("interrupted; what was finished stays\n")
         raise typer.Exit(130) from None
+    except TerminationSignal:
+        raise Terminated(143) from None
     if not state.is_completed():
         raise TunesmithError(str(state.message))
     _print_comparison(root)
@@ -91,7 +111,9 @@ def run(
 
 
 @app.command()
-def status() -> None:
+def status(
+    verbose: Annotated[bool, typer.Option(help="Name every file, also of code and of stages never built.")] = False,
+) -> None:
     """What is stale and why, as DVC sees it."""
     root = _workspace()
     from flows.dag import read_dag
@@ -103,11 +125,12 @@ def status() -> None:
     if not pending:
         console.print(f"all {len(dag.order)} stages are up to date")
         return
-    table = Table("stage", "why it runs again", title=f"{len(pending)} of {len(dag.order)} stages")
+    table = Table("stage", "why it runs", title=f"{len(pending)} of {counted(len(dag.order), 'stage')}")
     for address in pending:
         behind = [above for above in dag.upstream(address) if above in pending]
-        why = dag.stale.get(address) or [f"if {', '.join(behind)} changes what it writes"]
-        table.add_row(address, "\n".join(why), style=None if address in dag.stale else "dim")
+        stale = address in dag.stale
+        why = dag.why(address, verbose) if stale else [f"if {', '.join(behind)} changes what it writes"]
+        table.add_row(address, "\n".join(why), style=None if stale else "dim")
     console.print(table)
 
 
@@ -116,14 +139,18 @@ def plan(
     experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
     samples: Annotated[bool, typer.Option(help="Show a decoded row a task with the supervised text marked.")] = True,
 ) -> None:
-    """What training would learn from: the label contract of each experiment. Builds data, trains nothing."""
+    """What training would learn from: each mixture, and the label contract of each experiment. Trains nothing."""
     root = _workspace()
+    from flows.mixtures import show_mixtures
+    from flows.plan import mixtures_of, show
     from flows.plan import plan as contracts
-    from flows.plan import show
     from tasks.resolve.preflight import preflight
 
+    _say("checking params/")
     preflight(Paths(root))
-    console.print(show(contracts(root, experiment), samples), markup=False, highlight=False, soft_wrap=True)
+    found = contracts(root, experiment, _say)
+    mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiment))
+    console.print(mixtures, show(found, samples), markup=False, highlight=False, soft_wrap=True)
 
 
 @data_app.command("add")
@@ -136,7 +163,7 @@ def data_add(
     root = _workspace()
     from flows.data import add
 
-    console.print(add(root, files, name, replace), markup=False, highlight=False)
+    console.print(add(root, files, name, replace), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -189,7 +216,7 @@ def predict(
         raise TunesmithError("predict: --input needs --output, the file to write")
     assert input is not None
     count = predict_file(root, experiment, input, output, template)
-    console.print(f"{output}: {count} rows")
+    console.print(f"{output}: {counted(count, 'row')}")
 
 
 @app.command()
@@ -226,7 +253,7 @@ def doctor() -> None:
     from flows.doctor import examine
 
     table = Table("", "what", "found")
-    findings = examine(root)
+    findings = examine(root, _say)
     for finding in findings:
         table.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.what, finding.found)
     console.print(table)
@@ -258,7 +285,7 @@ def ui(
     root = _workspace()
     from flows.ui import serve_pages
 
-    serve_pages(root, only, prefect_port, mlflow_port, lambda line: console.print(line, highlight=False))
+    serve_pages(root, only, prefect_port, mlflow_port, lambda line: console.print(line, highlight=False), _say)
 
 
 def _print_comparison(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 import networkx as nx
 
 from tasks.errors import TunesmithError
+from tasks.params import read_yaml
 
 Reasons = list[str]
+
+_CODE = re.compile(r"\w+ tasks/(?!template/library/)")  # template sets are what a user edits
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,12 @@ class Dag:
     Attributes:
         graph: edges go from a stage to those that depend on it; nodes are addresses such as ``train@lora``.
         stale: address → why it must run again. Stages behind a stale one are stale only if its outputs change.
+        unbuilt: those of ``stale`` that ``dvc.lock`` does not know.
     """
 
     graph: nx.DiGraph
     stale: dict[str, Reasons]
+    unbuilt: frozenset[str] = frozenset()
 
     @property
     def order(self) -> list[str]:
@@ -42,6 +48,17 @@ class Dag:
         for address in [*reached]:
             reached |= nx.descendants(self.graph, address) & allowed
         return [address for address in self.order if address in reached]
+
+    def why(self, address: str, verbose: bool = False) -> Reasons:
+        """Why a stale stage runs again, for people: code files as their number unless ``verbose``."""
+        reasons = self.stale[address]
+        if verbose:
+            return reasons
+        if address in self.unbuilt:
+            return ["never built"]
+        code = [reason for reason in reasons if _CODE.match(reason)]
+        summary = [f"code changed: {len(code)} file{'s' * (len(code) > 1)}"] if code else []
+        return [reason for reason in reasons if reason not in code] + summary
 
     def needed_for(self, experiments: Iterable[str]) -> set[str]:
         """The stages that lead to these experiments' reports, and what compares them.
@@ -80,10 +97,13 @@ def read_dag(root: Path) -> Dag:
             graph = nx.DiGraph(edges)
             graph.add_nodes_from(stage.addressing for stage in repo.index.graph)
             stale = {address: _reasons(changes) for address, changes in repo.status().items()}
+            lock = root / "dvc.lock"
+            built = (read_yaml(lock).get("stages") or {}) if lock.exists() else {}
     except DvcException as error:
         raise TunesmithError(f"dvc.yaml: {' '.join(str(error).split())}") from None
     graph.remove_nodes_from([address for address in graph if address.endswith(".dvc")])
-    return Dag(graph, {address: why for address, why in stale.items() if address in graph})
+    stale = {address: why for address, why in stale.items() if address in graph}
+    return Dag(graph, stale, frozenset(stale.keys() - built.keys()))
 
 
 def _reasons(changes: list[Any]) -> Reasons:

@@ -6,11 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from flows.suggest import blocks
+from flows.text import counted
 from tasks import files as file_tools
 from tasks.errors import TunesmithError
-from tasks.ingest.readers import read
+from tasks.ingest.params import IngestParams
+from tasks.ingest.readers import Row
+from tasks.ingest.run import OWN_COLUMNS, rows_of, to_table
 from tasks.paths import Paths
 from tasks.resolve.check import mapping
 
@@ -20,7 +27,7 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
 
     Raises:
         TunesmithError: a file is missing, empty or broken (with its line), two have one name, the name is no
-            good, or taken and ``replace`` is off. Nothing is added then.
+            good, or taken and ``replace`` is off, or a column has values of several types. Nothing is added then.
     """
     _refuse_name(root, name, replace)
     stems = [path.stem for path in files]
@@ -28,7 +35,7 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
         raise TunesmithError(
             f"data add: files of a source must differ in their names; {sorted(twice)[0]!r} comes twice"
         )
-    found = {path: _check(path) for path in files}
+    found = _check(files)
     target = Paths(root).source(name)
     kept = target.with_name(f".{name}.before")  # until dvc has taken the new files
     file_tools.remove(kept)
@@ -52,7 +59,7 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
         problem = " ".join(done.stderr.split()).removeprefix("ERROR: ")
         raise TunesmithError(f"dvc add {target.relative_to(root)}: {problem}")
     file_tools.remove(kept)
-    return _what_next(name, found)
+    return _what_next(root, name, found)
 
 
 def _refuse_name(root: Path, name: str, replace: bool) -> None:
@@ -67,30 +74,42 @@ def _refuse_name(root: Path, name: str, replace: bool) -> None:
         raise TunesmithError(f"data/sources/{name}: there is such a source; choose another name, or give --replace")
 
 
-def _check(path: Path) -> tuple[int, list[str]]:
-    """Rows and columns of a file; reading it whole finds every broken line before anything is stored."""
-    columns: dict[str, None] = {}
-    rows = 0
-    for _, row in read(path):
-        rows += 1
-        columns |= dict.fromkeys(row)
-    return rows, list(columns)
+@dataclass
+class _Found:
+    """What one file holds: its rows, and how many of them have each column."""
+
+    rows: int = 0
+    columns: Counter[str] = field(default_factory=Counter)
 
 
-def _what_next(name: str, found: dict[Path, tuple[int, list[str]]]) -> str:
-    lines = [f"{path.name}: {rows} rows, columns {', '.join(columns)}" for path, (rows, columns) in found.items()]
-    split = "by: hash" if len(found) == 1 else f"by: file, files: {{train: [{next(iter(found)).stem}], test: [...]}}"
+def _check(files: list[Path]) -> dict[Path, _Found]:
+    """Rows and columns of each file; reading all as ingest will finds every broken line before anything is stored."""
+    found = {path: _Found() for path in files}
+
+    def rows() -> Iterator[Row]:
+        for path in files:
+            for row in rows_of(path, IngestParams()):
+                found[path].rows += 1
+                found[path].columns.update(name for name in row if name not in OWN_COLUMNS)
+                yield row
+
+    to_table(rows())
+    return found
+
+
+def _what_next(root: Path, name: str, found: dict[Path, _Found]) -> str:
+    total = sum((one.columns for one in found.values()), Counter[str]())
+    rows = sum(one.rows for one in found.values())
+    every = [column for column, count in total.items() if count == rows]
+    some = [column for column in total if column not in every]
+    stems = [path.stem for path in found]
     return "\n".join(
         [
-            *lines,
+            *(f"{p.name}: {counted(one.rows, 'row')}, columns {', '.join(one.columns)}" for p, one in found.items()),
             f"added as data/sources/{name}; commit data/sources/{name}.dvc. Now name it in params/:",
-            "  sources.yaml      sources:",
-            f"                      {name}:",
-            "                        ingest: {}",
-            "                        template: {set: dialogue_summary, columns: {...}}",
-            f"                        split: {{{split}}}",
-            f"  mixtures.yaml     mixtures: {{{name}: {{sources: {{{name}: {{}}}}}}}}",
-            f"  experiments.yaml  mixture: {name}",
-            f"  evaluation.yaml   evaluation_set: {{sources: [{name}]}}",
+            "",
+            blocks(root, name, stems, every, some),
+            "",
+            f"Then look at it: `dvc repro ingest@{name}` and `tunesmith templates validate {name}`, `tunesmith plan`",
         ]
     )

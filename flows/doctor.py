@@ -35,18 +35,23 @@ class Finding:
     ok: bool = True
 
 
-def examine(root: Path) -> list[Finding]:
-    """Every finding; those that are not ``ok`` say what to do."""
+def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[Finding]:
+    """Every finding; those that are not ``ok`` say what to do. ``say`` is told each step that takes a while."""
+
+    def said(line: str, finding: Callable[[], Finding]) -> Finding:
+        say(line)
+        return finding()
+
     return [
         Finding("Python", sys.version.split()[0], sys.version_info[:2] == (3, 11)),
         *(_package(name) for name in _PACKAGES),
-        _processor(),
+        said("looking at the machine", _processor),
         _memory(),
         _gpu(),
         _disk(root),
-        _tried("parameters", lambda: _parameters(root)),
-        _tried("base model", lambda: _base_model(root)),
-        _tried("tracking store", lambda: open_store(root).uri),
+        said("checking params/", lambda: _tried("parameters", lambda: _parameters(root))),
+        said("finding the base model", lambda: _tried("base model", lambda: _base_model(root))),
+        said("opening the tracking store", lambda: _tried("tracking store", lambda: open_store(root).uri)),
     ]
 
 

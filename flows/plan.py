@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ Contracts = dict[str, dict[str, Any]]
 _SPREAD = ("min", "mean", "median", "p95", "max")
 
 
-def plan(root: Path, experiments: list[str] | None) -> dict[str, Contracts | None]:
+def plan(
+    root: Path, experiments: list[str] | None, say: Callable[[str], None] = lambda line: None
+) -> dict[str, Contracts | None]:
     """Experiment → part → contract (see ``encode_rows``); None for an experiment that trains nothing.
 
     Brings the mixtures up to date first, as ``dvc repro`` would; no model is trained or loaded.
@@ -40,7 +43,8 @@ def plan(root: Path, experiments: list[str] | None) -> dict[str, Contracts | Non
         raise TunesmithError(
             f"plan: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
         )
-    _build(root, sorted({f"mix@{known[name]['mixture']}" for name in asked}))
+    say("bringing the data of " + ", ".join(mixtures_of(paths, asked)) + " up to date")
+    _build(root, [f"mix@{name}" for name in mixtures_of(paths, asked)])
     found: dict[str, Contracts | None] = {}
     seen: dict[str, Contracts] = {}  # a sweep of ranks asks for the same tokens again and again
     for name in asked:
@@ -53,9 +57,16 @@ def plan(root: Path, experiments: list[str] | None) -> dict[str, Contracts | Non
             | {"token_budget": params.training.token_budget}
         )
         if key not in seen:
+            say(f"reading the rows of {params.mixture} as {name} does, token by token")
             seen[key] = _contracts(params, paths)
         found[name] = seen[key]
     return found
+
+
+def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:
+    """The mixtures that these experiments name; those of all when none is given."""
+    known = mapping(paths.params / "experiments.yaml", "experiments")
+    return sorted({known[name]["mixture"] for name in experiments or known})
 
 
 def _build(root: Path, stages: list[str]) -> None:

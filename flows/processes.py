@@ -60,13 +60,21 @@ def allow() -> None:
     _stopped.clear()
 
 
+def stopped() -> bool:
+    """Whether ``stop_all`` was called and no flow has begun since."""
+    return _stopped.is_set()
+
+
 def stop_all() -> None:
     """End every running subprocess with all that it started, and let none begin: after Ctrl-C nothing stays."""
     _stopped.set()
     with _lock:
         processes = list(_running)
-    for process in processes:
-        _stop(process)
+    endings = [threading.Thread(target=_stop, args=(process,)) for process in processes]
+    for ending in endings:  # side by side: each may take its time
+        ending.start()
+    for ending in endings:
+        ending.join()
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.dag import read_dag
-from flows.processes import allow, stop_all, stream
+from flows.processes import StoppedError, allow, stop_all, stopped, stream
 from flows.summary import markdown_summary
 from flows.workspace import find_root, lease, workspace_lock
 from tasks.compare.params import CompareParams
@@ -57,13 +57,19 @@ def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
 
     def on_line(line: str) -> None:
         lines.append(line)
-        if not line.strip().startswith(_CHATTER):
+        if not line.strip().startswith(_CHATTER) and (line.startswith(f"{address}: ") or not stopped()):
             logger.info(line)
 
     # Without the flag dvc gives up after 3 s when a neighbour holds its lock: a finished training would be lost.
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
-    if stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")}) != 0:
-        return Failed(message=_why(address, lines))
+    try:
+        ended = stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")})
+    except StoppedError:
+        return Failed(message=f"{address}: error: not begun, since the flow was stopped")
+    if ended != 0:
+        # A stage that is still importing says nothing but a traceback of where it was.
+        why = f"{address}: error: ended, since the flow was stopped" if stopped() else _why(address, lines)
+        return Failed(message=why)
     cached = any(text in line for line in lines for text in _UNCHANGED)
     return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.text import counted
 from flows.workspace import find_root
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
@@ -66,13 +67,24 @@ def import_(
     from tasks.template.importing.write import import_templates
     from tasks.template.library import OWN, library_of
 
-    folder = into or library_of(find_root()) / OWN
+    root = find_root()
+    folder = into or library_of(root) / OWN
     result = import_templates(path, folder, name, replace)
     for line in [*result.unread, *result.refused]:
         _print(line)
-    if result.written:
-        _print(f"{len(result.written)} sets in {folder}, the first is {result.written[0].stem}")
     _print(result.summary())
+    if not result.written:
+        return
+    if folder == library_of(root) / OWN:
+        names = [f"{OWN}/{path.stem}" for path in result.written]
+        _print(f"{counted(len(names), 'set')} in {folder}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}")
+        _print(
+            f"look at it with `tunesmith templates show {names[0]}`, then name it in params/sources.yaml as "
+            f"`template: {{set: {names[0]}}}` and try `tunesmith templates validate SOURCE`"
+        )
+    else:
+        number = counted(len(result.written), "set")
+        _print(f"{number} in {folder}; only those in tasks/template/library/{OWN} are used")
 
 
 @app.command()
@@ -89,6 +101,6 @@ def validate(
     for finding in findings:
         _print(str(finding))
     errors = sum(finding.weight == "error" for finding in findings)
-    _print(f"{errors} errors, {len(findings) - errors} notes")
+    _print(f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'note')}")
     if errors:
         raise typer.Exit(1)

@@ -36,8 +36,15 @@ def free_port(port: int) -> int:
     )
 
 
-def serve_pages(root: Path, only: str | None, prefect_port: int, mlflow_port: int, say: Callable[[str], None]) -> None:
-    """Start the pages, print their addresses once they answer, and wait for Ctrl-C.
+def serve_pages(
+    root: Path,
+    only: str | None,
+    prefect_port: int,
+    mlflow_port: int,
+    say: Callable[[str], None],
+    progress: Callable[[str], None],
+) -> None:
+    """Start the pages, print their addresses once they answer, and wait for Ctrl-C; each step goes to ``progress``.
 
     Raises:
         TunesmithError: an unknown page, no free port, or a server that does not come up (with its last words).
@@ -53,17 +60,20 @@ def serve_pages(root: Path, only: str | None, prefect_port: int, mlflow_port: in
     state.mkdir(parents=True, exist_ok=True)
     servers: dict[str, subprocess.Popen[bytes]] = {}
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers end with this process either way
-    say("starting; this takes up to a minute")
+    progress("starting; this takes up to a minute, on a busy machine longer")
     experiment = ""
     note = state / "ui.json"
     try:
         if only != "mlflow":
+            progress("starting the Prefect server")
             servers["Prefect"] = _start_prefect(root, prefect, state)
         if only != "prefect" and mlflow != uri:
+            progress("opening the tracking store and starting the MLflow server")
             experiment = f"/#/experiments/{open_store(root).experiment_id}/runs"
             servers["MLflow"] = _start_mlflow(root, mlflow, uri, state)
         health = {"Prefect": f"{prefect}/api/health", "MLflow": f"{mlflow}/health"}
         for name, server in servers.items():
+            progress(f"waiting for {name} to answer")
             _wait(name, server, health[name], state)
         if "Prefect" in servers:
             note.write_text(json.dumps({"prefect_api": f"{prefect}/api", "mlflow": mlflow}))

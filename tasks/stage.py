@@ -144,7 +144,7 @@ def step(name: str, work: Callable[[], None]) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     for noisy in ("dvc", "httpx", "alembic", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
     _end_with_parents()
     try:
@@ -153,6 +153,9 @@ def step(name: str, work: Callable[[], None]) -> None:
     except TunesmithError as error:
         sys.stderr.write("".join(f"{name}: error: {line}\n" for line in str(error).splitlines()))
         sys.exit(1)
+    except Terminated:
+        sys.stderr.write(f"{name}: error: ended by SIGTERM; nothing half-written was left\n")
+        raise
     except KeyboardInterrupt:
         sys.stderr.write(f"{name}: interrupted; nothing half-written was left\n")
         sys.exit(130)
@@ -180,8 +183,17 @@ def readable_errors() -> Iterator[None]:
         raise TunesmithError(f"weights: {_REMEDIES[number].format(reason=reason)}") from None
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+class Terminated(SystemExit):
+    """SIGTERM came; temporary files are removed on the way out."""
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    """A signal's handler.
+
+    Raises:
+        Terminated: always, with the exit code that a shell gives the signal.
+    """
+    raise Terminated(128 + number)
 
 
 def _end_with_parents() -> None:

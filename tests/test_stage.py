@@ -322,6 +322,8 @@ def test_sigterm_leaves_nothing_temporary(tmp_path: Path, started: Started) -> N
     assert len(names(tmp_path / "out")) == 2, "the temporaries"
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 143
+    assert process.stderr is not None
+    assert process.stderr.read() == "work: error: ended by SIGTERM; nothing half-written was left\n"
     assert names(tmp_path / "out") == []
 
 

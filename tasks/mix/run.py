@@ -66,7 +66,7 @@ def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
     for source in sources:
         allowed = Source(source.name, *(hold_out(rows, params.hold_out) for rows in (source.train, source.validation)))
         clean, report[source.name] = _without_evaluation_rows(source, allowed, test, watched)
-        asked = tasks_of(source.train) - set(params.hold_out.tasks)  # a task of which nothing is left is short
+        asked = tasks_of(allowed.train)  # one whose rows all equal evaluation rows is short; a held-out one is not
         components |= by_task(source.name, clean.train, asked, params.sources[source.name].limit, params.seed)
         watching = tasks_of(clean.validation)
         drawn = by_task(source.name, clean.validation, watching, params.validation_limit, params.seed)

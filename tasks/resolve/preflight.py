@@ -49,10 +49,20 @@ def preflight(paths: Paths) -> None:
 
 def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
     file = paths.params / "sources.yaml"
+    made: dict[str, list[str]] = {}
     for section, model in {"generated": GeneratedParams, "hub": HubParams}.items():
-        for name in problems.catch(mapping, file, section) or {}:
+        made[section] = list(problems.catch(mapping, file, section) or {})
+        for name in made[section]:
             problems.catch(load, model, file, section, name)
     sources = problems.catch(mapping, file, "sources")
+    if sources is not None:  # else every name would look left over
+        problems.lines += [
+            f"{file}: {section}.{name}: what is made must be a source; `sources` has no {name!r}, so nothing would use "
+            f"it; remove it here (`{section}: {{}}` when nothing is left), or describe it under `sources`"
+            for section, names in made.items()
+            for name in names
+            if name not in sources
+        ]
     known = ", ".join(_SOURCE_BLOCKS)
     for name, blocks in (sources or {}).items():
         if not isinstance(blocks, dict):

@@ -15,7 +15,14 @@ from tasks.template.render import render
 from tasks.template.run import refuse_dropped
 from tasks.template.show import base_renderer
 from tasks.template.source_rows import known_sources, raw_rows, template_params
-from tasks.template.validate import Duplicates, Report, describe_leak, leaking_templates
+from tasks.template.validate import (
+    Duplicates,
+    Report,
+    describe_leak,
+    describe_suspicion,
+    leaking_templates,
+    suspected_templates,
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ def examine(
         return
     for template in leaking_templates(report):
         yield Finding(source, "error", "leak", describe_leak(source, template, report))
+    for template in suspected_templates(report):
+        yield Finding(source, "note", "leak", describe_suspicion(template, report))
     yield from _dropped(source, params, report)
     if duplicates.first:
         one, other = duplicates.first

@@ -17,7 +17,7 @@ from tasks.rows import Row
 from tasks.template.environment import CHOICE_KEY, ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, plain
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
-from tasks.template.validate import Report, is_short, leaked_reference, normalised, unused_columns
+from tasks.template.validate import Report, is_short, leaked_reference, names_only, normalised, unused_columns
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
@@ -261,8 +261,10 @@ def _problem(rendered: Row, templates: TemplateSet, text: str) -> str | None:
 
 def _leak(rendered: Row, template: Template, report: Report, place: str) -> str | None:
     """Count whether the prompt tells the completion; the reason to drop the row, if it is one."""
-    exempt = template.extractive or rendered["answer_choices"]
-    told = None if exempt else leaked_reference(rendered["prompt"], rendered["references"])
+    prompt, choices = rendered["prompt"], rendered["answer_choices"]
+    if choices and not template.extractive and names_only(prompt, rendered["completion"], choices):
+        report.name_choice(template.id, rendered["completion"], place)
+    told = None if template.extractive or choices else leaked_reference(prompt, rendered["references"])
     report.leak(template.id, told is not None, place)
     return "leak" if told is not None and not is_short(told) else None
 

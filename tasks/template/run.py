@@ -13,7 +13,7 @@ from tasks.stage import Stage
 from tasks.template.library import TemplateSet, library_of, load_set
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
-from tasks.template.validate import Report, refuse_leaks
+from tasks.template.validate import Report, describe_suspicion, refuse_leaks, suspected_templates
 
 logger = logging.getLogger("tunesmith")
 
@@ -31,6 +31,8 @@ def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
         write_stream(output, rows, RENDERED.with_metadata({GROUPED_BY: grouped_by(templates, params)}))
         refuse_leaks(name, report)
         refuse_dropped(name, params, report)
+    for template in suspected_templates(report):
+        logger.warning("%s: %s", name, describe_suspicion(template, report))
     dropped = ", ".join(f"{count} for {reason}" for reason, count in report.dropped.items()) or "none"
     logger.info("%s: %d rows rendered from %d; dropped: %s", name, report.rendered, report.rows, dropped)
     wordings = ", ".join(f"{template} {count}" for template, count in Counter(report.tried).most_common())

@@ -17,6 +17,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from flows.cli import main
+from tasks.errors import TunesmithError
+from tasks.ingest.params import IngestParams
+from tasks.ingest.run import rows_of, to_table
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
 
 Cli = Callable[..., tuple[int, str]]
@@ -67,6 +70,16 @@ def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
     assert "if resolve changes what it writes" in printed and "ingest" not in printed
 
 
+def test_status_of_a_stage_that_was_never_built_is_one_line(built: Path, cli: Cli) -> None:
+    experiment = {"method": "lora", "mixture": "demo", "lora": {"rank": 2}}
+    edit(built, "experiments", lambda p: p["experiments"].update(fresh=experiment))
+    _, printed = cli(built, "status")
+    _, every = cli(built, "status", "--verbose")
+    edit(built, "experiments", lambda p: p["experiments"].pop("fresh"))
+    assert re.search(r"train@fresh +│ never built ", printed) and "tasks/" not in printed
+    assert "tasks/train/run.py" in every
+
+
 def test_plan_prints_the_contract_and_trains_nothing(built: Path, cli: Cli, tmp_path: Path) -> None:
     root = tmp_path / "workspace"
     shutil.copytree(built, root, symlinks=True)
@@ -79,6 +92,9 @@ def test_plan_prints_the_contract_and_trains_nothing(built: Path, cli: Cli, tmp_
     code, printed = cli(root, "plan")
     assert code == 0
     assert "base: trains nothing" in printed and "lora, lora_r4" in printed, "equal contracts are shown once"
+    assert "mixture demo: 7 training rows" in printed
+    assert re.search(r"demo/summarisation +│ 7 +│ 7 +│ 7 +│ +│", printed)
+    assert "bringing the data of demo up to date …\n" in printed
     assert re.search(r"rows +│ 7 +│", printed) and re.search(r"rows with the end token +│ 7 of 7 ", printed)
     completion = pq.read_table(root / "data/mixtures/demo/train.parquet").to_pylist()[0]["completion"]
     assert f"[[{completion}<|end|>]]" in printed
@@ -185,6 +201,16 @@ def test_clean_removes_what_no_parameter_names(built: Path, cli: Cli, tmp_path: 
     (root / f"models/.lora.{os.getpid()}.partial").rmdir()
     assert cli(root, "clean") == (0, "nothing to remove\n")
     assert ran(dvc(root, "repro").stdout) == ["resolve", "compare"]
+
+
+def test_a_column_of_two_types_is_refused_in_the_words_of_ingest(built: Path, cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.jsonl"
+    path.write_text('{"q": "a", "stars": 1}\n{"q": "b", "stars": "2"}\n')
+    with pytest.raises(TunesmithError) as caught:
+        to_table(rows_of(path, IngestParams()))
+    said = _one_error(cli(built, "data", "add", path, "--name", "mixed"))
+    assert said == f"error: {caught.value}" and "column 'stars' must have one type in all rows" in said
+    assert not (built / "data/sources/mixed").exists()
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

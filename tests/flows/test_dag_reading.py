@@ -39,6 +39,16 @@ def test_pending_within_does_not_pass_through_what_was_not_asked_for() -> None:
     assert dag.pending(dag.needed_for(["a"])) == ["mix", "baselines", "train@a", "evaluate@a", "compare"]
 
 
+def test_why_names_what_a_user_edits_and_counts_code() -> None:
+    code = ["modified tasks/files.py", "new tasks/ingest/demo"]
+    edited = ["modified tasks/template/library/own/mine.yaml", "modified params/training.yaml: defaults"]
+    dag = Dag(GRAPH, {"mix": [*code, *edited], "compare": code, "baselines": code[:1]}, frozenset({"compare"}))
+    assert dag.why("mix") == [*edited, "code changed: 2 files"]
+    assert dag.why("baselines") == ["code changed: 1 file"]
+    assert dag.why("compare") == ["never built"]
+    assert dag.why("mix", verbose=True) == [*code, *edited] and dag.why("compare", verbose=True) == code
+
+
 def test_an_unknown_experiment_is_named() -> None:
     with pytest.raises(TunesmithError, match="no experiment 'c'; there are: a, b"):
         Dag(GRAPH, {}).needed_for(["c"])

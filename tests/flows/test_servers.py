@@ -76,15 +76,25 @@ def _processes_of(workspace: Path) -> list[str]:
     return found
 
 
-def test_ctrl_c_ends_training_and_leaves_nothing(workspace: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "interrupted; what was finished stays"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM; what was finished stays"),
+    ],
+)
+def test_a_signal_ends_training_and_leaves_nothing(
+    workspace: Path, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, code: int, said: str
+) -> None:
     loop = {"epochs": 100_000, "log_every": 1}
     edit(workspace, "experiments", lambda p: p["experiments"]["lora"].update(training=loop))
     run = start("run")
     log = workspace.parent / "run.log"
     _until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
     assert any("tasks.train lora" in line for line in _processes_of(workspace))
-    os.kill(run.pid, signal.SIGINT)
-    assert run.wait(90) == 130, log.read_text()[-3000:]
+    os.kill(run.pid, number)
+    assert run.wait(90) == code, log.read_text()[-3000:]
+    assert said in log.read_text().splitlines() and "Traceback" not in log.read_text()
     assert _until(lambda: not _processes_of(workspace), 10, "no process left")
     assert not list(workspace.rglob("*.partial")) and not (workspace / "models/lora").exists()
     assert (workspace / "models/base/manifest.json").exists()

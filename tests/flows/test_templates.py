@@ -101,7 +101,7 @@ def test_validate_passes_and_names_what_is_wrong(cli: Cli, workspace: Path) -> N
     assert "1 with leak, the first at all:2 (template 'gist')" in printed
     edit(workspace, "sources", lambda p: p["sources"]["chats"]["template"].update(max_dropped=0.5))
     code, printed = cli("validate", "chats")
-    assert (code, printed.splitlines()[-1]) == (0, "0 errors, 1 notes")
+    assert (code, printed.splitlines()[-1]) == (0, "0 errors, 1 note")
     edit(workspace, "training", lambda p: p["defaults"].update(max_length=5))
     code, printed = cli("validate", "chats")
     edit(workspace, "training", lambda p: p["defaults"].update(max_length=4096))
@@ -117,7 +117,8 @@ def test_an_imported_set_is_used_by_its_name(cli: Cli, workspace: Path, tmp_path
     code, printed = cli("import", pairs, "--name", "flan_chats")
     assert code == 0
     assert f"{pairs}: p2: a field must be the name of a column alone; it is {{0}}\n" in printed
-    assert printed.endswith("\nimported 1 of 2 templates, refused 1\n")
+    assert "\nimported 1 of 2 templates, refused 1\n1 set in " in printed
+    assert "own/flan_chats\n" in printed and "`template: {set: own/flan_chats}`" in printed.splitlines()[-1]
     assert (workspace / "tasks/template/library/own/flan_chats.yaml").exists()
     code, printed = cli("import", pairs, "--name", "flan_chats")
     assert code == 1 and "there is such a set" in printed

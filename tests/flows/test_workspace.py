@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +111,15 @@ def test_stop_all_ends_what_runs_and_lets_nothing_begin(root: Path) -> None:
     with pytest.raises(StoppedError, match="interrupted before it began"):
         stream([sys.executable, "-c", "print(1)"], root, lambda line: None, {})
     allow()
+
+
+def test_a_stage_of_a_stopped_flow_fails_in_one_line(root: Path) -> None:
+    from prefect.logging import disable_run_logger
+
+    from flows.retrain import run_stage
+
+    stop_all()
+    with disable_run_logger():
+        state: Any = run_stage.fn("compare", root)  # no exception, whose traceback Prefect would log
+    allow()
+    assert state.is_failed() and state.message == "compare: error: not begun, since the flow was stopped"

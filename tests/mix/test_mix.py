@@ -259,10 +259,11 @@ def test_a_split_whose_source_is_gone_takes_no_rows_out(workspace: Write, caplog
     assert "data/splits/gone: not in params/sources.yaml, not checked" in caplog.text
 
 
-def test_a_task_of_which_no_row_is_left_is_reported_short(workspace: Write) -> None:
-    both = [*numbered("a", 30), *numbered("b", 2, task="t2"), *numbered("c", 2, task="held")]
+def test_a_task_of_which_no_row_is_left_is_reported_short_and_a_held_out_one_is_not_asked(workspace: Write) -> None:
+    held = [*numbered("c", 2, task="held"), *numbered("d", 2, task="unsaid", template_id="w2")]
+    both = [*numbered("a", 30), *numbered("b", 2, task="t2"), *held]
     paths = workspace({"one": {"train": both, "validation": ["v"], "test": numbered("b", 2)}})
-    found = mixed(paths, {"one": None}, hold_out=HoldOut(tasks=["held"]))
+    found = mixed(paths, {"one": None}, hold_out=HoldOut(tasks=["held"], templates=["one/w2"]))
     assert found.report["components"] == {
         "one/say": {"asked": 30, "available": 30, "rows": 30, "short": False},
         "one/t2": {"asked": 0, "available": 0, "rows": 0, "short": True},

@@ -305,8 +305,14 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
         ),
         (
             "sources",
-            lambda p: p.update(hub={"x": {"hub": "a/b", "revision": "main"}}),
-            "sources.yaml: hub.x.revision: string",
+            lambda p: p.update(hub={"demo": {"hub": "a/b", "revision": "main"}}),
+            "sources.yaml: hub.demo.revision: string",
+        ),
+        (
+            "sources",
+            lambda p: p.update(hub={"x": {"hub": "a/b", "revision": "0" * 40}}),
+            "sources.yaml: hub.x: what is made must be a source; `sources` has no 'x', so nothing would use it; remove "
+            "it here (`hub: {}` when nothing is left), or describe it under `sources`",
         ),
         (
             "sources",
@@ -327,6 +333,17 @@ def test_preflight_names_what_is_wrong_by_its_own_file(paths: Paths, file: str, 
     found = problems(paths)
     assert len(found) == 1, found
     assert found[0].startswith(expected), found
+
+
+def test_a_removed_demo_that_is_still_generated_is_named_with_all_else(paths: Paths) -> None:
+    edit(paths, "sources", lambda p: p["sources"].update(mine=p["sources"].pop("demo")))
+    assert [line.split(": ")[1] for line in problems(paths)] == [
+        "generated.demo",
+        "mixtures.demo.sources",
+        "evaluation_set.sources",
+    ]
+    edit(paths, "sources", lambda p: p.update(generated={}))
+    assert len(problems(paths)) == 2
 
 
 @pytest.mark.parametrize("name", ["Big", "a b", "../up", "a.b", "-a", "a@b", 7, True])

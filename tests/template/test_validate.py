@@ -16,8 +16,8 @@ from tasks.template.examine import Finding, examine
 from tasks.template.library import load_set
 from tasks.template.params import TemplateParams
 from tasks.template.run import run
-from tasks.template.validate import leaked_reference
-from tests.template.test_template import Rows, error_of, rendered, rows_of, template_set
+from tasks.template.validate import leaked_reference, leaking_templates, names_only, suspected_templates
+from tests.template.test_template import SAMPLES, SETS, Rows, error_of, rendered, rows_of, template_set
 
 CHATS: Rows = [
     {"q": f"Customer: number {i} is broken. Agent: a new one comes.", "a": f"Number {i} gets replaced soon."}
@@ -27,7 +27,7 @@ CHATS: Rows = [
 
 def write_own(root: Path, prompt: str, more: str = "") -> None:
     folder = root / "tasks/template/library/own"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "mine.yaml").write_text(
         "name: mine\ntask: qa\ndescription: d\ncolumns: {q: question, a: answer}\ntemplates:\n"
         f"  - {{id: planted, prompt: '{prompt}', references: a{more}}}\n"
@@ -119,6 +119,94 @@ def test_answer_choices_are_rendered_for_each_row() -> None:
     rows, _ = rendered([{"q": "A", "a": 0}, {"q": "B ||| C", "a": 0}], choices)
     assert [row["answer_choices"] for row in rows] == [["A", "not A"], ["B ||| C", "not B ||| C"]]
     assert [row["completion"] for row in rows] == ["not A", "not B ||| C"]
+
+
+# answer choices that a prompt tells
+
+STARS: Rows = [{"q": f"Review {'abcdefghijklmnopqrst'[i]}", "a": i % 5 + 1} for i in range(20)]
+CHOICES = ', answer_choices: ["1", "2", "3", "4", "5"]'
+
+
+def write_stars(root: Path, prompt: str, more: str = "") -> None:
+    write_own(root, prompt, f"{CHOICES}{more}")
+    path = root / "tasks/template/library/own/mine.yaml"
+    path.write_text(path.read_text().replace("references: a,", "references: a | string,"))
+
+
+def test_a_prompt_that_tells_the_right_choice_stops_the_stage_and_is_found_before(tmp_path: Path) -> None:
+    write_stars(tmp_path, "{{ q }}: they gave {{ a }} stars. How many?")
+    with pytest.raises(TunesmithError) as caught:
+        stage_run(tmp_path, STARS)
+    said = str(caught.value)
+    assert "template 'planted' names it and no other choice in 20 of 20 rows, the first at f:1; correct" in said
+    assert "answer_choices" not in said, "listing them is no way to silence it"
+    assert not list(tmp_path.glob("data/rendered/*"))
+    assert [(f.weight, f.kind, f.said) for f in findings(tmp_path, STARS)] == [("error", "leak", said)]
+
+
+def test_nine_in_ten_or_fewer_than_ten_rows_are_a_note_and_half_is_none(tmp_path: Path) -> None:
+    write_stars(tmp_path, "{{ q }}. How many stars?")
+    told = [row | {"q": f"I gave {row['a']} stars, said {row['q']}"} for row in STARS]
+
+    def found(rows: Rows) -> list[tuple[str, str]]:
+        return [(f.weight, f.kind) for f in findings(tmp_path, rows)]
+
+    assert found([*told[:19], STARS[19]]) == [("error", "leak")]
+    assert found([*told[:18], *STARS[18:]]) == [("note", "leak")]
+    assert found([*told[:11], *STARS[11:]]) == [("note", "leak")]
+    assert found([*told[:10], *STARS[10:]]) == []
+    assert found(told[:9]) == [("note", "leak")]
+    assert "in 18 of 20 rows, the first at f:1;" in findings(tmp_path, [*told[:18], *STARS[18:]])[0].said
+
+
+def test_a_prompt_may_list_all_choices_name_one_whatever_is_right_or_be_extractive(tmp_path: Path) -> None:
+    write_stars(tmp_path, "{{ q }}. 1, 2, 3, 4 or 5 stars?")
+    assert len(stage_run(tmp_path, STARS)) == 20 and findings(tmp_path, STARS) == []
+    write_stars(tmp_path, "{{ q }}: they gave {{ a }} stars. How many?", ", extractive: true")
+    assert len(stage_run(tmp_path, STARS)) == 20 and findings(tmp_path, STARS) == []
+    write_stars(tmp_path, "{{ q }}: 5 stars?")
+    assert [f.weight for f in findings(tmp_path, [row | {"a": 5} for row in STARS])] == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "right", "choices", "told"),
+    [
+        ("It is not supported.", "not supported", ["supported", "not supported"], True),
+        ("It is not supported.", "supported", ["supported", "not supported"], False),
+        ("Supported or not supported?", "not supported", ["supported", "not supported"], False),
+        ("Why? YES!", "yes", ["yes", "no"], True),
+        ("Yesterday", "yes", ["yes", "no"], False),
+        ("Is 🙂 meant?", "🙂", ["🙂", "🙁"], True),
+        ("Written in C.", "C++", ["C", "C++"], False),
+        ("Nothing", "", ["", "no"], False),
+        ("a a b", "a", ["a", "b"], False),
+    ],
+)
+def test_a_choice_is_named_alone_as_whole_words(prompt: str, right: str, choices: list[str], told: bool) -> None:
+    assert names_only(prompt, right, choices) is told
+
+
+LABELS: dict[str, tuple[str, list[Any]]] = {
+    "cause_effect": ("label", [0, 1]),
+    "entailment": ("label", ["0", "1"]),
+    "multiple_choice": ("answer", list("ABCD")),
+    "product_reviews": ("rating", list("12345")),
+    "sentiment": ("label", [0, 1]),
+    "yes_no_reading": ("label", [True, False]),
+}
+
+
+def test_every_set_with_choices_is_looked_at() -> None:
+    assert set(LABELS) == {name for name in SETS if any(t.answer_choices for t in load_set(name).templates)}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_no_wording_of_the_library_tells_its_choice(name: str) -> None:
+    column, labels = LABELS[name]
+    values: Rows = [SAMPLES[name] | {column: labels[i % len(labels)]} for i in range(20)]
+    rows, report = rendered(values, load_set(name), assign="all")
+    assert any(row["answer_choices"] for row in rows) and min(report.tried.values()) == 20
+    assert (leaking_templates(report), suspected_templates(report)) == ([], [])
 
 
 def test_a_wording_that_never_uses_a_required_column_is_named() -> None:

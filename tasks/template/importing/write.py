@@ -35,8 +35,9 @@ class Imported:
 
     def summary(self) -> str:
         total = self.imported + len(self.refused)
-        files = f", {len(self.unread)} files unread" if self.unread else ""
-        return f"imported {self.imported} of {total} templates, refused {len(self.refused)}{files}"
+        files = f", {len(self.unread)} file{'s' * (len(self.unread) > 1)} unread" if self.unread else ""
+        templates = "template" if total == 1 else "templates"
+        return f"imported {self.imported} of {total} {templates}, refused {len(self.refused)}{files}"
 
 
 def import_templates(path: Path, folder: Path, name: str | None = None, replace: bool = False) -> Imported:

@@ -1,0 +1,104 @@
+"""What ``data add`` prints is true for the files and can be pasted into ``params/`` as it stands."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from flows.suggest import blocks, match, split_of
+from tasks.errors import TunesmithError
+from tasks.params import read_yaml
+from tasks.paths import Paths
+from tasks.resolve.preflight import preflight
+from tests.workspaces import ROOT, edit
+
+
+def paste(root: Path, printed: str) -> None:
+    """As a person would: each block under the key of the file that it names."""
+    for where, key, text in re.findall(
+        r"^# params/(\w+)\.yaml, under the key `(\w+)`.*:\n((?:  .*\n|\n)+)", printed + "\n", re.M
+    ):
+        edit(root, where, lambda p, key=key, text=text: p[key].update(YAML(typ="safe").load(text)))  # type: ignore[misc]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    return tmp_path
+
+
+def source(root: Path, *, stems: list[str], every: list[str], some: list[str] | None = None) -> dict[str, Any]:
+    """``sources.mine`` after its blocks were pasted."""
+    paste(root, blocks(root, "mine", stems, every, some or []))
+    return dict(read_yaml(root / "params/sources.yaml")["sources"]["mine"])
+
+
+def test_pasted_blocks_are_whole(root: Path) -> None:
+    found = source(root, stems=["train", "dev"], every=["id", "Dialogue", "gold: summaries"])
+    preflight(Paths(root))
+    assert found == {
+        "ingest": {"required": ["Dialogue", "gold: summaries"]},
+        "template": {"set": "dialogue_summary", "columns": {"dialogue": "Dialogue", "summary": "gold: summaries"}},
+        "split": {"by": "file", "files": {"train": ["train"], "test": ["dev"]}},
+    }
+    assert read_yaml(root / "params/mixtures.yaml")["mixtures"]["mine"] == {"sources": {"mine": {}}}
+    assert read_yaml(root / "params/experiments.yaml")["experiments"]["mine_lora"]["mixture"] == "mine"
+    assert read_yaml(root / "params/evaluation.yaml")["evaluation_set"]["sources"] == ["demo", "mine"]
+
+
+def test_a_benchmark_is_only_tested_on(root: Path) -> None:
+    found = source(root, stems=["test"], every=["text", "label"])
+    preflight(Paths(root))
+    assert found["split"] == {"by": "file", "files": {"test": ["test"]}}
+    assert "mine" not in read_yaml(root / "params/mixtures.yaml")["mixtures"]
+
+
+def test_columns_that_no_set_has_are_required_and_the_way_to_a_set_is_named(root: Path) -> None:
+    found = source(root, stems=["all"], every=["talk", "gist"])
+    assert found["ingest"] == {"required": ["talk", "gist"]}
+    with pytest.raises(TunesmithError, match="no template set 'NAME'"):
+        preflight(Paths(root))
+    assert "`tunesmith templates list`" in blocks(root, "mine", ["all"], ["talk", "gist"], [])
+
+
+def test_a_column_that_some_rows_lack_is_not_required_nor_taken_for_a_needed_one(root: Path) -> None:
+    found = source(root, stems=["all"], every=["review", "rating"], some=["title"])
+    assert found["ingest"] == {"required": ["review", "rating"]} and found["template"] == {"set": "product_reviews"}
+    half = match(root, ["instruction", "output"], ["input"])
+    assert half is not None and (half.set, half.lacking) == ("instruction", ["input"])
+    assert "the set needs 'input' too" in blocks(root, "mine", ["all"], ["instruction", "output"], ["input"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "name", "mapped"),
+    [
+        (["tokens", "ner_tags"], "entities", {"tokens": "tokens", "tags": "ner_tags"}),
+        (["premise", "hypothesis", "label", "idx"], "entailment", {}),
+        (["question", "A", "B", "C", "D", "answer"], "multiple_choice", {}),
+        (["a", "label"], None, {}),
+    ],
+)
+def test_the_set_whose_columns_match_best(root: Path, columns: list[str], name: str, mapped: dict[str, str]) -> None:
+    found = match(root, columns, [])
+    assert (found and found.set) == name
+    assert not mapped or (found is not None and found.columns == mapped)
+
+
+@pytest.mark.parametrize(
+    ("stems", "files"),
+    [
+        (["train", "valid", "test"], {"train": ["train"], "validation": ["valid"], "test": ["test"]}),
+        (["test", "train-00000-of-00001"], {"train": ["train-00000-of-00001"], "test": ["test"]}),
+        (["chats"], None),
+        (["train"], None),
+        (["train", "extra"], None),
+        (["latest", "contest"], None),
+    ],
+)
+def test_the_split_goes_by_the_names_of_the_files(stems: list[str], files: dict[str, list[str]] | None) -> None:
+    assert split_of(stems) == ({"by": "file", "files": files} if files else {"by": "hash"})

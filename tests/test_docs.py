@@ -1,0 +1,56 @@
+"""Examples in the documents are what the code reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tasks.template.importing.write import import_templates
+from tasks.template.library import METRICS, Template, TemplateSet, load_set
+from tests.template.test_template import Rows, rendered
+
+DATA = (Path(__file__).parents[1] / "docs/data.md").read_text()
+ROWS: Rows = [{"ticket": "My lamp is dark.", "team": "Repair", "product": "lamps"}]
+
+
+def example(file: str) -> str:
+    """The one fenced block of docs/data.md whose first line names ``file``."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", DATA, re.MULTILINE | re.DOTALL)
+    (found,) = [block for block in blocks if block.split(":")[0].endswith(file)]
+    return str(found)
+
+
+def test_the_template_set_of_the_document_renders(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/tickets.yaml").write_text(example("own/tickets.yaml"))
+    tickets = load_set("own/tickets", tmp_path)
+    rows, report = rendered([*ROWS, ROWS[0] | {"product": None}], tickets, assign="all")
+    assert report.dropped == {}
+    assert [(row["template_id"], row["task"], row["completion"]) for row in rows] == [
+        ("which_team", "routing", "repair"),
+        ("reply", "writing", "My lamp is dark."),
+        ("which_team", "routing", "repair"),
+    ]
+    assert rows[0]["prompt"] == "My lamp is dark.\n\nWhich team takes this: billing, delivery or repair?"
+
+
+def test_every_key_and_metric_of_a_set_is_documented() -> None:
+    section = DATA.split("### A set of your own")[1].split("\n## ")[0]
+    tables, rest = section.split("| key of the file |")[1].split("| key of a template |")
+    assert set(TemplateSet.model_fields) == set(re.findall(r"`(\w+)`", _first_column(tables)))
+    assert set(Template.model_fields) == set(re.findall(r"`(\w+)`", _first_column(rest.split("Metrics:")[0])))
+    assert tuple(re.findall(r"`(\w+)`", rest.split("Metrics:")[1].split("\n\n")[0])) == METRICS
+
+
+def _first_column(table: str) -> str:
+    return "\n".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+
+
+def test_what_the_document_imports_is_imported_whole(tmp_path: Path) -> None:
+    for file, answers in (("pairs.yaml", ["Repair", "The Repair team"]), ("templates.yaml", ["repair"])):
+        (tmp_path / file).write_text(example(file))
+        result = import_templates(tmp_path / file, tmp_path / "own", name=file.split(".")[0])
+        assert (result.refused, result.unread) == ([], [])
+        row = ROWS[0] if file == "pairs.yaml" else ROWS[0] | {"team": 2}
+        rows, _ = rendered([row], load_set(f"own/{result.written[0].stem}", tmp_path), assign="all")
+        assert [row["completion"] for row in rows] == answers
