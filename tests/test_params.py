@@ -68,7 +68,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 
 def test_an_unknown_key_below_is_told_the_keys_that_are_known_there(tmp_path: Path) -> None:
     path = yaml(tmp_path, "generation: {max_tokens: 5}\n")
-    said = f"{path}: generation.max_tokens: unknown key; known here: max_new_tokens, precision, token_budget"
+    said = f"{path}: generation.max_tokens: unknown key; known here: max_new_tokens, num_beams, precision, token_budget"
     assert error_of(path, EvaluateParams) == said
 
 

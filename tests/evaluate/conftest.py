@@ -12,7 +12,7 @@ from tasks.rows import RENDERED
 from tests.train.training_workspace import LORA, PAIRS, rows, train, workspace
 
 EVALUATE = {
-    "generation": {"max_new_tokens": 12, "token_budget": 256, "precision": "fp32"},
+    "generation": {"max_new_tokens": 12, "num_beams": 1, "token_budget": 256, "precision": "fp32"},
     "intervals": {"resamples": 200},
     "threads": 1,
 }
