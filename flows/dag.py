@@ -11,6 +11,7 @@ from typing import Any
 
 import networkx as nx
 
+from flows.text import counted
 from tasks.errors import TunesmithError
 from tasks.params import read_yaml
 
@@ -57,7 +58,7 @@ class Dag:
         if address in self.unbuilt:
             return ["never built"]
         code = [reason for reason in reasons if _CODE.match(reason)]
-        summary = [f"code changed: {len(code)} file{'s' * (len(code) > 1)}"] if code else []
+        summary = [f"code changed: {counted(len(code), 'file')}"] if code else []
         return [reason for reason in reasons if reason not in code] + summary
 
     def needed_for(self, experiments: Iterable[str]) -> set[str]:

@@ -67,15 +67,15 @@ def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
     except StoppedError:
         return Failed(message=f"{address}: error: not begun, since the flow was stopped")
     if ended != 0:
-        # A stage that is still importing says nothing but a traceback of where it was.
-        why = f"{address}: error: ended, since the flow was stopped" if stopped() else _why(address, lines)
-        return Failed(message=why)
+        return Failed(message=_why(address, lines))
     cached = any(text in line for line in lines for text in _UNCHANGED)
     return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
 
 
 def _why(address: str, lines: list[str]) -> str:
     said = [line for line in lines if line.startswith(f"{address}: error: ")]
+    if not said and stopped():  # amid its imports a stage says nothing but a traceback of where it was
+        return f"{address}: error: ended, since the flow was stopped"
     return "\n".join(said or [f"{address}: error: {' | '.join(lines[-3:])}"])
 
 

@@ -5,7 +5,7 @@ pair is compared exactly. Buckets are runs in a sorted array: ``datasketch.MinHa
 which took 22 s and 1.2 GB for 100,000 texts in 42 bands (extrapolated from 10,000).
 
 Signatures are those of ``datasketch.MinHash`` 2.0.0, scheme affine32; the tests compare them. It is not imported here:
-that takes 2 s (of redis and scipy.integrate) in every process, more than the work on 10,000 texts.
+that takes 2 s (scipy.integrate and redis, for the most part) in every process.
 """
 
 from __future__ import annotations

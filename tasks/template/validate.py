@@ -96,16 +96,17 @@ def leaking_templates(report: Report) -> list[str]:
     """Wordings whose prompt tells the completion in more than half of their rows, or the right answer choice in more
     than ``CHOICE_SHARE`` of them: no coincidence."""
     told = [t for t, count in report.leaking.items() if 2 * count > report.tried[t]]
-    return told + [t for t in report.named if _tells_choice(report, t)]
+    return told + [t for t in report.named if t not in told and _tells_choice(report, t)]
 
 
 def suspected_templates(report: Report) -> list[str]:
     """Wordings that name the right answer choice alone in more than half of their rows, and are not yet leaking."""
-    return [t for t, c in report.named.items() if 2 * c.total() > report.tried[t] and not _tells_choice(report, t)]
+    leaking = leaking_templates(report)
+    return [t for t, c in report.named.items() if 2 * c.total() > report.tried[t] and t not in leaking]
 
 
 def _tells_choice(report: Report, template: str) -> bool:
-    named, rows = report.named[template], report.tried[template]
+    named, rows = report.named.get(template, Counter()), report.tried[template]
     # "Is this spam?" names one choice whatever the answer is: among rows that are nearly all spam it tells nothing.
     return rows >= CHOICE_ROWS and len(named) > 1 and named.total() > CHOICE_SHARE * rows
 
@@ -123,7 +124,7 @@ def refuse_leaks(source: str, report: Report) -> None:
 def describe_leak(source: str, template: str, report: Report) -> str:
     where = f"params/sources.yaml: sources.{source}.template"
     remedy = "correct the template, or mark it `extractive: true` if answers are meant to stand in the prompt"
-    if template in report.named:
+    if _tells_choice(report, template):
         return (
             f"{where}: a prompt must not tell which answer choice is right; template {template!r} names it and no "
             f"other choice in {_named(template, report)}; {remedy}, or let the prompt list all choices"

@@ -123,3 +123,13 @@ def test_a_stage_of_a_stopped_flow_fails_in_one_line(root: Path) -> None:
         state: Any = run_stage.fn("compare", root)  # no exception, whose traceback Prefect would log
     allow()
     assert state.is_failed() and state.message == "compare: error: not begun, since the flow was stopped"
+
+
+def test_a_stage_that_said_what_was_wrong_is_quoted_even_when_the_flow_stops() -> None:
+    from flows.retrain import _why
+
+    stop_all()
+    assert _why("compare", ["compare: error: no rows", "Traceback"]) == "compare: error: no rows"
+    assert _why("compare", ["Traceback", "  line"]) == "compare: error: ended, since the flow was stopped"
+    allow()
+    assert _why("compare", ["one", "two"]) == "compare: error: one | two"

@@ -16,7 +16,14 @@ from tasks.template.examine import Finding, examine
 from tasks.template.library import load_set
 from tasks.template.params import TemplateParams
 from tasks.template.run import run
-from tasks.template.validate import leaked_reference, leaking_templates, names_only, suspected_templates
+from tasks.template.validate import (
+    Report,
+    describe_leak,
+    leaked_reference,
+    leaking_templates,
+    names_only,
+    suspected_templates,
+)
 from tests.template.test_template import SAMPLES, SETS, Rows, error_of, rendered, rows_of, template_set
 
 CHATS: Rows = [
@@ -166,6 +173,21 @@ def test_a_prompt_may_list_all_choices_name_one_whatever_is_right_or_be_extracti
     assert len(stage_run(tmp_path, STARS)) == 20 and findings(tmp_path, STARS) == []
     write_stars(tmp_path, "{{ q }}: 5 stars?")
     assert [f.weight for f in findings(tmp_path, [row | {"a": 5} for row in STARS])] == ["note"]
+
+
+def test_a_wording_with_choices_in_some_rows_is_told_by_the_rule_that_it_breaks() -> None:
+    """Choices may be rendered for each row: naming a few by chance is not what is wrong with a leak."""
+    report = Report()
+    for i in range(20):
+        report.leak("mixed", i < 15, f"f:{i}")
+    report.name_choice("mixed", "yes", "f:18")
+    report.name_choice("mixed", "no", "f:19")
+    assert leaking_templates(report) == ["mixed"] and suspected_templates(report) == []
+    said = describe_leak("s", "mixed", report)
+    assert "must not tell its completion; template 'mixed' does in 15 of 20 rows, the first at f:0" in said
+    for i in range(17):
+        report.name_choice("mixed", "yes", f"f:{i}")
+    assert leaking_templates(report) == ["mixed"], "once, whatever the rules that it breaks"
 
 
 @pytest.mark.parametrize(
