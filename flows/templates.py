@@ -72,19 +72,22 @@ def import_(
     result = import_templates(path, folder, name, replace)
     for line in [*result.unread, *result.refused]:
         _print(line)
+    if result.written:
+        _print(_where(result.written, folder, library_of(root) / OWN))
     _print(result.summary())
-    if not result.written:
-        return
-    if folder == library_of(root) / OWN:
-        names = [f"{OWN}/{path.stem}" for path in result.written]
-        _print(f"{counted(len(names), 'set')} in {folder}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}")
-        _print(
-            f"look at it with `tunesmith templates show {names[0]}`, then name it in params/sources.yaml as "
-            f"`template: {{set: {names[0]}}}` and try `tunesmith templates validate SOURCE`"
-        )
-    else:
-        number = counted(len(result.written), "set")
-        _print(f"{number} in {folder}; only those in tasks/template/library/{OWN} are used")
+
+
+def _where(written: list[Path], folder: Path, own: Path) -> str:
+    """Where the sets are and how to use them."""
+    sets = f"{counted(len(written), 'set')} in {folder}"
+    if folder != own:
+        return f"{sets}; only those in tasks/template/library/{own.name} are used"
+    names = [f"{own.name}/{path.stem}" for path in written]
+    return (
+        f"{sets}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}\n"
+        f"look at it with `tunesmith templates show {names[0]}`, then name it in params/sources.yaml as "
+        f"`template: {{set: {names[0]}}}` and try `tunesmith templates validate SOURCE`"
+    )
 
 
 @app.command()
