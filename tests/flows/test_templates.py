@@ -117,8 +117,10 @@ def test_an_imported_set_is_used_by_its_name(cli: Cli, workspace: Path, tmp_path
     code, printed = cli("import", pairs, "--name", "flan_chats")
     assert code == 0
     assert f"{pairs}: p2: a field must be the name of a column alone; it is {{0}}\n" in printed
-    assert "\nimported 1 of 2 templates, refused 1\n1 set in " in printed
-    assert "own/flan_chats\n" in printed and "`template: {set: own/flan_chats}`" in printed.splitlines()[-1]
+    where, use, counted = printed.splitlines()[-3:]
+    assert where.startswith("1 set in ") and where.endswith(": own/flan_chats")
+    assert "`template: {set: own/flan_chats}`" in use
+    assert counted == "imported 1 of 2 templates, refused 1"
     assert (workspace / "tasks/template/library/own/flan_chats.yaml").exists()
     code, printed = cli("import", pairs, "--name", "flan_chats")
     assert code == 1 and "there is such a set" in printed
