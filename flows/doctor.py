@@ -21,7 +21,18 @@ from tasks.resolve.params import TrainingDefaults
 from tasks.resolve.preflight import preflight
 from tasks.tracking.client import open_store
 
-_PACKAGES = ("torch", "transformers", "peft", "datasets", "mlflow", "prefect", "dvc", "rouge-score-rs", "sacrebleu")
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "mlflow",
+    "prefect",
+    "dvc",
+    "rouge-score-rs",
+    "sacrebleu",
+)
 _GB = 1e9
 _LEAST_DISK_GB, _LEAST_MEMORY_GB = 5, 8
 

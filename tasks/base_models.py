@@ -118,14 +118,14 @@ def from_record(record: dict[str, Any], root: Path) -> BaseModel:
     return found
 
 
-def load_model(base: BaseModel, dtype: torch.dtype, folder: Path | None = None) -> Any:
-    """The model in ``folder`` (the base's own by default), of the base's kind."""
+def load_model(base: BaseModel, dtype: torch.dtype, folder: Path | None = None, **how: Any) -> Any:
+    """The model in ``folder`` (the base's own by default), of the base's kind; ``how``: of ``from_pretrained``."""
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     _quieten()
     loader = AutoModelForSeq2SeqLM if base.kind == "seq2seq" else AutoModelForCausalLM
     return loader.from_pretrained(
-        folder or base.folder, dtype=dtype, use_safetensors=True, trust_remote_code=base.trust_remote_code
+        folder or base.folder, dtype=dtype, use_safetensors=True, trust_remote_code=base.trust_remote_code, **how
     )
 
 

@@ -99,7 +99,8 @@ def _unwrapped(model: Any) -> Any:
 @contextmanager
 def _output_layer_at(model: Any, positions: Tensor) -> Iterator[None]:
     def keep(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor]:
-        hidden_BTH = args[0]
+        # Virtual tokens of a soft prompt stand before the rows' own.
+        hidden_BTH = args[0][:, -positions.shape[1] :]
         return (hidden_BTH[positions],)
 
     handle = _unwrapped(model).get_output_embeddings().register_forward_pre_hook(keep)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tasks.params import read_yaml
 from tasks.template.importing.write import import_templates
 from tasks.template.library import METRICS, Template, TemplateSet, load_set
+from tasks.train.method_params import METHODS
 from tests.template.test_template import Rows, rendered
 
+ROOT = Path(__file__).parents[1]
+METHODS_PAGE = (ROOT / "docs/methods.md").read_text()
 DATA = (Path(__file__).parents[1] / "docs/data.md").read_text()
 ROWS: Rows = [{"ticket": "My lamp is dark.", "team": "Repair", "product": "lamps"}]
 
@@ -54,3 +58,20 @@ def test_what_the_document_imports_is_imported_whole(tmp_path: Path) -> None:
         row = ROWS[0] if file == "pairs.yaml" else ROWS[0] | {"team": 2}
         rows, _ = rendered([row], load_set(f"own/{result.written[0].stem}", tmp_path), assign="all")
         assert [row["completion"] for row in rows] == answers
+
+
+def test_every_method_is_documented_with_its_blocks_and_its_default_rate() -> None:
+    methods, rates, kept = tables(METHODS_PAGE)
+    assert {row[1].strip("`"): tuple(re.findall(r"`(\w+)`", row[3])) for row in methods} == METHODS
+    defaults = read_yaml(ROOT / "params/training.yaml")["methods"]
+    written = {row[0].strip("`"): float(row[1]) for row in rates}
+    assert written == {method: block["training"]["learning_rate"] for method, block in defaults.items()}
+    assert set(written) == set(METHODS) - {"none"}
+    named = {name for row in kept for name in re.findall(r"`(\w+)`", row[0])}
+    assert named == set(METHODS) - {"none", "prompt_tuning", "prefix_tuning", "p_tuning"}, "the last row is for those"
+
+
+def tables(page: str) -> list[list[list[str]]]:
+    """The cells of every table of a page, without its head."""
+    found = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
+    return [[[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]] for table in found]

@@ -87,6 +87,23 @@ def unfinished(entry: Entry) -> Cell:
     return Cell(number(None if finished is None else 1 - finished, 100))
 
 
+def about(entry: Entry) -> dict[str, Any]:
+    """``model`` of an entry; comparisons of an earlier version have none."""
+    return entry.get("model") or {}
+
+
+def trained(entry: Entry) -> Cell:
+    """Share of the parameters that training changed."""
+    some, every = (about(entry).get(name) for name in ("trainable_parameters", "total_parameters"))
+    return Cell(number(some / every, 100, digits=2) if some and every else NOTHING)
+
+
+def kept(entry: Entry) -> Cell:
+    """What the model takes on disk beside its base."""
+    size = about(entry).get("weights_bytes")
+    return Cell(number(size / 1e6, digits=1) if size else NOTHING)
+
+
 def columns(comparison: Comparison) -> list[Column]:
     """The table of scores, without the names of the systems."""
     systems, metric = comparison["systems"], comparison["metric"]
@@ -106,6 +123,9 @@ def columns(comparison: Comparison) -> list[Column]:
         column("copied 4-grams %", 3, "copied_4grams", interval=False),
         Column("unfinished %", 3, [unfinished(entry) for entry in systems]),
     ]
+    if any(about(entry).get("trainable_parameters") for entry in systems):
+        found.append(Column("trained %", 2, [trained(entry) for entry in systems]))
+        found.append(Column("kept MB", 1, [kept(entry) for entry in systems]))
     if any("exact_match" in entry["metrics"] for entry in systems):
         found.append(column("exact match", 9, "exact_match"))
     title = f"Δ {label(metric)} vs {comparison['baseline']['name']}"

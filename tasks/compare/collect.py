@@ -31,6 +31,7 @@ class System:
         method: of an experiment: none, full, lora, ...
         metrics: name → ``{"value", "low", "high"}``; what is missing or not finite is None.
         groups: as in ``metrics.json``: kind → group → metric → scores; empty for reports that have none.
+        model: as in ``metrics.json``: parameters, sizes, what a soft prompt lies near; empty where nothing is known.
         rows: predictions, one a test row.
         problem: why it cannot be compared; None when it can.
     """
@@ -42,6 +43,7 @@ class System:
     test_sha256: str | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
     groups: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     problem: str | None = None
 
@@ -111,6 +113,7 @@ def read_report(system: System, folder: Path) -> System:
             test_sha256=report["test_sha256"],
             metrics={name: _finite(metric) for name, metric in report["metrics"].items()},
             groups=report.get("groups", {}),
+            model=report.get("model") or {},
             rows=files.read_rows(predictions),
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:

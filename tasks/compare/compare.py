@@ -29,8 +29,8 @@ def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
     """Compare ``systems`` (as ``collect`` gives them); the result is ``comparison.json``.
 
     Keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
-    order, each with ``metrics``, ``groups`` and ``differences``), ``not_compared`` (name, kind, method, reason),
-    ``warnings`` (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the parameters.
+    order, each with ``metrics``, ``groups``, ``model`` and ``differences``), ``not_compared`` (name, kind, method,
+    reason), ``warnings`` (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the parameters.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -89,6 +89,7 @@ def describe(
         "candidate": system is candidate,
         "metrics": system.metrics,
         "groups": {kind: system.groups[kind] for kind in SHOWN_GROUPS if system.groups.get(kind)},
+        "model": system.model,
         "differences": differences,
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.compare.cells import NOTHING, Cell, Comparison, change, columns, label, number, score
+from tasks.compare.cells import NOTHING, Cell, Comparison, about, change, columns, label, number, score
 from tasks.compare.table import legend
 
 TEMPLATE = "report.html.jinja"
@@ -29,6 +29,7 @@ def html_report(comparison: Comparison, picture: bytes) -> str:
         columns=columns(comparison),
         changes=changes(comparison),
         groups=group_rows(comparison),
+        soft_prompts=soft_prompts(comparison),
         legend=legend(comparison, "colour"),
         picture=base64.b64encode(picture).decode("ascii"),
         percent=lambda value: number(value, 100),
@@ -69,6 +70,33 @@ def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]
     return found
 
 
+def soft_prompts(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
+    """Experiments with a soft prompt, and for each a row a cluster of its virtual tokens: their ``positions`` (from 1),
+    and the ``words`` that they lie nearest, the most similar first."""
+    found = []
+    for entry in comparison["systems"]:
+        tokens = about(entry).get("soft_prompt") or []
+        together: dict[int, list[Any]] = {}
+        for token in tokens:
+            together.setdefault(token["cluster"], []).append(token)
+        rows = [_cluster(members) for members in together.values()]
+        if rows:
+            found.append((entry["name"], rows))
+    return found
+
+
+def _cluster(tokens: list[Any]) -> dict[str, str]:
+    best: dict[str, float] = {}
+    for near in (near for token in tokens for near in token["nearest"]):
+        best[near["word"]] = max(near["similarity"], best.get(near["word"], -1.0))
+    words = sorted(best, key=lambda word: -best[word])[:_WORDS]
+    return {
+        "positions": ", ".join(str(token["position"] + 1) for token in tokens),
+        "words": ", ".join(f"{word!r} {best[word]:.2f}" for word in words),
+    }
+
+
+_WORDS = 8
 _GROUPS = {"wording": "wordings {}", "task_seen": "tasks {}", "contamination": "{} rows"}
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft import PeftModel
+from torch import Tensor
 from transformers import GenerationConfig
 
 from tasks.evaluate.params import GenerationParams
@@ -58,8 +60,9 @@ def generate(
 def _configured(model: Any, tokenizer: Any, params: GenerationParams) -> Iterator[None]:
     """In the place of the model's own settings: what ``generate`` is not told it would take from them, and hub
     models bring penalties, beams and forced tokens that training knows nothing of."""
-    own = model.generation_config
-    model.generation_config = GenerationConfig(
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    own = inner.generation_config
+    inner.generation_config = GenerationConfig(
         max_new_tokens=params.max_new_tokens,
         num_beams=params.num_beams,
         do_sample=False,
@@ -70,7 +73,7 @@ def _configured(model: Any, tokenizer: Any, params: GenerationParams) -> Iterato
     try:
         yield
     finally:
-        model.generation_config = own
+        inner.generation_config = own
 
 
 def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], kind: str) -> list[list[int]]:
@@ -82,11 +85,38 @@ def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], kind: 
     ids = [pad + prompt if left else prompt + pad for pad, prompt in zip(pads, prompts, strict=True)]
     mask = [zero + one if left else one + zero for zero, one in zip(zeros, ones, strict=True)]
     device = next(model.parameters()).device
-    output = model.generate(
-        input_ids=torch.tensor(ids, device=device), attention_mask=torch.tensor(mask, device=device)
-    )
+    inputs = {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device)}
+    if left and isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
+        return _after_soft_prompt(model, **inputs)
+    output = model.generate(**inputs)
     # A decoder's output begins with its input, an encoder-decoder's with the decoder's start token.
     return output[:, width if left else 1 :].tolist()
+
+
+def _after_soft_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor) -> list[list[int]]:
+    """New tokens of a decoder behind virtual tokens, which are no part of its merged weights.
+
+    peft puts them before the padding on the left, so that how far they stand from the prompt depends on the batch;
+    in training they stand right before it. Here as well: positions count only what the mask shows.
+    """
+    base, config = model.get_base_model(), model.active_peft_config
+    count, (rows, width) = config.num_virtual_tokens, input_ids.shape
+    shown_BV = attention_mask.new_ones(rows, count)
+    if config.peft_type == "PREFIX_TUNING":
+        # Keys and values know no positions of their own: what matters is that the prompt counts on from their number.
+        output = base.generate(
+            input_ids=torch.cat([input_ids[:, :1].expand(rows, count), input_ids], dim=1),
+            attention_mask=torch.cat([shown_BV, attention_mask], dim=1),
+            past_key_values=model.get_prompt(rows * base.generation_config.num_beams),
+        )
+        return list(output[:, count + width :].tolist())
+    words_BTH = base.get_input_embeddings()(input_ids)
+    virtual_BVH = model.get_prompt(rows).to(words_BTH.dtype)
+    pads = (width - attention_mask.sum(1)).tolist()
+    embedded = [torch.cat([words_BTH[i, :pad], virtual_BVH[i], words_BTH[i, pad:]]) for i, pad in enumerate(pads)]
+    masks = [torch.cat([attention_mask[i, :pad], shown_BV[i], attention_mask[i, pad:]]) for i, pad in enumerate(pads)]
+    output = base.generate(inputs_embeds=torch.stack(embedded), attention_mask=torch.stack(masks))
+    return list(output.tolist())
 
 
 def _cut(tokenizer: Any, tokens: list[int]) -> Generated:

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from tasks import device, files
-from tasks.base_models import BaseModel, from_record, load_model, load_tokenizer
+from tasks.base_models import BaseModel, from_record, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.evaluate.generate import Generated, generate
 from tasks.evaluate.params import GenerationParams
 from tasks.rendering import Renderer, fingerprint, refuse_other_fingerprint
 from tasks.rows import Row
+from tasks.tuned import load_tuned
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Predictor:
         base = from_record(manifest["base_model"], root or Path.cwd())
         full = manifest["method"] == "full"
         renderer = Renderer(load_tokenizer(base, folder if full else None), base.kind)
-        found = cls(_load_weights(folder, base, manifest, generation), renderer, base, manifest, generation)
+        dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
+        found = cls(load_tuned(folder, base, manifest, dtype), renderer, base, manifest, generation)
         found.refuse_other_rendering([])
         return found
 
@@ -80,16 +82,3 @@ class Predictor:
     def complete(self, prompts: list[str]) -> list[str]:
         """The texts of the answers to rendered prompts, in order."""
         return [answer.text for answer in self.generate(prompts)]
-
-
-def _load_weights(folder: Path, base: BaseModel, manifest: dict[str, Any], generation: GenerationParams) -> Any:
-    dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
-    if manifest["method"] == "full":
-        return load_model(base, dtype, folder).to(device.device())
-    if manifest["method"] == "none":
-        return load_model(base, dtype).to(device.device())
-    from peft import PeftModel
-
-    # Merged in fp32 and then rounded once: no adapter arithmetic at every token.
-    adapted = PeftModel.from_pretrained(load_model(base, torch.float32), str(folder))
-    return adapted.merge_and_unload().to(dtype).to(device.device())

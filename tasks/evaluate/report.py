@@ -31,8 +31,12 @@ def write_report(
     metrics: dict[str, dict[str, float | None]],
     groups: Groups,
     params: EvaluateParams,
+    model: dict[str, Any] | None = None,
 ) -> None:
-    """Write ``predictions.parquet`` and ``metrics.json``; the same results give the same bytes."""
+    """Write ``predictions.parquet`` and ``metrics.json``; the same results give the same bytes.
+
+    ``model``: what the comparison says of the model beside its scores; None of a trivial baseline.
+    """
     files.write_rows(folder / "predictions.parquet", predictions, PREDICTIONS)
     asked = [[p["row_id"], p["template_id"], p["prompt"], p["references"]] for p in predictions]
     files.write_json(
@@ -45,6 +49,7 @@ def write_report(
             "rows": len(predictions),
             "metrics": metrics,
             "groups": groups,
+            "model": model,
             "generation": params.generation.model_dump(),
         },
     )

@@ -14,6 +14,7 @@ from tasks.evaluate.metrics import summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.predict import Predictor
 from tasks.evaluate.report import score, write_report
+from tasks.evaluate.soft_prompt import explain
 from tasks.facts import facts
 from tasks.likelihood import likelihood
 from tasks.params import load, parse
@@ -22,6 +23,8 @@ from tasks.rows import Row
 from tasks.stage import Stage
 
 logger = logging.getLogger("tunesmith")
+
+SIZES = ("trainable_parameters", "total_parameters", "weights_bytes", "base_bytes")
 
 
 def run(name: str, paths: Paths, stage: Stage) -> None:
@@ -68,13 +71,24 @@ def _evaluate(
     metrics |= _validation(predictor, validation, params)
     output.mkdir(parents=True, exist_ok=True)
     apart = groups(predictions, params.intervals, manifest, dirty)
-    write_report(output, manifest["experiment"], manifest["key"], predictions, metrics, apart, params)
+    about = _about(predictor)
+    write_report(output, manifest["experiment"], manifest["key"], predictions, metrics, apart, params, about)
     logger.info("%s: ROUGE-1 F1 %.4f on %d rows", manifest["experiment"], metrics["rouge1_f"]["value"], len(test))
     return {
         "key": manifest["key"],
         "rows": len(test),
         "generation_seconds": seconds,
         "rows_per_second": len(test) / seconds,
+    }
+
+
+def _about(predictor: Predictor) -> dict[str, Any]:
+    """Sizes, and of a soft prompt what lies near it. Keys and values of prefix tuning lie near no words."""
+    manifest = predictor.manifest  # of a registered model perhaps older than some of its keys
+    words = manifest["method"] in ("prompt_tuning", "p_tuning")
+    return {
+        **{name: manifest.get(name) for name in SIZES},
+        "soft_prompt": explain(predictor.model, predictor.renderer.tokenizer) if words else None,
     }
 
 

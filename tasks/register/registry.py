@@ -29,7 +29,18 @@ _SIGNATURE = ModelSignature(
 
 # What `tasks.evaluate.predict` and the modules behind it import.
 _SERVING_PACKAGES = (
-    *("mlflow", "torch", "transformers", "peft", "accelerate", "tokenizers", "sentencepiece", "safetensors", "gguf"),
+    *(
+        "mlflow",
+        "torch",
+        "transformers",
+        "peft",
+        "bitsandbytes",
+        "accelerate",
+        "tokenizers",
+        "sentencepiece",
+        "safetensors",
+        "gguf",
+    ),
     *(
         "huggingface-hub",
         "numpy",

@@ -18,7 +18,7 @@ class Experiment(Params):
         method: what is trained; ``none`` evaluates the base model as it is.
         mixture: of ``params/mixtures.yaml``.
         training: patches the loop's parameters.
-        lora: patches LoRA's parameters.
+        selective, lora, …: patch the parameters of the method; see ``tasks/train/method_params.py``.
         evaluation: patches ``evaluate`` of ``params/evaluation.yaml``.
     """
 
@@ -31,7 +31,15 @@ class Experiment(Params):
     threads: int | None = None
     seed: int | None = None
     training: Patch = Field(default_factory=dict)
+    selective: Patch = Field(default_factory=dict)
     lora: Patch = Field(default_factory=dict)
+    adalora: Patch = Field(default_factory=dict)
+    adapter: Patch = Field(default_factory=dict)
+    ia3: Patch = Field(default_factory=dict)
+    prompt_tuning: Patch = Field(default_factory=dict)
+    prefix_tuning: Patch = Field(default_factory=dict)
+    p_tuning: Patch = Field(default_factory=dict)
+    quantisation: Patch = Field(default_factory=dict)
     evaluation: Patch = Field(default_factory=dict)
 
 

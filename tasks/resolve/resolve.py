@@ -10,10 +10,10 @@ from tasks.errors import TunesmithError
 from tasks.evaluate.params import EvaluateParams
 from tasks.params import Place, merge, parse_merged
 from tasks.resolve.params import Experiment, TrainingDefaults
+from tasks.train.method_params import METHODS
 from tasks.train.params import TrainParams
 
-_METHOD_BLOCKS = {"none": (), "full": ("training",), "lora": ("training", "lora")}
-"""Blocks of parameters that a method uses. The others' keys do not reach its file, so they retrain nothing."""
+_ALL_BLOCKS = ("training", *dict.fromkeys(block for blocks in METHODS.values() for block in blocks))
 
 _TRAINING_ONLY = ("max_dropped", "truncate")
 
@@ -28,20 +28,20 @@ def resolve(
     """
     where = f"experiments.{name}"
     training_file, evaluation_file = file.with_name("training.yaml"), file.with_name("evaluation.yaml")
-    if experiment.method not in _METHOD_BLOCKS:
+    if experiment.method not in METHODS:
         raise TunesmithError(
-            f"{file}: {where}.method: must be one of {', '.join(_METHOD_BLOCKS)}; it is {experiment.method!r}"
+            f"{file}: {where}.method: must be one of {', '.join(METHODS)}; it is {experiment.method!r}"
         )
-    blocks = _METHOD_BLOCKS[experiment.method]
+    blocks = () if experiment.method == "none" else ("training", *METHODS[experiment.method])
     given = experiment.model_dump(exclude_none=True, exclude={"evaluation"})
-    for block in ("training", "lora"):
+    for block in _ALL_BLOCKS:
         if given[block] and block not in blocks:
             raise TunesmithError(
                 f"{file}: {where}.{block}: method {experiment.method!r} does not use this block; remove it, or "
                 f"choose another method"
             )
     merged = merge(merge(defaults.defaults, defaults.methods.get(experiment.method, {})), given)
-    unused = {"training", "lora"} - set(blocks) | (set(_TRAINING_ONLY) if experiment.method == "none" else set())
+    unused = set(_ALL_BLOCKS) - set(blocks) | (set(_TRAINING_ONLY) if experiment.method == "none" else set())
     train = {key: value for key, value in merged.items() if key not in unused}
     method: Place = (training_file, f"methods.{experiment.method}")
     layers = [(given, (file, where)), (defaults.methods.get(experiment.method, {}), method)]
@@ -58,9 +58,9 @@ def resolve(
 
 def known_methods(defaults: TrainingDefaults, file: Path) -> None:
     """Refuse defaults of a method that there is not: nothing would read them."""
-    unknown = [method for method in defaults.methods if method not in _METHOD_BLOCKS]
+    unknown = [method for method in defaults.methods if method not in METHODS]
     if unknown:
-        raise TunesmithError(f"{file}: methods.{unknown[0]}: no such method; there are: {', '.join(_METHOD_BLOCKS)}")
+        raise TunesmithError(f"{file}: methods.{unknown[0]}: no such method; there are: {', '.join(METHODS)}")
 
 
 def _origin(layers: list[tuple[dict[str, Any], Place]], otherwise: Place) -> Callable[[tuple[Any, ...]], Place]:

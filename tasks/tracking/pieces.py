@@ -80,6 +80,8 @@ class Pieces:
             "evaluation_rows_per_second": self.evaluation.get("rows_per_second"),
             "trainable_parameters": self.manifest.get("trainable_parameters"),
             "total_parameters": self.manifest.get("total_parameters"),
+            "weights_bytes": self.manifest.get("weights_bytes"),
+            "base_bytes": self.manifest.get("base_bytes"),
             "best_step": (self.manifest.get("best") or {}).get("step"),
         }
         return {name: float(value) for name, value in found.items() if value is not None}

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.base_models import BaseModelParams
 from tasks.params import Params
+from tasks.train.method_params import (
+    METHODS,
+    AdaloraParams,
+    AdapterParams,
+    Ia3Params,
+    LoraParams,
+    PrefixTuningParams,
+    PromptTuningParams,
+    PTuningParams,
+    QuantisationParams,
+    SelectiveParams,
+)
 
-Method = Literal["none", "full", "lora"]
-
-
-class LoraParams(Params):
-    """LoRA (Hu et al. 2021).
-
-    Attributes:
-        rank: of the two factors that are trained in the place of a weight matrix.
-        alpha: the update is scaled by alpha / rank.
-        dropout: on the factors' input.
-        targets: names of the linear layers; ``all-linear`` is all but the output layer; None is peft's
-            choice for the architecture (query and value projections).
-    """
-
-    rank: int = Field(default=8, ge=1)
-    alpha: int = Field(default=16, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    targets: list[str] | Literal["all-linear"] | None = None
+Method = Literal[
+    "none",
+    "full",
+    "selective",
+    "lora",
+    "adalora",
+    "adapter",
+    "ia3",
+    "prompt_tuning",
+    "prefix_tuning",
+    "p_tuning",
+    "qlora",
+]
 
 
 class LoopParams(Params):
@@ -45,6 +52,7 @@ class LoopParams(Params):
         early_stopping_patience: epochs without a better validation loss after which training stops; None never.
         precision: ``bf16`` is autocast: weights, adapters and optimizer stay fp32. ``auto`` where the processor has it.
         log_every: steps between two points of the loss curve.
+        checkpoint_steps: steps between two checkpoints, beside that at the end of each epoch; None takes only those.
         checkpoints_kept: of the last ones, beside the best.
     """
 
@@ -60,6 +68,7 @@ class LoopParams(Params):
     early_stopping_patience: int | None = Field(default=None, ge=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     log_every: int = Field(default=5, ge=1)
+    checkpoint_steps: int | None = Field(default=None, ge=1)
     checkpoints_kept: int = Field(default=1, ge=1)
 
 
@@ -85,4 +94,19 @@ class TrainParams(Params):
     threads: int = Field(default=2, ge=1)
     seed: int = 0
     training: LoopParams | None = None
+    selective: SelectiveParams | None = None
     lora: LoraParams | None = None
+    adalora: AdaloraParams | None = None
+    adapter: AdapterParams | None = None
+    ia3: Ia3Params | None = None
+    prompt_tuning: PromptTuningParams | None = None
+    prefix_tuning: PrefixTuningParams | None = None
+    p_tuning: PTuningParams | None = None
+    quantisation: QuantisationParams | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blocks_of_the_method(cls, data: Any) -> Any:
+        """A block that is left out has its defaults: what is recorded of a model is complete."""
+        blocks = METHODS.get(str(data.get("method")), ()) if isinstance(data, dict) else ()
+        return {**{block: {} for block in blocks}, **data} if blocks else data

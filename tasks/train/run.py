@@ -26,11 +26,12 @@ from tasks.progress import progress
 from tasks.rendering import Encoded, Renderer, fingerprint, templates_of
 from tasks.rows import Row
 from tasks.stage import Stage
+from tasks.train import methods
+from tasks.train.checkpoints import last_complete
 from tasks.train.contract import encode_rows, summary
-from tasks.train.methods import count_parameters, prepare
 from tasks.train.params import TrainParams
 from tasks.train.recorder import Recorder
-from tasks.train.trainer import CompletionTrainer, last_complete
+from tasks.train.trainer import CompletionTrainer, optimizer_steps
 from tasks.training_rows import write_training_rows
 
 logger = logging.getLogger("tunesmith")
@@ -77,7 +78,8 @@ def _only_trainer_of(name: str, paths: Paths) -> Iterator[None]:
 def _manifest(name: str, params: TrainParams, base: BaseModel, stage: Stage) -> dict[str, Any]:
     """What is known before training. ``key`` names the result in all ledgers: equal keys, equal weights."""
     inputs = {} if params.method == "none" else stage.data_inputs()
-    versions = {library: version(library) for library in LIBRARIES}
+    libraries = [*LIBRARIES, "bitsandbytes"] if params.method == "qlora" else LIBRARIES
+    versions = {library: version(library) for library in libraries}
     known = {
         "params": params.model_dump(exclude_none=True),
         "base_model": base.record(),
@@ -107,6 +109,8 @@ def _write_untrained(
         "templates": {},
         "tasks": [],
         "weights_sha256": None,
+        "weights_bytes": 0,
+        "base_bytes": _bytes(base.folder),
         "trainable_parameters": 0,
         "total_parameters": None,
         "best": None,
@@ -146,13 +150,15 @@ def _train(
     logger.info(summary(name, "train", contract))
     logger.info(summary(name, "validation", validation_contract))
     _make_deterministic(params.seed)
-    model = prepare(base, params)
-    trainable, total = count_parameters(model)
-    logger.info("%s: %d of %d parameters are trained", name, trainable, total)
+    assert params.training is not None
+    model = methods.prepare(base, params, optimizer_steps(train, params.training))
+    trainable, total = methods.count_parameters(model)
+    logger.info("%s: %d of %d parameters are trained (%.3g %%)", name, trainable, total, 100 * trainable / total)
     manifest |= {
         "fingerprint": fingerprint(renderer, params.max_length, rows, params.truncate),
         "templates": templates_of(rows),
         "tasks": sorted({row["task"] for row in rows}),
+        "base_bytes": _bytes(base.folder),
         "trainable_parameters": trainable,
         "total_parameters": total,
         "contract": {"train": contract, "validation": validation_contract},
@@ -238,7 +244,7 @@ def _fit(
             params=params,
             kind=renderer.kind,
             pad=renderer.tokenizer.pad_token_id,
-            checkpoints=checkpoints,
+            folder=checkpoints,
             callbacks=[recorder],
             labelled=any(row["answer_choices"] for row in watched),
         )
@@ -264,18 +270,12 @@ def _save(
     folder: Path,
 ) -> None:
     folder.mkdir()
-    model.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
-    config = folder / "adapter_config.json"
-    if config.exists():
-        # Equal adapters must hash equal on every machine: peft writes the folder of this one's cache, and sets in
-        # an order that changes from process to process.
-        written = files.read_json(config) | {"base_model_name_or_path": params.base_model.name}
-        files.write_json(config, {k: sorted(v) if isinstance(v, list) else v for k, v in written.items()})
-    else:
+    methods.save(model, params, folder)
+    if params.method == "full":
         renderer.tokenizer.save_pretrained(folder)
     weights = sorted(folder.glob("*.safetensors"))
     manifest["weights_sha256"] = files.digest([files.sha256(path) for path in weights])
+    manifest["weights_bytes"] = _bytes(folder)
     step = trainer.state.best_global_step or trainer.state.global_step
     manifest["best"] = {
         "step": step,
@@ -283,3 +283,8 @@ def _save(
         "validation_loss": trainer.state.best_metric,
     }
     files.write_json(folder / "manifest.json", manifest)
+
+
+def _bytes(folder: Path) -> int:
+    """Of the weights in ``folder``: of a base, what each full copy costs; of a tuned model, what it costs."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

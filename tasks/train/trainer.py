@@ -26,12 +26,17 @@ from tasks import device, files
 from tasks.errors import TunesmithError
 from tasks.likelihood import collate, likelihood, supervised_logits, token_budget_batches
 from tasks.rendering import Encoded
+from tasks.train import checkpoints
+from tasks.train.methods.pruning import Pruning
 from tasks.train.params import LoopParams, TrainParams
 
 # They warn of keys missing in the best weights (those of output layers that are tied to the embeddings), and of
 # file times.
 for _name in ("transformers.trainer", "transformers.trainer_utils"):
     logging.getLogger(_name).setLevel(logging.ERROR)
+
+
+_LOSS_SINCE = "loss_since.json"
 
 
 class TokenBudgetSampler(Sampler[list[int]]):
@@ -68,6 +73,13 @@ def epochs_without_better(log: list[dict[str, Any]]) -> int:
     return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
+def optimizer_steps(rows: list[Encoded], loop: LoopParams) -> int:
+    """Of a whole training on ``rows``."""
+    batches = len(token_budget_batches([len(row) for row in rows], loop.token_budget))
+    steps = loop.epochs * -(-batches // loop.accumulation)
+    return min(steps, loop.max_steps or steps)
+
+
 class _EarlyStopping(TrainerCallback):
     """Counts in the log and not, as the one of ``transformers``, in itself: so it outlives a resume."""
 
@@ -79,10 +91,33 @@ class _EarlyStopping(TrainerCallback):
             control.should_training_stop = True
 
 
+class _CheckpointEvery(TrainerCallback):
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        control.should_save |= state.global_step % self._steps == 0
+
+
+class _LossSince(TrainerCallback):
+    """``Trainer`` forgets in a checkpoint the loss since its last point of the curve; the next would be another."""
+
+    def __init__(self, trainer: CompletionTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step > 0:
+            checkpoint = self._trainer.folder / f"checkpoint-{state.global_step}"
+            since = files.read_json(checkpoint / _LOSS_SINCE)
+            self._trainer._tr_loss += since["loss"]
+            self._trainer._globalstep_last_logged = since["logged"]
+
+
 class CompletionTrainer(Trainer):
     """Trains on completions and their end token only.
 
     Attributes:
+        folder: of the checkpoints.
         tokens: input tokens trained on in this process, padding not counted.
     """
 
@@ -94,23 +129,31 @@ class CompletionTrainer(Trainer):
         params: TrainParams,
         kind: str,
         pad: int,
-        checkpoints: Path,
+        folder: Path,
         callbacks: list[TrainerCallback],
         labelled: bool,
     ) -> None:
         assert params.training is not None
         self._params, self._loop, self._kind, self._pad = params, params.training, kind, pad
         self._train, self._validation, self._labelled = train, validation, labelled
+        self.folder = folder
+        self._pruning: Pruning | None = None
         self.tokens = 0
+        own: list[TrainerCallback] = [_LossSince(self)]
         if params.training.early_stopping_patience is not None:
-            callbacks = [*callbacks, _EarlyStopping(params.training.early_stopping_patience)]
+            own.append(_EarlyStopping(params.training.early_stopping_patience))
+        if params.training.checkpoint_steps is not None:
+            own.append(_CheckpointEvery(params.training.checkpoint_steps))
+        if params.method == "adalora":
+            self._pruning = Pruning(model)
+            own.append(self._pruning)
         super().__init__(
             model=model,
-            args=_arguments(params, params.training, checkpoints, self.steps()),
+            args=_arguments(params, params.training, folder, self.steps()),
             train_dataset=_Rows(train),
             eval_dataset=_Rows(validation),
             data_collator=lambda rows: collate(rows, kind, pad),
-            callbacks=callbacks,
+            callbacks=[*callbacks, *own],
         )
         self.remove_callback(PrinterCallback)  # it prints what the recorder logs
         # The loss below is the sum over a batch divided by the supervised tokens of the whole accumulation, which
@@ -119,10 +162,7 @@ class CompletionTrainer(Trainer):
 
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        lengths = [len(row) for row in self._train]
-        batches = len(token_budget_batches(lengths, self._loop.token_budget))
-        steps = self._loop.epochs * -(-batches // self._loop.accumulation)
-        return min(steps, self._loop.max_steps or steps)
+        return optimizer_steps(self._train, self._loop)
 
     def fit(self, checkpoint: Path | None) -> None:
         """Train, from ``checkpoint`` on if there is one, and load the weights of the best epoch.
@@ -136,12 +176,43 @@ class CompletionTrainer(Trainer):
         patience = self._loop.early_stopping_patience
         stopped = patience is not None and epochs_without_better(state.log_history) >= patience
         if stopped or state.global_step >= self.steps():
-            state.best_model_checkpoint = str(checkpoint.with_name(f"checkpoint-{state.best_global_step}"))
             self.state = state
             self._load_best_model()
             return
         self.args.eval_on_start = False  # its value stands in the log already
         self.train(resume_from_checkpoint=str(checkpoint))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        partial, name = self.folder / "partial", f"checkpoint-{self.state.global_step}"
+        files.remove(partial)
+        self.args.output_dir = str(partial)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.output_dir = str(self.folder)
+        since = {"loss": self._tr_loss.item(), "logged": self._globalstep_last_logged}
+        files.write_json(partial / name / _LOSS_SINCE, since)
+        if self._pruning:
+            self._pruning.save(partial / name)
+        checkpoints.seal(partial / name, self.folder / name)
+        files.remove(partial)
+        best = self.state.best_global_step or None
+        if best:
+            self.state.best_model_checkpoint = str(self.folder / f"checkpoint-{best}")
+        checkpoints.keep(self.folder, self._loop.checkpoints_kept, best)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir or self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoints.save_weights(self.model, folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        checkpoints.load_weights(self.model, Path(resume_from_checkpoint))
+        if self._pruning:
+            self._pruning.load(Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        checkpoints.load_weights(self.model, self.folder / f"checkpoint-{self.state.best_global_step}")
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         lengths = [len(row) for row in self._train]
@@ -164,6 +235,8 @@ class CompletionTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Tensor:
         loss = super().training_step(model, inputs, *args, **kwargs)
+        if self._pruning and self.accelerator.sync_gradients:
+            self._pruning.penalty().backward()  # once an optimizer step, and no part of the loss curve
         self.tokens += int(inputs["attention_mask"].sum())
         if self._kind == "seq2seq":
             self.tokens += int((inputs["labels"] >= 0).sum())
@@ -192,23 +265,9 @@ class CompletionTrainer(Trainer):
         return metrics
 
 
-def last_complete(checkpoints: Path) -> Path | None:
-    """The last whole checkpoint. One that a killed process left half-written is removed: its state is written last,
-    and ``transformers`` takes weights without a state for a training that begins."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    for path in reversed(found):
-        try:
-            TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))
-        except (OSError, ValueError):
-            files.remove(path)
-        else:
-            return path
-    return None
-
-
-def _arguments(params: TrainParams, loop: LoopParams, checkpoints: Path, steps: int) -> TrainingArguments:
+def _arguments(params: TrainParams, loop: LoopParams, folder: Path, steps: int) -> TrainingArguments:
     arguments = TrainingArguments(
-        output_dir=str(checkpoints),
+        output_dir=str(folder),
         learning_rate=loop.learning_rate,
         num_train_epochs=loop.epochs,
         # Trainer would go on into more epochs than ``epochs`` for a larger number.
@@ -218,7 +277,8 @@ def _arguments(params: TrainParams, loop: LoopParams, checkpoints: Path, steps: 
         weight_decay=loop.weight_decay,
         max_grad_norm=loop.max_grad_norm,
         gradient_accumulation_steps=loop.accumulation,
-        optim="adamw_torch",
+        # Moments of a quantised base's adapters may leave the GPU's memory where it is short (QLoRA).
+        optim="paged_adamw_32bit" if params.method == "qlora" and torch.cuda.is_available() else "adamw_torch",
         bf16=device.use_bf16(loop.precision),
         use_cpu=not torch.cuda.is_available(),
         seed=params.seed,
@@ -226,7 +286,6 @@ def _arguments(params: TrainParams, loop: LoopParams, checkpoints: Path, steps: 
         eval_strategy="epoch",
         eval_on_start=True,
         save_strategy="epoch",
-        save_total_limit=loop.checkpoints_kept,
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,

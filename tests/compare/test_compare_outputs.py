@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tasks.compare.cells import Cell, change, label, number
+from tasks.compare.cells import Cell, change, columns, label, number
 from tasks.compare.collect import collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
-from tasks.compare.report import group_rows, html_report
+from tasks.compare.report import group_rows, html_report, soft_prompts
 from tasks.compare.run import run
 from tasks.compare.table import markdown_table, rich_table
 from tasks.stage import Stage
@@ -181,6 +181,35 @@ def test_report_tells_seen_from_unseen_and_clean_from_dirty(full: Workspace) -> 
     ]
     text = html_report(comparison, b"")
     assert "Seen and unseen" in text and '<td class="left">wordings unseen</td>' in text
+
+
+def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(full: Workspace) -> None:
+    assert "The soft prompt of" not in html_report(comparison_of(full), b"")
+    assert "trained %" not in markdown_table(comparison_of(full))
+
+    def near(position: int, cluster: int, **words: float) -> dict[str, Any]:
+        found = [{"word": word, "similarity": value} for word, value in words.items()]
+        return {"position": position, "cluster": cluster, "nearest": found}
+
+    path = full.paths.report("lora") / "metrics.json"
+    tokens = [near(0, 1, sum=0.4, lamp=0.1), near(1, 2, b=0.9), near(2, 1, sum=0.6)]
+    model = {"trainable_parameters": 20, "total_parameters": 16_000, "weights_bytes": 81_000, "base_bytes": 64_000}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": model | {"soft_prompt": tokens}}))
+    comparison = comparison_of(full)
+    assert soft_prompts(comparison) == [
+        (
+            "lora",
+            [{"positions": "1, 3", "words": "'sum' 0.60, 'lamp' 0.10"}, {"positions": "2", "words": "'b' 0.90"}],
+        )
+    ]
+    text = html_report(comparison, b"")
+    assert "The soft prompt of lora" in text and "&#39;sum&#39; 0.60" in text
+    sizes = {
+        c.title: [str(cell) for cell in c.cells] for c in columns(comparison) if c.title in ("trained %", "kept MB")
+    }
+    place = [entry["name"] for entry in comparison["systems"]].index("lora")
+    assert (sizes["trained %"][place], sizes["kept MB"][place]) == ("0.12", "0.1")
+    assert sizes["trained %"][0] == "–"
 
 
 def test_report_without_baseline_or_candidate_still_renders(workspace: Workspace) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from tasks.errors import TunesmithError
-from tasks.params import read_yaml, write_yaml
+from tasks.params import parse, read_yaml, write_yaml
 from tasks.paths import Paths
 from tasks.resolve.__main__ import run
 from tasks.resolve.preflight import preflight
 from tasks.stage import Stage
+from tasks.train.method_params import METHODS
+from tasks.train.params import TrainParams
 
 ROOT = Path(__file__).parents[2]
 Change = Callable[[dict[str, Any]], Any]
@@ -148,9 +150,21 @@ def test_a_deleted_experiment_is_gone_and_the_others_stay(paths: Paths) -> None:
     assert [p.name for p in paths.resolved.parent.iterdir()] == ["experiments"], "nothing temporary is left"
 
 
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "none"])
+def test_a_method_needs_only_its_name(paths: Paths, method: str) -> None:
+    """params/training.yaml has working defaults for each, and only those of the method reach its file."""
+    experiment(paths, "bare", {"method": method, "mixture": "demo"})
+    run(paths, Stage("resolve", paths.root))
+    found = read_yaml(paths.experiment("bare") / "train.yaml")
+    blocks = {block for names in METHODS.values() for block in names}
+    assert blocks & set(found) == set(METHODS[method])
+    assert found["training"]["learning_rate"] > 0
+    parse(TrainParams, found, "train.yaml")
+
+
 def test_wrong_experiments_leave_the_old_files_alone(paths: Paths) -> None:
     before = resolved(paths)
-    experiment(paths, "bad", {"method": "qlora", "mixture": "demo"})
+    experiment(paths, "bad", {"method": "nosuch", "mixture": "demo"})
     problems(paths, resolved)
     assert all((paths.resolved / name).read_text() == text for name, text in before.items())
 
@@ -163,7 +177,11 @@ WHERE = "experiments.yaml: experiments.bad"
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"method": "qlora", "mixture": "demo"}, ".method: must be one of none, full, lora; it is 'qlora'"),
+        (
+            {"method": "nosuch", "mixture": "demo"},
+            ".method: must be one of none, full, selective, lora, adalora, adapter, ia3, prompt_tuning, prefix_tuning, "
+            "p_tuning, qlora; it is 'nosuch'",
+        ),
         ({"method": "lora"}, ".mixture: this key is required; add it"),
         ({"mixture": "demo"}, ".method: this key is required; add it"),
         (None, ": input should be a valid dictionary"),
@@ -178,7 +196,7 @@ WHERE = "experiments.yaml: experiments.bad"
         ),
         (
             {"method": "lora", "mixture": "demo", "lora": {"rnk": 4}},
-            ".lora.rnk: unknown key; known here: alpha, dropout, ",
+            ".lora.rnk: unknown key; known here: alpha, dora, dropout, ",
         ),
         (
             {"method": "lora", "mixture": "demo", "lora": {"rank": 0}},
@@ -186,7 +204,7 @@ WHERE = "experiments.yaml: experiments.bad"
         ),
         (
             {"method": "lora", "mixture": "demo", "rank": 4},
-            ".rank: unknown key; known here: base_model, evaluation, lora,",
+            ".rank: unknown key; known here: adalora, adapter, base_model, evaluation, ia3, lora,",
         ),
         (
             {"method": "lora", "mixture": "demo", "evaluation": {"threads": 0}},
@@ -362,7 +380,7 @@ def test_all_problems_of_all_files_are_reported_at_once(paths: Paths) -> None:
     edit(paths, "mixtures", lambda p: p["mixtures"].update(empty={"sources": {}}))
     edit(paths, "evaluation", lambda p: p["evaluation_set"].update(limit=0))
     experiment(paths, "one", {"method": "lora", "mixture": "nosuch", "lora": {"rank": "8"}})
-    experiment(paths, "two", {"method": "qlora", "mixture": "demo"})
+    experiment(paths, "two", {"method": "nosuch", "mixture": "demo"})
     edit(paths, "registration", lambda p: p["registration"].update(confidence=2.0))
     assert [line.split(": ")[1] for line in problems(paths)] == [
         "sources.demo.split.seeds",

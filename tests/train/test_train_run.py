@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import torch
 from mlflow import MlflowClient
-from safetensors.torch import load_file
 
 from tasks import files
 from tasks.base_models import BaseModelParams, find, load_model, load_tokenizer
@@ -29,7 +28,8 @@ from tasks.paths import Paths
 from tasks.rendering import Renderer
 from tasks.rows import RENDERED
 from tasks.stage import Stage
-from tasks.train.trainer import last_complete
+from tasks.train.checkpoints import last_complete
+from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, add, mark_dirty, rows, train, workspace
 
 PROJECT = Path(__file__).parents[2]
@@ -52,6 +52,7 @@ def stage(paths: Paths, name: str, hash_seed: int) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -99,7 +100,7 @@ def test_method_none_only_describes_the_base(paths: Paths) -> None:
 MANIFEST = {
     *("schema", "experiment", "key", "method", "params", "base_model", "inputs", "fingerprint", "versions"),
     *("weights_sha256", "trainable_parameters", "total_parameters", "best", "contract", "templates", "tasks"),
-    "computed",
+    *("computed", "weights_bytes", "base_bytes"),
 }
 RUN = {
     *("key", "experiment", "started", "ended", "seconds", "tokens", "tokens_per_second", "peak_memory_bytes"),
@@ -290,31 +291,43 @@ def test_lora_on_t5_lowers_the_loss(tmp_path: Path, tiny_t5: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_training_resumes_to_the_same_bytes(tmp_path: Path, tiny_llama: Path, paths: Paths) -> None:
-    patch = merge(SHORT_LORA, {"training": {"epochs": 40}})
-    whole = workspace(tmp_path / "whole", tiny_llama)
-    train(whole, "lora", patch)
-    add(paths, "lora", patch)
-    killed = stage(paths, "lora", 0)
+@pytest.mark.parametrize(
+    ("method", "kind"), [*((method, "llama") for method in METHODS), ("full", "t5"), ("lora", "t5")]
+)
+def test_killed_training_resumes_to_the_same_bytes(
+    request: pytest.FixtureRequest, tmp_path: Path, method: str, kind: str
+) -> None:
+    """N + M steps in one go equal N steps, ``kill -9`` of the whole process group, and a new start."""
+    base = request.getfixturevalue(f"tiny_{kind}")
+    loop = {"epochs": 25, "token_budget": 64, "checkpoint_steps": 4, "log_every": 3}
+    patch = merge(METHODS[method], {"training": loop})
+    whole, paths = workspace(tmp_path / "whole", base), workspace(tmp_path / "killed", base)
+    train(whole, method, patch)
+    add(paths, method, patch)
+    killed = stage(paths, method, 0)
     deadline = time.monotonic() + 120
-    while not list(paths.checkpoints.glob("*/checkpoint-*/trainer_state.json")):
+    while not list(paths.checkpoints.glob("*/checkpoint-*/complete.json")):
         assert time.monotonic() < deadline and killed.poll() is None
         time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
+    os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
-    assert not paths.model("lora").exists()
+    assert not paths.model(method).exists()
     (folder,) = paths.checkpoints.iterdir()
     cut = last_complete(folder)
-    assert cut is not None and json.loads((cut / "trainer_state.json").read_text())["epoch"] < 40
+    assert cut is not None and json.loads((cut / "trainer_state.json").read_text())["epoch"] < 25
 
-    resumed = stage(paths, "lora", 1)
+    resumed = stage(paths, method, 1)
     output = resumed.communicate(timeout=120)[0]
     assert resumed.returncode == 0, output
     assert "resuming from" in output
-    assert hashes(paths.model("lora")) == hashes(whole.model("lora"))
-    mine, its = (load_file(p.model("lora") / "adapter_model.safetensors") for p in (paths, whole))
-    assert all(torch.equal(mine[name], its[name]) for name in its)
+    assert hashes(paths.model(method)) == hashes(whole.model(method))
     assert list(paths.checkpoints.iterdir()) == []
     volatile = ("time", "tokens_per_second")
-    curves = [[{k: v for k, v in p.items() if k not in volatile} for p in history(x, "lora")] for x in (paths, whole)]
+    curves = [[{k: v for k, v in p.items() if k not in volatile} for p in history(x, method)] for x in (paths, whole)]
     assert curves[0] == curves[1]
+    client = MlflowClient(f"sqlite:///{paths.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tunesmith")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    logged = [m.step for m in client.get_metric_history(run.info.run_id, "train_loss")]
+    assert sorted(logged) == sorted(set(logged)) == [p["step"] for p in curves[0] if "train_loss" in p]

@@ -14,10 +14,12 @@ from tasks.base_models import BaseModelParams, find, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.params import merge, parse
 from tasks.rendering import Encoded, Renderer
+from tasks.train.checkpoints import last_complete
 from tasks.train.contract import encode_rows
 from tasks.train.methods import count_parameters, prepare
 from tasks.train.params import TrainParams
-from tasks.train.trainer import CompletionTrainer, TokenBudgetSampler, epochs_without_better, last_complete
+from tasks.train.trainer import CompletionTrainer, TokenBudgetSampler, epochs_without_better, optimizer_steps
+from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, UNLIKELY, rows
 
 ONE_BUCKET = 48
@@ -30,7 +32,7 @@ class Stop(TrainerCallback):
         self._epoch = epoch
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.epoch >= self._epoch:
+        if state.epoch >= self._epoch - 1e-9:
             raise KeyboardInterrupt
 
 
@@ -45,15 +47,17 @@ def trainer(
     params = parse(TrainParams, merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
     found = find(params.base_model, base)
     renderer = Renderer(load_tokenizer(found), found.kind)
+    encoded = train or encode_rows(rows(PAIRS), renderer, params, "train")[0]
+    assert params.training is not None
     set_seed(params.seed)
     return CompletionTrainer(
-        model=prepare(found, params),
-        train=train or encode_rows(rows(PAIRS), renderer, params, "train")[0],
+        model=prepare(found, params, optimizer_steps(encoded, params.training)),
+        train=encoded,
         validation=validation or encode_rows(rows(PAIRS[:2]), renderer, params, "validation")[0],
         params=params,
         kind=found.kind,
         pad=renderer.tokenizer.pad_token_id,
-        checkpoints=checkpoints,
+        folder=checkpoints,
         callbacks=list(callbacks),
         labelled=False,
     )
@@ -178,22 +182,28 @@ def test_without_early_stopping_all_epochs_run(tiny_llama: Path, tmp_path: Path)
     assert done.evaluate()["eval_loss"] == pytest.approx(min(seen), rel=1e-6)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_resumed_equals_uninterrupted(tiny_llama: Path, tmp_path: Path, method: str) -> None:
-    """Cosine schedule, accumulation, and with LoRA dropout: schedule, moments, order and random state all matter."""
-    patch = {"training": {"epochs": 3, "token_budget": 64, "accumulation": 2}} | (LORA if method == "lora" else {})
-    whole = trainer(tiny_llama, tmp_path / "whole", patch)
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+@pytest.mark.parametrize("method", METHODS)
+def test_resumed_equals_uninterrupted(request: pytest.FixtureRequest, tmp_path: Path, method: str, kind: str) -> None:
+    """Cosine schedule, accumulation, dropout of LoRA, ranks of AdaLoRA: schedule, moments, order and random state
+    all matter. It goes on from the middle of an epoch and between two points of the loss curve."""
+    base = request.getfixturevalue(f"tiny_{kind}")
+    loop = {"epochs": 3, "token_budget": 32, "accumulation": 2, "log_every": 3, "checkpoint_steps": 5}
+    patch = merge(METHODS[method], {"training": loop})
+    whole = trainer(base, tmp_path / "whole", patch)
     whole.fit(None)
+    assert whole.steps() in (6, 9), "step 5 is amid an epoch"
     with pytest.raises(KeyboardInterrupt):
-        trainer(tiny_llama, tmp_path / "cut", patch, Stop(1)).fit(None)
+        trainer(base, tmp_path / "cut", patch, Stop(5 / whole.steps() * 3)).fit(None)
     checkpoint = last_complete(tmp_path / "cut")
-    assert checkpoint is not None and checkpoint.name == f"checkpoint-{whole.steps() // 3}"
+    assert checkpoint is not None and checkpoint.name == "checkpoint-5"
     torch.rand(7)  # the random state of a new process is another
-    resumed = trainer(tiny_llama, tmp_path / "cut", patch)
+    resumed = trainer(base, tmp_path / "cut", patch)
     resumed.fit(checkpoint)
     assert_equal(weights(resumed), weights(whole))
-    # The curve as well: the value before training and one an epoch, none twice.
-    assert losses(resumed) == losses(whole)
+    for name in ("eval_loss", "loss", "grad_norm", "learning_rate"):
+        assert losses(resumed, name) == losses(whole, name), name
+    # The value before training and one an epoch, none twice.
     assert len(losses(whole)) == 4
 
 
@@ -230,17 +240,32 @@ def test_a_training_that_had_ended_is_not_trained_on(
     assert again.state.best_global_step == whole.state.best_global_step
 
 
-def test_half_written_checkpoints_are_no_checkpoints(tiny_llama: Path, tmp_path: Path) -> None:
-    trainer(tiny_llama, tmp_path, {"training": {"epochs": 3, "checkpoints_kept": 9, "token_budget": 512}}).fit(None)
-    assert last_complete(tmp_path) == tmp_path / "checkpoint-3"
-    (tmp_path / "checkpoint-3/trainer_state.json").unlink()
-    state = tmp_path / "checkpoint-2/trainer_state.json"
-    state.write_text(state.read_text()[:50])
+def test_damaged_checkpoints_are_no_checkpoints(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer(tiny_llama, tmp_path, {"training": {"epochs": 4, "checkpoints_kept": 9, "token_budget": 512}}).fit(None)
+    assert not (tmp_path / "partial").exists()
+    assert last_complete(tmp_path) == tmp_path / "checkpoint-4"
+    (tmp_path / "checkpoint-4/trained.safetensors").unlink()
+    optimizer = tmp_path / "checkpoint-3/optimizer.pt"
+    optimizer.write_bytes(optimizer.read_bytes()[:-1])
+    sizes = tmp_path / "checkpoint-2/complete.json"
+    sizes.write_text(sizes.read_text()[:50])
     assert last_complete(tmp_path) == tmp_path / "checkpoint-1"
-    assert not (tmp_path / "checkpoint-3").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
     shutil.rmtree(tmp_path / "checkpoint-1")
     assert last_complete(tmp_path) is None
     assert last_complete(tmp_path / "nowhere") is None
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(tiny_llama: Path, tmp_path: Path) -> None:
+    patch = merge(RISING, {"training": {"checkpoints_kept": 2}})
+    done = trainer(tiny_llama, tmp_path, patch, validation=unlikely(tiny_llama))
+    done.fit(None)
+    best, last = done.state.best_global_step, done.state.global_step
+    per_epoch = last // patch["training"]["epochs"]
+    assert best < last - per_epoch
+    assert {path.name for path in tmp_path.glob("checkpoint-*")} == {
+        f"checkpoint-{step}" for step in (best, last - per_epoch, last)
+    }
 
 
 def test_divergence_is_named(tiny_llama: Path, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""What a killed training goes on from: weights that are trained, optimizer, schedule, order, random state, loss curve.
+
+A checkpoint is written under another name and renamed when it is whole, with the size of each of its files in
+``complete.json``. It holds the trained weights alone, the same way for every method.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from tasks import files
+
+WEIGHTS = "trained.safetensors"
+COMPLETE = "complete.json"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """Write every weight of ``model`` that is trained."""
+    trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+    save_file(trained, folder / WEIGHTS)
+
+
+@torch.no_grad()
+def load_weights(model: Any, folder: Path) -> None:
+    """Put what ``save_weights`` wrote into a model of the same parameters."""
+    found = load_file(folder / WEIGHTS)
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            weight.copy_(found.pop(name))
+    assert not found, f"{folder}: weights of another model: {', '.join(found)}"
+
+
+def seal(partial: Path, target: Path) -> None:
+    """Turn the folder ``partial`` into the checkpoint ``target``."""
+    sizes = {path.name: path.stat().st_size for path in partial.iterdir()}
+    files.write_json(partial / COMPLETE, sizes)
+    files.remove(target)
+    partial.rename(target)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether every file has the size that it was sealed with."""
+    try:
+        sizes = files.read_json(checkpoint / COMPLETE)
+        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def found(folder: Path) -> dict[int, Path]:
+    """Checkpoints by their step, in order; whether they are whole is not looked at."""
+    named = {path: _NAME.fullmatch(path.name) for path in folder.glob("checkpoint-*")}
+    return dict(sorted((int(match[1]), path) for path, match in named.items() if match))
+
+
+def last_complete(folder: Path) -> Path | None:
+    """The last whole checkpoint; what is not whole (of a full disk, or cut by a crash) is removed."""
+    for path in reversed(list(found(folder).values())):
+        if is_whole(path):
+            return path
+        files.remove(path)
+    return None
+
+
+def keep(folder: Path, last: int, best: int | None) -> None:
+    """Remove all checkpoints but the ``last`` so many and that of the step ``best``."""
+    for step in list(found(folder))[:-last]:
+        if step != best:
+            files.remove(folder / f"checkpoint-{step}")

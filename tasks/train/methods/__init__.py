@@ -1,0 +1,81 @@
+"""Which weights a method trains, and how what it trained is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from tasks import bottleneck, files
+from tasks.base_models import BaseModel, load_model
+from tasks.train.methods import peft_methods, selective
+from tasks.train.params import TrainParams
+from tasks.tuned import SELECTED
+
+FILE = "params/experiments.yaml"
+
+
+def prepare(base: BaseModel, params: TrainParams, steps: int) -> Any:
+    """The base model with the weights of ``params.method`` trainable, in fp32.
+
+    ``steps``: optimizer steps of the whole training, which AdaLoRA divides.
+
+    Raises:
+        TunesmithError: what the parameters name is not in this model.
+    """
+    if params.method == "qlora":
+        return peft_methods.qlora(base, params)
+    model = load_model(base, torch.float32)
+    if params.method == "full":
+        return model
+    if params.method == "selective":
+        assert params.selective is not None
+        selective.select(model, params.selective, f"{FILE}: selective", base.spec)
+        return model
+    if params.method == "adapter":
+        assert params.adapter is not None
+        bottleneck.attach(model, params.adapter.size, params.adapter.targets, f"{FILE}: adapter.targets")
+        return model
+    return peft_methods.METHODS[params.method](model, base, params, steps)
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """(trainable, total) parameters; of a quantised weight the number that it stands for."""
+    sizes = [(_count(p), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, trainable in sizes if trainable), sum(n for n, _ in sizes)
+
+
+def _count(parameter: Any) -> int:
+    state = getattr(parameter, "quant_state", None)  # two 4-bit numbers in a byte
+    return int(parameter.numel()) if state is None else int(torch.Size(state.shape).numel())
+
+
+def save(model: Any, params: TrainParams, folder: Path) -> None:
+    """Write what was trained into the folder that ``tasks.tuned.load_tuned`` reads."""
+    if params.method == "selective":
+        kept = {n: p.detach().contiguous() for n, p in model.named_parameters() if p.requires_grad}
+        save_file(kept, folder / SELECTED, metadata={"format": "pt"})
+    elif params.method == "adapter":
+        assert params.adapter is not None
+        bottleneck.save(model, folder, params.adapter.model_dump())
+    elif params.method == "full":
+        model.save_pretrained(folder)
+    else:
+        _save_peft(model, params, folder)
+
+
+def _save_peft(model: Any, params: TrainParams, folder: Path) -> None:
+    config = model.peft_config["default"]
+    if params.method == "adalora":
+        config.rank_pattern = None  # the weights hold the zeros of what was pruned, and load without it
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+    # Equal adapters must hash equal on every machine: peft writes the folder of this one's cache, and sets in an
+    # order that changes from process to process.
+    path = folder / "adapter_config.json"
+    written = files.read_json(path) | {"base_model_name_or_path": params.base_model.name}
+    if written.get("tokenizer_name_or_path"):
+        written["tokenizer_name_or_path"] = params.base_model.name
+    files.write_json(path, {k: sorted(v) if isinstance(v, list) else v for k, v in written.items()})

@@ -1,0 +1,167 @@
+"""The methods of peft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from peft import (
+    AdaLoraConfig,
+    IA3Config,
+    LoraConfig,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+    TaskType,
+    get_peft_model,
+    prepare_model_for_kbit_training,
+)
+
+from tasks import device
+from tasks.base_models import BaseModel
+from tasks.errors import TunesmithError
+from tasks.quantised import load_quantised
+from tasks.train.params import TrainParams
+
+_FILE = "params/experiments.yaml"
+
+
+def _task(base: BaseModel) -> TaskType:
+    return TaskType.SEQ_2_SEQ_LM if base.kind == "seq2seq" else TaskType.CAUSAL_LM
+
+
+def _adapted(model: Any, config: Any, base: BaseModel, key: str, targets: list[str] | str | None) -> Any:
+    """``model`` with the adapter of ``config``; ``key`` is the parameter that ``targets`` comes from."""
+    modules = dict(model.named_modules())
+    linear = (name.split(".")[-1] for name, module in modules.items() if isinstance(module, torch.nn.Linear))
+    known = ", ".join(sorted(set(linear)))
+    # peft is content when one of several names is found.
+    for target in targets if isinstance(targets, list) else []:
+        if not any(f".{name}".endswith(f".{target}") for name in modules):
+            raise TunesmithError(f"{_FILE}: {key}: {target} must be a layer of {base.spec}; its linear layers: {known}")
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise TunesmithError(
+            f"{_FILE}: {key}: {targets} does not fit {base.spec}; name some of its linear layers: {known} "
+            f"({str(error).split('.')[0]})"
+        ) from None
+
+
+def _lora(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
+    given = params.lora
+    assert given is not None
+    config = LoraConfig(
+        task_type=_task(base),
+        r=given.rank,
+        lora_alpha=given.alpha,
+        lora_dropout=given.dropout,
+        target_modules=given.targets,
+        use_rslora=given.rslora,
+        use_dora=given.dora,
+    )
+    return _adapted(model, config, base, "lora.targets", given.targets)
+
+
+def qlora(base: BaseModel, params: TrainParams) -> Any:
+    """LoRA on a base in 4 or 8 bits."""
+    assert params.training is not None and params.quantisation is not None
+    how = params.quantisation
+    compute = torch.bfloat16 if device.use_bf16(params.training.precision) else torch.float32
+    model = load_quantised(base, how.bits, how.kind, how.double, compute)
+    model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return _lora(model, base, params, 0)
+
+
+def _adalora(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
+    given = params.adalora
+    assert given is not None
+    final = int(given.final * steps)
+    if steps - final < 2:
+        raise TunesmithError(
+            f"{_FILE}: method adalora must prune before the last steps; this training has {steps} in all; train on "
+            "more rows or epochs, or lower adalora.final"
+        )
+    config = AdaLoraConfig(
+        task_type=_task(base),
+        init_r=given.initial_rank,
+        target_r=given.target_rank,
+        lora_alpha=given.alpha,
+        lora_dropout=given.dropout,
+        target_modules=given.targets,
+        total_step=steps,
+        tinit=int(given.warmup * steps),
+        tfinal=final,
+        deltaT=given.every,
+        orth_reg_weight=given.orthogonality,
+    )
+    return _adapted(model, config, base, "adalora.targets", given.targets)
+
+
+def _ia3(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
+    given = params.ia3
+    assert given is not None
+    inner = given.feedforward if given.feedforward is not None or given.targets is None else []
+    if set(inner or ()) - set(given.targets or inner or ()):
+        raise TunesmithError(
+            f"{_FILE}: ia3.feedforward: must be among ia3.targets; it is {given.feedforward}, of {given.targets}"
+        )
+    config = IA3Config(task_type=_task(base), target_modules=given.targets, feedforward_modules=inner)
+    return _adapted(model, config, base, "ia3.targets", given.targets)
+
+
+def _prompt_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
+    given = params.prompt_tuning
+    assert given is not None
+    config = PromptTuningConfig(
+        task_type=_task(base),
+        num_virtual_tokens=given.virtual_tokens,
+        # An encoder-decoder gets them before the encoder's input alone.
+        num_transformer_submodules=1,
+        prompt_tuning_init={"random": "RANDOM", "vocabulary": "SAMPLE_VOCAB", "text": "TEXT"}[given.initial],
+        prompt_tuning_init_text=given.text if given.initial == "text" else None,
+        tokenizer_name_or_path=str(base.folder) if given.initial == "text" else None,
+    )
+    found: Any = get_peft_model(model, config)
+    if given.initial == "random":
+        # peft draws them 20 times as long as the embeddings of words that the model knows.
+        with torch.no_grad():
+            found.prompt_encoder["default"].embedding.weight.mul_(model.get_input_embeddings().weight.std())
+    return found
+
+
+def _prefix_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
+    given = params.prefix_tuning
+    assert given is not None
+    config: Any = PrefixTuningConfig(
+        task_type=_task(base), num_virtual_tokens=given.virtual_tokens, prefix_projection=given.projection is not None
+    )
+    config.encoder_hidden_size = given.projection
+    if (width := getattr(model.config, "d_kv", None)) is not None:  # T5's heads need not fill its width
+        config.token_dim = width * model.config.num_heads
+    return get_peft_model(model, config)
+
+
+def _p_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
+    given = params.p_tuning
+    assert given is not None
+    config = PromptEncoderConfig(
+        task_type=_task(base),
+        num_virtual_tokens=given.virtual_tokens,
+        num_transformer_submodules=1,
+        encoder_reparameterization_type=given.network,
+        encoder_hidden_size=given.hidden,
+    )
+    return get_peft_model(model, config)
+
+
+METHODS: dict[str, Callable[[Any, BaseModel, TrainParams, int], Any]] = {
+    "lora": _lora,
+    "adalora": _adalora,
+    "ia3": _ia3,
+    "prompt_tuning": _prompt_tuning,
+    "prefix_tuning": _prefix_tuning,
+    "p_tuning": _p_tuning,
+}
+"""(base model in fp32, what it is, parameters, optimizer steps) → the model with what is trained."""

@@ -1,0 +1,45 @@
+"""A tuned model from its files, ready to answer. Methods differ in what they keep; what comes out does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from tasks import bottleneck, device
+from tasks.base_models import BaseModel, load_model
+from tasks.quantised import dequantised, load_quantised
+
+SOFT = ("prompt_tuning", "prefix_tuning", "p_tuning")
+"""Methods that put trained vectors before the input; nothing of them can be merged into weights."""
+
+SELECTED = "selected.safetensors"
+"""Of method ``selective``: the weights that were trained, under the names of the base model."""
+
+
+def load_tuned(folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: torch.dtype) -> Any:
+    """The model in ``folder`` (with its ``manifest``) in ``dtype`` on this machine's device.
+
+    Adapters that are sums with weights are merged in fp32 and then rounded once: no adapter arithmetic at every token.
+    """
+    method = manifest["method"]
+    if method in ("none", "full"):
+        return load_model(base, dtype, folder if method == "full" else None).to(device.device())
+    model = load_model(base, torch.float32)
+    if method == "selective":
+        model.load_state_dict(load_file(folder / SELECTED), strict=False)
+    elif method == "adapter":
+        bottleneck.load(model, folder)
+    else:
+        from peft import PeftModel
+
+        if method == "qlora":
+            found = manifest["params"]["quantisation"]
+            quantised = load_quantised(base, found["bits"], found["kind"], found["double"], torch.float32)
+            model = dequantised(quantised, model)
+        model = PeftModel.from_pretrained(model, str(folder))
+        if method not in SOFT:
+            model = model.merge_and_unload()
+    return model.to(dtype).to(device.device())

@@ -1,0 +1,260 @@
+"""Every method on a decoder and on an encoder-decoder: it learns, it is kept, it answers as it was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from transformers import set_seed
+
+from tasks import files
+from tasks.base_models import BaseModel, BaseModelParams, find, load_model
+from tasks.errors import TunesmithError
+from tasks.evaluate.params import GenerationParams
+from tasks.evaluate.predict import Predictor
+from tasks.likelihood import likelihood, supervised_logits
+from tasks.params import merge, parse
+from tasks.paths import Paths
+from tasks.rendering import Encoded
+from tasks.train.methods import count_parameters, prepare
+from tasks.train.params import TrainParams
+from tests.train.every_method import METHODS, SOFT
+from tests.train.training_workspace import PAIRS, PARAMS, rows, train, workspace
+
+FP32 = torch.autocast("cpu", enabled=False)
+GENERATION = GenerationParams(max_new_tokens=12, precision="fp32")
+KINDS = ["llama", "t5"]
+
+
+@pytest.fixture(scope="module")
+def bases(tiny_llama: Path, tiny_t5: Path) -> dict[str, Path]:
+    return {"llama": tiny_llama, "t5": tiny_t5}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, bases: dict[str, Path]) -> Any:
+    """(kind, method) → its workspace after eight epochs; trained once."""
+    done: dict[tuple[str, str], Paths] = {}
+
+    def get(kind: str, method: str) -> Paths:
+        if (kind, method) not in done:
+            place = workspace(tmp_path_factory.mktemp(f"{kind}-{method}") / "workspace", bases[kind])
+            train(place, method, merge(METHODS[method], {"training": {"epochs": 8, "token_budget": 128}}))
+            done[kind, method] = place
+        return done[kind, method]
+
+    return get
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_method_learns_and_its_files_hold_what_it_learned(trained: Any, kind: str, method: str) -> None:
+    place: Paths = trained(kind, method)
+    curve = [
+        p["validation_loss"]
+        for p in files.read_jsonl(place.run(method, "train") / "history.jsonl")
+        if "validation_loss" in p
+    ]
+    assert min(curve[1:]) < curve[0] - 0.1, curve
+    folder = place.model(method)
+    manifest = files.read_json(folder / "manifest.json")
+    assert 0 < manifest["trainable_parameters"] <= manifest["total_parameters"]
+    assert (method == "full") == (manifest["trainable_parameters"] == manifest["total_parameters"])
+    for path in folder.iterdir():
+        assert str(place.root.parent).encode() not in path.read_bytes(), f"{path.name} names a folder of this machine"
+
+    predictor = Predictor.load(folder, GENERATION, place.root)
+    renderer = predictor.renderer
+    encoded = [renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
+    found = likelihood(predictor.model, encoded, renderer.kind, renderer.tokenizer.pad_token_id, 256, FP32)
+    # 4-bit matrix products of bitsandbytes are not those of the numbers that they stand for, to the last bit.
+    assert found.loss == pytest.approx(min(curve[1:]), abs=2e-3 if method == "qlora" else 1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("method", [*SOFT, "adapter"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_do_not_depend_on_the_batch(trained: Any, kind: str, method: str, beams: int) -> None:
+    """Padding stands between nothing: neither other rows nor their lengths change what the model says."""
+    place: Paths = trained(kind, method)
+    generation = GENERATION.model_copy(update={"num_beams": beams})
+    predictor = Predictor.load(place.model(method), generation, place.root)
+    prompts = [prompt for prompt, _ in PAIRS] + ["Customer: " + "my lamp is broken. " * 6, "a"]
+    assert [predictor.complete([prompt])[0] for prompt in prompts] == predictor.complete(prompts)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_greedy_answers_are_the_likeliest_tokens(trained: Any, kind: str, method: str) -> None:
+    """What generation says is what the likelihood, computed another way, finds likeliest at each position."""
+    place: Paths = trained(kind, method)
+    predictor = Predictor.load(place.model(method), GENERATION, place.root)
+    tokenizer, model = predictor.renderer.tokenizer, predictor.model
+    from tasks.evaluate.generate import _configured, _generate_batch
+    from tasks.likelihood import collate
+
+    prompts = [predictor.renderer.prompt(prompt) for prompt, _ in PAIRS[:3]]
+    with torch.no_grad(), _configured(model, tokenizer, GENERATION):
+        answers = _generate_batch(model, tokenizer, prompts, predictor.base.kind)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        end = tokenizer.eos_token_id
+        said = answer[: answer.index(end) + 1] if end in answer else answer
+        batch = collate([Encoded(prompt, said)], predictor.base.kind, tokenizer.pad_token_id)
+        with torch.no_grad():
+            logits, targets, _ = supervised_logits(model, batch, predictor.base.kind)
+        chosen = logits.gather(1, targets[:, None])[:, 0]
+        assert torch.allclose(chosen, logits.max(1).values, atol=1e-4)
+
+
+def prepared(base: Path, patch: dict[str, Any], steps: int = 20) -> tuple[Any, BaseModel]:
+    params = parse(TrainParams, merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
+    found = find(BaseModelParams(name=str(base)), base)
+    set_seed(0)
+    return prepare(found, params, steps), found
+
+
+def test_the_worked_example_of_the_course() -> None:
+    """A 512 x 64 matrix at rank 8: 512 + 4,096 of 32,768 parameters, 86 % fewer."""
+    model = torch.nn.Sequential(torch.nn.Linear(512, 64, bias=False))
+    assert count_parameters(model) == (32_768, 32_768)
+    adapted = get_peft_model(model, LoraConfig(r=8, target_modules=["0"]))
+    trainable, total = count_parameters(adapted)
+    shapes = sorted(tuple(p.shape) for p in adapted.parameters() if p.requires_grad)
+    assert shapes == [(8, 512), (64, 8)]
+    assert (trainable, total) == (512 + 4_096, 32_768 + 4_608)
+    assert round(100 * (1 - trainable / 32_768)) == 86
+
+
+def test_trained_parameters_of_each_method(tiny_llama: Path) -> None:
+    """Width 64, feed-forward 128, two layers, two of four heads for keys and values (32)."""
+    counts = {name: count_parameters(prepared(tiny_llama, patch)[0])[0] for name, patch in METHODS.items()}
+    everything = counts["full"]
+    linear = (64 + 64) + 2 * (64 + 32) + (64 + 64) + 3 * (64 + 128)  # inputs and outputs of a layer's matrices
+    assert counts["lora"] == counts["qlora"] == 2 * 4 * linear
+    assert counts["adalora"] == 2 * 4 * linear + 2 * 7 * 4  # and a diagonal of four a matrix
+    assert counts["adapter"] == 2 * 2 * (64 * 8 + 8 + 8 * 64 + 64)
+    assert counts["ia3"] == 2 * (32 + 32 + 128)
+    assert counts["prompt_tuning"] == 6 * 64
+    assert counts["prefix_tuning"] == 5 * 2 * 2 * 32
+    assert counts["p_tuning"] == 5 * 64 + (64 * 32 + 32) + (32 * 32 + 32) + (32 * 64 + 64)
+    layer = 64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 128 + 2 * 64
+    assert counts["selective"] == layer + 2 * 64 + 64  # the norms of the other layer, and the last one
+    assert counts["selective"] < everything
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"layer_norms": True}, {"layer_norm"}),
+        ({"last_layers": 1}, {"decoder.block.1."}),
+        ({"patterns": ["DenseReluDense.wo"]}, {"DenseReluDense.wo"}),
+    ],
+)
+def test_selective_names_weights(tiny_t5: Path, asked: dict[str, Any], expected: set[str]) -> None:
+    model, _ = prepared(tiny_t5, {"method": "selective", "selective": asked})
+    for name, weight in model.named_parameters():
+        assert weight.requires_grad == any(part in name for part in expected), name
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        ({"method": "selective", "selective": {"biases": True}}, r"selective\.biases: must name weights of .* none"),
+        ({"method": "selective", "selective": {"patterns": ["nosuch"]}}, r"patterns: nosuch: must name weights"),
+        ({"method": "adapter", "adapter": {"targets": ["nosuch"]}}, r"adapter\.targets: nosuch must be a module"),
+        ({"method": "ia3", "ia3": {"targets": ["nosuch"]}}, r"ia3\.targets: nosuch must be a layer"),
+        ({"method": "ia3", "ia3": {"targets": ["k_proj"], "feedforward": ["up_proj"]}}, "must be among ia3.targets"),
+        ({"method": "adalora", "adalora": {"targets": ["nosuch"]}}, r"adalora\.targets: nosuch must be a layer"),
+    ],
+)
+def test_what_is_not_in_the_model_is_named(tiny_llama: Path, patch: dict[str, Any], message: str) -> None:
+    with pytest.raises(TunesmithError, match=message):
+        prepared(tiny_llama, patch)
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        ({"method": "selective", "selective": {}}, "must name weights to train"),
+        ({"method": "adalora", "adalora": {"initial_rank": 4, "target_rank": 4}}, "target_rank must be below"),
+        ({"method": "adalora", "adalora": {"warmup": 0.6, "final": 0.4}}, r"warmup \+ final must be below 1; it is 1"),
+        ({"method": "prompt_tuning", "prompt_tuning": {"initial": "text", "text": " "}}, "text must say"),
+        ({"method": "qlora", "quantisation": {"bits": 3}}, "quantisation.bits: "),
+    ],
+)
+def test_parameters_that_mean_nothing_are_refused(patch: dict[str, Any], message: str) -> None:
+    with pytest.raises(TunesmithError, match=message):
+        parse(TrainParams, merge(PARAMS, patch), "train.yaml")
+
+
+def test_adalora_needs_steps_to_prune_in(tiny_llama: Path) -> None:
+    with pytest.raises(TunesmithError, match="adalora must prune before the last steps; this training has 1 in all"):
+        prepared(tiny_llama, METHODS["adalora"], steps=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_adalora_prunes_to_its_target(trained: Any, kind: str) -> None:
+    weights = load_file(trained(kind, "adalora").model("adalora") / "adapter_model.safetensors")
+    diagonals = [value for name, value in weights.items() if "lora_E" in name]
+    left = sum(int((value != 0).sum()) for value in diagonals)
+    assert sum(value.numel() for value in diagonals) == 4 * len(diagonals)
+    assert left <= 2 * len(diagonals), "an average of target_rank remains"
+
+
+def test_qlora_holds_four_bits_a_weight(tiny_llama: Path) -> None:
+    model, found = prepared(tiny_llama, METHODS["qlora"])
+    import bitsandbytes as bnb
+
+    quantised = [m for m in model.modules() if isinstance(m, bnb.nn.Linear4bit)]
+    assert len(quantised) == 2 * 7
+    assert all(m.weight.dtype == torch.uint8 and m.weight.quant_state.quant_type == "nf4" for m in quantised)
+    plain = load_model(found, torch.float32)
+    # Two 4-bit numbers a byte are counted as the weights that they are.
+    assert count_parameters(model)[1] - count_parameters(model)[0] == count_parameters(plain)[1]
+
+
+def test_eight_bits(tmp_path: Path, tiny_llama: Path) -> None:
+    place = workspace(tmp_path / "workspace", tiny_llama)
+    patch = merge(METHODS["qlora"], {"quantisation": {"bits": 8}, "training": {"epochs": 2}})
+    folder = train(place, "qlora", patch)
+    curve = [
+        p["validation_loss"]
+        for p in files.read_jsonl(place.run("qlora", "train") / "history.jsonl")
+        if "validation_loss" in p
+    ]
+    assert curve[-1] < curve[0] - 0.1
+    predictor = Predictor.load(folder, GENERATION, place.root)
+    renderer = predictor.renderer
+    encoded = [renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
+    found = likelihood(predictor.model, encoded, renderer.kind, renderer.tokenizer.pad_token_id, 256, FP32)
+    assert found.loss == pytest.approx(min(curve[1:]), abs=2e-2)  # int8 rounds activations as well
+
+
+@pytest.mark.parametrize("initial", ["random", "vocabulary", "text"])
+def test_where_virtual_tokens_start(tiny_llama: Path, initial: str) -> None:
+    patch = {"method": "prompt_tuning", "prompt_tuning": {"virtual_tokens": 7, "initial": initial}}
+    model, _ = prepared(tiny_llama, patch)
+    start = model.prompt_encoder["default"].embedding.weight.detach()
+    words = model.get_base_model().get_input_embeddings().weight.detach()
+    distance = (start[:, None] - words).norm(dim=-1).min(1).values
+    if initial == "random":
+        assert distance.min() > 0 and start.std().item() == pytest.approx(words.std().item(), rel=0.2)
+    else:
+        assert distance.max() == 0, "each is the embedding of a word"
+
+
+@pytest.mark.parametrize("option", [{"rslora": True}, {"dora": True}])
+def test_variants_of_lora(tmp_path: Path, tiny_llama: Path, option: dict[str, bool]) -> None:
+    place = workspace(tmp_path / "workspace", tiny_llama)
+    folder = train(place, "lora", merge(METHODS["lora"], {"lora": option, "training": {"epochs": 2}}))
+    config = files.read_json(folder / "adapter_config.json")
+    assert (config["use_rslora"], config["use_dora"]) == (option.get("rslora", False), option.get("dora", False))
+    best = files.read_json(folder / "manifest.json")["best"]["validation_loss"]
+    predictor = Predictor.load(folder, GENERATION, place.root)
+    encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
+    found = likelihood(predictor.model, encoded, "causal", predictor.renderer.tokenizer.pad_token_id, 256, FP32)
+    assert found.loss == pytest.approx(best, abs=1e-4)
