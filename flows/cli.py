@@ -138,6 +138,7 @@ def status(
 def plan(
     experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
     samples: Annotated[bool, typer.Option(help="Show a decoded row a task with the supervised text marked.")] = True,
+    memory: Annotated[bool, typer.Option(help="Also what a training step takes; some seconds an experiment.")] = False,
 ) -> None:
     """What training would learn from: each mixture, and the label contract of each experiment. Trains nothing."""
     root = _workspace()
@@ -151,6 +152,10 @@ def plan(
     found = contracts(root, experiment, _say)
     mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiment))
     console.print(mixtures, show(found, samples), markup=False, highlight=False, soft_wrap=True)
+    if memory:
+        from flows.memory import plan_memory, show_memory
+
+        console.print(show_memory(plan_memory(root, list(found), _say)))
 
 
 @data_app.command("add")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -20,13 +19,11 @@ WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 
 # Names of the modules whose output is adapted, before it is added to the residual stream.
-_KNOWN = (
-    {"self_attn", "encoder_attn", "mlp"},
-    {"SelfAttention", "EncDecAttention", "DenseReluDense"},
-    {"attn", "crossattention", "mlp"},
-    {"self_attention", "mlp"},
-    {"attention", "mlp"},
-)
+_ATTENTION = {
+    *("self_attn", "encoder_attn", "cross_attn", "attn", "crossattention", "attention"),
+    *("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention", "EncDecAttention"),
+}
+_FEED_FORWARD = {"mlp", "DenseReluDense", "fc2"}
 _NAME = "bottleneck"
 
 
@@ -54,7 +51,7 @@ def attach(model: Any, size: int, targets: list[str] | None, where: str) -> None
     """
     model.requires_grad_(False)
     found = _adapted(model, targets, where)
-    width = model.get_input_embeddings().weight.shape[1]
+    width = model.config.get_text_config().hidden_size
     device = model.get_input_embeddings().weight.device
     for module in found:
         module.add_module(_NAME, Bottleneck(width, size).to(device))
@@ -71,10 +68,8 @@ def _adapted(model: Any, targets: list[str] | None, where: str) -> list[Any]:
     modules = [(name.split(".")[-1], module) for name, module in model.named_modules() if name]
     present = {name for name, _ in modules}
     if targets is None:
-        # The set with the most of its names in the model: T5 calls both sides by the same names.
-        best = max(_KNOWN, key=lambda names: len(names & present))
-        wanted = best & present
-        if len(wanted) < 2:
+        wanted = (_ATTENTION | _FEED_FORWARD) & present
+        if not (wanted & _ATTENTION and wanted & _FEED_FORWARD):
             raise TunesmithError(
                 f"{where}: attention and feed-forward of {type(model).__name__} are not known here; name the "
                 f"modules, some of: {', '.join(sorted(present))}"
@@ -107,7 +102,3 @@ def load(model: Any, folder: Path) -> None:
             f"{folder / WEIGHTS}: must hold the bottlenecks of {type(model).__name__}; it holds those of another model"
         )
     model.load_state_dict(weights, strict=False)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if name in own:
-                weight.data = weight.data.float()

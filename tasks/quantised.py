@@ -12,7 +12,7 @@ from tasks.errors import TunesmithError
 
 
 def load_quantised(base: BaseModel, bits: int, kind: str, double: bool, compute: torch.dtype) -> Any:
-    """The base with its linear layers quantised; the output layer and all else in fp32.
+    """The base with its linear layers quantised; the output layer and what the architecture keeps exact in fp32.
 
     ``kind`` (``nf4`` or ``fp4``) and ``double`` (quantise the scales too) concern 4 bits only. Products are
     computed in ``compute``.
@@ -35,7 +35,14 @@ def load_quantised(base: BaseModel, bits: int, kind: str, double: bool, compute:
             bnb_4bit_use_double_quant=double,
             bnb_4bit_compute_dtype=compute,
         )
-    return load_model(base, torch.float32, quantization_config=config, device_map={"": str(device.device())})
+    model = load_model(base, torch.float32, quantization_config=config, device_map={"": str(device.device())})
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # Where the processor has AVX512-BF16, bitsandbytes packs the weights at the first validation into a form
+            # whose product has no gradient: what trains before it would learn nothing more.
+            module.support_avx512bf16_for_cpu = False
+            module.compute_type_is_set = True  # else the first input's type would stand in the place of ``compute``
+    return model
 
 
 def dequantised(quantised: Any, plain: Any) -> Any:
@@ -44,6 +51,7 @@ def dequantised(quantised: Any, plain: Any) -> Any:
     peft would round a merged adapter back to 4 bits, which is another model than the one that was trained.
     """
     import bitsandbytes as bnb
+    from transformers.pytorch_utils import Conv1D
 
     for name, module in quantised.named_modules():
         stored: Any = getattr(module, "weight", None)
@@ -53,6 +61,9 @@ def dequantised(quantised: Any, plain: Any) -> Any:
             weight = stored.data.float() * (stored.SCB.float()[:, None] / 127)
         else:
             continue
-        target = plain.get_submodule(name).weight
-        target.data = weight.to(target.dtype).reshape(target.shape).cpu()
+        module = plain.get_submodule(name)
+        if isinstance(module, Conv1D):  # of GPT-2, which transformers transposes before it quantises
+            weight = weight.T.contiguous()
+        assert weight.shape == module.weight.shape, name
+        module.weight.data = weight.to(module.weight.dtype).cpu()
     return plain

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from tasks import bottleneck, device
 from tasks.base_models import BaseModel, load_model
+from tasks.errors import TunesmithError
 from tasks.quantised import dequantised, load_quantised
 
 SOFT = ("prompt_tuning", "prefix_tuning", "p_tuning")
@@ -29,7 +30,7 @@ def load_tuned(folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: t
         return load_model(base, dtype, folder if method == "full" else None).to(device.device())
     model = load_model(base, torch.float32)
     if method == "selective":
-        model.load_state_dict(load_file(folder / SELECTED), strict=False)
+        _put(load_file(folder / SELECTED), model, folder / SELECTED)
     elif method == "adapter":
         bottleneck.load(model, folder)
     else:
@@ -43,3 +44,12 @@ def load_tuned(folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: t
         if method not in SOFT:
             model = model.merge_and_unload()
     return model.to(dtype).to(device.device())
+
+
+def _put(weights: dict[str, Any], model: Any, path: Path) -> None:
+    unknown = model.load_state_dict(weights, strict=False).unexpected_keys
+    if unknown or not weights:
+        raise TunesmithError(
+            f"{path}: must hold weights of {type(model).__name__}; it holds {unknown[0] if unknown else 'none'}; "
+            "restore the file (`dvc checkout`) or train again"
+        )

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>\n{% endfor %}"
@@ -73,5 +81,26 @@ def save_t5(folder: Path, corpus: list[str], seed: int = 0) -> Path:
         decoder_start_token_id=words.pad_token_id,
     )
     T5ForConditionalGeneration(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+def save_gpt2(folder: Path, corpus: list[str], seed: int = 0) -> Path:
+    """A two-layer GPT-2 with random weights: it knows positions by embeddings, and keeps its matrices transposed."""
+    words = tokenizer(corpus, chat=False)
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=len(words),
+        n_positions=256,
+        n_embd=64,
+        n_layer=2,
+        n_head=4,
+        eos_token_id=words.eos_token_id,
+        bos_token_id=None,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

@@ -6,6 +6,7 @@ A checkpoint is written under another name and renamed when it is whole, with th
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from safetensors.torch import load_file, save_file
 
 from tasks import files
 
+logger = logging.getLogger("tunesmith")
+
 WEIGHTS = "trained.safetensors"
 COMPLETE = "complete.json"
+STATE = "trainer_state.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -37,11 +41,15 @@ def load_weights(model: Any, folder: Path) -> None:
 
 
 def seal(partial: Path, target: Path) -> None:
-    """Turn the folder ``partial`` into the checkpoint ``target``."""
+    """Turn the folder ``partial`` into the checkpoint ``target``; at each moment there is the old one or the new."""
     sizes = {path.name: path.stat().st_size for path in partial.iterdir()}
     files.write_json(partial / COMPLETE, sizes)
-    files.remove(target)
+    old = target.with_name("replaced")
+    if target.exists():
+        files.remove(old)
+        target.rename(old)
     partial.rename(target)
+    files.remove(old)
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -60,16 +68,18 @@ def found(folder: Path) -> dict[int, Path]:
 
 
 def last_complete(folder: Path) -> Path | None:
-    """The last whole checkpoint; what is not whole (of a full disk, or cut by a crash) is removed."""
+    """The last whole checkpoint; what is not whole (of a full disk, or cut by a crash) is removed, and said so."""
     for path in reversed(list(found(folder).values())):
         if is_whole(path):
             return path
+        logger.warning("%s: this checkpoint is damaged or of another version; the one before it is used", path)
         files.remove(path)
     return None
 
 
-def keep(folder: Path, last: int, best: int | None) -> None:
-    """Remove all checkpoints but the ``last`` so many and that of the step ``best``."""
-    for step in list(found(folder))[:-last]:
-        if step != best:
-            files.remove(folder / f"checkpoint-{step}")
+def keep(folder: Path, last: int) -> None:
+    """Remove all checkpoints but the ``last`` so many, and for each of these the best so far."""
+    kept = list(found(folder))[-last:]
+    best = {files.read_json(folder / f"checkpoint-{step}" / STATE)["best_global_step"] for step in kept}
+    for step in set(found(folder)) - set(kept) - best:
+        files.remove(folder / f"checkpoint-{step}")

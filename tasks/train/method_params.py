@@ -105,15 +105,21 @@ class AdapterParams(Params):
 
 
 class Ia3Params(Params):
-    """IA3 (Liu et al. 2022): a factor for each key, value and inner feed-forward activation.
+    """IA3 (Liu et al. 2022): a factor for each activation of some layers: keys, values, inside the feed-forward.
 
     Attributes:
-        targets: names of the linear layers; None is peft's choice for the architecture.
+        targets: names of the linear layers; None is peft's choice for the architecture (with some, query and value).
         feedforward: those of ``targets`` whose input is scaled and not their output.
     """
 
     targets: list[str] | None = None
     feedforward: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _among(self) -> Self:
+        if outside := set(self.feedforward or ()) - set(self.targets or ()):
+            raise ValueError(f"feedforward must be among targets, which it names again; {min(outside)} is not")
+        return self
 
 
 class PromptTuningParams(Params):
@@ -126,8 +132,8 @@ class PromptTuningParams(Params):
     """
 
     virtual_tokens: int = Field(default=20, ge=1, le=1000)
-    initial: Literal["random", "vocabulary", "text"] = "text"
-    text: str | None = "Summarize the following conversation in one to three sentences. The summary is:"
+    initial: Literal["random", "vocabulary", "text"] = "vocabulary"
+    text: str | None = None
 
     @model_validator(mode="after")
     def _text(self) -> Self:
@@ -137,7 +143,7 @@ class PromptTuningParams(Params):
 
 
 class PrefixTuningParams(Params):
-    """Prefix tuning (Li and Liang 2021): trained keys and values before those of every attention layer.
+    """Prefix tuning (Li and Liang 2021): trained keys and values before those of each self-attention of the decoder.
 
     Attributes:
         virtual_tokens: how many.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -47,7 +47,7 @@ class LoopParams(Params):
         warmup_fraction: share of all steps in which the learning rate rises.
         weight_decay: of AdamW.
         max_grad_norm: gradients are clipped to it.
-        token_budget: most tokens in a batch, padding included.
+        token_budget: most tokens in a batch, padding included, virtual tokens of a soft prompt not.
         accumulation: batches an optimizer step.
         early_stopping_patience: epochs without a better validation loss after which training stops; None never.
         precision: ``bf16`` is autocast: weights, adapters and optimizer stay fp32. ``auto`` where the processor has it.
@@ -103,6 +103,14 @@ class TrainParams(Params):
     prefix_tuning: PrefixTuningParams | None = None
     p_tuning: PTuningParams | None = None
     quantisation: QuantisationParams | None = None
+
+    @model_validator(mode="after")
+    def _prune_to_the_end(self) -> Self:
+        if self.method == "adalora" and self.training and self.training.early_stopping_patience is not None:
+            raise ValueError(
+                "training.early_stopping_patience must be null for adalora: it could end before the ranks are pruned"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -164,7 +164,7 @@ def _train(
         "contract": {"train": contract, "validation": validation_contract},
     }
     checkpoints = paths.checkpoints / files.digest([manifest["key"], stage.inputs])[:24]
-    _refuse_full_disk(checkpoints, params, trainable, total)
+    _refuse_full_disk(checkpoints, params, trainable)
     run_id = tracker.start(manifest["key"], name, manifest["params"])
     try:
         trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
@@ -206,10 +206,12 @@ def _make_deterministic(seed: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=not torch.cuda.is_available())
 
 
-def _refuse_full_disk(checkpoints: Path, params: TrainParams, trainable: int, total: int) -> None:
-    """A checkpoint holds weights and two moments in fp32; one more than is kept exists while it is written."""
+def _refuse_full_disk(checkpoints: Path, params: TrainParams, trainable: int) -> None:
+    """A checkpoint holds weights and two moments in fp32, of AdaLoRA three scores more; beside those kept there are the
+    best and the one that is being written."""
     assert params.training is not None
-    needed = 4 * 3 * trainable * (params.training.checkpoints_kept + 2) + 4 * trainable
+    numbers = 6 if params.method == "adalora" else 3
+    needed = 4 * numbers * trainable * (params.training.checkpoints_kept + 2) + 4 * trainable
     checkpoints.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(checkpoints).free
     if free < needed:
@@ -286,5 +288,5 @@ def _save(
 
 
 def _bytes(folder: Path) -> int:
-    """Of the weights in ``folder``: of a base, what each full copy costs; of a tuned model, what it costs."""
+    """Of the weights in ``folder``."""
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

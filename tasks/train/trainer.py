@@ -92,11 +92,16 @@ class _EarlyStopping(TrainerCallback):
 
 
 class _CheckpointEvery(TrainerCallback):
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
+    """Not at a step that ends an epoch or the training: its checkpoint is taken after the validation that follows, and
+    one without it would be gone on from as if there had been none."""
+
+    def __init__(self, steps: int, epoch: int, last: int) -> None:
+        self._steps, self._epoch, self._last = steps, epoch, last
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        control.should_save |= state.global_step % self._steps == 0
+        step = state.global_step
+        if step % self._steps == 0 and step % self._epoch and step != self._last:
+            control.should_save = True
 
 
 class _LossSince(TrainerCallback):
@@ -143,7 +148,8 @@ class CompletionTrainer(Trainer):
         if params.training.early_stopping_patience is not None:
             own.append(_EarlyStopping(params.training.early_stopping_patience))
         if params.training.checkpoint_steps is not None:
-            own.append(_CheckpointEvery(params.training.checkpoint_steps))
+            epoch = optimizer_steps(train, params.training.model_copy(update={"epochs": 1, "max_steps": None}))
+            own.append(_CheckpointEvery(params.training.checkpoint_steps, epoch, self.steps()))
         if params.method == "adalora":
             self._pruning = Pruning(model)
             own.append(self._pruning)
@@ -199,7 +205,7 @@ class CompletionTrainer(Trainer):
         best = self.state.best_global_step or None
         if best:
             self.state.best_model_checkpoint = str(self.folder / f"checkpoint-{best}")
-        checkpoints.keep(self.folder, self._loop.checkpoints_kept, best)
+        checkpoints.keep(self.folder, self._loop.checkpoints_kept)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or self.folder)
@@ -210,6 +216,11 @@ class CompletionTrainer(Trainer):
         checkpoints.load_weights(self.model, Path(resume_from_checkpoint))
         if self._pruning:
             self._pruning.load(Path(resume_from_checkpoint))
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        if self._pruning and not self._pruning.ended(self.state.global_step):
+            return False  # with ranks that are still to go it is not the model that was asked for
+        return bool(super()._determine_best_metric(metrics, trial))
 
     def _load_best_model(self) -> None:
         checkpoints.load_weights(self.model, self.folder / f"checkpoint-{self.state.best_global_step}")

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file
-from transformers import set_seed
+from safetensors.torch import load_file, save_file
+from transformers import BartConfig, BartForConditionalGeneration, set_seed
 
-from tasks import files
+from tasks import bottleneck, files
 from tasks.base_models import BaseModel, BaseModelParams, find, load_model
 from tasks.errors import TunesmithError
+from tasks.evaluate.generate import _configured, _generate_batch
 from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.predict import Predictor
-from tasks.likelihood import likelihood, supervised_logits
+from tasks.likelihood import collate, likelihood, supervised_logits
 from tasks.params import merge, parse
 from tasks.paths import Paths
 from tasks.rendering import Encoded
 from tasks.train.methods import count_parameters, prepare
 from tasks.train.params import TrainParams
+from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS, SOFT
 from tests.train.training_workspace import PAIRS, PARAMS, rows, train, workspace
 
@@ -94,9 +97,6 @@ def test_greedy_answers_are_the_likeliest_tokens(trained: Any, kind: str, method
     place: Paths = trained(kind, method)
     predictor = Predictor.load(place.model(method), GENERATION, place.root)
     tokenizer, model = predictor.renderer.tokenizer, predictor.model
-    from tasks.evaluate.generate import _configured, _generate_batch
-    from tasks.likelihood import collate
-
     prompts = [predictor.renderer.prompt(prompt) for prompt, _ in PAIRS[:3]]
     with torch.no_grad(), _configured(model, tokenizer, GENERATION):
         answers = _generate_batch(model, tokenizer, prompts, predictor.base.kind)
@@ -167,7 +167,8 @@ def test_selective_names_weights(tiny_t5: Path, asked: dict[str, Any], expected:
         ({"method": "selective", "selective": {"patterns": ["nosuch"]}}, r"patterns: nosuch: must name weights"),
         ({"method": "adapter", "adapter": {"targets": ["nosuch"]}}, r"adapter\.targets: nosuch must be a module"),
         ({"method": "ia3", "ia3": {"targets": ["nosuch"]}}, r"ia3\.targets: nosuch must be a layer"),
-        ({"method": "ia3", "ia3": {"targets": ["k_proj"], "feedforward": ["up_proj"]}}, "must be among ia3.targets"),
+        ({"method": "selective", "selective": {"last_layers": 3}}, r"last_layers: 3: must name weights"),
+        ({"method": "prompt_tuning", "max_length": 4090}, r"context of 4096 tokens; they are 4090 and 20; lower one"),
         ({"method": "adalora", "adalora": {"targets": ["nosuch"]}}, r"adalora\.targets: nosuch must be a layer"),
     ],
 )
@@ -184,6 +185,9 @@ def test_what_is_not_in_the_model_is_named(tiny_llama: Path, patch: dict[str, An
         ({"method": "adalora", "adalora": {"warmup": 0.6, "final": 0.4}}, r"warmup \+ final must be below 1; it is 1"),
         ({"method": "prompt_tuning", "prompt_tuning": {"initial": "text", "text": " "}}, "text must say"),
         ({"method": "qlora", "quantisation": {"bits": 3}}, "quantisation.bits: "),
+        ({"method": "ia3", "ia3": {"targets": ["k_proj"], "feedforward": ["up_proj"]}}, "among targets, .* up_proj is"),
+        ({"method": "ia3", "ia3": {"feedforward": ["up_proj"]}}, "feedforward must be among targets"),
+        ({"method": "adalora", "training": {"early_stopping_patience": 1}}, "must be null for adalora"),
     ],
 )
 def test_parameters_that_mean_nothing_are_refused(patch: dict[str, Any], message: str) -> None:
@@ -202,7 +206,7 @@ def test_adalora_prunes_to_its_target(trained: Any, kind: str) -> None:
     diagonals = [value for name, value in weights.items() if "lora_E" in name]
     left = sum(int((value != 0).sum()) for value in diagonals)
     assert sum(value.numel() for value in diagonals) == 4 * len(diagonals)
-    assert left <= 2 * len(diagonals), "an average of target_rank remains"
+    assert 0 < left <= 2 * len(diagonals), "an average of target_rank remains"
 
 
 def test_qlora_holds_four_bits_a_weight(tiny_llama: Path) -> None:
@@ -212,9 +216,81 @@ def test_qlora_holds_four_bits_a_weight(tiny_llama: Path) -> None:
     quantised = [m for m in model.modules() if isinstance(m, bnb.nn.Linear4bit)]
     assert len(quantised) == 2 * 7
     assert all(m.weight.dtype == torch.uint8 and m.weight.quant_state.quant_type == "nf4" for m in quantised)
+    # Else a validation on a processor with AVX512-BF16 would end the flow of gradients.
+    assert not any(m.support_avx512bf16_for_cpu for m in quantised)
     plain = load_model(found, torch.float32)
     # Two 4-bit numbers a byte are counted as the weights that they are.
     assert count_parameters(model)[1] - count_parameters(model)[0] == count_parameters(plain)[1]
+
+
+def test_a_quantised_base_with_transposed_weights_answers_as_it_was_trained(tmp_path: Path) -> None:
+    """GPT-2 keeps its matrices the other way round; quantised they are not."""
+    place = workspace(tmp_path / "workspace", save_gpt2(tmp_path / "gpt2", [text for pair in PAIRS for text in pair]))
+    folder = train(
+        place, "qlora", merge(METHODS["qlora"], {"lora": {"targets": ["c_attn"]}, "training": {"epochs": 2}})
+    )
+    best = files.read_json(folder / "manifest.json")["best"]["validation_loss"]
+    predictor = Predictor.load(folder, GENERATION, place.root)
+    encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
+    found = likelihood(predictor.model, encoded, "causal", predictor.renderer.tokenizer.pad_token_id, 256, FP32)
+    assert found.loss == pytest.approx(best, abs=2e-3)
+
+
+@pytest.mark.parametrize("method", SOFT)
+def test_a_prompt_that_fits_only_without_the_virtual_tokens_is_refused(trained: Any, method: str) -> None:
+    place: Paths = trained("llama", method)
+    predictor = Predictor.load(place.model(method), GENERATION, place.root)
+    config = predictor.model.get_base_model().config
+    room = len(predictor.renderer.prompt("hello")) + GENERATION.max_new_tokens
+    before, config.max_position_embeddings = config.max_position_embeddings, room
+    try:
+        with pytest.raises(TunesmithError, match=r"context of \d+ tokens; .* and there are [56] virtual tokens"):
+            predictor.complete(["hello"])
+    finally:
+        config.max_position_embeddings = before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_half_precision_says_nearly_the_same(trained: Any, method: str) -> None:
+    place: Paths = trained("llama", method)
+    losses = []
+    for precision in ("fp32", "bf16"):
+        predictor = Predictor.load(
+            place.model(method), GENERATION.model_copy(update={"precision": precision}), place.root
+        )
+        assert predictor.complete(["Customer: my lamp is broken."])[0]
+        encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
+        pad = predictor.renderer.tokenizer.pad_token_id
+        losses.append(likelihood(predictor.model, encoded, "causal", pad, 256, FP32).loss)
+    assert losses[1] == pytest.approx(losses[0], abs=0.05)
+
+
+def test_bart_has_bottlenecks_after_attention_and_feed_forward() -> None:
+    config = BartConfig(
+        vocab_size=50, d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32,
+        encoder_attention_heads=2, decoder_attention_heads=2,
+    )  # fmt: skip
+    model = BartForConditionalGeneration(config)
+    bottleneck.attach(model, 4, None, "here")
+    adapted = {name.rsplit(".", 2)[0] for name, _ in model.named_parameters() if ".bottleneck." in name}
+    assert {name.split("layers.0.")[1].removesuffix(".bottleneck") for name in adapted} == {
+        "self_attn", "encoder_attn", "fc2"}  # fmt: skip
+
+
+def test_an_unknown_architecture_is_asked_for_its_modules() -> None:
+    with pytest.raises(
+        TunesmithError, match=r"here: attention and feed-forward of Sequential are not known here; name"
+    ):
+        bottleneck.attach(torch.nn.Sequential(torch.nn.Linear(2, 2)), 4, None, "here")
+
+
+def test_weights_of_another_model_are_refused(trained: Any, tmp_path: Path) -> None:
+    place: Paths = trained("llama", "selective")
+    folder = tmp_path / "selective"
+    shutil.copytree(place.model("selective"), folder)
+    save_file({"nosuch.weight": torch.zeros(1)}, folder / "selected.safetensors")
+    with pytest.raises(TunesmithError, match=r"must hold weights of LlamaForCausalLM; it holds nosuch\.weight"):
+        Predictor.load(folder, GENERATION, place.root)
 
 
 def test_eight_bits(tmp_path: Path, tiny_llama: Path) -> None:

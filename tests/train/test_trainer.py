@@ -182,8 +182,10 @@ def test_without_early_stopping_all_epochs_run(tiny_llama: Path, tmp_path: Path)
     assert done.evaluate()["eval_loss"] == pytest.approx(min(seen), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["llama", "t5"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [*((method, "llama") for method in METHODS), *((m, "t5") for m in ("full", "adalora", "adapter", "prefix_tuning"))],
+)
 def test_resumed_equals_uninterrupted(request: pytest.FixtureRequest, tmp_path: Path, method: str, kind: str) -> None:
     """Cosine schedule, accumulation, dropout of LoRA, ranks of AdaLoRA: schedule, moments, order and random state
     all matter. It goes on from the middle of an epoch and between two points of the loss curve."""
@@ -205,6 +207,32 @@ def test_resumed_equals_uninterrupted(request: pytest.FixtureRequest, tmp_path: 
         assert losses(resumed, name) == losses(whole, name), name
     # The value before training and one an epoch, none twice.
     assert len(losses(whole)) == 4
+
+
+@pytest.mark.parametrize("killed_at", [3, 6, 9])
+def test_checkpoints_at_the_end_of_an_epoch_follow_its_validation(
+    tiny_llama: Path, tmp_path: Path, killed_at: int
+) -> None:
+    """Killed right after any checkpoint, also of a step that ends an epoch or the training: no validation is missed."""
+    patch = {"training": {"epochs": 3, "token_budget": 64, "checkpoint_steps": 3}}
+    whole = trainer(tiny_llama, tmp_path / "whole", patch)
+    whole.fit(None)
+    assert whole.steps() == 9, "three steps an epoch"
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tiny_llama, tmp_path / "cut", patch, Stop(killed_at / 3)).fit(None)
+    resumed = trainer(tiny_llama, tmp_path / "cut", patch)
+    resumed.fit(last_complete(tmp_path / "cut"))
+    assert losses(resumed) == losses(whole)
+    assert_equal(weights(resumed), weights(whole))
+
+
+def test_adalora_takes_no_weights_from_before_the_pruning_ended(tiny_llama: Path, tmp_path: Path) -> None:
+    patch = merge(METHODS["adalora"], {"training": {"epochs": 5, "token_budget": 64}, "adalora": {"final": 0.2}})
+    done = trainer(tiny_llama, tmp_path, patch, validation=unlikely(tiny_llama))
+    done.fit(None)
+    curve = losses(done)
+    assert curve.index(min(curve[1:])) < 4, "the loss must rise for this test to say anything"
+    assert done.state.best_global_step >= 0.8 * done.steps()
 
 
 def test_early_stopping_counts_over_a_resume(tiny_llama: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,21 @@ from tasks.train.methods import peft_methods, selective
 from tasks.train.params import TrainParams
 from tasks.tuned import SELECTED
 
+Loader = Callable[[BaseModel, torch.dtype], Any]
 FILE = "params/experiments.yaml"
 
 
-def prepare(base: BaseModel, params: TrainParams, steps: int) -> Any:
+def prepare(base: BaseModel, params: TrainParams, steps: int, load: Loader = load_model) -> Any:
     """The base model with the weights of ``params.method`` trainable, in fp32.
 
-    ``steps``: optimizer steps of the whole training, which AdaLoRA divides.
+    ``steps``: optimizer steps of the whole training, which AdaLoRA divides. ``load``: gives the base model.
 
     Raises:
         TunesmithError: what the parameters name is not in this model.
     """
     if params.method == "qlora":
         return peft_methods.qlora(base, params)
-    model = load_model(base, torch.float32)
+    model = load(base, torch.float32)
     if params.method == "full":
         return model
     if params.method == "selective":

@@ -19,7 +19,7 @@ from peft import (
 )
 
 from tasks import device
-from tasks.base_models import BaseModel
+from tasks.base_models import BaseModel, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.quantised import load_quantised
 from tasks.train.params import TrainParams
@@ -102,11 +102,7 @@ def _adalora(model: Any, base: BaseModel, params: TrainParams, steps: int) -> An
 def _ia3(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
     given = params.ia3
     assert given is not None
-    inner = given.feedforward if given.feedforward is not None or given.targets is None else []
-    if set(inner or ()) - set(given.targets or inner or ()):
-        raise TunesmithError(
-            f"{_FILE}: ia3.feedforward: must be among ia3.targets; it is {given.feedforward}, of {given.targets}"
-        )
+    inner = given.feedforward if given.targets is None else given.feedforward or []
     config = IA3Config(task_type=_task(base), target_modules=given.targets, feedforward_modules=inner)
     return _adapted(model, config, base, "ia3.targets", given.targets)
 
@@ -114,26 +110,39 @@ def _ia3(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
 def _prompt_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
     given = params.prompt_tuning
     assert given is not None
+    _refuse_too_many(model, params, given.virtual_tokens)
+    # An encoder-decoder gets them before the encoder's input alone.
     config = PromptTuningConfig(
-        task_type=_task(base),
-        num_virtual_tokens=given.virtual_tokens,
-        # An encoder-decoder gets them before the encoder's input alone.
-        num_transformer_submodules=1,
-        prompt_tuning_init={"random": "RANDOM", "vocabulary": "SAMPLE_VOCAB", "text": "TEXT"}[given.initial],
-        prompt_tuning_init_text=given.text if given.initial == "text" else None,
-        tokenizer_name_or_path=str(base.folder) if given.initial == "text" else None,
+        task_type=_task(base), num_virtual_tokens=given.virtual_tokens, num_transformer_submodules=1
     )
     found: Any = get_peft_model(model, config)
-    if given.initial == "random":
-        # peft draws them 20 times as long as the embeddings of words that the model knows.
-        with torch.no_grad():
-            found.prompt_encoder["default"].embedding.weight.mul_(model.get_input_embeddings().weight.std())
+    words = model.get_input_embeddings().weight.detach()
+    start = found.prompt_encoder["default"].embedding.weight
+    with torch.no_grad():
+        if given.initial == "random":
+            start.copy_(torch.randn_like(start) * words.std())
+        elif given.initial == "vocabulary":
+            start.copy_(words[torch.randint(len(words), (given.virtual_tokens,), device=words.device)])
+        else:
+            tokens = load_tokenizer(base)(given.text, add_special_tokens=False)["input_ids"]
+            repeated = tokens * -(-given.virtual_tokens // len(tokens))
+            start.copy_(words[torch.tensor(repeated[: given.virtual_tokens], device=words.device)])
     return found
+
+
+def _refuse_too_many(model: Any, params: TrainParams, virtual: int) -> None:
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is not None and params.max_length + virtual > context:
+        raise TunesmithError(
+            f"{_FILE}: max_length and virtual_tokens must fit the model's context of {context} tokens; they are "
+            f"{params.max_length} and {virtual}; lower one of them"
+        )
 
 
 def _prefix_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
     given = params.prefix_tuning
     assert given is not None
+    _refuse_too_many(model, params, given.virtual_tokens)
     config: Any = PrefixTuningConfig(
         task_type=_task(base), num_virtual_tokens=given.virtual_tokens, prefix_projection=given.projection is not None
     )
@@ -146,6 +155,7 @@ def _prefix_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int)
 def _p_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
     given = params.p_tuning
     assert given is not None
+    _refuse_too_many(model, params, given.virtual_tokens)
     config = PromptEncoderConfig(
         task_type=_task(base),
         num_virtual_tokens=given.virtual_tokens,

@@ -26,7 +26,18 @@ class Pruning(TrainerCallback):
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self._model.base_model.update_and_allocate(state.global_step + 1)
+        # It takes the value of ``kthvalue``, whose index alone may differ from run to run on CUDA.
+        strict = torch.are_deterministic_algorithms_enabled()
+        only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
+        torch.use_deterministic_algorithms(strict, warn_only=True)
+        try:
+            self._model.base_model.update_and_allocate(state.global_step + 1)
+        finally:
+            torch.use_deterministic_algorithms(strict, warn_only=only_warn)
+
+    def ended(self, step: int) -> bool:
+        """Whether the ranks stay as they are after ``step``."""
+        return step >= self._config.total_step - self._config.tfinal
 
     def penalty(self) -> Tensor:
         """How far the factors are from orthogonal, weighted. peft adds it only to a loss that the model computes."""
@@ -46,7 +57,8 @@ class Pruning(TrainerCallback):
     def load(self, folder: Path) -> None:
         allocator = self._model.base_model.rankallocator
         allocator.reset_ipt()
-        for key, value in load_file(folder / _SCORES).items():
+        device = str(next(self._model.parameters()).device)
+        for key, value in load_file(folder / _SCORES, device=device).items():
             kind, name = key.split("/", 1)
             getattr(allocator, kind)[name] = value
         self._config.rank_pattern = files.read_json(folder / _PATTERN)

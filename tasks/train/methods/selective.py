@@ -23,7 +23,7 @@ def select(model: Any, params: SelectiveParams, where: str, spec: str) -> None:
         if not found:
             raise TunesmithError(
                 f"{where}.{key}: must name weights of {spec}; it has none such; its weights are called "
-                f"{', '.join(sorted({name.split('.')[-2] + '.' + name.split('.')[-1] for name in names}))}"
+                f"{', '.join(sorted({'.'.join(name.split('.')[-2:]) for name in names}))}"
             )
         chosen |= found
     for name, weight in model.named_parameters():
@@ -39,7 +39,7 @@ def _found(model: Any, params: SelectiveParams, names: list[str]) -> dict[str, s
         norms = [name for name, module in model.named_modules() if "norm" in type(module).__name__.lower()]
         found["layer_norms"] = {name for name in names if name.rpartition(".")[0] in set(norms)}
     if params.last_layers:
-        found["last_layers"] = _last_layers(names, params.last_layers)
+        found[f"last_layers: {params.last_layers}"] = _last_layers(names, params.last_layers)
     for pattern in params.patterns:
         found[f"patterns: {pattern}"] = {name for name in names if pattern in name}
     return found
@@ -48,9 +48,13 @@ def _found(model: Any, params: SelectiveParams, names: list[str]) -> dict[str, s
 def _last_layers(names: list[str], count: int) -> set[str]:
     """Of an encoder-decoder, those of the decoder."""
     numbered = {name: match for name in names if (match := _BLOCK.match(name))}
-    stacks = sorted({match[1] or "" for match in numbered.values()}, key=lambda stack: "decoder" in stack)
-    if not stacks:
+    depth: dict[str, int] = {}
+    for match in numbered.values():
+        depth[match[1] or ""] = max(depth.get(match[1] or "", 0), int(match[2]) + 1)
+    if not depth:
         return set()
-    mine = {name: int(match[2]) for name, match in numbered.items() if (match[1] or "") == stacks[-1]}
-    first = max(mine.values()) + 1 - count
-    return {name for name, number in mine.items() if number >= first}
+    stack = max(depth, key=lambda name: ("decoder" in name, depth[name], name))
+    if count > depth[stack]:
+        return set()
+    mine = {name: int(match[2]) for name, match in numbered.items() if (match[1] or "") == stack}
+    return {name for name, number in mine.items() if number >= depth[stack] - count}

@@ -1,0 +1,64 @@
+"""What the training of an experiment takes, from its parameters, the model's config and the lengths of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tasks import device
+from tasks.base_models import BaseModel
+from tasks.likelihood import token_budget_batches
+from tasks.rendering import Encoded
+from tasks.train.memory.quantised import pack
+from tasks.train.memory.simulate import Batch, Step, training_step
+from tasks.train.methods import prepare
+from tasks.train.params import TrainParams
+from tasks.train.trainer import optimizer_steps
+
+
+def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded]) -> Step:
+    """The step that takes most of a training on ``rows``, computed on tensors that hold nothing: no weights are read.
+
+    On this machine's kind of device and in the precision that training would have there.
+    """
+    assert params.training is not None
+    loop = params.training
+    bf16 = device.use_bf16(loop.precision)
+    steps = optimizer_steps(list(rows), loop)
+
+    def model() -> Any:
+        if params.method != "qlora":
+            return prepare(base, params, steps, untrained)
+        return prepare(base, params.model_copy(update={"method": "lora"}), steps, untrained)
+
+    def quantise(made: Any) -> None:
+        if params.quantisation is not None:
+            pack(made, params.quantisation, torch.bfloat16 if bf16 else torch.float32)
+
+    batch = largest_batch(rows, base.kind, loop.token_budget)
+    return training_step(model, batch, base.kind, bf16, False, device.device().type, quantise)
+
+
+def untrained(base: BaseModel, dtype: torch.dtype) -> Any:
+    """A model of the base's config alone."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    config = AutoConfig.from_pretrained(base.folder, trust_remote_code=base.trust_remote_code)
+    loader = AutoModelForSeq2SeqLM if base.kind == "seq2seq" else AutoModelForCausalLM
+    return loader.from_config(config, dtype=dtype, trust_remote_code=base.trust_remote_code)
+
+
+def largest_batch(rows: Sequence[Encoded], kind: str, budget: int) -> Batch:
+    """The batch with most tokens, padding included; of several the one with most to learn."""
+    shapes = []
+    for indices in token_budget_batches([len(row) for row in rows], budget):
+        members = [rows[index] for index in indices]
+        supervised = sum(len(row.completion) for row in members)
+        if kind == "seq2seq":
+            labels = max(len(row.completion) for row in members)
+            shapes.append(Batch(len(members), max(len(row.prompt) for row in members), supervised, labels))
+        else:
+            shapes.append(Batch(len(members), max(len(row) for row in members), supervised))
+    return max(shapes, key=lambda shape: (shape.rows * (shape.width + shape.labels), shape.supervised))

@@ -1,0 +1,119 @@
+"""Memory planned on tensors that hold nothing equals what tensors hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.base_models import BaseModel, BaseModelParams, find
+from tasks.params import merge, parse
+from tasks.rendering import Encoded
+from tasks.train.memory.live import Live
+from tasks.train.memory.plan import largest_batch, plan_training
+from tasks.train.memory.simulate import Batch, Step, _simulate
+from tasks.train.methods import count_parameters, prepare
+from tasks.train.params import TrainParams
+from tests.train.every_method import METHODS
+from tests.train.training_workspace import PARAMS
+
+ROWS = [Encoded(list(range(3, 60 - n)), [*range(40, 43 + n), 0]) for n in range(12)]
+
+
+def parameters(base: Path, patch: dict[str, Any]) -> tuple[TrainParams, BaseModel]:
+    merged = merge(PARAMS | {"base_model": {"name": str(base)}}, patch)
+    return parse(TrainParams, merged, "train.yaml"), find(BaseModelParams(name=str(base)), base)
+
+
+def planned(base: Path, method: str, budget: int = 256, **training: Any) -> Step:
+    patch = merge(METHODS[method], {"training": {"token_budget": budget, **training}})
+    return plan_training(*parameters(base, patch), ROWS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "precision"),
+    [
+        *(("llama", method, "fp32") for method in METHODS if method != "qlora"),
+        *(("t5", method, "fp32") for method in ("full", "lora", "adapter", "prefix_tuning", "p_tuning")),
+        *((kind, method, "bf16") for kind in ("llama", "t5") for method in ("full", "lora", "prompt_tuning")),
+    ],
+)
+def test_the_plan_is_what_real_tensors_take(
+    request: pytest.FixtureRequest, kind: str, method: str, precision: str
+) -> None:
+    """The same step on real tensors of the same model: every byte is counted, none is estimated."""
+    base = request.getfixturevalue(f"tiny_{kind}")
+    patch = merge(METHODS[method], {"training": {"token_budget": 256, "precision": precision}})
+    params, found = parameters(base, patch)
+    plan = plan_training(params, found, ROWS)
+    model = prepare(found, params, 20).train()
+    batch = largest_batch(ROWS, found.kind, 256)
+    real = _simulate(model, batch, found.kind, precision == "bf16", False)
+    assert (plan.weights, plan.trainable, plan.total) == (real.weights, real.trainable, real.total)
+    assert (plan.trainable, plan.total) == count_parameters(model)
+    assert plan.held["gradients"] == real.held["gradients"] == 4 * plan.trainable
+    assert plan.held["optimizer"] == real.held["optimizer"]
+    # Two moments of 4 bytes a parameter, and a step count a tensor.
+    assert plan.held["optimizer"] - 8 * plan.trainable == 4 * sum(p.requires_grad for p in model.parameters())
+    assert plan.increment == pytest.approx(real.increment, rel=0.02)
+    for part in ("activations", "logits"):
+        assert plan.held[part] == pytest.approx(real.held[part], rel=0.05), part
+
+
+def test_a_quantised_base_takes_its_bits(tiny_llama: Path) -> None:
+    """NF4 with double quantisation: 4 bits a weight and 8.127 bits a block of 64 (Dettmers et al. 2023, section 3)."""
+    plain, four = planned(tiny_llama, "lora"), planned(tiny_llama, "qlora")
+    params, base = parameters(tiny_llama, merge(METHODS["qlora"], {"quantisation": {"bits": 8}}))
+    eight = plan_training(params, base, ROWS)
+    linear = 2 * (64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 128)
+    assert plain.weights - four.weights == pytest.approx(linear * (4 - (4 + 8.127 / 64) / 8), rel=0.002)
+    assert plain.weights - eight.weights == pytest.approx(linear * 3, rel=0.05)
+    assert (four.held["gradients"], four.held["optimizer"]) == (plain.held["gradients"], plain.held["optimizer"])
+
+
+def test_twice_the_batch_takes_twice_the_activations(tiny_llama: Path) -> None:
+    one, two = planned(tiny_llama, "lora", 256), planned(tiny_llama, "lora", 512)
+    assert two.held["activations"] == pytest.approx(2 * one.held["activations"], rel=0.1)
+    assert two.held["optimizer"] == one.held["optimizer"]
+
+
+def test_adapters_hold_fewer_moments_and_about_as_many_activations(tiny_llama: Path) -> None:
+    full, lora = planned(tiny_llama, "full"), planned(tiny_llama, "lora")
+    assert lora.held["optimizer"] < full.held["optimizer"] / 4
+    assert lora.held["activations"] > 0.8 * full.held["activations"]
+    assert lora.weights > full.weights
+
+
+def test_no_weights_are_read(tmp_path: Path, tiny_llama: Path) -> None:
+    """A config alone is enough: the model may be larger than this machine."""
+    params, base = parameters(tiny_llama, METHODS["full"])
+    (tmp_path / "config.json").write_bytes((tiny_llama / "config.json").read_bytes())
+    bare = BaseModel(base.spec, tmp_path, None, "", base.kind)
+    assert plan_training(params, bare, ROWS) == plan_training(params, base, ROWS)
+
+
+def test_the_largest_batch_is_found() -> None:
+    rows = [Encoded([1] * 10, [2] * 2), Encoded([1] * 10, [2] * 3), Encoded([1] * 40, [2] * 8), Encoded([1] * 3, [2])]
+    assert largest_batch(rows, "causal", 48) == Batch(1, 48, 8)
+    assert largest_batch(rows, "causal", 64) == Batch(1, 48, 8)
+    assert largest_batch(rows, "seq2seq", 500) == Batch(4, 40, 14, 8)
+
+
+def test_live_counts_a_storage_once_and_forgets_it() -> None:
+    with Live() as live:
+        first = torch.zeros(100)
+        assert live.now.total() == 400
+        view = first[10:].view(9, 10)
+        assert live.now.total() == 400
+        with live.part("logits"):
+            second = torch.ones(50)
+        assert (live.now["logits"], live.most["logits"]) == (200, 200)
+        del first
+        assert live.now.total() == 600, "a view holds the storage"
+        live.belongs([view], "gradients")
+        assert live.now["gradients"] == 400
+        del view, second
+        assert live.now.total() == 0
+    assert live.peak.total() == 600
