@@ -3,7 +3,7 @@
     python -m bench.memory --data FOLDER [--method M …] [--budget N …]
 
 ``FOLDER`` holds ``train.jsonl`` (``dialogue``, ``summary``). Measured is the growth of the resident set over that of
-the process with the model loaded, read every 5 ms, in three steps with the largest batch of 600 rows.
+the process with the model loaded, read every 5 ms, in two steps with the largest batch of 600 rows.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _measure(data: Path, method: str, budget: int) -> dict[str, Any]:
     patch = {
         "method": method,
         "mixture": "dialogsum",
-        "training": {"token_budget": budget, "max_steps": 3, "epochs": 1},
+        "training": {"token_budget": budget, "max_steps": 2, "epochs": 1},
     }
     merged = merge(merge(defaults["defaults"], defaults["methods"][method]), patch)
     params = parse(TrainParams, merged, "params/training.yaml")
@@ -86,12 +86,12 @@ def _measure(data: Path, method: str, budget: int) -> dict[str, Any]:
     members = next(
         b for b in ([rows[i] for i in batch] for batch in batches) if largest_batch(b, base.kind, budget) == shape
     )
-    planned = plan_training(params, base, members * 3).increment
-    model = prepare(base, params, 3)
+    planned = plan_training(params, base, members * 2).increment
+    model = prepare(base, params, 2)
     with tempfile.TemporaryDirectory() as folder:
         trainer = CompletionTrainer(
             model=model,
-            train=members * 3,
+            train=members * 2,
             validation=members[:1],
             params=params,
             kind=base.kind,
