@@ -27,7 +27,7 @@ CORPUS = [
 ]
 
 # They build whole workspaces, a process a stage. The two workers begin with them, or one ends minutes after the other.
-LONGEST = ("test_retrain.py", "test_dag.py", "test_cli.py")
+LONGEST = ("test_retrain.py", "test_dag.py", "test_cli.py", "test_methods.py", "test_trainer.py", "test_memory_plan.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

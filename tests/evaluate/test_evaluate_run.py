@@ -47,7 +47,17 @@ def evaluate(paths: Paths, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["base", "lora", "full"])
 def test_reports_of_every_method(paths: Paths, name: str) -> None:
     report = evaluate(paths, name)
-    assert set(report) == {"schema", "experiment", "key", "test_sha256", "rows", "metrics", "groups", "generation"}
+    assert set(report) == {
+        "schema",
+        "experiment",
+        "key",
+        "test_sha256",
+        "rows",
+        "metrics",
+        "groups",
+        "model",
+        "generation",
+    }
     assert (report["schema"], report["experiment"], report["rows"]) == (1, name, len(PAIRS))
     assert report["key"] == files.read_json(paths.model(name) / "manifest.json")["key"]
     assert report["generation"] == EVALUATE["generation"]

@@ -25,7 +25,9 @@ def prompted(base: Path, **block: Any) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_a_token_that_is_a_word_lies_nearest_to_it(request: pytest.FixtureRequest, kind: str) -> None:
-    model, tokenizer = prompted(request.getfixturevalue(f"tiny_{kind}"), virtual_tokens=4, text="my lamp is broken")
+    model, tokenizer = prompted(
+        request.getfixturevalue(f"tiny_{kind}"), virtual_tokens=4, initial="text", text="my lamp is broken"
+    )
     said = explain(model, tokenizer, nearest=3)
     words = tokenizer("my lamp is broken")["input_ids"][:4]
     assert [token["nearest"][0] for token in said] == [
@@ -38,7 +40,7 @@ def test_a_token_that_is_a_word_lies_nearest_to_it(request: pytest.FixtureReques
 
 
 def test_length_does_not_count(tiny_llama: Path) -> None:
-    model, tokenizer = prompted(tiny_llama, virtual_tokens=3, text="my lamp is")
+    model, tokenizer = prompted(tiny_llama, virtual_tokens=3, initial="text", text="my lamp is")
     before = explain(model, tokenizer)
     with torch.no_grad():
         model.prompt_encoder["default"].embedding.weight.mul_(torch.tensor([[0.1], [7.0], [100.0]]))
