@@ -4,8 +4,8 @@
 
 ``FOLDER`` holds ``train.jsonl`` (``dialogue``, ``summary``). Each run is a line of bench/learning_rates.jsonl; those
 that stand there are not repeated, so the search goes on where it was ended. At the end, and with ``--show``, it
-prints the mean over seeds of each rate. The rows are the 360 shortest: every sixth is watched, the others train. A
-short row says as much about a rate as a long one and takes less time.
+prints the mean over seeds of each rate. The rows are the 360 shortest: every sixth is watched, the others train;
+short ones, to take less time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 import transformers
 
 from tasks import device
-from tasks.base_models import EMBEDDED, BaseModelParams, find, load_tokenizer
+from tasks.base_models import EMBEDDED, BaseModel, BaseModelParams, find, load_tokenizer
 from tasks.params import merge, parse, read_yaml
 from tasks.rendering import Encoded, Renderer
 from tasks.template.environment import ENVIRONMENT
@@ -94,6 +94,31 @@ def rows_of(path: Path, renderer: Renderer) -> list[Encoded]:
     return [renderer.encode(prompt.render(row).strip(), row["summary"].strip()) for row in rows]
 
 
+def params_of(method: str, patch: dict[str, Any]) -> TrainParams:
+    """The defaults of ``method`` with ``patch`` laid over."""
+    defaults = read_yaml(ROOT / "params/training.yaml")
+    merged = merge(merge(defaults["defaults"], defaults["methods"][method]), patch)
+    return parse(TrainParams, merged | {"method": method, "mixture": "dialogsum"}, "params/training.yaml")
+
+
+def trainer_of(
+    params: TrainParams, base: BaseModel, renderer: Renderer, train: list[Encoded], watched: list[Encoded], folder: Path
+) -> CompletionTrainer:
+    """A trainer outside the DAG; its checkpoints lie in ``folder``."""
+    assert params.training is not None
+    return CompletionTrainer(
+        model=prepare(base, params, optimizer_steps(train, params.training)),
+        train=train,
+        validation=watched,
+        params=params,
+        kind=base.kind,
+        pad=renderer.tokenizer.pad_token_id,
+        folder=folder,
+        callbacks=[],
+        labelled=False,
+    )
+
+
 def _chosen(path: Path, renderer: Renderer) -> list[Encoded]:
     shortest = sorted(rows_of(path, renderer), key=len)[: TRAIN + WATCHED]
     if len(shortest) < TRAIN + WATCHED:
@@ -102,26 +127,12 @@ def _chosen(path: Path, renderer: Renderer) -> list[Encoded]:
     return [row for place, row in enumerate(shortest) if place % 6] + watched
 
 
-def _run(name: str, rate: float, seed: int, base: Any, renderer: Renderer, rows: list[Encoded]) -> dict[str, Any]:
-    defaults = read_yaml(ROOT / "params/training.yaml")
-    patch = {"method": name, "mixture": "dialogsum", "seed": seed, "training": {"learning_rate": rate}}
-    merged = merge(merge(defaults["defaults"], defaults["methods"][name]), patch)
-    params = parse(TrainParams, merged, "params/training.yaml")
-    assert params.training is not None
+def _run(name: str, rate: float, seed: int, base: BaseModel, renderer: Renderer, rows: list[Encoded]) -> dict[str, Any]:
+    params = params_of(name, {"seed": seed, "training": {"learning_rate": rate}})
     transformers.set_seed(seed)
     train, watched = rows[:TRAIN], rows[TRAIN:]
     with tempfile.TemporaryDirectory() as folder:
-        trainer = CompletionTrainer(
-            model=prepare(base, params, optimizer_steps(train, params.training)),
-            train=train,
-            validation=watched,
-            params=params,
-            kind=base.kind,
-            pad=renderer.tokenizer.pad_token_id,
-            folder=Path(folder),
-            callbacks=[],
-            labelled=False,
-        )
+        trainer = trainer_of(params, base, renderer, train, watched, Path(folder))
         begun = time.monotonic()
         trainer.fit(None)
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]

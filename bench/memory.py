@@ -58,28 +58,17 @@ def main() -> None:
 
 
 def _measure(data: Path, method: str, budget: int) -> dict[str, Any]:
-    from bench.learning_rates import rows_of
+    from bench.learning_rates import params_of, rows_of, trainer_of
     from tasks import device
     from tasks.base_models import EMBEDDED, BaseModelParams, find, load_tokenizer
     from tasks.likelihood import token_budget_batches
-    from tasks.params import merge, parse, read_yaml
     from tasks.rendering import Renderer
     from tasks.train.memory.plan import largest_batch, plan_training
-    from tasks.train.methods import prepare
-    from tasks.train.params import TrainParams
-    from tasks.train.trainer import CompletionTrainer
 
     device.use_threads(2)
     base = find(BaseModelParams(name=EMBEDDED), ROOT)
     renderer = Renderer(load_tokenizer(base), base.kind)
-    defaults = read_yaml(ROOT / "params/training.yaml")
-    patch = {
-        "method": method,
-        "mixture": "dialogsum",
-        "training": {"token_budget": budget, "max_steps": 2, "epochs": 1},
-    }
-    merged = merge(merge(defaults["defaults"], defaults["methods"][method]), patch)
-    params = parse(TrainParams, merged, "params/training.yaml")
+    params = params_of(method, {"training": {"token_budget": budget, "max_steps": 2, "epochs": 1}})
     rows = rows_of(data / "train.jsonl", renderer)[:600]
     shape = largest_batch(rows, base.kind, budget)
     batches = token_budget_batches([len(row) for row in rows], budget)
@@ -87,19 +76,8 @@ def _measure(data: Path, method: str, budget: int) -> dict[str, Any]:
         b for b in ([rows[i] for i in batch] for batch in batches) if largest_batch(b, base.kind, budget) == shape
     )
     planned = plan_training(params, base, members * 2).increment
-    model = prepare(base, params, 2)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = CompletionTrainer(
-            model=model,
-            train=members * 2,
-            validation=members[:1],
-            params=params,
-            kind=base.kind,
-            pad=renderer.tokenizer.pad_token_id,
-            folder=Path(folder),
-            callbacks=[],
-            labelled=False,
-        )
+        trainer = trainer_of(params, base, renderer, members * 2, members[:1], Path(folder))
         with _growth() as growth:
             trainer.fit(None)
     return {

@@ -49,7 +49,7 @@ def show_memory(found: dict[str, Step]) -> Table:
     line("beside the weights, at once", [step.increment for step in found.values()])
     line("in all", [step.weights + step.increment for step in found.values()])
     table.add_row("trained", *(f"{100 * step.trainable / step.total:.3g} %" for step in found.values()))
-    table.caption = f"This machine has {available() / 1e6:,.0f} MB free; Python and libraries take some 700 MB more."
+    table.caption = f"This machine has {available() / 1e6:,.0f} MB free; Python and its libraries come on top."
     return table
 
 

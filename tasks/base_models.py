@@ -120,13 +120,24 @@ def from_record(record: dict[str, Any], root: Path) -> BaseModel:
 
 def load_model(base: BaseModel, dtype: torch.dtype, folder: Path | None = None, **how: Any) -> Any:
     """The model in ``folder`` (the base's own by default), of the base's kind; ``how``: of ``from_pretrained``."""
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
-
     _quieten()
-    loader = AutoModelForSeq2SeqLM if base.kind == "seq2seq" else AutoModelForCausalLM
-    return loader.from_pretrained(
+    return _loader(base).from_pretrained(
         folder or base.folder, dtype=dtype, use_safetensors=True, trust_remote_code=base.trust_remote_code, **how
     )
+
+
+def untrained(base: BaseModel, dtype: torch.dtype) -> Any:
+    """A model of the base's config alone; no weights are read."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(base.folder, trust_remote_code=base.trust_remote_code)
+    return _loader(base).from_config(config, dtype=dtype, trust_remote_code=base.trust_remote_code)
+
+
+def _loader(base: BaseModel) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    return AutoModelForSeq2SeqLM if base.kind == "seq2seq" else AutoModelForCausalLM
 
 
 def load_tokenizer(base: BaseModel, folder: Path | None = None) -> Any:

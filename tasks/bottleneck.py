@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tasks import files
@@ -84,15 +84,13 @@ def _adapted(model: Any, targets: list[str] | None, where: str) -> list[Any]:
     return [module for name, module in modules if name in wanted]
 
 
-def save(model: Any, folder: Path, settings: dict[str, Any]) -> None:
-    """Write the bottlenecks and ``settings`` (the arguments of ``attach``)."""
-    weights = {n: p.detach().contiguous() for n, p in model.named_parameters() if f".{_NAME}." in n}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    files.write_json(folder / CONFIG, {"peft_type": "BOTTLENECK", **settings})
+def described(settings: dict[str, Any]) -> dict[str, Any]:
+    """What ``CONFIG`` holds of ``settings``, the arguments of ``attach``."""
+    return {"peft_type": "BOTTLENECK", **settings}
 
 
 def load(model: Any, folder: Path) -> None:
-    """Attach to ``model`` the bottlenecks that ``save`` wrote."""
+    """Attach to ``model`` the bottlenecks whose files lie in ``folder``."""
     settings = files.read_json(folder / CONFIG)
     attach(model, settings["size"], settings["targets"], str(folder / CONFIG))
     weights = load_file(folder / WEIGHTS)

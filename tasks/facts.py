@@ -7,14 +7,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tasks import device
-
 FLOW_RUN_VARIABLE = "TUNESMITH_FLOW_RUN_ID"
 """Set by a flow to the id of its Prefect run."""
 
 
 def facts(root: Path, started: float, ended: float, threads: int) -> dict[str, Any]:
     """What ``run.json`` says of every step; ``started`` and ``ended`` are Unix seconds."""
+    from tasks import device  # it brings torch, and a flow wants only the name above
+
     return {
         "started": started,
         "ended": ended,

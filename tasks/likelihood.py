@@ -80,7 +80,7 @@ def supervised_logits(model: Any, batch: dict[str, Tensor], kind: str) -> tuple[
     inputs: dict[str, Any] = {key: batch[key] for key in ("input_ids", "attention_mask")}
     if kind == "seq2seq":
         supervised = labels != IGNORED
-        inputs["decoder_input_ids"] = _unwrapped(model).prepare_decoder_input_ids_from_labels(labels=labels)
+        inputs["decoder_input_ids"] = unwrapped(model).prepare_decoder_input_ids_from_labels(labels=labels)
     else:
         # The logits at position t predict token t + 1.
         supervised = functional.pad(labels[:, 1:] != IGNORED, (0, 1))
@@ -91,7 +91,8 @@ def supervised_logits(model: Any, batch: dict[str, Tensor], kind: str) -> tuple[
     return logits, labels[supervised], supervised.nonzero()[:, 0]
 
 
-def _unwrapped(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
+    """The model of ``transformers`` within what peft or several processes put around it."""
     model = getattr(model, "module", model)
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
@@ -103,7 +104,7 @@ def _output_layer_at(model: Any, positions: Tensor) -> Iterator[None]:
         hidden_BTH = args[0][:, -positions.shape[1] :]
         return (hidden_BTH[positions],)
 
-    handle = _unwrapped(model).get_output_embeddings().register_forward_pre_hook(keep)
+    handle = unwrapped(model).get_output_embeddings().register_forward_pre_hook(keep)
     try:
         yield
     finally:

@@ -46,6 +46,12 @@ def load_tuned(folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: t
     return model.to(dtype).to(device.device())
 
 
+def soft_prompt(model: Any) -> Any:
+    """The configuration of the virtual tokens that ``model`` puts before its input; None where there are none."""
+    config = getattr(model, "active_peft_config", None)
+    return config if config is not None and config.is_prompt_learning else None
+
+
 def _put(weights: dict[str, Any], model: Any, path: Path) -> None:
     unknown = model.load_state_dict(weights, strict=False).unexpected_keys
     if unknown or not weights:

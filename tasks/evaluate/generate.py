@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 from transformers import GenerationConfig
 
 from tasks.evaluate.params import GenerationParams
-from tasks.likelihood import bucket
+from tasks.likelihood import bucket, unwrapped
 from tasks.progress import progress
+from tasks.tuned import soft_prompt
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def generate(
 def _configured(model: Any, tokenizer: Any, params: GenerationParams) -> Iterator[None]:
     """In the place of the model's own settings: what ``generate`` is not told it would take from them, and hub
     models bring penalties, beams and forced tokens that training knows nothing of."""
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    inner = unwrapped(model)
     own = inner.generation_config
     inner.generation_config = GenerationConfig(
         max_new_tokens=params.max_new_tokens,
@@ -86,7 +86,7 @@ def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], kind: 
     mask = [zero + one if left else one + zero for zero, one in zip(zeros, ones, strict=True)]
     device = next(model.parameters()).device
     inputs = {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device)}
-    if left and isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
+    if left and soft_prompt(model):
         return _after_soft_prompt(model, **inputs)
     output = model.generate(**inputs)
     # A decoder's output begins with its input, an encoder-decoder's with the decoder's start token.
@@ -99,7 +99,7 @@ def _after_soft_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor) ->
     peft puts them before the padding on the left, so that how far they stand from the prompt depends on the batch;
     in training they stand right before it. Here as well: positions count only what the mask shows.
     """
-    base, config = model.get_base_model(), model.active_peft_config
+    base, config = unwrapped(model), soft_prompt(model)
     count, (rows, width) = config.num_virtual_tokens, input_ids.shape
     shown_BV = attention_mask.new_ones(rows, count)
     if config.peft_type == "PREFIX_TUNING":

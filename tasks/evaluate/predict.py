@@ -15,7 +15,7 @@ from tasks.evaluate.generate import Generated, generate
 from tasks.evaluate.params import GenerationParams
 from tasks.rendering import Renderer, fingerprint, refuse_other_fingerprint
 from tasks.rows import Row
-from tasks.tuned import load_tuned
+from tasks.tuned import load_tuned, soft_prompt
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Predictor:
     def _refuse_too_long(self, prompts: list[list[int]]) -> None:
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         answer = self.generation.max_new_tokens
-        virtual = self._virtual_tokens()
+        soft = soft_prompt(self.model)
+        virtual = soft.num_virtual_tokens if soft else 0
         for number, tokens in enumerate(prompts, start=1):
             # An encoder-decoder holds the prompt on one side and the answer on the other.
             needed = virtual + (max(len(tokens), answer) if self.base.kind == "seq2seq" else len(tokens) + answer)
@@ -80,10 +81,6 @@ class Predictor:
                     f"tokens; the prompt has {len(tokens)} and the answer may have {answer}"
                     + (f", and there are {virtual} virtual tokens; shorten it" if virtual else "; shorten it")
                 )
-
-    def _virtual_tokens(self) -> int:
-        config = getattr(self.model, "active_peft_config", None)
-        return int(config.num_virtual_tokens) if config is not None and config.is_prompt_learning else 0
 
     def complete(self, prompts: list[str]) -> list[str]:
         """The texts of the answers to rendered prompts, in order."""

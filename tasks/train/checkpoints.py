@@ -24,10 +24,10 @@ STATE = "trainer_state.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
-def save_weights(model: Any, folder: Path) -> None:
-    """Write every weight of ``model`` that is trained."""
+def save_weights(model: Any, path: Path) -> None:
+    """Write every weight of ``model`` that is trained to a safetensors file."""
     trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-    save_file(trained, folder / WEIGHTS)
+    save_file(trained, path, metadata={"format": "pt"})
 
 
 @torch.no_grad()

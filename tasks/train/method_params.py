@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from tasks.params import Params
 
+EXPERIMENTS = "params/experiments.yaml"
+"""Where errors about these parameters send the reader."""
+
 Targets = list[str] | Literal["all-linear"] | None
 
 

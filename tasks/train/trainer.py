@@ -210,7 +210,7 @@ class CompletionTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoints.save_weights(self.model, folder)
+        checkpoints.save_weights(self.model, folder / checkpoints.WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         checkpoints.load_weights(self.model, Path(resume_from_checkpoint))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tasks import device
-from tasks.base_models import BaseModel
+from tasks.base_models import BaseModel, untrained
 from tasks.likelihood import token_budget_batches
 from tasks.rendering import Encoded
 from tasks.train.memory.quantised import pack
@@ -38,16 +38,7 @@ def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded])
             pack(made, params.quantisation, torch.bfloat16 if bf16 else torch.float32)
 
     batch = largest_batch(rows, base.kind, loop.token_budget)
-    return training_step(model, batch, base.kind, bf16, False, device.device().type, quantise)
-
-
-def untrained(base: BaseModel, dtype: torch.dtype) -> Any:
-    """A model of the base's config alone."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
-
-    config = AutoConfig.from_pretrained(base.folder, trust_remote_code=base.trust_remote_code)
-    loader = AutoModelForSeq2SeqLM if base.kind == "seq2seq" else AutoModelForCausalLM
-    return loader.from_config(config, dtype=dtype, trust_remote_code=base.trust_remote_code)
+    return training_step(model, batch, base.kind, bf16, device.device().type, quantise)
 
 
 def largest_batch(rows: Sequence[Encoded], kind: str, budget: int) -> Batch:

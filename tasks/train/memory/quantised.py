@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tasks.likelihood import unwrapped
 from tasks.train.method_params import QuantisationParams
 
 _BLOCK, _SCALES = 64, 256
@@ -45,9 +46,9 @@ class _Packed(nn.Module):
 
 def pack(model: Any, how: QuantisationParams, compute: torch.dtype) -> None:
     """Replace the frozen linear layers of ``model`` but the output layer's."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    output_layer = unwrapped(model).get_output_embeddings()
     for module in list(model.modules()):
         for name, child in module.named_children():
             frozen = type(child) is nn.Linear and not child.weight.requires_grad
-            if frozen and child is not inner.get_output_embeddings():
+            if frozen and child is not output_layer:
                 setattr(module, name, _Packed(child, how, compute))

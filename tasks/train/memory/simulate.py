@@ -13,6 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
+from tasks.likelihood import unwrapped
 from tasks.train.memory.live import Live
 
 PARTS = ("gradients", "optimizer", "activations", "logits", "temporary")
@@ -57,7 +58,6 @@ def training_step(
     batch: Batch,
     kind: str,
     bf16: bool,
-    checkpointing: bool,
     device: str = "cpu",
     change: Callable[[Any], None] = lambda model: None,
 ) -> Step:
@@ -73,7 +73,7 @@ def training_step(
         with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device):
             _materialise(model)
             change(model)
-            return _simulate(model, batch, kind, bf16, checkpointing)
+            return _simulate(model, batch, kind, bf16)
 
 
 def _materialise(model: Any) -> None:
@@ -91,9 +91,7 @@ def _materialise(model: Any) -> None:
                 group[name] = made[id(tensor)]
 
 
-def _simulate(model: Any, batch: Batch, kind: str, bf16: bool, checkpointing: bool) -> Step:
-    if checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+def _simulate(model: Any, batch: Batch, kind: str, bf16: bool) -> Step:
     weights = sum(storage.nbytes() for storage in _storages(model))
     trained = [p for p in model.parameters() if p.requires_grad]
     sizes = sum(p.numel() for p in trained), sum(p.numel() for p in model.parameters())
@@ -155,7 +153,6 @@ def _inputs(batch: Batch, kind: str) -> dict[str, Any]:
 @contextmanager
 def _output_layer_at(model: Any, supervised: int, live: Live) -> Iterator[None]:
     """The output layer sees so many positions; which ones is unknown where tensors hold nothing."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     part = live.part("logits")
 
     def before(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor]:
@@ -165,7 +162,7 @@ def _output_layer_at(model: Any, supervised: int, live: Live) -> Iterator[None]:
     def after(module: Any, args: Any, output: Any) -> None:
         part.__exit__(None, None, None)
 
-    layer = inner.get_output_embeddings()
+    layer = unwrapped(model).get_output_embeddings()
     handles = [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
     try:
         yield

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from tasks import bottleneck, files
 from tasks.base_models import BaseModel, load_model
+from tasks.train.checkpoints import save_weights
+from tasks.train.method_params import EXPERIMENTS
 from tasks.train.methods import peft_methods, selective
 from tasks.train.params import TrainParams
 from tasks.tuned import SELECTED
 
 Loader = Callable[[BaseModel, torch.dtype], Any]
-FILE = "params/experiments.yaml"
 
 
 def prepare(base: BaseModel, params: TrainParams, steps: int, load: Loader = load_model) -> Any:
@@ -34,11 +34,11 @@ def prepare(base: BaseModel, params: TrainParams, steps: int, load: Loader = loa
         return model
     if params.method == "selective":
         assert params.selective is not None
-        selective.select(model, params.selective, f"{FILE}: selective", base.spec)
+        selective.select(model, params.selective, f"{EXPERIMENTS}: selective", base.spec)
         return model
     if params.method == "adapter":
         assert params.adapter is not None
-        bottleneck.attach(model, params.adapter.size, params.adapter.targets, f"{FILE}: adapter.targets")
+        bottleneck.attach(model, params.adapter.size, params.adapter.targets, f"{EXPERIMENTS}: adapter.targets")
         return model
     return peft_methods.METHODS[params.method](model, base, params, steps)
 
@@ -57,11 +57,11 @@ def _count(parameter: Any) -> int:
 def save(model: Any, params: TrainParams, folder: Path) -> None:
     """Write what was trained into the folder that ``tasks.tuned.load_tuned`` reads."""
     if params.method == "selective":
-        kept = {n: p.detach().contiguous() for n, p in model.named_parameters() if p.requires_grad}
-        save_file(kept, folder / SELECTED, metadata={"format": "pt"})
+        save_weights(model, folder / SELECTED)
     elif params.method == "adapter":
         assert params.adapter is not None
-        bottleneck.save(model, folder, params.adapter.model_dump())
+        save_weights(model, folder / bottleneck.WEIGHTS)
+        files.write_json(folder / bottleneck.CONFIG, bottleneck.described(params.adapter.model_dump()))
     elif params.method == "full":
         model.save_pretrained(folder)
     else:
@@ -78,6 +78,4 @@ def _save_peft(model: Any, params: TrainParams, folder: Path) -> None:
     # order that changes from process to process.
     path = folder / "adapter_config.json"
     written = files.read_json(path) | {"base_model_name_or_path": params.base_model.name}
-    if written.get("tokenizer_name_or_path"):
-        written["tokenizer_name_or_path"] = params.base_model.name
     files.write_json(path, {k: sorted(v) if isinstance(v, list) else v for k, v in written.items()})

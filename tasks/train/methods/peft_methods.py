@@ -22,9 +22,8 @@ from tasks import device
 from tasks.base_models import BaseModel, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.quantised import load_quantised
+from tasks.train.method_params import EXPERIMENTS
 from tasks.train.params import TrainParams
-
-_FILE = "params/experiments.yaml"
 
 
 def _task(base: BaseModel) -> TaskType:
@@ -39,12 +38,14 @@ def _adapted(model: Any, config: Any, base: BaseModel, key: str, targets: list[s
     # peft is content when one of several names is found.
     for target in targets if isinstance(targets, list) else []:
         if not any(f".{name}".endswith(f".{target}") for name in modules):
-            raise TunesmithError(f"{_FILE}: {key}: {target} must be a layer of {base.spec}; its linear layers: {known}")
+            raise TunesmithError(
+                f"{EXPERIMENTS}: {key}: {target} must be a layer of {base.spec}; its linear layers: {known}"
+            )
     try:
         return get_peft_model(model, config)
     except ValueError as error:
         raise TunesmithError(
-            f"{_FILE}: {key}: {targets} does not fit {base.spec}; name some of its linear layers: {known} "
+            f"{EXPERIMENTS}: {key}: {targets} does not fit {base.spec}; name some of its linear layers: {known} "
             f"({str(error).split('.')[0]})"
         ) from None
 
@@ -80,8 +81,8 @@ def _adalora(model: Any, base: BaseModel, params: TrainParams, steps: int) -> An
     final = int(given.final * steps)
     if steps - final < 2:
         raise TunesmithError(
-            f"{_FILE}: method adalora must prune before the last steps; this training has {steps} in all; train on "
-            "more rows or epochs, or lower adalora.final"
+            f"{EXPERIMENTS}: method adalora must prune before the last steps; this training has {steps} in all; train "
+            "on more rows or epochs, or lower adalora.final"
         )
     config = AdaLoraConfig(
         task_type=_task(base),
@@ -134,7 +135,7 @@ def _refuse_too_many(model: Any, params: TrainParams, virtual: int) -> None:
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if context is not None and params.max_length + virtual > context:
         raise TunesmithError(
-            f"{_FILE}: max_length and virtual_tokens must fit the model's context of {context} tokens; they are "
+            f"{EXPERIMENTS}: max_length and virtual_tokens must fit the model's context of {context} tokens; they are "
             f"{params.max_length} and {virtual}; lower one of them"
         )
 
