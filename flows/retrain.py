@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from tasks.params import load
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.resolve.preflight import preflight
+from tasks.stage import readable_errors
 
 _LEASED = ("train@", "evaluate@")
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
@@ -79,18 +83,46 @@ def _why(address: str, lines: list[str]) -> str:
     return "\n".join(said or [f"{address}: error: {' | '.join(lines[-3:])}"])
 
 
-@task(name="module", task_run_name="{name}")
-def run_module(name: str, root: Path) -> State[Any]:
-    """Run ``python -m tasks.NAME``, a step outside DVC; its log is streamed to this task's."""
-    logger, lines = get_run_logger(), list[str]()
-
-    def on_line(line: str) -> None:
-        lines.append(line)
-        logger.info(line)
-
-    if stream([sys.executable, "-m", f"tasks.{name}"], root, on_line, {}) != 0:
-        return Failed(message=_why(name, lines))
+@task(name="step", task_run_name="{name}")
+def run_step(name: str, work: Callable[[Paths], object], root: Path) -> State[Any]:
+    """A step outside DVC, in this process, where MLflow is loaded already; its log becomes this task's."""
+    try:
+        with _relayed(get_run_logger()), readable_errors():
+            work(Paths(root))
+    except TunesmithError as error:
+        return Failed(message="\n".join(f"{name}: error: {line}" for line in str(error).splitlines()))
     return Completed(message="done")
+
+
+@contextmanager
+def _relayed(target: Any) -> Iterator[None]:
+    """Hand what the steps log to ``target``, and to it alone."""
+    source, handler = logging.getLogger("tunesmith"), logging.Handler()
+    handler.emit = lambda record: target.log(record.levelno, record.getMessage())  # type: ignore[method-assign]
+    before = source.propagate, source.level
+    source.addHandler(handler)
+    source.propagate = False
+    source.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        source.removeHandler(handler)
+        source.propagate = before[0]
+        source.setLevel(before[1])
+
+
+def _complete_ledger(paths: Paths) -> None:
+    from tasks.tracking.sync import sync
+
+    for result in sync(paths):
+        state = "completed" if result.changed else "up to date"
+        logging.getLogger("tunesmith").info("%s: %s (MLflow run %s)", result.experiment, state, result.run_id)
+
+
+def _ask_gate(paths: Paths) -> None:
+    from tasks.register.run import run
+
+    run(load(RegistrationParams, paths.params / "registration.yaml", "registration"), paths)
 
 
 _RUNNER: Any = ThreadPoolTaskRunner(max_workers=16)  # leases, not this, bound the heavy stages
@@ -133,10 +165,10 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         futures[address] = run_stage.submit(address, root, return_state=False, wait_for=wait_for)
     states = {address: _final_state(future) for address, future in futures.items()}
     # Files that are finished reach the ledger even when another experiment failed.
-    ledger = run_module("tracking", root, return_state=True)
+    ledger = run_step("tracking", _complete_ledger, root, return_state=True)
     _refuse_failures(states | {"tracking": ledger})
     if register_model:
-        _refuse_failure(run_module("register", root, return_state=True))
+        _refuse_failure(run_step("register", _ask_gate, root, return_state=True))
     built = [address for address, state in states.items() if state.name != "Cached"]
     cached += [address for address, state in states.items() if state.name == "Cached"]
     create_markdown_artifact(
