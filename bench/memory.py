@@ -13,18 +13,12 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 METHODS = ("full", "lora", "qlora", "prompt_tuning")
 BUDGETS = (512, 2048, 8192)
 ROOT = Path(__file__).parents[1]
-_INTERVAL_S = 0.005
 
 
 def main() -> None:
@@ -62,8 +56,9 @@ def _measure(data: Path, method: str, budget: int) -> dict[str, Any]:
     from tasks import device
     from tasks.base_models import EMBEDDED, BaseModelParams, find, load_tokenizer
     from tasks.likelihood import token_budget_batches
+    from tasks.memory.measure import Growth
+    from tasks.memory.plan import largest_batch, plan_training
     from tasks.rendering import Renderer
-    from tasks.train.memory.plan import largest_batch, plan_training
 
     device.use_threads(2)
     base = find(BaseModelParams(name=EMBEDDED), ROOT)
@@ -78,32 +73,13 @@ def _measure(data: Path, method: str, budget: int) -> dict[str, Any]:
     planned = plan_training(params, base, members * 2).increment
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(params, base, renderer, members * 2, members[:1], Path(folder))
-        with _growth() as growth:
+        with Growth(trainer.model) as growth:
             trainer.fit(None)
     return {
         "planned": planned,
-        "measured": growth[0],
+        "measured": growth.most,
         "batch": f"{shape.rows} x {shape.width}, {shape.supervised} learnt",
     }
-
-
-@contextmanager
-def _growth() -> Iterator[list[int]]:
-    """The first element is the highest growth of the resident set within, in bytes."""
-    process, done, found = psutil.Process(), threading.Event(), [0]
-    before = process.memory_info().rss
-
-    def watch() -> None:
-        while not done.wait(_INTERVAL_S):
-            found[0] = max(found[0], process.memory_info().rss - before)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield found
-    finally:
-        done.set()
-        watcher.join()
 
 
 if __name__ == "__main__":

@@ -138,7 +138,10 @@ def status(
 def plan(
     experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
     samples: Annotated[bool, typer.Option(help="Show a decoded row a task with the supervised text marked.")] = True,
-    memory: Annotated[bool, typer.Option(help="Also what a training step takes; some seconds an experiment.")] = False,
+    memory: Annotated[bool, typer.Option(help="Also the memory each takes; some seconds an experiment.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="With --memory: a model's config.json to plan for instead of the base.")
+    ] = None,
 ) -> None:
     """What training would learn from: each mixture, and the label contract of each experiment. Trains nothing."""
     root = _workspace()
@@ -153,9 +156,13 @@ def plan(
     mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiment))
     console.print(mixtures, show(found, samples), markup=False, highlight=False, soft_wrap=True)
     if memory:
-        from flows.memory import plan_memory, show_memory
+        from flows.memory import draw_memory, plan_memory, show_memory
 
-        console.print(show_memory(plan_memory(root, list(found), _say)))
+        needs = plan_memory(root, list(found), _say, config)
+        picture = Paths(root).state / "plan" / "memory.png"
+        draw_memory(needs, picture)
+        console.print(show_memory(needs))
+        console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
 
 
 @data_app.command("add")

@@ -1,58 +1,152 @@
-"""``tunesmith plan --memory``: what the training of every experiment takes, side by side, before any of them runs."""
+"""``tunesmith plan --memory``: what every experiment takes, side by side, before any of them runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-import torch
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from rich.table import Table
 
-from tasks.base_models import find, load_tokenizer
+from tasks import device
+from tasks.base_models import find, find_config, load_tokenizer
+from tasks.evaluate.params import EvaluateParams
 from tasks.files import read_rows
+from tasks.memory.fit import cheapest_fit
+from tasks.memory.inference import Generation, plan_generation, plan_merging
+from tasks.memory.plan import plan_training
+from tasks.memory.simulate import PARTS, Step
 from tasks.params import load
 from tasks.paths import Paths
 from tasks.rendering import Renderer
 from tasks.train.contract import encode_rows
-from tasks.train.memory.plan import plan_training
-from tasks.train.memory.simulate import PARTS, Step
 from tasks.train.params import TrainParams
 
+_COLOURS = {
+    "weights": "#24292f",
+    "gradients": "#8c959f",
+    "optimizer": "#3a76ad",
+    "activations": "#a8cbe6",
+    "logits": "#e59c45",
+    "cache": "#7a9a4e",
+    "temporary": "#f0d9b5",
+}
 
-def plan_memory(root: Path, experiments: list[str], say: Callable[[str], None]) -> dict[str, Step]:
-    """Experiment → its step; those that train nothing are left out. Their mixtures must be built."""
+
+@dataclass(frozen=True)
+class Plan:
+    """Of one experiment, in bytes by part.
+
+    Attributes:
+        training: its largest step.
+        generation: the batch of evaluation that takes most; the base's alone where nothing is trained.
+        merging: of its adapters into the weights; None where there are none to merge.
+        advice: the cheapest change that fits; None where training fits as it is.
+    """
+
+    training: Step | None
+    generation: Generation
+    merging: dict[str, int] | None
+    advice: str | None
+
+    def phases(self) -> dict[str, dict[str, int]]:
+        """Phase → part → bytes at the moment that takes most."""
+        training = {"weights": self.training.weights, **self.training.peak} if self.training else None
+        found = {"training": training, "evaluation": self.generation.peak, "merging": self.merging}
+        return {phase: parts for phase, parts in found.items() if parts}
+
+
+def plan_memory(
+    root: Path, experiments: list[str], say: Callable[[str], None], config: Path | None = None
+) -> dict[str, Plan]:
+    """Experiment → what it takes. Their mixtures must be built.
+
+    ``config``: a model's ``config.json``, in whose shape the experiments' own base is planned; its rows keep the
+    lengths that the own tokenizer gives them. No weights are read, so the model may be larger than this machine.
+    """
     paths = Paths(root)
-    found: dict[str, Step] = {}
+    found: dict[str, Plan] = {}
     for name in experiments:
+        say(f"computing the steps of {name} without weights")
         params = load(TrainParams, paths.experiment(name) / "train.yaml")
+        generation = load(EvaluateParams, paths.experiment(name) / "evaluate.yaml").generation
+        own = find(params.base_model, root)
+        renderer = Renderer(load_tokenizer(own), own.kind)
+        base = find_config(config) if config else own
+        test = read_rows(paths.evaluation_set / "test.parquet")
+        prompts = [len(renderer.encode(row["prompt"], row["completion"]).prompt) for row in test]
+        evaluated = plan_generation(params, base, prompts, generation)
         if params.training is None:
+            found[name] = Plan(None, evaluated, None, None)
             continue
-        say(f"computing a training step of {name} without weights")
-        base = find(params.base_model, root)
-        renderer = Renderer(load_tokenizer(base), base.kind)
         rows = read_rows(paths.mixture(params.mixture) / "train.parquet")
-        found[name] = plan_training(params, base, encode_rows(rows, renderer, params, "train")[0])
+        encoded = encode_rows(rows, renderer, params, "train")[0]
+        step, free = plan_training(params, base, encoded), device.free_memory_bytes()
+        fits = step.weights + step.increment <= free
+        advice = None if fits else cheapest_fit(params, base, encoded, free)
+        found[name] = Plan(step, evaluated, plan_merging(step, params, base, generation.precision), advice)
     return found
 
 
-def show_memory(found: dict[str, Step]) -> Table:
-    """MB by part; the sum at the moment that takes most stands in the last lines."""
-    table = Table("training memory, MB", *found, title="largest batch, no weights read", title_justify="left")
+def show_memory(found: dict[str, Plan]) -> Table:
+    """MB by part; a sum is taken at the moment that takes most, when not every part is at its own highest."""
+    table = Table("memory, MB", *found, title="largest batches, no weights read", title_justify="left")
 
-    def line(label: str, values: list[int]) -> None:
-        table.add_row(label, *(f"{value / 1e6:,.0f}" for value in values))
+    def line(label: str, cell: Callable[[Plan], str | None]) -> None:
+        table.add_row(label, *(cell(plan) or "–" for plan in found.values()))
 
-    line("weights", [step.weights for step in found.values()])
+    def mb(value: float | None) -> str | None:
+        return None if value is None else f"{value / 1e6:,.0f}"
+
+    def total(phase: str) -> Callable[[Plan], str | None]:
+        return lambda plan: mb(sum(plan.phases()[phase].values())) if phase in plan.phases() else None
+
+    def held(part: str) -> Callable[[Plan], str | None]:
+        return lambda plan: mb(plan.training.held[part]) if plan.training else None
+
+    line("trained", lambda p: f"{100 * p.training.trainable / p.training.total:.3g} %" if p.training else None)
+    line("training: weights", lambda p: mb(p.training.weights) if p.training else None)
     for part in PARTS:
-        line(f"{part}, at most", [step.held[part] for step in found.values()])
-    line("beside the weights, at once", [step.increment for step in found.values()])
-    line("in all", [step.weights + step.increment for step in found.values()])
-    table.add_row("trained", *(f"{100 * step.trainable / step.total:.3g} %" for step in found.values()))
-    table.caption = f"This machine has {available() / 1e6:,.0f} MB free; Python and its libraries come on top."
+        line(f"  {part}, at most", held(part))
+    line("  beside the weights, at once", lambda p: mb(p.training.increment) if p.training else None)
+    line("training in all", total("training"))
+    line("evaluation: keys and values", lambda p: mb(p.generation.cache))
+    line("evaluation in all", total("evaluation"))
+    line("merging in all", total("merging"))
+    free = device.free_memory_bytes()
+    line(f"fits into {free / 1e6:,.0f} MB free", lambda p: None if p.training is None else "no" if p.advice else "yes")
+    table.caption = "\n".join(
+        ["Python and its libraries come on top.", *(f"{n}: {p.advice}" for n, p in found.items() if p.advice)]
+    )
+    table.caption_justify = "left"
     return table
 
 
-def available() -> int:
-    """Bytes free on the GPU where there is one, else of this machine's memory."""
-    return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else int(psutil.virtual_memory().available)
+def draw_memory(found: dict[str, Plan], path: Path) -> None:
+    """A stacked bar for each phase of each experiment, in GB, as PNG."""
+    bars = [(f"{name}: {phase}", parts) for name, plan in found.items() for phase, parts in plan.phases().items()]
+    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 10}):
+        figure = Figure(figsize=(10, 1.8 + 0.36 * len(bars)), dpi=150, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        begun = [0.0] * len(bars)
+        for part, colour in _COLOURS.items():
+            sizes = [parts.get(part, 0) / 1e9 for _, parts in bars]
+            if any(sizes):
+                axes.barh(range(len(bars)), sizes, left=begun, color=colour, label=part)
+            begun = [left + size for left, size in zip(begun, sizes, strict=True)]
+        for place, total in enumerate(begun):
+            axes.annotate(f"{total:.2f}", (total, place), xytext=(4, 0), textcoords="offset points", va="center")
+        free = device.free_memory_bytes() / 1e9
+        axes.axvline(free, color="#c0392b", linestyle="--", linewidth=1, label=f"free here: {free:.1f} GB")
+        axes.set_yticks(range(len(bars)), [label for label, _ in bars])
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.12 * max(free, *begun))
+        axes.set_xlabel("GB at the moment that takes most, planned")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside upper center", ncols=4, frameon=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="png", metadata={"Software": None})

@@ -95,6 +95,18 @@ def find(params: BaseModelParams, root: Path) -> BaseModel:
     )
 
 
+def find_config(path: Path) -> BaseModel:
+    """A model of which only ``config.json``, or the folder that has it, is there: enough to plan with.
+
+    Raises:
+        TunesmithError: there is none.
+    """
+    folder = path if path.is_dir() else path.parent
+    if not path.is_dir() and path.name != "config.json":
+        raise TunesmithError(f"{path}: must be a folder with config.json, or that file; give one of these")
+    return BaseModel(str(path), folder.resolve(), None, "", _kind(folder))
+
+
 def from_record(record: dict[str, Any], root: Path) -> BaseModel:
     """The base model of a manifest.
 

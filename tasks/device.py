@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import resource
 import sys
+from pathlib import Path
 from typing import Literal
 
+import psutil
 import torch
+
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -39,3 +43,21 @@ def peak_memory_bytes() -> int:
         return int(torch.cuda.max_memory_allocated())
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_memory_bytes() -> int:
+    """Free on the GPU, else of this machine's memory, or of the control group's where that is less (a container)."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    return int(min(psutil.virtual_memory().available, _free_in_control_group(_CONTROL_GROUP)))
+
+
+def _free_in_control_group(folder: Path) -> float:
+    try:
+        limit = (folder / "memory.max").read_text().strip()
+        used = int((folder / "memory.current").read_text())
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return float("inf")
+    # Files that were read count as used, and go when memory is wanted.
+    return float("inf") if limit == "max" else int(limit) - used + int(statistics.get("inactive_file", 0))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-# The ledger is a projection of files: nothing that it does changes what a stage writes.
-NO_DEPENDENCY = ("tasks/tracking/", "tasks/register/")
+# The ledger is a projection of files: nothing that it does changes what a stage writes. The plan of memory stands in
+# ``runs/`` alone, and refuses.
+NO_DEPENDENCY = ("tasks/tracking/", "tasks/register/", "tasks/memory/")
 
 # Data files that a module reads beside its code.
 DATA = {

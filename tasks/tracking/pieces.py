@@ -70,12 +70,15 @@ class Pieces:
     def final_metrics(self) -> dict[str, float]:
         """The numbers of the finished run, under the same names for every experiment; what is unknown is left out."""
         found: dict[str, Any] = {}
+        memory = self.training.get("memory") or {}
         for name, score in self.scores.get("metrics", {}).items():
             found |= {name: score["value"], f"{name}_low": score.get("low"), f"{name}_high": score.get("high")}
         found |= {
             "tokens_per_second": self.training.get("tokens_per_second"),
             "train_seconds": self.training.get("train_seconds", self.training.get("seconds")),
             "peak_memory_bytes": self.training.get("peak_memory_bytes"),
+            "planned_memory_bytes": memory.get("planned"),
+            "measured_memory_bytes": memory.get("measured"),
             "evaluation_seconds": self.evaluation.get("seconds"),
             "evaluation_rows_per_second": self.evaluation.get("rows_per_second"),
             "trainable_parameters": self.manifest.get("trainable_parameters"),

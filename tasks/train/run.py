@@ -20,6 +20,10 @@ from tasks import device, files
 from tasks.base_models import BaseModel, find, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.facts import facts
+from tasks.memory.fit import refuse_over
+from tasks.memory.measure import Growth
+from tasks.memory.plan import plan_training
+from tasks.memory.simulate import Step
 from tasks.params import load
 from tasks.paths import Paths
 from tasks.progress import progress
@@ -128,6 +132,7 @@ def _write_untrained(
             "tokens": 0,
             "tokens_per_second": None,
             "mlflow_run_id": None,
+            "memory": None,
         }
         files.write_json(run_folder / "run.json", facts(paths.root, started, time.time(), params.threads) | now)
 
@@ -149,6 +154,7 @@ def _train(
     validation, validation_contract = encode_rows(watched, renderer, params, "validation")
     logger.info(summary(name, "train", contract))
     logger.info(summary(name, "validation", validation_contract))
+    step = _planned(name, params, base, train)
     _make_deterministic(params.seed)
     assert params.training is not None
     model = methods.prepare(base, params, optimizer_steps(train, params.training))
@@ -167,7 +173,8 @@ def _train(
     _refuse_full_disk(checkpoints, params, trainable)
     run_id = tracker.start(manifest["key"], name, manifest["params"])
     try:
-        trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
+        with Growth(model) as growth:
+            trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
             _save(trainer.model, renderer, params, manifest, trainer, folder)
             write_training_rows(folder, rows, base.folder)
@@ -179,6 +186,7 @@ def _train(
                 "tokens_per_second": trainer.tokens / recorder.seconds if recorder.seconds else None,
                 "train_seconds": recorder.seconds,
                 "mlflow_run_id": run_id,
+                "memory": _against_plan(name, step, growth.most),
             }
             run_folder.mkdir()
             shutil.copy(recorder.history, run_folder / "history.jsonl")
@@ -190,6 +198,32 @@ def _train(
         raise
     tracker.finish(run_id, "FINISHED")
     files.remove(checkpoints)
+
+
+def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encoded]) -> Step | None:
+    """The largest step as planned; None, and a warning, where this model's code does not run without weights.
+
+    Raises:
+        TunesmithError: it does not fit into what is free.
+    """
+    try:
+        step = plan_training(params, base, train)
+    except TunesmithError:
+        raise
+    except Exception as error:  # code of hub models may look at values, which tensors without storage do not have
+        logger.warning("%s: memory is not planned: %s", name, " ".join(str(error).split())[:300])
+        return None
+    refuse_over(step, device.free_memory_bytes(), name, params, base, train)
+    return step
+
+
+def _against_plan(name: str, step: Step | None, measured: int) -> dict[str, Any]:
+    """Bytes beside the weights; ``planned`` None where it was not, ``measured`` 0 where nothing was left to train."""
+    planned = step.increment if step else None
+    if step and measured:
+        mb = step.increment / 1e6, measured / 1e6
+        logger.info("%s: memory beside the weights: %.0f MB planned, %.0f MB measured", name, *mb)
+    return {"planned": planned, "measured": measured, "parts": step.peak if step else None}
 
 
 def _tracker(paths: Paths) -> Any:

@@ -46,6 +46,7 @@ def add_experiment(
     write_files(paths, name, key, method)
     base = {"started": 1_700_000_000.25, "ended": 1_700_000_100.5, "key": key, "experiment": name, "git_commit": "abc"}
     training = {"seconds": 100.25, "tokens_per_second": 400.0 if trained else None, "peak_memory_bytes": 5 * 2**30}
+    training["memory"] = {"planned": 4 * 2**30, "measured": 3 * 2**30, "parts": {}} if trained else None
     write_json(paths.run(name, "train") / "run.json", base | training | {"prefect_flow_run_id": None})
     evaluation = base | {"ended": 1_700_000_200.5, "seconds": 50.0, "rows_per_second": 2.0}
     write_json(paths.run(name, "evaluate") / "run.json", evaluation)

@@ -104,8 +104,16 @@ MANIFEST = {
 }
 RUN = {
     *("key", "experiment", "started", "ended", "seconds", "tokens", "tokens_per_second", "peak_memory_bytes"),
-    *("threads", "device", "git_commit", "mlflow_run_id", "prefect_flow_run_id", "train_seconds"),
+    *("threads", "device", "git_commit", "mlflow_run_id", "prefect_flow_run_id", "train_seconds", "memory"),
 }
+
+
+def test_what_does_not_fit_is_refused_before_the_model_is_read(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.device.free_memory_bytes", lambda: 1000)
+    monkeypatch.setattr("tasks.train.methods.prepare", lambda *_: pytest.fail("the model was read"))
+    with pytest.raises(TunesmithError, match=r"^train@large: training must fit into the free memory; .* 0\.00 GB are"):
+        train(paths, "large", {})
+    assert not paths.model("large").exists()
 
 
 @pytest.mark.parametrize(
@@ -138,6 +146,8 @@ def test_outputs(paths: Paths, name: str, patch: dict[str, Any], expected: set[s
 
     run = files.read_json(paths.run(name, "train") / "run.json")
     assert set(run) == RUN
+    assert run["memory"]["planned"] == sum(run["memory"]["parts"].values()) > 0
+    assert run["memory"]["measured"] > 0
     epochs = 2 if name == "lora" else 1
     assert run["tokens"] == epochs * manifest["contract"]["train"]["tokens"]
     assert run["tokens_per_second"] == pytest.approx(run["tokens"] / run["train_seconds"])

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tasks.base_models import BaseModel, BaseModelParams, find
+from tasks.memory.live import Live
+from tasks.memory.plan import largest_batch, plan_training
+from tasks.memory.simulate import Batch, Step, _simulate
 from tasks.params import merge, parse
 from tasks.rendering import Encoded
-from tasks.train.memory.live import Live
-from tasks.train.memory.plan import largest_batch, plan_training
-from tasks.train.memory.simulate import Batch, Step, _simulate
 from tasks.train.methods import count_parameters, prepare
 from tasks.train.params import TrainParams
 from tests.train.every_method import METHODS
@@ -96,8 +96,8 @@ def test_no_weights_are_read(tmp_path: Path, tiny_llama: Path) -> None:
 
 def test_the_largest_batch_is_found() -> None:
     rows = [Encoded([1] * 10, [2] * 2), Encoded([1] * 10, [2] * 3), Encoded([1] * 40, [2] * 8), Encoded([1] * 3, [2])]
-    assert largest_batch(rows, "causal", 48) == Batch(1, 48, 8)
-    assert largest_batch(rows, "causal", 64) == Batch(1, 48, 8)
+    assert largest_batch(rows, "causal", 48) == Batch(1, 48, 8, padded=False)
+    assert largest_batch(rows, "causal", 64) == Batch(1, 48, 8, padded=False)
     assert largest_batch(rows, "seq2seq", 500) == Batch(4, 40, 14, 8)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 from tasks.likelihood import unwrapped
-from tasks.train.memory.live import Live
+from tasks.memory.live import Live
 
 PARTS = ("gradients", "optimizer", "activations", "logits", "temporary")
 
@@ -22,12 +23,13 @@ PARTS = ("gradients", "optimizer", "activations", "logits", "temporary")
 @dataclass(frozen=True)
 class Batch:
     """The shape of a batch: ``rows`` of ``width`` input tokens, of which ``supervised`` in all are learnt; an
-    encoder-decoder also has ``labels`` a row."""
+    encoder-decoder also has ``labels`` a row. Where no row is ``padded`` attention takes a path that holds less."""
 
     rows: int
     width: int
     supervised: int
     labels: int = 0
+    padded: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,19 @@ def training_step(
         warnings.simplefilter("ignore")
         with torch.device("meta"):
             model = prepare().train()
-        with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device):
-            _materialise(model)
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device), _not_packed():
+            materialise(model)
             change(model)
             return _simulate(model, batch, kind, bf16)
 
 
-def _materialise(model: Any) -> None:
+def _not_packed() -> Any:
+    """Whether rows are packed ``transformers`` finds by the values of positions, which are unknown here: it would
+    make a mask to be safe."""
+    return mock.patch("transformers.masking_utils.find_packed_sequence_indices", lambda positions: None)
+
+
+def materialise(model: Any) -> None:
     """Fake tensors of this device in the place of meta tensors: only kernels of a device tell what they need."""
     made: dict[int, Any] = {}
     for module in model.modules():
@@ -92,7 +100,7 @@ def _materialise(model: Any) -> None:
 
 
 def _simulate(model: Any, batch: Batch, kind: str, bf16: bool) -> Step:
-    weights = sum(storage.nbytes() for storage in _storages(model))
+    weights = storage_bytes(model)
     trained = [p for p in model.parameters() if p.requires_grad]
     sizes = sum(p.numel() for p in trained), sum(p.numel() for p in model.parameters())
     live = Live()
@@ -125,7 +133,7 @@ def _step(
     live: Live,
 ) -> None:
     with torch.autocast(inputs["input_ids"].device.type, dtype=torch.bfloat16, enabled=bf16):
-        with live.part("activations"), _output_layer_at(model, batch.supervised, live):
+        with live.part("activations"), output_layer_at(model, batch.supervised, live):
             logits = model(**inputs).logits
         with live.part("logits"):
             targets = torch.zeros(batch.supervised, dtype=torch.long)
@@ -139,19 +147,17 @@ def _step(
 
 
 def _inputs(batch: Batch, kind: str) -> dict[str, Any]:
-    mask = torch.ones(batch.rows, batch.width, dtype=torch.long)
-    mask[0, -1] = 0  # batches are padded: without any padding attention would take a path that holds less
-    found: dict[str, Any] = {
-        "input_ids": torch.zeros(batch.rows, batch.width, dtype=torch.long),
-        "attention_mask": mask,
-    }
+    found: dict[str, Any] = {"input_ids": torch.zeros(batch.rows, batch.width, dtype=torch.long)}
+    if batch.padded:  # a mask of ones alone is found to be none by its values, which are unknown here
+        found["attention_mask"] = torch.ones(batch.rows, batch.width, dtype=torch.long)
+        found["attention_mask"][0, -1] = 0
     if kind == "seq2seq":
         return found | {"decoder_input_ids": torch.zeros(batch.rows, batch.labels, dtype=torch.long)}
     return found | {"use_cache": False}
 
 
 @contextmanager
-def _output_layer_at(model: Any, supervised: int, live: Live) -> Iterator[None]:
+def output_layer_at(model: Any, supervised: int, live: Live) -> Iterator[None]:
     """The output layer sees so many positions; which ones is unknown where tensors hold nothing."""
     part = live.part("logits")
 
@@ -171,10 +177,10 @@ def _output_layer_at(model: Any, supervised: int, live: Live) -> Iterator[None]:
             handle.remove()
 
 
-def _storages(model: Any) -> list[Any]:
-    """Each storage of parameters and buffers once: tied weights are one."""
+def storage_bytes(model: Any) -> int:
+    """Of parameters and buffers, each storage once: tied weights are one."""
     tensors = [*model.parameters(), *model.buffers()]
-    return list({t.untyped_storage()._cdata: t.untyped_storage() for t in tensors}.values())
+    return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}.values())
 
 
 def _states(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -10,9 +10,9 @@ import torch
 from tasks import device
 from tasks.base_models import BaseModel, untrained
 from tasks.likelihood import token_budget_batches
+from tasks.memory.quantised import pack
+from tasks.memory.simulate import Batch, Step, training_step
 from tasks.rendering import Encoded
-from tasks.train.memory.quantised import pack
-from tasks.train.memory.simulate import Batch, Step, training_step
 from tasks.train.methods import prepare
 from tasks.train.params import TrainParams
 from tasks.train.trainer import optimizer_steps
@@ -25,6 +25,9 @@ def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded])
     """
     assert params.training is not None
     loop = params.training
+    if params.prompt_tuning is not None:  # to begin from words needs a tokenizer and takes nothing more
+        random = params.prompt_tuning.model_copy(update={"initial": "random"})
+        params = params.model_copy(update={"prompt_tuning": random})
     bf16 = device.use_bf16(loop.precision)
     steps = optimizer_steps(list(rows), loop)
 
@@ -47,9 +50,7 @@ def largest_batch(rows: Sequence[Encoded], kind: str, budget: int) -> Batch:
     for indices in token_budget_batches([len(row) for row in rows], budget):
         members = [rows[index] for index in indices]
         supervised = sum(len(row.completion) for row in members)
-        if kind == "seq2seq":
-            labels = max(len(row.completion) for row in members)
-            shapes.append(Batch(len(members), max(len(row.prompt) for row in members), supervised, labels))
-        else:
-            shapes.append(Batch(len(members), max(len(row) for row in members), supervised))
+        read = [len(row.prompt) if kind == "seq2seq" else len(row) for row in members]
+        labels = max(len(row.completion) for row in members) if kind == "seq2seq" else 0
+        shapes.append(Batch(len(members), max(read), supervised, labels, min(read) < max(read)))
     return max(shapes, key=lambda shape: (shape.rows * (shape.width + shape.labels), shape.supervised))

@@ -1,0 +1,81 @@
+"""Whether a training fits into the memory that is free, and the cheapest change that makes it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tasks import device
+from tasks.base_models import BaseModel
+from tasks.errors import TunesmithError
+from tasks.likelihood import bucket
+from tasks.memory.plan import plan_training
+from tasks.memory.simulate import Step
+from tasks.params import merge, parse
+from tasks.rendering import Encoded
+from tasks.train.method_params import METHODS
+from tasks.train.params import TrainParams
+
+_BLOCKS = {block for blocks in METHODS.values() for block in blocks}
+_LIGHTER = {"full": ("lora", "qlora"), "selective": ("lora", "qlora"), "qlora": ()}
+
+
+def refuse_over(
+    step: Step, free: int, name: str, params: TrainParams, base: BaseModel, rows: Sequence[Encoded]
+) -> None:
+    """Raises TunesmithError, with the cheapest change that fits, when ``step`` needs more than ``free`` bytes."""
+    if step.weights + step.increment <= free:
+        return
+    change = cheapest_fit(params, base, rows, free)
+    raise TunesmithError(
+        f"train@{name}: training must fit into the free memory; planned are {_gb(step.weights)} GB of weights and "
+        f"{_gb(step.increment)} GB beside them, {_gb(free)} GB are free on {device.device().type}; {change}"
+    )
+
+
+def cheapest_fit(params: TrainParams, base: BaseModel, rows: Sequence[Encoded], free: int) -> str:
+    """What to write into ``params/`` so that training fits into ``free`` bytes, in words; what costs least first.
+
+    Smaller batches that are accumulated come first (the same tokens a step), then recomputed activations (the same
+    result, a step is slower), then another method (another result).
+    """
+    for patch, words in _changes(params, rows):
+        step = plan_training(changed(params, patch), base, rows)
+        if step.weights + step.increment <= free:
+            return f"{words} needs {_gb(step.weights + step.increment)} GB"
+    return "no batch size and no method of this model fits; take a smaller base model or shorter rows (max_length)"
+
+
+def changed(params: TrainParams, patch: dict[str, Any]) -> TrainParams:
+    """``params`` with ``patch`` laid over; another method brings the defaults of its own blocks."""
+    known = params.model_dump(exclude_none=True)
+    if "method" in patch:
+        known = {key: value for key, value in known.items() if key not in _BLOCKS}
+    return parse(TrainParams, merge(known, patch), "params/experiments.yaml")
+
+
+def _changes(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Patches of an experiment, the cheapest first, and what to say of each."""
+    assert params.training is not None
+    budgets = list(_smaller_batches(params, rows))
+    yield from budgets
+    bare: list[tuple[dict[str, Any], str]] = [({}, "")]
+    for method in _LIGHTER.get(params.method, ("qlora",)):
+        for patch, words in (*bare, *budgets[-1:]):
+            yield merge(patch, {"method": method}), " with ".join(filter(None, (f"method: {method}", words)))
+
+
+def _smaller_batches(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[tuple[dict[str, Any], str]]:
+    assert params.training is not None
+    least = max(bucket(len(row)) for row in rows)
+    budget, accumulation = params.training.token_budget, params.training.accumulation
+    while budget // 2 >= least:
+        budget, accumulation = budget // 2, accumulation * 2
+        yield (
+            {"training": {"token_budget": budget, "accumulation": accumulation}},
+            f"training: {{token_budget: {budget}, accumulation: {accumulation}}}",
+        )
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f}"

@@ -1,0 +1,75 @@
+"""A training that is planned over what is free is refused, with the cheapest change that fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks import device
+from tasks.errors import TunesmithError
+from tasks.memory.fit import changed, cheapest_fit, refuse_over
+from tasks.memory.measure import Growth
+from tasks.memory.plan import plan_training
+from tests.memory.test_memory_plan import ROWS, parameters
+from tests.train.every_method import METHODS
+
+
+def need(base: Path, method: str, **training: int) -> int:
+    params, found = parameters(base, METHODS[method] | {"training": training})
+    step = plan_training(params, found, ROWS)
+    return step.weights + step.increment
+
+
+def test_what_fits_is_not_refused(tiny_llama: Path) -> None:
+    params, base = parameters(tiny_llama, METHODS["full"])
+    step = plan_training(params, base, ROWS)
+    refuse_over(step, step.weights + step.increment, "full", params, base, ROWS)
+
+
+def test_what_does_not_is_refused_with_smaller_batches_first(tiny_llama: Path) -> None:
+    params, base = parameters(tiny_llama, METHODS["full"])
+    free = need(tiny_llama, "full", token_budget=128, accumulation=2)
+    step = plan_training(params, base, ROWS)
+    with pytest.raises(TunesmithError) as error:
+        refuse_over(step, free, "full", params, base, ROWS)
+    message = str(error.value)
+    assert message.startswith("train@full: training must fit into the free memory; planned are 0.00 GB of weights")
+    assert "; training: {token_budget: 128, accumulation: 2} needs " in message
+
+
+def test_another_method_only_when_no_batch_fits(tiny_llama: Path) -> None:
+    params, base = parameters(tiny_llama, METHODS["full"])
+    smallest = {"token_budget": 64, "accumulation": 4}
+    assert cheapest_fit(params, base, ROWS, need(tiny_llama, "full", **smallest)).startswith("training: {token_budget")
+    free = need(tiny_llama, "full", **smallest) - 1
+    assert cheapest_fit(params, base, ROWS, free).startswith("method: lora")
+    assert cheapest_fit(params, base, ROWS, 1000).startswith("no batch size and no method of this model fits")
+
+
+def test_another_method_brings_its_own_blocks(tiny_llama: Path) -> None:
+    params, _ = parameters(tiny_llama, METHODS["adapter"])
+    found = changed(params, {"method": "qlora"})
+    assert (found.method, found.adapter) == ("qlora", None)
+    assert found.lora is not None and found.quantisation is not None
+    assert found.training == params.training
+
+
+def test_free_memory_of_a_control_group(tmp_path: Path) -> None:
+    assert device._free_in_control_group(tmp_path) == float("inf")
+    for name, text in (("memory.max", "1000"), ("memory.current", "700"), ("memory.stat", "anon 1\ninactive_file 200")):
+        (tmp_path / name).write_text(text)
+    assert device._free_in_control_group(tmp_path) == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert device._free_in_control_group(tmp_path) == float("inf")
+    assert device.free_memory_bytes() > 0
+
+
+def test_growth_is_what_was_held_at_most() -> None:
+    import torch
+
+    with Growth(torch.nn.Linear(8, 8)) as growth:
+        held = torch.ones(64_000_000)  # 256 MB, in pages that are written
+        torch.mm(torch.ones(2000, 2000), torch.ones(2000, 2000))  # the watcher's turn
+        del held
+    assert growth.most == pytest.approx(256e6, rel=0.25)

@@ -1,0 +1,114 @@
+"""Generation and merging, planned on tensors that hold nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.base_models import BaseModel, find_config, load_model
+from tasks.errors import TunesmithError
+from tasks.evaluate.params import GenerationParams
+from tasks.files import write_json
+from tasks.memory.inference import plan_generation, plan_merging
+from tasks.memory.live import Live
+from tasks.memory.plan import plan_training
+from tests.memory.test_memory_plan import ROWS, parameters
+from tests.train.every_method import METHODS
+
+PROMPTS = [40, 12, 33]
+GENERATION = GenerationParams(max_new_tokens=16, token_budget=256, precision="fp32")
+
+# The published shape of Llama 2 70B (Touvron et al. 2023, table 1 and the model's configuration).
+LLAMA_70B = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 8192,
+    "intermediate_size": 28672,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+}
+
+
+def test_the_cache_is_what_a_formula_says(tiny_llama: Path) -> None:
+    """Keys and values: 2 x layers x key-value heads x head size x bytes, for every token of every row."""
+    params, base = parameters(tiny_llama, METHODS["lora"])
+    found = plan_generation(params, base, PROMPTS, GENERATION)
+    tokens = 3 * (40 + 16)
+    assert found.cache == 2 * 2 * 2 * 16 * 4 * tokens
+    beams = plan_generation(params, base, PROMPTS[:1], GENERATION.model_copy(update={"num_beams": 4}))
+    assert beams.cache == 2 * 2 * 2 * 16 * 4 * 4 * (40 + 16)
+
+
+def test_an_encoder_decoder_keeps_its_input_once_and_what_it_says(tiny_t5: Path) -> None:
+    params, base = parameters(tiny_t5, METHODS["lora"])
+    config = load_model(base, torch.float32).config
+    a_token = 2 * config.num_decoder_layers * config.num_heads * config.d_kv * 4
+    found = plan_generation(params, base, PROMPTS, GENERATION)
+    assert found.cache in (3 * a_token * (40 + 16), 3 * a_token * (40 + 15))
+
+
+def test_virtual_tokens_are_kept_as_well(tiny_llama: Path) -> None:
+    plain, soft = (
+        plan_generation(*parameters(tiny_llama, METHODS[method]), PROMPTS, GENERATION)
+        for method in ("lora", "prompt_tuning")
+    )
+    virtual = METHODS["prompt_tuning"]["prompt_tuning"]["virtual_tokens"]
+    assert soft.cache - plain.cache == 2 * 2 * 2 * 16 * 4 * 3 * virtual
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_the_plan_of_generation_is_what_real_tensors_take(request: pytest.FixtureRequest, kind: str) -> None:
+    """Of the library's own ``generate`` on real tensors, all of which are counted."""
+    params, base = parameters(request.getfixturevalue(f"tiny_{kind}"), METHODS["lora"])
+    rows, width = 24, 120
+    generation = GENERATION.model_copy(update={"token_budget": rows * (128 + 16)})
+    planned = plan_generation(params, base, [width] * rows, generation)
+    model = load_model(base, torch.float32).eval()
+    ids = torch.full((rows, width), 5)
+    mask = torch.ones_like(ids)
+    mask[0, 0] = 0
+    live = Live()
+    with torch.no_grad(), live:
+        model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=16, min_new_tokens=16, do_sample=False)
+    assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(live.peak.total(), rel=0.1)
+
+
+def test_merging_holds_base_adapter_and_a_matrix(tiny_llama: Path) -> None:
+    params, base = parameters(tiny_llama, METHODS["lora"])
+    step = plan_training(params, base, ROWS)
+    found = plan_merging(step, params, base, "fp32")
+    assert found == {"weights": step.weights, "temporary": 4 * 64 * load_model(base, torch.float32).config.vocab_size}
+    for method in ("full", "adapter", "prompt_tuning"):
+        params, base = parameters(tiny_llama, METHODS[method])
+        assert plan_merging(step, params, base, "fp32") is None
+
+
+def test_a_model_larger_than_any_machine_is_planned_from_its_config(tmp_path: Path, tiny_llama: Path) -> None:
+    write_json(tmp_path / "config.json", LLAMA_70B)
+    base = find_config(tmp_path / "config.json")
+    params, _ = parameters(tiny_llama, METHODS["lora"])
+    step = plan_training(params, base, ROWS)
+    # By hand: embeddings and output 2 x 32,000 x 8,192; a layer 2 x 8,192^2 + 2 x 8,192 x 1,024 + 3 x 8,192 x 28,672
+    # + 2 x 8,192; a last norm 8,192.
+    total = 2 * 32_000 * 8_192 + 80 * (2 * 8_192**2 + 2 * 8_192 * 1_024 + 3 * 8_192 * 28_672 + 2 * 8_192) + 8_192
+    assert total == 68_976_648_192 == step.total - step.trainable
+    assert step.weights == pytest.approx(4 * (total + step.trainable), rel=1e-6)
+    found = plan_generation(params, base, PROMPTS, GENERATION)
+    assert found.cache == 2 * 80 * 8 * 128 * 4 * 3 * (40 + 16)
+
+
+def test_a_config_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(TunesmithError, match=r"must have config\.json"):
+        find_config(tmp_path)
+    with pytest.raises(TunesmithError, match=r"must be a folder with config\.json"):
+        find_config(tmp_path / "weights.bin")
+
+
+def test_a_base_of_a_config_alone_has_no_weights(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", LLAMA_70B)
+    assert find_config(tmp_path) == BaseModel(str(tmp_path), tmp_path.resolve(), None, "", "causal")
