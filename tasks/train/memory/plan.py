@@ -14,8 +14,10 @@ from tasks.rendering import Encoded
 from tasks.train.memory.quantised import pack
 from tasks.train.memory.simulate import Batch, Step, training_step
 from tasks.train.methods import prepare
+from tasks.train.packing import packed_batches
 from tasks.train.params import TrainParams
 from tasks.train.trainer import optimizer_steps
+from tasks.tuned import SOFT
 
 
 def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded]) -> Step:
@@ -37,19 +39,23 @@ def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded])
         if params.quantisation is not None:
             pack(made, params.quantisation, torch.bfloat16 if bf16 else torch.float32)
 
-    batch = largest_batch(rows, base.kind, loop.token_budget)
+    # What trains a soft prompt never packs, whatever is asked for.
+    batch = largest_batch(rows, base.kind, loop.token_budget, loop.packing and params.method not in SOFT)
     return training_step(model, batch, base.kind, bf16, device.device().type, quantise)
 
 
-def largest_batch(rows: Sequence[Encoded], kind: str, budget: int) -> Batch:
+def largest_batch(rows: Sequence[Encoded], kind: str, budget: int, packing: bool = False) -> Batch:
     """The batch with most tokens, padding included; of several the one with most to learn."""
     shapes = []
-    for indices in token_budget_batches([len(row) for row in rows], budget):
+    batches = packed_batches if packing else token_budget_batches
+    for indices in batches([len(row) for row in rows], budget):
         members = [rows[index] for index in indices]
         supervised = sum(len(row.completion) for row in members)
+        width = sum if packing else max
+        count = 1 if packing else len(members)
         if kind == "seq2seq":
-            labels = max(len(row.completion) for row in members)
-            shapes.append(Batch(len(members), max(len(row.prompt) for row in members), supervised, labels))
+            labels = width(len(row.completion) for row in members)
+            shapes.append(Batch(count, width(len(row.prompt) for row in members), supervised, labels))
         else:
-            shapes.append(Batch(len(members), max(len(row) for row in members), supervised))
+            shapes.append(Batch(count, width(len(row) for row in members), supervised))
     return max(shapes, key=lambda shape: (shape.rows * (shape.width + shape.labels), shape.supervised))
