@@ -41,11 +41,16 @@ def prepared(base: Path, patch: dict[str, Any]) -> tuple[Any, str]:
     return model.train(), found.kind
 
 
+def first_layer(model: Any) -> Any:
+    modules = unwrapped(model).get_decoder().modules()
+    return next(module for module in modules if isinstance(module, GradientCheckpointingLayer))
+
+
 def step(model: Any, kind: str) -> tuple[float, dict[str, torch.Tensor], int]:
-    """Loss, gradients, and how often a layer was run through."""
-    layer = next(module for module in model.modules() if isinstance(module, GradientCheckpointingLayer))
+    """Loss, gradients, and how often the first layer (of the decoder) was run through."""
     runs = []
-    handle = next(layer.children()).register_forward_hook(lambda *_: runs.append(1))
+    inner = next(module for module in first_layer(model).modules() if list(module.parameters(recurse=False)))
+    handle = inner.register_forward_hook(lambda *_: runs.append(1))
     torch.manual_seed(2)  # of dropout
     logits, targets, _ = supervised_logits(model, collate(ROWS, kind, 0), kind)
     loss = functional.cross_entropy(logits.float(), targets)
@@ -105,9 +110,7 @@ def test_generation_keeps_its_cache(request: pytest.FixtureRequest, method: str,
         step(model, of)
         model.eval()
         widths: list[int] = []
-        decoder = unwrapped(model).get_decoder()
-        layer = next(module for module in decoder.modules() if isinstance(module, GradientCheckpointingLayer))
-        layer.register_forward_pre_hook(lambda _, args, seen=widths: seen.append(args[0].shape[1]))
+        first_layer(model).register_forward_pre_hook(lambda _, args, seen=widths: seen.append(args[0].shape[1]))
         prompt = torch.tensor([ROWS[0].prompt])
         answer = model.generate(
             input_ids=prompt,

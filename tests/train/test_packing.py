@@ -24,7 +24,7 @@ from tests.train.every_method import METHODS, SOFT
 from tests.train.test_trainer import ONE_BUCKET, Stop, assert_equal, losses, trainer, weights
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, train, workspace
 
-LENGTHS = [random.Random(3).randint(1, 120) for _ in range(200)]
+LENGTHS = random.Random(3).choices(range(1, 121), k=200)
 PACKED = {"training": {"packing": True}}
 EXACT = [method for method in METHODS if method not in SOFT]
 
@@ -32,7 +32,7 @@ EXACT = [method for method in METHODS if method not in SOFT]
 def some_rows(count: int = 6) -> list[Encoded]:
     draw = random.Random(1)
     return [
-        Encoded([draw.randrange(3, 350) for _ in range(draw.randint(2, 40))], [*draw.sample(range(3, 350), n), 0])
+        Encoded([draw.randrange(3, 250) for _ in range(draw.randint(2, 40))], [*draw.sample(range(3, 250), n), 0])
         for n in range(1, count + 1)
     ]
 
@@ -48,7 +48,7 @@ def test_batches_are_a_partition_and_hold_what_fits_without_padding(seed: int | 
     # No two batches would fit into one: else rows were left out of the first of them.
     two_smallest = sorted(tokens)[:2]
     assert len(tokens) == 1 or sum(two_smallest) > budget or seed is not None
-    assert len(batches) < len(token_budget_batches(LENGTHS, budget)) or budget == 16
+    assert len(batches) < len(token_budget_batches(LENGTHS, budget))
 
 
 def test_the_number_of_packed_batches_is_independent_of_the_seed_and_order_is_not() -> None:
