@@ -79,14 +79,23 @@ def test_twice_the_batch_takes_twice_the_activations(tiny_llama: Path) -> None:
     assert two.held["optimizer"] == one.held["optimizer"]
 
 
-@pytest.mark.parametrize("kind", ["llama", "t5"])
-@pytest.mark.parametrize("method", ["full", "lora", "qlora", "adapter", "prefix_tuning"])
-def test_activations_computed_again_are_not_held(request: pytest.FixtureRequest, method: str, kind: str) -> None:
-    """Of two layers hardly more than their inputs is; weights and moments are what they were."""
+@pytest.mark.parametrize(
+    ("kind", "method", "share"),
+    [
+        *(("llama", method, 0.5) for method in ("full", "lora", "qlora", "adapter", "prefix_tuning")),
+        *(("t5", method, 0.6) for method in ("full", "lora", "adapter")),
+        # Nothing of the encoder is held even so; at most, one of its layers works.
+        ("t5", "prefix_tuning", 0.95),
+    ],
+)
+def test_activations_computed_again_are_not_held(
+    request: pytest.FixtureRequest, kind: str, method: str, share: float
+) -> None:
+    """Of two layers a side, one at a time holds more than its input; weights and moments are what they were."""
     base = request.getfixturevalue(f"tiny_{kind}")
     held = planned(base, method)
     again = planned(base, method, activation_checkpointing=True)
-    assert again.held["activations"] < 0.5 * held.held["activations"]
+    assert again.held["activations"] < share * held.held["activations"]
     assert again.increment < held.increment
     assert (again.weights, again.held["optimizer"]) == (held.weights, held.held["optimizer"])
 
@@ -100,8 +109,8 @@ def test_the_plan_of_computing_again_is_what_real_tensors_take(tiny_llama: Path)
 
 def test_a_packed_batch_is_one_row_of_what_fits(tiny_llama: Path) -> None:
     rows = [Encoded([1] * 10, [2] * 2), Encoded([1] * 10, [2] * 3), Encoded([1] * 40, [2] * 8), Encoded([1] * 3, [2])]
-    assert largest_batch(rows, "causal", 64, packing=True) == Batch(1, 64, 12)
-    assert largest_batch(rows, "seq2seq", 64, packing=True) == Batch(1, 53, 12, 12)
+    assert largest_batch(rows, "causal", 64, packing=True) == Batch(1, 61, 11)
+    assert largest_batch(rows, "seq2seq", 64, packing=True) == Batch(1, 50, 11, 11)
     # A soft prompt is not packed.
     assert planned(tiny_llama, "prompt_tuning", packing=True) == planned(tiny_llama, "prompt_tuning")
     assert planned(tiny_llama, "lora", packing=True) != planned(tiny_llama, "lora")
