@@ -77,15 +77,20 @@ def supervised_logits(model: Any, batch: dict[str, Tensor], kind: str) -> tuple[
     hook hands it the supervised positions alone. This holds for every architecture, wrapped by peft or not.
     """
     labels = batch["labels"]
-    inputs: dict[str, Any] = {key: batch[key] for key in ("input_ids", "attention_mask")}
+    inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
     if kind == "seq2seq":
-        supervised = labels != IGNORED
         inputs["decoder_input_ids"] = unwrapped(model).prepare_decoder_input_ids_from_labels(labels=labels)
-    else:
+    return logits_at_labels(model, inputs, labels, kind)
+
+
+def logits_at_labels(model: Any, inputs: dict[str, Any], labels: Tensor, kind: str) -> tuple[Tensor, Tensor, Tensor]:
+    """As ``supervised_logits``, from the arguments that the model is called with and the labels."""
+    supervised = labels != IGNORED
+    if kind != "seq2seq":
         # The logits at position t predict token t + 1.
-        supervised = functional.pad(labels[:, 1:] != IGNORED, (0, 1))
+        supervised = functional.pad(supervised[:, 1:], (0, 1))
         labels = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
-        inputs["use_cache"] = False
+        inputs = inputs | {"use_cache": False}
     with _output_layer_at(model, supervised):
         logits = model(**inputs).logits
     return logits, labels[supervised], supervised.nonzero()[:, 0]

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from tasks.likelihood import IGNORED, bucket, collate, likelihood, supervised_logits, token_budget_batches
 from tasks.rendering import Encoded
 
-LENGTHS = [random.Random(3).randint(1, 120) for _ in range(200)]
+LENGTHS = random.Random(3).choices(range(1, 121), k=200)
 FP32 = torch.autocast("cpu", enabled=False)
 
 

@@ -39,7 +39,7 @@ def test_a_whole_number_is_good_as_a_fraction(tmp_path: Path) -> None:
     [
         (
             "learning_rat: 1.0\nlearning_rate: 1.0",
-            "a.learning_rat: unknown key; known here: accumulation, checkpoint_steps, checkp",
+            "a.learning_rat: unknown key; known here: accumulation, activation_checkpointi",
         ),
         ("epochs: 2", "a.learning_rate: this key is required; add it"),
         ("learning_rate: '2e-3'", "a.learning_rate: input should be a valid number; it is '2e-3'"),

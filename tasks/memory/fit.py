@@ -42,7 +42,7 @@ def cheapest_fit(params: TrainParams, base: BaseModel, rows: Sequence[Encoded], 
     for patch, words in _changes(params, rows):
         step = plan_training(changed(params, patch), base, rows)
         if step.weights + step.increment <= free:
-            return f"{words} needs {_gb(step.weights + step.increment)} GB"
+            return f"with {words} it needs {_gb(step.weights + step.increment)} GB"
     return "no batch size and no method of this model fits; take a smaller base model or shorter rows (max_length)"
 
 
@@ -58,23 +58,32 @@ def _changes(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[tuple[dic
     """Patches of an experiment, the cheapest first, and what to say of each."""
     assert params.training is not None
     budgets = list(_smaller_batches(params, rows))
-    yield from budgets
-    bare: list[tuple[dict[str, Any], str]] = [({}, "")]
+    smallest = budgets[-1] if budgets else {}
+    yield from ((patch, _written(patch)) for patch in budgets)
+    recomputed = merge(smallest, {"training": {"activation_checkpointing": True}})
+    if not params.training.activation_checkpointing:
+        first = {"training": {"activation_checkpointing": True}}
+        yield from ((patch, _written(patch)) for patch in (first, recomputed))
     for method in _LIGHTER.get(params.method, ("qlora",)):
-        for patch, words in (*bare, *budgets[-1:]):
-            yield merge(patch, {"method": method}), " with ".join(filter(None, (f"method: {method}", words)))
+        for patch in ({}, smallest, recomputed):
+            found = {"method": method, **patch}
+            yield found, _written(found)
 
 
-def _smaller_batches(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[tuple[dict[str, Any], str]]:
+def _smaller_batches(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[dict[str, Any]]:
     assert params.training is not None
     least = max(bucket(len(row)) for row in rows)
     budget, accumulation = params.training.token_budget, params.training.accumulation
     while budget // 2 >= least:
         budget, accumulation = budget // 2, accumulation * 2
-        yield (
-            {"training": {"token_budget": budget, "accumulation": accumulation}},
-            f"training: {{token_budget: {budget}, accumulation: {accumulation}}}",
-        )
+        yield {"training": {"token_budget": budget, "accumulation": accumulation}}
+
+
+def _written(patch: Any) -> str:
+    """As it would stand in YAML, on one line."""
+    if isinstance(patch, dict):
+        return "{" + ", ".join(f"{key}: {_written(value)}" for key, value in patch.items()) + "}"
+    return str(patch).lower()
 
 
 def _gb(size: int) -> str:

@@ -14,8 +14,10 @@ from tasks.memory.quantised import pack
 from tasks.memory.simulate import Batch, Step, training_step
 from tasks.rendering import Encoded
 from tasks.train.methods import prepare
+from tasks.train.packing import packed_batches
 from tasks.train.params import TrainParams
 from tasks.train.trainer import optimizer_steps
+from tasks.tuned import SOFT
 
 
 def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded]) -> Step:
@@ -40,17 +42,22 @@ def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded])
         if params.quantisation is not None:
             pack(made, params.quantisation, torch.bfloat16 if bf16 else torch.float32)
 
-    batch = largest_batch(rows, base.kind, loop.token_budget)
+    # What trains a soft prompt never packs, whatever is asked for.
+    batch = largest_batch(rows, base.kind, loop.token_budget, loop.packing and params.method not in SOFT)
     return training_step(model, batch, base.kind, bf16, device.device().type, quantise)
 
 
-def largest_batch(rows: Sequence[Encoded], kind: str, budget: int) -> Batch:
+def largest_batch(rows: Sequence[Encoded], kind: str, budget: int, packing: bool = False) -> Batch:
     """The batch with most tokens, padding included; of several the one with most to learn."""
     shapes = []
-    for indices in token_budget_batches([len(row) for row in rows], budget):
+    batches = packed_batches if packing else token_budget_batches
+    width = sum if packing else max
+    for indices in batches([len(row) for row in rows], budget):
         members = [rows[index] for index in indices]
         supervised = sum(len(row.completion) for row in members)
         read = [len(row.prompt) if kind == "seq2seq" else len(row) for row in members]
-        labels = max(len(row.completion) for row in members) if kind == "seq2seq" else 0
-        shapes.append(Batch(len(members), max(read), supervised, labels, min(read) < max(read)))
+        labels = width(len(row.completion) for row in members) if kind == "seq2seq" else 0
+        # Packed rows need a mask as padded ones do.
+        masked = packing or min(read) < max(read)
+        shapes.append(Batch(1 if packing else len(members), width(read), supervised, labels, masked))
     return max(shapes, key=lambda shape: (shape.rows * (shape.width + shape.labels), shape.supervised))

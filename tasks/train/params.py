@@ -48,6 +48,9 @@ class LoopParams(Params):
         weight_decay: of AdamW.
         max_grad_norm: gradients are clipped to it.
         token_budget: most tokens in a batch, padding included, virtual tokens of a soft prompt not.
+        packing: rows of a batch stand in one sequence without padding, so that more fit in ``token_budget``; ignored
+            with a warning where a row would not be predicted as it is alone.
+        activation_checkpointing: activations are computed again in the backward pass: less memory, more time.
         accumulation: batches an optimizer step.
         early_stopping_patience: epochs without a better validation loss after which training stops; None never.
         precision: ``bf16`` is autocast: weights, adapters and optimizer stay fp32. ``auto`` where the processor has it.
@@ -64,6 +67,8 @@ class LoopParams(Params):
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     token_budget: int = Field(default=2048, ge=16)
+    packing: bool = False
+    activation_checkpointing: bool = False
     accumulation: int = Field(default=1, ge=1)
     early_stopping_patience: int | None = Field(default=None, ge=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"

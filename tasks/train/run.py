@@ -33,6 +33,7 @@ from tasks.stage import Stage
 from tasks.train import methods
 from tasks.train.checkpoints import last_complete
 from tasks.train.contract import encode_rows, summary
+from tasks.train.packing import keeps_parity
 from tasks.train.params import TrainParams
 from tasks.train.recorder import Recorder
 from tasks.train.trainer import CompletionTrainer, optimizer_steps
@@ -155,9 +156,8 @@ def _train(
     logger.info(summary(name, "train", contract))
     logger.info(summary(name, "validation", validation_contract))
     step = _planned(name, params, base, train)
-    _make_deterministic(params.seed)
+    model, params = _prepared(base, params, train, renderer.tokenizer.pad_token_id)
     assert params.training is not None
-    model = methods.prepare(base, params, optimizer_steps(train, params.training))
     trainable, total = methods.count_parameters(model)
     logger.info("%s: %d of %d parameters are trained (%.3g %%)", name, trainable, total, 100 * trainable / total)
     manifest |= {
@@ -187,6 +187,7 @@ def _train(
                 "train_seconds": recorder.seconds,
                 "mlflow_run_id": run_id,
                 "memory": _against_plan(name, step, growth.most),
+                "packing": params.training.packing,  # as used: it may have been asked for in vain
             }
             run_folder.mkdir()
             shutil.copy(recorder.history, run_folder / "history.jsonl")
@@ -231,6 +232,18 @@ def _tracker(paths: Paths) -> Any:
     from tasks.tracking.client import open_store
 
     return open_store(paths.root)
+
+
+def _prepared(base: BaseModel, params: TrainParams, train: list[Encoded], pad: int) -> tuple[Any, TrainParams]:
+    """The model before training, and the parameters as they are used: without packing where it would not be exact."""
+    assert params.training is not None
+    _make_deterministic(params.seed)
+    model = methods.prepare(base, params, optimizer_steps(train, params.training))
+    if not params.training.packing or keeps_parity(model, train, base.kind, pad, params):
+        return model, params
+    del model  # prepared anew: unpacked batches are others, so the training has other steps
+    unpacked = params.training.model_copy(update={"packing": False})
+    return _prepared(base, params.model_copy(update={"training": unpacked}), train, pad)
 
 
 def _make_deterministic(seed: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tasks.likelihood import collate, likelihood, supervised_logits, token_budge
 from tasks.rendering import Encoded
 from tasks.train import checkpoints
 from tasks.train.methods.pruning import Pruning
+from tasks.train.packing import batches_of, collate_packed, packed_logits
 from tasks.train.params import LoopParams, TrainParams
 
 # They warn of keys missing in the best weights (those of output layers that are tied to the embeddings), and of
@@ -42,15 +43,21 @@ _LOSS_SINCE = "loss_since.json"
 class TokenBudgetSampler(Sampler[list[int]]):
     """Batches of indices by token budget; another order each epoch, the same order for the same seed."""
 
-    def __init__(self, lengths: list[int], budget: int, seed: int) -> None:
+    def __init__(
+        self,
+        lengths: list[int],
+        budget: int,
+        seed: int,
+        batches: Callable[..., list[list[int]]] = token_budget_batches,
+    ) -> None:
         self._lengths, self._budget, self._seed, self._epoch = lengths, budget, seed, 0
-        self._count = len(token_budget_batches(lengths, budget))
+        self._batches, self._count = batches, len(batches(lengths, budget))
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(token_budget_batches(self._lengths, self._budget, self._seed * 1_000_003 + self._epoch))
+        return iter(self._batches(self._lengths, self._budget, self._seed * 1_000_003 + self._epoch))
 
     def __len__(self) -> int:
         return self._count
@@ -75,7 +82,7 @@ def epochs_without_better(log: list[dict[str, Any]]) -> int:
 
 def optimizer_steps(rows: list[Encoded], loop: LoopParams) -> int:
     """Of a whole training on ``rows``."""
-    batches = len(token_budget_batches([len(row) for row in rows], loop.token_budget))
+    batches = len(batches_of(loop)([len(row) for row in rows], loop.token_budget))
     steps = loop.epochs * -(-batches // loop.accumulation)
     return min(steps, loop.max_steps or steps)
 
@@ -158,7 +165,7 @@ class CompletionTrainer(Trainer):
             args=_arguments(params, params.training, folder, self.steps()),
             train_dataset=_Rows(train),
             eval_dataset=_Rows(validation),
-            data_collator=lambda rows: collate(rows, kind, pad),
+            data_collator=lambda rows: collate_packed(rows, kind) if self._loop.packing else collate(rows, kind, pad),
             callbacks=[*callbacks, *own],
         )
         self.remove_callback(PrinterCallback)  # it prints what the recorder logs
@@ -227,7 +234,7 @@ class CompletionTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         lengths = [len(row) for row in self._train]
-        sampler = TokenBudgetSampler(lengths, self._loop.token_budget, self._params.seed)
+        sampler = TokenBudgetSampler(lengths, self._loop.token_budget, self._params.seed, batches_of(self._loop))
         loader: DataLoader[Any] = DataLoader(_Rows(self._train), batch_sampler=sampler, collate_fn=self.data_collator)
         return self.accelerator.prepare(loader)
 
@@ -238,7 +245,8 @@ class CompletionTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        logits, targets, _ = supervised_logits(model, inputs, self._kind)
+        logits_of = packed_logits if self._loop.packing else supervised_logits
+        logits, targets, _ = logits_of(model, inputs, self._kind)
         total = functional.cross_entropy(logits.float(), targets, reduction="sum")
         loss = total / (num_items_in_batch if num_items_in_batch is not None else targets.numel())
         # Gradients are averaged over processes, while the count above is of all of them.

@@ -35,15 +35,19 @@ def test_what_does_not_is_refused_with_smaller_batches_first(tiny_llama: Path) -
         refuse_over(step, free, "full", params, base, ROWS)
     message = str(error.value)
     assert message.startswith("train@full: training must fit into the free memory; planned are 0.00 GB of weights")
-    assert "; training: {token_budget: 128, accumulation: 2} needs " in message
+    assert "; with {training: {token_budget: 128, accumulation: 2}} it needs " in message
 
 
-def test_another_method_only_when_no_batch_fits(tiny_llama: Path) -> None:
+def test_what_costs_least_comes_first(tiny_llama: Path) -> None:
     params, base = parameters(tiny_llama, METHODS["full"])
     smallest = {"token_budget": 64, "accumulation": 4}
-    assert cheapest_fit(params, base, ROWS, need(tiny_llama, "full", **smallest)).startswith("training: {token_budget")
-    free = need(tiny_llama, "full", **smallest) - 1
-    assert cheapest_fit(params, base, ROWS, free).startswith("method: lora")
+    written = "training: {token_budget: 64, accumulation: 4"
+    free = need(tiny_llama, "full", **smallest)
+    assert cheapest_fit(params, base, ROWS, free).startswith(f"with {{{written}}}}} it needs")
+    # Less than any batch takes, then less than recomputed activations take.
+    assert "activation_checkpointing: true}" in cheapest_fit(params, base, ROWS, free - 1)
+    free = need(tiny_llama, "full", **smallest, activation_checkpointing=True) - 1
+    assert cheapest_fit(params, base, ROWS, free).startswith("with {method: lora")
     assert cheapest_fit(params, base, ROWS, 1000).startswith("no batch size and no method of this model fits")
 
 

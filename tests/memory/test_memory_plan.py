@@ -79,6 +79,43 @@ def test_twice_the_batch_takes_twice_the_activations(tiny_llama: Path) -> None:
     assert two.held["optimizer"] == one.held["optimizer"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "method", "share"),
+    [
+        *(("llama", method, 0.5) for method in ("full", "lora", "qlora", "adapter", "prefix_tuning")),
+        *(("t5", method, 0.6) for method in ("full", "lora", "adapter")),
+        # Nothing of the encoder is held even so; at most, one of its layers works.
+        ("t5", "prefix_tuning", 0.95),
+    ],
+)
+def test_activations_computed_again_are_not_held(
+    request: pytest.FixtureRequest, kind: str, method: str, share: float
+) -> None:
+    """Of two layers a side, one at a time holds more than its input; weights and moments are what they were."""
+    base = request.getfixturevalue(f"tiny_{kind}")
+    held = planned(base, method)
+    again = planned(base, method, activation_checkpointing=True)
+    assert again.held["activations"] < share * held.held["activations"]
+    assert again.increment < held.increment
+    assert (again.weights, again.held["optimizer"]) == (held.weights, held.held["optimizer"])
+
+
+def test_the_plan_of_computing_again_is_what_real_tensors_take(tiny_llama: Path) -> None:
+    patch = merge(METHODS["lora"], {"training": {"token_budget": 256, "activation_checkpointing": True}})
+    params, base = parameters(tiny_llama, patch)
+    real = _simulate(prepare(base, params, 20).train(), largest_batch(ROWS, base.kind, 256), base.kind, False)
+    assert plan_training(params, base, ROWS).increment == pytest.approx(real.increment, rel=0.02)
+
+
+def test_a_packed_batch_is_one_row_of_what_fits(tiny_llama: Path) -> None:
+    rows = [Encoded([1] * 10, [2] * 2), Encoded([1] * 10, [2] * 3), Encoded([1] * 40, [2] * 8), Encoded([1] * 3, [2])]
+    assert largest_batch(rows, "causal", 64, packing=True) == Batch(1, 61, 11)
+    assert largest_batch(rows, "seq2seq", 64, packing=True) == Batch(1, 50, 11, 11)
+    # A soft prompt is not packed.
+    assert planned(tiny_llama, "prompt_tuning", packing=True) == planned(tiny_llama, "prompt_tuning")
+    assert planned(tiny_llama, "lora", packing=True) != planned(tiny_llama, "lora")
+
+
 def test_adapters_hold_fewer_moments_and_about_as_many_activations(tiny_llama: Path) -> None:
     full, lora = planned(tiny_llama, "full"), planned(tiny_llama, "lora")
     assert lora.held["optimizer"] < full.held["optimizer"] / 4

@@ -76,14 +76,18 @@ def losses(done: CompletionTrainer, name: str = "eval_loss") -> list[float]:
     return [entry[name] for entry in done.state.log_history if name in entry]
 
 
-def test_one_batch_of_eight_equals_eight_batches_of_one(tiny_llama: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_one_batch_of_eight_equals_eight_batches_of_one(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
     """Rows have 2 to 9 supervised tokens: a mean of the batches' means would be another loss and gradient."""
+    base = request.getfixturevalue(f"tiny_{kind}")
     eight = [Encoded(list(range(3, 40 - n)), [*range(40, 41 + n), 0]) for n in range(1, 9)]
     assert {len(row) for row in eight} <= set(range(33, ONE_BUCKET + 1))
     done = {}
     for budget, accumulation in [(8 * ONE_BUCKET, 1), (ONE_BUCKET, 8), (2 * ONE_BUCKET, 4)]:
         patch = {"training": {"token_budget": budget, "accumulation": accumulation, "max_grad_norm": 1e9}}
-        found = trainer(tiny_llama, tmp_path / str(accumulation), patch, train=eight, validation=eight)
+        found = trainer(base, tmp_path / str(accumulation), patch, train=eight, validation=eight)
         assert found.steps() == 1
         found.fit(None)
         assert found.state.global_step == 1
@@ -98,6 +102,36 @@ def test_one_batch_of_eight_equals_eight_batches_of_one(tiny_llama: Path, tmp_pa
         mine, its = weights(first), weights(other)
         assert max(float((mine[name] - its[name]).abs().max()) for name in mine) < 1e-4
         assert other.tokens == first.tokens == sum(len(row) for row in eight)
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_buckets_and_the_plain_order_have_the_same_loss(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A batch of the longest row with the shortest has other padding than one of its bucket, and no other loss."""
+    base = request.getfixturevalue(f"tiny_{kind}")
+    rows = [Encoded(list(range(3, 9 + 9 * (n % 5))), [*range(40, 42 + n), 0]) for n in range(10)]
+
+    def in_order(lengths: list[int], budget: int, seed: int | None = None) -> list[list[int]]:
+        return [list(range(start, start + 2)) for start in range(0, len(lengths), 2)]
+
+    done = []
+    for name in ("buckets", "plain"):
+        if name == "plain":
+            monkeypatch.setattr("tasks.train.trainer.batches_of", lambda loop: in_order)
+        loop = {"token_budget": 128, "accumulation": 5, "max_grad_norm": 1e9}
+        found = trainer(base, tmp_path / name, {"training": loop}, train=rows, validation=rows)
+        done.append((found, [batch["input_ids"].shape for batch in found.get_train_dataloader()]))
+        found.fit(None)
+        assert found.state.global_step == 1
+    (buckets, shapes), (plain, others) = done
+    assert sorted(shapes) != sorted(others)
+    assert losses(plain, "loss") == pytest.approx(losses(buckets, "loss"), rel=1e-5)
+    # Before training, the validation loss is the mean over supervised tokens of the same rows.
+    assert losses(plain, "loss")[0] == pytest.approx(losses(plain)[0], rel=1e-5)
+    assert losses(plain, "grad_norm") == pytest.approx(losses(buckets, "grad_norm"), rel=1e-4)
+    mine, its = weights(plain), weights(buckets)
+    assert max(float((mine[name] - its[name]).abs().max()) for name in mine) < 1e-4
 
 
 def test_sampler_orders_by_seed_and_epoch() -> None:

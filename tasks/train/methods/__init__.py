@@ -10,6 +10,7 @@ import torch
 
 from tasks import bottleneck, files
 from tasks.base_models import BaseModel, load_model
+from tasks.train.activations import recompute
 from tasks.train.checkpoints import save_weights
 from tasks.train.method_params import EXPERIMENTS
 from tasks.train.methods import peft_methods, selective
@@ -25,8 +26,15 @@ def prepare(base: BaseModel, params: TrainParams, steps: int, load: Loader = loa
     ``steps``: optimizer steps of the whole training, which AdaLoRA divides. ``load``: gives the base model.
 
     Raises:
-        TunesmithError: what the parameters name is not in this model.
+        TunesmithError: what the parameters name is not in this model, or it cannot compute activations again.
     """
+    model = _trainable(base, params, steps, load)
+    if params.training is not None and params.training.activation_checkpointing:
+        recompute(model, f"{EXPERIMENTS}: training.activation_checkpointing")
+    return model
+
+
+def _trainable(base: BaseModel, params: TrainParams, steps: int, load: Loader) -> Any:
     if params.method == "qlora":
         return peft_methods.qlora(base, params)
     model = load(base, torch.float32)
