@@ -139,7 +139,10 @@ def test_the_largest_batch_is_found() -> None:
 
 
 def test_live_counts_a_storage_once_and_forgets_it() -> None:
+    there = torch.zeros(1000, 2)
     with Live() as live:
+        transposed = there.t()
+        assert transposed.shape == (2, 1000) and live.now.total() == 0, "a view of what was there before"
         first = torch.zeros(100)
         assert live.now.total() == 400
         view = first[10:].view(9, 10)
