@@ -105,7 +105,6 @@ MANIFEST = {
 RUN = {
     *("key", "experiment", "started", "ended", "seconds", "tokens", "tokens_per_second", "peak_memory_bytes"),
     *("threads", "device", "git_commit", "mlflow_run_id", "prefect_flow_run_id", "train_seconds", "packing"),
-    "packing",
 }
 
 
