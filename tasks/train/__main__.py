@@ -3,8 +3,8 @@
 import sys
 
 from tasks.paths import Paths
-from tasks.stage import main
+from tasks.train.launcher import begin
 from tasks.train.run import run
 
 name = sys.argv[1]
-main(f"train@{name}", lambda stage: run(name, Paths.here(), stage))
+begin(name, lambda stage: run(name, Paths(stage.root), stage))
