@@ -16,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 import tasks
@@ -37,6 +36,13 @@ RANK_VARIABLE, ADDRESS_VARIABLE, PORT_VARIABLE = (
 """Of a training on several nodes: this node's number, and where the processes find the first node."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+_NOISY = (
+    "torch.distributed.elastic.agent.server.api",
+    "torch.distributed.elastic.multiprocessing.api",
+    "torch.distributed.elastic.multiprocessing.errors.handlers",
+    "torchelastic-events-null",
+)
 
 Work = Callable[[Stage], None]
 
@@ -98,8 +104,6 @@ def begin(name: str, work: Work) -> None:
 def _as_handed(folder: Path, work: Work) -> None:
     """Do ``work`` for the stage that launched this process, which speaks for all: an error goes there."""
     handed = files.read_json(folder / "stage.json")
-    if not processes.is_main():
-        logging.getLogger("tunesmith").setLevel(logging.ERROR)
     try:
         with readable_errors():
             work(Stage(handed["address"], Path(handed["root"]), handed["inputs"]))
@@ -152,8 +156,8 @@ def _accelerate(arguments: list[str], folder: Path, launcher: LauncherParams) ->
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     # They tell in many lines what becomes one error below.
-    for noisy in ("agent.server.api", "multiprocessing.api", "multiprocessing.errors.handlers"):
-        logging.getLogger(f"torch.distributed.elastic.{noisy}").setLevel(logging.CRITICAL)
+    for noisy in _NOISY:
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         launch_command(launch_command_parser().parse_args(arguments))
     except SignalException as ended:
@@ -185,8 +189,8 @@ def _refuse_too_many(launcher: LauncherParams) -> None:
     if torch.cuda.is_available():
         found, what = torch.cuda.device_count(), "GPUs that this process may use"
     else:
-        found, what = len(psutil.Process().cpu_affinity() or ()) if hasattr(psutil.Process, "cpu_affinity") else 0, ""
-        found, what = found or os.cpu_count() or 1, "processors"
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        found, what = cores, "processors"
     if here > found:
         raise TunesmithError(
             f"launcher.processes: a node must have a GPU or a processor for each of its processes; it would run {here} "

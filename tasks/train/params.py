@@ -35,7 +35,7 @@ Method = Literal[
     "qlora",
 ]
 
-SHARDED = ("full",)
+SHARDED = ("full", "selective", "lora")
 """Methods that FSDP has been tried with."""
 
 

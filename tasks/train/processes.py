@@ -53,6 +53,15 @@ def total(number: int) -> int:
     return int(box)
 
 
+def mean(value: float) -> float:
+    """The mean over all processes, in every process."""
+    if count() == 1:
+        return value
+    box = torch.tensor(value, dtype=torch.float64, device=device.device())
+    distributed.all_reduce(box)
+    return box.item() / count()
+
+
 def meet() -> None:
     """Wait until every process is here."""
     if count() > 1:

@@ -46,6 +46,8 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     launches = launcher.stands_for_others(params)
     device.use_threads(launcher.threads(params))
     processes.take_own_gpu()
+    if not processes.is_main():
+        logger.setLevel(logging.ERROR)  # the main one says what all do
     started = time.time()
     with _only_trainer_of(name, paths) if launcher.holds_lock() else nullcontext():
         if launches:

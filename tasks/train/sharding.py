@@ -6,6 +6,7 @@ check that it was done.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from torch.distributed.tensor import DTensor
 from transformers.trainer import SCHEDULER_NAME
 
 from tasks.errors import TunesmithError
+
+logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file that it writes
 
 
 @contextmanager

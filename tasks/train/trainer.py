@@ -240,13 +240,13 @@ class CompletionTrainer(Trainer):
         best = self.state.best_global_step or None
         if best:
             self.state.best_model_checkpoint = str(self.folder / f"checkpoint-{best}")
-        processes.meet()  # each has written its random state
+        loss = processes.mean(self._tr_loss.item())  # and here each has written its random state
         if processes.is_main():
-            self._seal_checkpoint(partial, name)
+            self._seal_checkpoint(partial, name, loss)
         processes.meet()
 
-    def _seal_checkpoint(self, partial: Path, name: str) -> None:
-        since = {"loss": self._tr_loss.item(), "logged": self._globalstep_last_logged}
+    def _seal_checkpoint(self, partial: Path, name: str, loss: float) -> None:
+        since = {"loss": loss, "logged": self._globalstep_last_logged}
         files.write_json(partial / name / _LOSS_SINCE, since)
         if self._pruning:
             self._pruning.save(partial / name)
@@ -380,6 +380,7 @@ def _arguments(params: TrainParams, loop: LoopParams, folder: Path, steps: int) 
         disable_tqdm=True,
         report_to=[],
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,  # every weight that a method trains is in every step
     )
     # Several GPUs are for several experiments, a lease each; left alone, Trainer would split every batch over all.
     arguments._n_gpu = min(arguments.n_gpu, 1)

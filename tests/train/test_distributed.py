@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,13 +21,13 @@ from tasks.errors import TunesmithError
 from tasks.params import merge, parse, read_yaml
 from tasks.paths import Paths
 from tasks.train import launcher, processes, sharding
-from tasks.train.params import LauncherParams, TrainParams
+from tasks.train.params import SHARDED, LauncherParams, TrainParams
 from tasks.train.trainer import TokenBudgetSampler, _Share
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, add, rows, train, workspace
 
 PROJECT = Path(__file__).parents[2]
-LOOP = {"epochs": 3, "token_budget": 64, "learning_rate": 1e-2}
+LOOP = {"epochs": 3, "token_budget": 32, "learning_rate": 1e-2}
 PLAIN_LORA = merge(LORA, {"lora": {"dropout": 0.0}})
 TRAINED = rows(PAIRS[:5])
 """A batch each: no multiple of two processes, nor of two batches each, so that some are left over."""
@@ -93,23 +94,66 @@ def test_two_processes_with_a_share_of_each_weight_equal_one(tmp_path: Path, tin
     assert config == files.read_json(paths.model("one") / "config.json")
 
 
+WITHOUT_DROPOUT = METHODS | {"lora": PLAIN_LORA}  # it differs from process to process
+OTHERS = [(name, "llama", "ddp") for name in METHODS if name != "lora"] + [
+    ("full", "t5", "ddp"),
+    ("full", "t5", "fsdp"),
+]
+OTHERS += [(name, "llama", "fsdp") for name in SHARDED if name != "full"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "kind"), [("full", "llama"), ("full", "t5"), ("adapter", "llama")])
-def test_two_processes_equal_one(request: pytest.FixtureRequest, tmp_path: Path, method: str, kind: str) -> None:
+@pytest.mark.parametrize(("method", "kind", "strategy"), OTHERS)
+def test_two_processes_of_every_method_equal_one(
+    request: pytest.FixtureRequest, tmp_path: Path, method: str, kind: str, strategy: str
+) -> None:
     paths = workspace(tmp_path / "workspace", request.getfixturevalue(f"tiny_{kind}"), TRAINED)
-    assert_two_equal_one(paths, METHODS[method], "ddp")
+    assert_two_equal_one(paths, WITHOUT_DROPOUT[method], strategy)
+    assert facts(paths, "two")["launcher"]["sharded"] == (strategy == "fsdp")
 
 
-def stage(paths: Paths, name: str, *folders: Path) -> subprocess.Popen[str]:
+def stage(paths: Paths, name: str, *folders: Path, command: tuple[str, ...] = (), **variables: str) -> Any:
+    """The stage as DVC starts it, or by another command."""
     path = os.pathsep.join(map(str, [PROJECT, *folders]))
     return subprocess.Popen(
-        [sys.executable, "-m", "tasks.train", name],
+        [sys.executable, "-m", *(command or ("tasks.train",)), name],
         cwd=paths.root,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+@pytest.mark.slow
+def test_two_nodes_and_a_launch_by_hand_equal_the_stage(tmp_path: Path, tiny_llama: Path) -> None:
+    """Two launchers on one machine stand for two nodes; and ``accelerate launch`` with a config of ``infra/``."""
+    paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED)
+    train(paths, "full", launched("fsdp"))
+    found = {"full": curve(paths, "full")}
+
+    add(paths, "nodes", merge(launched("fsdp"), {"launcher": {"nodes": 2}}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = {launcher.ADDRESS_VARIABLE: "127.0.0.1", launcher.PORT_VARIABLE: str(free.getsockname()[1])}
+    nodes = [stage(paths, "nodes", **where, **{launcher.RANK_VARIABLE: rank}) for rank in ("0", "1")]
+    outputs = [node.communicate(timeout=250)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], outputs
+    assert "validation loss" in outputs[0] and "validation loss" not in outputs[1]
+    found["nodes"] = curve(paths, "nodes")
+
+    add(paths, "hand", launched("fsdp"))
+    config = ["--config_file", str(PROJECT / "infra/node_fsdp.yaml"), "--num_processes", "2"]
+    command = ("accelerate.commands.launch", *config, "--main_process_port", "0", "--module", "tasks.train")
+    hand = stage(paths, "hand", command=command)
+    output = hand.communicate(timeout=250)[0]
+    assert hand.returncode == 0, output
+    found["hand"] = curve(paths, "hand")
+
+    assert found["full"] == found["nodes"] == found["hand"]
+    assert all(facts(paths, name)["launcher"]["sharded"] for name in found)
+    weights_of = [files.sha256(paths.model(name) / "model.safetensors") for name in found]
+    assert len(set(weights_of)) == 1
 
 
 BREAKS = """
@@ -126,7 +170,11 @@ if os.environ.get("RANK") == "1":
     ("error", "said"),
     [
         ("tasks.train.run.TunesmithError('the disk is gone')", "train@lora: error: the disk is gone"),
-        ("RuntimeError('of a kernel')", "train@lora: error: process 1 of 2: RuntimeError: of a kernel"),
+        pytest.param(
+            "RuntimeError('of a kernel')",
+            "train@lora: error: process 1 of 2: RuntimeError: of a kernel",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_error_of_one_process_is_the_stages(tmp_path: Path, tiny_llama: Path, error: str, said: str) -> None:
@@ -205,8 +253,11 @@ def test_what_is_not_sharded_as_asked_is_refused(tiny_llama: Path) -> None:
     [
         ({"launcher": {"processes": 3, "nodes": 2}}, "launcher: processes must be a multiple of nodes, .* 3 .* of 2"),
         ({"launcher": {"processes": 2, "strategy": "zero"}}, "launcher.strategy: input should be 'ddp' or 'fsdp'"),
-        ({"launcher": {"workers": 2}}, "launcher.workers: unknown key; known here: processes, strategy, nodes"),
-        (LORA | {"launcher": {"processes": 2, "strategy": "fsdp"}}, "fsdp shards full; method lora is not one of them"),
+        ({"launcher": {"workers": 2}}, "launcher.workers: unknown key; known here: nodes, processes, strategy"),
+        (
+            METHODS["qlora"] | {"launcher": {"processes": 2, "strategy": "fsdp"}},
+            "launcher.strategy: fsdp shards full, selective, lora; method qlora is not one of them; use strategy ddp",
+        ),
     ],
 )
 def test_wrong_parameters_are_refused(patch: dict[str, Any], message: str) -> None:
@@ -229,7 +280,7 @@ def test_more_processes_than_processors_are_refused(
         train(paths, "full", {"launcher": {"processes": 2, "nodes": 2}})
     for name, value in {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(TunesmithError, match="3 processes were launched, .* is 2"):
+    with pytest.raises(TunesmithError, match=r"3 processes were launched, .* is 2"):
         train(paths, "full", {"launcher": {"processes": 2}})
 
 
