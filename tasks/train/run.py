@@ -186,6 +186,9 @@ def _train(
             if sharded:  # the best checkpoint has every weight whole, and other processes are gone
                 whole = methods.prepare(base, params, steps)
                 saved.load_weights(whole, trainer.best_checkpoint())
+                whole.config.use_cache = (
+                    trainer.model.config.use_cache
+                )  # as Trainer leaves it, and one process keeps it
             _save(whole, renderer, params, manifest, trainer, folder)
             write_training_rows(folder, rows, base.folder)
             volatile = {

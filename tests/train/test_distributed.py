@@ -191,7 +191,7 @@ def test_the_error_of_one_process_is_the_stages(tmp_path: Path, tiny_llama: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_signal_ends_all_and_the_training_goes_on_to_the_same_bytes(
     tmp_path: Path, tiny_llama: Path, number: signal.Signals
 ) -> None:
