@@ -180,15 +180,13 @@ def _train(
     try:
         trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
-            sharded = sharding.is_sharded(trainer.model)
-            local = sharding.local_parameters(trainer.model)
-            whole = trainer.model
+            trained: Any = trainer.model
+            sharded, local = sharding.is_sharded(trained), sharding.local_parameters(trained)
+            whole = trained
             if sharded:  # the best checkpoint has every weight whole, and other processes are gone
                 whole = methods.prepare(base, params, steps)
                 saved.load_weights(whole, trainer.best_checkpoint())
-                whole.config.use_cache = (
-                    trainer.model.config.use_cache
-                )  # as Trainer leaves it, and one process keeps it
+                whole.config.use_cache = trained.config.use_cache  # Trainer changes it, and one process keeps that
             _save(whole, renderer, params, manifest, trainer, folder)
             write_training_rows(folder, rows, base.folder)
             volatile = {
