@@ -28,6 +28,7 @@ from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.resolve.preflight import preflight
 from tasks.stage import readable_errors
+from tasks.train.params import TrainParams
 
 _LEASED = ("train@", "evaluate@")
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
@@ -50,9 +51,19 @@ def run_stage(address: str, root: Path) -> State[Any]:
     """
     if address.startswith(_LEASED):
         get_run_logger().info("waiting for a processor or GPU that no other experiment holds")
-        with lease(root) as variables:
+        with lease(root, _gpus(address, root)) as variables:
             return _repro(address, root, variables)
     return _repro(address, root, {})
+
+
+def _gpus(address: str, root: Path) -> int:
+    """How many a stage computes on, if there are any: a training may be launched in several processes on this node."""
+    step, name = address.split("@")
+    resolved = Paths(root).experiment(name) / "train.yaml"
+    if step != "train" or not resolved.exists():
+        return 1
+    launcher = load(TrainParams, resolved).launcher
+    return launcher.processes // launcher.nodes if launcher else 1
 
 
 def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:

@@ -137,25 +137,37 @@ def slots(root: Path) -> list[str]:
 
 
 @contextmanager
-def lease(root: Path) -> Iterator[dict[str, str]]:
-    """Hold one slot; yields the environment variables that bind a subprocess to it."""
+def lease(root: Path, gpus_wanted: int = 1) -> Iterator[dict[str, str]]:
+    """Hold one slot, or so many GPUs; yields the environment variables that bind a subprocess to them.
+
+    Where there are fewer GPUs, all are held: the training itself says what it misses.
+    """
     folder = Paths(root).state / "leases"
     folder.mkdir(parents=True, exist_ok=True)
     known = slots(root)
-    while True:
-        for slot in known:
-            lock = FileLock(folder / slot)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            try:
-                yield (
-                    {"CUDA_VISIBLE_DEVICES": slot.removeprefix("gpu"), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-                    if slot.startswith("gpu")
-                    else {}
-                )
-            finally:
-                lock.release()
-            return
+    wanted = min(gpus_wanted, len(known)) if known[0].startswith("gpu") else 1
+    while len(held := _take(folder, known, wanted)) < wanted:
         time.sleep(0.5)
+    try:
+        ids = [slot.removeprefix("gpu") for slot in held if slot.startswith("gpu")]
+        yield {"CUDA_VISIBLE_DEVICES": ",".join(ids), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if ids else {}
+    finally:
+        for lock in held.values():
+            lock.release()
+
+
+def _take(folder: Path, known: list[str], wanted: int) -> dict[str, FileLock]:
+    """Locks of ``wanted`` free slots, or none: two that each held some would wait for each other for ever."""
+    held: dict[str, FileLock] = {}
+    for slot in known:
+        lock = FileLock(folder / slot)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        held[slot] = lock
+        if len(held) == wanted:
+            return held
+    for lock in held.values():
+        lock.release()
+    return {}

@@ -17,6 +17,7 @@ class Experiment(Params):
     Attributes:
         method: what is trained; ``none`` evaluates the base model as it is.
         mixture: of ``params/mixtures.yaml``.
+        launcher: patches how many processes train together.
         training: patches the loop's parameters.
         selective, lora, …: patch the parameters of the method; see ``tasks/train/method_params.py``.
         evaluation: patches ``evaluate`` of ``params/evaluation.yaml``.
@@ -30,6 +31,7 @@ class Experiment(Params):
     truncate: str | None = None
     threads: int | None = None
     seed: int | None = None
+    launcher: Patch | None = None
     training: Patch = Field(default_factory=dict)
     selective: Patch = Field(default_factory=dict)
     lora: Patch = Field(default_factory=dict)

@@ -15,7 +15,7 @@ from tasks.train.params import TrainParams
 
 _ALL_BLOCKS = ("training", *dict.fromkeys(block for blocks in METHODS.values() for block in blocks))
 
-_TRAINING_ONLY = ("max_dropped", "truncate")
+_TRAINING_ONLY = ("max_dropped", "truncate", "launcher")
 
 
 def resolve(

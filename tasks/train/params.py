@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tasks.base_models import BaseModelParams
 from tasks.params import Params
@@ -34,6 +34,9 @@ Method = Literal[
     "p_tuning",
     "qlora",
 ]
+
+SHARDED = ("full", "selective", "lora")
+"""Methods that FSDP has been tried with."""
 
 
 class LoopParams(Params):
@@ -77,6 +80,29 @@ class LoopParams(Params):
     checkpoints_kept: int = Field(default=1, ge=1)
 
 
+class LauncherParams(Params):
+    """``launcher``: several processes train one model; ``docs/distributed.md``.
+
+    Attributes:
+        processes: of all nodes together, each with its own batches; 1 trains in the stage's own process.
+        strategy: ``ddp``: each has the whole model; ``fsdp``: each has a share of every weight, gradient and moment.
+        nodes: machines that the processes are spread over evenly.
+    """
+
+    processes: int = Field(default=1, ge=1)
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    nodes: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _same_on_each_node(self) -> Self:
+        if self.processes % self.nodes:
+            raise ValueError(
+                f"processes must be a multiple of nodes, as each node runs as many; {self.processes} are not one of "
+                f"{self.nodes}; correct one of them"
+            )
+        return self
+
+
 class TrainParams(Params):
     """``build/experiments/X/train.yaml``: only what the experiment X uses.
 
@@ -86,8 +112,9 @@ class TrainParams(Params):
         max_length: most tokens of a training row; in the rendering fingerprint.
         max_dropped: share of training rows that may be dropped for their length before the step stops.
         truncate: side from which the prompt of a row that is too long is cut; None drops such a row.
-        threads: of the processor; recorded, since sums depend on it.
+        threads: of the processor, shared out among the processes of a node; recorded, since sums depend on it.
         seed: of initial weights, order and dropout.
+        launcher: None where the training is one process.
     """
 
     method: Method
@@ -99,6 +126,7 @@ class TrainParams(Params):
     threads: int = Field(default=2, ge=1)
     seed: int = 0
     training: LoopParams | None = None
+    launcher: LauncherParams | None = None
     selective: SelectiveParams | None = None
     lora: LoraParams | None = None
     adalora: AdaloraParams | None = None
@@ -108,6 +136,21 @@ class TrainParams(Params):
     prefix_tuning: PrefixTuningParams | None = None
     p_tuning: PTuningParams | None = None
     quantisation: QuantisationParams | None = None
+
+    @field_validator("launcher", mode="after")
+    @classmethod
+    def _one_process_needs_none(cls, launcher: LauncherParams | None) -> LauncherParams | None:
+        """So that it has the same key as a training without the block."""
+        return None if launcher is None or launcher.processes == 1 else launcher
+
+    @model_validator(mode="after")
+    def _shard_what_can_be(self) -> Self:
+        if self.launcher and self.launcher.strategy == "fsdp" and self.method not in SHARDED:
+            raise ValueError(
+                f"launcher.strategy: fsdp shards {', '.join(SHARDED)}; method {self.method} is not one of them; use "
+                "strategy ddp, which holds the few weights that it trains in each process"
+            )
+        return self
 
     @model_validator(mode="after")
     def _prune_to_the_end(self) -> Self:

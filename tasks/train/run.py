@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ from tasks.memory.plan import plan_training
 from tasks.memory.simulate import Step
 from tasks.params import load
 from tasks.paths import Paths
-from tasks.progress import progress
+from tasks.progress import Meter, progress
 from tasks.rendering import Encoded, Renderer, fingerprint, templates_of
 from tasks.rows import Row
 from tasks.stage import Stage
-from tasks.train import methods
-from tasks.train.checkpoints import last_complete
+from tasks.train import checkpoints as saved
+from tasks.train import launcher, methods, processes, sharding
 from tasks.train.contract import encode_rows, summary
 from tasks.train.packing import keeps_parity
 from tasks.train.params import TrainParams
@@ -48,9 +48,16 @@ LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "accelerate")
 def run(name: str, paths: Paths, stage: Stage) -> None:
     """Train the experiment ``name`` as its resolved parameters say, or only describe the base for ``none``."""
     params = load(TrainParams, paths.experiment(name) / "train.yaml")
-    device.use_threads(params.threads)
+    launches = launcher.stands_for_others(params)
+    device.use_threads(launcher.threads(params))
+    processes.take_own_gpu()
+    if not processes.is_main():
+        logger.setLevel(logging.ERROR)  # the main one says what all do
     started = time.time()
-    with _only_trainer_of(name, paths):
+    with _only_trainer_of(name, paths) if launcher.holds_lock() else nullcontext():
+        if launches:
+            launcher.launch(name, params, stage)
+            return
         base = find(params.base_model, paths.root)
         manifest = _manifest(name, params, base, stage)
         if params.method == "none":
@@ -147,7 +154,7 @@ def _train(
     stage: Stage,
     started: float,
 ) -> None:
-    tracker = _tracker(paths)
+    tracker = _tracker(paths) if processes.is_main() else None
     renderer = Renderer(load_tokenizer(base), base.kind)
     rows = files.read_rows(paths.mixture(params.mixture) / "train.parquet")
     train, contract = encode_rows(rows, renderer, params, "train")
@@ -158,6 +165,7 @@ def _train(
     step = _planned(name, params, base, train)
     model, params = _prepared(base, params, train, renderer.tokenizer.pad_token_id)
     assert params.training is not None
+    steps = optimizer_steps(train, params.training, processes.count())
     trainable, total = methods.count_parameters(model)
     logger.info("%s: %d of %d parameters are trained (%.3g %%)", name, trainable, total, 100 * trainable / total)
     manifest |= {
@@ -171,12 +179,22 @@ def _train(
     }
     checkpoints = paths.checkpoints / files.digest([manifest["key"], stage.inputs])[:24]
     _refuse_full_disk(checkpoints, params, trainable)
+    if tracker is None:
+        _fit(model, train, validation, params, renderer, checkpoints, None, "", watched)
+        return
     run_id = tracker.start(manifest["key"], name, manifest["params"])
     try:
         with Growth(model) as growth:
             trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
-            _save(trainer.model, renderer, params, manifest, trainer, folder)
+            trained: Any = trainer.model
+            sharded, local = sharding.is_sharded(trained), sharding.local_parameters(trained)
+            whole = trained
+            if sharded:  # the best checkpoint has every weight whole, and other processes are gone
+                whole = methods.prepare(base, params, steps)
+                saved.load_weights(whole, trainer.best_checkpoint())
+                whole.config.use_cache = trained.config.use_cache  # Trainer changes it, and one process keeps that
+            _save(whole, renderer, params, manifest, trainer, folder)
             write_training_rows(folder, rows, base.folder)
             volatile = {
                 "experiment": name,
@@ -189,6 +207,8 @@ def _train(
                 "memory": _against_plan(name, step, growth.most),
                 "packing": params.training.packing,  # as used: it may have been asked for in vain
             }
+            if params.launcher:
+                volatile["launcher"] = params.launcher.model_dump() | {"sharded": sharded, "parameters_here": local}
             run_folder.mkdir()
             shutil.copy(recorder.history, run_folder / "history.jsonl")
             files.write_json(
@@ -202,11 +222,14 @@ def _train(
 
 
 def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encoded]) -> Step | None:
-    """The largest step as planned; None, and a warning, where this model's code does not run without weights.
+    """The largest step as planned; None among several processes, each of which may hold a share, and, with a warning,
+    where this model's code does not run without weights.
 
     Raises:
         TunesmithError: it does not fit into what is free.
     """
+    if params.launcher is not None:
+        return None
     try:
         step = plan_training(params, base, train)
     except TunesmithError:
@@ -238,7 +261,7 @@ def _prepared(base: BaseModel, params: TrainParams, train: list[Encoded], pad: i
     """The model before training, and the parameters as they are used: without packing where it would not be exact."""
     assert params.training is not None
     _make_deterministic(params.seed)
-    model = methods.prepare(base, params, optimizer_steps(train, params.training))
+    model = methods.prepare(base, params, optimizer_steps(train, params.training, processes.count()))
     if not params.training.packing or keeps_parity(model, train, base.kind, pad, params):
         return model, params
     del model  # prepared anew: unpacked batches are others, so the training has other steps
@@ -280,7 +303,7 @@ def _fit(
     watched: list[Row],
 ) -> tuple[CompletionTrainer, Recorder]:
     """Train, from the last checkpoint of the same key if there is one; the best weights are loaded at the end."""
-    with progress("training", 0) as meter:
+    with progress("training", 0) if processes.is_main() else nullcontext(Meter("training", 0)) as meter:
         recorder = Recorder(
             checkpoints / "history.jsonl",
             lambda metrics, step, moment: tracker.log(run_id, metrics, step, moment),
@@ -294,12 +317,12 @@ def _fit(
             kind=renderer.kind,
             pad=renderer.tokenizer.pad_token_id,
             folder=checkpoints,
-            callbacks=[recorder],
+            callbacks=[recorder] if processes.is_main() else [],
             labelled=any(row["answer_choices"] for row in watched),
         )
         recorder.trainer = trainer
         meter.set_total(trainer.steps())
-        last = last_complete(checkpoints)
+        last = _last_complete(checkpoints)
         if last:
             logger.info("resuming from %s", last)
         trainer.fit(last)
@@ -308,6 +331,13 @@ def _fit(
     if first is not None and best is not None and best >= first:
         logger.warning("training did not lower the validation loss (%.4f before, %.4f best)", first, best)
     return trainer, recorder
+
+
+def _last_complete(folder: Path) -> Path | None:
+    """What the main process found; it alone removes what is damaged."""
+    found = saved.last_complete(folder) if processes.is_main() else None
+    step = processes.agreed(int(found.name.split("-")[1]) if found else -1)
+    return None if step < 0 else folder / f"checkpoint-{int(step)}"
 
 
 def _save(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -24,9 +25,9 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from tasks import device, files
 from tasks.errors import TunesmithError
-from tasks.likelihood import collate, likelihood, supervised_logits, token_budget_batches
+from tasks.likelihood import IGNORED, collate, likelihood, supervised_logits, token_budget_batches
 from tasks.rendering import Encoded
-from tasks.train import checkpoints
+from tasks.train import checkpoints, processes, sharding
 from tasks.train.methods.pruning import Pruning
 from tasks.train.packing import batches_of, collate_packed, packed_logits
 from tasks.train.params import LoopParams, TrainParams
@@ -63,6 +64,28 @@ class TokenBudgetSampler(Sampler[list[int]]):
         return self._count
 
 
+class _Share(Sampler[list[int]]):
+    """This process's batches: of each ``processes.count()`` in a row, one.
+
+    All have as many. Where batches run out before processes do, one is empty: accelerate would take a batch again, and
+    count its rows twice.
+    """
+
+    def __init__(self, batches: TokenBudgetSampler) -> None:
+        self._batches = batches
+
+    def set_epoch(self, epoch: int) -> None:
+        self._batches.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        every = list(self._batches)
+        every += [[]] * (len(self) * processes.count() - len(every))
+        return iter(every[processes.index() :: processes.count()])
+
+    def __len__(self) -> int:
+        return -(-len(self._batches) // processes.count())
+
+
 class _Rows(Dataset[Encoded]):
     def __init__(self, rows: list[Encoded]) -> None:
         self.rows = rows
@@ -80,10 +103,10 @@ def epochs_without_better(log: list[dict[str, Any]]) -> int:
     return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
-def optimizer_steps(rows: list[Encoded], loop: LoopParams) -> int:
-    """Of a whole training on ``rows``."""
+def optimizer_steps(rows: list[Encoded], loop: LoopParams, together: int = 1) -> int:
+    """Of a whole training on ``rows`` by so many processes ``together``."""
     batches = len(batches_of(loop)([len(row) for row in rows], loop.token_budget))
-    steps = loop.epochs * -(-batches // loop.accumulation)
+    steps = loop.epochs * -(-batches // (loop.accumulation * together))
     return min(steps, loop.max_steps or steps)
 
 
@@ -130,7 +153,7 @@ class CompletionTrainer(Trainer):
 
     Attributes:
         folder: of the checkpoints.
-        tokens: input tokens trained on in this process, padding not counted.
+        tokens: input tokens trained on since this process began, in all that train together; padding not counted.
     """
 
     def __init__(
@@ -150,12 +173,13 @@ class CompletionTrainer(Trainer):
         self._train, self._validation, self._labelled = train, validation, labelled
         self.folder = folder
         self._pruning: Pruning | None = None
-        self.tokens = 0
+        self.tokens = self._tokens_here = 0
         own: list[TrainerCallback] = [_LossSince(self)]
         if params.training.early_stopping_patience is not None:
             own.append(_EarlyStopping(params.training.early_stopping_patience))
         if params.training.checkpoint_steps is not None:
-            epoch = optimizer_steps(train, params.training.model_copy(update={"epochs": 1, "max_steps": None}))
+            once = params.training.model_copy(update={"epochs": 1, "max_steps": None})
+            epoch = optimizer_steps(train, once, processes.count())
             own.append(_CheckpointEvery(params.training.checkpoint_steps, epoch, self.steps()))
         if params.method == "adalora":
             self._pruning = Pruning(model)
@@ -165,7 +189,7 @@ class CompletionTrainer(Trainer):
             args=_arguments(params, params.training, folder, self.steps()),
             train_dataset=_Rows(train),
             eval_dataset=_Rows(validation),
-            data_collator=lambda rows: collate_packed(rows, kind) if self._loop.packing else collate(rows, kind, pad),
+            data_collator=self._collate,
             callbacks=[*callbacks, *own],
         )
         self.remove_callback(PrinterCallback)  # it prints what the recorder logs
@@ -175,13 +199,28 @@ class CompletionTrainer(Trainer):
 
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return optimizer_steps(self._train, self._loop)
+        return optimizer_steps(self._train, self._loop, processes.count())
+
+    @property
+    def _sharded(self) -> bool:
+        return self._params.launcher is not None and self._params.launcher.strategy == "fsdp"
+
+    def create_accelerator_and_postprocess(self) -> None:
+        with sharding.on_any_device(self._sharded):
+            super().create_accelerator_and_postprocess()
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        sharding.refuse_unsharded(self.model, self._sharded)
+        return prepared
 
     def fit(self, checkpoint: Path | None) -> None:
         """Train, from ``checkpoint`` on if there is one, and load the weights of the best epoch.
 
         A checkpoint of a training that had ended is not trained on: ``train`` would do one step more.
         """
+        if processes.index():
+            torch.manual_seed(self._params.seed + processes.index())  # no two processes drop out the same
         if checkpoint is None:
             self.train()
             return
@@ -197,27 +236,43 @@ class CompletionTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         partial, name = self.folder / "partial", f"checkpoint-{self.state.global_step}"
-        files.remove(partial)
+        if processes.is_main():
+            files.remove(partial)
+        processes.meet()
         self.args.output_dir = str(partial)
         try:
             super()._save_checkpoint(model, trial)
         finally:
             self.args.output_dir = str(self.folder)
-        since = {"loss": self._tr_loss.item(), "logged": self._globalstep_last_logged}
+        best = self.state.best_global_step or None
+        if best:
+            self.state.best_model_checkpoint = str(self.folder / f"checkpoint-{best}")
+        loss = processes.mean(self._tr_loss.item())  # and here each has written its random state
+        if processes.is_main():
+            self._seal_checkpoint(partial, name, loss)
+        processes.meet()
+
+    def _seal_checkpoint(self, partial: Path, name: str, loss: float) -> None:
+        since = {"loss": loss, "logged": self._globalstep_last_logged}
         files.write_json(partial / name / _LOSS_SINCE, since)
         if self._pruning:
             self._pruning.save(partial / name)
         checkpoints.seal(partial / name, self.folder / name)
         files.remove(partial)
-        best = self.state.best_global_step or None
-        if best:
-            self.state.best_model_checkpoint = str(self.folder / f"checkpoint-{best}")
         checkpoints.keep(self.folder, self._loop.checkpoints_kept)
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self._sharded:
+            sharding.save_optimizer(self, output_dir)
+        else:
+            super()._save_optimizer_and_scheduler(output_dir)
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if not processes.is_main():
+            return
         folder = Path(output_dir or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoints.save_weights(self.model, folder / checkpoints.WEIGHTS)
+        checkpoints.save_weights(self.model, folder / checkpoints.WEIGHTS, state_dict if self._sharded else None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         checkpoints.load_weights(self.model, Path(resume_from_checkpoint))
@@ -230,13 +285,29 @@ class CompletionTrainer(Trainer):
         return bool(super()._determine_best_metric(metrics, trial))
 
     def _load_best_model(self) -> None:
-        checkpoints.load_weights(self.model, self.folder / f"checkpoint-{self.state.best_global_step}")
+        checkpoints.load_weights(self.model, self.best_checkpoint())
+
+    def best_checkpoint(self) -> Path:
+        return self.folder / f"checkpoint-{self.state.best_global_step}"
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         lengths = [len(row) for row in self._train]
         sampler = TokenBudgetSampler(lengths, self._loop.token_budget, self._params.seed, batches_of(self._loop))
-        loader: DataLoader[Any] = DataLoader(_Rows(self._train), batch_sampler=sampler, collate_fn=self.data_collator)
-        return self.accelerator.prepare(loader)
+        loader: DataLoader[Any] = DataLoader(
+            _Rows(self._train), batch_sampler=_Share(sampler), collate_fn=self.data_collator
+        )
+        # Not by the accelerator, which would share out the batches once more.
+        return prepare_data_loader(
+            loader, self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
+        )
+
+    def _collate(self, rows: list[Encoded]) -> dict[str, Tensor]:
+        """A batch; of no rows one without a supervised token: all processes must compute one, or those that do would
+        wait."""
+        members = rows or [min(self._train, key=len)]
+        packed = self._loop.packing
+        batch = collate_packed(members, self._kind) if packed else collate(members, self._kind, self._pad)
+        return batch if rows else batch | {"labels": torch.full_like(batch["labels"], IGNORED)}
 
     def compute_loss(
         self,
@@ -256,9 +327,13 @@ class CompletionTrainer(Trainer):
         loss = super().training_step(model, inputs, *args, **kwargs)
         if self._pruning and self.accelerator.sync_gradients:
             self._pruning.penalty().backward()  # once an optimizer step, and no part of the loss curve
-        self.tokens += int(inputs["attention_mask"].sum())
-        if self._kind == "seq2seq":
-            self.tokens += int((inputs["labels"] >= 0).sum())
+        if (supervised := inputs["labels"] >= 0).any():
+            self._tokens_here += int(inputs["attention_mask"].sum())
+            if self._kind == "seq2seq":
+                self._tokens_here += int(supervised.sum())
+        if self.accelerator.sync_gradients:
+            self.tokens += processes.total(self._tokens_here)
+            self._tokens_here = 0
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -271,12 +346,14 @@ class CompletionTrainer(Trainer):
             self._loop.token_budget,
             device.autocast(self._loop.precision),
         )
-        if not math.isfinite(found.loss):
+        # All must stop early or none; their processors might round differently.
+        loss = processes.agreed(found.loss)
+        if not math.isfinite(loss):
             raise TunesmithError(
-                f"step {self.state.global_step}: the validation loss must be finite; it is {found.loss}: the training "
+                f"step {self.state.global_step}: the validation loss must be finite; it is {loss}: the training "
                 "diverged; lower training.learning_rate in params/training.yaml or params/experiments.yaml"
             )
-        metrics = {"eval_loss": found.loss}
+        metrics = {"eval_loss": loss}
         if self._labelled:
             metrics["eval_accuracy"] = found.accuracy
         self.log(metrics)
@@ -314,6 +391,7 @@ def _arguments(params: TrainParams, loop: LoopParams, folder: Path, steps: int) 
         disable_tqdm=True,
         report_to=[],
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,  # every weight that a method trains is in every step
     )
     # Several GPUs are for several experiments, a lease each; left alone, Trainer would split every batch over all.
     arguments._n_gpu = min(arguments.n_gpu, 1)

@@ -52,6 +52,28 @@ def test_gpus_are_leased_one_by_one_and_bound(root: Path, monkeypatch: pytest.Mo
         assert [first["CUDA_VISIBLE_DEVICES"], second["CUDA_VISIBLE_DEVICES"]] == ["3", "5"]
 
 
+def test_a_training_in_several_processes_leases_all_its_gpus_or_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
+    ended: list[str] = []
+
+    def four() -> None:  # more than there are: all of them
+        with lease(root, 4) as variables:
+            ended.append(variables["CUDA_VISIBLE_DEVICES"])
+
+    waiting = threading.Thread(target=four)
+    with lease(root, 2) as two:
+        assert two["CUDA_VISIBLE_DEVICES"] == "3,5"
+        waiting.start()
+        time.sleep(0.7)
+        with lease(root) as one:  # the one that waits holds none of those that are free
+            assert one["CUDA_VISIBLE_DEVICES"] == "6"
+        assert ended == []
+    waiting.join(10)
+    assert ended == ["3,5,6"]
+
+
 def test_a_lease_waits_until_one_is_free(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_yaml(root / "params/training.yaml", {"defaults": {"threads": 5}})
     order: list[str] = []

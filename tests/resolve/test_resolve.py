@@ -204,7 +204,7 @@ WHERE = "experiments.yaml: experiments.bad"
         ),
         (
             {"method": "lora", "mixture": "demo", "rank": 4},
-            ".rank: unknown key; known here: adalora, adapter, base_model, evaluation, ia3, lora,",
+            ".rank: unknown key; known here: adalora, adapter, base_model, evaluation, ia3, launcher, ",
         ),
         (
             {"method": "lora", "mixture": "demo", "evaluation": {"threads": 0}},
