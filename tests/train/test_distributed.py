@@ -27,10 +27,10 @@ from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, add, rows, train, workspace
 
 PROJECT = Path(__file__).parents[2]
-LOOP = {"epochs": 3, "token_budget": 32, "learning_rate": 1e-2}
+LOOP = {"epochs": 3, "token_budget": 16, "learning_rate": 1e-2}
 PLAIN_LORA = merge(LORA, {"lora": {"dropout": 0.0}})
 TRAINED = rows(PAIRS[:5])
-"""A batch each: no multiple of two processes, nor of two batches each, so that some are left over."""
+"""A batch each at this budget: no multiple of two processes, nor of two batches each, so that some are left over."""
 
 
 def launched(strategy: str = "ddp", accumulation: int = 2) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def test_two_nodes_and_a_launch_by_hand_equal_the_stage(tmp_path: Path, tiny_lla
     train(paths, "full", launched("fsdp"))
     found = {"full": curve(paths, "full")}
 
-    add(paths, "nodes", merge(launched("fsdp"), {"launcher": {"nodes": 2}}))
+    add(paths, "nodes", merge(launched("fsdp"), {"threads": 1, "launcher": {"nodes": 2}}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         where = {launcher.ADDRESS_VARIABLE: "127.0.0.1", launcher.PORT_VARIABLE: str(free.getsockname()[1])}
