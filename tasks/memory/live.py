@@ -48,8 +48,9 @@ class Live(TorchDispatchMode):
         self._most, self.peak, self.most = self.now.total(), Counter(self.now), Counter(self.now)
 
     def belongs(self, tensors: Iterable[Tensor], name: str) -> None:
-        """Say of tensors that were counted what they are for."""
+        """Say of tensors what they are for; what no operation made is counted from here on."""
         for tensor in tensors:
+            self._count(tensor)
             place = tensor.untyped_storage()._cdata
             if place in self._known:
                 part, size = self._known[place]
