@@ -60,7 +60,7 @@ def assert_two_equal_one(paths: Paths, method: dict[str, Any], strategy: str) ->
     train(paths, "two", merge(method, launched(strategy)))
     one, two = curve(paths, "one"), curve(paths, "two")
     assert [point["step"] for point in one] == [0, 1, 2, 2, 3, 4, 4, 5, 6, 6]  # five batches: two steps an epoch
-    assert one[-1]["validation_loss"] < one[0]["validation_loss"] - 0.01
+    assert one[-1]["validation_loss"] < one[0]["validation_loss"] - 0.005  # many times the tolerance below
     assert len(one) == len(two)
     for a, b in zip(one, two, strict=True):
         assert b == pytest.approx(a, rel=1e-4), (a, b)
