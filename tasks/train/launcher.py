@@ -20,6 +20,7 @@ import torch
 
 import tasks
 from tasks import files
+from tasks.base_models import BaseModel
 from tasks.errors import TunesmithError
 from tasks.stage import PARENT_VARIABLE, Stage, Terminated, main, readable_errors, step
 from tasks.train import processes
@@ -90,6 +91,16 @@ def stands_for_others(params: TrainParams) -> bool:
             "(params/experiments.yaml, or --num_processes of accelerate)"
         )
     return wanted > 1 and not processes.launched()
+
+
+def refuse_unshardable(params: TrainParams, base: BaseModel) -> None:
+    """Raises TunesmithError for an encoder-decoder with ``fsdp``: its encoder, decoder and output layer share one matrix,
+    and ``fsdp2_prepare_model`` of accelerate 1.15 puts only two such modules into one group."""
+    if params.launcher and params.launcher.strategy == "fsdp" and base.kind == "seq2seq":
+        raise TunesmithError(
+            f"launcher.strategy: fsdp shards decoders; {base.spec} is an encoder-decoder; use strategy ddp in "
+            "params/experiments.yaml"
+        )
 
 
 def begin(name: str, work: Work) -> None:

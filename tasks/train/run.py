@@ -55,10 +55,11 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
         logger.setLevel(logging.ERROR)  # the main one says what all do
     started = time.time()
     with _only_trainer_of(name, paths) if launcher.holds_lock() else nullcontext():
+        base = find(params.base_model, paths.root)
+        launcher.refuse_unshardable(params, base)
         if launches:
             launcher.launch(name, params, stage)
             return
-        base = find(params.base_model, paths.root)
         manifest = _manifest(name, params, base, stage)
         if params.method == "none":
             _write_untrained(name, params, base, manifest, paths, stage, started)

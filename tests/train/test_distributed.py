@@ -265,6 +265,14 @@ def test_wrong_parameters_are_refused(patch: dict[str, Any], message: str) -> No
         parse(TrainParams, merge(PARAMS, patch), "train.yaml")
 
 
+def test_an_encoder_decoder_is_not_sharded(tmp_path: Path, tiny_t5: Path) -> None:
+    paths = workspace(tmp_path / "workspace", tiny_t5)
+    with pytest.raises(
+        TunesmithError, match=r"fsdp shards decoders; bases/tiny is an encoder-decoder; use strategy ddp"
+    ):
+        train(paths, "full", launched("fsdp"))
+
+
 def test_one_process_is_no_launcher_at_all() -> None:
     given = parse(TrainParams, merge(PARAMS, {"launcher": {"processes": 1}}), "train.yaml")
     assert given == parse(TrainParams, PARAMS, "train.yaml")
