@@ -166,15 +166,12 @@ if os.environ.get("RANK") == "1":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         ("tasks.train.run.TunesmithError('the disk is gone')", "train@lora: error: the disk is gone"),
-        pytest.param(
-            "RuntimeError('of a kernel')",
-            "train@lora: error: process 1 of 2: RuntimeError: of a kernel",
-            marks=pytest.mark.slow,
-        ),
+        ("RuntimeError('of a kernel')", "train@lora: error: process 1 of 2: RuntimeError: of a kernel"),
     ],
 )
 def test_the_error_of_one_process_is_the_stages(tmp_path: Path, tiny_llama: Path, error: str, said: str) -> None:
