@@ -140,7 +140,7 @@ def plan(
     samples: Annotated[bool, typer.Option(help="Show a decoded row a task with the supervised text marked.")] = True,
     memory: Annotated[bool, typer.Option(help="Also the memory each takes; some seconds an experiment.")] = False,
     config: Annotated[
-        Path | None, typer.Option(help="With --memory: a model's config.json to plan for instead of the base.")
+        Path | None, typer.Option(help="As --memory, for the model of this config.json instead of the base.")
     ] = None,
 ) -> None:
     """What training would learn from: each mixture, and the label contract of each experiment. Trains nothing."""
@@ -155,7 +155,7 @@ def plan(
     found = contracts(root, experiment, _say)
     mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiment))
     console.print(mixtures, show(found, samples), markup=False, highlight=False, soft_wrap=True)
-    if memory:
+    if memory or config:
         from flows.memory import draw_memory, plan_memory, show_memory
 
         needs = plan_memory(root, list(found), _say, config)

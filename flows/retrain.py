@@ -105,11 +105,19 @@ def run_step(name: str, work: Callable[[Paths], object], root: Path) -> State[An
     return Completed(message="done")
 
 
+class _Relay(logging.Handler):
+    def __init__(self, target: Any) -> None:
+        super().__init__()
+        self._target = target
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._target.log(record.levelno, record.getMessage())
+
+
 @contextmanager
 def _relayed(target: Any) -> Iterator[None]:
     """Hand what the steps log to ``target``, and to it alone."""
-    source, handler = logging.getLogger("tunesmith"), logging.Handler()
-    handler.emit = lambda record: target.log(record.levelno, record.getMessage())  # type: ignore[method-assign]
+    source, handler = logging.getLogger("tunesmith"), _Relay(target)
     before = source.propagate, source.level
     source.addHandler(handler)
     source.propagate = False

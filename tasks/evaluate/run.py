@@ -39,17 +39,18 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
         files.write_json(run_folder / "run.json", facts(paths.root, started, time.time(), params.threads) | volatile)
 
 
-def evaluate_model(model: Path, evaluation_set: Path, params: dict[str, Any], output: Path) -> None:
+def evaluate_model(model: Path, evaluation_set: Path, params: dict[str, Any], output: Path, root: Path) -> None:
     """Evaluate any model folder, such as a registered champion's, as ``evaluate@X`` would.
 
     Unlike there, the wording of the prompts may have changed since the model was trained: a champion that could
     not meet new test rows could never be replaced. Its mixture may be gone, so clean and dirty rows are not told apart.
 
     ``params`` is an ``evaluate.yaml`` as a mapping. ``output`` gets ``predictions.parquet`` and ``metrics.json``.
+    ``root``: the workspace, from which the base is found.
     """
     parsed = parse(EvaluateParams, params, "evaluate.yaml")
     device.use_threads(parsed.threads)
-    _evaluate(model, evaluation_set, parsed, output, Path.cwd(), None)
+    _evaluate(model, evaluation_set, parsed, output, root, None)
 
 
 def _evaluate(

@@ -39,10 +39,17 @@ def cheapest_fit(params: TrainParams, base: BaseModel, rows: Sequence[Encoded], 
     Smaller batches that are accumulated come first (the same tokens a step), then recomputed activations (the same
     result, a step is slower), then another method (another result).
     """
-    for patch, words in _changes(params, rows):
-        step = plan_training(changed(params, patch), base, rows)
+    tried: list[dict[str, Any]] = []
+    for patch in _changes(params, rows):
+        if patch in tried:  # where no smaller batch is possible
+            continue
+        tried.append(patch)
+        try:
+            step = plan_training(changed(params, patch), base, rows)
+        except Exception:  # what this architecture cannot is no advice
+            continue
         if step.weights + step.increment <= free:
-            return f"with {words} it needs {_gb(step.weights + step.increment)} GB"
+            return f"with {_written(patch)} it needs {_gb(step.weights + step.increment)} GB"
     return "no batch size and no method of this model fits; take a smaller base model or shorter rows (max_length)"
 
 
@@ -54,20 +61,18 @@ def changed(params: TrainParams, patch: dict[str, Any]) -> TrainParams:
     return parse(TrainParams, merge(known, patch), "params/experiments.yaml")
 
 
-def _changes(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Patches of an experiment, the cheapest first, and what to say of each."""
+def _changes(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[dict[str, Any]]:
+    """Patches of an experiment, the cheapest first."""
     assert params.training is not None
     budgets = list(_smaller_batches(params, rows))
     smallest = budgets[-1] if budgets else {}
-    yield from ((patch, _written(patch)) for patch in budgets)
+    yield from budgets
     recomputed = merge(smallest, {"training": {"activation_checkpointing": True}})
     if not params.training.activation_checkpointing:
-        first = {"training": {"activation_checkpointing": True}}
-        yield from ((patch, _written(patch)) for patch in (first, recomputed))
+        yield from ({"training": {"activation_checkpointing": True}}, recomputed)
     for method in _LIGHTER.get(params.method, ("qlora",)):
         for patch in ({}, smallest, recomputed):
-            found = {"method": method, **patch}
-            yield found, _written(found)
+            yield {"method": method, **patch}
 
 
 def _smaller_batches(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ class Growth:
         # Weights are mapped from their file: those that were never read do not stand in memory yet.
         for tensor in (*model.parameters(), *model.buffers()):
             if tensor.device.type == "cpu":
-                tensor.view(-1)[:: 4096 // tensor.element_size()].sum()
+                tensor.detach().reshape(-1)[:: 4096 // tensor.element_size()].sum()
         self.most, self._done = 0, threading.Event()
         self._process, self._before = psutil.Process(), 0
         self._watcher = threading.Thread(target=self._watch, daemon=True)

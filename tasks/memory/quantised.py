@@ -45,10 +45,11 @@ class _Packed(nn.Module):
 
 
 def pack(model: Any, how: QuantisationParams, compute: torch.dtype) -> None:
-    """Replace the frozen linear layers of ``model`` but the output layer's."""
+    """Replace the frozen linear layers of ``model`` but the output layer's and those that the architecture keeps."""
     output_layer = unwrapped(model).get_output_embeddings()
-    for module in list(model.modules()):
+    kept = set(unwrapped(model)._keep_in_fp32_modules or ())
+    for path, module in list(model.named_modules()):
         for name, child in module.named_children():
             frozen = type(child) is nn.Linear and not child.weight.requires_grad
-            if frozen and child is not output_layer:
+            if frozen and child is not output_layer and kept.isdisjoint((*path.split("."), name)):
                 setattr(module, name, _Packed(child, how, compute))

@@ -70,7 +70,7 @@ def _evaluate(champion: ModelVersion, candidate: Evaluated, paths: Paths, tracke
     with tempfile.TemporaryDirectory(dir=paths.state) as folder, files.replacing(cached) as output:
         model = tracker.client.download_artifacts(_run_id(champion), MODEL, folder)
         output.mkdir()
-        evaluate_model(Path(model), paths.evaluation_set, settings, output)
+        evaluate_model(Path(model), paths.evaluation_set, settings, output, paths.root)
         if not _comparable(output, candidate):
             raise TunesmithError(
                 f"data/evaluation: must be the rows that {candidate.name} was evaluated on, with the same generation "

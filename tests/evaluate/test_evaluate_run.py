@@ -131,9 +131,10 @@ def test_evaluate_model_equals_the_stage_but_for_clean_and_dirty_rows(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = evaluate(paths, "lora")
-    monkeypatch.chdir(paths.root)
+    (paths.root / "elsewhere").mkdir()
+    monkeypatch.chdir(paths.root / "elsewhere")  # a flow's process may stand in any folder
     output = paths.root / "cache/lora"
-    evaluate_model(paths.model("lora"), paths.evaluation_set, EVALUATE, output)
+    evaluate_model(paths.model("lora"), paths.evaluation_set, EVALUATE, output, paths.root)
     predictions = [files.sha256(folder / "predictions.parquet") for folder in (output, paths.report("lora"))]
     assert predictions[0] == predictions[1]
     assert set(expected["groups"].pop("contamination")) == {"clean"}
@@ -280,8 +281,7 @@ def test_a_model_that_says_nothing_is_scored(tmp_path: Path, tiny_llama: Path, m
     paths.evaluation_set.mkdir(parents=True)
     files.write_rows(paths.evaluation_set / "test.parquet", rows(PAIRS), RENDERED)
     files.write_rows(paths.evaluation_set / "validation.parquet", rows(PAIRS), RENDERED)
-    monkeypatch.chdir(paths.root)
-    evaluate_model(paths.model("full"), paths.evaluation_set, EVALUATE, tmp_path / "report")
+    evaluate_model(paths.model("full"), paths.evaluation_set, EVALUATE, tmp_path / "report", paths.root)
     metrics = files.read_json(tmp_path / "report/metrics.json")["metrics"]
     assert metrics["empty"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert metrics["finished"]["value"] == 1.0

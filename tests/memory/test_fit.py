@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from tasks.errors import TunesmithError
 from tasks.memory.fit import changed, cheapest_fit, refuse_over
 from tasks.memory.measure import Growth
 from tasks.memory.plan import plan_training
+from tasks.memory.simulate import Step
+from tasks.train.params import TrainParams
 from tests.memory.test_memory_plan import ROWS, parameters
 from tests.train.every_method import METHODS
 
@@ -49,6 +52,19 @@ def test_what_costs_least_comes_first(tiny_llama: Path) -> None:
     free = need(tiny_llama, "full", **smallest, activation_checkpointing=True) - 1
     assert cheapest_fit(params, base, ROWS, free).startswith("with {method: lora")
     assert cheapest_fit(params, base, ROWS, 1000).startswith("no batch size and no method of this model fits")
+
+
+def test_a_change_that_cannot_be_planned_is_passed_over(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params, base = parameters(tiny_llama, METHODS["full"])
+    free = need(tiny_llama, "qlora", token_budget=64, accumulation=4, activation_checkpointing=True)
+
+    def only_qlora(changed: TrainParams, *given: Any) -> Step:
+        if changed.method != "qlora":
+            raise AttributeError("no such layer")
+        return plan_training(changed, *given)
+
+    monkeypatch.setattr("tasks.memory.fit.plan_training", only_qlora)
+    assert cheapest_fit(params, base, ROWS, free).startswith("with {method: qlora")
 
 
 def test_another_method_brings_its_own_blocks(tiny_llama: Path) -> None:

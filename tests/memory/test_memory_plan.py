@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.base_models import BaseModel, BaseModelParams, find
+from tasks.base_models import BaseModel, BaseModelParams, find, untrained
 from tasks.memory.live import Live
 from tasks.memory.plan import largest_batch, plan_training
 from tasks.memory.simulate import Batch, Step, _simulate
@@ -71,6 +71,16 @@ def test_a_quantised_base_takes_its_bits(tiny_llama: Path) -> None:
     assert plain.weights - four.weights == pytest.approx(linear * (4 - (4 + 8.125 / 64) / 8), rel=0.002)
     assert plain.weights - eight.weights == pytest.approx(linear * 3, rel=0.05)
     assert (four.held["gradients"], four.held["optimizer"]) == (plain.held["gradients"], plain.held["optimizer"])
+
+
+def test_a_quantised_encoder_decoder_keeps_what_its_architecture_keeps(tiny_t5: Path) -> None:
+    """T5's second feed-forward matrix stays in fp32 (``_keep_in_fp32_modules``), as ``load_quantised`` leaves it."""
+    plain, four = planned(tiny_t5, "lora"), planned(tiny_t5, "qlora")
+    model = untrained(find(BaseModelParams(name=str(tiny_t5)), tiny_t5), torch.float32)
+    linear = [(name, m) for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and name != "lm_head"]
+    packed = sum(m.weight.numel() for name, m in linear if not name.endswith(".wo"))
+    assert any(name.endswith(".wo") for name, _ in linear)
+    assert plain.weights - four.weights == pytest.approx(packed * (4 - (4 + 8.125 / 64) / 8), rel=0.01)
 
 
 def test_twice_the_batch_takes_twice_the_activations(tiny_llama: Path) -> None:

@@ -143,8 +143,9 @@ class Evaluator:
     def __init__(self, scores: list[float], test: str, rows: list[str]) -> None:
         self.scores, self.test, self.rows, self.calls = scores, test, rows, 0
 
-    def __call__(self, model: Path, evaluation_set: Path, params: dict[str, Any], output: Path) -> None:
+    def __call__(self, model: Path, evaluation_set: Path, params: dict[str, Any], output: Path, root: Path) -> None:
         self.calls += 1
+        assert evaluation_set.is_relative_to(root)
         assert (model / "adapter_model.safetensors").read_text() == key_of("lora")
         assert params == {"generation": {"max_new_tokens": 80}}
         assert evaluation_set.name == "evaluation"
