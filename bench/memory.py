@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,6 @@ from typing import Any
 METHODS = ("full", "lora", "qlora", "prompt_tuning")
 BUDGETS = (512, 2048, 8192)
 ROOT = Path(__file__).parents[1]
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as a training does, before torch allocates
 
 
 def main() -> None:

@@ -1,11 +1,6 @@
 """``python -m tasks.train X`` runs the stage ``train@X``."""
 
-import os
 import sys
-
-# Before torch allocates: in large pages its tensors leave no holes, a quarter less memory at the same speed
-# (bench/RESULTS.md).
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from tasks.paths import Paths
 from tasks.train.launcher import begin
