@@ -15,7 +15,7 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -n 0 -m slow
+	$(BIN)/python -m pytest -m slow
 
 ui: $(READY)
 	$(BIN)/tunesmith ui

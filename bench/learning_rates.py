@@ -1,11 +1,11 @@
-"""The search for each method's default learning rate: validation loss on 300 rows of DialogSum, two seeds a rate.
+"""The search for each method's default learning rate: validation loss on DialogSum, two seeds a rate.
 
     python -m bench.learning_rates --data FOLDER [--method M …] [--minutes N]
 
-``FOLDER`` holds ``train.jsonl`` (``dialogue``, ``summary``). Each run is a line of bench/learning_rates.jsonl; those
-that stand there are not repeated, so the search goes on where it was ended. At the end, and with ``--show``, it
-prints the mean over seeds of each rate. The rows are the 360 shortest: every sixth is watched, the others train;
-short ones, to take less time.
+``FOLDER`` holds ``train.jsonl`` and ``dev.jsonl`` (``dialogue``, ``summary``). The first 300 rows of ``train`` are
+trained on, the next 60 watched; of the first seed the first 60 rows of ``dev`` are answered as well, for a look at
+ROUGE-1, by which nothing is chosen. Each run is a line of bench/learning_rates.jsonl; those that stand there are not
+repeated, so the search goes on where it was ended. At the end, and with ``--show``, it prints the mean over seeds.
 """
 
 from __future__ import annotations
@@ -20,33 +20,30 @@ from typing import Any
 
 import torch
 import transformers
+from rouge_score_rs import RougeScorer
 
+from bench.common import embedded, machine, params_of, rows_of, texts_of, trainer_of
 from tasks import device
-from tasks.base_models import EMBEDDED, BaseModel, BaseModelParams, find, load_tokenizer
-from tasks.params import merge, parse, read_yaml
+from tasks.base_models import BaseModel
+from tasks.evaluate.generate import generate
+from tasks.evaluate.params import GenerationParams
 from tasks.rendering import Encoded, Renderer
-from tasks.template.environment import ENVIRONMENT
-from tasks.template.library import library_of, load_set
-from tasks.train.methods import prepare
-from tasks.train.params import TrainParams
-from tasks.train.trainer import CompletionTrainer, optimizer_steps
 
-ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_suffix(".jsonl")
 SEEDS = (0, 1)
-TRAIN, WATCHED = 300, 60
+TRAIN, WATCHED, ANSWERED = 300, 60, 60
 
 RATES = {
-    "full": (2e-5, 5e-5, 1e-4, 2e-4),
-    "selective": (1e-4, 2e-4, 5e-4, 1e-3),
-    "lora": (5e-4, 1e-3, 2e-3, 5e-3),
-    "adalora": (1e-3, 2e-3, 5e-3, 1e-2),
-    "adapter": (3e-4, 1e-3, 2e-3, 5e-3),
-    "ia3": (3e-3, 1e-2, 3e-2, 1e-1),
-    "prompt_tuning": (3e-3, 1e-2, 3e-2, 1e-1),
-    "prefix_tuning": (3e-3, 1e-2, 3e-2, 1e-1),
-    "p_tuning": (3e-4, 1e-3, 3e-3, 1e-2),
-    "qlora": (5e-4, 1e-3, 2e-3, 5e-3),
+    "full": (2e-5, 5e-5, 1e-4, 2e-4, 5e-4),
+    "selective": (1e-4, 2e-4, 5e-4, 1e-3, 2e-3),
+    "lora": (5e-4, 1e-3, 2e-3, 5e-3, 1e-2),
+    "adalora": (1e-3, 2e-3, 5e-3, 1e-2, 2e-2),
+    "adapter": (3e-4, 1e-3, 2e-3, 5e-3, 1e-2),
+    "ia3": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+    "prompt_tuning": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+    "prefix_tuning": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+    "p_tuning": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
+    "qlora": (5e-4, 1e-3, 2e-3, 5e-3, 1e-2),
 }
 
 
@@ -67,9 +64,13 @@ def main() -> None:
 def _search(data: Path, names: list[str], minutes: float) -> None:
     begun = time.monotonic()
     device.use_threads(2)
-    base = find(BaseModelParams(name=EMBEDDED), ROOT)
-    renderer = Renderer(load_tokenizer(base), base.kind)
-    rows = _chosen(data / "train.jsonl", renderer)
+    base, renderer = embedded()
+    rows = rows_of(data / "train.jsonl", renderer)[: TRAIN + WATCHED]
+    if len(rows) < TRAIN + WATCHED:
+        raise SystemExit(
+            f"{data}/train.jsonl: must have {TRAIN + WATCHED} rows; it has {len(rows)}; give a larger file"
+        )
+    answered = texts_of(data / "dev.jsonl")[:ANSWERED]
     done = {(line["method"], line["rate"], line["seed"]) for line in _results()}
     # Every method gets one seed of each rate before any gets a second.
     for seed in SEEDS:
@@ -79,55 +80,21 @@ def _search(data: Path, names: list[str], minutes: float) -> None:
                     continue
                 if time.monotonic() - begun > 60 * minutes:
                     return
-                line = _run(name, rate, seed, base, renderer, rows)
+                line = _run(name, rate, seed, base, renderer, rows, answered if seed == SEEDS[0] else [])
                 with RESULTS.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
                 print(json.dumps(line), flush=True)
 
 
-def rows_of(path: Path, renderer: Renderer) -> list[Encoded]:
-    """Every row of a JSONL file with ``dialogue`` and ``summary``, as the template ``summarise`` asks for it."""
-    (template,) = (t for t in load_set("dialogue_summary", library_of(ROOT)).templates if t.id == "summarise")
-    prompt = ENVIRONMENT.from_string(template.prompt)
-    with path.open(encoding="utf-8") as file:
-        rows = list(map(json.loads, file))
-    return [renderer.encode(prompt.render(row).strip(), row["summary"].strip()) for row in rows]
-
-
-def params_of(method: str, patch: dict[str, Any]) -> TrainParams:
-    """The defaults of ``method`` with ``patch`` laid over."""
-    defaults = read_yaml(ROOT / "params/training.yaml")
-    merged = merge(merge(defaults["defaults"], defaults["methods"][method]), patch)
-    return parse(TrainParams, merged | {"method": method, "mixture": "dialogsum"}, "params/training.yaml")
-
-
-def trainer_of(
-    params: TrainParams, base: BaseModel, renderer: Renderer, train: list[Encoded], watched: list[Encoded], folder: Path
-) -> CompletionTrainer:
-    """A trainer outside the DAG; its checkpoints lie in ``folder``."""
-    assert params.training is not None
-    return CompletionTrainer(
-        model=prepare(base, params, optimizer_steps(train, params.training)),
-        train=train,
-        validation=watched,
-        params=params,
-        kind=base.kind,
-        pad=renderer.tokenizer.pad_token_id,
-        folder=folder,
-        callbacks=[],
-        labelled=False,
-    )
-
-
-def _chosen(path: Path, renderer: Renderer) -> list[Encoded]:
-    shortest = sorted(rows_of(path, renderer), key=len)[: TRAIN + WATCHED]
-    if len(shortest) < TRAIN + WATCHED:
-        raise SystemExit(f"{path}: must have {TRAIN + WATCHED} rows; it has {len(shortest)}; give a larger file")
-    watched = shortest[::6]
-    return [row for place, row in enumerate(shortest) if place % 6] + watched
-
-
-def _run(name: str, rate: float, seed: int, base: BaseModel, renderer: Renderer, rows: list[Encoded]) -> dict[str, Any]:
+def _run(
+    name: str,
+    rate: float,
+    seed: int,
+    base: BaseModel,
+    renderer: Renderer,
+    rows: list[Encoded],
+    answered: list[tuple[str, str]],
+) -> dict[str, Any]:
     params = params_of(name, {"seed": seed, "training": {"learning_rate": rate}})
     transformers.set_seed(seed)
     train, watched = rows[:TRAIN], rows[TRAIN:]
@@ -142,12 +109,23 @@ def _run(name: str, rate: float, seed: int, base: BaseModel, renderer: Renderer,
         "seed": seed,
         "before": round(losses[0], 4),
         "validation_loss": round(losses[-1], 4),
+        "rouge1": _rouge1(trainer.model, renderer, answered) if answered else None,
         "steps": trainer.state.global_step,
         "seconds": round(time.monotonic() - begun, 1),
         "tokens": trainer.tokens,
         "bf16": device.use_bf16("auto"),
+        "machine": machine(),
         "torch": torch.__version__,
     }
+
+
+def _rouge1(model: Any, renderer: Renderer, answered: list[tuple[str, str]]) -> float:
+    prompts = [renderer.encode(prompt, summary).prompt for prompt, summary in answered]
+    with device.autocast("auto"):
+        said = generate(model, renderer.tokenizer, prompts, renderer.kind, GenerationParams(token_budget=32768))
+    scorer = RougeScorer(["rouge1"], use_stemmer=True)
+    scores = [scorer.score(summary, one.text)["rouge1"] for (_, summary), one in zip(answered, said, strict=True)]
+    return round(100 * sum(score.fmeasure for score in scores) / len(scores), 1)
 
 
 def _results() -> Iterator[dict[str, Any]]:
@@ -156,14 +134,17 @@ def _results() -> Iterator[dict[str, Any]]:
 
 
 def _show() -> None:
-    found: dict[str, dict[float, list[float]]] = {}
+    found: dict[str, dict[float, list[dict[str, Any]]]] = {}
     for line in _results():
-        found.setdefault(line["method"], {}).setdefault(line["rate"], []).append(line["validation_loss"])
+        found.setdefault(line["method"], {}).setdefault(line["rate"], []).append(line)
     for name, rates in found.items():
-        means = {rate: sum(losses) / len(losses) for rate, losses in sorted(rates.items())}
+        losses = {rate: [line["validation_loss"] for line in lines] for rate, lines in sorted(rates.items())}
+        means = {rate: sum(values) / len(values) for rate, values in losses.items()}
         best = min(means, key=lambda rate: means[rate])
+        scores = {rate: next((line["rouge1"] for line in rates[rate] if line["rouge1"]), None) for rate in means}
         cells = [
-            f"{'*' if rate == best else ''}{rate:g}: {mean:.4f} ({len(rates[rate])})" for rate, mean in means.items()
+            f"{'*' if rate == best else ''}{rate:g}: {mean:.4f} ({len(losses[rate])}; ROUGE-1 {scores[rate]})"
+            for rate, mean in means.items()
         ]
         print(f"{name:14s} " + "   ".join(cells))
 

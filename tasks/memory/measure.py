@@ -15,7 +15,8 @@ _INTERVAL_S = 0.005
 class Growth:
     """Within the block, the highest allocation of the GPU, or on a CPU the highest resident set, over that before.
 
-    The resident set is read every 5 ms.
+    The resident set is read every 5 ms. Weights that ``model`` still has in the machine's memory are on the way to the
+    GPU, and count as before.
 
     Attributes:
         most: bytes, so far.
@@ -23,9 +24,10 @@ class Growth:
 
     def __init__(self, model: Any) -> None:
         # Weights are mapped from their file: those that were never read do not stand in memory yet.
-        for tensor in (*model.parameters(), *model.buffers()):
-            if tensor.device.type == "cpu":
-                tensor.detach().reshape(-1)[:: 4096 // tensor.element_size()].sum()
+        here = [tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cpu"]
+        for tensor in here:
+            tensor.detach().reshape(-1)[:: 4096 // tensor.element_size()].sum()
+        self._on_their_way = sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in here}.values())
         self.most, self._done = 0, threading.Event()
         self._process, self._before = psutil.Process(), 0
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -33,7 +35,7 @@ class Growth:
     def __enter__(self) -> Growth:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-            self._before = torch.cuda.memory_allocated()
+            self._before = torch.cuda.memory_allocated() + self._on_their_way
         else:
             self._before = self._process.memory_info().rss
             self._watcher.start()

@@ -19,12 +19,12 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, packed: Tensor, shape: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(packed)
         ctx.shape = shape
-        return nn.functional.linear(hidden, torch.empty(shape, dtype=hidden.dtype))
+        return nn.functional.linear(hidden, hidden.new_empty(shape))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,) = gradients
-        return gradient @ torch.empty(ctx.shape, dtype=gradient.dtype), None, None
+        return gradient @ gradient.new_empty(ctx.shape), None, None
 
 
 class _Packed(nn.Module):

@@ -16,16 +16,29 @@ import psutil
 import pytest
 
 from flows.ui import free_port
+from tasks import files
 from tests.workspaces import edit, environment, make_workspace
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, tiny_llama: Path) -> Path:
-    root = make_workspace(tmp_path / "workspace", tiny_llama)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    root = make_workspace(tmp_path_factory.mktemp("servers") / "workspace", tiny_llama)
     edit(root, "experiments", lambda p: p["experiments"].pop("full"))
     return root
+
+
+@pytest.fixture
+def workspace(built: Path) -> Path:
+    """The same for all: only the first test builds what comes before training. Nothing of a training is left."""
+    files.remove(built / "checkpoints")
+    return built
+
+
+def _train_without_end(workspace: Path) -> None:
+    loop = {"epochs": 100_000, "log_every": 1}
+    edit(workspace, "experiments", lambda p: p["experiments"]["lora"].update(training=loop))
 
 
 @pytest.fixture
@@ -86,8 +99,7 @@ def _processes_of(workspace: Path) -> list[str]:
 def test_a_signal_ends_training_and_leaves_nothing(
     workspace: Path, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, code: int, said: str
 ) -> None:
-    loop = {"epochs": 100_000, "log_every": 1}
-    edit(workspace, "experiments", lambda p: p["experiments"]["lora"].update(training=loop))
+    _train_without_end(workspace)
     run = start("run")
     log = workspace.parent / "run.log"
     _until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
@@ -102,7 +114,7 @@ def test_a_signal_ends_training_and_leaves_nothing(
 
 
 def test_a_killed_flow_takes_its_stages_with_it(workspace: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
-    edit(workspace, "experiments", lambda p: p["experiments"]["lora"].update(training={"epochs": 100_000}))
+    _train_without_end(workspace)
     run = start("run")
     _until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
     os.kill(run.pid, signal.SIGKILL)
@@ -112,6 +124,7 @@ def test_a_killed_flow_takes_its_stages_with_it(workspace: Path, start: Callable
 
 def test_a_run_from_the_form_on_a_real_server(workspace: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     """What the UI's run form posts: a flow run of the served deployment, with parameters."""
+    edit(workspace, "experiments", lambda p: p["experiments"]["lora"].pop("training", None))
     port = free_port(4300)
     api = f"http://127.0.0.1:{port}/api"
     start("ui", "--only", "prefect", "--prefect-port", str(port))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tasks import device
 from tasks.errors import TunesmithError
@@ -85,9 +86,8 @@ def test_free_memory_of_a_control_group(tmp_path: Path) -> None:
     assert device.free_memory_bytes() > 0
 
 
-def test_growth_is_what_was_held_at_most() -> None:
-    import torch
-
+def test_growth_is_what_was_held_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with Growth(torch.nn.Linear(8, 8)) as growth:
         held = torch.ones(64_000_000)  # 256 MB, in pages that are written
         torch.mm(torch.ones(2000, 2000), torch.ones(2000, 2000))  # the watcher's turn

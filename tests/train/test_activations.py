@@ -52,7 +52,9 @@ def step(model: Any, kind: str) -> tuple[float, dict[str, torch.Tensor], int]:
     inner = next(module for module in first_layer(model).modules() if list(module.parameters(recurse=False)))
     handle = inner.register_forward_hook(lambda *_: runs.append(1))
     torch.manual_seed(2)  # of dropout
-    logits, targets, _ = supervised_logits(model, collate(ROWS, kind, 0), kind)
+    where = next(model.parameters()).device  # a quantised base is on the GPU where there is one
+    batch = {key: value.to(where) for key, value in collate(ROWS, kind, 0).items()}
+    logits, targets, _ = supervised_logits(model, batch, kind)
     loss = functional.cross_entropy(logits.float(), targets)
     loss.backward()
     handle.remove()

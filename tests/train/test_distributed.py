@@ -54,28 +54,32 @@ def weights(paths: Paths, name: str) -> dict[str, Any]:
     return load_file(file)
 
 
-def assert_two_equal_one(paths: Paths, method: dict[str, Any], strategy: str) -> None:
+def assert_two_equal_one(paths: Paths, one: str, two: str) -> None:
     """Two processes at accumulation 2 and one at 4: the same curve, gradients, weights and tokens, within rounding."""
-    train(paths, "one", merge(method, {"training": LOOP | {"accumulation": 4}}))
-    train(paths, "two", merge(method, launched(strategy)))
-    one, two = curve(paths, "one"), curve(paths, "two")
-    assert [point["step"] for point in one] == [0, 1, 2, 2, 3, 4, 4, 5, 6, 6]  # five batches: two steps an epoch
-    assert one[-1]["validation_loss"] < one[0]["validation_loss"] - 0.005  # many times the tolerance below
-    assert len(one) == len(two)
-    for a, b in zip(one, two, strict=True):
-        assert b == pytest.approx(a, rel=1e-4), (a, b)
-    expected, found = weights(paths, "one"), weights(paths, "two")
+    a, b = curve(paths, one), curve(paths, two)
+    assert [point["step"] for point in a] == [0, 1, 2, 2, 3, 4, 4, 5, 6, 6]  # five batches: two steps an epoch
+    assert a[-1]["validation_loss"] < a[0]["validation_loss"] - 0.005  # many times the tolerance below
+    assert len(a) == len(b)
+    for point, other in zip(a, b, strict=True):
+        assert other == pytest.approx(point, rel=1e-4), (point, other)
+    expected, found = weights(paths, one), weights(paths, two)
     assert expected.keys() == found.keys()
     # Training moves a weight by hundredths; where a gradient is near zero, Adam lets rounding tell.
     assert max(float((value - found[name]).abs().max()) for name, value in expected.items()) < 1e-3
-    assert facts(paths, "one")["tokens"] == facts(paths, "two")["tokens"] > 0
-    assert sorted(p.name for p in paths.model("one").iterdir()) == sorted(p.name for p in paths.model("two").iterdir())
+    assert facts(paths, one)["tokens"] == facts(paths, two)["tokens"] > 0
+    assert sorted(p.name for p in paths.model(one).iterdir()) == sorted(p.name for p in paths.model(two).iterdir())
     assert list(paths.checkpoints.iterdir()) == []
+
+
+def train_both(paths: Paths, method: dict[str, Any], strategy: str) -> None:
+    train(paths, "one", merge(method, {"training": LOOP | {"accumulation": 4}}))
+    train(paths, "two", merge(method, launched(strategy)))
+    assert_two_equal_one(paths, "one", "two")
 
 
 def test_two_processes_of_lora_equal_one(tmp_path: Path, tiny_llama: Path) -> None:
     paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED)
-    assert_two_equal_one(paths, PLAIN_LORA, "ddp")
+    train_both(paths, PLAIN_LORA, "ddp")
     found = facts(paths, "two")["launcher"]
     assert (found["processes"], found["strategy"], found["sharded"]) == (2, "ddp", False)
     manifests = [files.read_json(paths.model(name) / "manifest.json") for name in ("one", "two")]
@@ -85,7 +89,7 @@ def test_two_processes_of_lora_equal_one(tmp_path: Path, tiny_llama: Path) -> No
 
 def test_two_processes_with_a_share_of_each_weight_equal_one(tmp_path: Path, tiny_llama: Path) -> None:
     paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED)
-    assert_two_equal_one(paths, {}, "fsdp")
+    train_both(paths, {}, "fsdp")
     found = facts(paths, "two")["launcher"]
     assert (found["processes"], found["strategy"], found["sharded"]) == (2, "fsdp", True)
     total = files.read_json(paths.model("two") / "manifest.json")["total_parameters"]
@@ -95,28 +99,40 @@ def test_two_processes_with_a_share_of_each_weight_equal_one(tmp_path: Path, tin
 
 
 WITHOUT_DROPOUT = METHODS | {"lora": PLAIN_LORA}  # it differs from process to process
-OTHERS = [(name, "llama", "ddp") for name in METHODS if name != "lora"] + [
-    ("full", "t5", "ddp"),
-    ("full", "t5", "fsdp"),
+OTHERS = [
+    ("llama", "ddp", [name for name in METHODS if name != "lora"]),
+    ("t5", "ddp", ["full"]),
+    ("llama", "fsdp", [name for name in SHARDED if name != "full"]),
 ]
-OTHERS += [(name, "llama", "fsdp") for name in SHARDED if name != "full"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "kind", "strategy"), OTHERS)
+@pytest.mark.parametrize(("kind", "strategy", "methods"), OTHERS)
 def test_two_processes_of_every_method_equal_one(
-    request: pytest.FixtureRequest, tmp_path: Path, method: str, kind: str, strategy: str
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, strategy: str, methods: list[str]
 ) -> None:
     paths = workspace(tmp_path / "workspace", request.getfixturevalue(f"tiny_{kind}"), TRAINED)
-    assert_two_equal_one(paths, WITHOUT_DROPOUT[method], strategy)
-    assert facts(paths, "two")["launcher"]["sharded"] == (strategy == "fsdp")
+    for method in methods:
+        train(paths, method, merge(WITHOUT_DROPOUT[method], {"training": LOOP | {"accumulation": 4}}))
+        add(paths, f"{method}_2", merge(WITHOUT_DROPOUT[method], launched(strategy)))
+    files.write_json(paths.root / "accelerate.json", launcher.config(LauncherParams(processes=2, strategy=strategy)))
+    config = ("--config_file", "accelerate.json", "--main_process_port", "0")
+    command = ("accelerate.commands.launch", *config, "--module", "tests.train.launched_in_turn")
+    both = stage(paths, *(f"{method}_2" for method in methods), command=command)
+    output = both.communicate(timeout=500)[0]
+    assert both.returncode == 0, output
+    for method in methods:
+        assert_two_equal_one(paths, method, f"{method}_2")
+        assert facts(paths, f"{method}_2")["launcher"]["sharded"] == (strategy == "fsdp")
 
 
-def stage(paths: Paths, name: str, *folders: Path, command: tuple[str, ...] = (), **variables: str) -> Any:
-    """The stage as DVC starts it, or by another command."""
-    path = os.pathsep.join(map(str, [PROJECT, *folders]))
+def stage(
+    paths: Paths, *names: str, folder: Path = PROJECT, command: tuple[str, ...] = ("tasks.train",), **variables: str
+) -> Any:
+    """The stage as DVC starts it, or by another command; modules are found in ``folder`` too."""
+    path = os.pathsep.join(map(str, [PROJECT, folder]))
     return subprocess.Popen(
-        [sys.executable, "-m", *(command or ("tasks.train",)), name],
+        [sys.executable, "-m", *command, *names],
         cwd=paths.root,
         env=os.environ | {"PYTHONPATH": path} | variables,
         stdout=subprocess.PIPE,
@@ -179,7 +195,7 @@ def test_the_error_of_one_process_is_the_stages(tmp_path: Path, tiny_llama: Path
     paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED)
     add(paths, "lora", merge(PLAIN_LORA, launched()))
     (tmp_path / "sitecustomize.py").write_text(BREAKS.format(error=error))
-    broken = stage(paths, "lora", tmp_path)
+    broken = stage(paths, "lora", folder=tmp_path)
     output = broken.communicate(timeout=300)[0]
     assert broken.returncode == 1, output
     assert [line for line in output.splitlines() if "error:" in line] == [said], output

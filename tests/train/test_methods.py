@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import BartConfig, BartForConditionalGeneration, set_seed
 
-from tasks import bottleneck, files
+from tasks import bottleneck, device, files
 from tasks.base_models import BaseModel, BaseModelParams, find, load_model
 from tasks.errors import TunesmithError
 from tasks.evaluate.generate import _configured, _generate_batch
@@ -103,7 +103,8 @@ def test_greedy_answers_are_the_likeliest_tokens(trained: Any, kind: str, method
     for prompt, answer in zip(prompts, answers, strict=True):
         end = tokenizer.eos_token_id
         said = answer[: answer.index(end) + 1] if end in answer else answer
-        batch = collate([Encoded(prompt, said)], predictor.base.kind, tokenizer.pad_token_id)
+        collated = collate([Encoded(prompt, said)], predictor.base.kind, tokenizer.pad_token_id)
+        batch = {key: value.to(device.device()) for key, value in collated.items()}
         with torch.no_grad():
             logits, targets, _ = supervised_logits(model, batch, predictor.base.kind)
         chosen = logits.gather(1, targets[:, None])[:, 0]

@@ -1,0 +1,72 @@
+"""What the measurements of training share: rows of DialogSum, parameters of a method, a trainer outside the DAG."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.base_models import EMBEDDED, BaseModel, BaseModelParams, find, load_tokenizer
+from tasks.params import merge, parse, read_yaml
+from tasks.rendering import Encoded, Renderer
+from tasks.template.environment import ENVIRONMENT
+from tasks.template.library import library_of, load_set
+from tasks.train.methods import prepare
+from tasks.train.params import TrainParams
+from tasks.train.trainer import CompletionTrainer, optimizer_steps
+
+ROOT = Path(__file__).parents[1]
+
+
+def embedded() -> tuple[BaseModel, Renderer]:
+    base = find(BaseModelParams(name=EMBEDDED), ROOT)
+    return base, Renderer(load_tokenizer(base), base.kind)
+
+
+def machine() -> str:
+    """What computes here: the GPU, or the processor."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if info.exists() and names else platform.processor()
+
+
+def texts_of(path: Path) -> list[tuple[str, str]]:
+    """(prompt, summary) of each row of a JSONL file with ``dialogue`` and ``summary``; the template is ``summarise``."""
+    (template,) = (t for t in load_set("dialogue_summary", library_of(ROOT)).templates if t.id == "summarise")
+    prompt = ENVIRONMENT.from_string(template.prompt)
+    with path.open(encoding="utf-8") as file:
+        return [(prompt.render(row).strip(), row["summary"].strip()) for row in map(json.loads, file)]
+
+
+def rows_of(path: Path, renderer: Renderer) -> list[Encoded]:
+    return [renderer.encode(prompt, summary) for prompt, summary in texts_of(path)]
+
+
+def params_of(method: str, patch: dict[str, Any]) -> TrainParams:
+    """The defaults of ``method`` with ``patch`` laid over."""
+    defaults = read_yaml(ROOT / "params/training.yaml")
+    merged = merge(merge(defaults["defaults"], defaults["methods"][method]), patch)
+    return parse(TrainParams, merged | {"method": method, "mixture": "dialogsum"}, "params/training.yaml")
+
+
+def trainer_of(
+    params: TrainParams, base: BaseModel, renderer: Renderer, train: list[Encoded], watched: list[Encoded], folder: Path
+) -> CompletionTrainer:
+    """A trainer outside the DAG; its checkpoints lie in ``folder``."""
+    assert params.training is not None
+    return CompletionTrainer(
+        model=prepare(base, params, optimizer_steps(train, params.training)),
+        train=train,
+        validation=watched,
+        params=params,
+        kind=base.kind,
+        pad=renderer.tokenizer.pad_token_id,
+        folder=folder,
+        callbacks=[],
+        labelled=False,
+    )

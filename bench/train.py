@@ -1,0 +1,229 @@
+"""Tokens a second, peak memory and validation loss of training: this project beside Trainer and TRL.
+
+    pip install trl
+    python -m bench.train --data FOLDER [--method lora|full] [--variant V …] [--rows 256]
+
+``FOLDER`` holds ``train.jsonl`` (``dialogue``, ``summary``). Every variant trains the embedded model one epoch on the
+same rows, at the same rank, rate and, on average, eight rows a batch, in a process of its own, one after the other:
+
+    trainer     transformers.Trainer at its defaults
+    sft         TRL's SFTTrainer at its defaults
+    sft_tuned   SFTTrainer with bf16, batches of rows of like length, no activation checkpointing
+    tunesmith   this project, precision ``auto``
+
+Tokens are those of the rows, padding not counted. The floor is what the floating-point operations of a step would take
+at the ceiling that a matrix product reaches here in that precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+VARIANTS = ("trainer", "sft", "sft_tuned", "tunesmith")
+EIGHT_ROWS, WATCHED = 8, 40
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--method", choices=("lora", "full"), default="lora")
+    parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
+    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--here", action="store_true", help="train one variant in this process and print JSON")
+    asked = parser.parse_args()
+    if asked.here:
+        print(json.dumps(_measure(asked.data, asked.method, asked.variant[0], asked.rows, asked.threads)))
+        return
+    found = {}
+    for variant in asked.variant or VARIANTS:
+        command = [sys.executable, "-m", "bench.train", "--here", "--data", asked.data, "--method", asked.method]
+        command += ["--variant", variant, "--rows", asked.rows, "--threads", asked.threads]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{variant}: {done.stderr}")
+        found[variant] = json.loads(done.stdout.splitlines()[-1])
+        print(json.dumps(found[variant]), file=sys.stderr, flush=True)
+    show(found)
+
+
+def show(found: dict[str, dict[str, Any]]) -> None:
+    """The table of what ``--here`` printed for each variant."""
+    first = next(iter(found.values()))
+    print(
+        f"{first['machine']}, {first['threads']} threads, {first['versions']}; {first['method']}, {first['rows']} rows"
+    )
+    print("| variant | tokens/s | of the floor | tunesmith is | peak MB beside the weights | validation loss |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    ours = found.get("tunesmith")
+    for variant, one in found.items():
+        times = f"{ours['tokens_per_second'] / one['tokens_per_second']:.2f} x" if ours else ""
+        floor = f"{one['floor_fraction']:.0%}" if one["floor_fraction"] else ""
+        cells = (variant, f"{one['tokens_per_second']:.0f}", floor, times, f"{one['growth'] / 1e6:,.0f}", one["loss"])
+        print(f"| {' | '.join(map(str, cells))} |")
+
+
+def _measure(data: Path, method: str, variant: str, count: int, threads: int) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    import torch
+    import transformers
+
+    from bench.common import embedded, machine, params_of, rows_of
+    from tasks import device
+    from tasks.likelihood import likelihood
+    from tasks.memory.measure import Growth
+
+    torch.set_num_threads(threads)
+    base, renderer = embedded()
+    every = rows_of(data / "train.jsonl", renderer)
+    rows, watched = every[:count], every[count : count + WATCHED]
+    average = sum(map(len, rows)) / len(rows)
+    params = params_of(method, {"training": {"token_budget": int(EIGHT_ROWS * average * 1.1)}})
+    assert params.training is not None
+    transformers.set_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        made = {"trainer": _trainer, "sft": _sft, "sft_tuned": _sft_tuned, "tunesmith": _tunesmith}[variant]
+        model, train = made(base, renderer, params, rows, watched[:2], Path(folder))
+        with Growth(model) as growth:
+            begun = time.perf_counter()
+            train()
+            seconds = time.perf_counter() - begun
+    pad = renderer.tokenizer.pad_token_id
+    loss = likelihood(model, watched, "causal", pad, 2048, device.autocast("fp32")).loss
+    operations = _operations_a_token(model, rows, renderer) if variant == "tunesmith" else None
+    tokens = sum(map(len, rows))
+    dtype = torch.bfloat16 if device.use_bf16("auto") else torch.float32
+    ceiling = _ceiling(dtype) if operations else None
+    return {
+        "variant": variant,
+        "method": method,
+        "rows": count,
+        "threads": threads,
+        "tokens_per_second": tokens / seconds,
+        "seconds": round(seconds, 1),
+        "growth": growth.most,
+        "loss": round(loss, 4),
+        "operations_a_token": operations,
+        "ceiling": ceiling,
+        "floor_fraction": operations * tokens / seconds / ceiling if operations and ceiling else None,
+        "machine": machine(),
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft", "trl")}
+        if variant.startswith("sft")
+        else {name: version(name) for name in ("torch", "transformers", "peft")},
+    }
+
+
+Made = tuple[Any, Callable[[], Any]]
+
+
+def _prepared(base: Any, params: Any) -> Any:
+    from tasks.train.methods import prepare
+
+    return prepare(base, params, 1)
+
+
+def _arguments(params: Any, folder: Path) -> dict[str, Any]:
+    """What all variants share; everything else is the other's default."""
+    return {
+        "output_dir": str(folder),
+        "num_train_epochs": 1,
+        "learning_rate": params.training.learning_rate,
+        "report_to": [],
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "seed": 0,
+    }
+
+
+def _trainer(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], folder: Path) -> Made:
+    import torch
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    data = [
+        {"input_ids": row.prompt + row.completion, "labels": [-100] * len(row.prompt) + row.completion} for row in rows
+    ]
+    arguments = TrainingArguments(**_arguments(params, folder), use_cpu=not torch.cuda.is_available())
+    trainer = Trainer(_prepared(base, params), arguments, DataCollatorForSeq2Seq(renderer.tokenizer), data)
+    return trainer.model, trainer.train
+
+
+def _sft(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], folder: Path, **more: Any) -> Made:
+    import torch
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    data = Dataset.from_list(
+        [
+            {
+                "input_ids": row.prompt + row.completion,
+                "completion_mask": [0] * len(row.prompt) + [1] * len(row.completion),
+            }
+            for row in rows
+        ]
+    )
+    arguments = SFTConfig(
+        **_arguments(params, folder), use_cpu=not torch.cuda.is_available(), completion_only_loss=True, **more
+    )
+    trainer = SFTTrainer(
+        _prepared(base, params), args=arguments, train_dataset=data, processing_class=renderer.tokenizer
+    )
+    return trainer.model, trainer.train
+
+
+def _sft_tuned(*given: Any) -> Made:
+    return _sft(*given, bf16=True, gradient_checkpointing=False, train_sampling_strategy="group_by_length")
+
+
+def _tunesmith(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], folder: Path) -> Made:
+    from bench.common import trainer_of
+
+    trainer = trainer_of(params, base, renderer, rows, watched, folder)
+    return trainer.model, lambda: trainer.fit(None)
+
+
+def _operations_a_token(model: Any, rows: list[Any], renderer: Any) -> float:
+    """Of a forward and a backward pass over eight rows of the middle length, by PyTorch's own counter."""
+    from torch.nn import functional
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from tasks.likelihood import collate, supervised_logits
+
+    middle = sorted(rows, key=len)[len(rows) // 2 - EIGHT_ROWS // 2 :][:EIGHT_ROWS]
+    device = next(model.parameters()).device
+    pad = renderer.tokenizer.pad_token_id
+    batch = {key: value.to(device) for key, value in collate(middle, "causal", pad).items()}
+    counter = FlopCounterMode(display=False)
+    with counter:
+        logits, targets, _ = supervised_logits(model.train(), batch, "causal")
+        functional.cross_entropy(logits.float(), targets).backward()
+    model.zero_grad(set_to_none=True)
+    return float(counter.get_total_flops()) / sum(map(len, middle))
+
+
+def _ceiling(dtype: Any) -> float:
+    """Operations a second of the best of ten products of large square matrices."""
+    import torch
+
+    from tasks import device
+
+    size = 8192 if torch.cuda.is_available() else 2048
+    a, b = (torch.randn(size, size, device=device.device()).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        begun = time.perf_counter()
+        (a @ b)[0, 0].item()
+        best = min(best, time.perf_counter() - begun)
+    return 2 * size**3 / best
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""``accelerate launch … --module tests.train.launched_in_turn NAME …``: the experiments, one after the other, as the
+processes of their stages train them. A launch takes many times as long as a tiny model's training."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tasks.paths import Paths
+from tasks.stage import Stage
+from tasks.train.run import run
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        run(name, Paths(Path.cwd()), Stage.start(f"train@{name}", Path.cwd()))
