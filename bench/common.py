@@ -16,7 +16,8 @@ from tasks.template.environment import ENVIRONMENT
 from tasks.template.library import library_of, load_set
 from tasks.train.methods import prepare
 from tasks.train.params import TrainParams
-from tasks.train.trainer import CompletionTrainer, optimizer_steps
+from tasks.train.sampling import optimizer_steps
+from tasks.train.trainer import CompletionTrainer
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +37,7 @@ def machine() -> str:
 
 
 def texts_of(path: Path) -> list[tuple[str, str]]:
-    """(prompt, summary) of each row of a JSONL file with ``dialogue`` and ``summary``; the template is ``summarise``."""
+    """(prompt, summary) of each row of a JSONL file of dialogues; the template is ``summarise``."""
     (template,) = (t for t in load_set("dialogue_summary", library_of(ROOT)).templates if t.id == "summarise")
     prompt = ENVIRONMENT.from_string(template.prompt)
     with path.open(encoding="utf-8") as file:

@@ -16,7 +16,7 @@ from tasks.rendering import Encoded
 from tasks.train.methods import prepare
 from tasks.train.packing import packed_batches
 from tasks.train.params import TrainParams
-from tasks.train.trainer import optimizer_steps
+from tasks.train.sampling import optimizer_steps
 from tasks.tuned import SOFT
 
 

@@ -36,7 +36,8 @@ from tasks.train.contract import encode_rows, summary
 from tasks.train.packing import keeps_parity
 from tasks.train.params import TrainParams
 from tasks.train.recorder import Recorder
-from tasks.train.trainer import CompletionTrainer, optimizer_steps
+from tasks.train.sampling import optimizer_steps
+from tasks.train.trainer import CompletionTrainer
 from tasks.training_rows import write_training_rows
 
 logger = logging.getLogger("tunesmith")
@@ -188,28 +189,14 @@ def _train(
         with Growth(model) as growth:
             trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
-            trained: Any = trainer.model
-            sharded, local = sharding.is_sharded(trained), sharding.local_parameters(trained)
-            whole = trained
-            if sharded:  # the best checkpoint has every weight whole, and other processes are gone
-                whole = methods.prepare(base, params, steps)
-                saved.load_weights(whole, trainer.best_checkpoint())
-                whole.config.use_cache = trained.config.use_cache  # Trainer changes it, and one process keeps that
-            _save(whole, renderer, params, manifest, trainer, folder)
+            _save(_whole(trainer, base, params, steps), renderer, params, manifest, trainer, folder)
             write_training_rows(folder, rows, base.folder)
-            volatile = {
+            volatile = _measured(trainer, recorder, params) | {
                 "experiment": name,
                 "key": manifest["key"],
-                "tokens": trainer.tokens,
-                # No time passed where a training had ended before its outputs were written.
-                "tokens_per_second": trainer.tokens / recorder.seconds if recorder.seconds else None,
-                "train_seconds": recorder.seconds,
                 "mlflow_run_id": run_id,
                 "memory": _against_plan(name, step, growth.most),
-                "packing": params.training.packing,  # as used: it may have been asked for in vain
             }
-            if params.launcher:
-                volatile["launcher"] = params.launcher.model_dump() | {"sharded": sharded, "parameters_here": local}
             run_folder.mkdir()
             shutil.copy(recorder.history, run_folder / "history.jsonl")
             files.write_json(
@@ -220,6 +207,34 @@ def _train(
         raise
     tracker.finish(run_id, "FINISHED")
     files.remove(checkpoints)
+
+
+def _whole(trainer: CompletionTrainer, base: BaseModel, params: TrainParams, steps: int) -> Any:
+    """The trained model; where it is sharded anew from the best checkpoint, as other processes are gone."""
+    trained: Any = trainer.model
+    if not sharding.is_sharded(trained):
+        return trained
+    whole = methods.prepare(base, params, steps)
+    saved.load_weights(whole, trainer.best_checkpoint())
+    whole.config.use_cache = trained.config.use_cache  # Trainer changes it, and one process keeps that
+    return whole
+
+
+def _measured(trainer: CompletionTrainer, recorder: Recorder, params: TrainParams) -> dict[str, Any]:
+    """What ``run.json`` says of the training itself."""
+    assert params.training is not None
+    found = {
+        "tokens": trainer.tokens,
+        # No time passed where a training had ended before its outputs were written.
+        "tokens_per_second": trainer.tokens / recorder.seconds if recorder.seconds else None,
+        "train_seconds": recorder.seconds,
+        "packing": params.training.packing,  # as used: it may have been asked for in vain
+    }
+    if params.launcher is None:
+        return found
+    trained: Any = trainer.model
+    shares = {"sharded": sharding.is_sharded(trained), "parameters_here": sharding.local_parameters(trained)}
+    return found | {"launcher": params.launcher.model_dump() | shares}
 
 
 def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encoded]) -> Step | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,140 +11,25 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from tasks import device, files
 from tasks.errors import TunesmithError
-from tasks.likelihood import IGNORED, collate, likelihood, supervised_logits, token_budget_batches
+from tasks.likelihood import IGNORED, collate, likelihood, supervised_logits
 from tasks.rendering import Encoded
 from tasks.train import checkpoints, processes, sharding
+from tasks.train.callbacks import LOSS_SINCE, CheckpointEvery, EarlyStopping, LossSince, epochs_without_better
 from tasks.train.methods.pruning import Pruning
-from tasks.train.packing import batches_of, collate_packed, packed_logits
+from tasks.train.packing import collate_packed, packed_logits
 from tasks.train.params import LoopParams, TrainParams
+from tasks.train.sampling import Rows, optimizer_steps, own_batches
 
 # They warn of keys missing in the best weights (those of output layers that are tied to the embeddings), and of
 # file times.
 for _name in ("transformers.trainer", "transformers.trainer_utils"):
     logging.getLogger(_name).setLevel(logging.ERROR)
-
-
-_LOSS_SINCE = "loss_since.json"
-
-
-class TokenBudgetSampler(Sampler[list[int]]):
-    """Batches of indices by token budget; another order each epoch, the same order for the same seed."""
-
-    def __init__(
-        self,
-        lengths: list[int],
-        budget: int,
-        seed: int,
-        batches: Callable[..., list[list[int]]] = token_budget_batches,
-    ) -> None:
-        self._lengths, self._budget, self._seed, self._epoch = lengths, budget, seed, 0
-        self._batches, self._count = batches, len(batches(lengths, budget))
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self._batches(self._lengths, self._budget, self._seed * 1_000_003 + self._epoch))
-
-    def __len__(self) -> int:
-        return self._count
-
-
-class _Share(Sampler[list[int]]):
-    """This process's batches: of each ``processes.count()`` in a row, one.
-
-    All have as many. Where batches run out before processes do, one is empty: accelerate would take a batch again, and
-    count its rows twice.
-    """
-
-    def __init__(self, batches: TokenBudgetSampler) -> None:
-        self._batches = batches
-
-    def set_epoch(self, epoch: int) -> None:
-        self._batches.set_epoch(epoch)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        every = list(self._batches)
-        every += [[]] * (len(self) * processes.count() - len(every))
-        return iter(every[processes.index() :: processes.count()])
-
-    def __len__(self) -> int:
-        return -(-len(self._batches) // processes.count())
-
-
-class _Rows(Dataset[Encoded]):
-    def __init__(self, rows: list[Encoded]) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Encoded:
-        return self.rows[index]
-
-
-def epochs_without_better(log: list[dict[str, Any]]) -> int:
-    """Epochs since the one with the lowest validation loss, from ``log_history`` of a ``TrainerState``."""
-    losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry and entry["step"] > 0]
-    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
-
-
-def optimizer_steps(rows: list[Encoded], loop: LoopParams, together: int = 1) -> int:
-    """Of a whole training on ``rows`` by so many processes ``together``."""
-    batches = len(batches_of(loop)([len(row) for row in rows], loop.token_budget))
-    steps = loop.epochs * -(-batches // (loop.accumulation * together))
-    return min(steps, loop.max_steps or steps)
-
-
-class _EarlyStopping(TrainerCallback):
-    """Counts in the log and not, as the one of ``transformers``, in itself: so it outlives a resume."""
-
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if epochs_without_better(state.log_history) >= self._patience:
-            control.should_training_stop = True
-
-
-class _CheckpointEvery(TrainerCallback):
-    """Not at a step that ends an epoch or the training: its checkpoint is taken after the validation that follows, and
-    one without it would be gone on from as if there had been none."""
-
-    def __init__(self, steps: int, epoch: int, last: int) -> None:
-        self._steps, self._epoch, self._last = steps, epoch, last
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        step = state.global_step
-        if step % self._steps == 0 and step % self._epoch and step != self._last:
-            control.should_save = True
-
-
-class _LossSince(TrainerCallback):
-    """``Trainer`` forgets in a checkpoint the loss since its last point of the curve; the next would be another."""
-
-    def __init__(self, trainer: CompletionTrainer) -> None:
-        self._trainer = trainer
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.global_step > 0:
-            checkpoint = self._trainer.folder / f"checkpoint-{state.global_step}"
-            since = files.read_json(checkpoint / _LOSS_SINCE)
-            self._trainer._tr_loss += since["loss"]
-            self._trainer._globalstep_last_logged = since["logged"]
 
 
 class CompletionTrainer(Trainer):
@@ -174,21 +58,21 @@ class CompletionTrainer(Trainer):
         self.folder = folder
         self._pruning: Pruning | None = None
         self.tokens = self._tokens_here = 0
-        own: list[TrainerCallback] = [_LossSince(self)]
+        own: list[TrainerCallback] = [LossSince(self)]
         if params.training.early_stopping_patience is not None:
-            own.append(_EarlyStopping(params.training.early_stopping_patience))
+            own.append(EarlyStopping(params.training.early_stopping_patience))
         if params.training.checkpoint_steps is not None:
             once = params.training.model_copy(update={"epochs": 1, "max_steps": None})
             epoch = optimizer_steps(train, once, processes.count())
-            own.append(_CheckpointEvery(params.training.checkpoint_steps, epoch, self.steps()))
+            own.append(CheckpointEvery(params.training.checkpoint_steps, epoch, self.steps()))
         if params.method == "adalora":
             self._pruning = Pruning(model)
             own.append(self._pruning)
         super().__init__(
             model=model,
             args=_arguments(params, params.training, folder, self.steps()),
-            train_dataset=_Rows(train),
-            eval_dataset=_Rows(validation),
+            train_dataset=Rows(train),
+            eval_dataset=Rows(validation),
             data_collator=self._collate,
             callbacks=[*callbacks, *own],
         )
@@ -254,7 +138,7 @@ class CompletionTrainer(Trainer):
 
     def _seal_checkpoint(self, partial: Path, name: str, loss: float) -> None:
         since = {"loss": loss, "logged": self._globalstep_last_logged}
-        files.write_json(partial / name / _LOSS_SINCE, since)
+        files.write_json(partial / name / LOSS_SINCE, since)
         if self._pruning:
             self._pruning.save(partial / name)
         checkpoints.seal(partial / name, self.folder / name)
@@ -291,11 +175,8 @@ class CompletionTrainer(Trainer):
         return self.folder / f"checkpoint-{self.state.best_global_step}"
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        lengths = [len(row) for row in self._train]
-        sampler = TokenBudgetSampler(lengths, self._loop.token_budget, self._params.seed, batches_of(self._loop))
-        loader: DataLoader[Any] = DataLoader(
-            _Rows(self._train), batch_sampler=_Share(sampler), collate_fn=self.data_collator
-        )
+        batches = own_batches(self._train, self._loop, self._params.seed)
+        loader: DataLoader[Any] = DataLoader(Rows(self._train), batch_sampler=batches, collate_fn=self.data_collator)
         # Not by the accelerator, which would share out the batches once more.
         return prepare_data_loader(
             loader, self.accelerator.device, num_processes=1, process_index=0, put_on_device=True

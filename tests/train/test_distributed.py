@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from tasks.params import merge, parse, read_yaml
 from tasks.paths import Paths
 from tasks.train import launcher, processes, sharding
 from tasks.train.params import SHARDED, LauncherParams, TrainParams
-from tasks.train.trainer import TokenBudgetSampler, _Share
+from tasks.train.sampling import Share, TokenBudgetSampler
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, add, rows, train, workspace
 
@@ -203,18 +205,33 @@ def test_the_error_of_one_process_is_the_stages(tmp_path: Path, tiny_llama: Path
     assert not paths.model("lora").exists() and not paths.run("lora", "train").exists()
 
 
+def long_training(strategy: str) -> dict[str, Any]:
+    method = {} if strategy == "fsdp" else LORA
+    return merge(merge(launched(strategy), method), {"training": {"epochs": 40}})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Callable[[str], Paths]:
+    """A workspace where ``x`` was trained without a break, by strategy."""
+
+    @functools.cache
+    def trained(strategy: str) -> Paths:
+        paths = workspace(tmp_path_factory.mktemp("whole") / strategy, tiny_llama, TRAINED)
+        train(paths, "x", long_training(strategy))
+        return paths
+
+    return trained
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_signal_ends_all_and_the_training_goes_on_to_the_same_bytes(
-    tmp_path: Path, tiny_llama: Path, number: signal.Signals
+    tmp_path: Path, tiny_llama: Path, whole: Callable[[str], Paths], number: signal.Signals
 ) -> None:
     """SIGKILL of the stage alone: its processes see that it is gone."""
     strategy = "fsdp" if number == signal.SIGTERM else "ddp"
-    method = {"training": {"epochs": 40}} if strategy == "fsdp" else merge(LORA, {"training": {"epochs": 40}})
-    patch = merge(launched(strategy), method)
-    paths, whole = (workspace(tmp_path / name, tiny_llama, TRAINED) for name in ("cut", "whole"))
-    for place in (paths, whole):
-        add(place, "x", patch)
+    paths = workspace(tmp_path / "cut", tiny_llama, TRAINED)
+    add(paths, "x", long_training(strategy))
     cut = stage(paths, "x")
     deadline = time.monotonic() + 200
     while not list(paths.checkpoints.glob("*/checkpoint-*/complete.json")):
@@ -228,10 +245,9 @@ def test_a_signal_ends_all_and_the_training_goes_on_to_the_same_bytes(
     assert cut.returncode == ended[number], output
     assert psutil.wait_procs(workers, timeout=60)[1] == []
     assert not paths.model("x").exists()
-    for place in (paths, whole):
-        train(place, "x", patch)
-    assert curve(paths, "x") == curve(whole, "x")
-    found = [files.sha256(next(place.model("x").glob("*.safetensors"))) for place in (paths, whole)]
+    train(paths, "x", long_training(strategy))
+    assert curve(paths, "x") == curve(whole(strategy), "x")
+    found = [files.sha256(next(place.model("x").glob("*.safetensors"))) for place in (paths, whole(strategy))]
     assert found[0] == found[1]
 
 
@@ -243,8 +259,8 @@ def test_shares_are_a_partition_of_the_batches(monkeypatch: pytest.MonkeyPatch, 
     shares = []
     for index in range(together):
         monkeypatch.setattr(processes, "index", lambda index=index: index)
-        shares.append(list(_Share(sampler)))
-        assert len(shares[-1]) == len(_Share(sampler))
+        shares.append(list(Share(sampler)))
+        assert len(shares[-1]) == len(Share(sampler))
     # Process r takes the batch at r of each round; what is empty stands at the end.
     taken = [batch for together_ in zip(*shares, strict=True) for batch in together_]
     assert taken == list(sampler) + [[]] * (len(taken) - batches)
