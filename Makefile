@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH := torch==2.13.0
 
-# Where it is set, each of many processes would compile all that it imports anew: 22 s instead of 15 for a training.
+# Where it is set, each of many processes compiles all that it imports anew: 22 s instead of 15 to import the training.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow ui lint lock

@@ -32,8 +32,9 @@ def machine() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if info.exists() and names else platform.processor()
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def texts_of(path: Path) -> list[tuple[str, str]]:
@@ -45,6 +46,7 @@ def texts_of(path: Path) -> list[tuple[str, str]]:
 
 
 def rows_of(path: Path, renderer: Renderer) -> list[Encoded]:
+    """As tokens, however many: ``max_length`` is not applied."""
     return [renderer.encode(prompt, summary) for prompt, summary in texts_of(path)]
 
 

@@ -1,11 +1,12 @@
-"""The search for each method's default learning rate: validation loss on DialogSum, two seeds a rate.
+"""The search for each method's default learning rate: validation loss on DialogSum, up to two seeds a rate.
 
     python -m bench.learning_rates --data FOLDER [--method M …] [--minutes N]
 
 ``FOLDER`` holds ``train.jsonl`` and ``dev.jsonl`` (``dialogue``, ``summary``). The first 300 rows of ``train`` are
 trained on, the next 60 watched; of the first seed the first 60 rows of ``dev`` are answered as well, for a look at
 ROUGE-1, by which nothing is chosen. Each run is a line of bench/learning_rates.jsonl; those that stand there are not
-repeated, so the search goes on where it was ended. At the end, and with ``--show``, it prints the mean over seeds.
+repeated on the same machine, so the search goes on where it was ended; another's are left out. At the end, and with
+``--show`` for all machines, it prints the mean over seeds.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def _search(data: Path, names: list[str], minutes: float) -> None:
             f"{data}/train.jsonl: must have {TRAIN + WATCHED} rows; it has {len(rows)}; give a larger file"
         )
     answered = texts_of(data / "dev.jsonl")[:ANSWERED]
-    done = {(line["method"], line["rate"], line["seed"]) for line in _results()}
+    here = [line for line in _results() if line["machine"] == machine()]
+    done = {(line["method"], line["rate"], line["seed"]) for line in here}
     # Every method gets one seed of each rate before any gets a second.
     for seed in SEEDS:
         for name in names:
@@ -102,6 +104,7 @@ def _run(
         trainer = trainer_of(params, base, renderer, train, watched, Path(folder))
         begun = time.monotonic()
         trainer.fit(None)
+        seconds = time.monotonic() - begun
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     return {
         "method": name,
@@ -111,7 +114,7 @@ def _run(
         "validation_loss": round(losses[-1], 4),
         "rouge1": _rouge1(trainer.model, renderer, answered) if answered else None,
         "steps": trainer.state.global_step,
-        "seconds": round(time.monotonic() - begun, 1),
+        "seconds": round(seconds, 1),
         "tokens": trainer.tokens,
         "bf16": device.use_bf16("auto"),
         "machine": machine(),
@@ -134,19 +137,21 @@ def _results() -> Iterator[dict[str, Any]]:
 
 
 def _show() -> None:
-    found: dict[str, dict[float, list[dict[str, Any]]]] = {}
+    found: dict[tuple[str, str], dict[float, list[dict[str, Any]]]] = {}
     for line in _results():
-        found.setdefault(line["method"], {}).setdefault(line["rate"], []).append(line)
-    for name, rates in found.items():
+        found.setdefault((line["machine"], line["method"]), {}).setdefault(line["rate"], []).append(line)
+    for (where, name), rates in sorted(found.items()):
         losses = {rate: [line["validation_loss"] for line in lines] for rate, lines in sorted(rates.items())}
         means = {rate: sum(values) / len(values) for rate, values in losses.items()}
         best = min(means, key=lambda rate: means[rate])
-        scores = {rate: next((line["rouge1"] for line in rates[rate] if line["rouge1"]), None) for rate in means}
+        scores = {
+            rate: next((line["rouge1"] for line in rates[rate] if line["rouge1"] is not None), None) for rate in means
+        }
         cells = [
             f"{'*' if rate == best else ''}{rate:g}: {mean:.4f} ({len(losses[rate])}; ROUGE-1 {scores[rate]})"
             for rate, mean in means.items()
         ]
-        print(f"{name:14s} " + "   ".join(cells))
+        print(f"{where}: {name:14s} " + "   ".join(cells))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m bench.memory --data FOLDER [--method M …] [--budget N …]
 
 ``FOLDER`` holds ``train.jsonl`` (``dialogue``, ``summary``). Measured is what each training measures of itself
-(``tasks.memory.measure.Growth``) in ``--steps`` steps over batches of different shapes, the largest among them.
+(``tasks.memory.measure.Growth``) in about ``--steps`` steps over batches of different shapes, the largest among them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
             command += ["--method", method, "--budget", budget, *["--checkpointing"] * asked.checkpointing]
             done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
             if done.returncode:
-                print(f"| {method} | {budget} | failed: {done.stderr.strip().splitlines()[-1]} | | | |", flush=True)
+                print(f"| {method} | {budget} | failed: {done.stderr.strip().splitlines()[-1]} | | | | |", flush=True)
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
             planned, measured = found["planned"] / 1e6, found["measured"] / 1e6
@@ -76,7 +76,6 @@ def _measure(data: Path, method: str, budget: int, steps: int, checkpointing: bo
     shape = largest_batch(rows, base.kind, budget)
     return {
         "planned": step.increment,
-        "parts": step.peak,
         "measured": growth.most,
         "batch": f"{shape.rows} x {shape.width}, {shape.supervised} learnt",
         "machine": machine(),

@@ -7,8 +7,8 @@
 same rows, at the same rank, rate and, on average, eight rows a batch, in a process of its own, one after the other:
 
     trainer     transformers.Trainer at its defaults
-    sft         TRL's SFTTrainer at its defaults
-    sft_tuned   SFTTrainer with bf16, batches of rows of like length, no activation checkpointing
+    sft         TRL's SFTTrainer at its defaults: bf16, activations computed again
+    sft_tuned   SFTTrainer with batches of rows of like length, activations held
     tunesmith   this project, precision ``auto``
 
 Tokens are those of the rows, padding not counted. The floor is what the floating-point operations of a step would take
@@ -58,9 +58,8 @@ def main() -> None:
 def show(found: dict[str, dict[str, Any]]) -> None:
     """The table of what ``--here`` printed for each variant."""
     first = next(iter(found.values()))
-    print(
-        f"{first['machine']}, {first['threads']} threads, {first['versions']}; {first['method']}, {first['rows']} rows"
-    )
+    versions = {name: version for one in found.values() for name, version in one["versions"].items()}
+    print(f"{first['machine']}, {first['threads']} threads, {versions}; {first['method']}, {first['rows']} rows")
     print("| variant | tokens/s | of the floor | tunesmith is | peak MB beside the weights | validation loss |")
     print("| --- | --- | --- | --- | --- | --- |")
     ours = found.get("tunesmith")
@@ -171,7 +170,11 @@ def _sft(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[A
         ]
     )
     arguments = SFTConfig(
-        **_arguments(params, folder), use_cpu=not torch.cuda.is_available(), completion_only_loss=True, **more
+        **_arguments(params, folder),
+        use_cpu=not torch.cuda.is_available(),
+        completion_only_loss=True,
+        max_length=None,
+        **more,
     )
     trainer = SFTTrainer(
         _prepared(base, params), args=arguments, train_dataset=data, processing_class=renderer.tokenizer
@@ -180,7 +183,7 @@ def _sft(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[A
 
 
 def _sft_tuned(*given: Any) -> Made:
-    return _sft(*given, bf16=True, gradient_checkpointing=False, train_sampling_strategy="group_by_length")
+    return _sft(*given, gradient_checkpointing=False, train_sampling_strategy="group_by_length")
 
 
 def _tunesmith(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], folder: Path) -> Made:

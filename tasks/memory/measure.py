@@ -15,19 +15,20 @@ _INTERVAL_S = 0.005
 class Growth:
     """Within the block, the highest allocation of the GPU, or on a CPU the highest resident set, over that before.
 
-    The resident set is read every 5 ms. Weights that ``model`` still has in the machine's memory are on the way to the
-    GPU, and count as before.
+    The resident set is read every 5 ms. Weights of ``model`` that are still on their way to the GPU count as before,
+    unless only a share of them will get there (``sharded``): what that takes then counts too.
 
     Attributes:
         most: bytes, so far.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, sharded: bool = False) -> None:
         # Weights are mapped from their file: those that were never read do not stand in memory yet.
         here = [tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cpu"]
         for tensor in here:
             tensor.detach().reshape(-1)[:: 4096 // tensor.element_size()].sum()
-        self._on_their_way = sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in here}.values())
+        storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in here}
+        self._on_their_way = 0 if sharded else sum(storages.values())
         self.most, self._done = 0, threading.Event()
         self._process, self._before = psutil.Process(), 0
         self._watcher = threading.Thread(target=self._watch, daemon=True)

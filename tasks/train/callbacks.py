@@ -1,4 +1,4 @@
-"""What happens between the steps of a training: when it is checked in, when it stops, what a resume must not forget."""
+"""What happens between the steps of a training: when a checkpoint is taken, when it stops, what a resume must know."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def stands_for_others(params: TrainParams) -> bool:
 def refuse_unshardable(params: TrainParams, base: BaseModel) -> None:
     """Raises TunesmithError for an encoder-decoder with ``fsdp``: encoder, decoder and output layer share one matrix,
     and ``fsdp2_prepare_model`` of accelerate 1.15 puts only two such modules into one group."""
-    if params.launcher and params.launcher.strategy == "fsdp" and base.kind == "seq2seq":
+    if params.sharded and base.kind == "seq2seq":
         raise TunesmithError(
             f"launcher.strategy: fsdp shards decoders; {base.spec} is an encoder-decoder; use strategy ddp in "
             "params/experiments.yaml"

@@ -137,6 +137,11 @@ class TrainParams(Params):
     p_tuning: PTuningParams | None = None
     quantisation: QuantisationParams | None = None
 
+    @property
+    def sharded(self) -> bool:
+        """Whether each process has a share of every weight."""
+        return self.launcher is not None and self.launcher.strategy == "fsdp"
+
     @field_validator("launcher", mode="after")
     @classmethod
     def _one_process_needs_none(cls, launcher: LauncherParams | None) -> LauncherParams | None:
@@ -145,7 +150,7 @@ class TrainParams(Params):
 
     @model_validator(mode="after")
     def _shard_what_can_be(self) -> Self:
-        if self.launcher and self.launcher.strategy == "fsdp" and self.method not in SHARDED:
+        if self.sharded and self.method not in SHARDED:
             raise ValueError(
                 f"launcher.strategy: fsdp shards {', '.join(SHARDED)}; method {self.method} is not one of them; use "
                 "strategy ddp, which holds the few weights that it trains in each process"

@@ -186,7 +186,7 @@ def _train(
         return
     run_id = tracker.start(manifest["key"], name, manifest["params"])
     try:
-        with Growth(model) as growth:
+        with Growth(model, params.sharded) as growth:
             trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
             _save(_whole(trainer, base, params, steps), renderer, params, manifest, trainer, folder)

@@ -85,17 +85,13 @@ class CompletionTrainer(Trainer):
         """Optimizer steps of the whole run."""
         return optimizer_steps(self._train, self._loop, processes.count())
 
-    @property
-    def _sharded(self) -> bool:
-        return self._params.launcher is not None and self._params.launcher.strategy == "fsdp"
-
     def create_accelerator_and_postprocess(self) -> None:
-        with sharding.on_any_device(self._sharded):
+        with sharding.on_any_device(self._params.sharded):
             super().create_accelerator_and_postprocess()
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         prepared = super()._prepare_for_training(*args, **kwargs)
-        sharding.refuse_unsharded(self.model, self._sharded)
+        sharding.refuse_unsharded(self.model, self._params.sharded)
         return prepared
 
     def fit(self, checkpoint: Path | None) -> None:
@@ -146,7 +142,7 @@ class CompletionTrainer(Trainer):
         checkpoints.keep(self.folder, self._loop.checkpoints_kept)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if self._sharded:
+        if self._params.sharded:
             sharding.save_optimizer(self, output_dir)
         else:
             super()._save_optimizer_and_scheduler(output_dir)
@@ -156,7 +152,7 @@ class CompletionTrainer(Trainer):
             return
         folder = Path(output_dir or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoints.save_weights(self.model, folder / checkpoints.WEIGHTS, state_dict if self._sharded else None)
+        checkpoints.save_weights(self.model, folder / checkpoints.WEIGHTS, state_dict if self._params.sharded else None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         checkpoints.load_weights(self.model, Path(resume_from_checkpoint))

@@ -93,3 +93,17 @@ def test_growth_is_what_was_held_at_most(monkeypatch: pytest.MonkeyPatch) -> Non
         torch.mm(torch.ones(2000, 2000), torch.ones(2000, 2000))  # the watcher's turn
         del held
     assert growth.most == pytest.approx(256e6, rel=0.25)
+
+
+@pytest.mark.parametrize(("sharded", "expected"), [(False, 700), (True, 700 + 8 * 8 * 4)])
+def test_weights_on_their_way_to_a_gpu_are_no_growth(
+    monkeypatch: pytest.MonkeyPatch, sharded: bool, expected: int
+) -> None:
+    model = torch.nn.Linear(8, 8, bias=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 1000)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 1000 + 8 * 8 * 4 + 700)
+    with Growth(model, sharded) as growth:
+        pass
+    assert growth.most == expected

@@ -1,5 +1,5 @@
-"""``accelerate launch … --module tests.train.launched_in_turn NAME …``: the experiments, one after the other, as the
-processes of their stages train them. A launch takes many times as long as a tiny model's training."""
+"""``accelerate launch … --module tests.train.launched_in_turn NAME …``: the experiments in turn, each as if launched by
+hand. A launch takes many times as long as a tiny model's training."""
 
 from __future__ import annotations
 
