@@ -21,12 +21,12 @@ from typing import Any
 
 import torch
 import transformers
-from rouge_score_rs import RougeScorer
 
 from bench.common import embedded, machine, params_of, rows_of, texts_of, trainer_of
 from tasks import device
 from tasks.base_models import BaseModel
 from tasks.evaluate.generate import generate
+from tasks.evaluate.metrics import Scorer
 from tasks.evaluate.params import GenerationParams
 from tasks.rendering import Encoded, Renderer
 
@@ -126,9 +126,10 @@ def _rouge1(model: Any, renderer: Renderer, answered: list[tuple[str, str]]) -> 
     prompts = [renderer.encode(prompt, summary).prompt for prompt, summary in answered]
     with device.autocast("auto"):
         said = generate(model, renderer.tokenizer, prompts, renderer.kind, GenerationParams(token_budget=32768))
-    scorer = RougeScorer(["rouge1"], use_stemmer=True)
-    scores = [scorer.score(summary, one.text)["rouge1"] for (_, summary), one in zip(answered, said, strict=True)]
-    return round(100 * sum(score.fmeasure for score in scores) / len(scores), 1)
+    scorer = Scorer()
+    rows = [{"text": prompt, "references": [summary], "answer_choices": []} for prompt, summary in answered]
+    scores = [scorer.row(one.text, row)["rouge1_f"] for one, row in zip(said, rows, strict=True)]
+    return round(100 * sum(scores) / len(scores), 1)
 
 
 def _results() -> Iterator[dict[str, Any]]:

@@ -70,7 +70,7 @@ def _measure(data: Path, method: str, budget: int, steps: int, checkpointing: bo
     rows = [row for batch in chosen for row in batch]
     step = plan_training(params, base, rows)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = trainer_of(params, base, renderer, rows, others[0][:4], Path(folder))
+        trainer = trainer_of(params, base, renderer, rows, every[:4], Path(folder))
         with Growth(trainer.model) as growth:
             trainer.fit(None)
     shape = largest_batch(rows, base.kind, budget)

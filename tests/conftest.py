@@ -27,10 +27,17 @@ CORPUS = [
 ]
 
 # They build whole workspaces, a process a stage. The two workers begin with them, or one ends minutes after the other.
-LONGEST = (
-    *("test_retrain.py", "test_dag.py", "test_cli.py", "test_methods.py", "test_trainer.py", "test_memory_plan.py"),
-    *("test_distributed.py", "test_servers.py", "test_train_run.py"),
-)
+LONGEST = [
+    "test_retrain.py",
+    "test_dag.py",
+    "test_cli.py",
+    "test_methods.py",
+    "test_trainer.py",
+    "test_memory_plan.py",
+    "test_distributed.py",
+    "test_servers.py",
+    "test_train_run.py",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -124,7 +124,7 @@ def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t
     edit(root, "mixtures", lambda p: p.update(mixtures={"notes": {"sources": {"notes": {}}}}))
     edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["notes"]))
     loop = {"learning_rate": 5e-3, "epochs": 60, "schedule": "constant"}
-    experiments = {"base": {"method": "none"}, "full": {"method": "full", "training": loop}}
+    experiments = {"base": {"method": "none"}, "full": {"method": "full", "training": loop}, "lora": {"method": "lora"}}
     edit(
         root,
         "experiments",

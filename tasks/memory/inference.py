@@ -17,7 +17,7 @@ from tasks.base_models import BaseModel, untrained
 from tasks.evaluate.generate import batches
 from tasks.evaluate.params import GenerationParams
 from tasks.memory.live import Live
-from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes
+from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
 from tasks.train.params import TrainParams
 from tasks.tuned import SOFT
 
@@ -59,7 +59,7 @@ def plan_generation(
             model = model.eval().to(dtype)
         with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device.device()), torch.no_grad():
             materialise(model)
-            weights = storage_bytes(model)
+            weights = storage_bytes(tensors_of(model))
             live = Live()
             with live:
                 first = _first(model, base.kind, rows, width, live)
@@ -79,7 +79,7 @@ def plan_merging(
         return None
     with torch.device("meta"):
         model = untrained(base, torch.float32)
-    weights = _FP32 * step.trainable + storage_bytes(model)
+    weights = _FP32 * step.trainable + storage_bytes(tensors_of(model))
     matrix = max((m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)), default=0)
     largest = max(p.numel() for p in model.parameters())
     rounded = largest * 2 if device.use_bf16(precision) else 0

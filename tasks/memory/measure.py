@@ -9,6 +9,8 @@ from typing import Any
 import psutil
 import torch
 
+from tasks.memory.simulate import storage_bytes, tensors_of
+
 _INTERVAL_S = 0.005
 
 
@@ -24,11 +26,10 @@ class Growth:
 
     def __init__(self, model: Any, sharded: bool = False) -> None:
         # Weights are mapped from their file: those that were never read do not stand in memory yet.
-        here = [tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cpu"]
+        here = [tensor for tensor in tensors_of(model) if tensor.device.type == "cpu"]
         for tensor in here:
             tensor.detach().reshape(-1)[:: 4096 // tensor.element_size()].sum()
-        storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in here}
-        self._on_their_way = 0 if sharded else sum(storages.values())
+        self._on_their_way = 0 if sharded else storage_bytes(here)
         self.most, self._done = 0, threading.Event()
         self._process, self._before = psutil.Process(), 0
         self._watcher = threading.Thread(target=self._watch, daemon=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +100,7 @@ def materialise(model: Any) -> None:
 
 
 def _simulate(model: Any, batch: Batch, kind: str, bf16: bool) -> Step:
-    weights = storage_bytes(model)
+    weights = storage_bytes(tensors_of(model))
     trained = [p for p in model.parameters() if p.requires_grad]
     sizes = sum(p.numel() for p in trained), sum(p.numel() for p in model.parameters())
     live = Live()
@@ -177,9 +177,12 @@ def output_layer_at(model: Any, supervised: int, live: Live) -> Iterator[None]:
             handle.remove()
 
 
-def storage_bytes(model: Any) -> int:
-    """Of parameters and buffers, each storage once: tied weights are one."""
-    tensors = [*model.parameters(), *model.buffers()]
+def tensors_of(model: Any) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Each storage once: tied weights are one."""
     return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}.values())
 
 

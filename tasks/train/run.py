@@ -31,7 +31,7 @@ from tasks.rendering import Encoded, Renderer, fingerprint, templates_of
 from tasks.rows import Row
 from tasks.stage import Stage
 from tasks.train import checkpoints as saved
-from tasks.train import launcher, methods, processes, sharding
+from tasks.train import launcher, methods, outputs, processes
 from tasks.train.contract import encode_rows, summary
 from tasks.train.packing import keeps_parity
 from tasks.train.params import TrainParams
@@ -124,7 +124,7 @@ def _write_untrained(
         "tasks": [],
         "weights_sha256": None,
         "weights_bytes": 0,
-        "base_bytes": _bytes(base.folder),
+        "base_bytes": outputs.weights_bytes(base.folder),
         "trainable_parameters": 0,
         "total_parameters": None,
         "best": None,
@@ -174,7 +174,7 @@ def _train(
         "fingerprint": fingerprint(renderer, params.max_length, rows, params.truncate),
         "templates": templates_of(rows),
         "tasks": sorted({row["task"] for row in rows}),
-        "base_bytes": _bytes(base.folder),
+        "base_bytes": outputs.weights_bytes(base.folder),
         "trainable_parameters": trainable,
         "total_parameters": total,
         "contract": {"train": contract, "validation": validation_contract},
@@ -189,13 +189,13 @@ def _train(
         with Growth(model, params.sharded) as growth:
             trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
-            _save(_whole(trainer, base, params, steps), renderer, params, manifest, trainer, folder)
+            outputs.save(outputs.whole(trainer, base, params, steps), renderer, params, manifest, trainer, folder)
             write_training_rows(folder, rows, base.folder)
-            volatile = _measured(trainer, recorder, params) | {
+            volatile = outputs.measured_of(trainer, recorder, params) | {
                 "experiment": name,
                 "key": manifest["key"],
                 "mlflow_run_id": run_id,
-                "memory": _against_plan(name, step, growth.most),
+                "memory": outputs.against_plan(name, step, growth.most),
             }
             run_folder.mkdir()
             shutil.copy(recorder.history, run_folder / "history.jsonl")
@@ -207,34 +207,6 @@ def _train(
         raise
     tracker.finish(run_id, "FINISHED")
     files.remove(checkpoints)
-
-
-def _whole(trainer: CompletionTrainer, base: BaseModel, params: TrainParams, steps: int) -> Any:
-    """The trained model; where it is sharded anew from the best checkpoint, as other processes are gone."""
-    trained: Any = trainer.model
-    if not sharding.is_sharded(trained):
-        return trained
-    whole = methods.prepare(base, params, steps)
-    saved.load_weights(whole, trainer.best_checkpoint())
-    whole.config.use_cache = trained.config.use_cache  # Trainer changes it, and one process keeps that
-    return whole
-
-
-def _measured(trainer: CompletionTrainer, recorder: Recorder, params: TrainParams) -> dict[str, Any]:
-    """What ``run.json`` says of the training itself."""
-    assert params.training is not None
-    found = {
-        "tokens": trainer.tokens,
-        # No time passed where a training had ended before its outputs were written.
-        "tokens_per_second": trainer.tokens / recorder.seconds if recorder.seconds else None,
-        "train_seconds": recorder.seconds,
-        "packing": params.training.packing,  # as used: it may have been asked for in vain
-    }
-    if params.launcher is None:
-        return found
-    trained: Any = trainer.model
-    shares = {"sharded": sharding.is_sharded(trained), "parameters_here": sharding.local_parameters(trained)}
-    return found | {"launcher": params.launcher.model_dump() | shares}
 
 
 def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encoded]) -> Step | None:
@@ -255,15 +227,6 @@ def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encode
         return None
     refuse_over(step, device.free_memory_bytes(), name, params, base, train)
     return step
-
-
-def _against_plan(name: str, step: Step | None, measured: int) -> dict[str, Any]:
-    """Bytes beside the weights; ``planned`` None where it was not, ``measured`` 0 where nothing was left to train."""
-    planned = step.increment if step else None
-    if step and measured:
-        mb = step.increment / 1e6, measured / 1e6
-        logger.info("%s: memory beside the weights: %.0f MB planned, %.0f MB measured", name, *mb)
-    return {"planned": planned, "measured": measured, "parts": step.peak if step else None}
 
 
 def _tracker(paths: Paths) -> Any:
@@ -354,32 +317,3 @@ def _last_complete(folder: Path) -> Path | None:
     found = saved.last_complete(folder) if processes.is_main() else None
     step = processes.agreed(int(found.name.split("-")[1]) if found else -1)
     return None if step < 0 else folder / f"checkpoint-{int(step)}"
-
-
-def _save(
-    model: Any,
-    renderer: Renderer,
-    params: TrainParams,
-    manifest: dict[str, Any],
-    trainer: CompletionTrainer,
-    folder: Path,
-) -> None:
-    folder.mkdir()
-    methods.save(model, params, folder)
-    if params.method == "full":
-        renderer.tokenizer.save_pretrained(folder)
-    weights = sorted(folder.glob("*.safetensors"))
-    manifest["weights_sha256"] = files.digest([files.sha256(path) for path in weights])
-    manifest["weights_bytes"] = _bytes(folder)
-    step = trainer.state.best_global_step or trainer.state.global_step
-    manifest["best"] = {
-        "step": step,
-        "epoch": next((e["epoch"] for e in trainer.state.log_history if e["step"] == step), None),
-        "validation_loss": trainer.state.best_metric,
-    }
-    files.write_json(folder / "manifest.json", manifest)
-
-
-def _bytes(folder: Path) -> int:
-    """Of the weights in ``folder``."""
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
