@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from tasks import bottleneck, files
+from tasks import bottleneck, device, files
 from tasks.base_models import BaseModel, load_model
+from tasks.train import causal_attention, fused
 from tasks.train.activations import recompute
 from tasks.train.checkpoints import save_weights
 from tasks.train.method_params import EXPERIMENTS
@@ -21,7 +22,7 @@ Loader = Callable[[BaseModel, torch.dtype], Any]
 
 
 def prepare(base: BaseModel, params: TrainParams, steps: int, load: Loader = load_model) -> Any:
-    """The base model with the weights of ``params.method`` trainable, in fp32.
+    """The base model with the weights of ``params.method`` trainable, in fp32; what is frozen may be in bf16.
 
     ``steps``: optimizer steps of the whole training, which AdaLoRA divides. ``load``: gives the base model.
 
@@ -29,9 +30,20 @@ def prepare(base: BaseModel, params: TrainParams, steps: int, load: Loader = loa
         TunesmithError: what the parameters name is not in this model, or it cannot compute activations again.
     """
     model = _trainable(base, params, steps, load)
-    if params.training is not None and params.training.activation_checkpointing:
-        recompute(model, f"{EXPERIMENTS}: training.activation_checkpointing")
+    if params.training is not None:
+        _speed_up(model, base, params, device.use_bf16(params.training.precision))
+        if params.training.activation_checkpointing:
+            recompute(model, f"{EXPERIMENTS}: training.activation_checkpointing")
     return model
+
+
+def _speed_up(model: Any, base: BaseModel, params: TrainParams, bf16: bool) -> None:
+    fused.fuse(model)
+    if base.kind == "causal":
+        causal_attention.use(model)
+    exact = params.lora is not None and params.lora.dora  # it computes the length of each column of the weights
+    if bf16 and not params.sharded and not exact:
+        fused.halve_frozen(model)
 
 
 def _trainable(base: BaseModel, params: TrainParams, steps: int, load: Loader) -> Any:

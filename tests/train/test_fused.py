@@ -1,0 +1,184 @@
+"""Exchanged parts and attention compute what transformers and peft compute: losses, gradients, and what they hold."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+from torch.nn import functional
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+from tasks.likelihood import IGNORED, supervised_logits
+from tasks.train import causal_attention, fused
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+}
+
+
+def _batch(lengths: tuple[int, ...] = (150, 131, 40)) -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    ids, mask = torch.randint(0, 97, (len(lengths), max(lengths))), torch.zeros(len(lengths), max(lengths))
+    labels = torch.full_like(ids, IGNORED)
+    for row, length in enumerate(lengths):
+        mask[row, :length] = 1
+        labels[row, length - 20 : length] = ids[row, length - 20 : length]
+    return {"input_ids": ids, "attention_mask": mask.long(), "labels": labels}
+
+
+def _trained(model: Any, bf16: bool = False) -> tuple[float, dict[str, Tensor]]:
+    """Loss and gradients."""
+    model.train().zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        logits, targets, _ = supervised_logits(model, _batch(), "causal")
+    loss = functional.cross_entropy(logits.float(), targets)
+    loss.backward()
+    return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def _full() -> Any:
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(**SIZES))
+    for module in model.modules():
+        if "Norm" in type(module).__name__:
+            torch.nn.init.normal_(module.weight, 1.0, 0.2)
+    return model
+
+
+def _lora(**how: Any) -> Any:
+    torch.manual_seed(0)
+    base = LlamaForCausalLM(LlamaConfig(**SIZES, attention_bias=True))
+    return get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, **how))
+
+
+def _fused(model: Any, bf16: bool = False) -> Any:
+    found = copy.deepcopy(model)
+    fused.fuse(found)
+    causal_attention.use(found)
+    if bf16:
+        fused.halve_frozen(found)
+    return found
+
+
+def _apart(a: Tensor, b: Tensor) -> float:
+    return float((a.float() - b.float()).norm() / b.float().norm().clamp(min=1e-12))
+
+
+@pytest.mark.parametrize("make", [_full, _lora])
+def test_losses_and_gradients_are_those_of_the_plain_model(make: Callable[[], Any]) -> None:
+    plain = make()
+    other = _fused(plain)
+    names = {type(module).__name__ for module in other.modules()}
+    assert {"_FusedNorm", "_FusedFeedForward", "_FusedRotary"} < names
+    assert ("_FusedLora" in names) == (make is _lora)
+    assert list(other.state_dict()) == list(plain.state_dict())
+    (loss, gradients), (expected, known) = _trained(other), _trained(plain)
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert gradients.keys() == known.keys() and gradients
+    for name, gradient in gradients.items():
+        assert _apart(gradient, known[name]) < 2e-5, name
+
+
+@pytest.mark.parametrize("make", [_full, _lora])
+def test_in_bf16_they_lie_as_near_to_fp32_as_those_of_the_plain_model(make: Callable[[], Any]) -> None:
+    plain = make()
+    exact_loss, exact = _trained(plain)
+    other = _fused(plain, bf16=True)
+    loss, gradients = _trained(other, bf16=True)
+    plain_loss, rounded = _trained(plain, bf16=True)
+    assert loss == pytest.approx(exact_loss, rel=2e-3) and plain_loss == pytest.approx(exact_loss, rel=2e-3)
+    assert gradients.keys() == exact.keys()
+    ours = torch.tensor([_apart(gradients[name], exact[name]) for name in exact])
+    theirs = torch.tensor([_apart(rounded[name], exact[name]) for name in exact])
+    assert all(gradient.dtype == torch.float32 for gradient in gradients.values())
+    assert ours.mean() < 1.25 * theirs.mean() and ours.max() < 0.1
+
+
+@pytest.mark.parametrize(("length", "heads", "shared"), [(1, 2, 2), (5, 6, 2), (128, 4, 4), (129, 6, 2), (300, 3, 1)])
+def test_attention_has_the_gradients_of_pytorchs(length: int, heads: int, shared: int) -> None:
+    torch.manual_seed(length)
+    inputs = [torch.randn(2, length, h, 16).transpose(1, 2).requires_grad_() for h in (heads, shared, shared)]
+    given = torch.randn(2, heads, length, 16)
+    expected = functional.scaled_dot_product_attention(*inputs, is_causal=True, scale=0.3, enable_gqa=True)
+    found: Any = causal_attention.CausalAttention.apply(*inputs, 0.3)
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, inputs, given), torch.autograd.grad(expected, inputs, given), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_padding_needs_no_mask_and_changes_nothing() -> None:
+    """What stands behind a row cannot be seen from it."""
+    model = _fused(_full())
+    batch = _batch()
+    loss, _ = _trained(model)
+    logits, targets, _ = supervised_logits(model.eval(), batch, "causal")
+    other = batch | {"input_ids": torch.where(batch["attention_mask"] == 1, batch["input_ids"], 5)}
+    assert torch.equal(supervised_logits(model, other, "causal")[0], logits)
+    assert float(functional.cross_entropy(logits, targets)) == pytest.approx(loss, rel=1e-6)
+
+
+def test_less_is_held_for_the_backward_pass() -> None:
+    def held(model: Any) -> int:
+        kept: dict[int, int] = {}
+        weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logits, *_ = supervised_logits(model.train(), _batch(), "causal")
+        del logits
+        return sum(size for place, size in kept.items() if place not in weights)
+
+    plain = _lora()
+    assert held(_fused(plain)) < 0.8 * held(plain)
+
+
+def test_another_model_keeps_its_own_code_where_it_is_another() -> None:
+    mistral = _fused(MistralForCausalLM(MistralConfig(**SIZES)))
+    assert {type(m).__name__ for m in mistral.modules()} >= {"_FusedNorm", "_FusedFeedForward", "MistralAttention"}
+    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4))
+    kinds = {type(module) for module in gpt2.modules()}
+    fused.fuse(gpt2)
+    assert {type(module) for module in gpt2.modules()} == kinds
+
+
+def test_lora_with_more_than_two_factors_is_computed_by_peft() -> None:
+    for how in ({"lora_dropout": 0.5}, {"use_dora": True}, {"lora_bias": True}):
+        plain = _lora(**how)
+        other = _fused(plain)
+        plain.eval(), other.eval()
+        logits = [supervised_logits(model, _batch(), "causal")[0] for model in (plain, other)]
+        torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-5)
+        if "lora_dropout" in how:
+            torch.manual_seed(3)
+            expected = _trained(plain)[0]
+            torch.manual_seed(3)
+            assert _trained(other)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_output_layer_that_is_the_embedding_stays_exact() -> None:
+    torch.manual_seed(0)
+    model = get_peft_model(
+        LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)), LoraConfig(r=2, target_modules=["q_proj"])
+    )
+    fused.halve_frozen(model)
+    types = {name: parameter.dtype for name, parameter in model.get_base_model().named_parameters()}
+    assert types["model.layers.0.mlp.up_proj.weight"] == torch.bfloat16
+    assert types["model.embed_tokens.weight"] == torch.float32
+    assert types["model.layers.0.self_attn.q_proj.lora_A.default.weight"] == torch.float32
+    assert types["model.norm.weight"] == torch.float32
