@@ -19,7 +19,7 @@ _QUERIES = 128
 
 
 def use(model: Any) -> None:
-    """Let ``model``, of which every batch is padded on the right, attend without a mask for padding.
+    """Let ``model``, whose batches are padded on the right in training, attend without a mask for padding there.
 
     Padding stands behind all that is learnt, and a decoder never looks there. A model whose attention is not known to
     be causal keeps its own.
@@ -31,7 +31,8 @@ def use(model: Any) -> None:
 
 
 def _mask(**kwargs: Any) -> Tensor | None:
-    return sdpa_mask(**kwargs | {"attention_mask": None})
+    """Whoever generates with the model pads on the left, and computes no gradients."""
+    return sdpa_mask(**kwargs | ({"attention_mask": None} if torch.is_grad_enabled() else {}))
 
 
 def _attend(

@@ -130,6 +130,18 @@ def test_padding_needs_no_mask_and_changes_nothing() -> None:
     assert float(functional.cross_entropy(logits, targets)) == pytest.approx(loss, rel=1e-6)
 
 
+def test_rows_padded_on_the_left_are_read_as_before_where_no_gradients_are() -> None:
+    plain = _full().eval()
+    other = _fused(plain)
+    ids = _batch((30,))["input_ids"]
+    padded, mask = functional.pad(ids, (7, 0)), functional.pad(torch.ones_like(ids), (7, 0))
+    positions = functional.pad(torch.arange(30)[None], (7, 0))
+    with torch.no_grad():
+        found = [model(padded, attention_mask=mask, position_ids=positions).logits[:, 7:] for model in (plain, other)]
+        torch.testing.assert_close(found[1], plain(ids).logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
 def test_less_is_held_for_the_backward_pass() -> None:
     def held(model: Any) -> int:
         kept: dict[int, int] = {}
