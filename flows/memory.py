@@ -33,6 +33,7 @@ _COLOURS = {
     "logits": "#e59c45",
     "cache": "#7a9a4e",
     "temporary": "#f0d9b5",
+    "heap": "#d0d7de",
 }
 
 

@@ -17,7 +17,8 @@ from torch.nn import functional
 from tasks.likelihood import unwrapped
 from tasks.memory.live import Live
 
-PARTS = ("gradients", "optimizer", "activations", "logits", "temporary")
+PARTS = ("gradients", "optimizer", "activations", "logits", "temporary", "heap")
+"""``heap`` is no tensor: what a CPU's resident set holds above them."""
 
 
 @dataclass(frozen=True)
