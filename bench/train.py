@@ -11,6 +11,8 @@ same rows, at the same rank, rate and, on average, eight rows a batch, in a proc
     sft_tuned   SFTTrainer with batches of rows of like length, activations held
     tunesmith   this project, precision ``auto``
 
+The first three train the model as transformers and peft make it, the last with the parts that this project exchanges.
+
 Tokens are those of the rows, padding not counted. The floor is what the floating-point operations of a step would take
 at the ceiling that a matrix product reaches here in that precision.
 """
@@ -124,10 +126,11 @@ def _measure(data: Path, method: str, variant: str, count: int, threads: int) ->
 Made = tuple[Any, Callable[[], Any]]
 
 
-def _prepared(base: Any, params: Any) -> Any:
-    from tasks.train.methods import prepare
+def _plain(base: Any, params: Any) -> Any:
+    """Without what this project makes faster in the model itself."""
+    from tasks.train.methods import trainable
 
-    return prepare(base, params, 1)
+    return trainable(base, params, 1)
 
 
 def _arguments(params: Any, folder: Path) -> dict[str, Any]:
@@ -151,7 +154,7 @@ def _trainer(base: Any, renderer: Any, params: Any, rows: list[Any], watched: li
         {"input_ids": row.prompt + row.completion, "labels": [-100] * len(row.prompt) + row.completion} for row in rows
     ]
     arguments = TrainingArguments(**_arguments(params, folder), use_cpu=not torch.cuda.is_available())
-    trainer = Trainer(_prepared(base, params), arguments, DataCollatorForSeq2Seq(renderer.tokenizer), data)
+    trainer = Trainer(_plain(base, params), arguments, DataCollatorForSeq2Seq(renderer.tokenizer), data)
     return trainer.model, trainer.train
 
 
@@ -177,7 +180,7 @@ def _sft(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[A
         **more,
     )
     trainer = SFTTrainer(
-        _prepared(base, params), args=arguments, train_dataset=data, processing_class=renderer.tokenizer
+        _plain(base, params), args=arguments, train_dataset=data, processing_class=renderer.tokenizer
     )
     return trainer.model, trainer.train
 

@@ -56,7 +56,8 @@ class LoopParams(Params):
         activation_checkpointing: activations are computed again in the backward pass: less memory, more time.
         accumulation: batches an optimizer step.
         early_stopping_patience: epochs without a better validation loss after which training stops; None never.
-        precision: ``bf16`` is autocast: weights, adapters and optimizer stay fp32. ``auto`` where the processor has it.
+        precision: ``bf16`` is autocast: what is trained and the optimizer stay fp32, frozen matrices are kept in bf16.
+            ``auto`` where the processor has it.
         log_every: steps between two points of the loss curve.
         checkpoint_steps: steps between two checkpoints, beside that at the end of each epoch; None takes only those.
         checkpoints_kept: of the last ones, beside the best.

@@ -22,14 +22,12 @@ Loader = Callable[[BaseModel, torch.dtype], Any]
 
 
 def prepare(base: BaseModel, params: TrainParams, steps: int, load: Loader = load_model) -> Any:
-    """The base model with the weights of ``params.method`` trainable, in fp32; what is frozen may be in bf16.
-
-    ``steps``: optimizer steps of the whole training, which AdaLoRA divides. ``load``: gives the base model.
+    """``trainable``, made to compute as fast as this processor allows; what is frozen may be in bf16.
 
     Raises:
-        TunesmithError: what the parameters name is not in this model, or it cannot compute activations again.
+        TunesmithError: as ``trainable``, or the model cannot compute activations again.
     """
-    model = _trainable(base, params, steps, load)
+    model = trainable(base, params, steps, load)
     if params.training is not None:
         _speed_up(model, base, params, device.use_bf16(params.training.precision))
         if params.training.activation_checkpointing:
@@ -46,7 +44,14 @@ def _speed_up(model: Any, base: BaseModel, params: TrainParams, bf16: bool) -> N
         fused.halve_frozen(model)
 
 
-def _trainable(base: BaseModel, params: TrainParams, steps: int, load: Loader) -> Any:
+def trainable(base: BaseModel, params: TrainParams, steps: int, load: Loader = load_model) -> Any:
+    """The base model as ``transformers`` and peft have it, with the weights of ``params.method`` trainable, in fp32.
+
+    ``steps``: optimizer steps of the whole training, which AdaLoRA divides. ``load``: gives the base model.
+
+    Raises:
+        TunesmithError: what the parameters name is not in this model.
+    """
     if params.method == "qlora":
         return peft_methods.qlora(base, params)
     model = load(base, torch.float32)
