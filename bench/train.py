@@ -99,7 +99,7 @@ def _measure(data: Path, method: str, variant: str, count: int, threads: int) ->
             train()
             seconds = time.perf_counter() - begun
     pad = renderer.tokenizer.pad_token_id
-    loss = likelihood(model, watched, "causal", pad, 2048, device.autocast("auto")).loss
+    loss = likelihood(model, watched, "causal", pad, 2048, device.autocast("fp32")).loss
     operations = _operations_a_token(model, rows, renderer) if variant == "tunesmith" else None
     tokens = sum(map(len, rows))
     dtype = torch.bfloat16 if device.use_bf16("auto") else torch.float32
@@ -179,9 +179,7 @@ def _sft(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[A
         max_length=None,
         **more,
     )
-    trainer = SFTTrainer(
-        _plain(base, params), args=arguments, train_dataset=data, processing_class=renderer.tokenizer
-    )
+    trainer = SFTTrainer(_plain(base, params), args=arguments, train_dataset=data, processing_class=renderer.tokenizer)
     return trainer.model, trainer.train
 
 

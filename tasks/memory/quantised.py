@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.likelihood import unwrapped
+from tasks.train.fused import HalfLinear
 from tasks.train.method_params import QuantisationParams
 
 _BLOCK, _SCALES = 64, 256
@@ -50,6 +51,6 @@ def pack(model: Any, how: QuantisationParams, compute: torch.dtype) -> None:
     kept = set(unwrapped(model)._keep_in_fp32_modules or ())
     for path, module in list(model.named_modules()):
         for name, child in module.named_children():
-            frozen = type(child) is nn.Linear and not child.weight.requires_grad
+            frozen = type(child) in (nn.Linear, HalfLinear) and not child.weight.requires_grad
             if frozen and child is not output_layer and kept.isdisjoint((*path.split("."), name)):
                 setattr(module, name, _Packed(child, how, compute))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -26,8 +27,15 @@ def use(model: Any) -> None:
     """
     base = unwrapped(model)
     causal = [module.is_causal for module in base.modules() if hasattr(module, "is_causal")]
-    if causal and all(causal) and base.config._attn_implementation == "sdpa":
+    plain = base.config._attn_implementation == "sdpa" and base._can_set_attn_implementation()
+    if plain and causal and all(causal) and not _asks_for_sdpa(type(base)):
         base.set_attn_implementation(NAME)
+
+
+def _asks_for_sdpa(kind: type[Any]) -> bool:
+    """Whether the model's code does something else where its attention has another name."""
+    module = inspect.getmodule(kind)
+    return module is None or '"sdpa"' in inspect.getsource(module)
 
 
 def _mask(**kwargs: Any) -> Tensor | None:
@@ -45,10 +53,11 @@ def _attend(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    plain = attention_mask is None and not dropout and query.shape == (*key.shape[:1], query.shape[1], *key.shape[2:])
+    alike = query.shape == (*key.shape[:1], query.shape[1], *key.shape[2:]) and key.shape == value.shape
+    plain = attention_mask is None and not dropout and kwargs.get("is_causal") is not False
+    more = any(kwargs.get(name) is not None for name in ("position_bias", "softcap", "cache"))
     in_bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    known = key.shape == value.shape and not any(value is not None for value in kwargs.values())
-    if not (plain and known and in_bf16 and query.device.type == "cpu" and torch.is_grad_enabled()):
+    if not (alike and plain and not more and in_bf16 and query.device.type == "cpu" and torch.is_grad_enabled()):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )

@@ -1,9 +1,9 @@
 """Parts of a model computed with fewer passes over memory and less held for the backward pass; the numbers are the same
 up to rounding.
 
-On a small model the products of matrices take less than half of a step; what stands between them reads and writes the
-same activations again and again. Each part here is exchanged only where the code of its class reads as the one that was
-rewritten, so another architecture keeps its own.
+Where products of matrices are fast, what stands between them decides: it reads and writes the same activations again
+and again. Each part is exchanged only where the ``forward`` of its class reads as the one that was rewritten, so
+another architecture keeps its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from peft.tuners import lora
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional
-from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm, LlamaRotaryEmbedding
+from transformers.activations import SiLUActivation
+from transformers.models.llama.modeling_llama import (
+    LlamaAttention,
+    LlamaDecoderLayer,
+    LlamaMLP,
+    LlamaRMSNorm,
+    LlamaRotaryEmbedding,
+)
 
 from tasks.likelihood import unwrapped
 
@@ -31,25 +38,47 @@ def fuse(model: Any) -> None:
             if type(module) is plain or _reads_as(type(module), plain):
                 module.__class__ = fused
                 break
+    layers = [module for module in model.modules() if _reads_as(type(module), LlamaDecoderLayer)]
+    for layer in layers:
+        # Behind both stand linear layers alone; where experts do, what they get may be summed in its type.
+        if type(layer.mlp) is _FusedFeedForward:
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm):
+                norm.rounds = isinstance(norm, _FusedNorm)
+    # Elsewhere queries and keys may be normed in fp32 before they are rotated.
+    rounded = bool(layers) and all(_reads_as(type(layer.self_attn), LlamaAttention) for layer in layers)
+    for module in model.modules():
+        if isinstance(module, _FusedRotary):
+            module.rounds = rounded
 
 
 def halve_frozen(model: Any) -> None:
-    """Frozen matrices of linear layers in bf16, to which autocast would round them in every step; embeddings stay."""
-    shared = unwrapped(model).get_input_embeddings().weight
-    for module in model.modules():
-        if type(module) is nn.Linear and not module.weight.requires_grad and module.weight is not shared:
+    """Frozen matrices of linear layers in bf16, to which autocast would round them in every step.
+
+    Embeddings stay, and what the architecture keeps in fp32.
+    """
+    base = unwrapped(model)
+    shared, kept = base.get_input_embeddings().weight, set(base._keep_in_fp32_modules or ())
+    for path, module in model.named_modules():
+        frozen = type(module) is nn.Linear and not module.weight.requires_grad and module.weight is not shared
+        if frozen and kept.isdisjoint(path.split(".")):
             module.weight.data = module.weight.data.bfloat16()
+            module.__class__ = HalfLinear
+
+
+class HalfLinear(nn.Linear):
+    """A frozen linear layer with its matrix in bf16; outside autocast it computes in the type of its input."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        dtype = _autocast(hidden.device) or hidden.dtype
+        bias = None if self.bias is None else self.bias.to(dtype)
+        return functional.linear(hidden.to(dtype), self.weight.to(dtype), bias)
 
 
 def _reads_as(kind: type[Any], known: type[Any]) -> bool:
     """Whether a class of transformers computes as ``known`` does: their code is copied from model to model."""
     if not kind.__module__.startswith("transformers.models.") or known.__module__.startswith("peft."):
         return False
-    return _source(kind) == _source(known)
-
-
-def _source(kind: type[Any]) -> str:
-    return inspect.getsource(kind.forward)
+    return inspect.getsource(kind.forward) == inspect.getsource(known.forward)
 
 
 def _autocast(device: torch.device) -> torch.dtype | None:
@@ -104,7 +133,7 @@ class _LowRank(Function):
         said.addmm_(narrow, b.t(), alpha=scaling)
         ctx.save_for_backward(rows, w, a, b, narrow)
         ctx.shape, ctx.scaling = x.shape, scaling
-        return said.view(*x.shape[:-1], -1)
+        return said.view(*x.shape[:-1], len(w))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -118,11 +147,12 @@ class _LowRank(Function):
 
 
 class _FusedNorm(LlamaRMSNorm):
+    rounds = False  # to the type of autocast, as the linear layers behind it would, each for itself
+
     def forward(self, hidden_states: Tensor) -> Tensor:
         if hidden_states.dtype != torch.float32:
             return super().forward(hidden_states)
-        # Under autocast the layers behind it would round it to that type, each for itself.
-        dtype = _autocast(hidden_states.device) or torch.float32
+        dtype = (_autocast(hidden_states.device) if self.rounds else None) or torch.float32
         normed: Tensor = _Norm.apply(hidden_states, self.weight, self.variance_epsilon, dtype)
         return normed
 
@@ -130,17 +160,18 @@ class _FusedNorm(LlamaRMSNorm):
 class _FusedFeedForward(LlamaMLP):
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_proj(x), self.up_proj(x)
-        silu = isinstance(self.act_fn, nn.SiLU) and gate.dtype == up.dtype
+        silu = isinstance(self.act_fn, nn.SiLU | SiLUActivation) and gate.dtype == up.dtype
         between = _Gated.apply(gate, up) if silu else self.act_fn(gate) * up
         said: Tensor = self.down_proj(between)
         return said
 
 
 class _FusedRotary(LlamaRotaryEmbedding):
+    rounds = False  # to the type of autocast, which queries and keys have, as in a model that is all in that type
+
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         cos, sin = super().forward(x, position_ids)
-        # Queries and keys have that type, and attention would round them to it again.
-        dtype = _autocast(x.device) or cos.dtype
+        dtype = (_autocast(x.device) if self.rounds else None) or cos.dtype
         return cos.to(dtype), sin.to(dtype)
 
 
@@ -170,7 +201,7 @@ class _FusedLora(lora.Linear):
             and len(names) == 1
             and isinstance(self.lora_dropout[names[0]], nn.Identity)
             and not self.lora_bias[names[0]]
-            and type(base) is nn.Linear
+            and type(base) in (nn.Linear, HalfLinear)
             and not any(parameter.requires_grad for parameter in base.parameters())
         )
 

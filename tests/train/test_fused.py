@@ -11,7 +11,19 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from torch.nn import functional
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    AttentionMaskInterface,
+    FalconConfig,
+    FalconForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 
 from tasks.likelihood import IGNORED, supervised_logits
 from tasks.train import causal_attention, fused
@@ -75,6 +87,29 @@ def _apart(a: Tensor, b: Tensor) -> float:
     return float((a.float() - b.float()).norm() / b.float().norm().clamp(min=1e-12))
 
 
+def _backward_passes(model: Any) -> set[str]:
+    """The kinds of node that a backward pass in bf16 goes through."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits, *_ = supervised_logits(model.train(), _batch(), "causal")
+    names, known, found = set(), set(), [logits.grad_fn]
+    while found:
+        if (node := found.pop()) is not None and node not in known:
+            known.add(node)
+            names.add(node.name())
+            found += [behind for behind, _ in node.next_functions]
+    return names
+
+
+@pytest.mark.parametrize("make", [_full, _lora])
+def test_what_is_exchanged_is_used(make: Callable[[], Any]) -> None:
+    plain = make()
+    used = {"_NormBackward", "_GatedBackward", "CausalAttentionBackward"} | (
+        {"_LowRankBackward"} if make is _lora else set()
+    )
+    assert used <= _backward_passes(_fused(plain, bf16=True))
+    assert not used & _backward_passes(plain)
+
+
 @pytest.mark.parametrize("make", [_full, _lora])
 def test_losses_and_gradients_are_those_of_the_plain_model(make: Callable[[], Any]) -> None:
     plain = make()
@@ -122,8 +157,18 @@ def test_attention_has_the_gradients_of_pytorchs(length: int, heads: int, shared
 def test_padding_needs_no_mask_and_changes_nothing() -> None:
     """What stands behind a row cannot be seen from it."""
     model = _fused(_full())
+    assert model.config._attn_implementation == causal_attention.NAME
+    masks = []
+    with pytest.MonkeyPatch.context() as patch:
+        original = AttentionMaskInterface._global_mapping[causal_attention.NAME]
+        patch.setitem(
+            AttentionMaskInterface._global_mapping,
+            causal_attention.NAME,
+            lambda **given: masks.append((given["attention_mask"], original(**given))) or masks[-1][1],
+        )
+        loss, _ = _trained(model)
+    assert [mask for _, mask in masks] == [None] and masks[0][0] is not None
     batch = _batch()
-    loss, _ = _trained(model)
     logits, targets, _ = supervised_logits(model.eval(), batch, "causal")
     other = batch | {"input_ids": torch.where(batch["attention_mask"] == 1, batch["input_ids"], 5)}
     assert torch.equal(supervised_logits(model, other, "causal")[0], logits)
@@ -181,6 +226,45 @@ def test_lora_with_more_than_two_factors_is_computed_by_peft() -> None:
             expected = _trained(plain)[0]
             torch.manual_seed(3)
             assert _trained(other)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_lora_layer_takes_no_rows() -> None:
+    """As an expert may get none."""
+    plain = _lora()
+    path = "base_model.model.model.layers.0.mlp.up_proj"
+    found = [model.get_submodule(path)(torch.zeros(0, 48)).shape for model in (plain, _fused(plain))]
+    assert found == [(0, 80), (0, 80)]
+
+
+def test_outside_autocast_a_halved_layer_computes_in_fp32_with_rounded_numbers() -> None:
+    layer = torch.nn.Linear(6, 4).requires_grad_(False)
+    holder = _full()
+    holder.add_module("more", layer)
+    expected = functional.linear(torch.ones(2, 6), layer.weight.bfloat16().float(), layer.bias)
+    fused.halve_frozen(holder)
+    assert type(layer) is fused.HalfLinear and layer.weight.dtype == torch.bfloat16
+    torch.testing.assert_close(layer(torch.ones(2, 6)), expected, rtol=0, atol=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(torch.ones(2, 6)).dtype == torch.bfloat16
+
+
+def test_norms_before_experts_round_nothing() -> None:
+    moe = MixtralForCausalLM(MixtralConfig(**SIZES, num_local_experts=2))
+    dense = _full()
+    for model in (moe, dense):
+        fused.fuse(model)
+    norms = {
+        kind: {m.rounds for m in model.modules() if isinstance(m, fused._FusedNorm)}
+        for kind, model in (("moe", moe), ("dense", dense))
+    }
+    assert norms == {"moe": {False}, "dense": {True, False}}
+
+
+def test_a_model_that_asks_for_the_name_of_its_attention_keeps_it() -> None:
+    config = FalconConfig(vocab_size=97, hidden_size=48, num_hidden_layers=1, num_attention_heads=6)
+    model = FalconForCausalLM(config)
+    causal_attention.use(model)
+    assert model.config._attn_implementation == "sdpa"
 
 
 def test_an_output_layer_that_is_the_embedding_stays_exact() -> None:
