@@ -20,9 +20,9 @@ from tasks.train.params import TrainParams
 from tasks.train.sampling import optimizer_steps
 from tasks.tuned import SOFT
 
-_HOLES = 0.35
+_HOLES = 0.5
 """Of what comes and goes within a step, what a CPU's resident set holds above it: the C library keeps freed memory in
-holes that do not fit the next tensor. 0.15 to 0.66 in fourteen measurements of four methods (bench/RESULTS.md)."""
+holes that do not fit the next tensor. Fitted to measurements of four methods (bench/RESULTS.md)."""
 
 
 def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded]) -> Step:

@@ -78,7 +78,7 @@ def test_a_cpu_holds_more_than_tensors(tiny_llama: Path) -> None:
     """A share of what comes and goes; a GPU's allocator is measured without its holes."""
     step = planned(tiny_llama, "full")
     passing = sum(step.peak[part] for part in ("activations", "logits", "temporary"))
-    assert step.peak["heap"] == (round(0.35 * passing) if device.device().type == "cpu" else 0)
+    assert step.peak["heap"] == (round(0.5 * passing) if device.device().type == "cpu" else 0)
     assert step.increment == tensors(step) + step.peak["heap"]
 
 
