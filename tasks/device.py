@@ -32,6 +32,11 @@ def autocast(precision: Precision) -> torch.autocast:
     return torch.autocast(device().type, dtype=torch.bfloat16, enabled=use_bf16(precision))
 
 
+def autocast_dtype(where: torch.device) -> torch.dtype | None:
+    """The type that autocast rounds to on this kind of device now; None outside it."""
+    return torch.get_autocast_dtype(where.type) if torch.is_autocast_enabled(where.type) else None
+
+
 def use_threads(threads: int) -> None:
     """A sum depends on the number of threads that share it, so the number is a parameter and not what is free."""
     torch.set_num_threads(threads)

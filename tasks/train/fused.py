@@ -9,6 +9,8 @@ another architecture keeps its own.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -25,6 +27,7 @@ from transformers.models.llama.modeling_llama import (
     LlamaRotaryEmbedding,
 )
 
+from tasks.device import autocast_dtype
 from tasks.likelihood import unwrapped
 
 
@@ -69,20 +72,21 @@ class HalfLinear(nn.Linear):
     """A frozen linear layer with its matrix in bf16; outside autocast it computes in the type of its input."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        dtype = _autocast(hidden.device) or hidden.dtype
+        dtype = autocast_dtype(hidden.device) or hidden.dtype
         bias = None if self.bias is None else self.bias.to(dtype)
         return functional.linear(hidden.to(dtype), self.weight.to(dtype), bias)
 
 
 def _reads_as(kind: type[Any], known: type[Any]) -> bool:
     """Whether a class of transformers computes as ``known`` does: their code is copied from model to model."""
-    if not kind.__module__.startswith("transformers.models.") or known.__module__.startswith("peft."):
+    if not kind.__module__.startswith("transformers.models."):
         return False
-    return inspect.getsource(kind.forward) == inspect.getsource(known.forward)
+    return _source(kind.forward) == _source(known.forward)
 
 
-def _autocast(device: torch.device) -> torch.dtype | None:
-    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+@cache  # it is read slowly, and layers repeat
+def _source(function: Callable[..., Any]) -> str:
+    return inspect.getsource(function)
 
 
 class _Norm(Function):
@@ -152,7 +156,7 @@ class _FusedNorm(LlamaRMSNorm):
     def forward(self, hidden_states: Tensor) -> Tensor:
         if hidden_states.dtype != torch.float32:
             return super().forward(hidden_states)
-        dtype = (_autocast(hidden_states.device) if self.rounds else None) or torch.float32
+        dtype = (autocast_dtype(hidden_states.device) if self.rounds else None) or torch.float32
         normed: Tensor = _Norm.apply(hidden_states, self.weight, self.variance_epsilon, dtype)
         return normed
 
@@ -171,7 +175,7 @@ class _FusedRotary(LlamaRotaryEmbedding):
 
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         cos, sin = super().forward(x, position_ids)
-        dtype = (_autocast(x.device) if self.rounds else None) or cos.dtype
+        dtype = (autocast_dtype(x.device) if self.rounds else None) or cos.dtype
         return cos.to(dtype), sin.to(dtype)
 
 
@@ -181,7 +185,7 @@ class _FusedLora(lora.Linear):
             said: Tensor = super().forward(x, *args, **kwargs)
             return said
         (name,) = self.active_adapters
-        dtype = _autocast(x.device) or x.dtype
+        dtype = autocast_dtype(x.device) or x.dtype
         bias = self.base_layer.bias
         found: Tensor = _LowRank.apply(
             x.to(dtype),
