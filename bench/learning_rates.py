@@ -26,8 +26,8 @@ from bench.common import embedded, machine, params_of, rows_of, texts_of, traine
 from tasks import device
 from tasks.base_models import BaseModel
 from tasks.evaluate.generate import generate
-from tasks.evaluate.metrics import Scorer
 from tasks.evaluate.params import GenerationParams
+from tasks.metrics.load import load
 from tasks.rendering import Encoded, Renderer
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
@@ -126,10 +126,8 @@ def _rouge1(model: Any, renderer: Renderer, answered: list[tuple[str, str]]) -> 
     prompts = [renderer.encode(prompt, summary).prompt for prompt, summary in answered]
     with device.autocast("auto"):
         said = generate(model, renderer.tokenizer, prompts, renderer.kind, GenerationParams(token_budget=32768))
-    scorer = Scorer()
-    rows = [{"text": prompt, "references": [summary], "answer_choices": []} for prompt, summary in answered]
-    scores = [scorer.row(one.text, row)["rouge1_f"] for one, row in zip(said, rows, strict=True)]
-    return round(100 * sum(scores) / len(scores), 1)
+    given = {"predictions": [one.text for one in said], "references": [[summary] for _, summary in answered]}
+    return round(100 * load("rouge").compute(**given)["rouge1_f"], 1)
 
 
 def _results() -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,19 +30,19 @@ class Renderer:
     """How a tokenizer sees prompts and completions.
 
     A model with a chat template gets one user message; others get the prompt and a line end. Encoder-decoder
-    models get the prompt in the encoder and the completion in the decoder.
+    models get the prompt in the encoder and the completion in the decoder. Examples stand before as turns of a chat, or
+    as text with an empty line after each.
     """
 
     tokenizer: Any
     kind: str
 
-    def prompt(self, text: str) -> list[int]:
-        """Tokens up to where the completion begins."""
-        if self.kind == "seq2seq":
-            return list(self.tokenizer(text)["input_ids"])
-        if self.tokenizer.chat_template:
-            return self._chat(text, None)
-        return list(self.tokenizer(text + "\n")["input_ids"])
+    def prompt(self, text: str, examples: Sequence[tuple[str, str]] = ()) -> list[int]:
+        """Tokens up to where the completion begins; ``examples`` are (prompt, completion), the first one first."""
+        if self.kind != "seq2seq" and self.tokenizer.chat_template:
+            return self._chat(text, None, examples)
+        before = "".join(f"{prompt}\n{completion}\n\n" for prompt, completion in examples)
+        return list(self.tokenizer(before + text + ("" if self.kind == "seq2seq" else "\n"))["input_ids"])
 
     def encode(self, text: str, completion: str) -> Encoded:
         """Tokens of a prompt and its completion.
@@ -73,8 +74,9 @@ class Renderer:
         between = "\n" if self.kind == "seq2seq" else ""
         return f"{self.tokenizer.decode(encoded.prompt)}{between}[[{self.tokenizer.decode(encoded.completion)}]]"
 
-    def _chat(self, text: str, completion: str | None) -> list[int]:
-        messages = [{"role": "user", "content": text}]
+    def _chat(self, text: str, completion: str | None, examples: Sequence[tuple[str, str]] = ()) -> list[int]:
+        turns = [turn for example in examples for turn in zip(("user", "assistant"), example, strict=True)]
+        messages = [{"role": role, "content": said} for role, said in [*turns, ("user", text)]]
         if completion is not None:
             messages.append({"role": "assistant", "content": completion})
         rendered = self.tokenizer.apply_chat_template(

@@ -24,6 +24,7 @@ RENDERED = pa.schema(
         ("completion", pa.string()),
         ("references", pa.list_(pa.string())),
         ("answer_choices", pa.list_(pa.string())),
+        ("metrics", pa.list_(pa.string())),
     ]
 )
 """Columns of ``data/rendered/S.parquet`` and of every split, mixture and evaluation set.
@@ -33,7 +34,7 @@ is the name of the set's first column and ``text`` the value that it has. Baseli
 dialogue alone) and copying is measured on it. ``identity`` is what makes a row the same example as another,
 whatever the wording: the set's ``identity`` columns, joined; duplicates and contamination are told by it.
 ``time`` is the value of ``template.time``, in seconds or as the number that it is. ``completion`` is the first
-of ``references``: what training learns.
+of ``references``: what training learns. ``metrics`` are the names of those that its template is scored by.
 """
 
 GROUPED_BY = b"tunesmith.grouped_by"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import bootstrap
@@ -51,3 +53,32 @@ def paired_bootstrap(
         ValueError: as ``mean_interval``.
     """
     return mean_interval(differences, resamples, confidence, seed)
+
+
+def statistic_interval(
+    rows: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int, confidence: float, seed: int
+) -> tuple[float, float, float]:
+    """``statistic`` of ``rows`` (shape: rows, …), with its percentile bootstrap interval over rows: (value, low, high).
+
+    For what is no mean, such as corpus BLEU or a correlation. One row gives ``low == high == value``.
+
+    Raises:
+        ValueError: there is no row, or the statistic is not finite.
+    """
+    if len(rows) == 0:
+        raise ValueError("an interval needs at least one row; there is none")
+    value = float(statistic(rows))
+    if not np.isfinite(value):
+        raise ValueError(f"an interval needs a finite statistic; it is {value}")
+    if len(rows) == 1:
+        return (value,) * 3
+    result = bootstrap(
+        (np.arange(len(rows)),),
+        lambda drawn: statistic(rows[drawn]),
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method="percentile",
+        vectorized=False,
+        rng=np.random.default_rng(seed),
+    )
+    return value, float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from pathlib import Path
 
+import pytest
+
+from tasks.metrics.names import METRICS, SIGNS
 from tasks.params import read_yaml
 from tasks.template.importing.write import import_templates
-from tasks.template.library import METRICS, Template, TemplateSet, load_set
+from tasks.template.library import Template, TemplateSet, load_set
 from tasks.train.method_params import METHODS
 from tests.template.test_template import Rows, rendered
 
@@ -75,3 +79,15 @@ def tables(page: str) -> list[list[list[str]]]:
     """The cells of every table of a page, without its head."""
     found = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
     return [[[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]] for table in found]
+
+
+def test_the_worked_examples_of_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = doctest.testfile(str(ROOT / "docs/metrics.md"), module_relative=False)
+    assert found.failed == 0 and found.attempted > 20
+
+
+def test_every_metric_and_sign_is_documented() -> None:
+    page = (ROOT / "docs/metrics.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page))
+    assert set(METRICS) | set(SIGNS) <= named

@@ -10,7 +10,37 @@ Entry = dict[str, Any]
 
 NOTHING = "–"
 
-LABELS = {"bleu": "BLEU", "copied_4grams": "copied 4-grams", "exact_match": "exact match"}
+LABELS = {
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "exact_match": "exact match",
+    "macro_f1": "macro-F1",
+    "token_f1": "token F1",
+    "entity_f1": "entity F1",
+    "matthews": "Matthews' correlation",
+    "pearson": "Pearson's correlation",
+    "spearman": "Spearman's correlation",
+    "repetition": "repeated 3-grams",
+    "distinct_1": "distinct words",
+    "distinct_2": "distinct 2-grams",
+    "length_ratio": "length / reference",
+    "copied_4grams": "copied 4-grams",
+    "negation_differs": "negation differs",
+    "numbers_differ": "numbers differ",
+}
+
+OF_LABELS = ("accuracy", "exact_match", "macro_f1", "matthews", "pearson", "spearman", "token_f1", "entity_f1", "chrf")
+"""Metrics that have a column of the table of scores where a task asks for them."""
+
+SIGNS = (
+    "repetition",
+    "distinct_1",
+    "distinct_2",
+    "length_ratio",
+    "copied_4grams",
+    "negation_differs",
+    "numbers_differ",
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +82,8 @@ def label(metric: str) -> str:
 
 
 def scale(metric: str) -> float:
-    """Shares are shown as percent; BLEU runs from 0 to 100 already."""
-    return 1.0 if metric == "bleu" else 100.0
+    """Shares are shown as percent; BLEU and chrF run from 0 to 100 already, a ratio is none of these."""
+    return 1.0 if metric in ("bleu", "chrf", "length_ratio") else 100.0
 
 
 def number(value: float | None, factor: float = 1.0, digits: int = 1, signed: bool = False) -> str:
@@ -126,10 +156,26 @@ def columns(comparison: Comparison) -> list[Column]:
     if any(about(entry).get("trainable_parameters") for entry in systems):
         found.append(Column("trained %", 2, [trained(entry) for entry in systems]))
         found.append(Column("kept MB", 1, [kept(entry) for entry in systems]))
-    if any("exact_match" in entry["metrics"] for entry in systems):
-        found.append(column("exact match", 9, "exact_match"))
+    for name in OF_LABELS:
+        if any(name in entry["metrics"] for entry in systems):
+            found.append(column(label(name), 9, name))
     title = f"Δ {label(metric)} vs {comparison['baseline']['name']}"
     found.append(Column(title, 9, [change(entry, metric) for entry in systems]))
+    return found
+
+
+def sign_columns(comparison: Comparison) -> list[Column]:
+    """Signs of bad texts that score well, without the names of the systems; none for reports of earlier versions."""
+    systems = comparison["systems"]
+    if not any("repetition" in entry["metrics"] for entry in systems):
+        return []
+    found = []
+    for name in SIGNS:
+        ratio = name == "length_ratio"
+        cells = [score(entry, name, scale(name), 2 if ratio else 1) for entry in systems]
+        found.append(Column(label(name) if ratio else f"{label(name)} %", 1, cells))
+    found.append(Column("unfinished %", 1, [unfinished(entry) for entry in systems]))
+    found.append(Column("empty %", 1, [score(entry, "empty", 100, interval=False) for entry in systems]))
     return found
 
 

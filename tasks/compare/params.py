@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
+from tasks.metrics.names import SCORES
 from tasks.params import Params
-
-SCORES = (
-    *(f"rouge{kind}_{part}" for kind in ("1", "2", "L", "Lsum") for part in ("precision", "recall", "f")),
-    "bleu",
-    "copied_4grams",
-    "exact_match",
-)
-"""Score columns of ``predictions.parquet``."""
 
 
 class CompareParams(Params):

@@ -9,7 +9,19 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.compare.cells import NOTHING, Cell, Comparison, about, change, columns, label, number, score
+from tasks.compare.cells import (
+    NOTHING,
+    Cell,
+    Comparison,
+    about,
+    change,
+    columns,
+    label,
+    number,
+    scale,
+    score,
+    sign_columns,
+)
 from tasks.compare.table import legend
 
 TEMPLATE = "report.html.jinja"
@@ -26,10 +38,14 @@ def html_report(comparison: Comparison, picture: bytes) -> str:
     )
     return environment.get_template(TEMPLATE).render(
         c=comparison,
+        metric=label(comparison["metric"]),
         columns=columns(comparison),
+        signs=sign_columns(comparison),
         changes=changes(comparison),
         groups=group_rows(comparison),
         soft_prompts=soft_prompts(comparison),
+        prompts=prompts(comparison),
+        drawn=drawn(comparison),
         legend=legend(comparison, "colour"),
         picture=base64.b64encode(picture).decode("ascii"),
         percent=lambda value: number(value, 100),
@@ -82,6 +98,45 @@ def soft_prompts(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]
         rows = [_cluster(members) for members in together.values()]
         if rows:
             found.append((entry["name"], rows))
+    return found
+
+
+def prompts(comparison: Comparison) -> list[dict[str, Any]]:
+    """What the prompts of each experiment cost, where one has examples in them: ``name``, ``count`` of examples,
+    ``cells`` (mean tokens, most tokens, their share of the context window, rows with fewer examples for lack of room,
+    the score) and the ``examples`` of each wording."""
+    known = [(entry, about(entry).get("shots")) for entry in comparison["systems"]]
+    if not any(shots and shots["count"] for _, shots in known):
+        return []
+    return [
+        {
+            "name": entry["name"],
+            "count": shots["count"],
+            "cells": [
+                number(shots["prompt_tokens"]["mean"], digits=0),
+                number(shots["prompt_tokens"]["most"], digits=0),
+                number((shots["context_share"] or {}).get("most"), 100),
+                str(shots["rows_with_fewer"]),
+                str(score(entry, comparison["metric"], scale(comparison["metric"]))),
+            ],
+            "examples": shots["examples"],
+        }
+        for entry, shots in known
+        if shots
+    ]
+
+
+def drawn(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Experiments of which answers were drawn, with cells: how many a row, temperature, the greedy score, the mean of
+    the drawn ones, the lowest and the highest mean of one drawing, the deviation within a row."""
+    metric, found = comparison["metric"], []
+    for entry in comparison["systems"]:
+        samples = about(entry).get("samples") or {}
+        spread = samples.get("scores", {}).get(metric)
+        if spread:
+            values = [number(spread[key], scale(metric)) for key in ("mean", "lowest", "highest", "within_row")]
+            greedy = str(score(entry, metric, scale(metric), interval=False))
+            found.append((entry["name"], [str(samples["count"]), f"{samples['temperature']:g}", greedy, *values]))
     return found
 
 

@@ -8,6 +8,9 @@ from tasks.compare.pairing import key
 MORE_COPIED = 0.10
 """Share of 4-grams that an experiment may copy beyond the baseline before it is said."""
 
+MORE_REPEATED = 0.10
+"""Share of 3-grams said before by which an experiment may exceed the baseline before it is said."""
+
 UNFINISHED = 0.20
 """Share of outputs that may hit the length limit before it is said."""
 
@@ -22,6 +25,7 @@ def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]
     for system in experiments:
         checks = {
             "copying": _copying(system, baseline),
+            "repetition": _repeating(system, baseline),
             "beaten by a trivial baseline": _beaten(system, trivial),
             "unfinished": _unfinished(system),
             "empty": _empty(system),
@@ -41,6 +45,18 @@ def _copying(system: System, baseline: System | None) -> str | None:
     return (
         f"{system.name} copies: {ours:.1%} of its 4-grams stand in the source, {theirs:.1%} of those of "
         f"{baseline.name}. Its ROUGE may come from repeating the text."
+    )
+
+
+def _repeating(system: System, baseline: System | None) -> str | None:
+    if baseline is None or system is baseline:
+        return None
+    ours, theirs = system.value("repetition"), baseline.value("repetition")
+    if ours is None or theirs is None or ours - theirs <= MORE_REPEATED + _ROUNDING:
+        return None
+    return (
+        f"{system.name} repeats itself: it said {ours:.1%} of its 3-grams before, {baseline.name} {theirs:.1%}. "
+        "Read its outputs in the samples."
     )
 
 

@@ -1,7 +1,8 @@
-"""Greedy generation or beam search in batches sorted by length."""
+"""Generation in batches sorted by length: greedy, by beam search, or drawn; common beginnings are computed once."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-from tasks.evaluate.params import GenerationParams
+from tasks.evaluate.params import GenerationParams, SamplingParams
 from tasks.likelihood import bucket, unwrapped
 from tasks.progress import progress
 from tasks.tuned import soft_prompt
+
+LEAST_SHARED = 64
+"""Tokens from which on a common beginning is computed once: shorter ones gain less than groups cost."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +46,81 @@ def batches(lengths: Sequence[int], params: GenerationParams) -> list[list[int]]
 
 @torch.no_grad()
 def generate(
-    model: Any, tokenizer: Any, prompts: Sequence[list[int]], kind: str, params: GenerationParams
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    kind: str,
+    params: GenerationParams,
+    sampling: SamplingParams | None = None,
 ) -> list[Generated]:
-    """The completion of every prompt, in the order of ``prompts``."""
+    """The completion of every prompt, in the order of ``prompts``; with ``sampling`` drawn, with its ``seed``."""
     model.eval()
     results: list[Generated | None] = [None] * len(prompts)
-    with _configured(model, tokenizer, params), progress("generating", len(prompts)) as meter:
-        for indices in batches([len(prompt) for prompt in prompts], params):
-            said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind)
-            for index, tokens in zip(indices, said, strict=True):
-                results[index] = _cut(tokenizer, tokens)
-            meter.advance(len(indices))
+    if sampling is not None:
+        torch.manual_seed(sampling.seed)
+    with _configured(model, tokenizer, params, sampling), progress("generating", len(prompts)) as meter:
+        for prefix, members in shared_prefixes(prompts, kind == "causal" and not soft_prompt(model)):
+            start = _start(model, prefix)
+            for places in batches([len(prompts[member]) for member in members], params):
+                indices = [members[place] for place in places]
+                said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind, start)
+                for index, tokens in zip(indices, said, strict=True):
+                    results[index] = _cut(tokenizer, tokens)
+                meter.advance(len(indices))
     return [result for result in results if result is not None]
 
 
+def shared_prefixes(prompts: Sequence[list[int]], wanted: bool = True) -> list[tuple[list[int], list[int]]]:
+    """(tokens that all members begin with, members) of groups of prompts; no tokens where too few are shared.
+
+    Prompts belong together by their first ``LEAST_SHARED`` tokens. Something is left of every prompt.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, prompt in enumerate(prompts):
+        begins = tuple(prompt[:LEAST_SHARED]) if wanted and len(prompt) > LEAST_SHARED else ()
+        groups.setdefault(begins, []).append(index)
+    found, alone = [], list(groups.pop((), []))
+    for members in groups.values():
+        if len(members) < 2:
+            alone += members
+            continue
+        length = min(len(prompts[member]) for member in members) - 1
+        first = prompts[members[0]]
+        for member in members[1:]:
+            length = next((i for i in range(length) if prompts[member][i] != first[i]), length)
+        found.append((first[:length], members))
+    return [*found, *([([], sorted(alone))] if alone else [])]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a group of prompts begins with: its tokens, and the keys and values that the model computes for them."""
+
+    tokens: list[int]
+    cache: Any
+
+
+def _start(model: Any, prefix: list[int]) -> _Start | None:
+    if not prefix:
+        return None
+    inner = unwrapped(model)
+    ids = torch.tensor([prefix], device=next(model.parameters()).device)
+    # Of the output layer only what the last position says is computed; it is not used.
+    return _Start(prefix, inner(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values)
+
+
 @contextmanager
-def _configured(model: Any, tokenizer: Any, params: GenerationParams) -> Iterator[None]:
+def _configured(
+    model: Any, tokenizer: Any, params: GenerationParams, sampling: SamplingParams | None
+) -> Iterator[None]:
     """In the place of the model's own settings: what ``generate`` is not told it would take from them, and hub
     models bring penalties, beams and forced tokens that training knows nothing of."""
     inner = unwrapped(model)
     own = inner.generation_config
     inner.generation_config = GenerationConfig(
         max_new_tokens=params.max_new_tokens,
-        num_beams=params.num_beams,
-        do_sample=False,
+        num_beams=1 if sampling else params.num_beams,
+        **_drawing(sampling),
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
@@ -76,7 +131,18 @@ def _configured(model: Any, tokenizer: Any, params: GenerationParams) -> Iterato
         inner.generation_config = own
 
 
-def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], kind: str) -> list[list[int]]:
+def _drawing(sampling: SamplingParams | None) -> dict[str, Any]:
+    if sampling is None:
+        return {"do_sample": False}
+    # 50 is the default of ``transformers``; what ``top_p`` leaves is drawn from whole.
+    return {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+
+
+def _generate_batch(
+    model: Any, tokenizer: Any, prompts: list[list[int]], kind: str, start: _Start | None
+) -> list[list[int]]:
+    if start is not None:
+        return _after_start(model, tokenizer, prompts, start)
     width = max(len(prompt) for prompt in prompts)
     pads = [[tokenizer.pad_token_id] * (width - len(prompt)) for prompt in prompts]
     zeros = [[0] * len(pad) for pad in pads]
@@ -91,6 +157,24 @@ def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], kind: 
     output = model.generate(**inputs)
     # A decoder's output begins with its input, an encoder-decoder's with the decoder's start token.
     return output[:, width if left else 1 :].tolist()
+
+
+def _after_start(model: Any, tokenizer: Any, prompts: list[list[int]], start: _Start) -> list[list[int]]:
+    """New tokens behind prompts of one group. The padding stands between their common beginning and the rest;
+    positions count only what the mask shows."""
+    rests = [prompt[len(start.tokens) :] for prompt in prompts]
+    width = max(map(len, rests))
+    ids = [[*start.tokens, *[tokenizer.pad_token_id] * (width - len(rest)), *rest] for rest in rests]
+    mask = [[1] * len(start.tokens) + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests]
+    device = next(model.parameters()).device
+    cache = copy.deepcopy(start.cache)
+    cache.batch_repeat_interleave(len(prompts) * unwrapped(model).generation_config.num_beams)
+    output = model.generate(
+        input_ids=torch.tensor(ids, device=device),
+        attention_mask=torch.tensor(mask, device=device),
+        past_key_values=cache,
+    )
+    return list(output[:, len(start.tokens) + width :].tolist())
 
 
 def _after_soft_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor) -> list[list[int]]:

@@ -10,12 +10,13 @@ import numpy as np
 
 from tasks import files
 from tasks.errors import TunesmithError
+from tasks.evaluate.metrics import corpus
 from tasks.evaluate.params import IntervalParams
 from tasks.rows import Row
 from tasks.statistics import mean_interval
 from tasks.training_rows import ancestors_texts, text_hash
 
-METRICS = ("rouge1_f", "exact_match")
+METRICS = ("rouge1_f", "exact_match", "accuracy", "token_f1")
 FEWEST = 10
 """Rows that a wording needs for its mean to count in the spread."""
 
@@ -43,7 +44,7 @@ def groups(
         TunesmithError: a row of which ``dirty`` does not tell.
     """
     found = {
-        "task": _scores(predictions, lambda row: str(row["task"]), params),
+        "task": _tasks(predictions, params),
         "template": _scores(predictions, _template, params),
         "wording_spread": wording_spread(predictions),
     }
@@ -55,6 +56,15 @@ def groups(
         found["task_seen"] = _scores(predictions, lambda row: _seen(row["task"] in known["tasks"]), params)
     if dirty is not None:
         found["contamination"] = _scores(predictions, lambda row: _dirt(row, dirty), params)
+    return found
+
+
+def _tasks(predictions: list[Row], params: IntervalParams) -> dict[str, dict[str, Any]]:
+    """Also with what is no mean over rows: labels and numbers of several tasks at once would say nothing."""
+    found = _scores(predictions, lambda row: str(row["task"]), params)
+    for task, scores in found.items():
+        rows = [row for row in predictions if str(row["task"]) == task]
+        scores |= {name: score | {"n": len(rows)} for name, score in corpus(rows, params).items()}
     return found
 
 

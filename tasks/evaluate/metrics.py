@@ -1,118 +1,174 @@
-"""Scores of a text against its references, a row at a time, and their means with bootstrap intervals."""
+"""The scores of each row, and of all rows with bootstrap intervals: by the metrics of ``tasks/metrics``."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import sacrebleu
-from rouge_score_rs import RougeScorer
+from datasets import Value
 
+from tasks.errors import TunesmithError
 from tasks.evaluate.params import IntervalParams
+from tasks.metrics.entity_f1.entity_f1 import counts
+from tasks.metrics.load import load
+from tasks.metrics.names import ROUGE_COLUMNS, SCORES, SIGNS, is_hub
 from tasks.rows import Row
 from tasks.statistics import mean_interval
 
-ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-ROUGE_COLUMNS = tuple(f"{kind}_{part}" for kind in ROUGE for part in ("precision", "recall", "f"))
-MEANS = (*ROUGE_COLUMNS, "copied_4grams", "new_tokens", "finished", "empty")
+CORPUS = ("bleu", "chrf", "macro_f1", "matthews", "pearson", "spearman", "entity_f1")
+"""Metrics of all rows that are no mean over them."""
+
+MEANS = (*ROUGE_COLUMNS, *SIGNS, "new_tokens", "finished", "exact_match", "accuracy", "token_f1")
+
+Score = dict[str, float | None]
+"""``value``, ``low`` and ``high``."""
 
 PREDICTIONS = pa.schema(
     [
         *((name, pa.string()) for name in ("row_id", "source", "task", "template_id", "prompt", "text")),
         ("references", pa.list_(pa.string())),
+        ("metrics", pa.list_(pa.string())),
         ("completion", pa.string()),
         ("new_tokens", pa.int64()),
         ("finished", pa.bool_()),
-        *((name, pa.float64()) for name in (*ROUGE_COLUMNS, "bleu", "copied_4grams", "exact_match")),
+        *((name, pa.float64()) for name in SCORES),
     ]
 )
-"""Columns of ``predictions.parquet``; ``completion`` is what was said, ``exact_match`` is null without choices."""
-
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-
-
-class Scorer:
-    """Scores completions. ROUGE as ``rouge_score`` with stemmer; of several references the one with the best F1."""
-
-    def __init__(self) -> None:
-        self._rouge = RougeScorer(list(ROUGE), use_stemmer=True)
-        self._bleu = sacrebleu.BLEU(effective_order=True)
-
-    def row(self, completion: str, row: Row) -> dict[str, Any]:
-        """All score columns of one completion; ROUGE in 0..1, sentence BLEU in 0..100."""
-        scores = self._rouge_of(completion, row["references"])
-        scores["bleu"] = self._bleu.sentence_score(completion, row["references"]).score
-        scores["copied_4grams"] = copied_ngrams(completion, row["text"])
-        exact = completion.strip() in {reference.strip() for reference in row["references"]}
-        scores["exact_match"] = float(exact) if row["answer_choices"] else None
-        return scores
-
-    def _rouge_of(self, completion: str, references: list[str]) -> dict[str, Any]:
-        # ROUGE-Lsum compares sentence by sentence, and rouge_score tells sentences by line ends.
-        candidate = by_sentence(completion)
-        found = [self._rouge.score(by_sentence(reference), candidate) for reference in references]
-        scores: dict[str, Any] = {}
-        for kind in ROUGE:
-            best = max((score[kind] for score in found), key=lambda score: score.fmeasure)
-            scores |= {
-                f"{kind}_precision": best.precision,
-                f"{kind}_recall": best.recall,
-                f"{kind}_f": best.fmeasure,
-            }
-        return scores
+"""Columns of ``predictions.parquet``: ``completion`` is what was said, ``metrics`` what the row's template asks for.
+ROUGE and signs are as ``tasks/metrics`` has them; ``bleu``, ``chrf`` (0..100) and ``entity_f1`` are those of the row
+alone. A score that does not apply to a row is null."""
 
 
-def by_sentence(text: str) -> str:
-    return "\n".join(_SENTENCE_END.split(text.strip()))
+SAMPLES = PREDICTIONS.insert(0, pa.field("sample", pa.int64()))
+"""Columns of ``samples.parquet``: ``PREDICTIONS`` of each drawn answer, ``sample`` counting them from 0."""
 
 
-def copied_ngrams(completion: str, text: str, n: int = 4) -> float:
-    """Share of the completion's n-grams of words that stand in ``text``; 0 for fewer than n words.
+def score_rows(said: list[str], rows: list[Row]) -> list[dict[str, Any]]:
+    """The score columns of ``PREDICTIONS`` for what was said to each of ``rows`` (``references``, ``text``,
+    ``metrics``, ``answer_choices``)."""
+    if not rows:
+        return []
+    given = {"predictions": said, "references": [row["references"] for row in rows]}
+    columns: dict[str, list[Any]] = dict(load("rouge").compute(**given, per_row=True))
+    columns |= load("signs").compute(**given, sources=[row["text"] or "" for row in rows], per_row=True)
+    bleu, chrf = sacrebleu.BLEU(effective_order=True), sacrebleu.CHRF()
+    columns["bleu"] = [_sentence(bleu, text, row) for text, row in zip(said, rows, strict=True)]
+    for name in ("exact_match", "accuracy", "token_f1"):
+        scores = load(name).compute(**given, per_row=True)[name]
+        columns[name] = [score if _asks(row, name) else None for score, row in zip(scores, rows, strict=True)]
+    for name, one in (("chrf", lambda text, row: _sentence(chrf, text, row)), ("entity_f1", _entity_f1)):
+        columns[name] = [one(text, row) if _asks(row, name) else None for text, row in zip(said, rows, strict=True)]
+    in_order = [columns[name] for name in SCORES]
+    return [dict(zip(SCORES, values, strict=True)) for values in zip(*in_order, strict=True)]
 
-    An under-trained model that repeats the dialogue gains ROUGE; this shows it.
+
+def _sentence(metric: Any, said: str, row: Row) -> float:
+    return float(metric.sentence_score(said, row["references"]).score)
+
+
+def _entity_f1(said: str, row: Row) -> float:
+    right, ours, theirs = counts(said, row["references"][0])
+    return 2 * right / (ours + theirs) if ours + theirs else 1.0
+
+
+def _asks(row: Row, name: str) -> bool:
+    return name in (row["metrics"] or ()) or (name == "exact_match" and bool(row["answer_choices"]))
+
+
+def summarise(predictions: list[Row], params: IntervalParams) -> dict[str, Score]:
+    """Every score over the rows that have it, with its bootstrap interval: means, and those of ``CORPUS`` and of the
+    hub over the rows that ask for them. BLEU is computed over all rows."""
+    return means(predictions, MEANS, params) | corpus(predictions, params, ("bleu",))
+
+
+def means(predictions: list[Row], names: Iterable[str], params: IntervalParams) -> dict[str, Score]:
+    found: dict[str, Score] = {}
+    for name in names:
+        if values := [float(row[name]) for row in predictions if row[name] is not None]:
+            value, low, high = mean_interval(np.array(values), params.resamples, params.confidence, params.seed)
+            found[name] = {"value": value, "low": low, "high": high}
+    return found
+
+
+def corpus(predictions: list[Row], params: IntervalParams, always: tuple[str, ...] = ()) -> dict[str, Score]:
+    """Scores of ``CORPUS`` and of the hub, each over the rows that ask for it; of ``always`` over all.
+
+    Raises:
+        TunesmithError: a metric of the hub cannot be loaded, or rows lack what a metric needs.
     """
-    said, source = _ngrams(completion, n), set(_ngrams(text, n))
-    return sum(gram in source for gram in said) / len(said) if said else 0.0
+    asked = sorted({name for row in predictions for name in row["metrics"] or ()})
+    found: dict[str, Score] = {}
+    for name in dict.fromkeys([*always, *(name for name in asked if name in CORPUS or is_hub(name))]):
+        rows = predictions if name in always else [row for row in predictions if name in (row["metrics"] or ())]
+        if rows:
+            found |= _corpus(name, rows, params)
+    return found
 
 
-def _ngrams(text: str, n: int) -> list[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.lower())
-    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+def _corpus(name: str, rows: list[Row], params: IntervalParams) -> dict[str, Score]:
+    given = {"predictions": [row["completion"] for row in rows], "references": [row["references"] for row in rows]}
+    metric = load(name)
+    if is_hub(name):
+        return _from_hub(name, metric, given)
+    options = {"resamples": params.resamples, "confidence": params.confidence, "seed": params.seed}
+    try:
+        scores = metric.compute(**given, **options)
+    except ValueError as error:
+        sources = ", ".join(sorted({row["source"] for row in rows}))
+        raise TunesmithError(f"metric {name} on the rows of {sources}: {error}") from None
+    return {name: {"value": scores[name], "low": scores[f"{name}_low"], "high": scores[f"{name}_high"]}}
 
 
-def summarise(predictions: list[Row], params: IntervalParams) -> dict[str, dict[str, float | None]]:
-    """Means over the rows with bootstrap intervals, and corpus BLEU with an interval over resampled rows."""
-    metrics: dict[str, dict[str, float | None]] = {}
-    for name in MEANS:
-        values = [float(not p["completion"].strip()) if name == "empty" else float(p[name]) for p in predictions]
-        metrics[name] = _interval(values, params)
-    exact = [p["exact_match"] for p in predictions if p["exact_match"] is not None]
-    if exact:
-        metrics["exact_match"] = _interval(exact, params)
-    metrics["bleu"] = corpus_bleu(predictions, params)
-    return metrics
+def _from_hub(name: str, metric: Any, given: dict[str, Any]) -> dict[str, Score]:
+    """Every number that the metric gives, without an interval: what it resamples to is not known."""
+    single = {"predictions": given["predictions"], "references": [texts[0] for texts in given["references"]]}
+    try:
+        # Metrics that know several references say so in their features; others take one text a row.
+        several = any(not isinstance(features["references"], Value) for features in _features(metric))
+        scores = metric.compute(**(given if several else single))
+    except (ValueError, TypeError, KeyError) as error:
+        raise TunesmithError(
+            f"metric {name}: must take texts as predictions and references; {type(error).__name__}: {error}"
+        ) from error
+    numbers = {key: value for key, value in scores.items() if isinstance(value, int | float | np.number)}
+    short = name.removeprefix("hub:").partition("@")[0]
+    return {
+        short if key == short else f"{short}.{key}": {"value": float(value), "low": None, "high": None}
+        for key, value in numbers.items()
+    }
 
 
-def _interval(values: list[float], params: IntervalParams) -> dict[str, float | None]:
-    value, low, high = mean_interval(np.array(values), params.resamples, params.confidence, params.seed)
-    return {"value": value, "low": low, "high": high}
+def _features(metric: Any) -> list[Any]:
+    return metric.features if isinstance(metric.features, list) else [metric.features]
 
 
-def corpus_bleu(predictions: list[Row], params: IntervalParams) -> dict[str, float | None]:
-    """Corpus BLEU in 0..100. Rows with fewer references repeat none: sacrebleu takes None for a missing one."""
-    most = max(len(p["references"]) for p in predictions)
-    streams: list[Any] = [
-        [p["references"][i] if i < len(p["references"]) else None for p in predictions] for i in range(most)
-    ]
-    bleu = sacrebleu.BLEU()
-    completions = [p["completion"] for p in predictions]
-    value = bleu.corpus_score(completions, streams).score
-    statistics = np.array(bleu._extract_corpus_statistics(completions, streams))
-    rng = np.random.default_rng(params.seed)
-    draws = rng.integers(len(statistics), size=(params.resamples, len(statistics)))
-    scores = [bleu._compute_score_from_stats(statistics[draw].sum(0).tolist()).score for draw in draws]
-    tail = (1 - params.confidence) / 2
-    low, high = np.quantile(scores, [tail, 1 - tail])
-    return {"value": value, "low": float(low), "high": float(high)}
+def settings(predictions: list[Row]) -> dict[str, str]:
+    """What scores of these rows must be told with: sacrebleu's signatures."""
+    names = {"bleu"} | {name for row in predictions for name in row["metrics"] or () if name in CORPUS}
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        found |= load(name).settings
+    return found
+
+
+def sample_spread(drawn: list[list[Row]]) -> dict[str, dict[str, float]]:
+    """How scores spread over ``drawn`` answers (samples, then rows): for each score column that all rows have its
+    ``mean``, the ``lowest`` and ``highest`` mean of one sample, and ``within_row``: the mean over rows of the standard
+    deviation of their samples' scores."""
+    found = {}
+    for name in SCORES:
+        values = [[row[name] for row in rows] for rows in drawn]
+        if any(value is None for rows in values for value in rows):
+            continue
+        scores_SR = np.array(values, dtype=np.float64)
+        means_S = scores_SR.mean(axis=1)
+        found[name] = {
+            "mean": float(scores_SR.mean()),
+            "lowest": float(means_S.min()),
+            "highest": float(means_S.max()),
+            "within_row": float(scores_SR.std(axis=0).mean()),
+        }
+    return found

@@ -10,7 +10,7 @@ from tasks.params import Params
 
 
 class GenerationParams(Params):
-    """Greedy generation, or beam search where ``num_beams`` is more than 1; never sampled.
+    """Greedy generation, or beam search where ``num_beams`` is more than 1.
 
     Attributes:
         max_new_tokens: an answer that has not ended by then is cut and counted as unfinished.
@@ -33,9 +33,31 @@ class IntervalParams(Params):
     seed: int = 0
 
 
-class EvaluateParams(Params):
-    """``build/experiments/X/evaluate.yaml``."""
+class SamplingParams(Params):
+    """Answers drawn at random beside the greedy one, which all other scores are of.
 
+    Attributes:
+        count: answers drawn for each row; none by default.
+        temperature: divides the logits; lower is nearer to greedy.
+        top_p: draws from the likeliest tokens that have this probability together (Holtzman et al. 2020).
+        seed: of the first drawing of all rows; each further one has the next.
+    """
+
+    count: int = Field(default=0, ge=0, le=100)
+    temperature: float = Field(default=0.7, gt=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class EvaluateParams(Params):
+    """``build/experiments/X/evaluate.yaml``.
+
+    Attributes:
+        shots: solved training rows that stand in each prompt before the question (Brown et al. 2020).
+    """
+
+    shots: int = Field(default=0, ge=0, le=32)
     generation: GenerationParams = GenerationParams()
+    sampling: SamplingParams = SamplingParams()
     intervals: IntervalParams = IntervalParams()
     threads: int = Field(default=2, ge=1)

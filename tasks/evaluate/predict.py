@@ -12,7 +12,7 @@ from tasks import device, files
 from tasks.base_models import BaseModel, from_record, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.evaluate.generate import Generated, generate
-from tasks.evaluate.params import GenerationParams
+from tasks.evaluate.params import GenerationParams, SamplingParams
 from tasks.rendering import Renderer, fingerprint, refuse_other_fingerprint
 from tasks.rows import Row
 from tasks.tuned import load_tuned, soft_prompt
@@ -63,23 +63,45 @@ class Predictor:
         Raises:
             TunesmithError: a prompt with its answer does not fit the model's context.
         """
-        encoded = [self.renderer.prompt(prompt) for prompt in prompts]
-        self._refuse_too_long(encoded)
-        return generate(self.model, self.renderer.tokenizer, encoded, self.base.kind, self.generation)
+        return self.answer([self.renderer.prompt(prompt) for prompt in prompts])
 
-    def _refuse_too_long(self, prompts: list[list[int]]) -> None:
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        answer = self.generation.max_new_tokens
+    def answer(self, encoded: list[list[int]], sampling: SamplingParams | None = None) -> list[Generated]:
+        """Answers to prompts that are tokens already, in order; drawn with ``sampling``.
+
+        Raises:
+            TunesmithError: as ``generate``.
+        """
+        self._refuse_too_long(encoded)
+        return generate(self.model, self.renderer.tokenizer, encoded, self.base.kind, self.generation, sampling)
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model can hold; None where its configuration sets no limit."""
+        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return int(found) if found is not None else None
+
+    @property
+    def longest_prompt(self) -> int | None:
+        """Tokens that a prompt may have beside its answer and virtual tokens."""
+        if self.context is None:
+            return None
         soft = soft_prompt(self.model)
         virtual = soft.num_virtual_tokens if soft else 0
+        # An encoder-decoder holds the prompt on one side and the answer on the other.
+        return self.context - virtual - (0 if self.base.kind == "seq2seq" else self.generation.max_new_tokens)
+
+    def _refuse_too_long(self, prompts: list[list[int]]) -> None:
+        context, longest, answer = self.context, self.longest_prompt, self.generation.max_new_tokens
+        if context is None or longest is None:
+            return
+        soft = soft_prompt(self.model)
+        virtual = f", and there are {soft.num_virtual_tokens} virtual tokens" if soft else ""
         for number, tokens in enumerate(prompts, start=1):
-            # An encoder-decoder holds the prompt on one side and the answer on the other.
-            needed = virtual + (max(len(tokens), answer) if self.base.kind == "seq2seq" else len(tokens) + answer)
-            if context is not None and needed > context:
+            if len(tokens) > longest or (self.base.kind == "seq2seq" and answer > longest):
                 raise TunesmithError(
                     f"prompt {number} of {len(prompts)}: prompt and answer must fit the model's context of {context} "
-                    f"tokens; the prompt has {len(tokens)} and the answer may have {answer}"
-                    + (f", and there are {virtual} virtual tokens; shorten it" if virtual else "; shorten it")
+                    f"tokens; the prompt has {len(tokens)} and the answer may have {answer}{virtual}; "
+                    "shorten it"
                 )
 
     def complete(self, prompts: list[str]) -> list[str]:

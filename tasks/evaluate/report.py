@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks import files
 from tasks.evaluate.groups import Groups
-from tasks.evaluate.metrics import PREDICTIONS, Scorer
+from tasks.evaluate.metrics import PREDICTIONS, score_rows, settings
 from tasks.evaluate.params import EvaluateParams
 from tasks.rows import Row
 
@@ -15,11 +15,11 @@ from tasks.rows import Row
 def score(rows: list[Row], said: list[dict[str, Any]]) -> list[Row]:
     """Rows of ``PREDICTIONS``: what was said for each row, with its scores; and the ``template`` that groups tell it
     by, which is not written."""
-    scorer = Scorer()
-    kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references")
+    kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references", "metrics")
+    scores = score_rows([what["completion"] for what in said], rows)
     return [
-        {**{name: row[name] for name in kept}, **what, **scorer.row(what["completion"], row)}
-        for row, what in zip(rows, said, strict=True)
+        {**{name: row[name] for name in kept}, **what, **scored}
+        for row, what, scored in zip(rows, said, scores, strict=True)
     ]
 
 
@@ -50,6 +50,7 @@ def write_report(
             "metrics": metrics,
             "groups": groups,
             "model": model,
+            "settings": settings(predictions),
             "generation": params.generation.model_dump(),
         },
     )

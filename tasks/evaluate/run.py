@@ -9,11 +9,14 @@ from typing import Any
 
 from tasks import device, files
 from tasks.errors import TunesmithError
+from tasks.evaluate.generate import Generated
 from tasks.evaluate.groups import dirty_rows, groups
-from tasks.evaluate.metrics import summarise
+from tasks.evaluate.metrics import SAMPLES, sample_spread, summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.predict import Predictor
 from tasks.evaluate.report import score, write_report
+from tasks.evaluate.shots import choose, cost
+from tasks.evaluate.shots import prompts as prompts_of
 from tasks.evaluate.soft_prompt import explain
 from tasks.facts import facts
 from tasks.likelihood import likelihood
@@ -63,16 +66,18 @@ def _evaluate(
     if mixtures is not None:
         predictor.refuse_other_rendering(test)
         dirty = dirty_rows(mixtures / manifest["params"]["mixture"] / "dirty.parquet", test, model)
+    shots = choose(test, _examples(evaluation_set), params.shots, params.intervals.seed)
+    prompts, kept = prompts_of(predictor.renderer, test, shots, predictor.longest_prompt)
     begun = time.perf_counter()
-    answers = predictor.generate([row["prompt"] for row in test])
+    answers = predictor.answer(prompts)
     seconds = time.perf_counter() - begun
-    said = [{"completion": a.text, "new_tokens": a.new_tokens, "finished": a.finished} for a in answers]
-    predictions = score(test, said)
+    predictions = score(test, _said(answers))
     metrics = summarise(predictions, params.intervals)
     metrics |= _validation(predictor, validation, params)
     output.mkdir(parents=True, exist_ok=True)
+    spread = _samples(predictor, prompts, test, params, output)
     apart = groups(predictions, params.intervals, manifest, dirty)
-    about = _about(predictor)
+    about = _about(predictor) | {"shots": cost(prompts, kept, shots, predictor.context), "samples": spread}
     write_report(output, manifest["experiment"], manifest["key"], predictions, metrics, apart, params, about)
     logger.info("%s: ROUGE-1 F1 %.4f on %d rows", manifest["experiment"], metrics["rouge1_f"]["value"], len(test))
     return {
@@ -81,6 +86,30 @@ def _evaluate(
         "generation_seconds": seconds,
         "rows_per_second": len(test) / seconds,
     }
+
+
+def _said(answers: list[Generated]) -> list[dict[str, Any]]:
+    return [{"completion": a.text, "new_tokens": a.new_tokens, "finished": a.finished} for a in answers]
+
+
+def _examples(evaluation_set: Path) -> list[Row]:
+    path = evaluation_set / "examples.parquet"
+    return files.read_rows(path) if path.exists() else []  # an evaluation set of an earlier version has none
+
+
+def _samples(
+    predictor: Predictor, prompts: list[list[int]], test: list[Row], params: EvaluateParams, output: Path
+) -> dict[str, Any] | None:
+    """Score ``sampling.count`` drawn answers a row and write them to ``samples.parquet``; how far the scores spread."""
+    drawn = []
+    for number in range(params.sampling.count):
+        sampling = params.sampling.model_copy(update={"seed": params.sampling.seed + number})
+        drawn.append(score(test, _said(predictor.answer(prompts, sampling))))
+    if not drawn:
+        return None
+    rows = [{"sample": number, **row} for number, rows in enumerate(drawn) for row in rows]
+    files.write_rows(output / "samples.parquet", rows, SAMPLES)
+    return {**params.sampling.model_dump(), "scores": sample_spread(drawn)}
 
 
 def _about(predictor: Predictor) -> dict[str, Any]:

@@ -13,31 +13,19 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 
 from tasks.errors import TunesmithError
+from tasks.metrics.names import METRICS, known
 from tasks.params import Params, parse, read_yaml
 from tasks.template.environment import ENVIRONMENT, jinja_problem, names_in, names_in_expression, reserved_problem
 
 LIBRARY = Path(__file__).parent / "library"
 OWN = "own"
-METRICS = (
-    "rouge",
-    "bleu",
-    "chrf",
-    "exact_match",
-    "token_f1",
-    "accuracy",
-    "macro_f1",
-    "matthews",
-    "pearson",
-    "spearman",
-    "entity_f1",
-)
 
 _NAME = re.compile(rf"({OWN}/)?[a-z0-9][a-z0-9_-]*")
 
 
 def _known_metrics(names: list[str] | None) -> list[str] | None:
-    if unknown := [name for name in names or () if name not in METRICS]:
-        raise ValueError(f"no metric {unknown[0]!r}; there are: {', '.join(METRICS)}")
+    if unknown := [name for name in names or () if not known(name)]:
+        raise ValueError(f"no metric {unknown[0]!r}; there are: {', '.join(METRICS)}, and hub:NAME for one of the hub")
     return names
 
 
@@ -52,7 +40,7 @@ class Template(Params):
         task: the set's when not given.
         answer_choices: texts of which the completion is one (a label), or a Jinja2 text that renders to them with
             ``|||`` between, for each row.
-        metrics: names of ``METRICS``; the set's when not given.
+        metrics: names of ``METRICS``, or ``hub:NAME[@REVISION]``; the set's when not given.
         inverted: the wording asks for what the data set's task is given, such as a review for a rating.
         extractive: the completion may stand in the prompt, as an answer stands in its passage, or a text stands there
             whose punctuation is corrected.

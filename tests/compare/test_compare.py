@@ -162,6 +162,8 @@ def test_no_tuned_experiment_no_candidate(workspace: Workspace) -> None:
     [
         ({"copied_4grams": 0.21}, ["copying"]),
         ({"copied_4grams": 0.20}, []),
+        ({"repetition": 0.21}, ["repetition"]),
+        ({"repetition": 0.20}, []),
         ({"finished": 0.79}, ["unfinished"]),
         ({"finished": 0.80}, []),
         ({"empty": 0.01}, ["empty"]),
@@ -172,7 +174,7 @@ def test_no_tuned_experiment_no_candidate(workspace: Workspace) -> None:
 def test_warnings_start_just_past_their_thresholds(
     workspace: Workspace, metrics: dict[str, Any], expected: list[str]
 ) -> None:
-    workspace.experiment("base", method="none")  # copies 0.1
+    workspace.experiment("base", method="none", repetition=0.1)  # copies 0.1
     workspace.experiment("lora", **{"validation_loss_per_byte": 0.5, **metrics})
     workspace.trivial("lead", [0.25, 0.25], copied_4grams=1.0)
     comparison = result(workspace)

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tasks.compare.cells import Cell, change, columns, label, number
+from tasks.compare.cells import Cell, change, columns, label, number, sign_columns
 from tasks.compare.collect import collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
-from tasks.compare.report import group_rows, html_report, soft_prompts
+from tasks.compare.report import drawn, group_rows, html_report, prompts, soft_prompts
 from tasks.compare.run import run
 from tasks.compare.table import markdown_table, rich_table
 from tasks.stage import Stage
@@ -244,3 +244,46 @@ def test_numbers_are_written_plainly() -> None:
     assert [label(m) for m in ("rouge1_f", "rougeL_recall", "bleu")] == ["ROUGE-1", "ROUGE-L recall", "BLEU"]
     bleu = {"value": -3.0, "low": -4.0, "high": -2.0, "real": True}
     assert change({"differences": {"bleu": bleu}}, "bleu") == Cell("-3.0", "[-4.0, -2.0]", -1)
+
+
+def test_signs_have_a_table_of_their_own(full: Workspace) -> None:
+    assert "Signs of bad texts" not in html_report(comparison_of(full), b"")
+    signs = {"repetition": 0.125, "distinct_1": 0.5, "length_ratio": 1.25, "negation_differs": 0.25}
+    full.experiment("odd", **signs)
+    comparison = comparison_of(full)
+    found = {column.title: [str(cell) for cell in column.cells] for column in sign_columns(comparison)}
+    place = [entry["name"] for entry in comparison["systems"]].index("odd")
+    assert (found["repeated 3-grams %"][place], found["length / reference"][place]) == ("12.5", "1.25")
+    assert found["numbers differ %"][place] == "–"
+    page = html_report(comparison, b"")
+    assert "Signs of bad texts" in page and "negation differs %" in page
+
+
+def test_metrics_of_a_task_have_columns_where_it_asks_for_them(full: Workspace) -> None:
+    assert "macro-F1" not in markdown_table(comparison_of(full))
+    full.experiment("labels", macro_f1=0.5, chrf=31.0)
+    table = markdown_table(comparison_of(full))
+    assert "| macro-F1 |" in table and "| 50.0 |" in table and "| 31.0 |" in table
+
+
+def test_examples_and_drawn_answers_are_told(full: Workspace) -> None:
+    comparison = comparison_of(full)
+    assert prompts(comparison) == drawn(comparison) == []
+    shots = {
+        "count": 3,
+        "rows_with_fewer": 2,
+        "prompt_tokens": {"mean": 700.4, "most": 1024},
+        "context": 8192,
+        "context_share": {"mean": 0.0855, "most": 0.125},
+        "examples": {"demo/plain": [{"row_id": "a", "prompt": "<b>Why?", "completion": "So."}]},
+    }
+    spread = {"rouge1_f": {"mean": 0.3, "lowest": 0.25, "highest": 0.35, "within_row": 0.04}}
+    entry = next(entry for entry in comparison["systems"] if entry["name"] == "lora")
+    entry["model"] = {"shots": shots, "samples": {"count": 5, "temperature": 0.7, "scores": spread}}
+    (row,) = prompts(comparison)
+    assert (row["name"], row["count"], row["cells"][:4]) == ("lora", 3, ["700", "1024", "12.5", "2"])
+    assert drawn(comparison) == [("lora", ["5", "0.7", "50.0", "30.0", "25.0", "35.0", "4.0"])]
+    page = html_report(comparison, b"")
+    assert "&lt;b&gt;Why?" in page and "<b>Why?" not in page and "Answers drawn at random" in page
+    entry["model"]["shots"] = shots | {"count": 0, "examples": {}, "context_share": None}
+    assert prompts(comparison) == []

@@ -18,6 +18,7 @@ from tasks.evaluate.metrics import PREDICTIONS
 from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.predict import Predictor
 from tasks.evaluate.run import evaluate_model, run
+from tasks.params import write_yaml
 from tasks.paths import Paths
 from tasks.rows import RENDERED
 from tasks.stage import Stage
@@ -56,12 +57,15 @@ def test_reports_of_every_method(paths: Paths, name: str) -> None:
         "metrics",
         "groups",
         "model",
+        "settings",
         "generation",
     }
     assert (report["schema"], report["experiment"], report["rows"]) == (1, name, len(PAIRS))
     assert report["key"] == files.read_json(paths.model(name) / "manifest.json")["key"]
     assert report["generation"] == EVALUATE["generation"]
-    assert set(report["metrics"]) == NAMES | {"validation_loss", "validation_loss_per_byte"}
+    # What a model that learnt nothing says has no word whose number could be told.
+    wordless = set() if name == "full" else {"distinct_1", "distinct_2"}
+    assert set(report["metrics"]) | wordless == NAMES | {"validation_loss", "validation_loss_per_byte"}
     assert all(set(value) == {"value", "low", "high"} for value in report["metrics"].values())
 
     said = files.read_rows(paths.report(name) / "predictions.parquet")
@@ -303,3 +307,29 @@ def test_embedded_model_answers(tmp_path: Path) -> None:
     )
     assert alone == together
     assert "Paris" in together[0].text
+
+
+def test_examples_stand_in_the_prompt_and_their_cost_in_the_report(paths: Paths) -> None:
+    files.write_rows(paths.evaluation_set / "examples.parquet", rows(PAIRS), RENDERED)
+    bare = evaluate(paths, "base")["model"]["shots"]
+    write_yaml(paths.experiment("base") / "evaluate.yaml", EVALUATE | {"shots": 2})
+    report = evaluate(paths, "base")
+    shots = report["model"]["shots"]
+    assert (bare["count"], bare["examples"]) == (0, {})
+    assert shots["count"] == len(shots["examples"]["chats/plain"]) == 2
+    assert shots["rows_with_fewer"] == 0
+    assert shots["prompt_tokens"]["mean"] > 2 * bare["prompt_tokens"]["mean"]
+    assert shots["context_share"]["most"] == shots["prompt_tokens"]["most"] / shots["context"]
+
+
+def test_drawn_answers_are_scored_and_their_spread_is_told(paths: Paths) -> None:
+    write_yaml(paths.experiment("base") / "evaluate.yaml", EVALUATE | {"sampling": {"count": 3, "temperature": 3.0}})
+    report = evaluate(paths, "base")
+    drawn = files.read_rows(paths.report("base") / "samples.parquet")
+    assert [row["sample"] for row in drawn] == [n for n in range(3) for _ in PAIRS]
+    assert len({row["completion"] for row in drawn if row["row_id"] == "r1"}) > 1
+    samples = report["model"]["samples"]
+    assert (samples["count"], samples["temperature"]) == (3, 3.0)
+    scores = samples["scores"]["distinct_1"] if "distinct_1" in samples["scores"] else samples["scores"]["rouge1_f"]
+    assert scores["lowest"] <= scores["mean"] <= scores["highest"]
+    assert evaluate(paths, "lora")["model"]["samples"] is None

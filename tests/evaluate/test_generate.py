@@ -10,8 +10,8 @@ import torch
 from transformers import AutoTokenizer
 
 from tasks.base_models import BaseModelParams, find, load_model
-from tasks.evaluate.generate import Generated, batches, generate
-from tasks.evaluate.params import GenerationParams
+from tasks.evaluate.generate import LEAST_SHARED, Generated, batches, generate, shared_prefixes
+from tasks.evaluate.params import GenerationParams, SamplingParams
 from tasks.evaluate.predict import Predictor
 from tasks.paths import Paths
 from tests.train.training_workspace import PAIRS
@@ -58,6 +58,57 @@ def test_texts_are_those_of_each_prompt_alone(subject: tuple[Any, Any, str], bud
     assert {16: max(sizes) == 1, 150: 1 < len(sizes) < len(prompts), 100_000: len(sizes) == 1}[budget]
     found = generate(model, tokenizer, prompts, kind, settings(token_budget=budget))
     assert found == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
+
+
+def with_beginnings(tokenizer: Any) -> list[list[int]]:
+    """Two long beginnings, as of examples in the prompt, before prompts that share no more; and two that are short."""
+    first, second = (list(tokenizer(text * 12)["input_ids"]) for text in ("Customer: my lamp. ", "Agent: it is late. "))
+    prompts = encoded(tokenizer)
+    assert min(len(first), len(second)) > LEAST_SHARED > max(map(len, prompts[:2]))
+    return [*(first + p for p in prompts[:4]), prompts[0], *(second + p for p in prompts[2:6]), prompts[1]]
+
+
+def test_a_common_beginning_is_computed_once_and_changes_no_answer(subject: tuple[Any, Any, str]) -> None:
+    model, tokenizer, kind = subject
+    prompts = with_beginnings(tokenizer)
+    rows: list[int] = []
+    hook = model.get_input_embeddings().register_forward_hook(lambda module, given, out: rows.append(given[0].numel()))
+    found = generate(model, tokenizer, prompts, kind, settings(token_budget=600))
+    hook.remove()
+    assert found == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
+    shared = [prefix for prefix, _ in shared_prefixes(prompts) if prefix]
+    assert [len(prefix) >= LEAST_SHARED for prefix in shared] == [True, True]
+    if kind == "causal":
+        assert sum(rows) < sum(map(len, prompts)), "what is alike is read once, all that is said included"
+
+
+def test_beams_behind_a_common_beginning(subject: tuple[Any, Any, str]) -> None:
+    model, tokenizer, kind = subject
+    prompts, params = with_beginnings(tokenizer), settings(token_budget=2000, num_beams=3)
+    alone = [generate(model, tokenizer, [prompt], kind, params)[0] for prompt in prompts]
+    assert generate(model, tokenizer, prompts, kind, params) == alone
+
+
+def test_groups_of_common_beginnings() -> None:
+    long = list(range(LEAST_SHARED))
+    assert shared_prefixes([[*long, 1, 5], [9], [*long, 1, 6], [*long, 1]]) == [(long, [0, 2, 3]), ([], [1])]
+    assert shared_prefixes([[*long, 1, 5], [*long, 1, 5]]) == [([*long, 1], [0, 1])], "something is left of each"
+    assert shared_prefixes([[*long, 1], [7, *long]]) == [([], [0, 1])], "one alone shares nothing"
+    assert shared_prefixes([long, long]) == [([], [0, 1])]
+    assert shared_prefixes([[*long, 1, 5], [*long, 1, 6]], wanted=False) == [([], [0, 1])]
+    assert shared_prefixes([]) == []
+
+
+def test_drawn_answers_follow_their_seed(subject: tuple[Any, Any, str]) -> None:
+    model, tokenizer, kind = subject
+    prompts = encoded(tokenizer)
+
+    def drawn(**changes: Any) -> list[Generated]:
+        return generate(model, tokenizer, prompts, kind, settings(), SamplingParams(temperature=2.0, **changes))
+
+    assert drawn(seed=1) == drawn(seed=1) != drawn(seed=2)
+    # So little is left to draw from that it is greedy.
+    assert drawn(top_p=1e-6) == generate(model, tokenizer, prompts, kind, settings())
 
 
 def test_beams_are_those_of_each_prompt_alone(subject: tuple[Any, Any, str]) -> None:

@@ -17,7 +17,8 @@ FEW = IntervalParams(resamples=100)
 def said(template: str, score: float, exact: float | None = None, /, **changes: Any) -> dict[str, Any]:
     """A score of a row of its own, asked in the wording ``template``."""
     row = {"row_id": f"r{next(NUMBERS)}", "source": "s", "task": "t", "template_id": template, "template": template}
-    return {**row, "rouge1_f": score, "exact_match": exact, **changes}
+    scores = {"rouge1_f": score, "exact_match": exact, "accuracy": None, "token_f1": None, "metrics": ["rouge"]}
+    return {**row, **scores, **changes}
 
 
 def test_the_spread_is_that_of_the_means_of_wordings_with_enough_rows() -> None:
@@ -77,3 +78,13 @@ def test_wordings_of_one_row_are_one_draw() -> None:
     scores = groups(rows, FEW)["task"]["t"]["rouge1_f"]
     assert (scores["value"], scores["n"]) == (pytest.approx(0.5), 2)
     assert (scores["low"], scores["high"]) == (pytest.approx(0.2), 0.8)
+
+
+def test_what_is_no_mean_is_told_of_each_task() -> None:
+    """Two labels right of two, in one task; the other's rows ask for something else."""
+    labels = [
+        said("a", 0.1, metrics=["macro_f1"], completion=label, references=[label], task="labels") for label in "xy"
+    ]
+    found = groups([*labels, said("b", 0.5)], FEW)["task"]
+    assert found["labels"]["macro_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2}
+    assert "macro_f1" not in found["t"]

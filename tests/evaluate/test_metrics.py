@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 import sacrebleu
 
-from tasks.evaluate.metrics import PREDICTIONS, Scorer, by_sentence, copied_ngrams, corpus_bleu, summarise
+from tasks.errors import TunesmithError
+from tasks.evaluate.metrics import PREDICTIONS, corpus, score_rows, settings, summarise
 from tasks.evaluate.params import IntervalParams
 from tasks.evaluate.report import score
+from tasks.metrics.names import SIGNS
+from tasks.metrics.rouge.rouge import by_sentence
+from tasks.metrics.signs.signs import copied_ngrams
 from tasks.rows import Row
 from tests.train.training_workspace import rows
 
@@ -18,11 +22,15 @@ PARTS = ("precision", "recall", "f")
 
 
 def row(*references: str, text: str = "", choices: list[str] | None = None) -> Row:
-    return {"references": list(references), "text": text, "answer_choices": choices or []}
+    return {"references": list(references), "text": text, "answer_choices": choices or [], "metrics": []}
+
+
+def scored(completion: str, asked: Row) -> Row:
+    return score_rows([completion], [asked])[0]
 
 
 def rouge(kind: str, completion: str, *references: str) -> tuple[float, ...]:
-    scores = Scorer().row(completion, row(*references))
+    scores = scored(completion, row(*references))
     return tuple(round(scores[f"{kind}_{part}"], 3) for part in PARTS)
 
 
@@ -81,11 +89,10 @@ def test_copied_4grams_by_hand(completion: str, share: float) -> None:
     assert copied_ngrams(completion, "The cat sat on the mat.") == pytest.approx(share)
 
 
-def test_exact_match_only_with_choices() -> None:
-    scorer = Scorer()
-    assert scorer.row("yes", row("yes"))["exact_match"] is None
-    assert scorer.row(" yes\n", row(" yes", choices=["yes", "no"]))["exact_match"] == 1.0
-    assert scorer.row("yes, it is", row("yes", choices=["yes", "no"]))["exact_match"] == 0.0
+def test_exact_match_with_choices_or_where_asked_for() -> None:
+    assert scored("yes", row("yes"))["exact_match"] is None
+    assert scored(" yes\n", row(" yes", choices=["yes", "no"]))["exact_match"] == 1.0
+    assert scored("yes, it is", row("yes", choices=["yes", "no"]))["exact_match"] == 0.0
 
 
 def predictions(*pairs: tuple[str, list[str]], choices: list[str] | None = None) -> list[Row]:
@@ -104,7 +111,7 @@ PAIRS = [
 
 
 def test_corpus_bleu_is_sacrebleus() -> None:
-    found = corpus_bleu(predictions(*PAIRS), INTERVALS)
+    found = summarise(predictions(*PAIRS), INTERVALS)["bleu"]
     streams = [[references[i] for _, references in PAIRS] for i in range(2)]
     assert found["value"] == pytest.approx(sacrebleu.corpus_bleu([said for said, _ in PAIRS], streams).score)
     assert found["low"] is not None and found["high"] is not None and found["value"] is not None
@@ -116,7 +123,7 @@ def test_corpus_bleu_with_unequal_numbers_of_references() -> None:
     fewer = [PAIRS[0], (PAIRS[1][0], PAIRS[1][1][:1])]
     streams: list[Any] = [[fewer[0][1][0], fewer[1][1][0]], [fewer[0][1][1], None]]
     expected = sacrebleu.corpus_bleu([said for said, _ in fewer], streams).score
-    assert corpus_bleu(predictions(*fewer), INTERVALS)["value"] == pytest.approx(expected)
+    assert summarise(predictions(*fewer), INTERVALS)["bleu"]["value"] == pytest.approx(expected)
 
 
 def test_sentence_bleu_of_a_repeated_reference() -> None:
@@ -124,40 +131,69 @@ def test_sentence_bleu_of_a_repeated_reference() -> None:
 
 
 NAMES = {f"{kind}_{part}" for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum") for part in PARTS} | {
-    *("bleu", "copied_4grams", "new_tokens", "finished", "empty")
+    *("bleu", *SIGNS, "new_tokens", "finished")
 }
 
 
 def test_summary_names_and_means() -> None:
-    scored = predictions(*PAIRS)
-    metrics = summarise(scored, INTERVALS)
+    found = predictions(*PAIRS)
+    metrics = summarise(found, INTERVALS)
     assert set(metrics) == NAMES
-    for name in NAMES - {"bleu", "empty"}:
-        values = [float(row[name]) for row in scored]
+    for name in NAMES - {"bleu"}:
+        values = [float(row[name]) for row in found]
         value = metrics[name]
         assert value["value"] == pytest.approx(sum(values) / 3)
         assert value["low"] <= value["value"] <= value["high"]  # type: ignore[operator]
     assert metrics["finished"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert metrics == summarise(scored, INTERVALS)
+    assert metrics == summarise(found, INTERVALS)
 
 
 def test_summary_of_labels_has_exact_match() -> None:
-    scored = predictions(("yes", ["yes"]), ("no", ["yes"]), choices=["yes", "no"])
-    assert summarise(scored, INTERVALS)["exact_match"]["value"] == 0.5
+    found = predictions(("yes", ["yes"]), ("no", ["yes"]), choices=["yes", "no"])
+    assert summarise(found, INTERVALS)["exact_match"]["value"] == 0.5
+
+
+def test_a_row_has_the_scores_that_its_template_asks_for() -> None:
+    """The first asks for chrF and entities, the second for labels: neither has the other's."""
+    first, second = predictions(("Ada: person", ["Ada: person"]), ("a dog.", ["a dog"]))
+    assert first["chrf"] is second["token_f1"] is None
+    first["metrics"], second["metrics"] = ["chrf", "entity_f1"], ["token_f1", "accuracy", "matthews"]
+    found = score_rows(["ada: person", "A dog."], [one | {"answer_choices": []} for one in (first, second)])
+    asked = ("chrf", "entity_f1", "token_f1", "accuracy", "exact_match")
+    assert [found[0][name] is not None for name in asked] == [True, True, False, False, False]
+    assert (found[1]["token_f1"], found[1]["accuracy"], found[1]["chrf"]) == (1.0, 1.0, None)
+    metrics = corpus([first, second], INTERVALS)
+    assert set(metrics) == {"chrf", "entity_f1", "matthews"}
+    assert metrics["entity_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    summary = summarise([{**first, **found[0]}, {**second, **found[1]}], INTERVALS)
+    assert summary["accuracy"]["value"] == summary["token_f1"]["value"] == 1.0
+    assert "pearson" not in summary
+
+
+def test_signatures_of_sacrebleu_are_kept() -> None:
+    found = predictions(*PAIRS)
+    summarise(found, INTERVALS)
+    assert settings(found)["bleu_signature"].startswith("nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+
+
+def test_what_a_metric_cannot_score_names_metric_and_source() -> None:
+    (found,) = predictions(("3", ["three"]))
+    with pytest.raises(TunesmithError, match=r"metric pearson on the rows of chats: reference 0: .* it is 'three'"):
+        corpus([found | {"metrics": ["pearson"]}], INTERVALS)
 
 
 @pytest.mark.parametrize("said", [("", "", ""), ("", "a dog ran", ""), (" \n", "...", "")])
 def test_empty_completions_are_scored_and_counted(said: tuple[str, ...]) -> None:
-    scored = predictions(*((text, references) for text, (_, references) in zip(said, PAIRS, strict=True)))
-    metrics = summarise(scored, INTERVALS)
+    found = predictions(*((text, references) for text, (_, references) in zip(said, PAIRS, strict=True)))
+    metrics = summarise(found, INTERVALS)
     assert metrics["empty"]["value"] == pytest.approx(sum(not text.strip() for text in said) / 3)
-    assert all(0 <= row["rouge1_f"] <= 1 and row["bleu"] >= 0 for row in scored)
+    assert all(0 <= row["rouge1_f"] <= 1 and row["bleu"] >= 0 for row in found)
     if not any(text.strip(" \n.") for text in said):
         assert metrics["rouge1_f"]["value"] == metrics["bleu"]["value"] == metrics["copied_4grams"]["value"] == 0.0
 
 
 def test_empty_reference_is_scored() -> None:
-    assert Scorer().row("a b", row(""))["rouge1_f"] == 0.0
+    assert scored("a b", row(""))["rouge1_f"] == 0.0
 
 
 def test_columns_of_predictions() -> None:

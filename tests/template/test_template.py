@@ -12,11 +12,12 @@ import pytest
 
 from tasks.errors import TunesmithError
 from tasks.files import read_rows
+from tasks.metrics.names import METRICS
 from tasks.params import parse
 from tasks.paths import Paths
 from tasks.rows import GROUPED_BY
 from tasks.stage import Stage
-from tasks.template.library import LIBRARY, METRICS, Template, TemplateSet, load_set
+from tasks.template.library import LIBRARY, Template, TemplateSet, load_set
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
 from tasks.template.run import grouped_by, run

@@ -1,0 +1,28 @@
+"""chrF of sacrebleu."""
+
+from __future__ import annotations
+
+import numpy as np
+import sacrebleu
+
+from tasks.metrics import base
+
+
+class Chrf(base.CorpusMetric):
+    """F-score of n-grams of 1 to 6 characters over the corpus, recall weighing twice, in 0..100 (Popović 2015, 2017),
+    as ``sacrebleu`` computes it."""
+
+    def statistics(self, predictions: list[str], references: list[list[str]]) -> np.ndarray:
+        self._chrf = sacrebleu.CHRF()
+        most = max(map(len, references))
+        # Unlike BLEU's, sacrebleu's statistics of chrF take no None: the last reference, once more, changes nothing.
+        streams = [[texts[min(i, len(texts) - 1)] for texts in references] for i in range(most)]
+        return np.array(self._chrf._extract_corpus_statistics(predictions, streams))
+
+    def value(self, statistics: np.ndarray) -> float:
+        return float(self._chrf._compute_score_from_stats(statistics.sum(0).tolist()).score)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """``chrf_signature``, after a score was computed."""
+        return {"chrf_signature": str(self._chrf.get_signature())}

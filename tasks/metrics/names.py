@@ -1,0 +1,44 @@
+"""Which metrics there are. Light: nothing here imports ``evaluate``."""
+
+from __future__ import annotations
+
+import re
+
+METRICS = (
+    "rouge",
+    "bleu",
+    "chrf",
+    "exact_match",
+    "token_f1",
+    "accuracy",
+    "macro_f1",
+    "matthews",
+    "pearson",
+    "spearman",
+    "entity_f1",
+)
+"""Folders here, each an ``evaluate.Metric``, that a template set or template may name."""
+
+ROUGE_COLUMNS = tuple(
+    f"rouge{kind}_{part}" for kind in ("1", "2", "L", "Lsum") for part in ("precision", "recall", "f")
+)
+SIGNS = (
+    *("repetition", "distinct_1", "distinct_2", "length_ratio", "copied_4grams", "negation_differs", "numbers_differ"),
+    "empty",
+)
+ASKED = ("exact_match", "accuracy", "token_f1", "chrf", "entity_f1")
+"""Scores that a row has only where its metrics ask for them; ``exact_match`` also where it has answer choices."""
+
+SCORES = (*ROUGE_COLUMNS, "bleu", *SIGNS, *ASKED)
+"""Score columns of ``predictions.parquet``."""
+
+_HUB = re.compile(r"hub:[\w-]+(/[\w.-]+)?(@[\w.-]+)?")
+
+
+def is_hub(name: str) -> bool:
+    """``hub:NAME``, ``hub:OWNER/NAME`` or either with ``@REVISION``."""
+    return name.startswith("hub:")
+
+
+def known(name: str) -> bool:
+    return name in METRICS or _HUB.fullmatch(name) is not None
