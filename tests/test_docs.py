@@ -21,9 +21,9 @@ DATA = (Path(__file__).parents[1] / "docs/data.md").read_text()
 ROWS: Rows = [{"ticket": "My lamp is dark.", "team": "Repair", "product": "lamps"}]
 
 
-def example(file: str) -> str:
-    """The one fenced block of docs/data.md whose first line names ``file``."""
-    blocks = re.findall(r"^```yaml\n(.*?)^```$", DATA, re.MULTILINE | re.DOTALL)
+def example(file: str, page: str = DATA) -> str:
+    """The one fenced block of a page whose first line names ``file``."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (found,) = [block for block in blocks if block.split(":")[0].endswith(file)]
     return str(found)
 
@@ -91,3 +91,14 @@ def test_every_metric_and_sign_is_documented() -> None:
     page = (ROOT / "docs/metrics.md").read_text()
     named = set(re.findall(r"`(\w+)`", page))
     assert set(METRICS) | set(SIGNS) <= named
+
+
+def test_the_set_of_general_text_asks_for_the_second_half(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    page = (ROOT / "docs/evaluation.md").read_text()
+    (tmp_path / "own/general_text.yaml").write_text(example("general_text.yaml", page))
+    rows, report = rendered([{"text": "One two three. Four five."}], load_set("own/general_text", tmp_path))
+    assert report.dropped == {}
+    (row,) = rows
+    assert row["prompt"].endswith("\n\nOne two three.")
+    assert (row["completion"], row["metrics"]) == ("Four five.", ["loss"])

@@ -17,6 +17,7 @@ LABELS = {
     "macro_f1": "macro-F1",
     "token_f1": "token F1",
     "entity_f1": "entity F1",
+    "loss_per_byte": "loss (nats/byte)",
     "matthews": "Matthews' correlation",
     "pearson": "Pearson's correlation",
     "spearman": "Spearman's correlation",

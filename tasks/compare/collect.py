@@ -33,6 +33,7 @@ class System:
         groups: as in ``metrics.json``: kind → group → metric → scores; empty for reports that have none.
         model: as in ``metrics.json``: parameters, sizes, what a soft prompt lies near; empty where nothing is known.
         rows: predictions, one a test row.
+        retention: predictions of the rows of other tasks; none where the evaluation set has none.
         problem: why it cannot be compared; None when it can.
     """
 
@@ -45,6 +46,7 @@ class System:
     groups: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    retention: list[Row] = field(default_factory=list)
     problem: str | None = None
 
     @property
@@ -115,12 +117,17 @@ def read_report(system: System, folder: Path) -> System:
             groups=report.get("groups", {}),
             model=report.get("model") or {},
             rows=files.read_rows(predictions),
+            retention=_rows_of(folder / "retention.parquet"),
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise TunesmithError(
             f"{metrics}: is not what evaluation writes ({type(error).__name__}: {error}); "
             "remove it and run `tunesmith run` (or `dvc repro`) to write it anew"
         ) from None
+
+
+def _rows_of(path: Path) -> list[Row]:
+    return files.read_rows(path) if path.exists() else []
 
 
 def _finite(metric: dict[str, Any]) -> Metric:

@@ -9,8 +9,9 @@ import numpy as np
 from tasks.compare.collect import System
 from tasks.compare.pairing import gains
 from tasks.compare.params import CompareParams
+from tasks.compare.retention import retention
 from tasks.compare.samples import choose_samples
-from tasks.compare.warn import warn
+from tasks.compare.warn import lost, warn
 from tasks.errors import TunesmithError
 from tasks.rows import Row
 from tasks.statistics import paired_bootstrap
@@ -29,8 +30,9 @@ def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
     """Compare ``systems`` (as ``collect`` gives them); the result is ``comparison.json``.
 
     Keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
-    order, each with ``metrics``, ``groups``, ``model`` and ``differences``), ``not_compared`` (name, kind, method,
-    reason), ``warnings`` (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the parameters.
+    order, each with ``metrics``, ``groups``, ``model``, ``differences`` and ``retention``), ``not_compared`` (name,
+    kind, method, reason), ``warnings`` (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the
+    parameters.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -60,7 +62,7 @@ def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
         "candidate": candidate.name if candidate else None,
         "systems": described,
         "not_compared": [{"name": s.name, "kind": s.kind, "method": s.method, "reason": s.problem} for s in excluded],
-        "warnings": warn(compared, baseline),
+        "warnings": [*warn(compared, baseline), *lost(described)],
         "samples": choose_samples(compared, baseline, candidate, params.metric, params.samples),
     }
 
@@ -91,6 +93,7 @@ def describe(
         "groups": {kind: system.groups[kind] for kind in SHOWN_GROUPS if system.groups.get(kind)},
         "model": system.model,
         "differences": differences,
+        "retention": retention(system, baseline, params) if baseline is not None and system is not baseline else {},
     }
 
 

@@ -18,6 +18,7 @@ class CompareParams(Params):
         confidence: of the intervals of differences, such as 0.95.
         seed: of the bootstrap.
         samples: rows of predictions shown in the report.
+        lost_examples: rows shown of each task that a tuned model does worse on than the baseline.
     """
 
     baseline: str = "base"
@@ -26,6 +27,7 @@ class CompareParams(Params):
     confidence: float = Field(default=0.95, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     samples: int = Field(default=8, ge=0)
+    lost_examples: int = Field(default=3, ge=0)
 
     @field_validator("metric")
     @classmethod

@@ -46,6 +46,7 @@ def html_report(comparison: Comparison, picture: bytes) -> str:
         soft_prompts=soft_prompts(comparison),
         prompts=prompts(comparison),
         drawn=drawn(comparison),
+        retention=retention_rows(comparison),
         legend=legend(comparison, "colour"),
         picture=base64.b64encode(picture).decode("ascii"),
         percent=lambda value: number(value, 100),
@@ -138,6 +139,33 @@ def drawn(comparison: Comparison) -> list[tuple[str, list[str]]]:
             greedy = str(score(entry, metric, scale(metric), interval=False))
             found.append((entry["name"], [str(samples["count"]), f"{samples['temperature']:g}", greedy, *values]))
     return found
+
+
+def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """A row a tuned experiment and task that it was not tuned on: ``name``, ``task``, ``verdict``, ``cells`` (metric,
+    before, after, difference, rows) and ``examples`` lost."""
+    return [
+        {
+            "name": entry["name"],
+            "task": task,
+            "verdict": found["verdict"],
+            "cells": [label(found["metric"]), *_before_and_after(found), str(found["difference"]["rows"])],
+            "examples": found["examples"],
+        }
+        for entry in comparison["systems"]
+        for task, found in entry.get("retention", {}).items()
+    ]
+
+
+def _before_and_after(found: dict[str, Any]) -> list[str]:
+    loss = found["metric"] == "loss_per_byte"
+    factor, digits = (1.0, 4) if loss else (scale(found["metric"]), 1)
+    change = [number(found["difference"][key], factor, digits, signed=True) for key in ("value", "low", "high")]
+    return [
+        number(found["before"], factor, digits),
+        number(found["after"], factor, digits),
+        f"{change[0]} [{change[1]}, {change[2]}]",
+    ]
 
 
 def _cluster(tokens: list[Any]) -> dict[str, str]:

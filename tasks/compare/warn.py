@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tasks.compare.collect import System
 from tasks.compare.pairing import key
 
@@ -34,6 +36,24 @@ def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]
         }
         found += [{"system": system.name, "kind": kind, "message": text} for kind, text in checks.items() if text]
     return found
+
+
+def lost(described: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Warnings about tasks that a system lost, from the entries of the comparison."""
+    return [
+        {"system": entry["name"], "kind": "lost", "message": _lost(entry["name"], task, found)}
+        for entry in described
+        for task, found in entry["retention"].items()
+        if found["verdict"] == "lost"
+    ]
+
+
+def _lost(name: str, task: str, found: dict[str, Any]) -> str:
+    value, low, high = (found["difference"][key] for key in ("value", "low", "high"))
+    return (
+        f"{name} lost {task}: {found['metric']} {found['before']:.3f} before, {found['after']:.3f} after, "
+        f"{value:+.3f} [{low:+.3f}, {high:+.3f}] on {found['difference']['rows']} rows."
+    )
 
 
 def _copying(system: System, baseline: System | None) -> str | None:

@@ -15,6 +15,7 @@ from tasks.evaluate.metrics import SAMPLES, sample_spread, summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.predict import Predictor
 from tasks.evaluate.report import score, write_report
+from tasks.evaluate.retention import retained
 from tasks.evaluate.shots import choose, cost
 from tasks.evaluate.shots import prompts as prompts_of
 from tasks.evaluate.soft_prompt import explain
@@ -77,6 +78,7 @@ def _evaluate(
     output.mkdir(parents=True, exist_ok=True)
     spread = _samples(predictor, prompts, test, params, output)
     apart = groups(predictions, params.intervals, manifest, dirty)
+    apart |= retained(predictor, evaluation_set / "retention.parquet", params, output / "retention.parquet") or {}
     about = _about(predictor) | {"shots": cost(prompts, kept, shots, predictor.context), "samples": spread}
     write_report(output, manifest["experiment"], manifest["key"], predictions, metrics, apart, params, about)
     logger.info("%s: ROUGE-1 F1 %.4f on %d rows", manifest["experiment"], metrics["rouge1_f"]["value"], len(test))

@@ -32,6 +32,9 @@ ASKED = ("exact_match", "accuracy", "token_f1", "chrf", "entity_f1")
 SCORES = (*ROUGE_COLUMNS, "bleu", *SIGNS, *ASKED)
 """Score columns of ``predictions.parquet``."""
 
+LOSS = "loss"
+"""Named by a set of general text, where no answer is right: its rows are judged by how likely the reference is."""
+
 _HUB = re.compile(r"hub:[\w-]+(/[\w.-]+)?(@[\w.-]+)?")
 
 
@@ -41,4 +44,4 @@ def is_hub(name: str) -> bool:
 
 
 def known(name: str) -> bool:
-    return name in METRICS or _HUB.fullmatch(name) is not None
+    return name in (*METRICS, LOSS) or _HUB.fullmatch(name) is not None

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.errors import TunesmithError
 from tasks.mix.draw import order, part_table
 from tasks.mix.params import EvaluationSetParams
 from tasks.params import load
@@ -22,11 +23,31 @@ EXAMPLES = 32
 
 def collect(params: EvaluationSetParams, paths: Paths, part: str) -> pa.Table:
     """Rows of ``part`` of the named sources, by the sources' names, in the order of their splits."""
-    where = "params/evaluation.yaml: evaluation_set.sources"
+    return _rows(params.sources, params.limit, params.seed, paths, part, "sources")
+
+
+def retention(params: EvaluationSetParams, paths: Paths) -> pa.Table | None:
+    """Test rows of the sources of ``retention``, as ``collect`` has them; None where it names none.
+
+    Raises:
+        TunesmithError: a source is one of the evaluation set's own.
+    """
+    named = params.retention
+    if both := sorted(set(named.sources) & set(params.sources)):
+        raise TunesmithError(
+            f"params/evaluation.yaml: evaluation_set.retention.sources: {both[0]!r} is one of evaluation_set.sources; "
+            "its test rows are answered already; name sources of other tasks"
+        )
+    if not named.sources:
+        return None
+    return _rows(named.sources, named.limit, params.seed, paths, "test", "retention.sources")
+
+
+def _rows(sources: list[str], limit: int | None, seed: int, paths: Paths, part: str, key: str) -> pa.Table:
     tables = []
-    for source in sorted(set(params.sources)):
-        found = part_table(paths, source, part, where)
-        tables.append(found.take(np.sort(order(found, params.seed)[: params.limit])))
+    for source in sorted(set(sources)):
+        found = part_table(paths, source, part, f"params/evaluation.yaml: evaluation_set.{key}")
+        tables.append(found.take(np.sort(order(found, seed)[:limit])))
     return pa.concat_tables(tables)
 
 
@@ -49,12 +70,16 @@ def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
 
 
 def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
-    """Write ``test.parquet``, ``validation.parquet`` and ``examples.parquet`` (columns: ``RENDERED``)."""
+    """Write ``test.parquet``, ``validation.parquet``, ``examples.parquet`` and, where there are rows of other tasks,
+    ``retention.parquet`` (columns: ``RENDERED``)."""
     with stage.outputs(paths.evaluation_set) as (output,):
         output.mkdir()
         for part in ("test", "validation"):
             pq.write_table(collect(params, paths, part).cast(RENDERED), output / f"{part}.parquet")
         pq.write_table(examples(params, paths).cast(RENDERED), output / "examples.parquet")
+        kept = retention(params, paths)
+        if kept is not None:
+            pq.write_table(kept.cast(RENDERED), output / "retention.parquet")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,23 +35,31 @@ class Difference:
 
 @dataclass(frozen=True)
 class Decision:
-    """``reasons``: a line an opponent; ``differences``: ``baseline`` and, where one reigns, ``champion``."""
+    """``reasons``: a line an opponent, and one a task that was lost; ``differences``: ``baseline`` and, where one reigns, ``champion``."""
 
     accepted: bool
     reasons: list[str]
     differences: dict[str, Difference]
 
 
-def decide(candidate: Scores, base: Scores, champion: Scores | None, params: RegistrationParams) -> Decision:
-    """Compare ``candidate`` with the baseline and the reigning champion (None: none reigns yet).
+def decide(
+    candidate: Scores,
+    base: Scores,
+    champion: Scores | None,
+    params: RegistrationParams,
+    lost: Sequence[str] = (),
+) -> Decision:
+    """Compare ``candidate`` with the baseline and the reigning champion (None: none reigns yet). ``lost``: tasks
+    that must be kept and were not.
 
     Raises:
         TunesmithError: two of them were not scored on the same rows, or there is no row.
     """
     opponents = {"baseline": base} if champion is None else {"baseline": base, "champion": champion}
     differences = {name: _difference(candidate, scores, name, params) for name, scores in opponents.items()}
-    accepted = all(difference.better for difference in differences.values())
+    accepted = all(difference.better for difference in differences.values()) and not lost
     reasons = [_reason(name, difference, params) for name, difference in differences.items()]
+    reasons += [f"retention: {task} was lost; registration.retention demands that it is kept" for task in lost]
     return Decision(accepted, reasons, differences)
 
 

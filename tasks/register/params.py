@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from tasks.params import Params
@@ -15,6 +17,8 @@ class RegistrationParams(Params):
         alias: of its version that reigns: ``models:/<model_name>@<alias>``.
         metric: score column of ``predictions.parquet`` that decides; higher is better.
         baseline: experiment that a candidate must beat whoever reigns.
+        retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``; ``shown`` only
+            says so.
         resamples: of the paired bootstrap.
         confidence: of its interval.
         seed: of its resampling.
@@ -24,6 +28,7 @@ class RegistrationParams(Params):
     alias: str = "champion"
     metric: str = "rouge1_f"
     baseline: str = "base"
+    retention: Literal["shown", "kept"] = "shown"
     resamples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     seed: int = 0

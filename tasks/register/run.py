@@ -79,7 +79,8 @@ def _decide(
             f"test_sha256 is {base.test[:12]} and {candidate.test[:12]}; {REMEDY}"
         )
     reigning = champion_scores(champion, candidate, params, paths, tracker) if champion else None
-    decision = decide(candidate.scores, base.scores, reigning, params)
+    lost = _lost(paths, candidate.name) if params.retention == "kept" else []
+    decision = decide(candidate.scores, base.scores, reigning, params, lost)
     registry = Registry(tracker, params.model_name, params.alias)
     question = files.digest([candidate.key, base.key, champion.tags.get(KEY) if champion else None, params.metric])
     facts = {
@@ -104,6 +105,23 @@ def _candidate(paths: Paths) -> str | None:
         raise TunesmithError(f"{path}: no such file; {REMEDY}")
     name: str | None = files.read_json(path)["candidate"]
     return name
+
+
+def _lost(paths: Paths, name: str) -> list[str]:
+    """Tasks beside its own that the candidate lost, as the comparison says.
+
+    Raises:
+        TunesmithError: the comparison has not judged any.
+    """
+    path = paths.comparison / "comparison.json"
+    (entry,) = (system for system in files.read_json(path)["systems"] if system["name"] == name)
+    judged = entry.get("retention") or {}
+    if not judged:
+        raise TunesmithError(
+            "params/registration.yaml: registration.retention: 'kept' needs tasks to be kept; the comparison has "
+            "judged none; name sources under evaluation_set.retention of params/evaluation.yaml, or set it to 'shown'"
+        )
+    return [task for task, found in judged.items() if found["verdict"] == "lost"]
 
 
 def _add(

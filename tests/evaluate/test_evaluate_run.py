@@ -333,3 +333,18 @@ def test_drawn_answers_are_scored_and_their_spread_is_told(paths: Paths) -> None
     scores = samples["scores"]["distinct_1"] if "distinct_1" in samples["scores"] else samples["scores"]["rouge1_f"]
     assert scores["lowest"] <= scores["mean"] <= scores["highest"]
     assert evaluate(paths, "lora")["model"]["samples"] is None
+
+
+def test_rows_of_other_tasks_are_answered_and_scored_apart(paths: Paths) -> None:
+    other = [row | {"source": "other", "task": "labels", "metrics": ["accuracy", "matthews"]} for row in rows(PAIRS)]
+    files.write_rows(paths.evaluation_set / "retention.parquet", other, RENDERED)
+    report = evaluate(paths, "full")
+    found = report["groups"]["retention"]["other/labels"]
+    assert found["accuracy"]["value"] == 1.0 and found["accuracy"]["n"] == len(PAIRS)
+    assert "matthews" in found
+    said = files.read_rows(paths.report("full") / "retention.parquet")
+    assert [row["completion"] for row in said] == [completion for _, completion in PAIRS]
+    assert 0 < said[0]["loss_per_byte"] < 0.2
+    assert report["rows"] == len(PAIRS), "the test rows stay as they are"
+    base = evaluate(paths, "base")["groups"]["retention"]["other/labels"]
+    assert base["loss_per_byte"]["value"] > 10 * found["loss_per_byte"]["value"]

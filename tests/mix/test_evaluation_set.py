@@ -9,7 +9,7 @@ import pytest
 from tasks.errors import TunesmithError
 from tasks.files import read_rows
 from tasks.mix import evaluation_set
-from tasks.mix.evaluation_set import collect
+from tasks.mix.evaluation_set import EXAMPLES, collect, examples, retention
 from tasks.mix.params import EvaluationSetParams
 from tasks.rows import RENDERED
 from tasks.stage import Stage
@@ -49,3 +49,24 @@ def test_an_unknown_source_of_the_evaluation_set_is_named(workspace: Write) -> N
         TunesmithError, match=r"evaluation_set\.sources: there is no split of a source 'x'; .* one, two"
     ):
         collect(asked("x"), workspace(TWO), "test")
+
+
+def test_rows_of_other_tasks_stand_apart(workspace: Write) -> None:
+    paths = workspace(TWO)
+    params = asked("one", retention={"sources": ["two"], "limit": 3})
+    evaluation_set.run(params, paths, Stage("evaluation_set", paths.root))
+    kept = read_rows(paths.evaluation_set / "retention.parquet")
+    assert len(kept) == 3 and {row["source"] for row in kept} == {"two"}
+    assert {row["text"] for row in kept} < set(numbered("f", 5)), "test rows"
+    assert {row["source"] for row in read_rows(paths.evaluation_set / "test.parquet")} == {"one"}
+    with pytest.raises(TunesmithError, match=r"retention\.sources: 'one' is one of evaluation_set\.sources"):
+        retention(asked("one", retention={"sources": ["one"]}), paths)
+    with pytest.raises(TunesmithError, match=r"evaluation_set\.retention\.sources: there is no split of a source 'x'"):
+        retention(asked("one", retention={"sources": ["x"]}), paths)
+
+
+def test_examples_are_training_rows_and_at_most_so_many_a_wording(workspace: Write) -> None:
+    paths = workspace({name: {**parts, "train": numbered(name, 40)} for name, parts in TWO.items()})
+    found = examples(asked("one", "two"), paths).to_pylist()
+    assert [sum(row["source"] == name for row in found) for name in ("one", "two")] == [EXAMPLES, EXAMPLES]
+    assert all(row["text"].startswith(row["source"]) for row in found)

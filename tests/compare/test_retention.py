@@ -1,0 +1,94 @@
+"""Kept, lost, gained: verdicts worked out by hand, and what a report and the gate make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.compare.collect import System, collect
+from tasks.compare.compare import compare
+from tasks.compare.params import CompareParams
+from tasks.compare.report import html_report, retention_rows
+from tasks.compare.retention import retention
+from tests.compare.conftest import Workspace
+
+PARAMS = CompareParams(resamples=200, lost_examples=2)
+
+
+def row(number: int, metric: str | None = "accuracy", **scores: Any) -> dict[str, Any]:
+    return {
+        "row_id": f"r{number}",
+        "source": "wnut",
+        "template_id": "plain",
+        "task": "entities",
+        "prompt": f"question {number}",
+        "references": [f"answer {number}"],
+        "completion": f"said {scores}",
+        "metrics": [metric] if metric else None,
+        **scores,
+    }
+
+
+def judged(before: list[float], after: list[float], metric: str = "accuracy", column: str = "accuracy") -> Any:
+    systems = [
+        System("x", "experiment", retention=[row(i, metric, **{column: score}) for i, score in enumerate(scores)])
+        for scores in (after, before)
+    ]
+    return retention(*systems, PARAMS)["wnut/entities"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ([1, 1, 1, 1, 1, 0], [0, 0, 0, 1, 0, 0], "lost"),
+        ([0, 0, 0, 1, 0, 0], [1, 1, 1, 1, 1, 0], "gained"),
+        ([1, 0, 1, 0, 1, 0], [0, 1, 1, 0, 0, 1], "kept"),
+        ([0.5] * 4, [0.5] * 4, "kept"),
+        ([1], [0], "kept"),  # one row shows nothing
+    ],
+)
+def test_a_verdict_needs_an_interval_on_one_side_of_zero(before: list[float], after: list[float], verdict: str) -> None:
+    found = judged(before, after)
+    assert found["verdict"] == verdict
+    assert found["difference"]["value"] == pytest.approx(found["after"] - found["before"])
+    assert found["difference"]["rows"] == len(before)
+
+
+def test_more_loss_is_worse() -> None:
+    found = judged([1.0, 1.1, 1.0], [1.5, 1.6, 1.4], "loss", "loss_per_byte")
+    assert (found["verdict"], found["metric"]) == ("lost", "loss_per_byte")
+    assert judged([1.5, 1.6, 1.4], [1.0, 1.1, 1.0], "pearson", "loss_per_byte")["verdict"] == "gained"
+
+
+def test_the_rows_that_lost_most_are_shown_before_and_after() -> None:
+    found = judged([0.9, 0.5, 1.0, 0.2], [0.8, 0.5, 0.1, 0.4], "rouge", "rouge1_f")
+    assert [example["row_id"] for example in found["examples"]] == ["r2", "r0"]
+    assert found["examples"][0]["scores"] == [1.0, 0.1]
+    assert found["examples"][0]["before"] != found["examples"][0]["after"]
+
+
+def test_tasks_and_rows_that_only_one_answered_are_left_out() -> None:
+    ours = System("x", "experiment", retention=[row(0, accuracy=1.0), row(1, accuracy=0.0)])
+    theirs = System("base", "experiment", retention=[row(1, accuracy=1.0), row(2, accuracy=0.0)])
+    assert retention(ours, theirs, PARAMS)["wnut/entities"]["difference"]["rows"] == 1
+    assert retention(ours, System("base", "experiment"), PARAMS) == {}
+
+
+def test_what_was_lost_is_a_warning_and_a_table(workspace: Workspace) -> None:
+    workspace.experiment("base", method="none")
+    workspace.experiment("lora", validation_loss_per_byte=0.5)
+    for name, score in (("base", 1.0), ("lora", 0.0)):
+        rows = [row(number, accuracy=score) for number in range(6)]
+        pq.write_table(pa.Table.from_pylist(rows), workspace.paths.report(name) / "retention.parquet")
+    comparison = compare(collect(workspace.paths, "base"), PARAMS)
+    lost = [warning for warning in comparison["warnings"] if warning["kind"] == "lost"]
+    assert [warning["message"] for warning in lost] == [
+        "lora lost wnut/entities: accuracy 1.000 before, 0.000 after, -1.000 [-1.000, -1.000] on 6 rows."
+    ]
+    (shown,) = retention_rows(comparison)
+    assert (shown["verdict"], shown["cells"]) == ("lost", ["accuracy", "100.0", "0.0", "-100.0 [-100.0, -100.0]", "6"])
+    page = html_report(comparison, b"")
+    assert "Kept and lost" in page and "question 0" in page
