@@ -47,6 +47,8 @@ def _orphans(paths: Paths) -> list[Path]:
         paths.root / "models": set(experiments),
         paths.root / "runs": set(experiments),
         paths.reports: set(experiments),
+        paths.benchmark("X").parent: set(experiments),
+        paths.helm: {*experiments, "table.md", "table.html", "table.png"},
         paths.mixtures: set(mixtures),
         paths.splits: set(sources),
         paths.raw("").parent: {f"{name}.parquet" for name in sources},

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.preferences import app as preferences_app
 from flows.templates import app as templates_app
 from flows.text import counted
 from flows.workspace import find_root, prepare_environment, refuse_silent_prefect
@@ -30,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP, pretty
 data_app = typer.Typer(no_args_is_help=True, help="Sources in data/sources.")
 app.add_typer(data_app, name="data")
 app.add_typer(templates_app, name="templates")
+app.add_typer(preferences_app, name="preferences")
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 
@@ -298,6 +300,50 @@ def ui(
     from flows.ui import serve_pages
 
     serve_pages(root, only, prefect_port, mlflow_port, lambda line: console.print(line, highlight=False), _say)
+
+
+@app.command()
+def helm(
+    experiment: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the scenarios' files.")] = None,
+    rows: Annotated[int | None, typer.Option(min=4, help="Rows of each scenario.")] = None,
+    scenario: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+) -> None:
+    """HELM's seven metrics on local files: accuracy, calibration, robustness, fairness, bias, toxicity, efficiency."""
+    root = _workspace()
+    from flows.helm import helm as measure
+    from tasks.helm.table import below, rich_table
+
+    shown = measure(root, experiment, scenario, data, rows)
+    console.print(rich_table(shown))
+    for line in [*below(shown), f"picture and page: {Paths(root).helm}/table.png, table.html, table.md"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if shown.failures:
+        raise TunesmithError("\n".join(shown.failures))
+
+
+@app.command()
+def benchmark(
+    suite: Annotated[list[str], typer.Option(help="glue, superglue, mmlu, bigbench or risk; may be repeated.")],
+    size: Annotated[str | None, typer.Option(help="full, or lite: a number of rows a task.")] = None,
+    experiment: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the suites' files.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows a task of size lite.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of results, for planned experiments.")] = None,
+) -> None:
+    """Suites that others publish scores of, on local files or the hub: base beside tuned, beside chance."""
+    root = _workspace()
+    from flows import benchmark as benchmarks
+    from tasks.benchmark.table import remarks, tables
+
+    found = benchmarks.benchmark(root, suite, size, experiment, data, rows, output, _say)
+    intervals = benchmarks.read_params(Paths(root)).settings.intervals
+    for table in tables(found, benchmarks.baseline(root), intervals):
+        console.print(table)
+    for line in [*remarks(found), f"rows and scores: {output or Paths(root).benchmark('X').parent}"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if failed := benchmarks.failed(found):
+        raise TunesmithError(f"benchmark: failed: {', '.join(failed)}; the results of the others are kept")
 
 
 def _print_comparison(root: Path) -> None:

@@ -55,6 +55,16 @@ class Paths:
         return self.root / "reports/comparison"
 
     @property
+    def preferences(self) -> Path:
+        """What people said of pairs of experiments; no stage writes or reads it."""
+        return self.root / "reports/preferences"
+
+    @property
+    def helm(self) -> Path:
+        """A folder an experiment, and the table of all; no stage writes or reads it."""
+        return self.root / "reports/helm"
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
@@ -94,6 +104,13 @@ class Paths:
 
     def baseline(self, name: str) -> Path:
         return self.baselines / name
+
+    def benchmark(self, experiment: str) -> Path:
+        """Results of benchmark suites: of the stage ``benchmark@X`` or of ``tunesmith benchmark``."""
+        return self.root / "reports/benchmarks" / experiment
+
+    def preference(self, a: str, b: str) -> Path:
+        return self.preferences / f"{a}-vs-{b}"
 
 
 def user_cache() -> Path:

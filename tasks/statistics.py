@@ -79,6 +79,7 @@ def statistic_interval(
         confidence_level=confidence,
         method="percentile",
         vectorized=False,
+        batch=max(1, _BATCH // len(rows)),
         rng=np.random.default_rng(seed),
     )
     return value, float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -93,7 +93,7 @@ def describe(
         "groups": {kind: system.groups[kind] for kind in SHOWN_GROUPS if system.groups.get(kind)},
         "model": system.model,
         "differences": differences,
-        "retention": retention(system, baseline, params) if baseline is not None and system is not baseline else {},
+        "retention": retention(system, baseline, params) if baseline is not None and system.tuned else {},
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from tasks.metrics.names import SCORES
+from tasks.metrics.names import HIGHER_IS_BETTER
 from tasks.params import Params
 
 
@@ -32,6 +32,9 @@ class CompareParams(Params):
     @field_validator("metric")
     @classmethod
     def _is_a_score(cls, value: str) -> str:
-        if value not in SCORES:
-            raise ValueError(f"must be a score of each row; it is {value!r}; there are: {', '.join(SCORES)}")
+        if value not in HIGHER_IS_BETTER:
+            raise ValueError(
+                f"must be a score of each row of which more is better; it is {value!r}; there are: "
+                f"{', '.join(HIGHER_IS_BETTER)}"
+            )
         return value

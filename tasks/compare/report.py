@@ -147,9 +147,9 @@ def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "name": entry["name"],
-            "task": task,
+            "task": f"{task} (trained on)" if found["trained"] else task,
             "verdict": found["verdict"],
-            "cells": [label(found["metric"]), *_before_and_after(found), str(found["difference"]["rows"])],
+            "cells": [label(found["metric"]), *_before_and_after(found)],
             "examples": found["examples"],
         }
         for entry in comparison["systems"]
@@ -158,6 +158,8 @@ def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _before_and_after(found: dict[str, Any]) -> list[str]:
+    if "difference" not in found:
+        return [NOTHING] * 4
     loss = found["metric"] == "loss_per_byte"
     factor, digits = (1.0, 4) if loss else (scale(found["metric"]), 1)
     change = [number(found["difference"][key], factor, digits, signed=True) for key in ("value", "low", "high")]
@@ -165,6 +167,7 @@ def _before_and_after(found: dict[str, Any]) -> list[str]:
         number(found["before"], factor, digits),
         number(found["after"], factor, digits),
         f"{change[0]} [{change[1]}, {change[2]}]",
+        str(found["difference"]["rows"]) + (f" ({found['unpaired']} unpaired)" if found["unpaired"] else ""),
     ]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tasks.compare.collect import System
-from tasks.compare.pairing import gains, key
+from tasks.compare.pairing import key
 from tasks.compare.params import CompareParams
+from tasks.metrics.text import entity_counts, entity_score
 from tasks.rows import Row
-from tasks.statistics import paired_bootstrap
+from tasks.statistics import statistic_interval
 
 LOSS = "loss_per_byte"
 """Judges general text, and what has no score of each row; lower is better."""
@@ -33,19 +35,21 @@ _ROUNDING = 1e-12
 
 
 def retention(system: System, baseline: System, params: CompareParams) -> dict[str, dict[str, Any]]:
-    """``SOURCE/TASK`` → ``metric``, ``before`` and ``after`` (means), ``difference`` (``value``, ``low``, ``high``,
-    ``rows``; paired), ``verdict`` and ``examples`` of rows that lost most.
+    """``SOURCE/TASK`` → ``metric``, ``before`` and ``after``, ``difference`` (``value``, ``low``, ``high``, ``rows``;
+    paired), ``unpaired`` rows, ``trained`` (whether the system was trained on that source), ``verdict`` and
+    ``examples`` of rows that lost most.
 
     ``lost``: the interval of the difference lies wholly on the worse side of zero; ``gained``: on the better;
-    ``kept``: neither. Few rows have wide intervals, and keep much: the interval says how much may be lost.
+    ``kept``: neither. Few rows have wide intervals, and keep much: the interval says how much may be lost. ``not
+    judged``: no row was answered by both. Entities are judged by the F1 of all rows together, everything else by the
+    mean of its rows' scores.
     """
     ours, theirs = _by_task(system.retention), _by_task(baseline.retention)
-    found = {}
-    for task in sorted(ours.keys() & theirs.keys()):
-        judged = _judge(ours[task], theirs[task], params)
-        if judged:
-            found[task] = judged
-    return found
+    trained = system.model.get("trained_on") or ()
+    return {
+        task: _judge(ours.get(task, []), theirs.get(task, []), params) | {"trained": task.rpartition("/")[0] in trained}
+        for task in sorted(ours.keys() | theirs.keys())
+    }
 
 
 def _by_task(rows: list[Row]) -> dict[str, list[Row]]:
@@ -55,41 +59,61 @@ def _by_task(rows: list[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[str, Any] | None:
-    metric = _metric(theirs)
-    paired = gains(ours, theirs, metric)
-    if not paired:
-        return None
-    # Wordings of one row are no independent draws: they would make the interval too narrow.
-    by_row: dict[tuple[str, str], list[float]] = {}
-    for (source, row_id, _), gain in paired.items():
-        by_row.setdefault((source, row_id), []).append(gain)
-    differences = np.array([np.mean(values) for values in by_row.values()])
-    value, low, high = paired_bootstrap(differences, params.resamples, params.confidence, params.seed)
+def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[str, Any]:
+    metric = _metric([*ours, *theirs])
+    known = {key(row): row for row in ours}
+    pairs = [(known[key(row)], row) for row in theirs if key(row) in known]
+    unpaired = len(ours) + len(theirs) - 2 * len(pairs)
+    if not pairs:
+        return {"metric": metric, "verdict": "not judged", "unpaired": unpaired, "examples": []}
+    # Wordings of one row are no independent draws: rows are drawn, with all of their wordings.
+    by_row: dict[tuple[str, str], list[np.ndarray]] = {}
+    for row, other in pairs:
+        by_row.setdefault((row["source"], row["row_id"]), []).append(_numbers(row, other, metric))
+    drawn = np.array([np.sum(values, axis=0) for values in by_row.values()])
+    score = entity_score if metric == "entity_f1" else _mean
+    value, low, high = statistic_interval(
+        drawn,
+        lambda rows: score(rows[:, 0].sum(axis=0)) - score(rows[:, 1].sum(axis=0)),
+        params.resamples,
+        params.confidence,
+        params.seed,
+    )
     better = -1 if metric == LOSS else 1
     worst, best = sorted((better * low, better * high))
-    real = len(differences) > 1
-    verdict = "lost" if real and best < -_ROUNDING else "gained" if real and worst > _ROUNDING else "kept"
-    shared = [(row, other) for row, other in _pairs(ours, theirs) if key(row) in paired]
+    real = len(drawn) > 1
     return {
         "metric": metric,
-        "before": float(np.mean([other[metric] for _, other in shared])),
-        "after": float(np.mean([row[metric] for row, _ in shared])),
-        "difference": {"value": value, "low": low, "high": high, "rows": len(differences)},
-        "verdict": verdict,
-        "examples": _examples(shared, metric, better, params.lost_examples),
+        "before": score(drawn[:, 1].sum(axis=0)),
+        "after": score(drawn[:, 0].sum(axis=0)),
+        "difference": {"value": value, "low": low, "high": high, "rows": len(drawn)},
+        "unpaired": unpaired,
+        "verdict": "lost" if real and best < -_ROUNDING else "gained" if real and worst > _ROUNDING else "kept",
+        "examples": _examples(pairs, metric, better, params.lost_examples),
     }
+
+
+def _numbers(row: Row, other: Row, metric: str) -> np.ndarray:
+    """Of both answers to a row what adds up over rows: counts of entities, or (score, 0, 1); shape: 2, 3."""
+    if metric == "entity_f1":
+        return np.array([entity_counts(one["completion"], one["references"][0]) for one in (row, other)])
+    return np.array([(one[metric], 0, 1) for one in (row, other)])
+
+
+def _mean(sums: np.ndarray) -> float:
+    return float(sums[0] / sums[2])
 
 
 def _metric(rows: list[Row]) -> str:
     """The first that the templates of the task name and that each row has by itself."""
-    names = [name for row in rows for name in row["metrics"] or ()]
-    return next((COLUMN[name] for name in names if name in COLUMN), LOSS)
+    names = dict.fromkeys(name for row in rows for name in row["metrics"] or ())
+    columns = [COLUMN[name] for name in names if name in COLUMN]
+    return next((column for column in columns if all(_known(row, column) for row in rows)), LOSS)
 
 
-def _pairs(ours: list[Row], theirs: list[Row]) -> list[tuple[Row, Row]]:
-    known = {key(row): row for row in ours}
-    return [(known[key(row)], row) for row in theirs if key(row) in known]
+def _known(row: Row, column: str) -> bool:
+    value = row.get(column)
+    return value is not None and math.isfinite(value)
 
 
 def _examples(pairs: list[tuple[Row, Row]], metric: str, better: int, count: int) -> list[dict[str, Any]]:

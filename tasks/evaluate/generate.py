@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import DynamicCache, GenerationConfig
+from transformers.cache_utils import DynamicLayer
 
 from tasks.evaluate.params import GenerationParams, SamplingParams
 from tasks.likelihood import bucket, unwrapped
@@ -18,7 +19,10 @@ from tasks.progress import progress
 from tasks.tuned import soft_prompt
 
 LEAST_SHARED = 64
-"""Tokens from which on a common beginning is computed once: shorter ones gain less than groups cost."""
+"""Tokens from which on a common beginning is computed once."""
+
+LEAST_MEMBERS = 8
+"""Prompts from which on they are a group: fewer gain less than batches of their own cost."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ def generate(
     if sampling is not None:
         torch.manual_seed(sampling.seed)
     with _configured(model, tokenizer, params, sampling), progress("generating", len(prompts)) as meter:
-        for prefix, members in shared_prefixes(prompts, kind == "causal" and not soft_prompt(model)):
-            start = _start(model, prefix)
+        for start, members in _groups(model, prompts, kind == "causal" and not soft_prompt(model)):
             for places in batches([len(prompts[member]) for member in members], params):
                 indices = [members[place] for place in places]
                 said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind, start)
@@ -68,28 +71,6 @@ def generate(
                     results[index] = _cut(tokenizer, tokens)
                 meter.advance(len(indices))
     return [result for result in results if result is not None]
-
-
-def shared_prefixes(prompts: Sequence[list[int]], wanted: bool = True) -> list[tuple[list[int], list[int]]]:
-    """(tokens that all members begin with, members) of groups of prompts; no tokens where too few are shared.
-
-    Prompts belong together by their first ``LEAST_SHARED`` tokens. Something is left of every prompt.
-    """
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, prompt in enumerate(prompts):
-        begins = tuple(prompt[:LEAST_SHARED]) if wanted and len(prompt) > LEAST_SHARED else ()
-        groups.setdefault(begins, []).append(index)
-    found, alone = [], list(groups.pop((), []))
-    for members in groups.values():
-        if len(members) < 2:
-            alone += members
-            continue
-        length = min(len(prompts[member]) for member in members) - 1
-        first = prompts[members[0]]
-        for member in members[1:]:
-            length = next((i for i in range(length) if prompts[member][i] != first[i]), length)
-        found.append((first[:length], members))
-    return [*found, *([([], sorted(alone))] if alone else [])]
 
 
 @dataclass(frozen=True)
@@ -100,13 +81,49 @@ class _Start:
     cache: Any
 
 
+def _groups(model: Any, prompts: Sequence[list[int]], shared: bool) -> Iterator[tuple[_Start | None, Sequence[int]]]:
+    """Groups of prompts with a common beginning that is computed, then all others as one group without."""
+    found = shared_prefixes(prompts) if shared else []
+    if found and (first := _start(model, found[0][0])) is None:
+        found = []
+    for number, (prefix, members) in enumerate(found):
+        yield first if number == 0 else _start(model, prefix), members
+    grouped = {member for _, members in found for member in members}
+    if rest := [index for index in range(len(prompts)) if index not in grouped]:
+        yield None, rest
+
+
+def shared_prefixes(prompts: Sequence[list[int]]) -> list[tuple[list[int], list[int]]]:
+    """(tokens that all members begin with, members) of groups of prompts.
+
+    Prompts belong together by their first ``LEAST_SHARED`` tokens, and are a group from ``LEAST_MEMBERS`` on. Something
+    is left of every prompt.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, prompt in enumerate(prompts):
+        if len(prompt) > LEAST_SHARED:
+            groups.setdefault(tuple(prompt[:LEAST_SHARED]), []).append(index)
+    found = []
+    for members in groups.values():
+        if len(members) < LEAST_MEMBERS:
+            continue
+        length = min(len(prompts[member]) for member in members) - 1
+        first = prompts[members[0]]
+        for member in members[1:]:
+            length = next((i for i in range(length) if prompts[member][i] != first[i]), length)
+        found.append((first[:length], members))
+    return found
+
+
 def _start(model: Any, prefix: list[int]) -> _Start | None:
-    if not prefix:
-        return None
+    """None where a beginning cannot stand apart: padding between it and the rest would lie within a sliding window,
+    a state has no place for it, and MPT's attention counts places whatever the mask."""
     inner = unwrapped(model)
     ids = torch.tensor([prefix], device=next(model.parameters()).device)
-    # Of the output layer only what the last position says is computed; it is not used.
-    return _Start(prefix, inner(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values)
+    output = inner(input_ids=ids, use_cache=True)
+    cache = getattr(output, "past_key_values", None)
+    plain = type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
+    return _Start(prefix, cache) if plain and inner.config.model_type != "mpt" else None
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,14 @@ def _tasks(predictions: list[Row], params: IntervalParams) -> dict[str, dict[str
     """Also with what is no mean over rows: labels and numbers of several tasks at once would say nothing."""
     found = _scores(predictions, lambda row: str(row["task"]), params)
     for task, scores in found.items():
-        rows = [row for row in predictions if str(row["task"]) == task]
-        scores |= {name: score | {"n": len(rows)} for name, score in corpus(rows, params).items()}
+        scores |= corpus_of([row for row in predictions if str(row["task"]) == task], params)
     return found
+
+
+def corpus_of(rows: list[Row], params: IntervalParams) -> dict[str, Any]:
+    """What is no mean over ``rows``. Its interval draws answers, so of rows in several wordings it is too narrow."""
+    count = len({(row["source"], row["row_id"]) for row in rows})
+    return {name: score | {"n": count} for name, score in corpus(rows, params).items()}
 
 
 def _template(row: Row) -> str:
@@ -90,13 +95,13 @@ def _scores(predictions: list[Row], name: Callable[[Row], str], params: Interval
     members: dict[str, list[Row]] = {}
     for row in predictions:
         members.setdefault(name(row), []).append(row)
-    return {group: _means(rows, params) for group, rows in sorted(members.items())}
+    return {group: row_means(rows, METRICS, params) for group, rows in sorted(members.items())}
 
 
-def _means(rows: list[Row], params: IntervalParams) -> dict[str, Any]:
-    """Means of those metrics that the rows have: not every completion is a label."""
+def row_means(rows: list[Row], metrics: Iterable[str], params: IntervalParams) -> dict[str, Any]:
+    """Means of those ``metrics`` that the rows have: not every completion is a label."""
     found = {}
-    for metric in METRICS:
+    for metric in metrics:
         # Wordings of one row are no independent draws: they would make the interval too narrow.
         by_row: dict[tuple[str, str], list[float]] = {}
         for row in rows:

@@ -12,9 +12,9 @@ from datasets import Value
 
 from tasks.errors import TunesmithError
 from tasks.evaluate.params import IntervalParams
-from tasks.metrics.entity_f1.entity_f1 import counts
 from tasks.metrics.load import load
 from tasks.metrics.names import ROUGE_COLUMNS, SCORES, SIGNS, is_hub
+from tasks.metrics.text import entity_counts, entity_score
 from tasks.rows import Row
 from tasks.statistics import mean_interval
 
@@ -70,12 +70,11 @@ def _sentence(metric: Any, said: str, row: Row) -> float:
 
 
 def _entity_f1(said: str, row: Row) -> float:
-    right, ours, theirs = counts(said, row["references"][0])
-    return 2 * right / (ours + theirs) if ours + theirs else 1.0
+    return entity_score(entity_counts(said, row["references"][0]))
 
 
 def _asks(row: Row, name: str) -> bool:
-    return name in (row["metrics"] or ()) or (name == "exact_match" and bool(row["answer_choices"]))
+    return name in (row.get("metrics") or ()) or (name == "exact_match" and bool(row["answer_choices"]))
 
 
 def summarise(predictions: list[Row], params: IntervalParams) -> dict[str, Score]:
@@ -134,11 +133,9 @@ def _from_hub(name: str, metric: Any, given: dict[str, Any]) -> dict[str, Score]
             f"metric {name}: must take texts as predictions and references; {type(error).__name__}: {error}"
         ) from error
     numbers = {key: value for key, value in scores.items() if isinstance(value, int | float | np.number)}
-    short = name.removeprefix("hub:").partition("@")[0]
-    return {
-        short if key == short else f"{short}.{key}": {"value": float(value), "low": None, "high": None}
-        for key, value in numbers.items()
-    }
+    # Never under the name of one of this project's: the hub's BLEU runs from 0 to 1.
+    short = name.removeprefix("hub:").partition("@")[0].replace("/", ".")
+    return {f"hub.{short}.{key}": {"value": float(value), "low": None, "high": None} for key, value in numbers.items()}
 
 
 def _features(metric: Any) -> list[Any]:
@@ -147,23 +144,30 @@ def _features(metric: Any) -> list[Any]:
 
 def settings(predictions: list[Row]) -> dict[str, str]:
     """What scores of these rows must be told with: sacrebleu's signatures."""
-    names = {"bleu"} | {name for row in predictions for name in row["metrics"] or () if name in CORPUS}
     found: dict[str, str] = {}
-    for name in sorted(names):
-        found |= load(name).settings
+    for name in ("bleu", "chrf"):
+        rows = predictions if name == "bleu" else [row for row in predictions if name in (row["metrics"] or ())]
+        if rows:
+            metric = load(name)
+            metric.compute(
+                predictions=[row["completion"] for row in rows], references=[row["references"] for row in rows]
+            )
+            found |= metric.settings  # of what was computed last, so of these very rows
     return found
 
 
 def sample_spread(drawn: list[list[Row]]) -> dict[str, dict[str, float]]:
-    """How scores spread over ``drawn`` answers (samples, then rows): for each score column that all rows have its
-    ``mean``, the ``lowest`` and ``highest`` mean of one sample, and ``within_row``: the mean over rows of the standard
-    deviation of their samples' scores."""
+    """How scores spread over ``drawn`` answers (samples, then rows).
+
+    For each score column, over the rows that have it in every sample: its ``mean``, the ``lowest`` and ``highest`` mean
+    of one sample, and ``within_row``, the mean over rows of the standard deviation of their samples' scores."""
     found = {}
     for name in SCORES:
-        values = [[row[name] for row in rows] for rows in drawn]
-        if any(value is None for rows in values for value in rows):
+        # A row that lacks a score in one sample (no word was said) is left out of all.
+        values = [row for row in zip(*([one[name] for one in rows] for rows in drawn), strict=True) if None not in row]
+        if not values:
             continue
-        scores_SR = np.array(values, dtype=np.float64)
+        scores_SR = np.array(values, dtype=np.float64).T
         means_S = scores_SR.mean(axis=1)
         found[name] = {
             "mean": float(scores_SR.mean()),

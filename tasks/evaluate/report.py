@@ -15,10 +15,10 @@ from tasks.rows import Row
 def score(rows: list[Row], said: list[dict[str, Any]]) -> list[Row]:
     """Rows of ``PREDICTIONS``: what was said for each row, with its scores; and the ``template`` that groups tell it
     by, which is not written."""
-    kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references", "metrics")
+    kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references")
     scores = score_rows([what["completion"] for what in said], rows)
     return [
-        {**{name: row[name] for name in kept}, **what, **scored}
+        {**{name: row[name] for name in kept}, "metrics": row.get("metrics"), **what, **scored}
         for row, what, scored in zip(rows, said, scores, strict=True)
     ]
 

@@ -76,9 +76,10 @@ def _evaluate(
     metrics = summarise(predictions, params.intervals)
     metrics |= _validation(predictor, validation, params)
     output.mkdir(parents=True, exist_ok=True)
-    spread = _samples(predictor, prompts, test, params, output)
+    spread = _samples(predictor, prompts, test, params, output) if mixtures is not None else None
     apart = groups(predictions, params.intervals, manifest, dirty)
-    apart |= retained(predictor, evaluation_set / "retention.parquet", params, output / "retention.parquet") or {}
+    if mixtures is not None:  # of a champion nobody asks what it lost
+        apart |= retained(predictor, evaluation_set / "retention.parquet", params, output / "retention.parquet")
     about = _about(predictor) | {"shots": cost(prompts, kept, shots, predictor.context), "samples": spread}
     write_report(output, manifest["experiment"], manifest["key"], predictions, metrics, apart, params, about)
     logger.info("%s: ROUGE-1 F1 %.4f on %d rows", manifest["experiment"], metrics["rouge1_f"]["value"], len(test))
@@ -120,6 +121,7 @@ def _about(predictor: Predictor) -> dict[str, Any]:
     words = manifest["method"] in ("prompt_tuning", "p_tuning")
     return {
         **{name: manifest.get(name) for name in SIZES},
+        "trained_on": sorted({name.rpartition("/")[0] for name in manifest.get("templates") or ()}),
         "soft_prompt": explain(predictor.model, predictor.renderer.tokenizer) if words else None,
     }
 

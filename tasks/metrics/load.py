@@ -33,7 +33,7 @@ def _from_hub(name: str) -> Any:
     path, _, revision = name.removeprefix("hub:").partition("@")
     try:
         return evaluate.load(path, revision=revision or None, keep_in_memory=True)
-    except (OSError, FileNotFoundError, ImportError, ValueError) as error:
+    except (OSError, ImportError, ValueError) as error:
         raise TunesmithError(
             f"metric {name!r}: the hub must have it and be reachable, and what it imports be installed; "
             f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -32,6 +32,9 @@ ASKED = ("exact_match", "accuracy", "token_f1", "chrf", "entity_f1")
 SCORES = (*ROUGE_COLUMNS, "bleu", *SIGNS, *ASKED)
 """Score columns of ``predictions.parquet``."""
 
+HIGHER_IS_BETTER = (*ROUGE_COLUMNS, "bleu", *ASKED)
+"""Those of ``SCORES`` by which one system may be called better than another."""
+
 LOSS = "loss"
 """Named by a set of general text, where no answer is right: its rows are judged by how likely the reference is."""
 

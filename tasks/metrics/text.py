@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.params import read_yaml
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_NUMBER = re.compile(r"(?<!\w)\d+(?:[.,:]\d+)*")  # not the 1 of "#Person1#"
 _LISTS = read_yaml(Path(__file__).parent / "words.yaml")
 _NEGATIONS = frozenset(_LISTS["negations"])
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
@@ -47,3 +48,25 @@ def numbers(text: str) -> Counter[str]:
     found = Counter(number.replace(",", "") for number in _NUMBER.findall(text))
     found.update(str(_LISTS["numbers"][word]) for word in words(text) if word in _LISTS["numbers"])
     return found
+
+
+def entity_counts(said: str, reference: str) -> tuple[int, int, int]:
+    """Entities that both name, that the text names, that the reference names."""
+    ours, theirs = entities(said), entities(reference)
+    return len(ours & theirs), len(ours), len(theirs)
+
+
+def entities(text: str) -> set[tuple[str, str]]:
+    """(name, type) in small letters of every line that is ``name: type``."""
+    found = set()
+    for line in text.lower().splitlines():
+        name, colon, kind = (part.strip() for part in line.rpartition(":"))
+        if colon and name and kind:
+            found.add((name, kind))
+    return found
+
+
+def entity_score(counts: Iterable[int]) -> float:
+    """F1 from the sums of ``entity_counts``; 1 where there is nothing to find and nothing was said."""
+    right, said, true = counts
+    return float(2 * right / (said + true)) if said + true else 1.0

@@ -52,15 +52,24 @@ def _rows(sources: list[str], limit: int | None, seed: int, paths: Paths, part: 
 
 
 def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
-    """Training rows of the named sources: of each source, task and wording the ``EXAMPLES`` first by hash."""
+    """Training rows of the named sources: of each source, task and wording the ``EXAMPLES`` first by hash. None is the
+    same example as a test or validation row, of whatever source."""
     where = "params/evaluation.yaml: evaluation_set.sources"
     tables = []
+    held = {
+        identity
+        for source in params.sources
+        for part in ("test", "validation")
+        for identity in part_table(paths, source, part, where, ["identity"]).column("identity").to_pylist()
+    }
     for source in sorted(set(params.sources)):
         found = part_table(paths, source, "train", where)
         taken: Counter[tuple[str, str]] = Counter()
         chosen = []
-        tasks, templates = (found.column(name).to_pylist() for name in ("task", "template_id"))
+        tasks, templates, identities = (found.column(name).to_pylist() for name in ("task", "template_id", "identity"))
         for place in order(found, params.seed).tolist():
+            if identities[place] in held:
+                continue
             wording = (tasks[place], templates[place])
             taken[wording] += 1
             if taken[wording] <= EXAMPLES:

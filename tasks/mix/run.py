@@ -166,7 +166,7 @@ def run(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
 
 def _refuse_dirty(lines: Mapping[str, str], counted: Collection[str]) -> None:
     for source in sorted(lines.keys() - counted):
-        logger.warning("%s (no experiment is scored on them)", lines[source])
+        logger.warning("%s (no test score is of them)", lines[source])
     if refused := [line for source, line in lines.items() if source in counted]:
         raise TunesmithError("\n".join(refused))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
 
 from tasks import files
@@ -28,12 +31,13 @@ def champion_scores(
     """The champion's scores on the candidate's test rows: from its run if it has them, else generated anew."""
     with tempfile.TemporaryDirectory() as folder:
         own = _download_report(champion, tracker, Path(folder))
-        if own and _comparable(own, candidate):
+        if own and _comparable(own, candidate) and _has(own, params.metric):
             return read_scores(own / "predictions.parquet", params.metric)
     generation = candidate.metrics.get("generation")
     identity = {"weights": champion.tags.get(WEIGHTS), "test": candidate.test, "generation": generation}
-    cached = paths.state / "champions" / files.digest(identity)
-    if not cached.exists():
+    cached = paths.state / "champions" / files.digest(identity | {"shots": _shots(candidate.metrics)})
+    if not cached.exists() or not _has(cached, params.metric):
+        shutil.rmtree(cached, ignore_errors=True)
         _evaluate(champion, candidate, paths, tracker, cached)
     return read_scores(cached / "predictions.parquet", params.metric)
 
@@ -58,7 +62,18 @@ def _run_id(champion: ModelVersion) -> str:
 
 def _comparable(report: Path, candidate: Evaluated) -> bool:
     metrics = files.read_json(report / "metrics.json")
-    return all(metrics.get(name) == candidate.metrics.get(name) for name in ("test_sha256", "generation"))
+    same = all(metrics.get(name) == candidate.metrics.get(name) for name in ("test_sha256", "generation"))
+    return same and _shots(metrics) == _shots(candidate.metrics)
+
+
+def _shots(metrics: dict[str, Any]) -> int:
+    """Examples in each prompt; reports of earlier versions had none."""
+    return int(((metrics.get("model") or {}).get("shots") or {}).get("count", 0))
+
+
+def _has(report: Path, metric: str) -> bool:
+    """Whether its rows have the score: those of an earlier version may not know it."""
+    return metric in pq.read_schema(report / "predictions.parquet").names
 
 
 def _evaluate(champion: ModelVersion, candidate: Evaluated, paths: Paths, tracker: Tracker, cached: Path) -> None:

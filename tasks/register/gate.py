@@ -35,7 +35,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Decision:
-    """``reasons``: a line an opponent, and one a task that was lost; ``differences``: ``baseline`` and, where one reigns, ``champion``."""
+    """``reasons``: a line an opponent, and one a task that was lost; ``differences``: ``baseline`` and, where one
+    reigns, ``champion``."""
 
     accepted: bool
     reasons: list[str]
@@ -59,7 +60,7 @@ def decide(
     differences = {name: _difference(candidate, scores, name, params) for name, scores in opponents.items()}
     accepted = all(difference.better for difference in differences.values()) and not lost
     reasons = [_reason(name, difference, params) for name, difference in differences.items()]
-    reasons += [f"retention: {task} was lost; registration.retention demands that it is kept" for task in lost]
+    reasons += [f"retention: {task}; registration.retention demands that it is kept" for task in lost]
     return Decision(accepted, reasons, differences)
 
 

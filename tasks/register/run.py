@@ -108,7 +108,7 @@ def _candidate(paths: Paths) -> str | None:
 
 
 def _lost(paths: Paths, name: str) -> list[str]:
-    """Tasks beside its own that the candidate lost, as the comparison says.
+    """Tasks beside its own that the candidate did not keep, as the comparison says.
 
     Raises:
         TunesmithError: the comparison has not judged any.
@@ -121,7 +121,9 @@ def _lost(paths: Paths, name: str) -> list[str]:
             "params/registration.yaml: registration.retention: 'kept' needs tasks to be kept; the comparison has "
             "judged none; name sources under evaluation_set.retention of params/evaluation.yaml, or set it to 'shown'"
         )
-    return [task for task, found in judged.items() if found["verdict"] == "lost"]
+    return [
+        f"{task}: {found['verdict']}" for task, found in judged.items() if found["verdict"] not in ("kept", "gained")
+    ]
 
 
 def _add(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.benchmark.params import BenchmarkParams
 from tasks.compare.params import CompareParams
 from tasks.errors import TunesmithError
 from tasks.evaluate.params import EvaluateParams
@@ -23,7 +24,7 @@ _SECTIONS = {
     "mixtures.yaml": {"contamination", "mixtures"},
     "experiments.yaml": {"experiments"},
     "training.yaml": {"defaults", "methods"},
-    "evaluation.yaml": {"evaluation_set", "evaluate", "compare"},
+    "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "helm", "benchmark"},
     "registration.yaml": {"registration"},
 }
 _SOURCE_BLOCKS: dict[str, type[Params]] = {"ingest": IngestParams, "template": TemplateParams, "split": SplitParams}
@@ -127,9 +128,25 @@ def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | Non
     for source in asked.sources if asked else ():
         if sources is not None and source not in sources:
             problems.lines.append(_no_source(f"{file}: evaluation_set.sources", source, sources))
+    for source in asked.retention.sources if asked else ():
+        if sources is not None and source not in sources:
+            problems.lines.append(_no_source(f"{file}: evaluation_set.retention.sources", source, sources))
     problems.catch(load, EvaluateParams, file, "evaluate")
     if "compare" in read_yaml(file):
         problems.catch(load, CompareParams, file, "compare")
+    _check_benchmark(paths, problems)
+
+
+def _check_benchmark(paths: Paths, problems: Problems) -> None:
+    file = paths.params / "evaluation.yaml"
+    planned: Any = problems.catch(load, BenchmarkParams, file, "benchmark")
+    known = problems.catch(mapping, paths.params / "experiments.yaml", "experiments")
+    for name in planned.experiments if planned and known is not None else ():
+        if name not in known:
+            problems.lines.append(
+                f"{file}: benchmark.experiments.{name}: there is no experiment {name!r} in params/experiments.yaml; "
+                f"there are: {', '.join(known)}"
+            )
 
 
 def _no_source(where: str, source: str, sources: list[str]) -> str:

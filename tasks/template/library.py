@@ -25,7 +25,9 @@ _NAME = re.compile(rf"({OWN}/)?[a-z0-9][a-z0-9_-]*")
 
 def _known_metrics(names: list[str] | None) -> list[str] | None:
     if unknown := [name for name in names or () if not known(name)]:
-        raise ValueError(f"no metric {unknown[0]!r}; there are: {', '.join(METRICS)}, and hub:NAME for one of the hub")
+        raise ValueError(
+            f"no metric {unknown[0]!r}; there are: {', '.join(METRICS)}, loss, and hub:NAME for one of the hub"
+        )
     return names
 
 

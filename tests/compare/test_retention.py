@@ -70,11 +70,55 @@ def test_the_rows_that_lost_most_are_shown_before_and_after() -> None:
     assert found["examples"][0]["before"] != found["examples"][0]["after"]
 
 
-def test_tasks_and_rows_that_only_one_answered_are_left_out() -> None:
+def test_entities_are_judged_all_together() -> None:
+    """Of 40 rows 20 name none: the base says much there and finds the others' names, the tuned model finds nothing.
+    A mean of row scores would call that a gain, as a row without names and without an answer is right."""
+    texts = ["ada: person"] * 20 + ["none"] * 20
+    before = ["ada: person"] * 20 + ["bob: person"] * 20
+    systems = [
+        System(
+            "x",
+            "experiment",
+            method="lora",
+            retention=[
+                row(i, "entity_f1", references=[texts[i]], completion=said[i], entity_f1=0.0) for i in range(40)
+            ],
+        )
+        for said in (["positive"] * 40, before)
+    ]
+    found = retention(*systems, PARAMS)["wnut/entities"]
+    assert (found["before"], found["after"], found["verdict"]) == (pytest.approx(2 * 20 / 60), 0.0, "lost")
+
+
+def test_a_score_that_some_rows_lack_does_not_judge() -> None:
+    systems = [
+        System(
+            "x",
+            "experiment",
+            retention=[
+                row(0, accuracy=score, rouge1_f=score),
+                *(row(i, "rouge", accuracy=None, rouge1_f=score) for i in (1, 2)),
+            ],
+        )
+        for score in (0.1, 0.9)
+    ]
+    found = retention(*systems, PARAMS)["wnut/entities"]
+    assert (found["metric"], found["difference"]["rows"], found["verdict"]) == ("rouge1_f", 3, "lost")
+
+
+def test_tasks_and_rows_that_only_one_answered_are_told() -> None:
     ours = System("x", "experiment", retention=[row(0, accuracy=1.0), row(1, accuracy=0.0)])
     theirs = System("base", "experiment", retention=[row(1, accuracy=1.0), row(2, accuracy=0.0)])
-    assert retention(ours, theirs, PARAMS)["wnut/entities"]["difference"]["rows"] == 1
-    assert retention(ours, System("base", "experiment"), PARAMS) == {}
+    found = retention(ours, theirs, PARAMS)["wnut/entities"]
+    assert (found["difference"]["rows"], found["unpaired"]) == (1, 2)
+    alone = retention(ours, System("base", "experiment"), PARAMS)["wnut/entities"]
+    assert (alone["verdict"], alone["unpaired"]) == ("not judged", 2)
+
+
+def test_a_task_that_was_trained_on_is_marked() -> None:
+    rows = [row(0, accuracy=1.0), row(1, accuracy=0.0)]
+    ours = System("x", "experiment", model={"trained_on": ["wnut"]}, retention=rows)
+    assert retention(ours, System("base", "experiment", retention=rows), PARAMS)["wnut/entities"]["trained"]
 
 
 def test_what_was_lost_is_a_warning_and_a_table(workspace: Workspace) -> None:

@@ -330,8 +330,10 @@ def test_drawn_answers_are_scored_and_their_spread_is_told(paths: Paths) -> None
     assert len({row["completion"] for row in drawn if row["row_id"] == "r1"}) > 1
     samples = report["model"]["samples"]
     assert (samples["count"], samples["temperature"]) == (3, 3.0)
-    scores = samples["scores"]["distinct_1"] if "distinct_1" in samples["scores"] else samples["scores"]["rouge1_f"]
-    assert scores["lowest"] <= scores["mean"] <= scores["highest"]
+    means = [sum(row["copied_4grams"] for row in drawn if row["sample"] == n) / len(PAIRS) for n in range(3)]
+    spread = samples["scores"]["copied_4grams"]
+    assert (spread["lowest"], spread["highest"]) == (min(means), max(means))
+    assert spread["mean"] == pytest.approx(sum(means) / 3)
     assert evaluate(paths, "lora")["model"]["samples"] is None
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
 
 from tasks.base_models import BaseModelParams, find, load_model
-from tasks.evaluate.generate import LEAST_SHARED, Generated, batches, generate, shared_prefixes
+from tasks.evaluate.generate import LEAST_MEMBERS, LEAST_SHARED, Generated, batches, generate, shared_prefixes
 from tasks.evaluate.params import GenerationParams, SamplingParams
 from tasks.evaluate.predict import Predictor
 from tasks.paths import Paths
@@ -64,8 +64,8 @@ def with_beginnings(tokenizer: Any) -> list[list[int]]:
     """Two long beginnings, as of examples in the prompt, before prompts that share no more; and two that are short."""
     first, second = (list(tokenizer(text * 12)["input_ids"]) for text in ("Customer: my lamp. ", "Agent: it is late. "))
     prompts = encoded(tokenizer)
-    assert min(len(first), len(second)) > LEAST_SHARED > max(map(len, prompts[:2]))
-    return [*(first + p for p in prompts[:4]), prompts[0], *(second + p for p in prompts[2:6]), prompts[1]]
+    assert len(prompts) == LEAST_MEMBERS and min(len(first), len(second)) > LEAST_SHARED > max(map(len, prompts[:2]))
+    return [*(first + p for p in prompts), prompts[0], *(second + p for p in prompts), prompts[1]]
 
 
 def test_a_common_beginning_is_computed_once_and_changes_no_answer(subject: tuple[Any, Any, str]) -> None:
@@ -73,30 +73,46 @@ def test_a_common_beginning_is_computed_once_and_changes_no_answer(subject: tupl
     prompts = with_beginnings(tokenizer)
     rows: list[int] = []
     hook = model.get_input_embeddings().register_forward_hook(lambda module, given, out: rows.append(given[0].numel()))
-    found = generate(model, tokenizer, prompts, kind, settings(token_budget=600))
+    found = generate(model, tokenizer, prompts, kind, settings(token_budget=2000))
     hook.remove()
     assert found == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
-    shared = [prefix for prefix, _ in shared_prefixes(prompts) if prefix]
-    assert [len(prefix) >= LEAST_SHARED for prefix in shared] == [True, True]
+    assert [len(prefix) >= LEAST_SHARED for prefix, _ in shared_prefixes(prompts)] == [True, True]
     if kind == "causal":
         assert sum(rows) < sum(map(len, prompts)), "what is alike is read once, all that is said included"
 
 
+@pytest.mark.parametrize("window", [64, 40])
+def test_a_model_with_a_sliding_window_has_its_prompts_whole(tiny_llama: Path, window: int) -> None:
+    """Padding behind a common beginning would lie within the window."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=window,
+    )
+    model, prompts = MistralForCausalLM(config).eval(), with_beginnings(tokenizer)
+    found = generate(model, tokenizer, prompts, "causal", settings(token_budget=2000))
+    assert found == [plain(model, tokenizer, "causal", prompt, 12) for prompt in prompts]
+
+
 def test_beams_behind_a_common_beginning(subject: tuple[Any, Any, str]) -> None:
     model, tokenizer, kind = subject
-    prompts, params = with_beginnings(tokenizer), settings(token_budget=2000, num_beams=3)
+    prompts, params = with_beginnings(tokenizer), settings(token_budget=4000, num_beams=3)
     alone = [generate(model, tokenizer, [prompt], kind, params)[0] for prompt in prompts]
     assert generate(model, tokenizer, prompts, kind, params) == alone
 
 
 def test_groups_of_common_beginnings() -> None:
     long = list(range(LEAST_SHARED))
-    assert shared_prefixes([[*long, 1, 5], [9], [*long, 1, 6], [*long, 1]]) == [(long, [0, 2, 3]), ([], [1])]
-    assert shared_prefixes([[*long, 1, 5], [*long, 1, 5]]) == [([*long, 1], [0, 1])], "something is left of each"
-    assert shared_prefixes([[*long, 1], [7, *long]]) == [([], [0, 1])], "one alone shares nothing"
-    assert shared_prefixes([long, long]) == [([], [0, 1])]
-    assert shared_prefixes([[*long, 1, 5], [*long, 1, 6]], wanted=False) == [([], [0, 1])]
-    assert shared_prefixes([]) == []
+    alike = [[*long, 1, number] for number in range(LEAST_MEMBERS)]
+    assert shared_prefixes([[9], *alike, [*long, 1]]) == [(long, [*range(1, LEAST_MEMBERS + 2)])]
+    assert shared_prefixes([alike[0]] * LEAST_MEMBERS) == [([*long, 1], [*range(LEAST_MEMBERS)])], "something is left"
+    assert shared_prefixes(alike[1:]) == shared_prefixes([long] * LEAST_MEMBERS) == shared_prefixes([]) == []
 
 
 def test_drawn_answers_follow_their_seed(subject: tuple[Any, Any, str]) -> None:

@@ -246,6 +246,8 @@ def test_negation_that_differs(said: str, references: list[str], differs: float)
         ("They meet.", ["They meet at 10.", "They meet."], 0.0),
         ("Two of 2", ["2"], 1.0),
         ("One of them", ["someone"], 0.0),
+        ("#Person1# asks #Person2#.", ["Tom asks #Person1#."], 0.0),
+        ("covid19 and 3rd", ["3"], 0.0),
     ],
 )
 def test_numbers_that_differ(said: str, references: list[str], differs: float) -> None:
@@ -269,7 +271,7 @@ def test_an_interval_beside_a_score_that_is_no_mean() -> None:
     assert single["bleu_low"] == single["bleu"] == single["bleu_high"]
 
 
-def test_no_such_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_such_metric() -> None:
     with pytest.raises(TunesmithError, match=r"no metric 'rouge7'; there are: rouge, bleu, .* hub:NAME"):
         load("rouge7")
     assert known("hub:exact_match") and known("hub:owner/name@v1.0")

@@ -83,6 +83,6 @@ def test_the_projects_own_parameters_load() -> None:
 
 
 def test_a_lost_task_refuses_a_candidate_that_is_better() -> None:
-    decision = decide(scores(0.5, 0.75), scores(0.25, 0.5), None, PARAMS, ["wnut/entities"])
+    decision = decide(scores(0.5, 0.75), scores(0.25, 0.5), None, PARAMS, ["wnut/entities: lost"])
     assert not decision.accepted and decision.differences["baseline"].better
-    assert decision.reasons[-1] == ("retention: wnut/entities was lost; registration.retention demands that it is kept")
+    assert decision.reasons[-1] == "retention: wnut/entities: lost; registration.retention demands that it is kept"

@@ -5,6 +5,8 @@ from typing import Any
 
 import mlflow.pyfunc
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ledger_workspace import TEST, add_comparison, add_experiment, key_of, write_report
 
@@ -230,3 +232,52 @@ def test_a_candidate_that_lost_a_task_is_refused_where_all_must_be_kept(paths: P
         write_json(path, comparison)
         result = run(strict, paths)
         assert result["accepted"] is accepted
+
+
+def add_examples(report: Path) -> None:
+    """As if three solved rows had stood in each prompt."""
+    path = report / "metrics.json"
+    write_json(path, read_json(path) | {"model": {"shots": {"count": 3}}})
+
+
+def test_a_champion_asked_with_other_prompts_is_evaluated_again(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores without examples in the prompt are no fair opponent of scores with them."""
+    run(PARAMS, paths)
+    calls: list[Path] = []
+
+    def evaluate(model: Path, evaluation_set: Path, params: dict[str, Any], output: Path, root: Path) -> None:
+        calls.append(output)
+        write_report(output, [0.4, 0.5, 0.6, 0.5], key_of("lora"))
+        add_examples(output)
+
+    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", evaluate)
+    add_experiment(paths, "shots", [0.9, 0.9, 0.9, 0.9])
+    add_examples(paths.report("shots"))
+    add_comparison(paths, "shots", "base", "shots")
+    assert run(PARAMS, paths)["accepted"]
+    assert len(calls) == 1
+
+
+def test_a_champion_without_the_score_that_decides_is_evaluated_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its report is of a version that did not know the score."""
+    run(PARAMS, paths)
+
+    def evaluate(model: Path, evaluation_set: Path, params: dict[str, Any], output: Path, root: Path) -> None:
+        write_report(output, [0.4, 0.5, 0.6, 0.5], key_of("lora"))
+        with_accuracy(output, 0.5)
+
+    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", evaluate)
+    add_experiment(paths, "new", [0.9, 0.9, 0.9, 0.9])
+    with_accuracy(paths.report("new"), 0.75)
+    with_accuracy(paths.report("base"), 0.25)
+    add_comparison(paths, "new", "base", "new")
+    result = run(PARAMS.model_copy(update={"metric": "accuracy"}), paths)
+    assert result["differences"]["champion"]["mean"] == pytest.approx(0.25)
+
+
+def with_accuracy(report: Path, value: float) -> None:
+    path = report / "predictions.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("accuracy", pa.array([value] * table.num_rows)), path)

@@ -259,7 +259,8 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
         (
             "evaluation",
             lambda p: p["evaluate"].update(thread=1),
-            "evaluation.yaml: evaluate.thread: unknown key; known here: generation, intervals, threads",
+            "evaluation.yaml: evaluate.thread: unknown key; known here: generation, intervals, sampling, shots, "
+            "threads",
         ),
         ("evaluation", lambda p: p.update(evaluate=3), "evaluation.yaml: evaluate: input should be a valid dictionary"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.metrics import base
+from tasks.metrics.text import entity_counts, entity_score
 
 
 class EntityF1(base.CorpusMetric):
@@ -18,25 +19,8 @@ class EntityF1(base.CorpusMetric):
 
     def statistics(self, predictions: list[str], references: list[list[str]]) -> np.ndarray:
         return np.array(
-            [counts(said, texts[0]) for said, texts in zip(predictions, references, strict=True)], dtype=np.int64
+            [entity_counts(said, texts[0]) for said, texts in zip(predictions, references, strict=True)], dtype=np.int64
         )
 
     def value(self, statistics: np.ndarray) -> float:
-        right, said, true = statistics.sum(axis=0)
-        return float(2 * right / (said + true)) if said + true else 1.0
-
-
-def counts(said: str, reference: str) -> tuple[int, int, int]:
-    """Entities that both name, that the text names, that the reference names."""
-    ours, theirs = entities(said), entities(reference)
-    return len(ours & theirs), len(ours), len(theirs)
-
-
-def entities(text: str) -> set[tuple[str, str]]:
-    """(name, type) in small letters of every line that is ``name: type``."""
-    found = set()
-    for line in text.lower().splitlines():
-        name, colon, kind = (part.strip() for part in line.rpartition(":"))
-        if colon and name and kind:
-            found.add((name, kind))
-    return found
+        return entity_score(statistics.sum(axis=0))

@@ -1,0 +1,119 @@
+"""``tunesmith benchmark``: suites on models that were trained, base beside tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks import device, files
+from tasks.benchmark import results
+from tasks.benchmark.compare import Result
+from tasks.benchmark.params import SUITES, BenchmarkParams, BenchmarkSettings
+from tasks.benchmark.prepare import prepare
+from tasks.benchmark.run import run_model
+from tasks.compare.params import CompareParams
+from tasks.errors import TunesmithError
+from tasks.params import load, parse, read_yaml
+from tasks.paths import Paths
+
+Say = Callable[[str], None]
+
+DATA = "data/benchmarks"
+"""Of the workspace; where files are looked for unless ``--data`` says otherwise."""
+
+
+def benchmark(
+    root: Path,
+    suites: list[str],
+    size: str | None,
+    experiments: list[str] | None,
+    data: Path | None,
+    rows: int | None,
+    output: Path | None,
+    say: Say,
+) -> dict[str, Result]:
+    """Run ``suites`` on each of ``experiments`` (all that are trained by default); experiment → its result, as written.
+
+    Results go to ``reports/benchmarks/X``, or below ``output``; suites of an earlier run of the same model stay there.
+
+    Raises:
+        TunesmithError: an unknown suite, size or experiment; nothing is trained; no task has data.
+    """
+    paths = Paths(root)
+    params = read_params(paths)
+    if unknown := [name for name in suites if name not in SUITES]:
+        raise TunesmithError(f"benchmark: there is no suite {unknown[0]!r}; there are: {', '.join(SUITES)}")
+    settings = _settings(params.settings, size, rows)
+    names = _experiments(paths, experiments)
+    if output is None:
+        _refuse_planned(params, names)
+    device.use_threads(settings.threads)
+    say("looking for data")
+    prepared = prepare(suites, data if data is not None else root / DATA, settings)
+    found = {}
+    for name in names:
+        say(f"loading {name}")
+        result, samples, _ = run_model(paths.model(name), prepared, root, settings, say)
+        folder = output / name if output is not None else paths.benchmark(name)
+        result, samples = results.merged(results.read(folder), result, samples)
+        with files.replacing(folder) as temporary:
+            results.write(temporary, result, samples)
+        found[name] = (_only(result, suites), [row for row in samples if row["suite"] in suites])
+    return found
+
+
+def read_params(paths: Paths) -> BenchmarkParams:
+    """``benchmark`` of ``params/evaluation.yaml``; the defaults where a workspace has no such section."""
+    file = paths.params / "evaluation.yaml"
+    return parse(BenchmarkParams, read_yaml(file).get("benchmark") or {}, file, "benchmark")
+
+
+def baseline(root: Path) -> str:
+    """The experiment that others stand beside: that of the comparison."""
+    file = Paths(root).params / "evaluation.yaml"
+    return load(CompareParams, file, "compare").baseline if "compare" in read_yaml(file) else "base"
+
+
+def failed(found: dict[str, Result]) -> list[str]:
+    """EXPERIMENT/TASK of what failed."""
+    return [
+        f"{name}/{task}"
+        for name, (result, _) in found.items()
+        for suite in result["suites"].values()
+        for task, about in suite["tasks"].items()
+        if about["status"] == "failed"
+    ]
+
+
+def _settings(settings: BenchmarkSettings, size: str | None, rows: int | None) -> BenchmarkSettings:
+    given: dict[str, Any] = {"size": size, "rows": rows}
+    if rows is not None and size == "full":
+        raise TunesmithError("benchmark: --rows is of size lite; leave one of --rows and --size full out")
+    if rows is not None and size is None:
+        given["size"] = "lite"
+    asked = {key: value for key, value in given.items() if value is not None}
+    return parse(BenchmarkSettings, settings.model_dump() | asked, "tunesmith benchmark")
+
+
+def _experiments(paths: Paths, asked: list[str] | None) -> list[str]:
+    trained = sorted(path.parent.name for path in paths.model("x").parent.glob("*/manifest.json"))
+    if not trained:
+        raise TunesmithError(f"{paths.model('x').parent}: no model is trained yet; run `tunesmith run` first")
+    if unknown := [name for name in asked or () if name not in trained]:
+        raise TunesmithError(f"benchmark: no model {unknown[0]!r} is trained; there are: {', '.join(trained)}")
+    return list(dict.fromkeys(asked)) if asked else trained
+
+
+def _refuse_planned(params: BenchmarkParams, names: list[str]) -> None:
+    """Files of a stage must not change behind DVC's back."""
+    planned = [name for name in names if name in params.experiments]
+    if planned:
+        raise TunesmithError(
+            f"benchmark: {planned[0]} is planned under benchmark.experiments, so that its results are the stage "
+            f"benchmark@{planned[0]}'s; run `tunesmith run`, or write elsewhere with --output FOLDER"
+        )
+
+
+def _only(result: dict[str, Any], suites: list[str]) -> dict[str, Any]:
+    return {**result, "suites": {name: suite for name, suite in result["suites"].items() if name in suites}}

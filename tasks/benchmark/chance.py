@@ -1,0 +1,128 @@
+"""What a task scores who knows nothing: uniform guessing, and always the most frequent answer."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tasks.benchmark.build import Built
+from tasks.benchmark.measures import AGGREGATES, units
+
+Row = dict[str, Any]
+
+_CERTAIN, _NEVER = (0.0, True), (-1e9, False)
+"""A log-probability of a choice, and of the others, under somebody who has decided."""
+
+_OPTION = re.compile(r"^\s*(?:\([A-Z]\)|-)\s", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """What each row would be worth.
+
+    Attributes:
+        options: of each row: of each answer that can be guessed: metric → value, as lm-eval's ``process_results``.
+        weights: of each row: how likely each of these is guessed; sums to 1.
+        frequent: metric → value of each row when the most frequent answer is always given; None where rows have no
+            answers in common.
+    """
+
+    options: list[list[dict[str, Any]]]
+    weights: list[list[float]]
+    frequent: list[dict[str, Any]] | None
+
+
+def guesses(built: Built, samples: list[Row]) -> Guesses:
+    """What guessing is worth in the rows of ``samples``, by the task's own scoring."""
+    if built.task.OUTPUT_TYPE == "multiple_choice":
+        return _of_choices(built, samples)
+    return _of_texts(built, samples)
+
+
+def _of_choices(built: Built, samples: list[Row]) -> Guesses:
+    listed = [built.task.doc_to_choice(sample["doc"]) for sample in samples]
+    options = [
+        [_decided(built, sample["doc"], said, len(choices)) for said in range(len(choices))]
+        for sample, choices in zip(samples, listed, strict=True)
+    ]
+    weights = [[1 / len(choices)] * len(choices) for choices in listed]
+    # Places are answers where labels are numbered, or all rows have the same choices.
+    common = built.definition.labels is not None or all(choices == listed[0] for choices in listed)
+    if not common:
+        return Guesses(options, weights, None)
+    best = Counter(place for sample in samples for place in _places(sample["target"])).most_common()
+    top = min(best, key=lambda pair: (-pair[1], pair[0]))[0]
+    return Guesses(options, weights, [row[min(top, len(row) - 1)] for row in options])
+
+
+def _places(target: Any) -> list[int]:
+    found = target if isinstance(target, list) else [target]
+    return [place for place in found if isinstance(place, int)] or [0]
+
+
+def _decided(built: Built, doc: Row, said: int, count: int) -> dict[str, Any]:
+    results = [_CERTAIN if place == said else _NEVER for place in range(count)]
+    return dict(built.task.process_results(doc, results))
+
+
+def _of_texts(built: Built, samples: list[Row]) -> Guesses:
+    """A text is guessed from the options that the question lists, else from the task's known number of answers, else
+    not at all."""
+    wrong = dict.fromkeys(built.definition.metrics, 0.0)
+    right = dict.fromkeys(built.definition.metrics, 1.0)
+    rates = [1 / count if (count := _listed(sample["doc"], built.definition.answers)) else 0.0 for sample in samples]
+    texts = Counter(_first(sample["target"]) for sample in samples)
+    top = min(texts, key=lambda text: (-texts[text], text))
+    frequent = [dict(built.task.process_results(sample["doc"], [top])) for sample in samples]
+    return Guesses([[right, wrong]] * len(samples), [[rate, 1 - rate] for rate in rates], frequent)
+
+
+def _listed(doc: Row, known: int | None) -> int | None:
+    text = str(doc.get("input", doc.get("inputs", "")))
+    options = len(_OPTION.findall(text.split("Options:")[-1])) if "Options:" in text else 0
+    return options if options > 1 else known
+
+
+def _first(target: Any) -> str:
+    return str(target[0] if isinstance(target, list) else target)
+
+
+def by_chance(guessed: Guesses, metric: str, measure: str, count: int, seed: int) -> np.ndarray:
+    """The scores of ``count`` seeded guessers."""
+    generator = np.random.default_rng(seed)
+    rows, width = len(guessed.options), max(map(len, guessed.options))
+    ends = np.full((rows, width), np.inf)  # no point lies beyond the last answer of a row with fewer
+    for row, weights in enumerate(guessed.weights):
+        ends[row, : len(weights) - 1] = np.cumsum(weights)[:-1]
+    values = [[option[metric] for option in options] for options in guessed.options]
+    said = ((generator.random(rows)[:, None] >= ends).sum(axis=1) for _ in range(count))
+    if measure == "mean":
+        table = np.array([[*row, *[0.0] * (width - len(row))] for row in values])
+        return np.array([table[np.arange(rows), places].mean() for places in said])
+    return np.array(
+        [_score([row[place] for row, place in zip(values, places, strict=True)], measure) for places in said]
+    )
+
+
+def _score(items: list[Any], measure: str) -> float:
+    drawn, how = units(items, measure)
+    return AGGREGATES[how](drawn)
+
+
+def expected(guessed: Guesses, metric: str, measure: str, drawn: np.ndarray) -> float:
+    """The score of guessing: exact for means over rows, else the mean of the guessers drawn."""
+    if measure != "mean":
+        return float(drawn.mean())
+    rows = zip(guessed.options, guessed.weights, strict=True)
+    return float(np.mean([sum(w * o[metric] for o, w in zip(os, ws, strict=True)) for os, ws in rows]))
+
+
+def frequent_score(guessed: Guesses, metric: str, measure: str) -> float | None:
+    """The score of always the most frequent answer of these very rows."""
+    if guessed.frequent is None:
+        return None
+    return AGGREGATES[measure]([row[metric] for row in guessed.frequent])

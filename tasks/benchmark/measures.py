@@ -1,0 +1,109 @@
+"""How values of rows become one score, and how surely. Values of ``mean`` are numbers; others are pairs, as lm-eval's
+``process_results`` gives them: (right, answered)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+
+from tasks.evaluate.params import IntervalParams
+from tasks.statistics import mean_interval, statistic_interval
+
+Items = Sequence[Any] | np.ndarray
+
+
+def mean(items: Items) -> float:
+    return float(np.mean(items))
+
+
+def f1(items: Items) -> float:
+    """F1 of class 1; 0 where no row has it or is said to."""
+    right, said = zip(*items, strict=True)
+    return float(metrics.f1_score(right, said, zero_division=0.0))
+
+
+def f1_of_three(items: Items) -> float:
+    """Unweighted mean of the F1 of classes 0, 1 and 2, as SuperGLUE scores CommitmentBank."""
+    right, said = (np.array(part) for part in zip(*items, strict=True))
+    return float(np.mean([metrics.f1_score(right == c, said == c, zero_division=0.0) for c in range(3)]))
+
+
+def matthews(items: Items) -> float:
+    right, said = zip(*items, strict=True)
+    return float(metrics.matthews_corrcoef(right, said))
+
+
+def pearson(items: Items) -> float:
+    return _correlation(stats.pearsonr, items)
+
+
+def spearman(items: Items) -> float:
+    return _correlation(stats.spearmanr, items)
+
+
+def _correlation(function: Callable[..., Any], items: Items) -> float:
+    right, said = (np.array(part, dtype=float) for part in zip(*items, strict=True))
+    if len(right) < 2 or np.ptp(right) == 0 or np.ptp(said) == 0:
+        return 0.0  # an answer that never varies knows nothing of what does
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
+        return float(function(right, said).statistic)
+
+
+def all_of_a_question(items: Items) -> float:
+    """Share of questions with every row right; items are (question, whether the row is right)."""
+    return mean(_by_question(items))
+
+
+def _by_question(items: Items) -> list[float]:
+    found: dict[Any, bool] = {}
+    for question, right in items:
+        found[question] = found.get(question, True) and bool(right)
+    return [float(right) for right in found.values()]
+
+
+AGGREGATES: dict[str, Callable[[Items], float]] = {
+    "mean": mean,
+    "f1": f1,
+    "f1_of_three": f1_of_three,
+    "matthews": matthews,
+    "pearson": pearson,
+    "spearman": spearman,
+    "all_of_a_question": all_of_a_question,
+}
+
+
+def units(items: Items, measure: str) -> tuple[Items, str]:
+    """What is drawn in a bootstrap, and how that is aggregated: rows of one question are no independent draws."""
+    return (_by_question(items), "mean") if measure == "all_of_a_question" else (items, measure)
+
+
+def draws(items: Items, measure: str, params: IntervalParams) -> np.ndarray:
+    """The score of ``params.resamples`` resamples of the rows; equally many rows are drawn at equal places."""
+    drawn, how = units(items, measure)
+    generator = np.random.default_rng(params.seed)
+    places = (generator.integers(len(drawn), size=len(drawn)) for _ in range(params.resamples))
+    if how == "mean":
+        values = np.asarray(drawn, dtype=float)
+        return np.array([values[place].mean() for place in places])
+    return np.array([AGGREGATES[how]([drawn[i] for i in place]) for place in places])
+
+
+def interval(items: Items, measure: str, params: IntervalParams) -> tuple[float, float, float]:
+    """(score, low, high): percentile bootstrap over rows, as ``tasks.statistics`` has it for means."""
+    drawn, how = units(items, measure)
+    if how == "mean":
+        return mean_interval(drawn, params.resamples, params.confidence, params.seed)
+    settings = (params.resamples, params.confidence, params.seed)
+    return statistic_interval(np.array(drawn), AGGREGATES[how], *settings)
+
+
+def percentiles(values: np.ndarray, params: IntervalParams) -> tuple[float, float]:
+    tail = (1 - params.confidence) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)

@@ -1,0 +1,61 @@
+"""A model of ``models/X`` under lm-eval: one way for every method, since the loaded model is handed over."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.models.huggingface import HFLM
+
+from tasks import device, files
+from tasks.base_models import from_record, load_tokenizer
+from tasks.benchmark.params import BenchmarkSettings
+from tasks.errors import TunesmithError
+from tasks.tuned import load_tuned, soft_prompt
+
+
+class Harness(HFLM):
+    """lm-eval's model, which refuses a log-probability that is no number: its argmax would count as an answer."""
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        for request, (value, _) in zip(requests, found, strict=True):
+            if math.isnan(value):
+                raise TunesmithError(
+                    f"{request.task_name}: row {request.doc_id}: the log-probability of choice {request.idx} must be a "
+                    "number; it is NaN: the weights hold NaN or overflow; set benchmark.settings.precision: fp32, or "
+                    "train again with a lower learning rate"
+                )
+        return found
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
+        found: list[str] = super().generate_until(requests, disable_tqdm=True)
+        return found
+
+
+def load(folder: Path, root: Path, settings: BenchmarkSettings) -> tuple[Harness, dict[str, Any]]:
+    """The model of ``folder`` and its manifest. ``root``: the workspace, from which the base is found.
+
+    Raises:
+        TunesmithError: there is no model, or its base is another than it was trained on.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise TunesmithError(f"{folder}: no trained model here; run `tunesmith run` (or `dvc repro`) to train it")
+    manifest = files.read_json(path)
+    base = from_record(manifest["base_model"], root)
+    tokenizer = load_tokenizer(base, folder if manifest["method"] == "full" else None)
+    dtype = torch.bfloat16 if device.use_bf16(settings.precision) else torch.float32
+    return wrap(load_tuned(folder, base, manifest, dtype), tokenizer, base.kind, settings), manifest
+
+
+def wrap(model: Any, tokenizer: Any, kind: str, settings: BenchmarkSettings) -> Harness:
+    """A loaded model under lm-eval.
+
+    A soft prompt is asked row by row: peft puts virtual tokens before the padding on the left, so that answers would
+    depend on what else is in the batch.
+    """
+    batch = 1 if soft_prompt(model) else settings.batch_size
+    return Harness(pretrained=model, tokenizer=tokenizer, backend=kind, batch_size=batch)

@@ -1,0 +1,64 @@
+"""Parameters of benchmarks. Light: nothing here imports torch or lm-eval."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.evaluate.params import IntervalParams
+from tasks.params import Params
+
+SUITES = ("glue", "superglue", "mmlu", "bigbench", "risk")
+
+Suite = Literal["glue", "superglue", "mmlu", "bigbench", "risk"]
+Size = Literal["full", "lite"]
+
+
+class BenchmarkSettings(Params):
+    """``benchmark.settings``: how benchmarks are run, the same for every experiment.
+
+    Attributes:
+        size: ``full`` takes every row, ``lite`` takes ``rows`` a task.
+        rows: rows a task of size ``lite``, stratified by label.
+        seed: of the choice of rows, of the examples in prompts, and of what is drawn to tell scores from chance.
+        shots: task or suite → examples in the prompt, in the place of the published number.
+        files: task → its file, or split → file (relative to the data folder), where a suite would not find it.
+        revisions: hub data set → commit hash; without it the newest is taken, and the result says which that was.
+        batch_size: requests in a batch; part of the result, since sums depend on it.
+        chat_template: put prompts into the model's chat template. Published scores are without.
+        precision: as in ``evaluate.generation``.
+        threads: as in ``evaluate``.
+        intervals: bootstrap over rows.
+    """
+
+    size: Size = "lite"
+    rows: int = Field(default=100, ge=1)
+    seed: int = 0
+    shots: dict[str, int] = Field(default_factory=dict)
+    files: dict[str, str | dict[str, str]] = Field(default_factory=dict)
+    revisions: dict[str, str] = Field(default_factory=dict)
+    batch_size: int = Field(default=4, ge=1)
+    chat_template: bool = False
+    precision: Literal["auto", "bf16", "fp32"] = "fp32"
+    threads: int = Field(default=2, ge=1)
+    intervals: IntervalParams = IntervalParams()
+
+
+class PlannedBenchmark(Params):
+    """``benchmark.experiments.X``: what the stage ``benchmark@X`` runs.
+
+    Attributes:
+        suites: which suites.
+        data: folder of the data files, relative to the workspace; the stage depends on it.
+    """
+
+    suites: list[Suite] = Field(min_length=1)
+    data: str
+
+
+class BenchmarkParams(Params):
+    """``benchmark`` of ``params/evaluation.yaml``."""
+
+    settings: BenchmarkSettings = BenchmarkSettings()
+    experiments: dict[str, PlannedBenchmark] = Field(default_factory=dict)

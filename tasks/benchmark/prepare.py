@@ -1,0 +1,65 @@
+"""The tasks of suites with their rows: what can be run, what has no data, what is broken. Needs no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.benchmark.build import Built, build, task_config
+from tasks.benchmark.found import NoDataError, find, with_task_json
+from tasks.benchmark.params import BenchmarkSettings
+from tasks.benchmark.suites import SuiteDefinition, TaskDefinition, find_shots, load_suite, refuse_unknown_names
+from tasks.errors import TunesmithError
+
+
+@dataclass
+class Prepared:
+    """Tasks of one suite, by name.
+
+    Attributes:
+        built: those that can be run.
+        missing: those without data → what was looked for.
+        broken: others → why.
+        definitions: of all of them.
+    """
+
+    suite: SuiteDefinition
+    definitions: dict[str, TaskDefinition]
+    built: dict[str, Built] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def prepare(suites: list[str], data: Path | None, settings: BenchmarkSettings) -> list[Prepared]:
+    """Find and check the rows of every task of ``suites``. What is wrong with one task does not stop the others.
+
+    Raises:
+        TunesmithError: a suite, or a task that the settings name, does not exist; or no task has any data.
+    """
+    from tasks.benchmark.params import SUITES
+
+    chosen = [load_suite(name) for name in dict.fromkeys(suites)]
+    refuse_unknown_names([load_suite(name) for name in SUITES], settings.shots, settings.files)
+    prepared = [_prepare(suite, data, settings) for suite in chosen]
+    if not any(one.built for one in prepared):
+        lines = [line for one in prepared for line in (*one.broken.values(), *one.missing.values())]
+        shown = lines if len(lines) <= 12 else [*lines[:12], f"… and {len(lines) - 12} more tasks without data"]
+        raise TunesmithError("\n".join(shown) + "\nbenchmark: no task can be run; no data is made up in its place")
+    return prepared
+
+
+def _prepare(suite: SuiteDefinition, data: Path | None, settings: BenchmarkSettings) -> Prepared:
+    prepared = Prepared(suite, with_task_json(suite, data, settings))
+    rows = settings.rows if settings.size == "lite" else None
+    for name, task in prepared.definitions.items():
+        try:
+            config, shots = task_config(task), find_shots(task, settings.shots)
+            found = find(task, config, shots, data, settings)
+            prepared.built[name] = build(task, config, found, shots, rows, settings.seed)
+        except NoDataError as error:
+            prepared.missing[name] = str(error)
+        except TunesmithError as error:
+            prepared.broken[name] = str(error)
+        except Exception as error:  # lm-eval's and datasets' own: the other tasks go on
+            prepared.broken[name] = f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return prepared

@@ -1,0 +1,64 @@
+"""The files of a result: ``results.json`` and ``samples.parquet``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tasks import files
+
+Row = dict[str, Any]
+
+SAMPLES = pa.schema(
+    [
+        ("suite", pa.string()),
+        ("task", pa.string()),
+        ("doc_id", pa.int64()),
+        ("doc_hash", pa.string()),
+        ("prompt_hash", pa.string()),
+        ("choices", pa.list_(pa.string())),
+        ("logprobs", pa.list_(pa.float64())),
+        ("greedy", pa.list_(pa.bool_())),
+        ("target", pa.string()),
+        ("prediction", pa.string()),
+        ("values", pa.string()),
+        ("score", pa.float64()),
+    ]
+)
+"""A row that was asked.
+
+``doc_id``: its place in the file, from 0. ``doc_hash``, ``prompt_hash``: sha256 of the row, and of the prompt with its
+examples. ``choices``, ``logprobs`` (nats, of the whole choice) and ``greedy`` (whether it is what the model would say):
+of multiple choice; ``prediction`` is then the likeliest, else the text said. ``target``: the right answer; several are
+divided by ``|``. ``values``: JSON, metric → what lm-eval aggregates. ``score``: of the row alone, if any.
+"""
+
+SCHEMA = 1
+
+
+def write(folder: Path, result: Row, samples: list[Row]) -> None:
+    """Write both files into a new folder; the same result gives the same bytes."""
+    folder.mkdir(parents=True)
+    files.write_json(folder / "results.json", result)
+    kept = [{**row, "values": files.canonical_json(row["values"])} for row in samples]
+    files.write_rows(folder / "samples.parquet", kept, SAMPLES)
+
+
+def read(folder: Path) -> tuple[Row, list[Row]] | None:
+    """Both files; None where there is no result."""
+    if not (folder / "results.json").exists():
+        return None
+    rows = files.read_rows(folder / "samples.parquet")
+    return files.read_json(folder / "results.json"), [{**row, "values": json.loads(row["values"])} for row in rows]
+
+
+def merged(old: tuple[Row, list[Row]] | None, result: Row, samples: list[Row]) -> tuple[Row, list[Row]]:
+    """A new result with the suites of an earlier one of the same model that were not run again."""
+    if old is None or old[0].get("key") != result["key"]:
+        return result, samples
+    kept = {name: suite for name, suite in old[0]["suites"].items() if name not in result["suites"]}
+    rows = [row for row in old[1] if row["suite"] in kept]
+    return {**result, "suites": {**kept, **result["suites"]}}, [*rows, *samples]

@@ -1,0 +1,182 @@
+"""``benchmark@X``: a model and benchmark files → ``reports/benchmarks/X/`` and ``runs/X/benchmark/``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks import device, files
+from tasks.benchmark import results
+from tasks.benchmark.cost import Speed, TaskCost, speed, task_cost
+from tasks.benchmark.measure import measure, sample_rows
+from tasks.benchmark.model import load as load_model
+from tasks.benchmark.params import BenchmarkParams, BenchmarkSettings
+from tasks.benchmark.prepare import Prepared, prepare
+from tasks.benchmark.scores import averages, task_metrics, verdict
+from tasks.errors import TunesmithError
+from tasks.facts import facts
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.progress import progress
+from tasks.stage import Stage
+
+logger = logging.getLogger("tunesmith")
+
+Row = dict[str, Any]
+Say = Callable[[str], None]
+
+
+def run(name: str, paths: Paths, stage: Stage) -> None:
+    """Run what ``benchmark.experiments`` of ``params/evaluation.yaml`` plans for the experiment ``name``."""
+    file = paths.params / "evaluation.yaml"
+    params = load(BenchmarkParams, file, "benchmark")
+    if name not in params.experiments:
+        known = ", ".join(params.experiments) or "none"
+        raise TunesmithError(f"{file}: benchmark.experiments: {name!r} is not planned; planned: {known}; add it")
+    plan = params.experiments[name]
+    device.use_threads(params.settings.threads)
+    started = time.time()
+    with stage.outputs(paths.benchmark(name), paths.run(name, "benchmark")) as (report, run_folder):
+        prepared = prepare(list(plan.suites), paths.root / plan.data, params.settings)
+        result, samples, spent = run_model(paths.model(name), prepared, paths.root, params.settings, logger.info)
+        results.write(report, result, samples)
+        run_folder.mkdir()
+        volatile = {"experiment": name, "key": result["key"], "seconds_of_tasks": spent}
+        about = facts(paths.root, started, time.time(), params.settings.threads)
+        files.write_json(run_folder / "run.json", about | volatile)
+
+
+def run_model(
+    folder: Path, prepared: list[Prepared], root: Path, settings: BenchmarkSettings, say: Say
+) -> tuple[Row, list[Row], dict[str, float]]:
+    """The result of a model (``results.json`` as a mapping), rows of ``SAMPLES``, and the seconds of each task.
+
+    Raises:
+        TunesmithError: there is no model, or none of its tasks could be run; what breaks in one task is kept in the
+            result.
+    """
+    lm, manifest = load_model(folder, root, settings)
+    costs = _say_cost(lm, prepared, settings, f"{manifest['experiment']}", say)
+    suites: dict[str, Row] = {}
+    samples: list[Row] = []
+    spent: dict[str, float] = {}
+    total = sum(len(one.built) for one in prepared)
+    with progress(f"benchmark {manifest['experiment']}", total) as meter:
+        for one in prepared:
+            tasks, rows, seconds = _run_suite(lm, one, costs, settings, meter.advance)
+            done = {n: (one.definitions[n], rows[n]) for n in rows}
+            suites[one.suite.name] = {
+                # Of each suite: those of an earlier run may stand beside it.
+                "lm_eval": importlib.metadata.version("lm-eval"),
+                "settings": settings.model_dump(exclude={"files"}),
+                "tasks": tasks,
+                "averages": averages(one.suite, done, settings.intervals),
+            }
+            samples += [row for found in rows.values() for row in found]
+            spent |= seconds
+    if not samples:
+        errors = [task["error"] for suite in suites.values() for task in suite["tasks"].values() if task.get("error")]
+        raise TunesmithError("\n".join([*errors, f"benchmark {manifest['experiment']}: no task could be run"]))
+    result = {
+        "schema": results.SCHEMA,
+        "experiment": manifest["experiment"],
+        "key": manifest["key"],
+        "method": manifest["method"],
+        "suites": suites,
+    }
+    return result, samples, spent
+
+
+def _run_suite(
+    lm: Any, prepared: Prepared, costs: dict[str, TaskCost], settings: BenchmarkSettings, advance: Callable[..., None]
+) -> tuple[dict[str, Row], dict[str, list[Row]], dict[str, float]]:
+    """(task → what the result says of it, task → its rows, task → seconds)."""
+    tasks: dict[str, Row] = {}
+    rows: dict[str, list[Row]] = {}
+    seconds: dict[str, float] = {}
+    for name in prepared.definitions:
+        if name in prepared.missing:
+            tasks[name] = {"status": "no data", "error": prepared.missing[name]}
+        elif name in prepared.broken:
+            tasks[name] = {"status": "failed", "error": prepared.broken[name]}
+        else:
+            begun = time.perf_counter()
+            tasks[name], rows[name] = _run_task(lm, prepared, name, costs.get(name), settings)
+            seconds[name] = time.perf_counter() - begun
+            advance(note=name)
+        if tasks[name]["status"] == "failed":
+            rows.pop(name, None)
+            logger.warning("failed: %s", tasks[name]["error"])
+    return tasks, rows, seconds
+
+
+def _run_task(
+    lm: Any, prepared: Prepared, name: str, cost: TaskCost | None, settings: BenchmarkSettings
+) -> tuple[Row, list[Row]]:
+    built = prepared.built[name]
+    try:
+        measured = measure(lm, built, settings)
+        rows = sample_rows(built, measured)
+        metrics = task_metrics(built, measured, settings)
+    except TunesmithError as error:
+        return {"status": "failed", "error": str(error)}, []
+    except Exception as error:  # lm-eval's own, out of memory: the other tasks' results must not be lost
+        reason = f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return {"status": "failed", "error": reason}, []
+    found = {
+        "status": "done",
+        "group": built.definition.group,
+        "metrics": metrics,
+        "verdict": verdict(metrics),
+        "rows": built.count,
+        "of": built.of,
+        "shots": built.shots,
+        "prompts_cut": cost.cut if cost else None,
+        "tokens": cost.tokens if cost else None,
+        "source": built.source,
+        "task_version": str(built.task.VERSION),
+    }
+    return found, rows
+
+
+def _say_cost(
+    lm: Any, prepared: list[Prepared], settings: BenchmarkSettings, name: str, say: Say
+) -> dict[str, TaskCost]:
+    """Say what is to come; the cost of each task that can be counted."""
+    costs: dict[str, TaskCost] = {}
+    counted = []
+    for one in prepared:
+        for task, built in one.built.items():
+            try:
+                costs[task] = task_cost(lm, built, settings)
+                counted.append(built)
+            except Exception:  # such as a column of another type than the prompt needs: the task itself will say it
+                continue
+    how_fast = _speed(lm, counted)
+    rows, tokens, new = (
+        sum(getattr(cost, part) for cost in costs.values()) for part in ("rows", "tokens", "new_tokens")
+    )
+    about = sum(how_fast.seconds(cost) for cost in costs.values()) if how_fast else None
+    generated = f", at most {new:,} new tokens" if new else ""
+    time_needed = f"about {_minutes(about)}" if about is not None else "for a time that could not be measured"
+    say(f"{name}: {len(costs)} tasks, {rows:,} rows, {tokens:,} tokens{generated}: {time_needed}")
+    cut = {task: cost.cut for task, cost in costs.items() if cost.cut}
+    if cut:
+        listed = ", ".join(f"{task} {count}" for task, count in cut.items())
+        say(f"{name}: prompts longer than the model's context of {lm.max_length} tokens lose their beginning: {listed}")
+    return costs
+
+
+def _speed(lm: Any, counted: list[Any]) -> Speed | None:
+    try:
+        return speed(lm, counted)
+    except Exception:  # the same batch will fail in its task, which says why
+        return None
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

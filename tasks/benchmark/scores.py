@@ -1,0 +1,121 @@
+"""From answers to what a result says: scores with intervals, beside chance and the most frequent answer; averages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.benchmark import chance
+from tasks.benchmark.build import Built
+from tasks.benchmark.measure import Measured
+from tasks.benchmark.measures import AGGREGATES, draws, interval, percentiles, units
+from tasks.benchmark.params import BenchmarkSettings
+from tasks.benchmark.suites import SuiteDefinition, TaskDefinition
+from tasks.errors import TunesmithError
+from tasks.evaluate.params import IntervalParams
+
+Row = dict[str, Any]
+
+Done = dict[str, tuple[TaskDefinition, list[Row]]]
+
+GUESSERS = 1000
+
+ABOVE, NOISE = "above chance", "within noise of chance"
+
+
+def task_metrics(built: Built, measured: Measured, settings: BenchmarkSettings) -> dict[str, dict[str, Any]]:
+    """Metric → ``value`` (lm-eval's own), ``low``, ``high``, ``n``, ``chance``, ``majority`` (None: rows share no
+    answers), ``p_chance`` (share of guessers that do at least as well, Davison & Hinkley 1997, section 4.2) and
+    ``verdict``: above chance where that share is under ``1 - confidence``.
+
+    Raises:
+        TunesmithError: a score is no number, or lm-eval aggregates otherwise than the suite's file says.
+    """
+    guessed = chance.guesses(built, measured.samples)
+    return {
+        metric: _metric(built.definition.name, metric, measure, measured, guessed, settings)
+        for metric, measure in built.definition.metrics.items()
+    }
+
+
+def _metric(
+    task: str, metric: str, measure: str, measured: Measured, guessed: chance.Guesses, settings: BenchmarkSettings
+) -> dict[str, Any]:
+    items = [sample[metric] for sample in measured.samples]
+    value = measured.scores[metric]
+    if not np.isfinite(value):
+        raise TunesmithError(f"{task}: {metric} must be a number; it is {value}; look at the rows in samples.parquet")
+    own, low, high = interval(items, measure, settings.intervals)
+    if abs(own - value) > 1e-9:
+        raise TunesmithError(
+            f"{task}: lm-eval says that {metric} is {value}; as {measure!r} of its rows it is {own}; the suite's file "
+            "must name the aggregation that lm-eval uses"
+        )
+    drawn = chance.by_chance(guessed, metric, measure, GUESSERS, settings.seed)
+    p_chance = (1 + int((drawn >= value - 1e-12).sum())) / (1 + len(drawn))
+    return {
+        "value": value,
+        "low": low,
+        "high": high,
+        "n": len(units(items, measure)[0]),
+        "measure": measure,
+        "chance": chance.expected(guessed, metric, measure, drawn),
+        "majority": chance.frequent_score(guessed, metric, measure),
+        "p_chance": p_chance,
+        "verdict": ABOVE if p_chance < 1 - settings.intervals.confidence else NOISE,
+    }
+
+
+def verdict(metrics: dict[str, dict[str, Any]]) -> str:
+    """Of a task: above chance where each of its metrics is. Always guessing one class can raise accuracy alone."""
+    return ABOVE if all(found["verdict"] == ABOVE for found in metrics.values()) else NOISE
+
+
+def averages(suite: SuiteDefinition, done: Done, params: IntervalParams) -> Row:
+    """``overall`` and each group of ``suite`` → ``value``, ``low``, ``high``, ``over`` and ``tasks`` (how many have a
+    score) ``of`` how many; of the tasks in ``done``: name → (definition, rows of ``SAMPLES``).
+
+    An average over ``tasks`` is over units, whose tasks are averaged first; a task counts by the mean of its metrics.
+    """
+    groups = {task.group for task in suite.tasks.values()} | {task.group for task, _ in done.values()}
+    found = {group: _average(suite, group, done, params) for group in sorted(filter(None, groups))}
+    if suite.overall:
+        found["overall"] = _average(suite, None, done, params)
+    return {name: average for name, average in found.items() if average is not None}
+
+
+def _average(suite: SuiteDefinition, group: str | None, done: Done, params: IntervalParams) -> Row | None:
+    """Of the tasks of a group; of all where that is None."""
+    mine = {name: found for name, found in sorted(done.items()) if group in (None, found[0].group)}
+    if not mine:
+        return None
+    weights = _weights(suite, mine)
+    point, drawn = 0.0, np.zeros(params.resamples)
+    for place, (name, (task, rows)) in enumerate(mine.items()):
+        value, draw = _task_draws(task, rows, params, place)
+        point, drawn = point + weights[name] * value, drawn + weights[name] * draw
+    low, high = percentiles(drawn, params)
+    known = {task.name for task in suite.tasks.values() if group in (None, task.group)} | set(mine)
+    return {"value": point, "low": low, "high": high, "over": suite.average, "tasks": len(mine), "of": len(known)}
+
+
+def _weights(suite: SuiteDefinition, mine: Done) -> dict[str, float]:
+    if suite.average == "rows":
+        whole = sum(len(rows) for _, rows in mine.values())
+        return {name: len(rows) / whole for name, (_, rows) in mine.items()}
+    sizes: dict[str, int] = {}
+    for task, _ in mine.values():
+        sizes[task.unit] = sizes.get(task.unit, 0) + 1
+    return {name: 1 / (len(sizes) * sizes[task.unit]) for name, (task, _) in mine.items()}
+
+
+def _task_draws(task: TaskDefinition, rows: list[Row], params: IntervalParams, place: int) -> tuple[float, np.ndarray]:
+    """The mean of a task's metrics, and that of each resample; tasks are resampled independently."""
+    seeded = params.model_copy(update={"seed": params.seed + 1 + place})
+    values, drawn = [], []
+    for metric, measure in task.metrics.items():
+        items = [row["values"][metric] for row in rows]
+        values.append(AGGREGATES[measure](items))
+        drawn.append(draws(items, measure, seeded))
+    return float(np.mean(values)), np.mean(drawn, axis=0)

@@ -1,0 +1,53 @@
+"""Calibration: does a probability of 0.8 mean right in 8 of 10 rows (Liang et al. 2022, section 4.4)?
+
+HELM's code: ``src/helm/benchmark/metrics/basic_metrics.py`` (``compute_calibration_metrics``), which takes
+``get_ece_em`` and ``get_selective_stats`` of ``uncertainty-calibration`` (Kumar et al. 2019). Here are the same
+definitions; ``tests/helm`` has hand-worked values, docs/helm.md the comparison with that package.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+BINS = 10
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float:
+    """Mean over rows of |accuracy - mean confidence| of the row's bin; bins of *equal mass*, as HELM has them.
+
+    ``confidence`` (rows): probability of the chosen answer; ``correct`` (rows): 1 or 0. Rows are sorted by confidence
+    and cut into ``bins`` parts of nearly equal number, the first ones one larger. A border lies half-way between two
+    values; equal values stay in one bin, the lower one.
+    """
+    _check(confidence, correct)
+    parts = np.array_split(np.sort(confidence), min(bins, len(confidence)))
+    borders = np.unique([(a[-1] + b[0]) / 2 for a, b in pairwise(parts)])
+    where = np.searchsorted(borders, confidence, side="left")
+    rows = np.bincount(where)
+    gaps = np.abs(np.bincount(where, weights=correct) - np.bincount(where, weights=confidence))
+    return float(gaps[rows > 0].sum() / len(confidence))
+
+
+def selective_accuracy(confidence: np.ndarray, correct: np.ndarray, coverage: float = 0.1) -> float:
+    """Accuracy on the ``coverage`` most confident rows: of HELM the first floor(coverage * rows) + 1."""
+    return float(_cumulative(confidence, correct)[int(coverage * len(confidence))])
+
+
+def coverage_accuracy_area(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Mean of the accuracies on the 1, 2, ... all most confident rows: the area under the coverage-accuracy curve."""
+    return float(_cumulative(confidence, correct).mean())
+
+
+def _cumulative(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    _check(confidence, correct)
+    ordered = correct[np.argsort(-confidence, kind="stable")]
+    return np.asarray(np.cumsum(ordered) / np.arange(1, len(ordered) + 1))
+
+
+def _check(confidence: np.ndarray, correct: np.ndarray) -> None:
+    if len(confidence) == 0 or len(confidence) != len(correct):
+        raise ValueError(f"calibration needs a confidence and a result a row; got {len(confidence)} and {len(correct)}")
+    if not np.isfinite(confidence).all() or confidence.min() < 0 or confidence.max() > 1:
+        raise ValueError("calibration needs confidences in 0..1; there is another or NaN")

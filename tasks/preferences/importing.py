@@ -1,0 +1,63 @@
+"""``tunesmith preferences import``: judges' CSV files → ``reports/preferences/A-vs-B/results.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks import files
+from tasks.evaluate.params import EvaluateParams
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.preferences.answers import read_answers
+from tasks.preferences.key import ExportKey
+from tasks.preferences.results import results
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was found, where it was written, and ``notes`` that a reader needs beside it."""
+
+    found: dict[str, Any]
+    path: Path
+    notes: list[str]
+
+
+def import_answers(paths: Paths, sheets: Iterable[Path], key_file: Path | None = None) -> Imported:
+    """Read, check and count the answers; intervals are those of ``evaluate.intervals`` in ``params/evaluation.yaml``.
+
+    Raises:
+        TunesmithError: as ``read_answers``; nothing is written then.
+    """
+    key, answers = read_answers(paths, sheets, key_file)
+    params = load(EvaluateParams, paths.params / "evaluation.yaml", "evaluate").intervals
+    found = results(key, answers, params)
+    path = paths.preference(key.a, key.b) / "results.json"
+    notes = [*_changed(paths, key), *_replaced(path, found)]
+    with files.replacing(path) as temporary:
+        files.write_json(temporary, found)
+    return Imported(found, path, notes)
+
+
+def _changed(paths: Paths, key: ExportKey) -> list[str]:
+    """Which predictions are no longer those that were judged."""
+    found = []
+    for name, sha256 in key.predictions.items():
+        path = paths.report(name) / "predictions.parquet"
+        if not path.exists():
+            found.append(f"{path} is gone; the answers are about what it held when it was exported")
+        elif files.sha256(path) != sha256:
+            found.append(f"{path} has changed since the export; the answers are about what it held then")
+    return found
+
+
+def _replaced(path: Path, found: dict[str, Any]) -> list[str]:
+    if not path.exists():
+        return []
+    before = files.read_json(path)
+    if before.get("export") == found["export"] and set(before["judges"]) <= set(found["judges"]):
+        return []
+    judges = ", ".join(before["judges"])
+    return [f"replaced the result of export {before['export']} by {judges}; import all files of an export together"]

@@ -1,0 +1,134 @@
+"""Which answers people judge: those of two experiments to the same rows, drawn and shuffled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks import files
+from tasks.compare.pairing import Key, key
+from tasks.errors import TunesmithError
+from tasks.rows import Row
+
+COLUMNS = ("source", "row_id", "template_id", "prompt", "completion", "rouge1_f")
+"""What is read of ``predictions.parquet``."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that a judge gets to see of a pair; nothing here tells which experiment is on which side."""
+
+    id: str
+    prompt: str
+    left: str
+    right: str
+
+    def texts_sha256(self) -> str:
+        """Tells whether a row of a judge's file still holds these texts, whatever became of its blanks."""
+        return files.digest([one_line(text) for text in (self.prompt, self.left, self.right)])
+
+
+def one_line(text: str) -> str:
+    """``text`` without what programs change on their way: line ends and repeated blanks."""
+    return " ".join(text.split())
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair with what only the key knows.
+
+    Attributes:
+        row: (source, row_id, template_id).
+        b_left: whether the second experiment answers on the left.
+        rouge1: ROUGE-1 F1 in 0..1 of the first and of the second experiment; None where it is not known.
+    """
+
+    shown: Shown
+    row: Key
+    b_left: bool
+    rouge1: tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Where rows went: ``paired`` rows and wordings that both answered, ``only_a`` and ``only_b`` that one did, pairs
+    of ``equal`` texts, which are left out, ``other_prompts`` of which the shorter is shown, and ``rows`` to draw from.
+    """
+
+    paired: int
+    only_a: int
+    only_b: int
+    equal: int
+    other_prompts: int
+    rows: int
+
+
+def read_predictions(path: Path) -> list[Row]:
+    """The rows of ``predictions.parquet`` that ``evaluate`` wrote.
+
+    Raises:
+        TunesmithError: the file is missing, or lacks a column.
+    """
+    rows = files.read_rows(path)
+    if missing := [name for name in COLUMNS if rows and name not in rows[0]]:
+        raise TunesmithError(
+            f"{path}: needs the columns {', '.join(COLUMNS)}; {missing[0]!r} is missing; "
+            "run `tunesmith run` (or `dvc repro`) to evaluate anew"
+        )
+    return rows
+
+
+def match(ours: list[Row], theirs: list[Row]) -> tuple[list[tuple[Row, Row]], Counts]:
+    """The rows that both answered differently, in the order of their keys, and where the others went."""
+    first, second = ({key(row): row for row in rows} for rows in (ours, theirs))
+    both = [(first[k], second[k]) for k in sorted(first.keys() & second.keys())]
+    different = [(a, b) for a, b in both if said(a) != said(b)]
+    return different, Counts(
+        paired=len(both),
+        only_a=len(first.keys() - second.keys()),
+        only_b=len(second.keys() - first.keys()),
+        equal=len(both) - len(different),
+        other_prompts=sum(a["prompt"] != b["prompt"] for a, b in different),
+        rows=len({key(a)[:2] for a, _ in different}),
+    )
+
+
+def said(row: Row) -> str:
+    return (row["completion"] or "").strip()
+
+
+def draw(matches: list[tuple[Row, Row]], rows: int, secret: str) -> list[Pair]:
+    """At most ``rows`` pairs in a random order, each of another row, each experiment on the left in half of them.
+
+    Of a row asked in several wordings one is drawn: judgements of one text are no independent draws. ``secret`` seeds
+    all of it. It holds the hashes of the predictions: who knows the seed and this code, but not the files, cannot tell
+    the sides.
+    """
+    rng = np.random.default_rng(int(secret, 16))
+    wordings: dict[tuple[str, str], list[tuple[Row, Row]]] = {}
+    for a, b in matches:
+        wordings.setdefault(key(a)[:2], []).append((a, b))
+    one_each = [found[rng.integers(len(found))] for found in wordings.values()]
+    drawn = [one_each[i] for i in rng.permutation(len(one_each))[:rows]]
+    # Not a coin a pair: with equal halves a liking for one side cancels out of the win rate.
+    first = int(rng.integers(2))
+    sides = rng.permutation([(i + first) % 2 == 0 for i in range(len(drawn))])
+    width = max(3, len(str(len(drawn))))
+    return [
+        _pair(f"p{i:0{width}}", a, b, bool(b_left))  # a letter first: a spreadsheet would turn 007 into 7
+        for i, ((a, b), b_left) in enumerate(zip(drawn, sides, strict=True), start=1)
+    ]
+
+
+def _pair(name: str, a: Row, b: Row, b_left: bool) -> Pair:
+    left, right = (b, a) if b_left else (a, b)
+    prompt = min(a["prompt"], b["prompt"], key=lambda text: (len(text), text))
+    scores = _finite(a["rouge1_f"]), _finite(b["rouge1_f"])
+    return Pair(Shown(name, prompt, said(left), said(right)), key(a), b_left, scores)
+
+
+def _finite(score: float | None) -> float | None:
+    return float(score) if score is not None and math.isfinite(score) else None

@@ -1,0 +1,196 @@
+"""What judges' answers say: win rate, sign test, habits of side, agreement with each other and with ROUGE-1."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+from scipy.stats import binomtest
+from sklearn.metrics import cohen_kappa_score
+
+from tasks.evaluate.params import IntervalParams
+from tasks.preferences.answers import Answers
+from tasks.preferences.key import ExportKey
+from tasks.statistics import mean_interval
+
+SCORE = {"b": 1.0, "a": 0.0, "tie": 0.5, "bad": 0.5}
+"""Points of the second experiment. ``bad``: both are, so neither is better."""
+
+Found = dict[str, Any]
+
+ByPair = dict[str, dict[str, str]]
+"""Pair → judge → outcome: ``a`` or ``b`` won, ``tie`` or ``bad``."""
+
+
+def results(key: ExportKey, answers: Answers, params: IntervalParams) -> Found:
+    """``results.json``. The unit of every interval and test is the pair: judges of one pair are averaged first, since
+    they judge the same texts.
+
+    Keys: ``judges`` (name → answered, unanswered, b_wins, a_wins, ties, bad, left, right, and ``side_p_value`` of the
+    sign test of left against right), ``win_rate`` of B (ties and both bad as half) and ``win_rate_decided`` (without
+    them), ``sign_test``, ``left_chosen``, ``agreement``, ``rouge1`` (did the answer with the higher ROUGE-1 win?),
+    ``pairs`` (each with its verdict and choices). An interval is ``value``, ``low``, ``high``, ``n`` (pairs) and
+    ``p_value`` (exact sign test of the pairs against a half), or None where no pair has a value.
+    """
+    outcomes = by_pair(key, answers)
+    scores = {pair: [SCORE[o] for o in said.values()] for pair, said in outcomes.items()}
+    decided = {pair: [s for s in found if s != 0.5] for pair, found in scores.items()}
+    sides = {
+        pair: [float(o == _side(key, pair)) for o in said.values() if o in "ab"] for pair, said in outcomes.items()
+    }
+    verdicts = {pair: verdict(found) for pair, found in scores.items()}
+    return {
+        "version": 1,
+        **key.model_dump(include={"export", "a", "b", "seed", "predictions", "counts"}),
+        "intervals": params.model_dump(),
+        "pairs_exported": len(key.pairs),
+        "judges": {judge: _counted(key, said) for judge, said in answers.items()},
+        "win_rate": _interval(scores, params),
+        "win_rate_decided": _interval(decided, params),
+        "sign_test": sign_test(list(verdicts.values()), params.confidence),
+        "left_chosen": _interval(sides, params),
+        "agreement": agreement(outcomes, list(answers)),
+        "rouge1": rouge_agreement(key, verdicts, params),
+        "pairs": {
+            pair: {
+                **key.pairs[pair].model_dump(exclude={"texts_sha256"}),
+                "verdict": {"a": key.a, "b": key.b}.get(verdicts[pair], "even"),
+                "choices": {judge: said[pair] for judge, said in answers.items() if pair in said},
+            }
+            for pair in outcomes
+        },
+    }
+
+
+def by_pair(key: ExportKey, answers: Answers) -> ByPair:
+    """The outcomes of answered pairs, in the order of the export."""
+    found: ByPair = {}
+    for pair in key.pairs:
+        said = {judge: outcome(key, pair, choices[pair]) for judge, choices in answers.items() if pair in choices}
+        if said:
+            found[pair] = said
+    return found
+
+
+def outcome(key: ExportKey, pair: str, choice: str) -> str:
+    """Who won by ``choice``: ``a``, ``b``; else ``tie`` or ``bad``."""
+    if choice in ("tie", "bad"):
+        return choice
+    return _side(key, pair) if choice == "left" else ("a" if _side(key, pair) == "b" else "b")
+
+
+def _side(key: ExportKey, pair: str) -> str:
+    """Who stood on the left."""
+    return "b" if key.pairs[pair].left == key.b else "a"
+
+
+def _counted(key: ExportKey, said: dict[str, str]) -> Found:
+    won, chosen = Counter(outcome(key, pair, choice) for pair, choice in said.items()), Counter(said.values())
+    return {
+        "answered": len(said),
+        "unanswered": len(key.pairs) - len(said),
+        "b_wins": won["b"],
+        "a_wins": won["a"],
+        "ties": won["tie"],
+        "bad": won["bad"],
+        "left": chosen["left"],
+        "right": chosen["right"],
+        "side_p_value": _p_value(chosen["left"], chosen["right"]),
+    }
+
+
+def _interval(values: dict[str, list[float]], params: IntervalParams) -> Found | None:
+    means = [fmean(found) for found in values.values() if found]
+    if not means:
+        return None
+    value, low, high = mean_interval(means, params.resamples, params.confidence, params.seed)
+    # Of few pairs a bootstrap interval is too narrow, and of equal ones it has no width: the exact test says so.
+    p_value = _p_value(sum(mean > 0.5 for mean in means), sum(mean < 0.5 for mean in means))
+    return {"value": value, "low": low, "high": high, "n": len(means), "p_value": p_value}
+
+
+def _p_value(above: int, below: int) -> float | None:
+    """Exact two-sided sign test (Conover 1999, section 3.4)."""
+    return float(binomtest(above, above + below, 0.5).pvalue) if above + below else None
+
+
+def verdict(scores: list[float]) -> str:
+    """Of all judges of a pair: ``a``, ``b`` or ``even``."""
+    mean = fmean(scores)
+    return "even" if mean == 0.5 else "b" if mean > 0.5 else "a"
+
+
+def sign_test(verdicts: list[str], confidence: float) -> Found:
+    """Exact two-sided sign test of whether either wins more pairs than the other.
+
+    Keys: ``b_wins``, ``a_wins``, ``even`` (left out), ``p_value``, and the exact interval ``low``, ``high`` of B's
+    share of the decided pairs (Clopper and Pearson 1934), which holds for few pairs too; None where none is decided.
+    """
+    won = Counter(verdicts)
+    found: Found = {
+        "b_wins": won["b"],
+        "a_wins": won["a"],
+        "even": won["even"],
+        "p_value": None,
+        "low": None,
+        "high": None,
+    }
+    if decided := won["a"] + won["b"]:
+        interval = binomtest(won["b"], decided).proportion_ci(confidence, method="exact")
+        found |= {"p_value": _p_value(won["b"], won["a"]), "low": float(interval.low), "high": float(interval.high)}
+    return found
+
+
+def agreement(outcomes: ByPair, judges: Sequence[str]) -> Found:
+    """How far judges agree on who won (a, b, tie, bad), over the pairs that both answered.
+
+    Keys: ``pairs`` (of judges: ``judges``, ``common`` pairs, ``same`` share, Cohen's ``kappa``) and
+    ``krippendorff_alpha`` (nominal) of three and more judges. A coefficient is None where nothing is common, or where
+    every outcome is the same: chance alone would agree wholly then.
+    """
+    found = [_two(outcomes, one, other) for one, other in combinations(judges, 2)]
+    return {"pairs": found, "krippendorff_alpha": _alpha(outcomes) if len(judges) > 2 else None}
+
+
+def _two(outcomes: ByPair, one: str, other: str) -> Found:
+    both = [(said[one], said[other]) for said in outcomes.values() if one in said and other in said]
+    first, second = [a for a, _ in both], [b for _, b in both]
+    varied = len({*first, *second}) > 1
+    return {
+        "judges": [one, other],
+        "common": len(both),
+        "same": fmean(a == b for a, b in both) if both else None,
+        "kappa": float(cohen_kappa_score(first, second)) if varied else None,
+    }
+
+
+def _alpha(outcomes: ByPair) -> float | None:
+    # Pairs of one judge say nothing of agreement; nltk would count them as chance.
+    several = {pair: said for pair, said in outcomes.items() if len(said) > 1}
+    if len({outcome for said in several.values() for outcome in said.values()}) < 2:
+        return None
+    from nltk.metrics.agreement import AnnotationTask  # seconds to import
+
+    data = [(judge, pair, outcome) for pair, said in several.items() for judge, outcome in said.items()]
+    return float(AnnotationTask(data=data).alpha())
+
+
+def rouge_agreement(key: ExportKey, verdicts: dict[str, str], params: IntervalParams) -> Found:
+    """In how many of the decided pairs the answer with the higher ROUGE-1 F1 won.
+
+    Keys: ``agrees`` (an interval, or None), and the decided pairs that are left out: ``equal`` and ``unknown`` scores.
+    """
+    agrees: dict[str, list[float]] = {}
+    left_out = Counter[str]()
+    for pair, won in verdicts.items():
+        a, b = (key.pairs[pair].rouge1_f.get(name) for name in (key.a, key.b))
+        if won == "even":
+            continue
+        if a is None or b is None or a == b:
+            left_out["unknown" if a is None or b is None else "equal"] += 1
+        else:
+            agrees[pair] = [float(won == ("b" if b > a else "a"))]
+    return {"agrees": _interval(agrees, params), "equal": left_out["equal"], "unknown": left_out["unknown"]}

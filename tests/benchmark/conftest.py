@@ -1,0 +1,96 @@
+"""Small files of benchmark rows, made here, and a tiny model under lm-eval."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.benchmark.params import BenchmarkSettings
+from tasks.evaluate.params import IntervalParams
+
+THINGS = ["lamp", "phone", "parcel", "shirt", "kettle", "radio", "chair", "clock"]
+
+SETTINGS = BenchmarkSettings(
+    size="full", batch_size=2, threads=1, intervals=IntervalParams(resamples=100, confidence=0.95, seed=0)
+)
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def boolq(count: int) -> list[dict[str, Any]]:
+    """Labels as SuperGLUE has them: true and false."""
+    return [
+        {
+            "question": f"is the {THINGS[i % 8]} number {i} broken",
+            "passage": f"Customer: my {THINGS[i % 8]} is {'broken' if i % 3 else 'late'}. Agent: we send a new one.",
+            "label": i % 3 != 0,
+        }
+        for i in range(count)
+    ]
+
+
+def sst2(count: int) -> list[dict[str, Any]]:
+    """Labels as the shared file has them: texts of numbers."""
+    words = ["works well", "is broken"]
+    return [{"sentence": f"the {THINGS[i % 8]} {words[i % 2]} {i}", "label": str(1 - i % 2)} for i in range(count)]
+
+
+def mmlu(count: int, subject: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "subject": subject,
+            "question": f"Which thing is number {i} of {subject}?",
+            **dict(zip("ABCD", THINGS[:4], strict=True)),
+            "answer": "ABCD"[i % 4],
+        }
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with rows of each suite but risk."""
+    folder = tmp_path / "data"
+    write_jsonl(folder / "superglue_boolq/val.jsonl", boolq(12))
+    write_jsonl(folder / "glue_sst2/dev.jsonl", sst2(10))
+    write_jsonl(folder / "mmlu/test.jsonl", [*mmlu(6, "anatomy"), *mmlu(4, "virology")])
+    write_jsonl(folder / "mmlu/dev.jsonl", [*mmlu(5, "anatomy"), *mmlu(5, "virology")])
+    questions = [{"input": f"not ( {bool(i % 2)} ) is", "target": str(not i % 2)} for i in range(4)]
+    write_jsonl(folder / "bigbench_hard/boolean_expressions.jsonl", questions)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lm(tiny_llama: Path) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from tasks.benchmark.model import wrap
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    return wrap(model, AutoTokenizer.from_pretrained(tiny_llama), "causal", SETTINGS)
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path, tiny_llama: Path) -> Callable[[str], Path]:
+    """``models/NAME`` of a workspace in ``tmp_path``: the tiny model as it is."""
+    from tasks import files
+    from tasks.base_models import BaseModelParams, find
+
+    def make(name: str) -> Path:
+        folder = tmp_path / "models" / name
+        folder.mkdir(parents=True)
+        record = find(BaseModelParams(name=str(tiny_llama)), tmp_path).record()
+        about = {"experiment": name, "key": f"key of {name}", "method": "none", "base_model": record, "params": {}}
+        files.write_json(folder / "manifest.json", about)
+        return folder
+
+    return make

@@ -1,0 +1,34 @@
+"""Rows from the hub: here a folder of the same shape, since tests have no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.benchmark import hub
+from tasks.benchmark.found import NoDataError, find
+from tasks.benchmark.suites import load_suite
+from tasks.errors import TunesmithError
+from tests.benchmark.conftest import SETTINGS, boolq, write_jsonl
+
+BOOLQ = load_suite("superglue").tasks["boolq"]
+
+
+def test_rows_and_their_revision_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_jsonl(tmp_path / "set/validation.jsonl", boolq(3))
+    write_jsonl(tmp_path / "set/train.jsonl", boolq(2))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hub, "_revision", lambda path, asked: (asked or "newest", ""))
+    config = {"dataset_path": str(tmp_path / "set"), "dataset_name": None}
+    found = find(BOOLQ, config, 1, tmp_path / "nothing", SETTINGS)
+    assert [row["label"] for row in found.asked] == [0, 1, 1] and len(found.examples) == 2
+    assert found.source["revision"] == "newest"
+    with pytest.raises(TunesmithError, match="it must have the split 'test'; it has"):
+        hub.load(str(tmp_path / "set"), None, ["test"], None)
+
+
+def test_a_hub_out_of_reach_is_no_data(tmp_path: Path) -> None:
+    config = {"dataset_path": "aps/super_glue", "dataset_name": "boolq"}
+    with pytest.raises(NoDataError, match="hub data set aps/super_glue: OfflineModeIsEnabled"):
+        find(BOOLQ, config, 0, tmp_path, SETTINGS)

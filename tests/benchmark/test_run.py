@@ -1,0 +1,199 @@
+"""Whole runs: the stage, the command, what breaks in one task, and what is said beforehand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from flows.benchmark import benchmark, failed
+from tasks.benchmark import results
+from tasks.benchmark.cost import speed, task_cost
+from tasks.benchmark.measure import measure
+from tasks.benchmark.prepare import prepare
+from tasks.benchmark.run import run
+from tasks.benchmark.scores import NOISE
+from tasks.benchmark.table import remarks, tables
+from tasks.errors import TunesmithError
+from tasks.params import read_yaml, write_yaml
+from tasks.paths import Paths
+from tasks.resolve.preflight import preflight
+from tasks.stage import Stage
+from tests.benchmark.conftest import SETTINGS, write_jsonl
+from tests.dag_modules import ROOT
+from tests.workspaces import dvc
+
+Make = Callable[[str], Path]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, data: Path, model_folder: Make) -> Path:
+    """The models ``base`` and ``tuned`` with the same weights, and parameters."""
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    _plan(tmp_path, {})
+    for name in ("base", "tuned"):
+        model_folder(name)
+    return tmp_path
+
+
+def _plan(root: Path, experiments: dict[str, Any]) -> None:
+    path = root / "params/evaluation.yaml"
+    given = read_yaml(path)
+    settings = SETTINGS.model_dump(mode="json")
+    write_yaml(path, given | {"benchmark": {"settings": settings, "experiments": experiments}})
+
+
+def test_the_stage_writes_scores_rows_and_what_has_no_data(workspace: Path) -> None:
+    paths = Paths(workspace)
+    _plan(workspace, {"base": {"suites": ["superglue", "bigbench"], "data": "data"}})
+    run("base", paths, Stage("benchmark@base", workspace))
+    found = results.read(paths.benchmark("base"))
+    assert found is not None
+    result, rows = found
+    assert str(workspace) not in json.dumps(result["suites"]["superglue"]["tasks"]["boolq"])
+    boolq = result["suites"]["superglue"]["tasks"]["boolq"]
+    assert boolq["status"] == "done" and boolq["rows"] == boolq["of"] == 12
+    acc = boolq["metrics"]["acc"]
+    mine = [row for row in rows if row["task"] == "boolq"]
+    assert acc["value"] == sum(row["score"] for row in mine) / 12
+    assert (
+        acc["low"] <= acc["value"] <= acc["high"] and acc["chance"] == 0.5 and acc["majority"] == pytest.approx(8 / 12)
+    )
+    assert boolq["verdict"] == NOISE  # the weights are random
+    assert [row["doc_id"] for row in mine] == list(range(12))
+    for row in mine:
+        best = max(range(2), key=lambda i: row["logprobs"][i])
+        assert row["prediction"] == row["choices"][best] and row["target"] in ("no", "yes")
+        assert row["score"] == float(row["prediction"] == row["target"])
+    said = next(row for row in rows if row["task"] == "boolean_expressions")
+    assert said["choices"] is None and said["target"] in ("True", "False")
+    assert result["suites"]["superglue"]["tasks"]["wic"]["status"] == "no data"
+    assert (paths.run("base", "benchmark") / "run.json").exists()
+    before = {p.name: p.read_bytes() for p in paths.benchmark("base").iterdir()}
+    run("base", paths, Stage("benchmark@base", workspace))
+    assert before == {p.name: p.read_bytes() for p in paths.benchmark("base").iterdir()}
+
+
+def test_the_command_shows_base_beside_tuned_and_keeps_other_suites(workspace: Path, data: Path) -> None:
+    said: list[str] = []
+    benchmark(workspace, ["superglue"], None, ["tuned"], data, None, None, said.append)
+    found = benchmark(workspace, ["glue"], "lite", None, data, 4, None, said.append)
+    assert set(found) == {"base", "tuned"} and not failed(found)
+    kept = results.read(Paths(workspace).benchmark("tuned"))
+    assert kept is not None and set(kept[0]["suites"]) == {"superglue", "glue"}
+    assert {row["suite"] for row in kept[1]} == {"superglue", "glue"}
+    assert found["base"][0]["suites"]["glue"]["tasks"]["sst2"]["rows"] == 4
+    cost = next(line for line in said if line.startswith("base: 1 tasks, 4 rows"))
+    assert "tokens" in cost and "about" in cost
+    table = tables(found, "base", SETTINGS.intervals)[0]
+    cells = {str(column.header): list(column.cells) for column in table.columns}
+    assert cells["tuned − base"][0].startswith("+0.000 [+0.00, +0.00]")
+    assert cells["task, metric"][0] == "sst2, acc" and "no data for 9 of 10 tasks" in "\n".join(remarks(found))
+
+
+def test_the_command_refuses_what_it_does_not_know(workspace: Path, data: Path) -> None:
+    def ask(**changed: Any) -> None:
+        given = {"suites": ["glue"], "size": None, "experiments": None, "data": data, "rows": None, "output": None}
+        benchmark(workspace, **{**given, **changed}, say=lambda line: None)
+
+    with pytest.raises(TunesmithError, match="no suite 'glu'; there are: glue"):
+        ask(suites=["glu"])
+    with pytest.raises(TunesmithError, match="size: input should be 'full' or 'lite'; it is 'small'"):
+        ask(size="small")
+    with pytest.raises(TunesmithError, match="no model 'lora' is trained; there are: base, tuned"):
+        ask(experiments=["lora"])
+    with pytest.raises(TunesmithError, match="--rows is of size lite"):
+        ask(size="full", rows=3)
+    _plan(workspace, {"base": {"suites": ["glue"], "data": "data"}})
+    with pytest.raises(TunesmithError, match=r"base is planned under benchmark\.experiments"):
+        ask()
+
+
+def test_nan_log_probabilities_break_their_task_only(data: Path, lm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = prepare(["glue"], data, SETTINGS)[0].built["sst2"]
+    head = lm.model.get_output_embeddings()
+    handle = head.register_forward_hook(lambda module, args, out: torch.full_like(out, float("nan")))
+    try:
+        with pytest.raises(TunesmithError, match=r"sst2: row \d+: the log-probability of choice \d must be a number"):
+            measure(lm, one, SETTINGS)
+    finally:
+        handle.remove()
+
+
+def test_one_broken_task_does_not_lose_the_others(workspace: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.benchmark import run as module
+
+    def broken(lm: Any, built: Any, settings: Any) -> Any:
+        if built.definition.name == "anatomy":
+            raise RuntimeError("out of memory")
+        return measure(lm, built, settings)
+
+    monkeypatch.setattr(module, "measure", broken)
+    found = benchmark(workspace, ["mmlu"], None, ["base"], data, None, None, lambda line: None)
+    tasks = found["base"][0]["suites"]["mmlu"]["tasks"]
+    assert tasks["anatomy"] == {"status": "failed", "error": "anatomy: RuntimeError: out of memory"}
+    assert tasks["virology"]["status"] == "done" and failed(found) == ["base/anatomy"]
+    assert found["base"][0]["suites"]["mmlu"]["averages"]["overall"]["tasks"] == 1
+    assert "base: failed: anatomy: RuntimeError" in "\n".join(remarks(found))
+
+
+def test_the_cost_counts_every_token_and_cut_prompts(data: Path, lm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = prepare(["glue"], data, SETTINGS)[0].built["sst2"]
+    cost = task_cost(lm, one, SETTINGS)
+    prompts = [
+        f"the {w['sentence'][4:]}\nQuestion: Is this sentence positive or negative?\nAnswer:"
+        for w in one.task.validation_docs()
+    ]
+    sizes = [len(lm.tok_encode(prompt)) for prompt in prompts]
+    endings = [len(lm.tok_encode(said, add_special_tokens=False)) for said in (" negative", " positive")]
+    assert cost.rows == 10 and cost.cut == 0 and cost.new_tokens == 0
+    assert all(ending > 1 for ending in endings)  # choices of one token would share a pass
+    assert cost.tokens == sum(2 * size + sum(endings) - 2 for size in sizes)
+    assert speed(lm, [one]).seconds(cost) > 0
+    monkeypatch.setattr(type(lm), "max_length", property(lambda self: min(sizes)))
+    assert task_cost(lm, one, SETTINGS).cut > 0
+
+
+def test_truthfulness_is_scored_as_lm_eval_does(tmp_path: Path, lm: Any) -> None:
+    rows = [
+        {
+            "question": f"What is thing {i}?",
+            "mc1_targets": {"a radio": 0, f"a lamp {i}": 1},
+            "mc2_targets": {"a lamp": 1, "a light": 1, "a radio": 0, "a shirt": 0},
+        }
+        for i in range(6)
+    ]
+    write_jsonl(tmp_path / "truthful_qa/validation.jsonl", rows)
+    built = prepare(["risk"], tmp_path, SETTINGS)[0].built
+    assert set(built) == {"truthfulqa_mc1", "truthfulqa_mc2"}
+    found = measure(lm, built["truthfulqa_mc2"], SETTINGS)
+    for sample in found.samples:
+        shares = [float(torch.tensor(value).exp()) for value, _ in sample["filtered_resps"]]
+        assert sample["acc"] == pytest.approx(sum(shares[:2]) / sum(shares), rel=1e-4)
+    first = measure(lm, built["truthfulqa_mc1"], SETTINGS)
+    assert [s["acc"] for s in first.samples] == [
+        float(s["filtered_resps"][0] > s["filtered_resps"][1]) for s in first.samples
+    ]
+
+
+def test_only_planned_experiments_are_stages(tmp_path: Path) -> None:
+    for name in ("tasks", "params"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    dvc(tmp_path, "init", "--no-scm", "--quiet")
+    assert "benchmark@" not in dvc(tmp_path, "stage", "list").stdout
+    preflight(Paths(tmp_path))
+    _plan(tmp_path, {"lora": {"suites": ["mmlu"], "data": "data/benchmarks"}})
+    assert "benchmark@lora" in dvc(tmp_path, "stage", "list").stdout
+    preflight(Paths(tmp_path))
+    _plan(tmp_path, {"lora2": {"suites": ["mmlu"], "data": "data/benchmarks"}, "base": {"suites": ["x"], "data": "d"}})
+    with pytest.raises(TunesmithError, match=r"benchmark\.experiments\.base\.suites\.0: input should be 'glue', "):
+        preflight(Paths(tmp_path))
+    _plan(tmp_path, {"lora2": {"suites": ["mmlu"], "data": "data/benchmarks"}})
+    with pytest.raises(TunesmithError, match=r"benchmark\.experiments\.lora2: there is no experiment 'lora2'"):
+        preflight(Paths(tmp_path))

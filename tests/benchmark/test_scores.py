@@ -1,0 +1,125 @@
+"""Aggregates against hand-worked values and their references, chance, averages, paired differences."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from lm_eval.api.metrics import f1_score, matthews_corrcoef
+from scipy.special import softmax
+
+from tasks.benchmark import chance
+from tasks.benchmark.compare import differences
+from tasks.benchmark.measures import AGGREGATES, all_of_a_question, draws, f1, f1_of_three, interval, matthews, pearson
+from tasks.benchmark.processing import squad_f1, stsb_results
+from tasks.benchmark.scores import averages
+from tasks.benchmark.suites import load_suite
+from tasks.evaluate.params import IntervalParams
+
+INTERVALS = IntervalParams(resamples=200, confidence=0.95, seed=0)
+
+
+def test_aggregates_by_hand() -> None:
+    pairs = [(1, 1), (1, 0), (0, 1), (0, 0), (1, 1)]
+    assert f1(pairs) == pytest.approx(2 / 3)  # 2 right of 3 said, 2 found of 3 there
+    assert f1([(0, 0)]) == 0.0
+    assert matthews(pairs) == pytest.approx((2 * 1 - 1 * 1) / 6)
+    assert f1_of_three([(0, 0), (1, 1), (2, 1)]) == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert pearson([(0, 1), (1, 2), (2, 3)]) == pytest.approx(1.0)
+    assert pearson([(0, 1), (1, 1)]) == 0.0  # an answer that never varies
+    assert all_of_a_question([("a", True), ("a", False), ("b", True), ("b", True)]) == 0.5
+    assert squad_f1("the red Lamp!", "a lamp") == pytest.approx(2 / 3)
+
+
+def test_aggregates_equal_those_of_lm_eval() -> None:
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    from tasks.benchmark.build import PACKAGED
+
+    generator = random.Random(0)
+    of_three = load_yaml(PACKAGED / "super_glue/cb/default.yaml")["metric_list"][1]["aggregation"]
+    for _ in range(20):
+        pairs = [(generator.randrange(2), generator.randrange(2)) for _ in range(30)]
+        assert f1(pairs) == f1_score(pairs)
+        assert matthews(pairs) == matthews_corrcoef(pairs)
+        triples = [(generator.randrange(3), generator.randrange(3)) for _ in range(30)]
+        assert f1_of_three(triples) == of_three(triples)
+
+
+def test_a_similarity_is_the_mean_of_the_answers() -> None:
+    logs = [-3.0, -2.0, -1.0, -0.5, -2.0, -4.0]
+    found = stsb_results({"label": 2.5}, [(value, False) for value in logs])
+    assert found["pearson"] == found["spearman"] == (2.5, pytest.approx(float(softmax(logs) @ range(6))))
+
+
+@pytest.mark.parametrize("measure", [name for name in AGGREGATES if name != "all_of_a_question"])
+def test_intervals_hold_the_score(measure: str) -> None:
+    generator = random.Random(1)
+    items: list[Any] = [(generator.randrange(3), generator.randrange(3)) for _ in range(60)]
+    if measure in ("f1", "matthews"):
+        items = [(a % 2, b % 2) for a, b in items]
+    if measure == "mean":
+        items = [float(a == b) for a, b in items]
+    value, low, high = interval(items, measure, INTERVALS)
+    assert low < value < high and value == pytest.approx(AGGREGATES[measure](items))
+    assert np.array_equal(draws(items, measure, INTERVALS), draws(items, measure, INTERVALS))
+
+
+def test_chance_of_choices_and_of_texts() -> None:
+    right, wrong = {"acc": 1.0}, {"acc": 0.0}
+    rows = [[right, wrong]] * 30 + [[right, wrong, wrong, wrong]] * 10
+    guessed = chance.Guesses(rows, [[1 / len(row)] * len(row) for row in rows], None)
+    drawn = chance.by_chance(guessed, "acc", "mean", 2000, seed=0)
+    exact = (30 / 2 + 10 / 4) / 40
+    assert chance.expected(guessed, "acc", "mean", drawn) == pytest.approx(exact)
+    assert drawn.mean() == pytest.approx(exact, abs=0.01)
+    assert drawn.std() == pytest.approx(np.sqrt(30 / 4 + 10 * 3 / 16) / 40, rel=0.1)
+    assert chance.frequent_score(guessed, "acc", "mean") is None
+    options = "Which?\nOptions:\n(A) a\n(B) b\n(C) c"
+    assert chance._listed({"input": options}, None) == 3
+    assert chance._listed({"input": "Valid?\nOptions:\n- valid \n- invalid"}, None) == 2
+    assert chance._listed({"input": "not True is"}, 2) == 2
+    assert chance._listed({"input": "Sort: (A) b a"}, None) is None
+
+
+def _done(task: Any, scores: list[float], metric: str = "acc") -> tuple[Any, list[dict[str, Any]]]:
+    return task, [{"values": {metric: score}} for score in scores]
+
+
+def test_averages_are_those_of_the_suite() -> None:
+    glue, mmlu, bigbench = load_suite("glue"), load_suite("mmlu"), load_suite("bigbench")
+    scores = {"sst2": [1.0], "mnli": [0.0], "mnli_mismatch": [1.0, 0.0]}
+    found = averages(glue, {n: _done(glue.tasks[n], s) for n, s in scores.items()}, INTERVALS)
+    assert found["overall"]["value"] == pytest.approx((1 + (0 + 0.5) / 2) / 2)  # the two of MNLI are one task
+    assert (found["overall"]["tasks"], found["overall"]["of"]) == (3, 10)
+    by_rows = {"anatomy": [1.0] * 3, "virology": [0.0]}
+    found = averages(mmlu, {n: _done(mmlu.tasks[n], s) for n, s in by_rows.items()}, INTERVALS)
+    assert found["overall"]["value"] == 0.75  # over questions
+    assert found["stem"]["value"] == 1.0 and found["other"]["value"] == 0.0 and "humanities" not in found
+    hard = {"web_of_lies": [1.0], "word_sorting": [0.0]}
+    done = {n: _done(bigbench.tasks[n], s, "exact_match") for n, s in hard.items()}
+    assert set(averages(bigbench, done, INTERVALS)) == {"bbh"}
+
+
+def _result(scores: list[float], pairs: list[list[int]]) -> Any:
+    metrics = {"acc": {"measure": "mean"}, "f1": {"measure": "f1"}}
+    rows = [
+        {"suite": "glue", "task": "mrpc", "doc_id": i, "doc_hash": str(i), "values": {"acc": s, "f1": p}}
+        for i, (s, p) in enumerate(zip(scores, pairs, strict=True))
+    ]
+    return {"suites": {"glue": {"tasks": {"mrpc": {"metrics": metrics}}}}}, rows
+
+
+def test_differences_are_paired_by_row() -> None:
+    base = _result([0.0, 1.0] * 10, [[1, 0], [1, 1]] * 10)
+    tuned = _result([1.0, 1.0] * 10, [[1, 1], [1, 1]] * 10)
+    found = differences(base, tuned, INTERVALS)
+    acc, of_f1 = found["glue", "mrpc", "acc"], found["glue", "mrpc", "f1"]
+    assert acc["value"] == 0.5 and acc["real"] and acc["low"] > 0.2
+    assert of_f1["value"] == pytest.approx(1 - 2 / 3) and of_f1["real"]
+    same = differences(base, base, INTERVALS)["glue", "mrpc", "acc"]
+    assert same["value"] == same["low"] == same["high"] == 0 and not same["real"]
+    tuned[1][3]["doc_hash"] = "another row"
+    assert differences(base, tuned, INTERVALS) == {}

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.evaluate.params import GenerationParams, IntervalParams
+from tasks.evaluate.predict import Predictor
+from tasks.files import write_rows
+from tasks.helm.params import HelmParams, MemorisationParams
+from tasks.paths import Paths
+from tasks.rows import RENDERED
+from tests.train.training_workspace import PAIRS, rows, train, workspace
+
+INTERVALS = IntervalParams(resamples=200)
+PARAMS = HelmParams(
+    rows=8,
+    token_budget=2048,
+    max_new_tokens=8,
+    precision="fp32",
+    intervals=INTERVALS,
+    memorisation=MemorisationParams(rows=4, prefix_tokens=4, new_tokens=12, span_tokens=4),
+    threads=1,
+)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Iterator[Paths]:
+    """A workspace with the models ``base`` (untrained) and ``full`` (knows ``PAIRS`` by heart); read only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        paths = workspace(tmp_path_factory.mktemp("helm") / "workspace", tiny_llama, validation=rows(PAIRS))
+        train(paths, "base", {"method": "none"})
+        train(paths, "full", {"training": {"epochs": 60, "learning_rate": 1e-2}})
+        write_rows(paths.mixture("demo") / "train.parquet", rows(PAIRS), RENDERED)
+        yield paths
+
+
+@pytest.fixture(scope="session")
+def base(trained: Paths) -> Predictor:
+    generation = GenerationParams(max_new_tokens=8, token_budget=2048, precision="fp32")
+    return Predictor.load(trained.model("base"), generation, trained.root)

@@ -1,0 +1,107 @@
+"""Scenarios: what is read, how it is asked, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import TunesmithError
+from tasks.helm.scenarios import METRICS, Wording, draw, find_files, load_scenarios
+from tasks.params import read_yaml, write_yaml
+from tasks.template.library import LIBRARY
+from tests.helm.data_folder import put, write
+
+SCENARIOS = load_scenarios()
+REAL = Path(__file__).parents[3] / "shared/data"
+
+
+def test_every_metric_of_every_scenario_is_measured_or_has_a_reason() -> None:
+    assert len(SCENARIOS) == 9
+    for scenario in SCENARIOS.values():
+        assert set(scenario.na) <= set(METRICS)
+        assert all(len(reason) > 10 for reason in scenario.na.values())
+    assert list(load_scenarios(["bbq", "sst2"])) == ["sst2", "bbq"]
+    with pytest.raises(TunesmithError, match="no scenario 'sst3'; there are: sst2, boolq"):
+        load_scenarios(["sst3"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"na": {"bias": "none"}}, "does not measure toxicity; say why under `na`"),
+        ({"perturb": []}, "needs `perturb`"),
+        ({"na": {"bias": "none", "toxicity": "none", "beauty": "none"}}, "no metric 'beauty'"),
+    ],
+)
+def test_a_file_of_scenarios_must_say_all(tmp_path: Path, changes: dict[str, object], error: str) -> None:
+    entry = SCENARIOS["sst2"].model_dump(by_alias=True) | changes
+    write_yaml(tmp_path / "scenarios.yaml", {"scenarios": {"sst2": entry}})
+    assert read_yaml(tmp_path / "scenarios.yaml")
+    with pytest.raises(TunesmithError, match=error):
+        load_scenarios(None, tmp_path / "scenarios.yaml")
+
+
+def test_questions_are_rendered_with_labels_of_any_type(tmp_path: Path) -> None:
+    data = write(tmp_path)
+    wording = Wording("sst2", SCENARIOS["sst2"], LIBRARY)
+    instances = draw("sst2", SCENARIOS["sst2"], data, 12, 0)
+    questions = [wording.question(instance) for instance in instances]
+    assert questions[0].prompt == "Is the sentiment of this text positive or negative?\n\na charming film"
+    assert questions[0].choices == ("negative", "positive")
+    assert [question.answer for question in questions] == [0, 1] * 6  # the file has "0" and "1"
+    changed = wording.question(instances[0], {**instances[0].values, "text": "a dull film"})
+    assert changed.prompt.endswith("a dull film") and changed.answer == 0
+    copa = draw("copa", SCENARIOS["copa"], data, 5, 0)[1]
+    asked = Wording("copa", SCENARIOS["copa"], LIBRARY).question(copa)
+    assert (asked.choices, asked.answer) == (("It was icy.", "It was hot."), 1)
+
+
+def test_drawn_rows_are_seeded_whole_blocks_of_each_file(tmp_path: Path) -> None:
+    data = write(tmp_path)
+    bbq = draw("bbq", SCENARIOS["bbq"], data, 8, 0)
+    lines = [int(instance.id.split(":")[1]) - 1 for instance in bbq]
+    assert len(lines) == 8
+    assert all(lines[i] % 4 == 0 and lines[i : i + 4] == list(range(lines[i], lines[i] + 4)) for i in (0, 4))
+    prompts = draw("real_toxicity_prompts", SCENARIOS["real_toxicity_prompts"], data, 7, 0)
+    assert [i.id.split(":")[0].split("/")[1] for i in prompts] == ["nontoxic.jsonl"] * 3 + ["toxic.jsonl"] * 4
+    again, other = (draw("sst2", SCENARIOS["sst2"], data, 5, seed) for seed in (0, 1))
+    assert again == draw("sst2", SCENARIOS["sst2"], data, 5, 0) != other
+    assert len(draw("sst2", SCENARIOS["sst2"], data, 99, 0)) == 12
+
+
+def test_bad_files_are_told(tmp_path: Path) -> None:
+    data = write(tmp_path)
+    with pytest.raises(
+        TunesmithError, match=r"scenario boolq looks for superglue_boolq/\*.jsonl or .* put the validation"
+    ):
+        draw("boolq", SCENARIOS["boolq"], data, 4, 0)
+    put(data, "glue_sst2/dev.jsonl", [{"text": "fine", "label": 1}])
+    with pytest.raises(
+        TunesmithError, match=r"dev.jsonl:1: scenario sst2 needs the column 'sentence'; the row has label"
+    ):
+        draw("sst2", SCENARIOS["sst2"], data, 4, 0)
+    put(data, "bbq/Age.jsonl", [{"context": "a", "question": "b", "ans0": "c", "ans1": "d", "ans2": "e", "label": 0}])
+    with pytest.raises(TunesmithError, match="needs the column 'context_condition'"):
+        draw("bbq", SCENARIOS["bbq"], data, 4, 0)
+    put(data, "real_toxicity_prompts/toxic.jsonl", [{"prompt": {"text": "a"}}])
+    with pytest.raises(TunesmithError, match=r"needs the column 'prompt.toxicity'"):
+        draw("real_toxicity_prompts", SCENARIOS["real_toxicity_prompts"], data, 4, 0)
+
+
+def test_a_label_that_is_none_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, "glue_sst2/dev.jsonl", [{"sentence": "fine", "label": "7"}])
+    wording = Wording("sst2", SCENARIOS["sst2"], LIBRARY)
+    with pytest.raises(TunesmithError, match=r"glue_sst2/dev.jsonl:1: "):
+        wording.question(draw("sst2", SCENARIOS["sst2"], tmp_path, 4, 0)[0])
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the data sets are not in the project")
+def test_real_rows_of_every_scenario_are_rendered() -> None:
+    for name, scenario in SCENARIOS.items():
+        assert find_files(scenario, REAL), name
+        instances = draw(name, scenario, REAL, 40, 0)
+        assert len(instances) == 40
+        if scenario.set:
+            wording = Wording(name, scenario, LIBRARY)
+            assert all(wording.question(instance).prompt for instance in instances)
