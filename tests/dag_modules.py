@@ -15,6 +15,7 @@ NO_DEPENDENCY = ("tasks/tracking/", "tasks/register/", "tasks/memory/")
 DATA = {
     "tasks/template/library.py": ["tasks/template/library/${item.template.set}.yaml"],
     "tasks/ingest/demo/__init__.py": ["tasks/ingest/demo"],
+    "tasks/metrics/text.py": ["tasks/metrics/words.yaml"],
     "tasks/metrics/load.py": ["tasks/metrics"],
     "tasks/benchmark/suites.py": ["tasks/benchmark/processing.py", "tasks/benchmark/suites"],
     "tasks/compare/report.py": ["tasks/compare/report.html.jinja"],

@@ -41,8 +41,8 @@ def retention(system: System, baseline: System, params: CompareParams) -> dict[s
 
     ``lost``: the interval of the difference lies wholly on the worse side of zero; ``gained``: on the better;
     ``kept``: neither. Few rows have wide intervals, and keep much: the interval says how much may be lost. ``not
-    judged``: no row was answered by both. Entities are judged by the F1 of all rows together, everything else by the
-    mean of its rows' scores.
+    judged``: no row was answered by both. Where the baseline scores 0 the loss judges. Entities are judged by the F1
+    of all rows together, everything else by the mean of its rows' scores.
     """
     ours, theirs = _by_task(system.retention), _by_task(baseline.retention)
     trained = system.model.get("trained_on") or ()
@@ -60,13 +60,32 @@ def _by_task(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[str, Any]:
-    metric = _metric([*ours, *theirs])
     known = {key(row): row for row in ours}
     pairs = [(known[key(row)], row) for row in theirs if key(row) in known]
     unpaired = len(ours) + len(theirs) - 2 * len(pairs)
+    metric = _metric([*ours, *theirs])
     if not pairs:
         return {"metric": metric, "verdict": "not judged", "unpaired": unpaired, "examples": []}
-    # Wordings of one row are no independent draws: rows are drawn, with all of their wordings.
+    judged = _difference(pairs, metric, params)
+    losses = all(_known(row, LOSS) for pair in pairs for row in pair)
+    if losses and metric != LOSS and judged["before"] == 0:
+        # Who answers nothing right has nothing to lose by that score.
+        metric, judged = LOSS, _difference(pairs, LOSS, params)
+    better, change = (-1 if metric == LOSS else 1), judged["difference"]
+    worst, best = sorted((better * change["low"], better * change["high"]))
+    real = change["rows"] > 1
+    return {
+        "metric": metric,
+        **judged,
+        "unpaired": unpaired,
+        "verdict": "lost" if real and best < -_ROUNDING else "gained" if real and worst > _ROUNDING else "kept",
+        "examples": _examples(pairs, metric, better, params.lost_examples),
+    }
+
+
+def _difference(pairs: list[tuple[Row, Row]], metric: str, params: CompareParams) -> dict[str, Any]:
+    """``before``, ``after`` and ``difference``. Wordings of one row are no independent draws: rows are drawn, with all
+    of their wordings."""
     by_row: dict[tuple[str, str], list[np.ndarray]] = {}
     for row, other in pairs:
         by_row.setdefault((row["source"], row["row_id"]), []).append(_numbers(row, other, metric))
@@ -79,17 +98,10 @@ def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[st
         params.confidence,
         params.seed,
     )
-    better = -1 if metric == LOSS else 1
-    worst, best = sorted((better * low, better * high))
-    real = len(drawn) > 1
     return {
-        "metric": metric,
         "before": score(drawn[:, 1].sum(axis=0)),
         "after": score(drawn[:, 0].sum(axis=0)),
         "difference": {"value": value, "low": low, "high": high, "rows": len(drawn)},
-        "unpaired": unpaired,
-        "verdict": "lost" if real and best < -_ROUNDING else "gained" if real and worst > _ROUNDING else "kept",
-        "examples": _examples(pairs, metric, better, params.lost_examples),
     }
 
 

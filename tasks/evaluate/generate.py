@@ -128,7 +128,7 @@ def _start(model: Any, prefix: list[int]) -> _Start | None:
 
 @contextmanager
 def _configured(
-    model: Any, tokenizer: Any, params: GenerationParams, sampling: SamplingParams | None
+    model: Any, tokenizer: Any, params: GenerationParams, sampling: SamplingParams | None = None
 ) -> Iterator[None]:
     """In the place of the model's own settings: what ``generate`` is not told it would take from them, and hub
     models bring penalties, beams and forced tokens that training knows nothing of."""
@@ -156,7 +156,7 @@ def _drawing(sampling: SamplingParams | None) -> dict[str, Any]:
 
 
 def _generate_batch(
-    model: Any, tokenizer: Any, prompts: list[list[int]], kind: str, start: _Start | None
+    model: Any, tokenizer: Any, prompts: list[list[int]], kind: str, start: _Start | None = None
 ) -> list[list[int]]:
     if start is not None:
         return _after_start(model, tokenizer, prompts, start)

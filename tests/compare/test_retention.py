@@ -90,6 +90,20 @@ def test_entities_are_judged_all_together() -> None:
     assert (found["before"], found["after"], found["verdict"]) == (pytest.approx(2 * 20 / 60), 0.0, "lost")
 
 
+def test_who_answers_nothing_right_is_judged_by_loss() -> None:
+    systems = [
+        System(
+            "x",
+            "experiment",
+            retention=[row(i, accuracy=0.0, loss_per_byte=loss + i / 100) for i in range(6)],
+        )
+        for loss in (1.5, 1.0)
+    ]
+    found = retention(*systems, PARAMS)["wnut/entities"]
+    assert (found["metric"], found["verdict"]) == ("loss_per_byte", "lost")
+    assert found["difference"]["value"] == pytest.approx(0.5)
+
+
 def test_a_score_that_some_rows_lack_does_not_judge() -> None:
     systems = [
         System(

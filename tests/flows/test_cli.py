@@ -238,7 +238,8 @@ def test_a_users_file_goes_through_the_dag(built: Path, cli: Cli, tmp_path: Path
     edit(root, "mixtures", lambda p: p["mixtures"].update(mine={"sources": {"mine": {}}}))
     edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["mine"]))
     dvc(root, "repro", "mix@mine", "evaluation_set")
-    parts = [root / "data/mixtures/mine/train.parquet", *(root / "data/evaluation").glob("*.parquet")]
+    parts = [root / "data/mixtures/mine/train.parquet"]
+    parts += [root / f"data/evaluation/{part}.parquet" for part in ("test", "validation")]
     found = [row["completion"] for part in parts for row in pq.read_table(part).to_pylist()]
     assert sorted(found) == sorted(row["gist"] for row in rows)
 
