@@ -74,7 +74,7 @@ def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
             taken[wording] += 1
             if taken[wording] <= EXAMPLES:
                 chosen.append(place)
-        tables.append(found.take(chosen))
+        tables.append(found.take(np.array(chosen, dtype=np.int64)))  # with its type where none is chosen
     return pa.concat_tables(tables)
 
 

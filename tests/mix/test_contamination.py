@@ -204,7 +204,7 @@ def test_only_a_source_that_experiments_meet_or_train_on_stops_the_stage(
     evaluation_set.run(EvaluationSetParams(sources=["one"]), paths, Stage("evaluation_set", paths.root))
     run("m", params, checked, paths, Stage("mix@m", paths.root))
     (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert said.startswith("data/splits/two/test.parquet: at most 5.0%") and "no experiment is scored on them" in said
+    assert said.startswith("data/splits/two/test.parquet: at most 5.0%") and "no test score is of them" in said
     assert [found["dirty"] for found in read_rows(paths.mixture("m") / "contamination.parquet")] == [False, True]
 
 

@@ -70,3 +70,13 @@ def test_examples_are_training_rows_and_at_most_so_many_a_wording(workspace: Wri
     found = examples(asked("one", "two"), paths).to_pylist()
     assert [sum(row["source"] == name for row in found) for name in ("one", "two")] == [EXAMPLES, EXAMPLES]
     assert all(row["text"].startswith(row["source"]) for row in found)
+
+
+def test_a_source_of_test_rows_alone_gives_no_examples(workspace: Write) -> None:
+    paths = workspace({"one": {"train": [], "test": numbered("c", 5)}})
+    assert examples(asked("one"), paths).num_rows == 0
+
+
+def test_no_example_is_a_test_row_of_another_source(workspace: Write) -> None:
+    paths = workspace({"one": {"train": ["a", "b"], "test": ["c"]}, "two": {"train": ["d"], "test": ["b"]}})
+    assert sorted(texts(examples(asked("one", "two"), paths))) == ["a", "d"]
