@@ -41,7 +41,7 @@ def retention(system: System, baseline: System, params: CompareParams) -> dict[s
 
     ``lost``: the interval of the difference lies wholly on the worse side of zero; ``gained``: on the better;
     ``kept``: neither. Few rows have wide intervals, and keep much: the interval says how much may be lost. ``not
-    judged``: no row was answered by both. Where the baseline scores 0 the loss judges. Entities are judged by the F1
+    judged``: no row was answered by both. Where both score 0 the loss judges. Entities are judged by the F1
     of all rows together, everything else by the mean of its rows' scores.
     """
     ours, theirs = _by_task(system.retention), _by_task(baseline.retention)
@@ -68,7 +68,7 @@ def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[st
         return {"metric": metric, "verdict": "not judged", "unpaired": unpaired, "examples": []}
     judged = _difference(pairs, metric, params)
     losses = all(_known(row, LOSS) for pair in pairs for row in pair)
-    if losses and metric != LOSS and judged["before"] == 0:
+    if losses and metric != LOSS and judged["before"] == judged["after"] == 0:
         # Who answers nothing right has nothing to lose by that score.
         metric, judged = LOSS, _difference(pairs, LOSS, params)
     better, change = (-1 if metric == LOSS else 1), judged["difference"]
