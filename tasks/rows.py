@@ -1,5 +1,6 @@
 """What a rendered row looks like: text on its way from a source to a model."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -39,3 +40,11 @@ of ``references``: what training learns. ``metrics`` are the names of those that
 
 GROUPED_BY = b"tunesmith.grouped_by"
 """Key of the schema metadata of ``data/rendered/S.parquet``: what made ``group`` and ``identity``, as JSON."""
+
+
+def by_task(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """``SOURCE/TASK`` → its rows."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(f"{row['source']}/{row['task']}", []).append(row)
+    return found

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from tasks.compare.cells import (
     NOTHING,
     Cell,
@@ -23,19 +21,14 @@ from tasks.compare.cells import (
     sign_columns,
 )
 from tasks.compare.table import legend
+from tasks.pages import pages
 
 TEMPLATE = "report.html.jinja"
 
 
 def html_report(comparison: Comparison, picture: bytes) -> str:
     """Render ``comparison`` with ``picture`` (PNG) inside."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages(Path(__file__).parent)
     return environment.get_template(TEMPLATE).render(
         c=comparison,
         metric=label(comparison["metric"]),

@@ -11,7 +11,7 @@ from tasks.compare.collect import System
 from tasks.compare.pairing import key
 from tasks.compare.params import CompareParams
 from tasks.metrics.text import entity_counts, entity_score
-from tasks.rows import Row
+from tasks.rows import Row, by_task
 from tasks.statistics import statistic_interval
 
 LOSS = "loss_per_byte"
@@ -44,19 +44,12 @@ def retention(system: System, baseline: System, params: CompareParams) -> dict[s
     judged``: no row was answered by both. Where both score 0 the loss judges. Entities are judged by the F1
     of all rows together, everything else by the mean of its rows' scores.
     """
-    ours, theirs = _by_task(system.retention), _by_task(baseline.retention)
+    ours, theirs = by_task(system.retention), by_task(baseline.retention)
     trained = system.model.get("trained_on") or ()
     return {
         task: _judge(ours.get(task, []), theirs.get(task, []), params) | {"trained": task.rpartition("/")[0] in trained}
         for task in sorted(ours.keys() | theirs.keys())
     }
-
-
-def _by_task(rows: list[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(f"{row['source']}/{row['task']}", []).append(row)
-    return found
 
 
 def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[str, Any]:

@@ -57,27 +57,33 @@ def _lost(name: str, task: str, found: dict[str, Any]) -> str:
 
 
 def _copying(system: System, baseline: System | None) -> str | None:
-    if baseline is None or system is baseline:
-        return None
-    ours, theirs = system.value("copied_4grams"), baseline.value("copied_4grams")
-    if ours is None or theirs is None or ours - theirs <= MORE_COPIED + _ROUNDING:
+    found = _beyond(system, baseline, "copied_4grams", MORE_COPIED)
+    if found is None:
         return None
     return (
-        f"{system.name} copies: {ours:.1%} of its 4-grams stand in the source, {theirs:.1%} of those of "
-        f"{baseline.name}. Its ROUGE may come from repeating the text."
+        f"{system.name} copies: {found[0]:.1%} of its 4-grams stand in the source, {found[1]:.1%} of those of "
+        f"{found[2]}. Its ROUGE may come from repeating the text."
     )
 
 
 def _repeating(system: System, baseline: System | None) -> str | None:
-    if baseline is None or system is baseline:
-        return None
-    ours, theirs = system.value("repetition"), baseline.value("repetition")
-    if ours is None or theirs is None or ours - theirs <= MORE_REPEATED + _ROUNDING:
+    found = _beyond(system, baseline, "repetition", MORE_REPEATED)
+    if found is None:
         return None
     return (
-        f"{system.name} repeats itself: it said {ours:.1%} of its 3-grams before, {baseline.name} {theirs:.1%}. "
+        f"{system.name} repeats itself: it said {found[0]:.1%} of its 3-grams before, {found[2]} {found[1]:.1%}. "
         "Read its outputs in the samples."
     )
+
+
+def _beyond(system: System, baseline: System | None, metric: str, most: float) -> tuple[float, float, str] | None:
+    """(its value, the baseline's, the baseline's name) where the system exceeds the baseline by more than ``most``."""
+    if baseline is None or system is baseline:
+        return None
+    ours, theirs = system.value(metric), baseline.value(metric)
+    if ours is None or theirs is None or ours - theirs <= most + _ROUNDING:
+        return None
+    return ours, theirs, baseline.name
 
 
 def _beaten(system: System, trivial: list[System]) -> str | None:

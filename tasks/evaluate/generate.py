@@ -83,14 +83,15 @@ class _Start:
 
 def _groups(model: Any, prompts: Sequence[list[int]], shared: bool) -> Iterator[tuple[_Start | None, Sequence[int]]]:
     """Groups of prompts with a common beginning that is computed, then all others as one group without."""
-    found = shared_prefixes(prompts) if shared else []
-    if found and (first := _start(model, found[0][0])) is None:
-        found = []
-    for number, (prefix, members) in enumerate(found):
-        yield first if number == 0 else _start(model, prefix), members
-    grouped = {member for _, members in found for member in members}
-    if rest := [index for index in range(len(prompts)) if index not in grouped]:
-        yield None, rest
+    rest = set(range(len(prompts)))
+    for prefix, members in shared_prefixes(prompts) if shared else ():
+        start = _start(model, prefix)
+        if start is None:
+            break
+        yield start, members
+        rest -= set(members)
+    if rest:
+        yield None, sorted(rest)
 
 
 def shared_prefixes(prompts: Sequence[list[int]]) -> list[tuple[list[int], list[int]]]:
@@ -120,7 +121,8 @@ def _start(model: Any, prefix: list[int]) -> _Start | None:
     a state has no place for it, and MPT's attention counts places whatever the mask."""
     inner = unwrapped(model)
     ids = torch.tensor([prefix], device=next(model.parameters()).device)
-    output = inner(input_ids=ids, use_cache=True)
+    # Without the output layer: its logits at every token would take more than all else.
+    output = inner.base_model(input_ids=ids, use_cache=True)
     cache = getattr(output, "past_key_values", None)
     plain = type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
     return _Start(prefix, cache) if plain and inner.config.model_type != "mpt" else None

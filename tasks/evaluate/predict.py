@@ -13,7 +13,8 @@ from tasks.base_models import BaseModel, from_record, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.evaluate.generate import Generated, generate
 from tasks.evaluate.params import GenerationParams, SamplingParams
-from tasks.rendering import Renderer, fingerprint, refuse_other_fingerprint
+from tasks.likelihood import Likelihood, likelihood
+from tasks.rendering import Encoded, Renderer, fingerprint, refuse_other_fingerprint
 from tasks.rows import Row
 from tasks.tuned import load_tuned, soft_prompt
 
@@ -73,6 +74,12 @@ class Predictor:
         """
         self._refuse_too_long(encoded)
         return generate(self.model, self.renderer.tokenizer, encoded, self.base.kind, self.generation, sampling)
+
+    def likelihood(self, encoded: list[Encoded]) -> Likelihood:
+        """How likely the model finds completions; in fp32, as they are compared between experiments."""
+        renderer, budget = self.renderer, self.generation.token_budget
+        pad = renderer.tokenizer.pad_token_id
+        return likelihood(self.model, encoded, renderer.kind, pad, budget, device.autocast("fp32"))
 
     @property
     def context(self) -> int | None:

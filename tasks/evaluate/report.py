@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ from tasks.evaluate.params import EvaluateParams
 from tasks.rows import Row
 
 
-def score(rows: list[Row], said: list[dict[str, Any]]) -> list[Row]:
+def said(answers: Iterable[Any]) -> list[dict[str, Any]]:
+    """What ``score`` is told of answers (``Generated``)."""
+    return [{"completion": a.text, "new_tokens": a.new_tokens, "finished": a.finished} for a in answers]
+
+
+def score(rows: list[Row], answers: list[dict[str, Any]]) -> list[Row]:
     """Rows of ``PREDICTIONS``: what was said for each row, with its scores; and the ``template`` that groups tell it
     by, which is not written."""
     kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references")
-    scores = score_rows([what["completion"] for what in said], rows)
+    scores = score_rows([what["completion"] for what in answers], rows)
     return [
         {**{name: row[name] for name in kept}, "metrics": row.get("metrics"), **what, **scored}
-        for row, what, scored in zip(rows, said, scores, strict=True)
+        for row, what, scored in zip(rows, answers, scores, strict=True)
     ]
 
 

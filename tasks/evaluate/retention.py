@@ -8,16 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks import device, files
+from tasks import files
 from tasks.evaluate.groups import Groups, corpus_of, row_means
 from tasks.evaluate.metrics import PREDICTIONS
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.predict import Predictor
-from tasks.evaluate.report import score
-from tasks.likelihood import likelihood
+from tasks.evaluate.report import said, score
 from tasks.metrics.names import ASKED, ROUGE_COLUMNS
 from tasks.rendering import Encoded
-from tasks.rows import Row
+from tasks.rows import Row, by_task
 
 logger = logging.getLogger("tunesmith")
 
@@ -37,25 +36,26 @@ def retained(predictor: Predictor, path: Path, params: EvaluateParams, output: P
     if not asked:
         return {}
     rows, encoded = [row for row, _ in asked], [one for _, one in asked]
-    answers = predictor.answer([one.prompt for one in encoded])
-    said = [{"completion": a.text, "new_tokens": a.new_tokens, "finished": a.finished} for a in answers]
-    losses = _losses(predictor, rows, encoded, params)
-    scored = [row | {"loss_per_byte": loss} for row, loss in zip(score(rows, said), losses, strict=True)]
+    answers = score(rows, said(predictor.answer([one.prompt for one in encoded])))
+    nll = predictor.likelihood(encoded).nll
+    sizes = [len(row["completion"].encode()) for row in rows]
+    scored = [row | {"loss_per_byte": n / size} for row, n, size in zip(answers, nll, sizes, strict=True)]
     files.write_rows(output, scored, RETENTION)
-    return {"retention": {task: _scores(members, params) for task, members in sorted(_by_task(scored).items())}}
+    return {"retention": {task: _scores(members, params) for task, members in sorted(by_task(scored).items())}}
 
 
 def _that_fit(predictor: Predictor, rows: list[Row]) -> list[tuple[Row, Encoded]]:
     encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
-    longest, context = predictor.longest_prompt, predictor.context
-    if longest is None or context is None:
+    longest = predictor.longest_prompt
+    if longest is None:
         return list(zip(rows, encoded, strict=True))
-    apart = predictor.base.kind == "seq2seq"  # the prompt is in the encoder, the reference in the decoder
-    room = context - (predictor.generation.max_new_tokens if apart else 0)
     found = []
     for row, one in zip(rows, encoded, strict=True):
-        whole = max(len(one.prompt), len(one.completion)) if apart else len(one)
-        if len(one.prompt) <= longest and whole <= max(room, longest):
+        if predictor.base.kind == "seq2seq":  # the prompt is in the encoder, the reference in the decoder
+            fits = max(len(one.prompt), len(one.completion)) <= longest
+        else:
+            fits = len(one.prompt) <= longest and len(one) <= longest + predictor.generation.max_new_tokens
+        if fits:
             found.append((row, one))
     if len(found) < len(rows):
         sources = sorted({row["source"] for row in rows})
@@ -64,28 +64,8 @@ def _that_fit(predictor: Predictor, rows: list[Row]) -> list[tuple[Row, Encoded]
             len(rows) - len(found),
             len(rows),
             ", ".join(sources),
-            context,
+            predictor.context,
         )
-    return found
-
-
-def _losses(predictor: Predictor, rows: list[Row], encoded: list[Encoded], params: EvaluateParams) -> list[float]:
-    renderer = predictor.renderer
-    found = likelihood(
-        predictor.model,
-        encoded,
-        renderer.kind,
-        renderer.tokenizer.pad_token_id,
-        params.generation.token_budget,
-        device.autocast("fp32"),
-    )
-    return [nll / len(row["completion"].encode()) for nll, row in zip(found.nll, rows, strict=True)]
-
-
-def _by_task(rows: list[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(f"{row['source']}/{row['task']}", []).append(row)
     return found
 
 

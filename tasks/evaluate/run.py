@@ -9,18 +9,16 @@ from typing import Any
 
 from tasks import device, files
 from tasks.errors import TunesmithError
-from tasks.evaluate.generate import Generated
 from tasks.evaluate.groups import dirty_rows, groups
 from tasks.evaluate.metrics import SAMPLES, sample_spread, summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.predict import Predictor
-from tasks.evaluate.report import score, write_report
+from tasks.evaluate.report import said, score, write_report
 from tasks.evaluate.retention import retained
 from tasks.evaluate.shots import choose, cost
 from tasks.evaluate.shots import prompts as prompts_of
 from tasks.evaluate.soft_prompt import explain
 from tasks.facts import facts
-from tasks.likelihood import likelihood
 from tasks.params import load, parse
 from tasks.paths import Paths
 from tasks.rows import Row
@@ -72,9 +70,9 @@ def _evaluate(
     begun = time.perf_counter()
     answers = predictor.answer(prompts)
     seconds = time.perf_counter() - begun
-    predictions = score(test, _said(answers))
+    predictions = score(test, said(answers))
     metrics = summarise(predictions, params.intervals)
-    metrics |= _validation(predictor, validation, params)
+    metrics |= _validation(predictor, validation)
     output.mkdir(parents=True, exist_ok=True)
     spread = _samples(predictor, prompts, test, params, output) if mixtures is not None else None
     apart = groups(predictions, params.intervals, manifest, dirty)
@@ -91,10 +89,6 @@ def _evaluate(
     }
 
 
-def _said(answers: list[Generated]) -> list[dict[str, Any]]:
-    return [{"completion": a.text, "new_tokens": a.new_tokens, "finished": a.finished} for a in answers]
-
-
 def _examples(evaluation_set: Path) -> list[Row]:
     path = evaluation_set / "examples.parquet"
     return files.read_rows(path) if path.exists() else []  # an evaluation set of an earlier version has none
@@ -107,7 +101,7 @@ def _samples(
     drawn = []
     for number in range(params.sampling.count):
         sampling = params.sampling.model_copy(update={"seed": params.sampling.seed + number})
-        drawn.append(score(test, _said(predictor.answer(prompts, sampling))))
+        drawn.append(score(test, said(predictor.answer(prompts, sampling))))
     if not drawn:
         return None
     rows = [{"sample": number, **row} for number, rows in enumerate(drawn) for row in rows]
@@ -135,18 +129,10 @@ def _rows(path: Path) -> list[Row]:
     return rows
 
 
-def _validation(predictor: Predictor, rows: list[Row], params: EvaluateParams) -> dict[str, Any]:
+def _validation(predictor: Predictor, rows: list[Row]) -> dict[str, Any]:
     """How likely the model finds the validation completions: what the candidate is chosen by."""
-    renderer = predictor.renderer
-    encoded = [renderer.encode(row["prompt"], row["completion"]) for row in rows]
-    found = likelihood(
-        predictor.model,
-        encoded,
-        renderer.kind,
-        renderer.tokenizer.pad_token_id,
-        params.generation.token_budget,
-        device.autocast("fp32"),
-    )
+    encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
+    found = predictor.likelihood(encoded)
     size = sum(len(row["completion"].encode()) for row in rows)
     values = {"validation_loss": found.loss, "validation_loss_per_byte": sum(found.nll) / size}
     if any(row["answer_choices"] for row in rows):

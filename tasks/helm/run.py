@@ -147,7 +147,7 @@ class _Run:
 
     def _fitting(self, instances: list[Instance], wording: Wording | None) -> tuple[list[Instance], int]:
         """Rows whose prompt, half as long again when it is perturbed, fits the model's context; and how many do not."""
-        context = getattr(self.predictor.model.config.get_text_config(), "max_position_embeddings", None)
+        context = self.predictor.context
         if wording is None or context is None:
             return instances, 0
         kept = []

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
 from rich.table import Table
 
 from tasks.helm.intervals import Cell, is_wide
 from tasks.helm.scenarios import METRICS
+from tasks.pages import pages
 
 TITLES = {
     "accuracy": "accuracy",
@@ -161,6 +161,5 @@ def markdown(shown: Overview) -> str:
 
 def html(shown: Overview, picture: str) -> str:
     """A page without scripts; ``picture`` is the file beside it."""
-    here = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    template = here.get_template("table.html.jinja")
+    template = pages(Path(__file__).parent).get_template("table.html.jinja")
     return template.render(shown=shown, titles=TITLES, below=below(shown), picture=picture)

@@ -6,9 +6,9 @@ import base64
 import hashlib
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tasks.pages import pages
 from tasks.preferences.pairs import Shown
 
 PAGE, SCRIPT = "page.html.jinja", "page.js.jinja"
@@ -16,13 +16,7 @@ PAGE, SCRIPT = "page.html.jinja", "page.js.jinja"
 
 def page(export: str, pairs: list[Shown]) -> str:
     """Render the page. Its own script is the only one that its Content-Security-Policy lets run, known by its hash."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages(Path(__file__).parent)
     script = environment.get_template(SCRIPT).render(export=export)
     hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template(PAGE).render(

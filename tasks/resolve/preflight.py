@@ -8,6 +8,7 @@ from tasks.benchmark.params import BenchmarkParams
 from tasks.compare.params import CompareParams
 from tasks.errors import TunesmithError
 from tasks.evaluate.params import EvaluateParams
+from tasks.helm.params import HelmParams
 from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
 from tasks.mix.params import EvaluationSetParams, MixtureParams, load_contamination
 from tasks.params import Params, load, read_yaml
@@ -134,6 +135,8 @@ def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | Non
     problems.catch(load, EvaluateParams, file, "evaluate")
     if "compare" in read_yaml(file):
         problems.catch(load, CompareParams, file, "compare")
+    if "helm" in read_yaml(file):
+        problems.catch(load, HelmParams, file, "helm")
     _check_benchmark(paths, problems)
 
 

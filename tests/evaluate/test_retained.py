@@ -1,0 +1,40 @@
+"""Rows of other tasks: which ones fit the model's context with their reference."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tasks.evaluate.retention import _that_fit
+from tasks.rendering import Encoded
+
+
+@pytest.mark.parametrize(
+    ("kind", "longest", "prompt", "completion", "fits"),
+    [
+        ("causal", 90, 90, 10, True),  # a context of 100, answers of at most 10
+        ("causal", 90, 91, 1, False),  # no room for an answer
+        ("causal", 90, 80, 20, True),  # a reference may be longer than an answer
+        ("causal", 90, 80, 21, False),
+        ("causal", 70, 60, 21, False),  # 20 virtual tokens take their part
+        ("seq2seq", 100, 100, 100, True),  # one in the encoder, one in the decoder
+        ("seq2seq", 100, 101, 1, False),
+        ("seq2seq", 100, 1, 101, False),
+        ("causal", None, 10_000, 10_000, True),
+    ],
+)
+def test_prompt_answer_and_reference_must_fit(
+    kind: str, longest: int | None, prompt: int, completion: int, fits: bool
+) -> None:
+    encoded = Encoded([1] * prompt, [1] * completion)
+    predictor: Any = SimpleNamespace(
+        base=SimpleNamespace(kind=kind),
+        renderer=SimpleNamespace(encode=lambda text, said: encoded),
+        generation=SimpleNamespace(max_new_tokens=10),
+        longest_prompt=longest,
+        context=100,
+    )
+    row = {"prompt": "", "completion": "", "source": "other"}
+    assert _that_fit(predictor, [row]) == ([(row, encoded)] if fits else [])
