@@ -22,7 +22,7 @@ LEAST_SHARED = 64
 """Tokens from which on a common beginning is computed once."""
 
 LEAST_MEMBERS = 8
-"""Prompts from which on they are a group: fewer gain less than batches of their own cost."""
+"""Prompts from which on they are a group: each group has batches of its own, which cost time (not measured)."""
 
 
 @dataclass(frozen=True)
