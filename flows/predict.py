@@ -1,8 +1,9 @@
-"""``tunesmith predict``: a trained model answers a text or a file of rows."""
+"""``tunesmith predict``: trained models answer a text or a file of rows."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +11,70 @@ from jinja2 import UndefinedError
 
 from tasks import device, files
 from tasks.errors import TunesmithError
+from tasks.evaluate.generate import Generated
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.predict import Predictor
 from tasks.ingest.readers import read
 from tasks.params import load, read_yaml
 from tasks.paths import Paths
 from tasks.template.environment import ENVIRONMENT, names_in
+from tasks.tuned import SharedBase
 
 
-def predict_text(root: Path, experiment: str, text: str, template: str | None) -> str:
-    """The answer to one text, put into a template that the model was trained with.
+def predict_text(root: Path, experiments: Sequence[str], text: str, template: str | None) -> dict[str, str]:
+    """Experiment → its answer to one text, put into a template that the model was trained with; a model that was
+    trained on none is asked as the first of the others that was.
 
     Raises:
         TunesmithError: no such model, or the template needs several columns.
     """
-    predictor = _predictor(root, experiment)
-    return predictor.complete([_prompt_of_text(predictor, text, template)])[0]
+    said, prompt, shared = {}, None, SharedBase()
+    for name in _trained_first(root, experiments):
+        predictor = _predictor(root, name, shared)
+        asked = prompt if prompt is not None and not predictor.manifest["templates"] else None
+        asked = asked or _prompt_of_text(predictor, text, template)
+        prompt = prompt or asked
+        said[name] = predictor.complete([asked])[0]
+    return {name: said[name] for name in experiments}
 
 
-def predict_file(root: Path, experiment: str, source: Path, target: Path, template: str | None) -> int:
-    """Answer every row of ``source`` and write the rows with ``completion`` and ``finished`` to ``target``.
+def predict_file(root: Path, experiments: Sequence[str], source: Path, target: Path, template: str | None) -> int:
+    """Answer every row of ``source`` and write the rows with ``completion`` and ``finished`` to ``target``; of several
+    experiments a row each, with ``experiment``.
 
-    A row with ``prompt`` is asked as it is; others give the columns of the template (names as in the source).
-    Returns the number of rows.
+    A row with ``prompt`` is asked as it is; others give the columns of the template (names as in the source), and a
+    model that knows none is asked as the first of the others. Returns the number of rows of ``source``.
     """
     rows = list(read(source, "jsonl"))
-    predictor = _predictor(root, experiment)
-    prompts = [_prompt_of_row(root, predictor, row, f"{source}:{line}", template) for line, row in rows]
-    answers = predictor.generate(prompts)
+    said: dict[str, list[Generated]] = {}
+    prompts: list[str] | None = None
+    shared = SharedBase()
+    for name in _trained_first(root, experiments):
+        predictor = _predictor(root, name, shared)
+        if prompts is None or predictor.manifest["templates"]:
+            asked = [_prompt_of_row(root, predictor, row, f"{source}:{line}", template) for line, row in rows]
+        else:
+            asked = prompts
+        prompts = prompts or asked
+        said[name] = predictor.generate(asked)
     with files.replacing(target) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for (_, row), answer in zip(rows, answers, strict=True):
-            said = row | {"completion": answer.text, "finished": answer.finished}
-            file.write(json.dumps(said, ensure_ascii=False, default=str) + "\n")
+        for number, (_, row) in enumerate(rows):
+            for name in experiments:
+                answer = said[name][number]
+                whose = {"experiment": name} if len(experiments) > 1 else {}
+                written = row | whose | {"completion": answer.text, "finished": answer.finished}
+                file.write(json.dumps(written, ensure_ascii=False, default=str) + "\n")
     return len(rows)
 
 
-def _predictor(root: Path, experiment: str) -> Predictor:
+def _trained_first(root: Path, experiments: Sequence[str]) -> list[str]:
+    """Those that know templates before those that do not."""
+    folders = {name: Paths(root).model(name) / "manifest.json" for name in experiments}
+    known = {name: path.exists() and files.read_json(path)["templates"] for name, path in folders.items()}
+    return sorted(experiments, key=lambda name: not known[name])
+
+
+def _predictor(root: Path, experiment: str, shared: SharedBase) -> Predictor:
     paths = Paths(root)
     resolved = paths.experiment(experiment) / "evaluate.yaml"
     if not resolved.exists():
@@ -55,7 +84,7 @@ def _predictor(root: Path, experiment: str) -> Predictor:
         )
     params = load(EvaluateParams, resolved)
     device.use_threads(params.threads)
-    return Predictor.load(paths.model(experiment), params.generation, root)
+    return Predictor.load(paths.model(experiment), params.generation, root, shared)
 
 
 def _template(predictor: Predictor, asked: str | None) -> tuple[str, str] | None:

@@ -55,7 +55,15 @@ def attach(model: Any, size: int, targets: list[str] | None, where: str) -> None
     device = model.get_input_embeddings().weight.device
     for module in found:
         module.add_module(_NAME, Bottleneck(width, size).to(device))
-        module.register_forward_hook(_through_bottleneck)
+        module.bottleneck_hook = module.register_forward_hook(_through_bottleneck)
+
+
+def detach(model: Any) -> None:
+    """Undo ``attach``; nothing where there are no bottlenecks."""
+    for module in [m for m in model.modules() if hasattr(m, _NAME)]:
+        module.bottleneck_hook.remove()
+        del module.bottleneck_hook
+        delattr(module, _NAME)
 
 
 def _through_bottleneck(module: Any, args: Any, output: Any) -> Any:

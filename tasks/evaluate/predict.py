@@ -16,7 +16,7 @@ from tasks.evaluate.params import GenerationParams, SamplingParams
 from tasks.likelihood import Likelihood, likelihood
 from tasks.rendering import Encoded, Renderer, fingerprint, refuse_other_fingerprint
 from tasks.rows import Row
-from tasks.tuned import load_tuned, soft_prompt
+from tasks.tuned import SharedBase, load_tuned, soft_prompt
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,18 @@ class Predictor:
     generation: GenerationParams
 
     @classmethod
-    def load(cls, folder: Path, generation: GenerationParams | None = None, root: Path | None = None) -> Predictor:
+    def load(
+        cls,
+        folder: Path,
+        generation: GenerationParams | None = None,
+        root: Path | None = None,
+        shared: SharedBase | None = None,
+    ) -> Predictor:
         """Load from a folder with ``manifest.json``.
 
         ``generation`` is by default that of ``GenerationParams``.
         ``root`` is the workspace that a local base model's path is relative to; the current folder by default.
+        ``shared`` holds the base of several models, of which the last loaded may be used.
 
         Raises:
             TunesmithError: no model there, the base model's weights are others, or the tokenizer renders otherwise
@@ -49,7 +56,8 @@ class Predictor:
         full = manifest["method"] == "full"
         renderer = Renderer(load_tokenizer(base, folder if full else None), base.kind)
         dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
-        found = cls(load_tuned(folder, base, manifest, dtype), renderer, base, manifest, generation)
+        load = shared.load_tuned if shared else load_tuned
+        found = cls(load(folder, base, manifest, dtype), renderer, base, manifest, generation)
         found.refuse_other_rendering([])
         return found
 

@@ -20,6 +20,7 @@ from flows.cli import main
 from tasks.errors import TunesmithError
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import rows_of, to_table
+from tasks.tuned import SharedBase
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
 
 Cli = Callable[..., tuple[int, str]]
@@ -134,11 +135,29 @@ def test_predict_a_text_and_a_file(built: Path, cli: Cli, tmp_path: Path) -> Non
     assert printed.strip().endswith(answers[0]["completion"])
 
 
+def test_several_experiments_answer_the_same_question(built: Path, cli: Cli, tmp_path: Path) -> None:
+    both = ("--experiment", "base", "--experiment", "lora")
+    _, alone = cli(built, "predict", "--experiment", "lora", "Customer: hello")
+    code, printed = cli(built, "predict", *both, "Customer: hello")
+    assert code == 0 and f"lora: {alone.strip()}" in printed
+    assert [line.split(":")[0] for line in printed.splitlines() if line.startswith(("base:", "lora:"))] == [
+        "base",
+        "lora",
+    ]
+    source, target = tmp_path / "f.jsonl", tmp_path / "g.jsonl"
+    source.write_text("".join(json.dumps({"id": i, "dialogue": "Customer: hello"}) + "\n" for i in (1, 2)))
+    code, _ = cli(built, "predict", *both, "--input", source, "--output", target)
+    answers = [json.loads(line) for line in target.read_text().splitlines()]
+    expected = [(1, "base"), (1, "lora"), (2, "base"), (2, "lora")]
+    assert code == 0 and [(answer["id"], answer["experiment"]) for answer in answers] == expected
+    assert answers[1]["completion"] == alone.strip()
+
+
 def test_a_text_and_a_row_are_asked_in_the_words_of_training(built: Path) -> None:
     from flows.predict import _predictor, _prompt_of_row, _prompt_of_text
 
     trained = pq.read_table(built / "data/mixtures/demo/train.parquet").to_pylist()[0]
-    predictor = _predictor(built, "lora")
+    predictor = _predictor(built, "lora", SharedBase())
     assert _prompt_of_text(predictor, trained["text"], None) == trained["prompt"]
     row = {"dialogue": trained["text"]}
     assert _prompt_of_row(built, predictor, row, "f.jsonl:1", "demo/summarise") == trained["prompt"]
