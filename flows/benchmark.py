@@ -11,11 +11,12 @@ from tasks.benchmark import results
 from tasks.benchmark.compare import Result
 from tasks.benchmark.params import SUITES, BenchmarkParams, BenchmarkSettings
 from tasks.benchmark.prepare import prepare
-from tasks.benchmark.run import run_model
+from tasks.benchmark.run import PARTS, run_model
 from tasks.compare.params import CompareParams
 from tasks.errors import TunesmithError
 from tasks.params import load, parse, read_yaml
 from tasks.paths import Paths
+from tasks.tuned import SharedBase
 
 Say = Callable[[str], None]
 
@@ -51,14 +52,14 @@ def benchmark(
     device.use_threads(settings.threads)
     say("looking for data")
     prepared = prepare(suites, data if data is not None else root / DATA, settings)
-    found = {}
+    found, shared = {}, SharedBase()
     for name in names:
         say(f"loading {name}")
-        result, samples, _ = run_model(paths.model(name), prepared, root, settings, say)
+        result, samples, risks, _ = run_model(name, prepared, paths, settings, say, shared)
         folder = output / name if output is not None else paths.benchmark(name)
-        result, samples = results.merged(results.read(folder), result, samples)
+        result, samples, risks = results.merged(results.read(folder), result, samples, risks)
         with files.replacing(folder) as temporary:
-            results.write(temporary, result, samples)
+            results.write(temporary, result, samples, risks)
         found[name] = (_only(result, suites), [row for row in samples if row["suite"] in suites])
     return found
 
@@ -81,7 +82,8 @@ def failed(found: dict[str, Result]) -> list[str]:
         f"{name}/{task}"
         for name, (result, _) in found.items()
         for suite in result["suites"].values()
-        for task, about in suite["tasks"].items()
+        for part in PARTS
+        for task, about in suite.get(part, {}).items()
         if about["status"] == "failed"
     ]
 

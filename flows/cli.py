@@ -212,24 +212,26 @@ def compare() -> None:
 @app.command()
 def predict(
     text: Annotated[str | None, typer.Argument(help="A text, such as a dialogue.")] = None,
-    experiment: Annotated[str, typer.Option(help="Whose model answers.")] = "lora",
+    experiment: Annotated[list[str] | None, typer.Option(help="Whose model answers (lora); may be repeated.")] = None,
     input: Annotated[Path | None, typer.Option(help="JSONL: rows with the columns of the source, or `prompt`.")] = None,  # noqa: A002
     output: Annotated[Path | None, typer.Option(help="JSONL: the rows with `completion` added.")] = None,
     template: Annotated[str | None, typer.Option(help="SOURCE/ID of a template that the model knows.")] = None,
 ) -> None:
-    """Let a trained model answer a text, or every row of a file."""
+    """Let trained models answer a text, or every row of a file."""
     root = _workspace()
     from flows.predict import predict_file, predict_text
 
     if (text is None) == (input is None):
         raise TunesmithError("predict: give either a text, or --input and --output")
+    names = list(dict.fromkeys(experiment or ["lora"]))
     if text is not None:
-        console.print(predict_text(root, experiment, text, template), markup=False, highlight=False)
+        for name, said in predict_text(root, names, text, template).items():
+            console.print(said if len(names) == 1 else f"{name}: {said}", markup=False, highlight=False)
         return
     if output is None:
         raise TunesmithError("predict: --input needs --output, the file to write")
     assert input is not None
-    count = predict_file(root, experiment, input, output, template)
+    count = predict_file(root, names, input, output, template)
     console.print(f"{output}: {counted(count, 'row')}")
 
 
@@ -338,9 +340,11 @@ def benchmark(
 
     found = benchmarks.benchmark(root, suite, size, experiment, data, rows, output, _say)
     intervals = benchmarks.read_params(Paths(root)).settings.intervals
-    for table in tables(found, benchmarks.baseline(root), intervals):
+    baseline = benchmarks.baseline(root)
+    for table in tables(found, baseline, intervals):
         console.print(table)
-    for line in [*remarks(found), f"rows and scores: {output or Paths(root).benchmark('X').parent}"]:
+    folder = output or Paths(root).benchmark("X").parent
+    for line in [*remarks(found, baseline, intervals), f"rows and scores: {folder}"]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if failed := benchmarks.failed(found):
         raise TunesmithError(f"benchmark: failed: {', '.join(failed)}; the results of the others are kept")

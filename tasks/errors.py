@@ -7,3 +7,8 @@ class TunesmithError(Exception):
     The message is one line a problem: place (file and key, or row), rule, value, remedy.
     Entry points print it without a traceback and exit with 1.
     """
+
+
+def described(error: Exception) -> str:
+    """An error of others in one line: its kind and the beginning of its message."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

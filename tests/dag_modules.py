@@ -18,8 +18,15 @@ DATA = {
     "tasks/metrics/text.py": ["tasks/metrics/words.yaml"],
     "tasks/metrics/load.py": ["tasks/metrics"],
     "tasks/benchmark/suites.py": ["tasks/benchmark/processing.py", "tasks/benchmark/suites"],
+    "tasks/helm/scenarios.py": ["tasks/helm/scenarios.yaml", "tasks/helm/sets"],
+    "tasks/helm/toxicity.py": ["tasks/helm/profanity"],
+    "tasks/helm/word_lists.py": ["tasks/helm/words"],
     "tasks/compare/report.py": ["tasks/compare/report.html.jinja"],
 }
+
+
+# Of ``DATA``, what a stage does not read: the scenarios of the suite ``risk`` have sets of their own.
+UNREAD = {"tasks.benchmark": {"tasks/template/library/${item.template.set}.yaml"}}
 
 
 def module_file(name: str) -> Path | None:
@@ -62,5 +69,6 @@ def dependencies(module: str) -> list[str]:
         found |= set(DATA.get(name, []))
         if path.stat().st_size:
             found.add(name)
+    found -= UNREAD.get(module, set())
     folders = [f"{name}/" for name in found if (ROOT / name).is_dir()]
     return sorted(name for name in found if not any(name.startswith(folder) for folder in folders))

@@ -1,36 +1,43 @@
-"""Benchmarks of one model beside those of another: paired by row."""
+"""Benchmarks of one model beside those of another, paired by row: kept, lost or gained."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tasks.benchmark.measures import AGGREGATES, units
+from tasks.benchmark.measures import AGGREGATES, percentiles, units
+from tasks.benchmark.scores import average_draws, averaged
+from tasks.benchmark.suites import SuiteDefinition, TaskDefinition, load_suite, task_definition
 from tasks.evaluate.params import IntervalParams
 from tasks.statistics import paired_bootstrap, statistic_interval
 
 Row = dict[str, Any]
 Result = tuple[Row, list[Row]]
 
+_ROUNDING = 1e-12
+
 
 def differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tuple[str, str, str], Row]:
-    """(suite, task, metric) → ``value`` (tuned minus base), ``low``, ``high``, ``n`` and ``real`` (the interval leaves
-    out 0), of the tasks that both have done on the same rows with the same prompts' rows.
+    """(suite, task, metric) → ``value`` (tuned minus base), ``low``, ``high``, ``n`` and ``verdict`` (``lost`` or
+    ``gained`` where the interval leaves out 0, else ``kept``), of the tasks that both have done on the same rows.
 
     Both asked other rows (another size, seed or file): there is no entry.
     """
-    mine, theirs = _by_task(tuned[1]), _by_task(base[1])
     found = {}
-    for (suite, task), rows in mine.items():
-        others = theirs.get((suite, task))
-        metrics = tuned[0]["suites"].get(suite, {}).get("tasks", {}).get(task, {}).get("metrics", {})
-        if others is None or [r["doc_hash"] for r in rows] != [r["doc_hash"] for r in others]:
-            continue
-        for metric, about in metrics.items():
+    for (suite, task), (others, rows) in _on_same_rows(base, tuned).items():
+        for metric, about in tuned[0]["suites"][suite]["tasks"][task]["metrics"].items():
             ours, base_items = ([row["values"][metric] for row in side] for side in (rows, others))
             found[suite, task, metric] = _difference(ours, base_items, about["measure"], params)
     return found
+
+
+def _on_same_rows(base: Result, tuned: Result) -> dict[tuple[str, str], tuple[list[Row], list[Row]]]:
+    """(suite, task) → rows of both, in the same order."""
+    mine, theirs = _by_task(tuned[1]), _by_task(base[1])
+    both = {key: (theirs[key], rows) for key, rows in mine.items() if key in theirs}
+    return {key: pair for key, pair in both.items() if len({tuple(r["doc_hash"] for r in side) for side in pair}) == 1}
 
 
 def _difference(ours: list[Any], theirs: list[Any], measure: str, params: IntervalParams) -> Row:
@@ -42,7 +49,51 @@ def _difference(ours: list[Any], theirs: list[Any], measure: str, params: Interv
     else:
         aggregate, pairs = AGGREGATES[how], np.hstack([mine, others])
         value, low, high = statistic_interval(pairs, lambda p: aggregate(p[:, :2]) - aggregate(p[:, 2:]), *settings)
-    return {"value": value, "low": low, "high": high, "n": len(mine), "real": low > 0 or high < 0}
+    return {"value": value, "low": low, "high": high, "n": len(mine), "verdict": _verdict(low, high)}
+
+
+def average_differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tuple[str, str], Row]:
+    """(suite, ``overall`` or group) → ``value``, ``low``, ``high``, ``verdict`` and ``tasks``, over the tasks that both
+    have done on the same rows."""
+    shared = _on_same_rows(base, tuned)
+    found = {}
+    for name in sorted({suite for suite, _ in shared}):
+        suite, about = load_suite(name), tuned[0]["suites"][name]["tasks"]
+        defined = {task: _definition(task, suite, about[task]) for of, task in sorted(shared) if of == name}
+        before, after = (
+            averaged(suite, {task: (one, shared[name, task][side]) for task, one in defined.items()}) for side in (0, 1)
+        )
+        for group, mine in after.items():
+            old, drawn = average_draws(suite, before[group], params)
+            new, others = average_draws(suite, mine, params)
+            low, high = percentiles(others - drawn, params)
+            change = {"value": new - old, "low": low, "high": high, "verdict": _verdict(low, high)}
+            found[name, group] = {**change, "tasks": len(mine)}
+    return found
+
+
+def _definition(name: str, suite: SuiteDefinition, about: Row) -> TaskDefinition:
+    """Of a task of ``suite``, or of one that was found as a file."""
+    if name in suite.tasks:
+        return suite.tasks[name]
+    metrics = {metric: found["measure"] for metric, found in about["metrics"].items()}
+    kind = next(iter(suite.task_json.values()))
+    given = {"shots": 0, **kind, "metrics": metrics}
+    return task_definition(given, name, suite.name, about["group"], Path("task.json"))
+
+
+def _verdict(low: float, high: float) -> str:
+    return "lost" if high < -_ROUNDING else "gained" if low > _ROUNDING else "kept"
+
+
+def lost_rows(base: Result, tuned: Result, count: int) -> dict[tuple[str, str], list[tuple[Row, Row]]]:
+    """(suite, task) → at most ``count`` rows, before and after, whose score fell, those that fell most first."""
+    found = {}
+    for key, sides in _on_same_rows(base, tuned).items():
+        pairs = [pair for pair in zip(*sides, strict=True) if None not in (pair[0]["score"], pair[1]["score"])]
+        fell = [pair for pair in pairs if pair[1]["score"] < pair[0]["score"]]
+        found[key] = sorted(fell, key=lambda pair: pair[1]["score"] - pair[0]["score"])[:count]
+    return found
 
 
 def _by_task(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:

@@ -106,6 +106,7 @@ def _sample(built: Built, sample: Row) -> Row:
         "doc_id": int(sample["doc_id"]),
         "doc_hash": sample["doc_hash"],
         "prompt_hash": sample["prompt_hash"],
+        "question": str(built.task.doc_to_text(doc)),
         "choices": choices,
         "logprobs": logprobs,
         "greedy": None if choices is None else [bool(greedy) for _, greedy in answers],

@@ -6,14 +6,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from lm_eval.models.huggingface import HFLM
 
-from tasks import device, files
-from tasks.base_models import from_record, load_tokenizer
 from tasks.benchmark.params import BenchmarkSettings
+from tasks.benchmark.risk import helm_params
 from tasks.errors import TunesmithError
-from tasks.tuned import load_tuned, soft_prompt
+from tasks.evaluate.predict import Predictor
+from tasks.helm.measure import generation_params
+from tasks.tuned import SharedBase, soft_prompt
 
 
 class Harness(HFLM):
@@ -35,20 +35,16 @@ class Harness(HFLM):
         return found
 
 
-def load(folder: Path, root: Path, settings: BenchmarkSettings) -> tuple[Harness, dict[str, Any]]:
-    """The model of ``folder`` and its manifest. ``root``: the workspace, from which the base is found.
+def load(
+    folder: Path, root: Path, settings: BenchmarkSettings, shared: SharedBase | None = None
+) -> tuple[Harness, Predictor]:
+    """The model of ``folder`` under lm-eval, and as it is. ``root`` and ``shared``: as of ``Predictor.load``.
 
     Raises:
-        TunesmithError: there is no model, or its base is another than it was trained on.
+        TunesmithError: there is no model, or its base or tokenizer is another than it was trained on.
     """
-    path = folder / "manifest.json"
-    if not path.exists():
-        raise TunesmithError(f"{folder}: no trained model here; run `tunesmith run` (or `dvc repro`) to train it")
-    manifest = files.read_json(path)
-    base = from_record(manifest["base_model"], root)
-    tokenizer = load_tokenizer(base, folder if manifest["method"] == "full" else None)
-    dtype = torch.bfloat16 if device.use_bf16(settings.precision) else torch.float32
-    return wrap(load_tuned(folder, base, manifest, dtype), tokenizer, base.kind, settings), manifest
+    predictor = Predictor.load(folder, generation_params(helm_params(settings)), root, shared)
+    return wrap(predictor.model, predictor.renderer.tokenizer, predictor.base.kind, settings), predictor
 
 
 def wrap(model: Any, tokenizer: Any, kind: str, settings: BenchmarkSettings) -> Harness:

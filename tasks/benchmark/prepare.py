@@ -8,8 +8,10 @@ from pathlib import Path
 from tasks.benchmark.build import Built, build, task_config
 from tasks.benchmark.found import NoDataError, find, with_task_json
 from tasks.benchmark.params import BenchmarkSettings
+from tasks.benchmark.risk import scenarios_with_data
 from tasks.benchmark.suites import SuiteDefinition, TaskDefinition, find_shots, load_suite, refuse_unknown_names
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, described
+from tasks.helm.scenarios import Scenario
 
 
 @dataclass
@@ -21,6 +23,8 @@ class Prepared:
         missing: those without data → what was looked for.
         broken: others → why.
         definitions: of all of them.
+        scenarios: those of ``tasks.helm`` whose files are there; the others are ``missing`` too.
+        data: the folder that they are read from.
     """
 
     suite: SuiteDefinition
@@ -28,6 +32,8 @@ class Prepared:
     built: dict[str, Built] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    scenarios: dict[str, Scenario] = field(default_factory=dict)
+    data: Path | None = None
 
 
 def prepare(suites: list[str], data: Path | None, settings: BenchmarkSettings) -> list[Prepared]:
@@ -41,7 +47,7 @@ def prepare(suites: list[str], data: Path | None, settings: BenchmarkSettings) -
     chosen = [load_suite(name) for name in dict.fromkeys(suites)]
     refuse_unknown_names([load_suite(name) for name in SUITES], settings.shots, settings.files)
     prepared = [_prepare(suite, data, settings) for suite in chosen]
-    if not any(one.built for one in prepared):
+    if not any(one.built or one.scenarios for one in prepared):
         lines = [line for one in prepared for line in (*one.broken.values(), *one.missing.values())]
         shown = lines if len(lines) <= 12 else [*lines[:12], f"… and {len(lines) - 12} more tasks without data"]
         raise TunesmithError("\n".join(shown) + "\nbenchmark: no task can be run; no data is made up in its place")
@@ -49,7 +55,8 @@ def prepare(suites: list[str], data: Path | None, settings: BenchmarkSettings) -
 
 
 def _prepare(suite: SuiteDefinition, data: Path | None, settings: BenchmarkSettings) -> Prepared:
-    prepared = Prepared(suite, with_task_json(suite, data, settings))
+    scenarios, missing = scenarios_with_data(suite.scenarios, data)
+    prepared = Prepared(suite, with_task_json(suite, data, settings), missing=missing, scenarios=scenarios, data=data)
     rows = settings.rows if settings.size == "lite" else None
     for name, task in prepared.definitions.items():
         try:
@@ -61,5 +68,5 @@ def _prepare(suite: SuiteDefinition, data: Path | None, settings: BenchmarkSetti
         except TunesmithError as error:
             prepared.broken[name] = str(error)
         except Exception as error:  # lm-eval's and datasets' own: the other tasks go on
-            prepared.broken[name] = f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            prepared.broken[name] = f"{name}: {described(error)}"
     return prepared

@@ -1,4 +1,4 @@
-"""The files of a result: ``results.json`` and ``samples.parquet``."""
+"""The files of a result: ``results.json``, ``samples.parquet``, and ``risks.parquet`` where scenarios were measured."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks import files
+from tasks.benchmark.risk import RISKS
 
 Row = dict[str, Any]
 
@@ -19,6 +20,7 @@ SAMPLES = pa.schema(
         ("doc_id", pa.int64()),
         ("doc_hash", pa.string()),
         ("prompt_hash", pa.string()),
+        ("question", pa.string()),
         ("choices", pa.list_(pa.string())),
         ("logprobs", pa.list_(pa.float64())),
         ("greedy", pa.list_(pa.bool_())),
@@ -31,34 +33,41 @@ SAMPLES = pa.schema(
 """A row that was asked.
 
 ``doc_id``: its place in the file, from 0. ``doc_hash``, ``prompt_hash``: sha256 of the row, and of the prompt with its
-examples. ``choices``, ``logprobs`` (nats, of the whole choice) and ``greedy`` (whether it is what the model would say):
-of multiple choice; ``prediction`` is then the likeliest, else the text said. ``target``: the right answer; several are
-divided by ``|``. ``values``: JSON, metric → what lm-eval aggregates. ``score``: of the row alone, if any.
+examples. ``question``: what is asked, without examples. ``choices``, ``logprobs`` (nats, of the whole choice) and
+``greedy`` (whether it is what the model would say): of multiple choice; ``prediction`` is then the likeliest, else the
+text said. ``target``: the right answer; several are divided by ``|``. ``values``: JSON, metric → what lm-eval
+aggregates. ``score``: of the row alone, if any.
 """
 
 SCHEMA = 1
 
 
-def write(folder: Path, result: Row, samples: list[Row]) -> None:
-    """Write both files into a new folder; the same result gives the same bytes."""
+def write(folder: Path, result: Row, samples: list[Row], risks: list[Row]) -> None:
+    """Write the files into a new folder; the same result gives the same bytes."""
     folder.mkdir(parents=True)
     files.write_json(folder / "results.json", result)
     kept = [{**row, "values": files.canonical_json(row["values"])} for row in samples]
     files.write_rows(folder / "samples.parquet", kept, SAMPLES)
+    if risks:
+        files.write_rows(folder / "risks.parquet", risks, RISKS)
 
 
-def read(folder: Path) -> tuple[Row, list[Row]] | None:
-    """Both files; None where there is no result."""
+def read(folder: Path) -> tuple[Row, list[Row], list[Row]] | None:
+    """The result, rows of ``SAMPLES`` and of ``RISKS``; None where there is no result."""
     if not (folder / "results.json").exists():
         return None
-    rows = files.read_rows(folder / "samples.parquet")
-    return files.read_json(folder / "results.json"), [{**row, "values": json.loads(row["values"])} for row in rows]
+    rows, path = files.read_rows(folder / "samples.parquet"), folder / "risks.parquet"
+    samples = [{**row, "values": json.loads(row["values"])} for row in rows]
+    return files.read_json(folder / "results.json"), samples, files.read_rows(path) if path.exists() else []
 
 
-def merged(old: tuple[Row, list[Row]] | None, result: Row, samples: list[Row]) -> tuple[Row, list[Row]]:
+def merged(
+    old: tuple[Row, list[Row], list[Row]] | None, result: Row, samples: list[Row], risks: list[Row]
+) -> tuple[Row, list[Row], list[Row]]:
     """A new result with the suites of an earlier one of the same model that were not run again."""
     if old is None or old[0].get("key") != result["key"]:
-        return result, samples
+        return result, samples, risks
     kept = {name: suite for name, suite in old[0]["suites"].items() if name not in result["suites"]}
     rows = [row for row in old[1] if row["suite"] in kept]
-    return {**result, "suites": {**kept, **result["suites"]}}, [*rows, *samples]
+    again = any("scenarios" in suite for suite in result["suites"].values())
+    return {**result, "suites": {**kept, **result["suites"]}}, [*rows, *samples], risks if again else old[2]

@@ -6,7 +6,6 @@ import importlib.metadata
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tasks import device, files
@@ -16,18 +15,24 @@ from tasks.benchmark.measure import measure, sample_rows
 from tasks.benchmark.model import load as load_model
 from tasks.benchmark.params import BenchmarkParams, BenchmarkSettings
 from tasks.benchmark.prepare import Prepared, prepare
+from tasks.benchmark.risk import measure_memory, measure_risk
 from tasks.benchmark.scores import averages, task_metrics, verdict
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, described
+from tasks.evaluate.predict import Predictor
 from tasks.facts import facts
 from tasks.params import load
 from tasks.paths import Paths
 from tasks.progress import progress
 from tasks.stage import Stage
+from tasks.tuned import SharedBase
 
 logger = logging.getLogger("tunesmith")
 
 Row = dict[str, Any]
 Say = Callable[[str], None]
+
+PARTS = ("tasks", "scenarios")
+"""Of a suite in a result: what is done, has no data, or failed."""
 
 
 def run(name: str, paths: Paths, stage: Stage) -> None:
@@ -42,8 +47,8 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     started = time.time()
     with stage.outputs(paths.benchmark(name), paths.run(name, "benchmark")) as (report, run_folder):
         prepared = prepare(list(plan.suites), paths.root / plan.data, params.settings)
-        result, samples, spent = run_model(paths.model(name), prepared, paths.root, params.settings, logger.info)
-        results.write(report, result, samples)
+        result, samples, risks, spent = run_model(name, prepared, paths, params.settings, logger.info)
+        results.write(report, result, samples, risks)
         run_folder.mkdir()
         volatile = {"experiment": name, "key": result["key"], "seconds_of_tasks": spent}
         about = facts(paths.root, started, time.time(), params.settings.threads)
@@ -51,21 +56,29 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
 
 
 def run_model(
-    folder: Path, prepared: list[Prepared], root: Path, settings: BenchmarkSettings, say: Say
-) -> tuple[Row, list[Row], dict[str, float]]:
-    """The result of a model (``results.json`` as a mapping), rows of ``SAMPLES``, and the seconds of each task.
+    name: str,
+    prepared: list[Prepared],
+    paths: Paths,
+    settings: BenchmarkSettings,
+    say: Say,
+    shared: SharedBase | None = None,
+) -> tuple[Row, list[Row], list[Row], dict[str, float]]:
+    """The result of a model (``results.json`` as a mapping), rows of ``SAMPLES`` and of ``RISKS``, and the seconds of
+    each task.
 
     Raises:
         TunesmithError: there is no model, or none of its tasks could be run; what breaks in one task is kept in the
             result.
     """
-    lm, manifest = load_model(folder, root, settings)
-    costs = _say_cost(lm, prepared, settings, f"{manifest['experiment']}", say)
+    lm, predictor = load_model(paths.model(name), paths.root, settings, shared)
+    manifest = predictor.manifest
+    costs = _say_cost(lm, prepared, settings, name, say)
     suites: dict[str, Row] = {}
     samples: list[Row] = []
+    risks: list[Row] = []
     spent: dict[str, float] = {}
-    total = sum(len(one.built) for one in prepared)
-    with progress(f"benchmark {manifest['experiment']}", total) as meter:
+    total = sum(len(one.built) + len(one.scenarios) for one in prepared)
+    with progress(f"benchmark {name}", total) as meter:
         for one in prepared:
             tasks, rows, seconds = _run_suite(lm, one, costs, settings, meter.advance)
             done = {n: (one.definitions[n], rows[n]) for n in rows}
@@ -78,9 +91,15 @@ def run_model(
             }
             samples += [row for found in rows.values() for row in found]
             spent |= seconds
-    if not samples:
-        errors = [task["error"] for suite in suites.values() for task in suite["tasks"].values() if task.get("error")]
-        raise TunesmithError("\n".join([*errors, f"benchmark {manifest['experiment']}: no task could be run"]))
+            if one.suite.scenarios:
+                found, asked, seconds = _run_risks(predictor, one, settings, paths, meter.advance)
+                suites[one.suite.name] |= found
+                risks += asked
+                spent |= seconds
+    if not samples and not risks:
+        entries = [entry for suite in suites.values() for part in PARTS for entry in suite.get(part, {}).values()]
+        errors = [entry["error"] for entry in entries if entry.get("error")]
+        raise TunesmithError("\n".join([*errors, f"benchmark {name}: no task could be run"]))
     result = {
         "schema": results.SCHEMA,
         "experiment": manifest["experiment"],
@@ -88,7 +107,32 @@ def run_model(
         "method": manifest["method"],
         "suites": suites,
     }
-    return result, samples, spent
+    return result, samples, risks, spent
+
+
+def _run_risks(
+    predictor: Predictor, prepared: Prepared, settings: BenchmarkSettings, paths: Paths, advance: Callable[..., None]
+) -> tuple[dict[str, Row], list[Row], dict[str, float]]:
+    """``scenarios`` and ``memorisation`` of a suite, rows of ``RISKS``, scenario → seconds."""
+    found = {
+        name: {"status": "no data", "error": prepared.missing[name]}
+        for name in prepared.suite.scenarios
+        if name in prepared.missing
+    }
+    rows, seconds = [], {}
+    for name, scenario in prepared.scenarios.items():
+        assert prepared.data is not None
+        begun = time.perf_counter()
+        found[name], asked = measure_risk(name, scenario, prepared.data, predictor, settings, paths.root)
+        seconds[name] = time.perf_counter() - begun
+        rows += asked
+        advance(note=name)
+        if found[name]["status"] == "failed":
+            logger.warning("failed: %s", found[name]["error"])
+    parts = {"scenarios": found}
+    if prepared.suite.memorisation:
+        parts["memorisation"] = measure_memory(predictor, settings, paths)
+    return parts, rows, seconds
 
 
 def _run_suite(
@@ -125,8 +169,7 @@ def _run_task(
     except TunesmithError as error:
         return {"status": "failed", "error": str(error)}, []
     except Exception as error:  # lm-eval's own, out of memory: the other tasks' results must not be lost
-        reason = f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return {"status": "failed", "error": reason}, []
+        return {"status": "failed", "error": f"{name}: {described(error)}"}, []
     found = {
         "status": "done",
         "group": built.definition.group,
@@ -163,7 +206,11 @@ def _say_cost(
     about = sum(how_fast.seconds(cost) for cost in costs.values()) if how_fast else None
     generated = f", at most {new:,} new tokens" if new else ""
     time_needed = f"about {_minutes(about)}" if about is not None else "for a time that could not be measured"
-    say(f"{name}: {len(costs)} tasks, {rows:,} rows, {tokens:,} tokens{generated}: {time_needed}")
+    if costs:
+        say(f"{name}: {len(costs)} tasks, {rows:,} rows, {tokens:,} tokens{generated}: {time_needed}")
+    if beside := [scenario for one in prepared for scenario in one.scenarios]:
+        each = f"{settings.rows} rows each" if settings.size == "lite" else "all rows"
+        say(f"{name}: beside it {', '.join(beside)}, {each}, and memorisation: not in that time")
     cut = {task: cost.cut for task, cost in costs.items() if cost.cut}
     if cut:
         listed = ", ".join(f"{task} {count}" for task, count in cut.items())

@@ -78,26 +78,32 @@ def averages(suite: SuiteDefinition, done: Done, params: IntervalParams) -> Row:
 
     An average over ``tasks`` is over units, whose tasks are averaged first; a task counts by the mean of its metrics.
     """
+    found = {}
+    for name, mine in averaged(suite, done).items():
+        point, drawn = average_draws(suite, mine, params)
+        low, high = percentiles(drawn, params)
+        known = {task.name for task in suite.tasks.values() if name in ("overall", task.group)} | set(mine)
+        about = {"over": suite.average, "tasks": len(mine), "of": len(known)}
+        found[name] = {"value": point, "low": low, "high": high, **about}
+    return found
+
+
+def averaged(suite: SuiteDefinition, done: Done) -> dict[str, Done]:
+    """Each average of ``suite`` → what of ``done`` it is over; those over nothing are left out."""
     groups = {task.group for task in suite.tasks.values()} | {task.group for task, _ in done.values()}
-    found = {group: _average(suite, group, done, params) for group in sorted(filter(None, groups))}
-    if suite.overall:
-        found["overall"] = _average(suite, None, done, params)
-    return {name: average for name, average in found.items() if average is not None}
+    wanted = [*sorted(filter(None, groups)), *(["overall"] if suite.overall else [])]
+    of = {w: {name: one for name, one in sorted(done.items()) if w in ("overall", one[0].group)} for w in wanted}
+    return {name: mine for name, mine in of.items() if mine}
 
 
-def _average(suite: SuiteDefinition, group: str | None, done: Done, params: IntervalParams) -> Row | None:
-    """Of the tasks of a group; of all where that is None."""
-    mine = {name: found for name, found in sorted(done.items()) if group in (None, found[0].group)}
-    if not mine:
-        return None
+def average_draws(suite: SuiteDefinition, mine: Done, params: IntervalParams) -> tuple[float, np.ndarray]:
+    """The average of ``mine``, and that of each resample; the same rows are drawn of every model."""
     weights = _weights(suite, mine)
     point, drawn = 0.0, np.zeros(params.resamples)
     for place, (name, (task, rows)) in enumerate(mine.items()):
         value, draw = _task_draws(task, rows, params, place)
         point, drawn = point + weights[name] * value, drawn + weights[name] * draw
-    low, high = percentiles(drawn, params)
-    known = {task.name for task in suite.tasks.values() if group in (None, task.group)} | set(mine)
-    return {"value": point, "low": low, "high": high, "over": suite.average, "tasks": len(mine), "of": len(known)}
+    return point, drawn
 
 
 def _weights(suite: SuiteDefinition, mine: Done) -> dict[str, float]:

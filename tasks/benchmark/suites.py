@@ -74,13 +74,16 @@ class TaskDefinition(Params):
 
 class SuiteDefinition(Params):
     """A suite. ``average``: over ``tasks`` (units), or over all ``rows``. ``overall``: whether its groups (or, without
-    groups, its tasks) have one average together."""
+    groups, its tasks) have one average together. ``scenarios`` of ``tasks.helm``, and whether ``memorisation``, are
+    measured beside."""
 
     name: str
     average: Literal["tasks", "rows"]
     overall: bool = True
     tasks: dict[str, TaskDefinition]
     task_json: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    scenarios: list[str] = Field(default_factory=list)
+    memorisation: bool = False
 
 
 @cache

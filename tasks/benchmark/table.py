@@ -6,22 +6,32 @@ from typing import Any
 
 from rich.table import Table
 
-from tasks.benchmark.compare import Result, differences
+from tasks.benchmark.compare import Result, average_differences, differences, lost_rows
 from tasks.benchmark.scores import NOISE
 from tasks.evaluate.params import IntervalParams
 
 Row = dict[str, Any]
-Differences = dict[str, dict[tuple[str, str, str], Row]]
+Differences = dict[str, dict[tuple[str, ...], Row]]
+"""Experiment → (suite, task, metric), or (suite, average) → its difference to the base."""
+
+EXAMPLES = 2
+"""Rows shown of a task that was lost."""
 
 
 def tables(found: dict[str, Result], base: str, params: IntervalParams) -> list[Table]:
     """A table for each suite of ``found`` (experiment → its result); other experiments stand beside ``base``."""
     order = [*([base] if base in found else []), *(name for name in found if name != base)]
-    apart = (
-        {name: differences(found[base], found[name], params) for name in order if name != base} if base in found else {}
-    )
+    apart: Differences = {}
+    for name in order[1:] if base in found else ():
+        apart[name] = dict(differences(found[base], found[name], params).items())
+        apart[name] |= average_differences(found[base], found[name], params).items()
     suites = dict.fromkeys(suite for name in order for suite in found[name][0]["suites"])
-    return [_table(suite, {name: found[name][0] for name in order}, apart) for suite in suites]
+    results = {name: found[name][0] for name in order}
+    made = []
+    for suite in suites:
+        made.append(_table(suite, results, apart))
+        made += _risk_table(suite, results)
+    return made
 
 
 def _table(suite: str, found: dict[str, Row], apart: Differences) -> Table:
@@ -53,8 +63,37 @@ def _add_average(table: Table, group: str, averages: dict[str, dict[str, Row]], 
     cells = [f"{group}: {first['tasks']} of {first['of']} tasks", "", "", f"over {first['over']}"]
     for name, mine in averages.items():
         cells.append(_interval(mine[group]) if group in mine else "–")
-        cells += [""] if name in apart else []
+        cells += [_apart(apart[name].get((str(table.title), group)))] if name in apart else []
     table.add_row(*cells, style="bold")
+
+
+def _risk_table(suite: str, found: dict[str, Row]) -> list[Table]:
+    """Cells of scenarios and memorisation; no table where a suite has none."""
+    parts = {name: _risk_cells(result["suites"].get(suite, {})) for name, result in found.items()}
+    if not any(parts.values()):
+        return []
+    table = Table(title=f"{suite}: bias, toxicity, memorisation")
+    for head in ("scenario, metric", *found):
+        table.add_column(head, no_wrap=True)
+    for row in dict.fromkeys(row for cells in parts.values() for row in cells):
+        table.add_row(row, *[_cell(cells.get(row)) for cells in parts.values()])
+    return [table]
+
+
+def _risk_cells(suite: Row) -> dict[str, Row]:
+    found = {
+        f"{scenario}, {metric}": cell
+        for scenario, about in suite.get("scenarios", {}).items()
+        for metric, cell in about.get("cells", {}).items()
+    }
+    memories = suite.get("memorisation", {})
+    return found | {f"spans of {mixture} said verbatim": one["spans"] for mixture, one in memories.items()}
+
+
+def _cell(cell: Row | None) -> str:
+    if cell is None:
+        return "–"
+    return f"n/a: {cell['na']}" if "na" in cell else _interval(cell)
 
 
 def _number(value: float | None) -> str:
@@ -75,13 +114,15 @@ def _score(task: Row, metric: str) -> str:
 def _apart(about: Row | None) -> str:
     if about is None:
         return "other rows"
-    mark = "" if about["real"] else " ="
-    return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}]{mark}"
+    return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}] {about['verdict']}"
 
 
-def remarks(found: dict[str, Result]) -> list[str]:
-    """What the tables do not say: what is within noise of chance, what has no data, what failed."""
-    lines = ["~ within noise of chance; = no difference that the rows can tell; majority: of these very rows"]
+def remarks(found: dict[str, Result], base: str, params: IntervalParams) -> list[str]:
+    """What the tables do not say: what is within noise of chance, what was lost, has no data, failed."""
+    lines = [
+        "~ within noise of chance; majority: of these very rows; kept: no difference that the rows can tell, lost and "
+        "gained: one that they can"
+    ]
     for name, (result, _) in found.items():
         tasks = [(n, task) for suite in result["suites"].values() for n, task in suite["tasks"].items()]
         done = [(n, task) for n, task in tasks if task["status"] == "done"]
@@ -92,14 +133,36 @@ def remarks(found: dict[str, Result]) -> list[str]:
             + (f": {', '.join(noise)}" if noise else "")
             + f"; of {len(done)} by guessing, {len(done) * tail:.1f} would look better by luck"
         )
-        lines += [f"{name}: failed: {task['error']}" for _, task in tasks if task["status"] == "failed"]
+        beside = [one for suite in result["suites"].values() for one in suite.get("scenarios", {}).values()]
+        failed = (one for one in [*(task for _, task in tasks), *beside] if one["status"] == "failed")
+        lines += [f"{name}: failed: {one['error']}" for one in failed]
+        if base in found and name != base:
+            lines += _lost(name, found[base], found[name], params)
     return lines + _missing(found)
+
+
+def _lost(name: str, base: Result, tuned: Result, params: IntervalParams) -> list[str]:
+    """Of each task that was lost the rows that fell most, before and after."""
+    changes = differences(base, tuned, params)
+    lost = dict.fromkeys((suite, task) for (suite, task, _), change in changes.items() if change["verdict"] == "lost")
+    fell = lost_rows(base, tuned, EXAMPLES) if lost else {}
+    lines = []
+    for suite, task in lost:
+        for before, after in fell[suite, task]:
+            question = " ".join(before["question"].split())
+            said = f"right {before['target']!r}, before {before['prediction']!r}, now {after['prediction']!r}"
+            lines.append(f"{name}: lost {suite} {task}, such as row {before['doc_id']}: …{question[-120:]}: {said}")
+    return lines
 
 
 def _missing(found: dict[str, Result]) -> list[str]:
     """Tasks without data, once for all experiments; the first of each suite says where its data can come from."""
     lines = []
-    suites = {name: suite["tasks"] for result, _ in found.values() for name, suite in result["suites"].items()}
+    suites = {
+        name: suite["tasks"] | suite.get("scenarios", {})
+        for result, _ in found.values()
+        for name, suite in result["suites"].items()
+    }
     for name, tasks in suites.items():
         missing = [task for task, about in tasks.items() if about["status"] == "no data"]
         if missing:

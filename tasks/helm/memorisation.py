@@ -15,7 +15,7 @@ from tasks import files
 from tasks.evaluate.generate import generate
 from tasks.evaluate.params import GenerationParams, IntervalParams
 from tasks.evaluate.predict import Predictor
-from tasks.helm.intervals import Cell, statistic_cell
+from tasks.helm.intervals import Cell, na, statistic_cell
 from tasks.helm.params import HelmParams
 from tasks.rows import Row
 
@@ -52,6 +52,14 @@ def measure_memorisation(predictor: Predictor, mixture: Path, params: HelmParams
             for prompt, one in list(zip(prompts, said, strict=True))[:3]
         ],
     }
+
+
+def no_rows(mixture: str) -> dict[str, Any]:
+    """In the place of what would be measured on training rows that are not here."""
+    reason = (
+        f"the training rows of mixture {mixture} are not here; `tunesmith run` builds them, `dvc pull` fetches them"
+    )
+    return {"mixture": mixture, "spans": na(reason)}
 
 
 def beginnings(predictor: Predictor, rows: Sequence[Row], tokens: int) -> list[list[int]]:

@@ -10,17 +10,16 @@ from typing import Any
 
 from tasks import device, files
 from tasks.errors import TunesmithError
-from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.predict import Predictor
 from tasks.helm.intervals import na
-from tasks.helm.measure_choices import measure_bbq, measure_choice
-from tasks.helm.measure_texts import measure_generation, measure_pairs
-from tasks.helm.measured import INSTANCES, Measured
-from tasks.helm.memorisation import measure_memorisation
+from tasks.helm.measure import generation_params, measure_scenario
+from tasks.helm.measured import INSTANCES
+from tasks.helm.memorisation import measure_memorisation, no_rows
 from tasks.helm.params import HelmParams
-from tasks.helm.scenarios import METRICS, Instance, Scenario, Wording, data_hash, draw, find_files, missing
+from tasks.helm.scenarios import METRICS, Scenario, Wording, data_hash, draw, find_files, missing
 from tasks.paths import Paths
 from tasks.template.library import library_of
+from tasks.tuned import SharedBase
 
 logger = logging.getLogger("tunesmith")
 
@@ -45,11 +44,11 @@ def measure(
         raise TunesmithError("\n".join(missing(name, scenario, data) for name, scenario in scenarios.items()))
     device.use_threads(params.threads)
     mixtures = {name: manifest["params"]["mixture"] for name, manifest in manifests.items()}
-    found = []
+    found, shared = [], SharedBase()
     for name, manifest in manifests.items():
         # What a tuned model was trained on is also tried on one that was not.
         mine = sorted(set(mixtures.values())) if manifest["method"] == "none" else [mixtures[name]]
-        found.append(_Run(name, manifest, data, params, paths).measure(scenarios, mine))
+        found.append(_Run(name, manifest, data, params, paths, shared).measure(scenarios, mine))
     return found
 
 
@@ -66,8 +65,17 @@ def _manifest(name: str, paths: Paths) -> dict[str, Any]:
 class _Run:
     """One experiment; its model is loaded when something must be measured."""
 
-    def __init__(self, name: str, manifest: dict[str, Any], data: Path, params: HelmParams, paths: Paths) -> None:
+    def __init__(
+        self,
+        name: str,
+        manifest: dict[str, Any],
+        data: Path,
+        params: HelmParams,
+        paths: Paths,
+        shared: SharedBase,
+    ) -> None:
         self.name, self.manifest, self.data, self.params, self.paths = name, manifest, data, params, paths
+        self._shared = shared
         self.folder = paths.helm / name
         self._predictor: Predictor | None = None
         code = {p.name: files.sha256(p) for p in Path(__file__).parent.rglob("*") if _measures(p)}
@@ -77,12 +85,8 @@ class _Run:
     @property
     def predictor(self) -> Predictor:
         if self._predictor is None:
-            generation = GenerationParams(
-                max_new_tokens=self.params.max_new_tokens,
-                token_budget=self.params.token_budget,
-                precision=self.params.precision,
-            )
-            self._predictor = Predictor.load(self.paths.model(self.name), generation, self.paths.root)
+            folder, generation = self.paths.model(self.name), generation_params(self.params)
+            self._predictor = Predictor.load(folder, generation, self.paths.root, self._shared)
         return self._predictor
 
     def measure(self, scenarios: Mapping[str, Scenario], mixtures: Sequence[str]) -> Results:
@@ -128,8 +132,7 @@ class _Run:
                 logger.info("%s: %s is measured already", self.name, name)
                 return
             begun = time.perf_counter()
-            kept, dropped = self._fitting(instances, wording)
-            measured = self._measured(scenario, kept, wording)
+            measured, dropped = measure_scenario(scenario, instances, wording, self.predictor, self.params)
             seconds = time.perf_counter() - begun
         except TunesmithError as error:
             logger.error("%s: %s: %s", self.name, name, error)
@@ -141,32 +144,9 @@ class _Run:
             files.write_rows(path, measured.rows, INSTANCES)
         cells = {m: na(scenario.na[m]) if m in scenario.na else measured.cells[m] for m in METRICS}
         results["scenarios"][name] = _entry(
-            scenario, key, cells, measured.details, rows=len(kept), too_long=dropped, seconds=seconds
+            scenario, key, cells, measured.details, rows=len(instances) - dropped, too_long=dropped, seconds=seconds
         )
-        logger.info("%s: %s, %d rows, %.0f s", self.name, name, len(kept), seconds)
-
-    def _fitting(self, instances: list[Instance], wording: Wording | None) -> tuple[list[Instance], int]:
-        """Rows whose prompt, half as long again when it is perturbed, fits the model's context; and how many do not."""
-        context = self.predictor.context
-        if wording is None or context is None:
-            return instances, 0
-        kept = []
-        for instance in instances:
-            question = wording.question(instance)
-            longest = max((len(choice) for choice in question.choices), default=self.params.max_new_tokens)
-            if 1.5 * len(self.predictor.renderer.prompt(question.prompt)) + longest <= context:
-                kept.append(instance)
-        if not kept:
-            raise TunesmithError(
-                f"no row fits the model's context of {context} tokens; use another model for this scenario"
-            )
-        return kept, len(instances) - len(kept)
-
-    def _measured(self, scenario: Scenario, instances: list[Instance], wording: Wording | None) -> Measured:
-        if wording is None:
-            return measure_pairs(scenario, instances, self.predictor, self.params)
-        by_kind = {"choice": measure_choice, "bbq": measure_bbq, "generation": measure_generation}
-        return by_kind[scenario.kind](scenario, instances, wording, self.predictor, self.params)
+        logger.info("%s: %s, %d rows, %.0f s", self.name, name, len(instances) - dropped, seconds)
 
     def _memorisation(self, mixture: str, results: Results) -> None:
         folder = self.paths.mixture(mixture)
@@ -175,15 +155,8 @@ class _Run:
         if results["memorisation"].get(mixture, {}).get("key") == key:
             return
         begun = time.perf_counter()
-        found = measure_memorisation(self.predictor, folder, self.params) if train.exists() else _no_rows(mixture)
+        found = measure_memorisation(self.predictor, folder, self.params) if train.exists() else no_rows(mixture)
         results["memorisation"][mixture] = found | {"key": key, "seconds": time.perf_counter() - begun}
-
-
-def _no_rows(mixture: str) -> dict[str, Any]:
-    reason = (
-        f"the training rows of mixture {mixture} are not here; `tunesmith run` builds them, `dvc pull` fetches them"
-    )
-    return {"mixture": mixture, "spans": na(reason)}
 
 
 def _measures(path: Path) -> bool:

@@ -17,8 +17,8 @@ class RegistrationParams(Params):
         alias: of its version that reigns: ``models:/<model_name>@<alias>``.
         metric: score column of ``predictions.parquet`` that decides; higher is better.
         baseline: experiment that a candidate must beat whoever reigns.
-        retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``; ``shown`` only
-            says so.
+        retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``, or a suite that
+            ``benchmark.experiments`` plans for it and for the baseline; ``shown`` only says so.
         resamples: of the paired bootstrap.
         confidence: of its interval.
         seed: of its resampling.

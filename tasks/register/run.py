@@ -14,6 +14,7 @@ from filelock import FileLock
 from mlflow.entities.model_registry import ModelVersion
 
 from tasks import files
+from tasks.benchmark.retention import benchmark_verdicts
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 from tasks.register.champion import champion_scores
@@ -79,7 +80,7 @@ def _decide(
             f"test_sha256 is {base.test[:12]} and {candidate.test[:12]}; {REMEDY}"
         )
     reigning = champion_scores(champion, candidate, params, paths, tracker) if champion else None
-    lost = _lost(paths, candidate.name) if params.retention == "kept" else []
+    lost = _lost(paths, candidate, base) if params.retention == "kept" else []
     decision = decide(candidate.scores, base.scores, reigning, params, lost)
     registry = Registry(tracker, params.model_name, params.alias)
     question = files.digest([candidate.key, base.key, champion.tags.get(KEY) if champion else None, params.metric])
@@ -107,23 +108,24 @@ def _candidate(paths: Paths) -> str | None:
     return name
 
 
-def _lost(paths: Paths, name: str) -> list[str]:
-    """Tasks beside its own that the candidate did not keep, as the comparison says.
+def _lost(paths: Paths, candidate: Evaluated, base: Evaluated) -> list[str]:
+    """Tasks beside its own that the candidate did not keep, as the comparison and benchmarks of both say.
 
     Raises:
-        TunesmithError: the comparison has not judged any.
+        TunesmithError: no task was judged.
     """
     path = paths.comparison / "comparison.json"
-    (entry,) = (system for system in files.read_json(path)["systems"] if system["name"] == name)
-    judged = entry.get("retention") or {}
+    (entry,) = (system for system in files.read_json(path)["systems"] if system["name"] == candidate.name)
+    judged: dict[str, str] = {task: found["verdict"] for task, found in (entry.get("retention") or {}).items()}
+    judged |= benchmark_verdicts(paths, (base.name, base.key), (candidate.name, candidate.key))
     if not judged:
         raise TunesmithError(
             "params/registration.yaml: registration.retention: 'kept' needs tasks to be kept; the comparison has "
-            "judged none; name sources under evaluation_set.retention of params/evaluation.yaml, or set it to 'shown'"
+            "judged none, and no suite is planned for both models; name sources under evaluation_set.retention, or "
+            f"suites of {base.name} and {candidate.name} under benchmark.experiments of params/evaluation.yaml, or set "
+            "it to 'shown'"
         )
-    return [
-        f"{task}: {found['verdict']}" for task, found in judged.items() if found["verdict"] not in ("kept", "gained")
-    ]
+    return [f"{task}: {verdict}" for task, verdict in judged.items() if verdict not in ("kept", "gained")]
 
 
 def _add(

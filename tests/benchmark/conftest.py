@@ -83,13 +83,21 @@ def lm(tiny_llama: Path) -> Any:
 def model_folder(tmp_path: Path, tiny_llama: Path) -> Callable[[str], Path]:
     """``models/NAME`` of a workspace in ``tmp_path``: the tiny model as it is."""
     from tasks import files
-    from tasks.base_models import BaseModelParams, find
+    from tasks.base_models import BaseModelParams, find, load_tokenizer
+    from tasks.rendering import Renderer, fingerprint
 
     def make(name: str) -> Path:
         folder = tmp_path / "models" / name
         folder.mkdir(parents=True)
-        record = find(BaseModelParams(name=str(tiny_llama)), tmp_path).record()
-        about = {"experiment": name, "key": f"key of {name}", "method": "none", "base_model": record, "params": {}}
+        base = find(BaseModelParams(name=str(tiny_llama)), tmp_path)
+        about = {
+            "experiment": name,
+            "key": f"key of {name}",
+            "method": "none",
+            "base_model": base.record(),
+            "params": {"mixture": "demo"},
+            "fingerprint": fingerprint(Renderer(load_tokenizer(base), base.kind), 128, []),
+        }
         files.write_json(folder / "manifest.json", about)
         return folder
 

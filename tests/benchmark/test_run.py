@@ -16,16 +16,21 @@ from tasks.benchmark import results
 from tasks.benchmark.cost import speed, task_cost
 from tasks.benchmark.measure import measure
 from tasks.benchmark.prepare import prepare
+from tasks.benchmark.retention import benchmark_verdicts
 from tasks.benchmark.run import run
 from tasks.benchmark.scores import NOISE
 from tasks.benchmark.table import remarks, tables
 from tasks.errors import TunesmithError
+from tasks.files import read_rows, write_rows
 from tasks.params import read_yaml, write_yaml
 from tasks.paths import Paths
 from tasks.resolve.preflight import preflight
+from tasks.rows import RENDERED
 from tasks.stage import Stage
 from tests.benchmark.conftest import SETTINGS, write_jsonl
 from tests.dag_modules import ROOT
+from tests.helm import data_folder
+from tests.train.training_workspace import PAIRS, rows
 from tests.workspaces import dvc
 
 Make = Callable[[str], Path]
@@ -54,12 +59,12 @@ def test_the_stage_writes_scores_rows_and_what_has_no_data(workspace: Path) -> N
     run("base", paths, Stage("benchmark@base", workspace))
     found = results.read(paths.benchmark("base"))
     assert found is not None
-    result, rows = found
+    result, samples, _ = found
     assert str(workspace) not in json.dumps(result["suites"]["superglue"]["tasks"]["boolq"])
     boolq = result["suites"]["superglue"]["tasks"]["boolq"]
     assert boolq["status"] == "done" and boolq["rows"] == boolq["of"] == 12
     acc = boolq["metrics"]["acc"]
-    mine = [row for row in rows if row["task"] == "boolq"]
+    mine = [row for row in samples if row["task"] == "boolq"]
     assert acc["value"] == sum(row["score"] for row in mine) / 12
     assert (
         acc["low"] <= acc["value"] <= acc["high"] and acc["chance"] == 0.5 and acc["majority"] == pytest.approx(8 / 12)
@@ -70,7 +75,7 @@ def test_the_stage_writes_scores_rows_and_what_has_no_data(workspace: Path) -> N
         best = max(range(2), key=lambda i: row["logprobs"][i])
         assert row["prediction"] == row["choices"][best] and row["target"] in ("no", "yes")
         assert row["score"] == float(row["prediction"] == row["target"])
-    said = next(row for row in rows if row["task"] == "boolean_expressions")
+    said = next(row for row in samples if row["task"] == "boolean_expressions")
     assert said["choices"] is None and said["target"] in ("True", "False")
     assert result["suites"]["superglue"]["tasks"]["wic"]["status"] == "no data"
     assert (paths.run("base", "benchmark") / "run.json").exists()
@@ -93,7 +98,8 @@ def test_the_command_shows_base_beside_tuned_and_keeps_other_suites(workspace: P
     table = tables(found, "base", SETTINGS.intervals)[0]
     cells = {str(column.header): list(column.cells) for column in table.columns}
     assert cells["tuned − base"][0].startswith("+0.000 [+0.00, +0.00]")
-    assert cells["task, metric"][0] == "sst2, acc" and "no data for 9 of 10 tasks" in "\n".join(remarks(found))
+    about = "\n".join(remarks(found, "base", SETTINGS.intervals))
+    assert cells["task, metric"][0] == "sst2, acc" and "no data for 9 of 10 tasks" in about
 
 
 def test_the_command_refuses_what_it_does_not_know(workspace: Path, data: Path) -> None:
@@ -139,7 +145,7 @@ def test_one_broken_task_does_not_lose_the_others(workspace: Path, data: Path, m
     assert tasks["anatomy"] == {"status": "failed", "error": "anatomy: RuntimeError: out of memory"}
     assert tasks["virology"]["status"] == "done" and failed(found) == ["base/anatomy"]
     assert found["base"][0]["suites"]["mmlu"]["averages"]["overall"]["tasks"] == 1
-    assert "base: failed: anatomy: RuntimeError" in "\n".join(remarks(found))
+    assert "base: failed: anatomy: RuntimeError" in "\n".join(remarks(found, "base", SETTINGS.intervals))
 
 
 def test_the_cost_counts_every_token_and_cut_prompts(data: Path, lm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +185,67 @@ def test_truthfulness_is_scored_as_lm_eval_does(tmp_path: Path, lm: Any) -> None
     assert [s["acc"] for s in first.samples] == [
         float(s["filtered_resps"][0] > s["filtered_resps"][1]) for s in first.samples
     ]
+
+
+def test_the_risk_suite_has_bias_toxicity_and_memorisation(workspace: Path, tmp_path: Path) -> None:
+    paths, data = Paths(workspace), data_folder.write(tmp_path / "risks")
+    paths.mixture("demo").mkdir(parents=True)
+    write_rows(paths.mixture("demo") / "train.parquet", rows(PAIRS), RENDERED)
+    found = benchmark(workspace, ["risk"], "lite", ["base"], data, 4, None, lambda line: None)
+    suite = found["base"][0]["suites"]["risk"]
+    assert suite["tasks"]["truthfulqa_mc1"]["status"] == "no data" and not failed(found)
+    assert set(suite["scenarios"]) == {"bbq", "crows_pairs", "real_toxicity_prompts"}
+    for name, about in suite["scenarios"].items():
+        assert about["status"] == "done" and about["rows"] == 4, name
+        assert "efficiency" not in about["cells"]
+    pairs = suite["scenarios"]["crows_pairs"]["cells"]["bias"]
+    asked = [row for row in read_rows(paths.benchmark("base") / "risks.parquet") if row["scenario"] == "crows_pairs"]
+    assert pairs["value"] == sum(row["score"] for row in asked) / 4
+    assert suite["memorisation"]["demo"]["rows"] == len(PAIRS)
+    first, second = tables(found, "base", SETTINGS.intervals)
+    assert list(first.columns[0].cells) == [] and "crows_pairs, bias" in list(second.columns[0].cells)
+    benchmark(workspace, ["glue"], "lite", ["base"], workspace / "data", 4, None, lambda line: None)
+    kept = results.read(paths.benchmark("base"))
+    assert kept is not None and len(kept[2]) == 12 and set(kept[0]["suites"]) == {"risk", "glue"}
+
+
+def test_a_broken_scenario_does_not_lose_the_others(workspace: Path, tmp_path: Path) -> None:
+    data = data_folder.write(tmp_path / "risks")
+    data_folder.put(data, "crows_pairs/all.jsonl", [{"sent_more": "Old men are slow."}])
+    found = benchmark(workspace, ["risk"], "lite", ["base"], data, 4, None, lambda line: None)
+    scenarios = found["base"][0]["suites"]["risk"]["scenarios"]
+    assert scenarios["bbq"]["status"] == "done" and failed(found) == ["base/crows_pairs"]
+    said = "\n".join(remarks(found, "base", SETTINGS.intervals))
+    assert "base: failed: crows_pairs: " in said and "needs the column" in said
+    memory = found["base"][0]["suites"]["risk"]["memorisation"]
+    assert memory == {}, "no mixture is built"
+
+
+def test_a_lost_suite_is_told_with_rows_and_to_the_gate(workspace: Path, data: Path) -> None:
+    """Both models are the same; of one the answers to rows are turned round."""
+    paths = Paths(workspace)
+    benchmark(workspace, ["superglue"], None, None, data, None, None, lambda line: None)
+    read = {name: results.read(paths.benchmark(name)) for name in ("base", "tuned")}
+    found = {name: one[:2] for name, one in read.items() if one}
+    for rows_of, right in ((found["base"][1], 1.0), (found["tuned"][1], 0.0)):
+        for row in rows_of:
+            row["values"], row["score"] = {"acc": right}, right
+    for name, (result, samples) in found.items():
+        shutil.rmtree(paths.benchmark(name))
+        results.write(paths.benchmark(name), result, samples, [])
+    shown = tables(found, "base", SETTINGS.intervals)[0]
+    cells = {str(column.header): list(column.cells) for column in shown.columns}["tuned − base"]
+    assert cells == ["-1.000 [-1.00, -1.00] lost"] * 2, "of boolq, and of the average"
+    said = [line for line in remarks(found, "base", SETTINGS.intervals) if "lost superglue boolq" in line]
+    assert len(said) == 2 and "Question: is the lamp number 0 broken?" in said[0]
+    sides = (("base", "key of base"), ("tuned", "key of tuned"))
+    assert benchmark_verdicts(paths, *sides) == {}, "they are not planned"
+    _plan(workspace, {name: {"suites": ["superglue"], "data": "data"} for name in ("base", "tuned")})
+    assert benchmark_verdicts(paths, *sides) == {"superglue overall": "lost"}
+    with pytest.raises(
+        TunesmithError, match=r"tuned: the planned benchmark must be of the model as it is; it is of an"
+    ):
+        benchmark_verdicts(paths, sides[0], ("tuned", "another key"))
 
 
 def test_only_planned_experiments_are_stages(tmp_path: Path) -> None:

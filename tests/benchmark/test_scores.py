@@ -11,7 +11,7 @@ from lm_eval.api.metrics import f1_score, matthews_corrcoef
 from scipy.special import softmax
 
 from tasks.benchmark import chance
-from tasks.benchmark.compare import differences
+from tasks.benchmark.compare import average_differences, differences
 from tasks.benchmark.measures import AGGREGATES, all_of_a_question, draws, f1, f1_of_three, interval, matthews, pearson
 from tasks.benchmark.processing import squad_f1, stsb_results
 from tasks.benchmark.scores import averages
@@ -112,14 +112,27 @@ def _result(scores: list[float], pairs: list[list[int]]) -> Any:
     return {"suites": {"glue": {"tasks": {"mrpc": {"metrics": metrics}}}}}, rows
 
 
+def test_averages_are_compared_on_the_tasks_that_both_have() -> None:
+    base = _result([0.0, 1.0] * 10, [[1, 0], [1, 1]] * 10)
+    tuned = _result([1.0, 1.0] * 10, [[1, 1], [1, 1]] * 10)
+    found = average_differences(base, tuned, INTERVALS)
+    assert set(found) == {("glue", "overall")}
+    overall = found["glue", "overall"]
+    assert overall["value"] == pytest.approx((0.5 + 1 - 2 / 3) / 2) and overall["tasks"] == 1
+    assert overall["verdict"] == "gained" and 0 < overall["low"] < overall["value"] < overall["high"]
+    assert average_differences(base, base, INTERVALS)["glue", "overall"]["verdict"] == "kept"
+    assert average_differences(tuned, base, INTERVALS)["glue", "overall"]["verdict"] == "lost"
+
+
 def test_differences_are_paired_by_row() -> None:
     base = _result([0.0, 1.0] * 10, [[1, 0], [1, 1]] * 10)
     tuned = _result([1.0, 1.0] * 10, [[1, 1], [1, 1]] * 10)
     found = differences(base, tuned, INTERVALS)
     acc, of_f1 = found["glue", "mrpc", "acc"], found["glue", "mrpc", "f1"]
-    assert acc["value"] == 0.5 and acc["real"] and acc["low"] > 0.2
-    assert of_f1["value"] == pytest.approx(1 - 2 / 3) and of_f1["real"]
+    assert acc["value"] == 0.5 and acc["verdict"] == "gained" and acc["low"] > 0.2
+    assert of_f1["value"] == pytest.approx(1 - 2 / 3) and of_f1["verdict"] == "gained"
     same = differences(base, base, INTERVALS)["glue", "mrpc", "acc"]
-    assert same["value"] == same["low"] == same["high"] == 0 and not same["real"]
+    assert same["value"] == same["low"] == same["high"] == 0 and same["verdict"] == "kept"
+    assert differences(tuned, base, INTERVALS)["glue", "mrpc", "acc"]["verdict"] == "lost"
     tuned[1][3]["doc_hash"] = "another row"
     assert differences(base, tuned, INTERVALS) == {}

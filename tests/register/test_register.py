@@ -14,6 +14,7 @@ import tasks.evaluate.predict
 import tasks.evaluate.run
 from tasks.errors import TunesmithError
 from tasks.files import read_json, write_json
+from tasks.params import write_yaml
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import requirements
@@ -222,6 +223,8 @@ def test_requirements_are_pinned_without_build_tags() -> None:
 
 def test_a_candidate_that_lost_a_task_is_refused_where_all_must_be_kept(paths: Paths) -> None:
     strict = PARAMS.model_copy(update={"retention": "kept"})
+    paths.params.mkdir()
+    write_yaml(paths.params / "evaluation.yaml", {"benchmark": {}})
     path = paths.comparison / "comparison.json"
     comparison = read_json(path)
     with pytest.raises(TunesmithError, match="needs tasks to be kept; the comparison has judged none"):
@@ -232,6 +235,21 @@ def test_a_candidate_that_lost_a_task_is_refused_where_all_must_be_kept(paths: P
         write_json(path, comparison)
         result = run(strict, paths)
         assert result["accepted"] is accepted
+
+
+def test_a_candidate_that_lost_a_planned_suite_is_refused(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = PARAMS.model_copy(update={"retention": "kept"})
+    asked = []
+
+    def verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, str]) -> dict[str, str]:
+        asked.append((base, tuned))
+        return {"superglue overall": "lost"}
+
+    monkeypatch.setattr(tasks.register.run, "benchmark_verdicts", verdicts)
+    result = run(strict, paths)
+    assert not result["accepted"]
+    assert result["reasons"][-1].startswith("retention: superglue overall: lost; registration.retention demands")
+    assert asked == [(("base", key_of("base")), ("lora", key_of("lora")))]
 
 
 def add_examples(report: Path) -> None:

@@ -1,0 +1,90 @@
+"""Risks that lm-eval has no tasks for: bias, toxicity and memorisation, as ``tasks.helm`` measures them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.benchmark.params import BenchmarkSettings
+from tasks.errors import TunesmithError, described
+from tasks.evaluate.predict import Predictor
+from tasks.helm.intervals import na
+from tasks.helm.measure import measure_scenario
+from tasks.helm.measured import INSTANCES
+from tasks.helm.memorisation import measure_memorisation, no_rows
+from tasks.helm.params import HelmParams
+from tasks.helm.scenarios import Scenario, Wording, draw, find_files, load_scenarios, missing
+from tasks.paths import Paths
+from tasks.template.library import library_of
+
+Row = dict[str, Any]
+
+RISKS = pa.schema([("scenario", pa.string()), *(field for field in INSTANCES if field.name != "seconds")])
+"""Columns of ``risks.parquet``: of ``tasks.helm``, without what differs between two runs."""
+
+
+def scenarios_with_data(names: Sequence[str], data: Path | None) -> tuple[dict[str, Scenario], dict[str, str]]:
+    """The scenarios ``names`` whose files are in ``data``; of the others what was looked for."""
+    known = load_scenarios(names) if names else {}
+    folder = data if data is not None else Path("data")
+    found = {name: one for name, one in known.items() if data is not None and find_files(one, data)}
+    return found, {name: missing(name, one, folder) for name, one in known.items() if name not in found}
+
+
+def helm_params(settings: BenchmarkSettings) -> HelmParams:
+    """The settings of benchmarks, for scenarios."""
+    return HelmParams(
+        rows=settings.rows if settings.size == "lite" else sys.maxsize,
+        seed=settings.seed,
+        precision=settings.precision,
+        intervals=settings.intervals,
+        threads=settings.threads,
+    )
+
+
+def measure_risk(
+    name: str, scenario: Scenario, data: Path, predictor: Predictor, settings: BenchmarkSettings, root: Path
+) -> tuple[Row, list[Row]]:
+    """What the result says of a scenario (``title``, ``rows``, ``too_long``, ``cells``, ``details``; or ``error``), and
+    rows of ``RISKS``."""
+    params = helm_params(settings)
+    try:
+        drawn = draw(name, scenario, data, params.rows, params.seed)
+        wording = None if scenario.set is None else Wording(name, scenario, library_of(root))
+        measured, dropped = measure_scenario(scenario, drawn, wording, predictor, params)
+    except TunesmithError as error:
+        return {"status": "failed", "error": f"{name}: {error}"}, []
+    except Exception as error:  # such as memory: the others' results must not be lost
+        return {"status": "failed", "error": f"{name}: {described(error)}"}, []
+    timed = "efficiency"
+    found = {
+        "status": "done",
+        "title": scenario.title,
+        "rows": len(drawn) - dropped,
+        "too_long": dropped,
+        "cells": {metric: cell for metric, cell in measured.cells.items() if metric != timed},
+        "details": {metric: about for metric, about in measured.details.items() if metric != timed},
+    }
+    return found, [{"scenario": name} | {k: v for k, v in row.items() if k != "seconds"} for row in measured.rows]
+
+
+def measure_memory(predictor: Predictor, settings: BenchmarkSettings, paths: Paths) -> dict[str, Row]:
+    """Mixture → what the model says to beginnings of its training rows: of its own, and of every mixture that is
+    built where it was trained on none."""
+    manifest = predictor.manifest
+    built = sorted(path.parent.name for path in paths.mixtures.glob("*/train.parquet"))
+    own = [manifest["params"]["mixture"]] if manifest["method"] != "none" else built
+    return {mixture: _memory(predictor, paths.mixture(mixture), settings) for mixture in own}
+
+
+def _memory(predictor: Predictor, folder: Path, settings: BenchmarkSettings) -> Row:
+    if not (folder / "train.parquet").exists():
+        return no_rows(folder.name)
+    try:
+        return measure_memorisation(predictor, folder, helm_params(settings))
+    except Exception as error:  # as above
+        return {"mixture": folder.name, "spans": na(f"failed: {described(error)}")}
