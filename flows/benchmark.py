@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.trained import trained
 from tasks import device, files
 from tasks.benchmark import results
 from tasks.benchmark.compare import Result
 from tasks.benchmark.params import SUITES, BenchmarkParams, BenchmarkSettings
 from tasks.benchmark.prepare import prepare
 from tasks.benchmark.run import PARTS, run_model
-from tasks.compare.params import CompareParams
 from tasks.errors import TunesmithError
-from tasks.params import load, parse, read_yaml
+from tasks.params import parse, read_yaml
 from tasks.paths import Paths
 from tasks.tuned import SharedBase
 
@@ -46,7 +46,7 @@ def benchmark(
     if unknown := [name for name in suites if name not in SUITES]:
         raise TunesmithError(f"benchmark: there is no suite {unknown[0]!r}; there are: {', '.join(SUITES)}")
     settings = _settings(params.settings, size, rows)
-    names = _experiments(paths, experiments)
+    names = trained(paths, experiments, "benchmark")
     if output is None:
         _refuse_planned(params, names)
     device.use_threads(settings.threads)
@@ -70,12 +70,6 @@ def read_params(paths: Paths) -> BenchmarkParams:
     return parse(BenchmarkParams, read_yaml(file).get("benchmark") or {}, file, "benchmark")
 
 
-def baseline(root: Path) -> str:
-    """The experiment that others stand beside: that of the comparison."""
-    file = Paths(root).params / "evaluation.yaml"
-    return load(CompareParams, file, "compare").baseline if "compare" in read_yaml(file) else "base"
-
-
 def failed(found: dict[str, Result]) -> list[str]:
     """EXPERIMENT/TASK of what failed."""
     return [
@@ -96,15 +90,6 @@ def _settings(settings: BenchmarkSettings, size: str | None, rows: int | None) -
         given["size"] = "lite"
     asked = {key: value for key, value in given.items() if value is not None}
     return parse(BenchmarkSettings, settings.model_dump() | asked, "tunesmith benchmark")
-
-
-def _experiments(paths: Paths, asked: list[str] | None) -> list[str]:
-    trained = sorted(path.parent.name for path in paths.model("x").parent.glob("*/manifest.json"))
-    if not trained:
-        raise TunesmithError(f"{paths.model('x').parent}: no model is trained yet; run `tunesmith run` first")
-    if unknown := [name for name in asked or () if name not in trained]:
-        raise TunesmithError(f"benchmark: no model {unknown[0]!r} is trained; there are: {', '.join(trained)}")
-    return list(dict.fromkeys(asked)) if asked else trained
 
 
 def _refuse_planned(params: BenchmarkParams, names: list[str]) -> None:

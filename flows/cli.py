@@ -336,11 +336,12 @@ def benchmark(
     """Suites that others publish scores of, on local files or the hub: base beside tuned, beside chance."""
     root = _workspace()
     from flows import benchmark as benchmarks
+    from flows.trained import baseline as baseline_of
     from tasks.benchmark.table import remarks, tables
 
     found = benchmarks.benchmark(root, suite, size, experiment, data, rows, output, _say)
     intervals = benchmarks.read_params(Paths(root)).settings.intervals
-    baseline = benchmarks.baseline(root)
+    baseline = baseline_of(Paths(root))
     for table in tables(found, baseline, intervals):
         console.print(table)
     folder = output or Paths(root).benchmark("X").parent

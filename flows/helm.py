@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.trained import trained
 from tasks import files
 from tasks.errors import TunesmithError
 from tasks.helm.params import HelmParams
@@ -12,7 +13,7 @@ from tasks.helm.picture import draw
 from tasks.helm.run import measure
 from tasks.helm.scenarios import load_scenarios
 from tasks.helm.table import Overview, html, markdown, overview
-from tasks.params import parse, read_yaml, value_at
+from tasks.params import parse, read_yaml
 from tasks.paths import Paths
 
 
@@ -34,7 +35,8 @@ def helm(
     if rows is not None:
         params = HelmParams.model_validate(params.model_dump() | {"rows": rows})
     asked = load_scenarios(scenarios or params.scenarios)
-    found = measure(experiments or _trained(paths), asked, _data(root, params, data, list(asked)), params, paths)
+    names = trained(paths, experiments, "helm")
+    found = measure(names, asked, _data(root, params, data, list(asked)), params, paths)
     shown = overview(found, params.wide)
     with files.replacing(paths.helm / "table.png") as path:
         draw(found, params.wide, path)
@@ -42,16 +44,6 @@ def helm(
         with files.replacing(paths.helm / name) as path:
             path.write_text(text, encoding="utf-8")
     return shown
-
-
-def _trained(paths: Paths) -> list[str]:
-    """Experiments with a model; the baseline of the comparison before the others."""
-    baseline = value_at(read_yaml(paths.params / "evaluation.yaml"), "compare.baseline")
-    known = value_at(read_yaml(paths.params / "experiments.yaml"), "experiments") or {}
-    names = [name for name in known if (paths.model(name) / "manifest.json").exists()]
-    if not names:
-        raise TunesmithError("helm: no experiment has a model yet; run `tunesmith run` (or `dvc repro`) first")
-    return sorted(names, key=lambda name: name != baseline)
 
 
 def _data(root: Path, params: HelmParams, asked: Path | None, scenarios: list[str]) -> Path:

@@ -40,6 +40,8 @@ Make = Callable[[str], Path]
 def workspace(tmp_path: Path, data: Path, model_folder: Make) -> Path:
     """The models ``base`` and ``tuned`` with the same weights, and parameters."""
     shutil.copytree(ROOT / "params", tmp_path / "params")
+    experiments = {name: {"method": "none", "mixture": "demo"} for name in ("tuned", "base", "later")}
+    write_yaml(tmp_path / "params/experiments.yaml", {"experiments": experiments})
     _plan(tmp_path, {})
     for name in ("base", "tuned"):
         model_folder(name)
