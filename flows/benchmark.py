@@ -10,11 +10,11 @@ from flows.trained import trained
 from tasks import device, files
 from tasks.benchmark import results
 from tasks.benchmark.compare import Result
-from tasks.benchmark.params import SUITES, BenchmarkParams, BenchmarkSettings
+from tasks.benchmark.params import SUITES, BenchmarkParams, BenchmarkSettings, read_params
 from tasks.benchmark.prepare import prepare
-from tasks.benchmark.run import PARTS, run_model
+from tasks.benchmark.run import run_model
 from tasks.errors import TunesmithError
-from tasks.params import parse, read_yaml
+from tasks.params import parse
 from tasks.paths import Paths
 from tasks.tuned import SharedBase
 
@@ -52,10 +52,11 @@ def benchmark(
     device.use_threads(settings.threads)
     say("looking for data")
     prepared = prepare(suites, data if data is not None else root / DATA, settings)
-    found, shared = {}, SharedBase()
+    found, shared = {}, SharedBase() if len(names) > 1 else None
+    mixtures = sorted(path.parent.name for path in paths.mixtures.glob("*/train.parquet"))
     for name in names:
         say(f"loading {name}")
-        result, samples, risks, _ = run_model(name, prepared, paths, settings, say, shared)
+        result, samples, risks, _ = run_model(name, prepared, paths, settings, say, shared, mixtures)
         folder = output / name if output is not None else paths.benchmark(name)
         result, samples, risks = results.merged(results.read(folder), result, samples, risks)
         with files.replacing(folder) as temporary:
@@ -64,19 +65,13 @@ def benchmark(
     return found
 
 
-def read_params(paths: Paths) -> BenchmarkParams:
-    """``benchmark`` of ``params/evaluation.yaml``; the defaults where a workspace has no such section."""
-    file = paths.params / "evaluation.yaml"
-    return parse(BenchmarkParams, read_yaml(file).get("benchmark") or {}, file, "benchmark")
-
-
 def failed(found: dict[str, Result]) -> list[str]:
     """EXPERIMENT/TASK of what failed."""
     return [
         f"{name}/{task}"
         for name, (result, _) in found.items()
         for suite in result["suites"].values()
-        for part in PARTS
+        for part in results.PARTS
         for task, about in suite.get(part, {}).items()
         if about["status"] == "failed"
     ]

@@ -337,15 +337,16 @@ def benchmark(
     root = _workspace()
     from flows import benchmark as benchmarks
     from flows.trained import baseline as baseline_of
-    from tasks.benchmark.table import remarks, tables
+    from tasks.benchmark.params import read_params
+    from tasks.benchmark.table import compared, remarks, tables
 
     found = benchmarks.benchmark(root, suite, size, experiment, data, rows, output, _say)
-    intervals = benchmarks.read_params(Paths(root)).settings.intervals
     baseline = baseline_of(Paths(root))
-    for table in tables(found, baseline, intervals):
+    apart = compared(found, baseline, read_params(Paths(root)).settings.intervals)
+    for table in tables(found, baseline, apart):
         console.print(table)
     folder = output or Paths(root).benchmark("X").parent
-    for line in [*remarks(found, baseline, intervals), f"rows and scores: {folder}"]:
+    for line in [*remarks(found, baseline, apart), f"rows and scores: {folder}"]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if failed := benchmarks.failed(found):
         raise TunesmithError(f"benchmark: failed: {', '.join(failed)}; the results of the others are kept")

@@ -62,7 +62,7 @@ class Dag:
         return [reason for reason in reasons if reason not in code] + summary
 
     def needed_for(self, experiments: Iterable[str]) -> set[str]:
-        """The stages that lead to these experiments' reports, and what compares them.
+        """The stages that lead to these experiments' reports and planned benchmarks, and what compares them.
 
         Raises:
             TunesmithError: an experiment is not in ``params/experiments.yaml``; the known ones are named.
@@ -75,7 +75,7 @@ class Dag:
                 raise TunesmithError(
                     f"params/experiments.yaml: there is no experiment {experiment!r}; there are: {', '.join(known)}"
                 )
-            wanted.add(f"evaluate@{experiment}")
+            wanted |= {f"evaluate@{experiment}", f"benchmark@{experiment}"} & set(self.graph)
         others = {a for a in self.graph if a.startswith(("train@", "evaluate@"))} - wanted
         reduced = self.graph.subgraph(set(self.graph) - (others - {f"train@{e}" for e in experiments}))
         return wanted.union(*(nx.ancestors(reduced, address) for address in wanted))

@@ -28,7 +28,7 @@ def predict_text(root: Path, experiments: Sequence[str], text: str, template: st
     Raises:
         TunesmithError: no such model, or the template needs several columns.
     """
-    said, prompt, shared = {}, None, SharedBase()
+    said, prompt, shared = {}, None, SharedBase() if len(experiments) > 1 else None
     for name in _trained_first(root, experiments):
         predictor = _predictor(root, name, shared)
         asked = prompt if prompt is not None and not predictor.manifest["templates"] else None
@@ -48,7 +48,12 @@ def predict_file(root: Path, experiments: Sequence[str], source: Path, target: P
     rows = list(read(source, "jsonl"))
     said: dict[str, list[Generated]] = {}
     prompts: list[str] | None = None
-    shared = SharedBase()
+    shared = SharedBase() if len(experiments) > 1 else None
+    if shared and (line := next((line for line, row in rows if "experiment" in row), None)):
+        raise TunesmithError(
+            f"{source}:{line}: with several experiments the column `experiment` must be free for their names; the row "
+            "has one; rename it, or ask one experiment at a time"
+        )
     for name in _trained_first(root, experiments):
         predictor = _predictor(root, name, shared)
         if prompts is None or predictor.manifest["templates"]:
@@ -74,7 +79,7 @@ def _trained_first(root: Path, experiments: Sequence[str]) -> list[str]:
     return sorted(experiments, key=lambda name: not known[name])
 
 
-def _predictor(root: Path, experiment: str, shared: SharedBase) -> Predictor:
+def _predictor(root: Path, experiment: str, shared: SharedBase | None = None) -> Predictor:
     paths = Paths(root)
     resolved = paths.experiment(experiment) / "evaluate.yaml"
     if not resolved.exists():

@@ -166,3 +166,10 @@ def write_stream(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) 
     with pq.ParquetWriter(path, schema) as writer:
         while batch := list(islice(iterator, BATCH_ROWS)):
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+
+
+def shown(path: Path) -> Path:
+    """``path`` as results may say it: relative to the current folder, which is the workspace of a stage, where it lies
+    below; a machine's path must not stand in what a stage writes."""
+    here = Path.cwd()
+    return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path

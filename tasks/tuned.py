@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 from tasks import bottleneck, device
 from tasks.base_models import BaseModel, load_model
 from tasks.errors import TunesmithError
+from tasks.likelihood import unwrapped
 from tasks.quantised import dequantised, load_quantised
 
 SOFT = ("prompt_tuning", "prefix_tuning", "p_tuning")
@@ -46,23 +48,23 @@ def load_tuned(folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: t
 
 
 class SharedBase:
-    """One base model in memory, on which tuned models take turns."""
+    """One base model in memory, on which tuned models take turns. Worth it for two or more."""
 
     def __init__(self) -> None:
-        self._of: tuple[str, torch.dtype] | None = None
+        self._of: tuple[BaseModel, torch.dtype] | None = None
         self._model: Any = None
-        self._exact: dict[str, Tensor] = {}
+        self._exact: dict[int, Tensor] = {}
         self._undo: Callable[[], None] | None = None
 
     def load_tuned(self, folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: torch.dtype) -> Any:
         """As the function ``load_tuned``, to the last bit.
 
         The model that was given before shares its weights and must not be used any more. Models of ``full`` and
-        ``qlora`` are loaded apart.
+        ``qlora`` are loaded apart, while the base stays.
         """
         if manifest["method"] in _OWN_WEIGHTS:
             return load_tuned(folder, base, manifest, dtype)
-        if self._of != (base.weights_sha256, dtype):
+        if self._of != (base, dtype):
             self._load(base, dtype)
         elif self._undo is not None:
             self._undo()
@@ -75,27 +77,27 @@ class SharedBase:
 
     def _load(self, base: BaseModel, dtype: torch.dtype) -> None:
         self._model, self._exact, self._of = None, {}, None  # before the next is read: two may not fit
-        self._model = load_model(base, torch.float32)
-        if dtype != torch.float32:
-            self._exact = {name: weight.data for name, weight in self._model.named_parameters()}
-        self._model = _cast(self._model, dtype).to(device.device())
-        self._of = base.weights_sha256, dtype
+        model = load_model(base, torch.float32)
+        for weight in model.parameters():
+            if not torch.equal(weight.data.to(dtype).float(), weight.data):  # else it can be had from what stays
+                self._exact[id(weight)] = weight.data
+        self._model, self._of = _cast(model, dtype).to(device.device()), (base, dtype)
 
     def _lend(self, folder: Path, method: str) -> Callable[[], None]:
         """Let the weights that will change be exact copies, in fp32 and where ``load_tuned`` merges; what undoes it."""
         modules = _changed(self._model, folder, method)
-        own: dict[str, Tensor] = {}
-        for place, module in modules.items():
-            for name, weight in module.named_parameters(prefix=place):
-                own[name] = weight.data
-                weight.data = self._exact.get(name, weight.data).to("cpu", torch.float32, copy=True)
+        # Once each: weights may be tied, and modules lie in each other.
+        weights = {id(weight): weight for module in modules.values() for weight in module.parameters()}
+        own = {key: weight.data for key, weight in weights.items()}
+        for key, weight in weights.items():
+            weight.data = self._exact.get(key, weight.data).to("cpu", torch.float32, copy=True)
 
         def undo() -> None:
             bottleneck.detach(self._model)
             for place, module in modules.items():
                 self._model.set_submodule(place, module)
-                for name, weight in module.named_parameters(prefix=place):
-                    weight.data = own[name]
+            for key, weight in weights.items():
+                weight.data = own[key]
 
         return undo
 
@@ -121,10 +123,13 @@ def _put_on(model: Any, folder: Path, method: str) -> Any:
 
 
 def _cast(model: Any, dtype: torch.dtype) -> Any:
-    """In ``dtype``, but for buffers that no file holds: rotary frequencies rounded to bf16 are up to 0.4 % wrong,
-    which at the 500th token is a radian or two. ``from_pretrained`` leaves them alone too."""
-    for tensor in model.state_dict(keep_vars=True).values():
-        if tensor.is_floating_point():
+    """In ``dtype``, but for what ``from_pretrained`` leaves in fp32 too: what the model's class names, and buffers that
+    no file holds. Rotary frequencies rounded to bf16 are up to 0.4 % wrong: at the 500th token as much as 0.7 radians.
+    """
+    named = getattr(unwrapped(model), "_keep_in_fp32_modules_strict", None) or ()
+    exact = re.compile("|".join(part.replace("*", ".*") for part in named) or "$^")
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.is_floating_point() and not exact.search(name):
             tensor.data = tensor.data.to(dtype)
     return model
 

@@ -26,14 +26,14 @@ def differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tup
     Both asked other rows (another size, seed or file): there is no entry.
     """
     found = {}
-    for (suite, task), (others, rows) in _on_same_rows(base, tuned).items():
+    for (suite, task), (others, rows) in on_same_rows(base, tuned).items():
         for metric, about in tuned[0]["suites"][suite]["tasks"][task]["metrics"].items():
             ours, base_items = ([row["values"][metric] for row in side] for side in (rows, others))
             found[suite, task, metric] = _difference(ours, base_items, about["measure"], params)
     return found
 
 
-def _on_same_rows(base: Result, tuned: Result) -> dict[tuple[str, str], tuple[list[Row], list[Row]]]:
+def on_same_rows(base: Result, tuned: Result) -> dict[tuple[str, str], tuple[list[Row], list[Row]]]:
     """(suite, task) → rows of both, in the same order."""
     mine, theirs = _by_task(tuned[1]), _by_task(base[1])
     both = {key: (theirs[key], rows) for key, rows in mine.items() if key in theirs}
@@ -55,7 +55,7 @@ def _difference(ours: list[Any], theirs: list[Any], measure: str, params: Interv
 def average_differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tuple[str, str], Row]:
     """(suite, ``overall`` or group) → ``value``, ``low``, ``high``, ``verdict`` and ``tasks``, over the tasks that both
     have done on the same rows."""
-    shared = _on_same_rows(base, tuned)
+    shared = on_same_rows(base, tuned)
     found = {}
     for name in sorted({suite for suite, _ in shared}):
         suite, about = load_suite(name), tuned[0]["suites"][name]["tasks"]
@@ -89,7 +89,7 @@ def _verdict(low: float, high: float) -> str:
 def lost_rows(base: Result, tuned: Result, count: int) -> dict[tuple[str, str], list[tuple[Row, Row]]]:
     """(suite, task) → at most ``count`` rows, before and after, whose score fell, those that fell most first."""
     found = {}
-    for key, sides in _on_same_rows(base, tuned).items():
+    for key, sides in on_same_rows(base, tuned).items():
         pairs = [pair for pair in zip(*sides, strict=True) if None not in (pair[0]["score"], pair[1]["score"])]
         fell = [pair for pair in pairs if pair[1]["score"] < pair[0]["score"]]
         found[key] = sorted(fell, key=lambda pair: pair[1]["score"] - pair[0]["score"])[:count]

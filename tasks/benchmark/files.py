@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tasks import files
 from tasks.benchmark.suites import TaskDefinition
 from tasks.errors import TunesmithError
 from tasks.ingest.readers import read
@@ -57,10 +58,10 @@ def looked_for(task: TaskDefinition, split: str, data: Path | None) -> str:
     if data is None:
         return "no data folder was given (--data FOLDER)"
     if not data.is_dir():
-        return f"there is no folder {data}"
+        return f"there is no folder {files.shown(data)}"
     first, *others = [f"{stem}.jsonl" for stem in candidates(task, split)]
     more = f" (or {', '.join(others[:2])}, …)" if others else ""
-    return f"no {first}{more} in {data}"
+    return f"no {first}{more} in {files.shown(data)}"
 
 
 def rows_of(path: Path, task: TaskDefinition) -> list[Row]:

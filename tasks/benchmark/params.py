@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from tasks.evaluate.params import IntervalParams
-from tasks.params import Params
+from tasks.params import Params, parse, read_yaml
+from tasks.paths import Paths
 
 SUITES = ("glue", "superglue", "mmlu", "bigbench", "risk")
 
@@ -62,3 +63,9 @@ class BenchmarkParams(Params):
 
     settings: BenchmarkSettings = BenchmarkSettings()
     experiments: dict[str, PlannedBenchmark] = Field(default_factory=dict)
+
+
+def read_params(paths: Paths) -> BenchmarkParams:
+    """``benchmark`` of ``params/evaluation.yaml``; the defaults where a workspace has no such section."""
+    file = paths.params / "evaluation.yaml"
+    return parse(BenchmarkParams, read_yaml(file).get("benchmark") or {}, file, "benchmark")

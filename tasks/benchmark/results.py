@@ -33,13 +33,16 @@ SAMPLES = pa.schema(
 """A row that was asked.
 
 ``doc_id``: its place in the file, from 0. ``doc_hash``, ``prompt_hash``: sha256 of the row, and of the prompt with its
-examples. ``question``: what is asked, without examples. ``choices``, ``logprobs`` (nats, of the whole choice) and
-``greedy`` (whether it is what the model would say): of multiple choice; ``prediction`` is then the likeliest, else the
-text said. ``target``: the right answer; several are divided by ``|``. ``values``: JSON, metric → what lm-eval
-aggregates. ``score``: of the row alone, if any.
+examples. ``question``: what is asked, without the examples of rows (TruthfulQA's own six are part of its
+wording). ``choices``, ``logprobs`` (nats, of the whole choice) and ``greedy`` (whether it is what the model would say):
+of multiple choice; ``prediction`` is then the likeliest, else the text said. ``target``: the right answer; several are
+divided by ``|``. ``values``: JSON, metric → what lm-eval aggregates. ``score``: of the row alone, if any.
 """
 
-SCHEMA = 1
+SCHEMA = 2
+
+PARTS = ("tasks", "scenarios", "memorisation")
+"""Of a suite in a result: what is done, has no data, or failed."""
 
 
 def write(folder: Path, result: Row, samples: list[Row], risks: list[Row]) -> None:
@@ -65,7 +68,7 @@ def merged(
     old: tuple[Row, list[Row], list[Row]] | None, result: Row, samples: list[Row], risks: list[Row]
 ) -> tuple[Row, list[Row], list[Row]]:
     """A new result with the suites of an earlier one of the same model that were not run again."""
-    if old is None or old[0].get("key") != result["key"]:
+    if old is None or (old[0].get("key"), old[0].get("schema")) != (result["key"], result["schema"]):
         return result, samples, risks
     kept = {name: suite for name, suite in old[0]["suites"].items() if name not in result["suites"]}
     rows = [row for row in old[1] if row["suite"] in kept]

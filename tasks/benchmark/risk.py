@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from tasks import files
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.errors import TunesmithError, described
 from tasks.evaluate.predict import Predictor
-from tasks.helm.intervals import na
 from tasks.helm.measure import measure_scenario
 from tasks.helm.measured import INSTANCES
 from tasks.helm.memorisation import measure_memorisation, no_rows
@@ -32,17 +32,13 @@ def scenarios_with_data(names: Sequence[str], data: Path | None) -> tuple[dict[s
     known = load_scenarios(names) if names else {}
     folder = data if data is not None else Path("data")
     found = {name: one for name, one in known.items() if data is not None and find_files(one, data)}
-    return found, {name: missing(name, one, folder) for name, one in known.items() if name not in found}
+    return found, {name: missing(name, one, files.shown(folder)) for name, one in known.items() if name not in found}
 
 
 def helm_params(settings: BenchmarkSettings) -> HelmParams:
-    """The settings of benchmarks, for scenarios."""
+    """The settings of benchmarks, for scenarios; how many rows, ``measure_risk`` says."""
     return HelmParams(
-        rows=settings.rows if settings.size == "lite" else sys.maxsize,
-        seed=settings.seed,
-        precision=settings.precision,
-        intervals=settings.intervals,
-        threads=settings.threads,
+        seed=settings.seed, precision=settings.precision, intervals=settings.intervals, threads=settings.threads
     )
 
 
@@ -53,7 +49,8 @@ def measure_risk(
     rows of ``RISKS``."""
     params = helm_params(settings)
     try:
-        drawn = draw(name, scenario, data, params.rows, params.seed)
+        rows = settings.rows if settings.size == "lite" else sys.maxsize
+        drawn = draw(name, scenario, data, rows, params.seed)
         wording = None if scenario.set is None else Wording(name, scenario, library_of(root))
         measured, dropped = measure_scenario(scenario, drawn, wording, predictor, params)
     except TunesmithError as error:
@@ -72,19 +69,21 @@ def measure_risk(
     return found, [{"scenario": name} | {k: v for k, v in row.items() if k != "seconds"} for row in measured.rows]
 
 
-def measure_memory(predictor: Predictor, settings: BenchmarkSettings, paths: Paths) -> dict[str, Row]:
-    """Mixture → what the model says to beginnings of its training rows: of its own, and of every mixture that is
-    built where it was trained on none."""
+def measure_memory(
+    predictor: Predictor, settings: BenchmarkSettings, paths: Paths, mixtures: Sequence[str]
+) -> dict[str, Row]:
+    """Mixture → what the model says to beginnings of its training rows (``status``, ``spans``, ...; or ``error``): of
+    its own, of ``mixtures`` where it was trained on none."""
     manifest = predictor.manifest
-    built = sorted(path.parent.name for path in paths.mixtures.glob("*/train.parquet"))
-    own = [manifest["params"]["mixture"]] if manifest["method"] != "none" else built
+    own = mixtures if manifest["method"] == "none" else [manifest["params"]["mixture"]]
     return {mixture: _memory(predictor, paths.mixture(mixture), settings) for mixture in own}
 
 
 def _memory(predictor: Predictor, folder: Path, settings: BenchmarkSettings) -> Row:
     if not (folder / "train.parquet").exists():
-        return no_rows(folder.name)
+        found = no_rows(folder.name)
+        return {"status": "no data", "error": found["spans"]["na"], **found}
     try:
-        return measure_memorisation(predictor, folder, helm_params(settings))
+        return {"status": "done"} | measure_memorisation(predictor, folder, helm_params(settings))
     except Exception as error:  # as above
-        return {"mixture": folder.name, "spans": na(f"failed: {described(error)}")}
+        return {"status": "failed", "error": f"memorisation of {folder.name}: {described(error)}"}

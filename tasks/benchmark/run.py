@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tasks import device, files
@@ -30,9 +30,6 @@ logger = logging.getLogger("tunesmith")
 
 Row = dict[str, Any]
 Say = Callable[[str], None]
-
-PARTS = ("tasks", "scenarios")
-"""Of a suite in a result: what is done, has no data, or failed."""
 
 
 def run(name: str, paths: Paths, stage: Stage) -> None:
@@ -62,9 +59,10 @@ def run_model(
     settings: BenchmarkSettings,
     say: Say,
     shared: SharedBase | None = None,
+    mixtures: Sequence[str] = (),
 ) -> tuple[Row, list[Row], list[Row], dict[str, float]]:
     """The result of a model (``results.json`` as a mapping), rows of ``SAMPLES`` and of ``RISKS``, and the seconds of
-    each task.
+    each task. ``mixtures``: whose training rows a model that was trained on none is begun with.
 
     Raises:
         TunesmithError: there is no model, or none of its tasks could be run; what breaks in one task is kept in the
@@ -92,12 +90,14 @@ def run_model(
             samples += [row for found in rows.values() for row in found]
             spent |= seconds
             if one.suite.scenarios:
-                found, asked, seconds = _run_risks(predictor, one, settings, paths, meter.advance)
+                found, asked, seconds = _run_risks(predictor, one, settings, paths, mixtures, meter.advance)
                 suites[one.suite.name] |= found
                 risks += asked
                 spent |= seconds
     if not samples and not risks:
-        entries = [entry for suite in suites.values() for part in PARTS for entry in suite.get(part, {}).values()]
+        entries = [
+            entry for suite in suites.values() for part in results.PARTS for entry in suite.get(part, {}).values()
+        ]
         errors = [entry["error"] for entry in entries if entry.get("error")]
         raise TunesmithError("\n".join([*errors, f"benchmark {name}: no task could be run"]))
     result = {
@@ -111,7 +111,12 @@ def run_model(
 
 
 def _run_risks(
-    predictor: Predictor, prepared: Prepared, settings: BenchmarkSettings, paths: Paths, advance: Callable[..., None]
+    predictor: Predictor,
+    prepared: Prepared,
+    settings: BenchmarkSettings,
+    paths: Paths,
+    mixtures: Sequence[str],
+    advance: Callable[..., None],
 ) -> tuple[dict[str, Row], list[Row], dict[str, float]]:
     """``scenarios`` and ``memorisation`` of a suite, rows of ``RISKS``, scenario → seconds."""
     found = {
@@ -127,11 +132,11 @@ def _run_risks(
         seconds[name] = time.perf_counter() - begun
         rows += asked
         advance(note=name)
-        if found[name]["status"] == "failed":
-            logger.warning("failed: %s", found[name]["error"])
     parts = {"scenarios": found}
     if prepared.suite.memorisation:
-        parts["memorisation"] = measure_memory(predictor, settings, paths)
+        parts["memorisation"] = measure_memory(predictor, settings, paths, mixtures)
+    for entry in (entry for part in parts.values() for entry in part.values() if entry["status"] == "failed"):
+        logger.warning("failed: %s", entry["error"])
     return parts, rows, seconds
 
 

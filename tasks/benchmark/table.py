@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from tasks.benchmark.compare import Result, average_differences, differences, lost_rows
+from tasks.benchmark.results import PARTS
 from tasks.benchmark.scores import NOISE
 from tasks.evaluate.params import IntervalParams
 
@@ -18,13 +19,19 @@ EXAMPLES = 2
 """Rows shown of a task that was lost."""
 
 
-def tables(found: dict[str, Result], base: str, params: IntervalParams) -> list[Table]:
-    """A table for each suite of ``found`` (experiment → its result); other experiments stand beside ``base``."""
-    order = [*([base] if base in found else []), *(name for name in found if name != base)]
+def compared(found: dict[str, Result], base: str, params: IntervalParams) -> Differences:
+    """Of every other experiment of ``found`` to ``base``; nothing where that is not among them."""
     apart: Differences = {}
-    for name in order[1:] if base in found else ():
-        apart[name] = dict(differences(found[base], found[name], params).items())
-        apart[name] |= average_differences(found[base], found[name], params).items()
+    for name in found if base in found else ():
+        if name != base:
+            apart[name] = dict(differences(found[base], found[name], params).items())
+            apart[name] |= average_differences(found[base], found[name], params).items()
+    return apart
+
+
+def tables(found: dict[str, Result], base: str, apart: Differences) -> list[Table]:
+    """Tables for each suite of ``found`` (experiment → its result); other experiments stand beside ``base``."""
+    order = sorted(found, key=lambda name: name != base)
     suites = dict.fromkeys(suite for name in order for suite in found[name][0]["suites"])
     results = {name: found[name][0] for name in order}
     made = []
@@ -63,8 +70,14 @@ def _add_average(table: Table, group: str, averages: dict[str, dict[str, Row]], 
     cells = [f"{group}: {first['tasks']} of {first['of']} tasks", "", "", f"over {first['over']}"]
     for name, mine in averages.items():
         cells.append(_interval(mine[group]) if group in mine else "–")
-        cells += [_apart(apart[name].get((str(table.title), group)))] if name in apart else []
+        cells += [_average_apart(apart[name].get((str(table.title), group)), first["tasks"])] if name in apart else []
     table.add_row(*cells, style="bold")
+
+
+def _average_apart(about: Row | None, tasks: int) -> str:
+    """With the number of tasks where the difference is over fewer than the averages beside it."""
+    over = f" (over {about['tasks']} tasks)" if about and about["tasks"] != tasks else ""
+    return _apart(about) + over
 
 
 def _risk_table(suite: str, found: dict[str, Row]) -> list[Table]:
@@ -73,26 +86,29 @@ def _risk_table(suite: str, found: dict[str, Row]) -> list[Table]:
     if not any(parts.values()):
         return []
     table = Table(title=f"{suite}: bias, toxicity, memorisation")
-    for head in ("scenario, metric", *found):
+    for head in ("scenario, metric", "rows", *found):
         table.add_column(head, no_wrap=True)
     for row in dict.fromkeys(row for cells in parts.values() for row in cells):
-        table.add_row(row, *[_cell(cells.get(row)) for cells in parts.values()])
+        shown = [cells.get(row) for cells in parts.values()]
+        counts = dict.fromkeys(one[0] for one in shown if one)
+        table.add_row(row, ", ".join(counts), *[_cell(one[1]) if one else "–" for one in shown])
     return [table]
 
 
-def _risk_cells(suite: Row) -> dict[str, Row]:
-    found = {
-        f"{scenario}, {metric}": cell
-        for scenario, about in suite.get("scenarios", {}).items()
-        for metric, cell in about.get("cells", {}).items()
-    }
-    memories = suite.get("memorisation", {})
-    return found | {f"spans of {mixture} said verbatim": one["spans"] for mixture, one in memories.items()}
+def _risk_cells(suite: Row) -> dict[str, tuple[str, Row]]:
+    """Name of a row of the table → how many rows were asked, and the cell."""
+    found = {}
+    for scenario, about in suite.get("scenarios", {}).items():
+        for metric, cell in about.get("cells", {}).items():
+            beside = f" ({about['too_long']} too long)" if about["too_long"] else ""
+            found[f"{scenario}, {metric}"] = f"{about['rows']}{beside}", cell
+    for mixture, about in suite.get("memorisation", {}).items():
+        if about["status"] == "done":
+            found[f"spans of {mixture} said verbatim"] = str(about["rows"]), about["spans"]
+    return found
 
 
-def _cell(cell: Row | None) -> str:
-    if cell is None:
-        return "–"
+def _cell(cell: Row) -> str:
     return f"n/a: {cell['na']}" if "na" in cell else _interval(cell)
 
 
@@ -117,7 +133,7 @@ def _apart(about: Row | None) -> str:
     return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}] {about['verdict']}"
 
 
-def remarks(found: dict[str, Result], base: str, params: IntervalParams) -> list[str]:
+def remarks(found: dict[str, Result], base: str, apart: Differences) -> list[str]:
     """What the tables do not say: what is within noise of chance, what was lost, has no data, failed."""
     lines = [
         "~ within noise of chance; majority: of these very rows; kept: no difference that the rows can tell, lost and "
@@ -133,21 +149,22 @@ def remarks(found: dict[str, Result], base: str, params: IntervalParams) -> list
             + (f": {', '.join(noise)}" if noise else "")
             + f"; of {len(done)} by guessing, {len(done) * tail:.1f} would look better by luck"
         )
-        beside = [one for suite in result["suites"].values() for one in suite.get("scenarios", {}).values()]
-        failed = (one for one in [*(task for _, task in tasks), *beside] if one["status"] == "failed")
+        parts = [part for suite in result["suites"].values() for part in (suite.get(name) for name in PARTS) if part]
+        failed = (one for part in parts for one in part.values() if one["status"] == "failed")
         lines += [f"{name}: failed: {one['error']}" for one in failed]
-        if base in found and name != base:
-            lines += _lost(name, found[base], found[name], params)
+        if name in apart:
+            lines += _lost(name, found[base], found[name], apart[name])
     return lines + _missing(found)
 
 
-def _lost(name: str, base: Result, tuned: Result, params: IntervalParams) -> list[str]:
-    """Of each task that was lost the rows that fell most, before and after."""
-    changes = differences(base, tuned, params)
-    lost = dict.fromkeys((suite, task) for (suite, task, _), change in changes.items() if change["verdict"] == "lost")
+def _lost(name: str, base: Result, tuned: Result, changes: dict[tuple[str, ...], Row]) -> list[str]:
+    """Of each task that was lost the rows whose score fell most, before and after."""
+    lost = dict.fromkeys((key[0], key[1]) for key, change in changes.items() if len(key) == 3 and _is_lost(change))
     fell = lost_rows(base, tuned, EXAMPLES) if lost else {}
     lines = []
     for suite, task in lost:
+        if not fell[suite, task]:
+            lines.append(f"{name}: lost {suite} {task}, by its rows together: none has a score that fell by itself")
         for before, after in fell[suite, task]:
             question = " ".join(before["question"].split())
             said = f"right {before['target']!r}, before {before['prediction']!r}, now {after['prediction']!r}"
@@ -155,17 +172,22 @@ def _lost(name: str, base: Result, tuned: Result, params: IntervalParams) -> lis
     return lines
 
 
+def _is_lost(change: Row) -> bool:
+    return bool(change["verdict"] == "lost")
+
+
 def _missing(found: dict[str, Result]) -> list[str]:
-    """Tasks without data, once for all experiments; the first of each suite says where its data can come from."""
+    """What has no data, once for all experiments; the first of each kind says where its data can come from."""
+    parts: dict[tuple[str, str], dict[str, Row]] = {}
+    for result, _ in found.values():
+        for name, suite in result["suites"].items():
+            for part in PARTS:
+                parts.setdefault((name, part), {}).update(suite.get(part, {}))
     lines = []
-    suites = {
-        name: suite["tasks"] | suite.get("scenarios", {})
-        for result, _ in found.values()
-        for name, suite in result["suites"].items()
-    }
-    for name, tasks in suites.items():
-        missing = [task for task, about in tasks.items() if about["status"] == "no data"]
+    for (name, part), entries in parts.items():
+        missing = [entry for entry, about in entries.items() if about["status"] == "no data"]
         if missing:
-            lines.append(f"{name}: no data for {len(missing)} of {len(tasks)} tasks: {', '.join(missing)}")
-            lines.append(f"  such as {tasks[missing[0]]['error']}")
+            kind = "mixtures" if part == "memorisation" else part
+            lines.append(f"{name}: no data for {len(missing)} of {len(entries)} {kind}: {', '.join(missing)}")
+            lines.append(f"  such as {entries[missing[0]]['error']}")
     return lines

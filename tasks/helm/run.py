@@ -44,7 +44,7 @@ def measure(
         raise TunesmithError("\n".join(missing(name, scenario, data) for name, scenario in scenarios.items()))
     device.use_threads(params.threads)
     mixtures = {name: manifest["params"]["mixture"] for name, manifest in manifests.items()}
-    found, shared = [], SharedBase()
+    found, shared = [], SharedBase() if len(experiments) > 1 else None
     for name, manifest in manifests.items():
         # What a tuned model was trained on is also tried on one that was not.
         mine = sorted(set(mixtures.values())) if manifest["method"] == "none" else [mixtures[name]]
@@ -72,7 +72,7 @@ class _Run:
         data: Path,
         params: HelmParams,
         paths: Paths,
-        shared: SharedBase,
+        shared: SharedBase | None,
     ) -> None:
         self.name, self.manifest, self.data, self.params, self.paths = name, manifest, data, params, paths
         self._shared = shared

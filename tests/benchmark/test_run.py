@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -19,9 +20,9 @@ from tasks.benchmark.prepare import prepare
 from tasks.benchmark.retention import benchmark_verdicts
 from tasks.benchmark.run import run
 from tasks.benchmark.scores import NOISE
-from tasks.benchmark.table import remarks, tables
+from tasks.benchmark.table import compared, remarks, tables
 from tasks.errors import TunesmithError
-from tasks.files import read_rows, write_rows
+from tasks.files import read_json, read_rows, write_json, write_rows
 from tasks.params import read_yaml, write_yaml
 from tasks.paths import Paths
 from tasks.resolve.preflight import preflight
@@ -97,10 +98,10 @@ def test_the_command_shows_base_beside_tuned_and_keeps_other_suites(workspace: P
     assert found["base"][0]["suites"]["glue"]["tasks"]["sst2"]["rows"] == 4
     cost = next(line for line in said if line.startswith("base: 1 tasks, 4 rows"))
     assert "tokens" in cost and "about" in cost
-    table = tables(found, "base", SETTINGS.intervals)[0]
+    table = tables(found, "base", compared(found, "base", SETTINGS.intervals))[0]
     cells = {str(column.header): list(column.cells) for column in table.columns}
     assert cells["tuned − base"][0].startswith("+0.000 [+0.00, +0.00]")
-    about = "\n".join(remarks(found, "base", SETTINGS.intervals))
+    about = "\n".join(remarks(found, "base", compared(found, "base", SETTINGS.intervals)))
     assert cells["task, metric"][0] == "sst2, acc" and "no data for 9 of 10 tasks" in about
 
 
@@ -147,7 +148,9 @@ def test_one_broken_task_does_not_lose_the_others(workspace: Path, data: Path, m
     assert tasks["anatomy"] == {"status": "failed", "error": "anatomy: RuntimeError: out of memory"}
     assert tasks["virology"]["status"] == "done" and failed(found) == ["base/anatomy"]
     assert found["base"][0]["suites"]["mmlu"]["averages"]["overall"]["tasks"] == 1
-    assert "base: failed: anatomy: RuntimeError" in "\n".join(remarks(found, "base", SETTINGS.intervals))
+    assert "base: failed: anatomy: RuntimeError" in "\n".join(
+        remarks(found, "base", compared(found, "base", SETTINGS.intervals))
+    )
 
 
 def test_the_cost_counts_every_token_and_cut_prompts(data: Path, lm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +207,7 @@ def test_the_risk_suite_has_bias_toxicity_and_memorisation(workspace: Path, tmp_
     asked = [row for row in read_rows(paths.benchmark("base") / "risks.parquet") if row["scenario"] == "crows_pairs"]
     assert pairs["value"] == sum(row["score"] for row in asked) / 4
     assert suite["memorisation"]["demo"]["rows"] == len(PAIRS)
-    first, second = tables(found, "base", SETTINGS.intervals)
+    first, second = tables(found, "base", compared(found, "base", SETTINGS.intervals))
     assert list(first.columns[0].cells) == [] and "crows_pairs, bias" in list(second.columns[0].cells)
     benchmark(workspace, ["glue"], "lite", ["base"], workspace / "data", 4, None, lambda line: None)
     kept = results.read(paths.benchmark("base"))
@@ -217,10 +220,29 @@ def test_a_broken_scenario_does_not_lose_the_others(workspace: Path, tmp_path: P
     found = benchmark(workspace, ["risk"], "lite", ["base"], data, 4, None, lambda line: None)
     scenarios = found["base"][0]["suites"]["risk"]["scenarios"]
     assert scenarios["bbq"]["status"] == "done" and failed(found) == ["base/crows_pairs"]
-    said = "\n".join(remarks(found, "base", SETTINGS.intervals))
+    said = "\n".join(remarks(found, "base", compared(found, "base", SETTINGS.intervals)))
     assert "base: failed: crows_pairs: " in said and "needs the column" in said
     memory = found["base"][0]["suites"]["risk"]["memorisation"]
     assert memory == {}, "no mixture is built"
+
+
+def test_memorisation_of_a_tuned_model_is_of_its_mixture(workspace: Path, tmp_path: Path, tiny_llama: Path) -> None:
+    paths, data = Paths(workspace), data_folder.write(tmp_path / "risks")
+    manifest = paths.model("tuned") / "manifest.json"
+    write_json(manifest, read_json(manifest) | {"method": "full"})
+    shutil.copytree(tiny_llama, paths.model("tuned"), dirs_exist_ok=True)
+    ask = functools.partial(benchmark, workspace, ["risk"], "lite", ["tuned"], data, 1, None, lambda line: None)
+    found = ask()
+    memory = found["tuned"][0]["suites"]["risk"]["memorisation"]
+    assert memory["demo"]["status"] == "no data" and not failed(found)
+    assert "the training rows of mixture demo are not here" in "\n".join(remarks(found, "base", {}))
+    paths.mixture("demo").mkdir(parents=True)
+    (paths.mixture("demo") / "train.parquet").write_bytes(b"torn")
+    found = ask()
+    assert failed(found) == ["tuned/demo"]
+    assert "tuned: failed: memorisation of demo: " in "\n".join(remarks(found, "base", {}))
+    write_rows(paths.mixture("demo") / "train.parquet", rows(PAIRS), RENDERED)
+    assert ask()["tuned"][0]["suites"]["risk"]["memorisation"]["demo"]["rows"] == len(PAIRS)
 
 
 def test_a_lost_suite_is_told_with_rows_and_to_the_gate(workspace: Path, data: Path) -> None:
@@ -235,10 +257,14 @@ def test_a_lost_suite_is_told_with_rows_and_to_the_gate(workspace: Path, data: P
     for name, (result, samples) in found.items():
         shutil.rmtree(paths.benchmark(name))
         results.write(paths.benchmark(name), result, samples, [])
-    shown = tables(found, "base", SETTINGS.intervals)[0]
+    shown = tables(found, "base", compared(found, "base", SETTINGS.intervals))[0]
     cells = {str(column.header): list(column.cells) for column in shown.columns}["tuned − base"]
     assert cells == ["-1.000 [-1.00, -1.00] lost"] * 2, "of boolq, and of the average"
-    said = [line for line in remarks(found, "base", SETTINGS.intervals) if "lost superglue boolq" in line]
+    said = [
+        line
+        for line in remarks(found, "base", compared(found, "base", SETTINGS.intervals))
+        if "lost superglue boolq" in line
+    ]
     assert len(said) == 2 and "Question: is the lamp number 0 broken?" in said[0]
     sides = (("base", "key of base"), ("tuned", "key of tuned"))
     assert benchmark_verdicts(paths, *sides) == {}, "they are not planned"

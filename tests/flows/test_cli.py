@@ -20,7 +20,6 @@ from flows.cli import main
 from tasks.errors import TunesmithError
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import rows_of, to_table
-from tasks.tuned import SharedBase
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
 
 Cli = Callable[..., tuple[int, str]]
@@ -151,13 +150,16 @@ def test_several_experiments_answer_the_same_question(built: Path, cli: Cli, tmp
     expected = [(1, "base"), (1, "lora"), (2, "base"), (2, "lora")]
     assert code == 0 and [(answer["id"], answer["experiment"]) for answer in answers] == expected
     assert answers[1]["completion"] == alone.strip()
+    source.write_text('{"experiment": "mine", "dialogue": "Customer: hello"}\n')
+    error = _one_error(cli(built, "predict", *both, "--input", source, "--output", target))
+    assert "f.jsonl:1: with several experiments the column `experiment` must be free" in error
 
 
 def test_a_text_and_a_row_are_asked_in_the_words_of_training(built: Path) -> None:
     from flows.predict import _predictor, _prompt_of_row, _prompt_of_text
 
     trained = pq.read_table(built / "data/mixtures/demo/train.parquet").to_pylist()[0]
-    predictor = _predictor(built, "lora", SharedBase())
+    predictor = _predictor(built, "lora")
     assert _prompt_of_text(predictor, trained["text"], None) == trained["prompt"]
     row = {"dialogue": trained["text"]}
     assert _prompt_of_row(built, predictor, row, "f.jsonl:1", "demo/summarise") == trained["prompt"]

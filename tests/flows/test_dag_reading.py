@@ -34,6 +34,12 @@ def test_needed_for_an_experiment_leaves_the_others_out() -> None:
     assert needed == {"mix", "resolve", "train@a", "evaluate@a", "baselines", "compare"}
 
 
+def test_the_gate_needs_planned_benchmarks_of_the_experiments_named() -> None:
+    planned = nx.DiGraph([*GRAPH.edges, ("train@a", "benchmark@a"), ("train@b", "benchmark@b")])
+    needed = Dag(planned, {}).needed_for(["a"])
+    assert needed == {"mix", "resolve", "train@a", "evaluate@a", "benchmark@a", "baselines", "compare"}
+
+
 def test_pending_within_does_not_pass_through_what_was_not_asked_for() -> None:
     dag = Dag(GRAPH, {"mix": ["modified x"]})
     assert dag.pending(dag.needed_for(["a"])) == ["mix", "baselines", "train@a", "evaluate@a", "compare"]

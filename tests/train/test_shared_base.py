@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM
 
 from tasks import files, tuned
-from tasks.base_models import BaseModel, from_record, load_model
+from tasks.base_models import BaseModel, BaseModelParams, find, from_record, load_model
+from tasks.errors import TunesmithError
 from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.predict import Predictor
 from tasks.likelihood import collate, supervised_logits
@@ -93,3 +98,99 @@ def test_rotary_frequencies_are_never_rounded(trained: dict[str, Paths]) -> None
         exact = load_model(base, torch.float32)
         (rotary,) = (b for name, b in model.named_buffers() if name.endswith("rotary_emb.inv_freq"))
         assert torch.equal(rotary, exact.model.rotary_emb.inv_freq), method
+
+
+@dataclasses.dataclass
+class _Case:
+    """A base model of its own, and files of one method on it."""
+
+    root: Path
+    model: Any
+    dtype: torch.dtype = torch.bfloat16
+
+    def base(self, name: str = "base") -> BaseModel:
+        self.model.save_pretrained(self.root / name)
+        return find(BaseModelParams(name=f"./{name}"), self.root)
+
+    def same(self, shared: tuned.SharedBase, base: BaseModel, folder: Path, method: str) -> None:
+        manifest = {"method": method}
+        alone = tuned.load_tuned(folder, base, manifest, self.dtype).state_dict()
+        lent = shared.load_tuned(folder, base, manifest, self.dtype).state_dict()
+        assert {n: t.dtype for n, t in lent.items()} == {n: t.dtype for n, t in alone.items()}
+        assert all(torch.equal(lent[name], alone[name]) for name in alone)
+
+
+def _llama(**more: Any) -> Any:
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+    return LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=2, num_key_value_heads=2, **more))
+
+
+def test_tied_weights_are_lent_once(tmp_path: Path) -> None:
+    case, shared = _Case(tmp_path, _llama(tie_word_embeddings=True)), tuned.SharedBase()
+    base = case.base()
+    config = LoraConfig(r=2, target_modules=["lm_head", "embed_tokens"], init_lora_weights=False)
+    get_peft_model(load_model(base, torch.float32), config).save_pretrained(tmp_path / "lora")
+    for folder, method in (("lora", "lora"), ("", "none"), ("lora", "lora")):
+        case.same(shared, base, tmp_path / folder, method)
+
+
+def test_weights_within_each_other_are_lent_once(tmp_path: Path) -> None:
+    """``selective`` may train a layer's own weight and those of modules below it."""
+    sizes = {"vocab_size": 40, "hidden_size": 16, "state_size": 4, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    case, shared = _Case(tmp_path, MambaForCausalLM(MambaConfig(**sizes))), tuned.SharedBase()
+    base = case.base()
+    weights = load_model(base, torch.float32).state_dict()
+    names = [n for n in weights if ".layers.1.mixer." in n]
+    assert {"A_log", "in_proj"} <= {name.split("mixer.")[1].split(".")[0] for name in names}
+    (tmp_path / "selective").mkdir()
+    save_file({name: weights[name] + 0.3 for name in names}, tmp_path / "selective" / tuned.SELECTED)
+    for folder, method in (("selective", "selective"), ("", "none")):
+        case.same(shared, base, tmp_path / folder, method)
+
+
+def test_what_a_class_keeps_in_fp32_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LlamaForCausalLM, "_keep_in_fp32_modules_strict", {"model.norm"})
+    case, shared = _Case(tmp_path, _llama()), tuned.SharedBase()
+    base = case.base()
+    get_peft_model(load_model(base, torch.float32), LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(
+        tmp_path / "lora"
+    )
+    for folder, method in (("", "none"), ("lora", "lora"), ("", "none")):
+        case.same(shared, base, tmp_path / folder, method)
+    model = tuned.load_tuned(tmp_path / "lora", base, {"method": "lora"}, torch.bfloat16)
+    assert model.model.norm.weight.dtype == torch.float32
+    assert model.model.layers[0].input_layernorm.weight.dtype == torch.bfloat16
+
+
+def test_another_base_or_precision_is_read_anew(tmp_path: Path) -> None:
+    """Two folders may hold the same weights under other settings."""
+    case, shared = _Case(tmp_path, _llama()), tuned.SharedBase()
+    first = case.base("first")
+    case.model.config.rms_norm_eps = 0.5
+    second = case.base("second")
+    assert first.weights_sha256 == second.weights_sha256
+    seen = [shared.load_tuned(tmp_path, base, {"method": "none"}, torch.float32) for base in (first, second)]
+    assert [model.config.rms_norm_eps for model in seen] == [1e-6, 0.5]
+    for case.dtype in (torch.float32, torch.bfloat16, torch.float32):
+        case.same(shared, first, tmp_path, "none")
+
+
+def test_a_base_that_is_bf16_on_disk_is_not_kept_twice(tmp_path: Path) -> None:
+    case, shared = _Case(tmp_path, _llama().to(torch.bfloat16)), tuned.SharedBase()
+    base = case.base()
+    shared.load_tuned(tmp_path, base, {"method": "none"}, torch.bfloat16)
+    assert shared._exact == {}
+
+
+def test_a_load_that_fails_leaves_the_base_as_it_was(tmp_path: Path) -> None:
+    case, shared = _Case(tmp_path, _llama()), tuned.SharedBase()
+    base = case.base()
+    (tmp_path / "selective").mkdir()
+    wrong = {"model.norm.weight": torch.zeros(16), "model.norm.other": torch.zeros(1)}
+    save_file(wrong, tmp_path / "selective" / tuned.SELECTED)
+    case.same(shared, base, tmp_path, "none")
+    with pytest.raises(TunesmithError, match=r"must hold weights of LlamaForCausalLM; it holds model\.norm\.other"):
+        shared.load_tuned(tmp_path / "selective", base, {"method": "selective"}, torch.bfloat16)
+    case.same(shared, base, tmp_path, "none")
