@@ -20,9 +20,10 @@ from tasks.train.params import TrainParams
 from tasks.train.sampling import optimizer_steps
 from tasks.tuned import SOFT
 
-_HOLES = 0.5
+_HOLES, _HOLES_QUANTISED = 0.5, 0.75
 """Of what comes and goes within a step, what a CPU's resident set holds above it: the C library keeps freed memory in
-holes that do not fit the next tensor. Fitted to measurements of four methods (bench/RESULTS.md)."""
+holes that do not fit the next tensor; more where every pass unpacks matrices. Fitted to measurements of four methods
+(bench/RESULTS.md)."""
 
 
 def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded]) -> Step:
@@ -52,7 +53,8 @@ def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded])
     step = training_step(model, batch, base.kind, bf16, device.device().type, quantise)
     if device.device().type != "cpu":
         return step
-    heap = {"heap": round(_HOLES * sum(step.peak[part] for part in ("activations", "logits", "temporary")))}
+    share = _HOLES if params.quantisation is None else _HOLES_QUANTISED
+    heap = {"heap": round(share * sum(step.peak[part] for part in ("activations", "logits", "temporary")))}
     return replace(step, peak=step.peak | heap, held=step.held | heap)
 
 
