@@ -49,9 +49,11 @@ def benchmark(
     names = trained(paths, experiments, "benchmark")
     if output is None:
         _refuse_planned(params, names)
+    if data is not None and not data.is_dir():
+        raise TunesmithError(f"benchmark: --data: {data}: must be a folder with the suites' files; there is none")
     device.use_threads(settings.threads)
     say("looking for data")
-    prepared = prepare(suites, data if data is not None else root / DATA, settings)
+    prepared = prepare(suites, data.resolve() if data is not None else root / DATA, settings)
     found, shared = {}, SharedBase() if len(names) > 1 else None
     mixtures = sorted(path.parent.name for path in paths.mixtures.glob("*/train.parquet"))
     for name in names:

@@ -14,10 +14,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.measuring import app as measuring_app
+from flows.measuring import print_comparison
 from flows.preferences import app as preferences_app
 from flows.templates import app as templates_app
+from flows.terminal import console, say, workspace, write
 from flows.text import counted
-from flows.workspace import find_root, prepare_environment, refuse_silent_prefect
+from flows.workspace import refuse_silent_prefect
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 from tasks.stage import Terminated, readable_errors, terminate
@@ -32,7 +35,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Sources in data/sources.")
 app.add_typer(data_app, name="data")
 app.add_typer(templates_app, name="templates")
 app.add_typer(preferences_app, name="preferences")
-console = Console(width=None if sys.stdout.isatty() else 120)
+app.add_typer(measuring_app)
 
 
 def main() -> None:
@@ -61,24 +64,13 @@ def _one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
-def _say(line: str) -> None:
-    """What a command is at now; on stderr, so that what it prints can be kept."""
-    Console(stderr=True, soft_wrap=True).print(f"{line} …", style="dim", markup=False, highlight=False)
-
-
-def _workspace() -> Path:
-    root = find_root()
-    prepare_environment(root)
-    return root
-
-
 @app.command()
 def run(
     experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
     register: Annotated[bool, typer.Option(help="Ask the gate for a new champion at the end.")] = True,
 ) -> None:
     """Bring everything up to date: the flow `retrain`, once, now."""
-    root = _workspace()
+    root = workspace()
     from prefect.exceptions import TerminationSignal
 
     from flows.retrain import retrain
@@ -104,7 +96,7 @@ def run(
         raise Terminated(143) from None
     if not state.is_completed():
         raise TunesmithError(str(state.message))
-    _print_comparison(root)
+    print_comparison(root)
     if register:
         _print_champion(root)
     console.print("\nLook at it:  [bold]make ui[/]   starts both pages and prints their addresses, or one at a time:")
@@ -117,7 +109,7 @@ def status(
     verbose: Annotated[bool, typer.Option(help="Name every file, also of code and of stages never built.")] = False,
 ) -> None:
     """What is stale and why, as DVC sees it."""
-    root = _workspace()
+    root = workspace()
     from flows.dag import read_dag
     from tasks.resolve.preflight import preflight
 
@@ -146,21 +138,21 @@ def plan(
     ] = None,
 ) -> None:
     """What training would learn from: each mixture, and the label contract of each experiment. Trains nothing."""
-    root = _workspace()
+    root = workspace()
     from flows.mixtures import show_mixtures
     from flows.plan import mixtures_of, show
     from flows.plan import plan as contracts
     from tasks.resolve.preflight import preflight
 
-    _say("checking params/")
+    say("checking params/")
     preflight(Paths(root))
-    found = contracts(root, experiment, _say)
+    found = contracts(root, experiment, say)
     mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiment))
-    console.print(mixtures, show(found, samples), markup=False, highlight=False, soft_wrap=True)
+    write(mixtures, show(found, samples))
     if memory or config:
         from flows.memory import draw_memory, plan_memory, show_memory
 
-        needs = plan_memory(root, list(found), _say, config)
+        needs = plan_memory(root, list(found), say, config)
         picture = Paths(root).state / "plan" / "memory.png"
         draw_memory(needs, picture)
         console.print(show_memory(needs))
@@ -174,10 +166,10 @@ def data_add(
     replace: Annotated[bool, typer.Option(help="Take the place of a source that has this name.")] = False,
 ) -> None:
     """Check files, put them into data/sources/NAME, and let DVC version them."""
-    root = _workspace()
+    root = workspace()
     from flows.data import add
 
-    console.print(add(root, files, name, replace), markup=False, highlight=False, soft_wrap=True)
+    write(add(root, files, name, replace))
 
 
 @app.command()
@@ -188,7 +180,7 @@ def contamination(
     ] = None,
 ) -> None:
     """How much of the test rows, or of a file, stands in the training rows of a mixture."""
-    root = _workspace()
+    root = workspace()
     from flows.contamination import examine
 
     for title, sets in examine(Paths(root), mixture, against):
@@ -204,41 +196,9 @@ def contamination(
 
 
 @app.command()
-def compare() -> None:
-    """The table of all systems on the same test rows."""
-    _print_comparison(_workspace())
-
-
-@app.command()
-def predict(
-    text: Annotated[str | None, typer.Argument(help="A text, such as a dialogue.")] = None,
-    experiment: Annotated[list[str] | None, typer.Option(help="Whose model answers (lora); may be repeated.")] = None,
-    input: Annotated[Path | None, typer.Option(help="JSONL: rows with the columns of the source, or `prompt`.")] = None,  # noqa: A002
-    output: Annotated[Path | None, typer.Option(help="JSONL: the rows with `completion` added.")] = None,
-    template: Annotated[str | None, typer.Option(help="SOURCE/ID of a template that the model knows.")] = None,
-) -> None:
-    """Let trained models answer a text, or every row of a file."""
-    root = _workspace()
-    from flows.predict import predict_file, predict_text
-
-    if (text is None) == (input is None):
-        raise TunesmithError("predict: give either a text, or --input and --output")
-    names = list(dict.fromkeys(experiment or ["lora"]))
-    if text is not None:
-        for name, said in predict_text(root, names, text, template).items():
-            console.print(said if len(names) == 1 else f"{name}: {said}", markup=False, highlight=False)
-        return
-    if output is None:
-        raise TunesmithError("predict: --input needs --output, the file to write")
-    assert input is not None
-    count = predict_file(root, names, input, output, template)
-    console.print(f"{output}: {counted(count, 'row')}")
-
-
-@app.command()
 def sync() -> None:
     """Complete or rebuild MLflow from the files, also after `dvc repro`, `dvc pull` or `dvc checkout`."""
-    root = _workspace()
+    root = workspace()
     from tasks.tracking.sync import sync as synchronise
 
     results = synchronise(Paths(root), None)
@@ -255,7 +215,7 @@ def clean(
     cache: Annotated[bool, typer.Option(help="Also DVC's cache of all that no file here refers to.")] = False,
 ) -> None:
     """Remove what no parameter names any more: folders and their entries in dvc.lock. The registry is kept."""
-    root = _workspace()
+    root = workspace()
     from flows.clean import clean as remove
 
     for line in remove(root, dry_run, cache, checkpoints):
@@ -265,11 +225,11 @@ def clean(
 @app.command()
 def doctor() -> None:
     """Versions, processors, memory, disk, base model, tracking store: what works here and what does not."""
-    root = _workspace()
+    root = workspace()
     from flows.doctor import examine
 
     table = Table("", "what", "found")
-    findings = examine(root, _say)
+    findings = examine(root, say)
     for finding in findings:
         table.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.what, finding.found)
     console.print(table)
@@ -284,7 +244,7 @@ def schedule(
     register: Annotated[bool, typer.Option(help="Ask the gate for a new champion at the end.")] = True,
 ) -> None:
     """Serve the flow `retrain` on a schedule, and to the Prefect UI's run form. Needs a server: `make ui`."""
-    root = _workspace()
+    root = workspace()
     from flows.deployments import serve
 
     refuse_silent_prefect()
@@ -298,70 +258,10 @@ def ui(
     mlflow_port: Annotated[int, typer.Option(help="Of the MLflow UI.")] = 5000,
 ) -> None:
     """Start the Prefect UI and the MLflow UI on localhost; Ctrl-C ends both."""
-    root = _workspace()
+    root = workspace()
     from flows.ui import serve_pages
 
-    serve_pages(root, only, prefect_port, mlflow_port, lambda line: console.print(line, highlight=False), _say)
-
-
-@app.command()
-def helm(
-    experiment: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with the scenarios' files.")] = None,
-    rows: Annotated[int | None, typer.Option(min=4, help="Rows of each scenario.")] = None,
-    scenario: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
-) -> None:
-    """HELM's seven metrics on local files: accuracy, calibration, robustness, fairness, bias, toxicity, efficiency."""
-    root = _workspace()
-    from flows.helm import helm as measure
-    from tasks.helm.table import below, rich_table
-
-    shown = measure(root, experiment, scenario, data, rows)
-    console.print(rich_table(shown))
-    for line in [*below(shown), f"picture and page: {Paths(root).helm}/table.png, table.html, table.md"]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if shown.failures:
-        raise TunesmithError("\n".join(shown.failures))
-
-
-@app.command()
-def benchmark(
-    suite: Annotated[list[str], typer.Option(help="glue, superglue, mmlu, bigbench or risk; may be repeated.")],
-    size: Annotated[str | None, typer.Option(help="full, or lite: a number of rows a task.")] = None,
-    experiment: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with the suites' files.")] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Rows a task of size lite.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder of results, for planned experiments.")] = None,
-) -> None:
-    """Suites that others publish scores of, on local files or the hub: base beside tuned, beside chance."""
-    root = _workspace()
-    from flows import benchmark as benchmarks
-    from flows.trained import baseline as baseline_of
-    from tasks.benchmark.params import read_params
-    from tasks.benchmark.table import compared, remarks, tables
-
-    found = benchmarks.benchmark(root, suite, size, experiment, data, rows, output, _say)
-    baseline = baseline_of(Paths(root))
-    apart = compared(found, baseline, read_params(Paths(root)).settings.intervals)
-    for table in tables(found, baseline, apart):
-        console.print(table)
-    folder = output or Paths(root).benchmark("X").parent
-    for line in [*remarks(found, baseline, apart), f"rows and scores: {folder}"]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if failed := benchmarks.failed(found):
-        raise TunesmithError(f"benchmark: failed: {', '.join(failed)}; the results of the others are kept")
-
-
-def _print_comparison(root: Path) -> None:
-    from tasks.compare.table import rich_table
-    from tasks.files import read_json
-
-    path = Paths(root).comparison / "comparison.json"
-    if not path.exists():
-        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
-    comparison = read_json(path)
-    console.print(rich_table(comparison, width=console.width))
-    console.print(f"report with samples: {Paths(root).comparison / 'report.html'}", highlight=False, soft_wrap=True)
+    serve_pages(root, only, prefect_port, mlflow_port, lambda line: console.print(line, highlight=False), say)
 
 
 def _print_champion(root: Path) -> None:

@@ -8,15 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.terminal import write
 from flows.text import counted
 from flows.workspace import find_root
 from tasks.paths import Paths
 
 app = typer.Typer(no_args_is_help=True, help="Human judgement of two experiments: blind pairs out, answers in.")
-
-
-def _print(text: str) -> None:
-    Console(soft_wrap=True).print(text, markup=False, highlight=False)
 
 
 @app.command()
@@ -30,25 +27,25 @@ def export(
     ] = None,
 ) -> None:
     """Write a page and a spreadsheet of pairs that do not tell who is who, and the key to them."""
-    from tasks.preferences.export import export as write
+    from tasks.preferences.export import export as make
 
-    done = write(Paths(find_root()), a, b, rows, seed, output)
+    done = make(Paths(find_root()), a, b, rows, seed, output)
     counts, drawn = done.key.counts, len(done.key.pairs)
-    _print(
+    write(
         f"{counted(drawn, 'pair')} of {a} and {b}, drawn from {counted(counts['rows'], 'row')}; of "
         f"{counts['paired']:,} answered by both, {counts['equal']:,} have equal texts and are left out"
     )
     if drawn < rows:
-        _print(f"note: {rows:,} were asked for; there are no more rows, a row in several wordings counts once")
+        write(f"note: {rows:,} were asked for; there are no more rows, a row in several wordings counts once")
     if counts["only_a"] or counts["only_b"]:
-        _print(f"note: {counts['only_a']:,} rows are answered by {a} only, {counts['only_b']:,} by {b} only")
+        write(f"note: {counts['only_a']:,} rows are answered by {a} only, {counts['only_b']:,} by {b} only")
     if counts["other_prompts"]:
-        _print(f"note: {counted(counts['other_prompts'], 'pair')} had different prompts; the shorter is shown")
+        write(f"note: {counted(counts['other_prompts'], 'pair')} had different prompts; the shorter is shown")
     if done.too_long:
-        _print(f"note: {counted(done.too_long, 'text')} may not fit a spreadsheet's cell; judge those on the page")
-    _print(f"for judges:   {done.page}\n              {done.sheet}   (column choice: left, right, tie or bad)")
-    _print(f"keep to you:  {done.key_file}   (who stood where; without it no answer can be read)")
-    _print("then:         tunesmith preferences import ANSWERS.csv [MORE.csv …]")
+        write(f"note: {counted(done.too_long, 'text')} may not fit a spreadsheet's cell; judge those on the page")
+    write(f"for judges:   {done.page}\n              {done.sheet}   (column choice: left, right, tie or bad)")
+    write(f"keep to you:  {done.key_file}   (who stood where; without it no answer can be read)")
+    write("then:         tunesmith preferences import ANSWERS.csv [MORE.csv …]")
 
 
 @app.command("import")
@@ -64,5 +61,5 @@ def import_(
     console = Console()
     (console if console.is_terminal else Console(width=120)).print(result_table(done.found))
     for note in done.notes:
-        _print(f"note: {note}")
-    _print(f"results: {done.path}")
+        write(f"note: {note}")
+    write(f"results: {done.path}")

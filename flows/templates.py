@@ -9,16 +9,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.terminal import write
 from flows.text import counted
 from flows.workspace import find_root
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 
 app = typer.Typer(no_args_is_help=True, help="Wordings that turn rows into instructions.")
-
-
-def _print(text: str) -> None:
-    Console(soft_wrap=True).print(text, markup=False, highlight=False)
 
 
 @app.command("list")
@@ -41,7 +38,7 @@ def show(
     """A set's columns and the text of its templates."""
     from tasks.template.show import described
 
-    _print(described(find_root(), set_name, template))
+    write(described(find_root(), set_name, template))
 
 
 @app.command()
@@ -53,7 +50,7 @@ def render(
     """One row as the model gets it: prompt and, in [[...]], what it learns to say."""
     from tasks.template.show import rendered_row
 
-    _print(rendered_row(Paths(find_root()), source, row, every))
+    write(rendered_row(Paths(find_root()), source, row, every))
 
 
 @app.command("import")
@@ -71,10 +68,10 @@ def import_(
     folder = into or library_of(root) / OWN
     result = import_templates(path, folder, name, replace)
     for line in [*result.unread, *result.refused]:
-        _print(line)
+        write(line)
     if result.written:
-        _print(_where(result.written, folder, library_of(root) / OWN))
-    _print(result.summary())
+        write(_where(result.written, folder, library_of(root) / OWN))
+    write(result.summary())
 
 
 def _where(written: list[Path], folder: Path, own: Path) -> str:
@@ -102,8 +99,8 @@ def validate(
         raise TunesmithError("templates validate: give either the names of sources, or --all")
     findings = list(examine(Paths(find_root()), source or []))
     for finding in findings:
-        _print(str(finding))
+        write(str(finding))
     errors = sum(finding.weight == "error" for finding in findings)
-    _print(f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'note')}")
+    write(f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'note')}")
     if errors:
         raise typer.Exit(1)

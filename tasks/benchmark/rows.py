@@ -30,7 +30,7 @@ def _shaped(row: Row, task: TaskDefinition, place: str, number: int) -> list[Row
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise TunesmithError(
             f"{place}: row {number}: must have the shape that its authors publish; {type(error).__name__}: {error}; "
-            f"see docs/benchmarks.md for the columns of {task.name}"
+            f"see `columns` in tasks/benchmark/suites/{task.suite}.yaml"
         ) from None
 
 

@@ -56,7 +56,9 @@ def _table(suite: str, found: dict[str, Row], apart: Differences) -> Table:
             cells = [f"{task}, {metric}", str(done[0]["rows"]), _number(about["chance"]), _number(about["majority"])]
             for name in found:
                 cells.append(_score(tasks[name].get(task, {}), metric))
-                cells += [_apart(apart[name].get((suite, task, metric)))] if name in apart else []
+                if name in apart:
+                    both = all(tasks[side].get(task, {}).get("status") == "done" for side in (name, next(iter(found))))
+                    cells.append(_apart(apart[name].get((suite, task, metric)), both))
             table.add_row(*cells)
     table.add_section()
     averages = {name: result["suites"].get(suite, {}).get("averages", {}) for name, result in found.items()}
@@ -77,7 +79,7 @@ def _add_average(table: Table, group: str, averages: dict[str, dict[str, Row]], 
 def _average_apart(about: Row | None, tasks: int) -> str:
     """With the number of tasks where the difference is over fewer than the averages beside it."""
     over = f" (over {about['tasks']} tasks)" if about and about["tasks"] != tasks else ""
-    return _apart(about) + over
+    return _apart(about, both=False) + over
 
 
 def _risk_table(suite: str, found: dict[str, Row]) -> list[Table]:
@@ -127,9 +129,10 @@ def _score(task: Row, metric: str) -> str:
     return _interval(about) + (" ~" if about["verdict"] == NOISE else "")
 
 
-def _apart(about: Row | None) -> str:
+def _apart(about: Row | None, both: bool) -> str:
+    """``both``: whether both have a score; then they were asked other rows where there is no difference."""
     if about is None:
-        return "other rows"
+        return "other rows" if both else "–"
     return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}] {about['verdict']}"
 
 

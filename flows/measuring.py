@@ -1,0 +1,107 @@
+"""Commands that ask trained models, or show what they did: ``compare``, ``predict``, ``helm``, ``benchmark``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.terminal import console, say, workspace, write
+from flows.text import counted
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+
+app = typer.Typer()
+
+
+@app.command()
+def compare() -> None:
+    """The table of all systems on the same test rows."""
+    print_comparison(workspace())
+
+
+@app.command()
+def predict(
+    text: Annotated[str | None, typer.Argument(help="A text, such as a dialogue.")] = None,
+    experiment: Annotated[list[str] | None, typer.Option(help="Whose model answers (lora); may be repeated.")] = None,
+    input: Annotated[Path | None, typer.Option(help="JSONL: rows with the columns of the source, or `prompt`.")] = None,  # noqa: A002
+    output: Annotated[Path | None, typer.Option(help="JSONL: the rows with `completion` added.")] = None,
+    template: Annotated[str | None, typer.Option(help="SOURCE/ID of a template that the model knows.")] = None,
+) -> None:
+    """Let trained models answer a text, or every row of a file."""
+    root = workspace()
+    from flows.predict import predict_file, predict_text
+
+    if (text is None) == (input is None):
+        raise TunesmithError("predict: give either a text, or --input and --output")
+    names = list(dict.fromkeys(experiment or ["lora"]))
+    if text is not None:
+        for name, said in predict_text(root, names, text, template).items():
+            console.print(said if len(names) == 1 else f"{name}: {said}", markup=False, highlight=False)
+        return
+    if output is None:
+        raise TunesmithError("predict: --input needs --output, the file to write")
+    assert input is not None
+    count = predict_file(root, names, input, output, template)
+    console.print(f"{output}: {counted(count, 'row')}")
+
+
+@app.command()
+def helm(
+    experiment: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the scenarios' files.")] = None,
+    rows: Annotated[int | None, typer.Option(min=4, help="Rows of each scenario.")] = None,
+    scenario: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+) -> None:
+    """HELM's seven metrics on local files: accuracy, calibration, robustness, fairness, bias, toxicity, efficiency."""
+    root = workspace()
+    from flows.helm import helm as measure
+    from tasks.helm.table import below, rich_table
+
+    shown = measure(root, experiment, scenario, data, rows)
+    console.print(rich_table(shown))
+    for line in [*below(shown), f"picture and page: {Paths(root).helm}/table.png, table.html, table.md"]:
+        write(line)
+    if shown.failures:
+        raise TunesmithError("\n".join(shown.failures))
+
+
+@app.command()
+def benchmark(
+    suite: Annotated[list[str], typer.Option(help="glue, superglue, mmlu, bigbench or risk; may be repeated.")],
+    size: Annotated[str | None, typer.Option(help="full, or lite: a number of rows a task.")] = None,
+    experiment: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the suites' files.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows a task of size lite.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of results, for planned experiments.")] = None,
+) -> None:
+    """Suites that others publish scores of, on local files or the hub: base beside tuned, beside chance."""
+    root = workspace()
+    from flows import benchmark as benchmarks
+    from flows.trained import baseline as baseline_of
+    from tasks.benchmark.params import read_params
+    from tasks.benchmark.table import compared, remarks, tables
+
+    found = benchmarks.benchmark(root, suite, size, experiment, data, rows, output, say)
+    baseline = baseline_of(Paths(root))
+    apart = compared(found, baseline, read_params(Paths(root)).settings.intervals)
+    for table in tables(found, baseline, apart):
+        console.print(table)
+    folder = output or Paths(root).benchmark("X").parent
+    for line in [*remarks(found, baseline, apart), f"rows and scores: {folder}"]:
+        write(line)
+    if failed := benchmarks.failed(found):
+        raise TunesmithError(f"benchmark: failed: {', '.join(failed)}; the results of the others are kept")
+
+
+def print_comparison(root: Path) -> None:
+    from tasks.compare.table import rich_table
+    from tasks.files import read_json
+
+    path = Paths(root).comparison / "comparison.json"
+    if not path.exists():
+        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
+    comparison = read_json(path)
+    console.print(rich_table(comparison, width=console.width))
+    console.print(f"report with samples: {Paths(root).comparison / 'report.html'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,29 @@
+"""How commands speak: results on stdout, what they are at on stderr."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.workspace import find_root, prepare_environment
+
+console = Console(width=None if sys.stdout.isatty() else 120)
+
+
+def write(*texts: object) -> None:
+    """Texts as they are: no markup, no colours, no breaks."""
+    console.print(*texts, markup=False, highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """What a command is at now; on stderr, so that what it prints can be kept."""
+    Console(stderr=True, soft_wrap=True).print(f"{line} …", style="dim", markup=False, highlight=False)
+
+
+def workspace() -> Path:
+    """The workspace of this folder, with the environment that its commands need."""
+    root = find_root()
+    prepare_environment(root)
+    return root
