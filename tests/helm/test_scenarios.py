@@ -73,9 +73,12 @@ def test_drawn_rows_are_seeded_whole_blocks_of_each_file(tmp_path: Path) -> None
 def test_bad_files_are_told(tmp_path: Path) -> None:
     data = write(tmp_path)
     with pytest.raises(
-        TunesmithError, match=r"scenario boolq looks for superglue_boolq/\*.jsonl or .* put the validation"
+        TunesmithError, match=r"scenario boolq looks for superglue_boolq/validation.jsonl or .* put the validation"
     ):
         draw("boolq", SCENARIOS["boolq"], data, 4, 0)
+    for name in ("train", "validation"):
+        put(data, f"superglue_boolq/{name}.jsonl", [{"passage": name, "question": "is it", "label": True}] * 4)
+    assert {i.values["passage"] for i in draw("boolq", SCENARIOS["boolq"], data, 4, 0)} == {"validation"}
     put(data, "glue_sst2/dev.jsonl", [{"text": "fine", "label": 1}])
     with pytest.raises(
         TunesmithError, match=r"dev.jsonl:1: scenario sst2 needs the column 'sentence'; the row has label"
