@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.terminal import console, say, workspace, write
+from flows.terminal import console, say, show, workspace, write
 from flows.text import counted
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
@@ -60,7 +60,7 @@ def helm(
     from tasks.helm.table import below, rich_table
 
     shown = measure(root, experiment, scenario, data, rows)
-    console.print(rich_table(shown))
+    show(rich_table(shown))
     for line in [*below(shown), f"picture and page: {Paths(root).helm}/table.png, table.html, table.md"]:
         write(line)
     if shown.failures:
@@ -87,7 +87,7 @@ def benchmark(
     baseline = baseline_of(Paths(root))
     apart = compared(found, baseline, read_params(Paths(root)).settings.intervals)
     for table in tables(found, baseline, apart):
-        console.print(table)
+        show(table)
     folder = output or Paths(root).benchmark("X").parent
     for line in [*remarks(found, baseline, apart), f"rows and scores: {folder}"]:
         write(line)

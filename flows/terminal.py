@@ -6,15 +6,29 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from flows.workspace import find_root, prepare_environment
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 
+_WIDEST = 1000
+
 
 def write(*texts: object) -> None:
     """Texts as they are: no markup, no colours, no breaks."""
     console.print(*texts, markup=False, highlight=False, soft_wrap=True)
+
+
+def show(table: Table) -> None:
+    """A table; in a file or a pipe as wide as it needs to be whole."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    wide = console.options.update(width=_WIDEST)
+    needed = Measurement.get(console, wide, table).maximum
+    Console(width=max(console.width, needed)).print(table)
 
 
 def say(line: str) -> None:

@@ -45,10 +45,10 @@ def _table(suite: str, found: dict[str, Row], apart: Differences) -> Table:
     table = Table(title=suite)
     for head in ("task, metric", "rows", "chance", "majority"):
         table.add_column(head, no_wrap=True)
-    for name in found:
-        table.add_column(name, no_wrap=True)
+    for name in found:  # these may break where a terminal is narrow: cut, they would lose their intervals
+        table.add_column(name)
         if name in apart:
-            table.add_column(f"{name} − {next(iter(found))}", no_wrap=True)
+            table.add_column(f"{name} − {next(iter(found))}")
     tasks = {name: result["suites"].get(suite, {}).get("tasks", {}) for name, result in found.items()}
     for task in dict.fromkeys(task for mine in tasks.values() for task in mine):
         done = [mine[task] for mine in tasks.values() if mine.get(task, {}).get("status") == "done"]
@@ -88,8 +88,10 @@ def _risk_table(suite: str, found: dict[str, Row]) -> list[Table]:
     if not any(parts.values()):
         return []
     table = Table(title=f"{suite}: bias, toxicity, memorisation")
-    for head in ("scenario, metric", "rows", *found):
+    for head in ("scenario, metric", "rows"):
         table.add_column(head, no_wrap=True)
+    for name in found:
+        table.add_column(name)
     for row in dict.fromkeys(row for cells in parts.values() for row in cells):
         shown = [cells.get(row) for cells in parts.values()]
         counts = dict.fromkeys(one[0] for one in shown if one)
