@@ -126,6 +126,9 @@ def status(
         why = dag.why(address, verbose) if stale else [f"if {', '.join(behind)} changes what it writes"]
         table.add_row(address, "\n".join(why), style=None if stale else "dim")
     console.print(table)
+    trained = [address for address in pending if address.startswith("train@")]
+    if trained:
+        console.print(f"{', '.join(trained)} would run; `dvc repro -s STAGE` runs one stage and none behind it")
 
 
 @app.command()

@@ -37,13 +37,13 @@ def predict(
         raise TunesmithError("predict: give either a text, or --input and --output")
     names = list(dict.fromkeys(experiment or ["lora"]))
     if text is not None:
-        for name, said in predict_text(root, names, text, template).items():
+        for name, said in predict_text(root, names, text, template, say).items():
             console.print(said if len(names) == 1 else f"{name}: {said}", markup=False, highlight=False)
         return
     if output is None:
         raise TunesmithError("predict: --input needs --output, the file to write")
     assert input is not None
-    count = predict_file(root, names, input, output, template)
+    count = predict_file(root, names, input, output, template, say)
     console.print(f"{output}: {counted(count, 'row')}")
 
 

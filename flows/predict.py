@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from tasks.template.environment import ENVIRONMENT, names_in
 from tasks.tuned import SharedBase
 
 
-def predict_text(root: Path, experiments: Sequence[str], text: str, template: str | None) -> dict[str, str]:
+def predict_text(
+    root: Path, experiments: Sequence[str], text: str, template: str | None, say: Callable[[str], None]
+) -> dict[str, str]:
     """Experiment → its answer to one text, put into a template that the model was trained with; a model that was
     trained on none is asked as the first of the others that was.
 
@@ -30,6 +32,7 @@ def predict_text(root: Path, experiments: Sequence[str], text: str, template: st
     """
     said, prompt, shared = {}, None, SharedBase() if len(experiments) > 1 else None
     for name in _trained_first(root, experiments):
+        say(f"loading {name}")
         predictor = _predictor(root, name, shared)
         asked = prompt if prompt is not None and not predictor.manifest["templates"] else None
         asked = asked or _prompt_of_text(predictor, text, template)
@@ -38,7 +41,14 @@ def predict_text(root: Path, experiments: Sequence[str], text: str, template: st
     return {name: said[name] for name in experiments}
 
 
-def predict_file(root: Path, experiments: Sequence[str], source: Path, target: Path, template: str | None) -> int:
+def predict_file(
+    root: Path,
+    experiments: Sequence[str],
+    source: Path,
+    target: Path,
+    template: str | None,
+    say: Callable[[str], None],
+) -> int:
     """Answer every row of ``source`` and write the rows with ``completion`` and ``finished`` to ``target``; of several
     experiments a row each, with ``experiment``.
 
@@ -55,6 +65,7 @@ def predict_file(root: Path, experiments: Sequence[str], source: Path, target: P
             "has one; rename it, or ask one experiment at a time"
         )
     for name in _trained_first(root, experiments):
+        say(f"loading {name}")
         predictor = _predictor(root, name, shared)
         if prompts is None or predictor.manifest["templates"]:
             asked = [_prompt_of_row(root, predictor, row, f"{source}:{line}", template) for line, row in rows]

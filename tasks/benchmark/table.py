@@ -15,6 +15,9 @@ Row = dict[str, Any]
 Differences = dict[str, dict[tuple[str, ...], Row]]
 """Experiment → (suite, task, metric), or (suite, average) → its difference to the base."""
 
+FEW = 30
+"""Rows below which an interval of a task is said to tell little."""
+
 EXAMPLES = 2
 """Rows shown of a task that was lost."""
 
@@ -148,6 +151,7 @@ def remarks(found: dict[str, Result], base: str, apart: Differences) -> list[str
         tasks = [(n, task) for suite in result["suites"].values() for n, task in suite["tasks"].items()]
         done = [(n, task) for n, task in tasks if task["status"] == "done"]
         noise = [n for n, task in done if task["verdict"] == NOISE]
+        few = [n for n, task in done if task["rows"] < FEW]
         tail = 1 - next(suite["settings"]["intervals"]["confidence"] for suite in result["suites"].values())
         lines.append(
             f"{name}: {len(noise)} of {len(done)} tasks within noise of chance"
@@ -157,6 +161,11 @@ def remarks(found: dict[str, Result], base: str, apart: Differences) -> list[str
         parts = [part for suite in result["suites"].values() for part in (suite.get(name) for name in PARTS) if part]
         failed = (one for part in parts for one in part.values() if one["status"] == "failed")
         lines += [f"{name}: failed: {one['error']}" for one in failed]
+        if few:
+            lines.append(
+                f"{name}: fewer than {FEW} rows: {', '.join(few)}; so few tell little: `kept` may hide a loss, and "
+                "models that agree on every row have an interval without width"
+            )
         if name in apart:
             lines += _lost(name, found[base], found[name], apart[name])
     return lines + _missing(found)

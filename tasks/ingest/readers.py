@@ -40,7 +40,9 @@ def read(path: Path, asked: str = "auto") -> Iterator[tuple[int, Row]]:
         TunesmithError: the file is missing, empty, not UTF-8, broken in a line, or holds no row.
     """
     if not path.exists():
-        raise TunesmithError(f"{path}: no such file; add it with `tunesmith data add FILE --name S`")
+        raise TunesmithError(
+            f"{path}: no such file; correct the path, or, of a source, add it with `tunesmith data add FILE --name S`"
+        )
     if path.stat().st_size == 0:
         raise TunesmithError(f"{path}: the file is empty; a source needs at least one row")
     readers = {"jsonl": _read_jsonl, "csv": _read_csv, "parquet": _read_parquet}

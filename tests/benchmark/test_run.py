@@ -103,6 +103,7 @@ def test_the_command_shows_base_beside_tuned_and_keeps_other_suites(workspace: P
     assert cells["tuned − base"][0].startswith("+0.000 [+0.00, +0.00]")
     about = "\n".join(remarks(found, "base", compared(found, "base", SETTINGS.intervals)))
     assert cells["task, metric"][0] == "sst2, acc" and "no data for 9 of 10 tasks" in about
+    assert "tuned: fewer than 30 rows: sst2; so few tell little" in about
 
 
 def test_the_command_refuses_what_it_does_not_know(workspace: Path, data: Path) -> None:
