@@ -25,7 +25,9 @@ def compare() -> None:
 def predict(
     text: Annotated[str | None, typer.Argument(help="A text, such as a dialogue.")] = None,
     experiment: Annotated[list[str] | None, typer.Option(help="Whose model answers (lora); may be repeated.")] = None,
-    input: Annotated[Path | None, typer.Option(help="JSONL: rows with the columns of the source, or `prompt`.")] = None,  # noqa: A002
+    source: Annotated[
+        Path | None, typer.Option("--input", help="JSONL: rows with the columns of the source, or `prompt`.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="JSONL: the rows with `completion` added.")] = None,
     template: Annotated[str | None, typer.Option(help="SOURCE/ID of a template that the model knows.")] = None,
 ) -> None:
@@ -33,18 +35,17 @@ def predict(
     root = workspace()
     from flows.predict import predict_file, predict_text
 
-    if (text is None) == (input is None):
-        raise TunesmithError("predict: give either a text, or --input and --output")
     names = list(dict.fromkeys(experiment or ["lora"]))
-    if text is not None:
+    if text is not None and source is None:
         for name, said in predict_text(root, names, text, template, say).items():
             console.print(said if len(names) == 1 else f"{name}: {said}", markup=False, highlight=False)
-        return
-    if output is None:
-        raise TunesmithError("predict: --input needs --output, the file to write")
-    assert input is not None
-    count = predict_file(root, names, input, output, template, say)
-    console.print(f"{output}: {counted(count, 'row')}")
+    elif source is not None and text is None:
+        if output is None:
+            raise TunesmithError("predict: --input needs --output, the file to write")
+        count = predict_file(root, names, source, output, template, say)
+        console.print(f"{output}: {counted(count, 'row')}")
+    else:
+        raise TunesmithError("predict: give either a text, or --input and --output")
 
 
 @app.command()
@@ -96,6 +97,11 @@ def benchmark(
 
 
 def print_comparison(root: Path) -> None:
+    """The table of ``reports/comparison/``, as far as the terminal is wide, and where the page is.
+
+    Raises:
+        TunesmithError: nothing has been compared yet.
+    """
     from tasks.compare.table import rich_table
     from tasks.files import read_json
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from flows.terminal import write
+from flows.terminal import show, write
 from flows.text import counted
 from flows.workspace import find_root
 from tasks.paths import Paths
@@ -58,8 +57,7 @@ def import_(
     from tasks.preferences.table import result_table
 
     done = import_answers(Paths(find_root()), files, key)
-    console = Console()
-    (console if console.is_terminal else Console(width=120)).print(result_table(done.found))
+    show(result_table(done.found))
     for note in done.notes:
         write(f"note: {note}")
     write(f"results: {done.path}")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from flows.terminal import show as show_table
 from flows.terminal import write
 from flows.text import counted
 from flows.workspace import find_root
@@ -26,8 +26,7 @@ def list_templates() -> None:
     table = Table("set", "template", "task", "direction", "metrics")
     for one in listed(find_root()):
         table.add_row(one.set, one.id, one.task, "inverted" if one.inverted else "original", ", ".join(one.metrics))
-    console = Console()
-    (console if console.is_terminal else Console(width=140)).print(table)
+    show_table(table)
 
 
 @app.command()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.measure import Measurement
-from rich.table import Table
 
 from flows.workspace import find_root, prepare_environment
 
@@ -21,8 +20,8 @@ def write(*texts: object) -> None:
     console.print(*texts, markup=False, highlight=False, soft_wrap=True)
 
 
-def show(table: Table) -> None:
-    """A table; in a file or a pipe as wide as it needs to be whole."""
+def show(table: RenderableType) -> None:
+    """A table (or several); in a file or a pipe as wide as it needs to be whole."""
     if console.is_terminal:
         console.print(table)
         return

@@ -139,7 +139,7 @@ def _changed(model: Any, folder: Path, method: str) -> dict[str, Any]:
     if method in SOFT or method == "adapter":
         return {}
     with safe_open(folder / (SELECTED if method == "selective" else bottleneck.WEIGHTS), "pt") as file:
-        names = [name.removeprefix(_PEFT).split(".") for name in file.keys()]  # noqa: SIM118 - no mapping
+        names = [name.removeprefix(_PEFT).split(".") for name in sorted(file.keys())]
     modules = dict(model.named_modules())
     beginnings = ([".".join(name[:count]) for count in range(len(name) - 1, 0, -1)] for name in names)
     found = (next((begin for begin in mine if begin in modules), "") for mine in beginnings)
