@@ -1,13 +1,13 @@
 """Rows answered in a second: this project beside ``model.generate`` in the rows' order, eight at a time, in fp32.
 
-    python -m bench.generate --data FOLDER [--rows 200] [--shots 0] [--new-tokens 80]
+    python -m bench.generate --data FOLDER [--rows 200] [--shots 0] [--new-tokens 80] [--token-budget 8192]
 
 ``FOLDER`` holds ``dev.jsonl`` (``dialogue``, ``summary``), and ``train.jsonl`` for ``--shots``. The embedded model
 answers greedily, each variant in a process of its own, one after the other:
 
     generate    transformers, batches of eight rows in input order, padded on the left, fp32
-    fp32        this project in fp32
-    bf16        this project in bf16, where the processor computes with it
+    fp32        this project in fp32, within ``--token-budget``
+    bf16        this project in bf16; by default only where ``precision: auto`` would take it
 
 Answers of ``fp32`` are compared with those of ``generate``. Other padding rounds otherwise; at the first token that
 differs, the gap between the logits of the two tokens is told, in a pass of that row alone.
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--shots", type=int, default=0)
     parser.add_argument("--new-tokens", type=int, default=80)
+    parser.add_argument("--token-budget", type=int, default=8192)
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: those that this machine can")
     parser.add_argument("--here", type=Path, help="answer one variant in this process and write its answers there")
     asked = parser.parse_args()
     if asked.here:
-        found = _measure(asked.data, asked.variant[0], asked.rows, asked.shots, asked.new_tokens)
+        found = _measure(asked)
         asked.here.write_text(json.dumps(found), encoding="utf-8")
         return
+    from bench.common import embedded
     from tasks import device
 
+    embedded()  # converted once, in no process that is measured
     variants = asked.variant or [v for v in VARIANTS if v != "bf16" or device.use_bf16("auto")]
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +53,7 @@ def main() -> None:
             output = Path(folder) / f"{variant}.json"
             command = [sys.executable, "-m", "bench.generate", "--here", output, "--variant", variant]
             command += ["--data", asked.data, "--rows", asked.rows, "--shots", asked.shots]
-            command += ["--new-tokens", asked.new_tokens]
+            command += ["--new-tokens", asked.new_tokens, "--token-budget", asked.token_budget]
             subprocess.run([*map(str, command)], check=True)
             found[variant] = json.loads(output.read_text(encoding="utf-8"))
             print(f"{variant}: {found[variant]['seconds']:.0f} s", file=sys.stderr, flush=True)
@@ -80,7 +84,7 @@ def _setting(data: Path, rows: int, shots: int) -> tuple[Any, Any, list[list[int
     return base, renderer, [renderer.prompt(prompt, examples) for prompt, _ in texts_of(data / "dev.jsonl")[:rows]]
 
 
-def _measure(data: Path, variant: str, rows: int, shots: int, new_tokens: int) -> dict[str, Any]:
+def _measure(asked: argparse.Namespace) -> dict[str, Any]:
     import torch
     import transformers
 
@@ -90,12 +94,13 @@ def _measure(data: Path, variant: str, rows: int, shots: int, new_tokens: int) -
     from tasks.memory.measure import Growth
 
     device.use_threads(2)
-    base, renderer, prompts = _setting(data, rows, shots)
+    variant = asked.variant[0]
+    base, renderer, prompts = _setting(asked.data, asked.rows, asked.shots)
     model = load_model(base, torch.bfloat16 if variant == "bf16" else torch.float32).to(device.device()).eval()
-    answer = _plainly if variant == "generate" else _ours
+    answer = _plainly if variant == "generate" else partial(_ours, budget=asked.token_budget)
     with Growth(model) as growth:
         begun = time.perf_counter()
-        answers = answer(model, renderer.tokenizer, prompts, new_tokens)
+        answers = answer(model, renderer.tokenizer, prompts, asked.new_tokens)
         seconds = time.perf_counter() - begun
     return {
         "variant": variant,
@@ -110,11 +115,11 @@ def _measure(data: Path, variant: str, rows: int, shots: int, new_tokens: int) -
     }
 
 
-def _ours(model: Any, tokenizer: Any, prompts: list[list[int]], new_tokens: int) -> list[str]:
+def _ours(model: Any, tokenizer: Any, prompts: list[list[int]], new_tokens: int, budget: int) -> list[str]:
     from tasks.evaluate.generate import generate
     from tasks.evaluate.params import GenerationParams
 
-    params = GenerationParams(max_new_tokens=new_tokens)
+    params = GenerationParams(max_new_tokens=new_tokens, token_budget=budget)
     return [one.text for one in generate(model, tokenizer, prompts, "causal", params)]
 
 

@@ -74,10 +74,9 @@ def _package(name: str) -> Finding:
 
 
 def _processor() -> Finding:
-    import torch
+    from tasks.device import cpu_computes_bf16
 
-    bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return Finding("processor", f"{os.cpu_count()} cores, {'with' if bf16 else 'without'} bf16")
+    return Finding("processor", f"{os.cpu_count()} cores, computing in {'bf16' if cpu_computes_bf16() else 'fp32'}")
 
 
 def _memory() -> Finding:

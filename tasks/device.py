@@ -11,6 +11,7 @@ import psutil
 import torch
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
+_PROCESSORS = Path("/proc/cpuinfo")
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -25,7 +26,24 @@ def use_bf16(precision: Precision) -> bool:
         return precision == "bf16"
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return cpu_computes_bf16()
+
+
+def cpu_computes_bf16() -> bool:
+    """AMX, or AVX512-BF16 of a maker other than Intel: Intel's does no more products with it than with fp32, and was
+    measured slower (``bench/RESULTS.md``)."""
+    if torch.cpu._is_amx_tile_supported():
+        return True
+    return bool(torch.cpu._is_avx512_bf16_supported()) and _maker(_PROCESSORS) != "GenuineIntel"
+
+
+def _maker(processors: Path) -> str:
+    """As Linux names it; empty elsewhere, where PyTorch finds no AVX512-BF16 either."""
+    try:
+        lines = processors.read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 def autocast(precision: Precision) -> torch.autocast:

@@ -91,7 +91,7 @@ def logits_at_labels(model: Any, inputs: dict[str, Any], labels: Tensor, kind: s
         supervised = functional.pad(supervised[:, 1:], (0, 1))
         labels = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
         inputs = inputs | {"use_cache": False}
-    with _output_layer_at(model, supervised):
+    with output_only_at(model, supervised):
         logits = model(**inputs).logits
     return logits, labels[supervised], supervised.nonzero()[:, 0]
 
@@ -103,7 +103,7 @@ def unwrapped(model: Any) -> Any:
 
 
 @contextmanager
-def _output_layer_at(model: Any, positions: Tensor) -> Iterator[None]:
+def output_only_at(model: Any, positions: Tensor) -> Iterator[None]:
     def keep(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor]:
         # Virtual tokens of a soft prompt stand before the rows' own.
         hidden_BTH = args[0][:, -positions.shape[1] :]

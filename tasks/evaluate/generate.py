@@ -1,4 +1,4 @@
-"""Generation in batches sorted by length: greedy, by beam search, or drawn; common beginnings are computed once."""
+"""Generation: greedy in slots, by beam search or drawn in batches; common beginnings are computed once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from transformers import DynamicCache, GenerationConfig
 from transformers.cache_utils import DynamicLayer
 
 from tasks.evaluate.params import GenerationParams, SamplingParams
+from tasks.evaluate.slots import Slots, room, suits
 from tasks.likelihood import bucket, unwrapped
 from tasks.progress import progress
 from tasks.tuned import soft_prompt
@@ -63,19 +64,44 @@ def generate(
     if sampling is not None:
         torch.manual_seed(sampling.seed)
     with _configured(model, tokenizer, params, sampling), progress("generating", len(prompts)) as meter:
-        for start, members in _groups(model, prompts, kind == "causal" and not soft_prompt(model)):
-            for places in batches([len(prompts[member]) for member in members], params):
-                indices = [members[place] for place in places]
-                said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind, start)
-                for index, tokens in zip(indices, said, strict=True):
-                    results[index] = _cut(tokenizer, tokens)
-                meter.advance(len(indices))
+        greedy = sampling is None and params.num_beams == 1
+        ways = _in_slots if greedy and kind == "causal" and suits(model) else _in_batches
+        for index, tokens in ways(model, tokenizer, prompts, kind, params):
+            results[index] = _cut(tokenizer, tokens)
+            meter.advance(1)
     return [result for result in results if result is not None]
+
+
+def _in_slots(
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], kind: str, params: GenerationParams
+) -> Iterator[tuple[int, list[int]]]:
+    """(place, new tokens) of every prompt, as their answers end."""
+    everyone = range(len(prompts))
+    groups = [(_virtual_start(model), everyone)] if soft_prompt(model) else _groups(model, prompts, True)
+    for start, members in groups:
+        order = sorted(members, key=lambda member: (-len(prompts[member]), member))
+        rests = [prompts[member][len(start.tokens) if start else 0 :] for member in order]
+        begun = start.cache.get_seq_length() if start else 0
+        widths = [begun + len(rest) + params.max_new_tokens for rest in rests]
+        slots = Slots(unwrapped(model), room(widths, params.token_budget), start.cache if start else None)
+        for place, tokens in slots.answer(rests, tokenizer.eos_token_id, params.max_new_tokens):
+            yield order[place], tokens
+
+
+def _in_batches(
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], kind: str, params: GenerationParams
+) -> Iterator[tuple[int, list[int]]]:
+    """As ``_in_slots``."""
+    for start, members in _groups(model, prompts, kind == "causal" and not soft_prompt(model)):
+        for places in batches([len(prompts[member]) for member in members], params):
+            indices = [members[place] for place in places]
+            said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind, start)
+            yield from zip(indices, said, strict=True)
 
 
 @dataclass(frozen=True)
 class _Start:
-    """What a group of prompts begins with: its tokens, and the keys and values that the model computes for them."""
+    """What a group of prompts begins with: its tokens (none where they are virtual), and their keys and values."""
 
     tokens: list[int]
     cache: Any
@@ -126,6 +152,15 @@ def _start(model: Any, prefix: list[int]) -> _Start | None:
     cache = getattr(output, "past_key_values", None)
     plain = type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
     return _Start(prefix, cache) if plain and inner.config.model_type != "mpt" else None
+
+
+def _virtual_start(model: Any) -> _Start:
+    """What virtual tokens stand for: with keys and values of their own, or as inputs that the model reads."""
+    inner = unwrapped(model)
+    if soft_prompt(model).peft_type == "PREFIX_TUNING":
+        return _Start([], model.get_prompt(1))
+    virtual_1VH = model.get_prompt(1).to(inner.get_input_embeddings().weight.dtype)
+    return _Start([], inner.base_model(inputs_embeds=virtual_1VH, use_cache=True).past_key_values)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from tasks import bottleneck, device
 from tasks.base_models import BaseModel, untrained
 from tasks.evaluate.generate import batches
 from tasks.evaluate.params import GenerationParams
+from tasks.evaluate.slots import READ_AT_ONCE, Slots, room, suits
 from tasks.memory.live import Live
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
 from tasks.train.params import TrainParams
@@ -40,14 +41,7 @@ class Generation:
 def plan_generation(
     params: TrainParams, base: BaseModel, prompts: Sequence[int], generation: GenerationParams
 ) -> Generation:
-    """``prompts``: lengths in tokens. The batch is the one of evaluation with most tokens, all beams included; its
-    first step reads the prompts, its last the whole cache.
-    """
-    chosen = max(
-        batches(prompts, generation), key=lambda rows: len(rows) * (prompts[rows[0]] + generation.max_new_tokens)
-    )
-    rows = len(chosen) * generation.num_beams
-    width = max(prompts[index] for index in chosen) + _virtual_tokens(params)
+    """``prompts``: lengths in tokens. The moment is the one that takes most: prompts are read, or the cache is full."""
     dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -60,10 +54,10 @@ def plan_generation(
         with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device.device()), torch.no_grad():
             materialise(model)
             weights = storage_bytes(tensors_of(model))
-            live = Live()
-            with live:
-                first = _first(model, base.kind, rows, width, live)
-                last = _last(model, base.kind, rows, width, generation, live)
+            slots = base.kind == "causal" and generation.num_beams == 1 and suits(model)
+            first, last = (_in_slots if slots else _in_batches)(
+                model, base.kind, [length + _virtual_tokens(params) for length in prompts], generation
+            )
     peak = max((first, last), key=lambda parts: sum(parts.values()))
     return Generation({"weights": weights} | peak, last["cache"])
 
@@ -93,10 +87,50 @@ def _virtual_tokens(params: TrainParams) -> int:
     return block.virtual_tokens if block else 0
 
 
+Moments = tuple[dict[str, int], dict[str, int]]
+"""Bytes by part where prompts are read, and where the last token is found."""
+
+
+def _in_slots(model: Any, kind: str, prompts: Sequence[int], generation: GenerationParams) -> Moments:
+    widths = [prompt + generation.max_new_tokens for prompt in prompts]
+    slots, live = Slots(model, room(widths, generation.token_budget)), Live()
+    longest, narrowest = max(prompts), min(widths)
+    rows = min(len(prompts), slots.room // max(widths), max(1, READ_AT_ONCE // longest))
+    most = min(len(prompts), slots.room // narrowest)
+    with live:
+        slots.resize(max(widths))
+        with live.part("activations"), output_layer_at(model, rows, live):
+            logits = slots.read(torch.zeros(rows, longest, dtype=torch.long), 0)
+        first = _slot_parts(slots, logits, live)
+        del logits
+        live.restart()
+        slots.resize(narrowest)
+        with live.part("activations"), output_layer_at(model, most, live):
+            logits = slots.go_on([0] * most, [narrowest - 1] * most)
+        return first, _slot_parts(slots, logits, live)
+
+
+def _slot_parts(slots: Slots, logits: Tensor, live: Live) -> dict[str, int]:
+    with live.part("logits"):
+        logits.float()
+    return _parts(live, [tensor for layer in slots.layers for tensor in (layer.keys, layer.values)])
+
+
+def _in_batches(model: Any, kind: str, prompts: Sequence[int], generation: GenerationParams) -> Moments:
+    """Of the batch of evaluation with most tokens, all beams included."""
+    chosen = max(
+        batches(prompts, generation), key=lambda rows: len(rows) * (prompts[rows[0]] + generation.max_new_tokens)
+    )
+    rows, width = len(chosen) * generation.num_beams, max(prompts[index] for index in chosen)
+    live = Live()
+    with live:
+        return _first(model, kind, rows, width, live), _last(model, kind, rows, width, generation, live)
+
+
 def _first(model: Any, kind: str, rows: int, width: int, live: Live) -> dict[str, int]:
     """The prompts are read."""
     past = _call(model, live, **_prompts(kind, rows, width, 1)).past_key_values
-    return _parts(live, past)
+    return _parts(live, _held(past))
 
 
 def _last(model: Any, kind: str, rows: int, width: int, generation: GenerationParams, live: Live) -> dict[str, int]:
@@ -113,7 +147,7 @@ def _last(model: Any, kind: str, rows: int, width: int, generation: GenerationPa
     del output
     live.restart()
     _call(model, live, **inputs, past_key_values=past)
-    return _parts(live, past)
+    return _parts(live, _held(past))
 
 
 def _call(model: Any, live: Live, **inputs: Any) -> Any:
@@ -131,12 +165,15 @@ def _prompts(kind: str, rows: int, width: int, said: int) -> dict[str, Tensor]:
     return found | ({"decoder_input_ids": torch.zeros(rows, said, dtype=torch.long)} if kind == "seq2seq" else {})
 
 
-def _parts(live: Live, past: Any) -> dict[str, int]:
-    """The cache grows by new tensors, which an operation makes like any activation: it is told apart by its size."""
+def _held(past: Any) -> list[Tensor]:
     caches = (
         (past.self_attention_cache, past.cross_attention_cache) if hasattr(past, "cross_attention_cache") else [past]
     )
-    held = [t for cache in caches for layer in cache.layers for t in (layer.keys, layer.values)]
+    return [t for cache in caches for layer in cache.layers for t in (layer.keys, layer.values)]
+
+
+def _parts(live: Live, held: Sequence[Tensor]) -> dict[str, int]:
+    """A cache is made by an operation like any activation: it is told apart by its size."""
     cache = sum(tensor.untyped_storage().nbytes() for tensor in held)
     logits = live.peak["logits"]
     return {"cache": cache, "activations": max(0, live.peak.total() - cache - logits), "logits": logits}

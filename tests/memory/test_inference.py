@@ -10,6 +10,7 @@ import torch
 from tasks.base_models import BaseModel, find_config, load_model
 from tasks.errors import TunesmithError
 from tasks.evaluate.params import GenerationParams
+from tasks.evaluate.slots import Slots, room
 from tasks.files import write_json
 from tasks.memory.inference import plan_generation, plan_merging
 from tasks.memory.live import Live
@@ -38,8 +39,10 @@ def test_the_cache_is_what_a_formula_says(tiny_llama: Path) -> None:
     """Keys and values: 2 x layers x key-value heads x head size x bytes, for every token of every row."""
     params, base = parameters(tiny_llama, METHODS["lora"])
     found = plan_generation(params, base, PROMPTS, GENERATION)
-    tokens = 3 * (40 + 16)
+    tokens = sum(PROMPTS) + 3 * 16
     assert found.cache == 2 * 2 * 2 * 16 * 4 * tokens
+    fewer = plan_generation(params, base, PROMPTS, GENERATION.model_copy(update={"token_budget": 100}))
+    assert fewer.cache == 2 * 2 * 2 * 16 * 4 * 100
     beams = plan_generation(params, base, PROMPTS[:1], GENERATION.model_copy(update={"num_beams": 4}))
     assert beams.cache == 2 * 2 * 2 * 16 * 4 * 4 * (40 + 16)
 
@@ -63,18 +66,21 @@ def test_virtual_tokens_are_kept_as_well(tiny_llama: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_the_plan_of_generation_is_what_real_tensors_take(request: pytest.FixtureRequest, kind: str) -> None:
-    """Of the library's own ``generate`` on real tensors, all of which are counted."""
+    """Of generation with real tensors, all of which are counted: in slots, and by ``generate`` of the library."""
     params, base = parameters(request.getfixturevalue(f"tiny_{kind}"), METHODS["lora"])
     rows, width = 24, 120
     generation = GENERATION.model_copy(update={"token_budget": rows * (128 + 16)})
     planned = plan_generation(params, base, [width] * rows, generation)
     model = load_model(base, torch.float32).eval()
-    ids = torch.full((rows, width), 5)
-    mask = torch.ones_like(ids)
-    mask[0, 0] = 0
-    live = Live()
+    ids, live = torch.full((rows, width), 5), Live()
     with torch.no_grad(), live:
-        model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=16, min_new_tokens=16, do_sample=False)
+        if kind == "llama":
+            slots = Slots(model, room([width + 16] * rows, generation.token_budget))
+            assert len(list(slots.answer(ids.tolist(), -1, 16))) == rows
+        else:
+            mask = torch.ones_like(ids)
+            mask[0, 0] = 0
+            model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=16, min_new_tokens=16, do_sample=False)
     assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(live.peak.total(), rel=0.1)
 
 
@@ -99,7 +105,7 @@ def test_a_model_larger_than_any_machine_is_planned_from_its_config(tmp_path: Pa
     assert total == 68_976_648_192 == step.total - step.trainable
     assert step.weights == pytest.approx(4 * (total + step.trainable), rel=1e-6)
     found = plan_generation(params, base, PROMPTS, GENERATION)
-    assert found.cache == 2 * 80 * 8 * 128 * 4 * 3 * (40 + 16)
+    assert found.cache == 2 * 80 * 8 * 128 * 4 * (sum(PROMPTS) + 3 * 16)
 
 
 def test_a_config_must_be_there(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from transformers import BartConfig, BartForConditionalGeneration, set_seed
 from tasks import bottleneck, device, files
 from tasks.base_models import BaseModel, BaseModelParams, find, load_model
 from tasks.errors import TunesmithError
-from tasks.evaluate.generate import _configured, _generate_batch
+from tasks.evaluate.generate import _configured, _generate_batch, _in_slots
 from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.predict import Predictor
 from tasks.likelihood import collate, likelihood, supervised_logits
@@ -93,14 +93,17 @@ def test_answers_do_not_depend_on_the_batch(trained: Any, kind: str, method: str
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_greedy_answers_are_the_likeliest_tokens(trained: Any, kind: str, method: str) -> None:
-    """What generation says is what the likelihood, computed another way, finds likeliest at each position."""
+    """What generation says, in slots and in batches, is what the likelihood finds likeliest at each position."""
     place: Paths = trained(kind, method)
     predictor = Predictor.load(place.model(method), GENERATION, place.root)
     tokenizer, model = predictor.renderer.tokenizer, predictor.model
     prompts = [predictor.renderer.prompt(prompt) for prompt, _ in PAIRS[:3]]
     with torch.no_grad(), _configured(model, tokenizer, GENERATION):
         answers = _generate_batch(model, tokenizer, prompts, predictor.base.kind)
-    for prompt, answer in zip(prompts, answers, strict=True):
+        if predictor.base.kind == "causal":
+            in_slots = dict(_in_slots(model, tokenizer, prompts, "causal", GENERATION))
+            answers += [in_slots[place] for place in range(len(prompts))]
+    for prompt, answer in zip(prompts * (len(answers) // len(prompts)), answers, strict=True):
         end = tokenizer.eos_token_id
         said = answer[: answer.index(end) + 1] if end in answer else answer
         collated = collate([Encoded(prompt, said)], predictor.base.kind, tokenizer.pad_token_id)

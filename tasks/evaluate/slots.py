@@ -1,0 +1,254 @@
+"""Greedy answers of a decoder in slots: a row that has ended gives its slot to the next, and nothing is padded.
+
+``generate`` of ``transformers`` holds a batch together until its longest answer has ended, pads every prompt to the
+longest, and copies all keys and values at each step to add one. Here each row has a stretch of one tensor from its
+first place on, and what lies behind its own length is masked: continuous batching (Yu et al. 2022, Orca).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer
+
+from tasks.likelihood import bucket, output_only_at, unwrapped
+
+READ_AT_ONCE = 512
+"""Most tokens of the prompts that are read in one pass: enough for matrix products, little beside the cache."""
+
+MORE_SLOTS = 1.25
+"""Slots are made narrower where so many times as many have room, as rows get shorter: it copies what they hold."""
+
+
+def suits(model: Any) -> bool:
+    """Whether rows may stand at places of their own: every layer sees all that came before, and positions can be told.
+
+    A sliding window counts places, a state has none, and MPT's attention counts them whatever the mask.
+    """
+    inner = unwrapped(model)
+    told = "position_ids" in inspect.signature(inner.forward).parameters
+    layers = DynamicCache(config=inner.config).layers
+    return told and inner.config.model_type != "mpt" and all(type(layer) is DynamicLayer for layer in layers)
+
+
+def room(widths: Sequence[int], budget: int) -> int:
+    """Tokens to make room for: ``budget``, but no more than all rows take and no less than the longest of them."""
+    return max(max(widths), min(budget, sum(widths)))
+
+
+@dataclass
+class _Row:
+    place: int
+    said: list[int]
+    length: int
+    """Tokens of which the cache holds keys and values."""
+
+
+@dataclass
+class Layout:
+    """How the room is shared out, and what the pass under way reads and writes.
+
+    Attributes:
+        room: tokens in all.
+        width: tokens of a slot.
+        slots: those of the pass.
+        seen: tokens of each that came before; of the longest where ``lengths`` has those of every row.
+    """
+
+    room: int
+    width: int
+    slots: slice = field(default_factory=lambda: slice(0))
+    seen: int = 0
+    lengths: Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        return self.room // self.width
+
+
+class Slots:
+    """Rows under way, in ``room`` tokens.
+
+    ``model``: of ``transformers``, not wrapped. ``beginning``: keys and values of tokens that all prompts begin with;
+    prompts are then given without them.
+    """
+
+    def __init__(self, model: Any, room: int, beginning: Cache | None = None) -> None:
+        self._model, self._beginning = model, beginning
+        self._begun = beginning.get_seq_length() if beginning is not None else 0
+        self._device = next(model.parameters()).device
+        self._layout = Layout(room, room)
+        layers = model.config.get_text_config(decoder=True).num_hidden_layers
+        self._layers = [_Layer(self._layout) for _ in range(layers)]
+        self._cache = Cache(layers=list(self._layers))
+
+    @property
+    def room(self) -> int:
+        return self._layout.room
+
+    @property
+    def layers(self) -> list[CacheLayerMixin]:
+        """Keys and values of each layer."""
+        return list(self._layers)
+
+    def answer(self, prompts: Sequence[list[int]], end: int, new_tokens: int) -> Iterator[tuple[int, list[int]]]:
+        """(place in ``prompts``, new tokens with the end token) of each, as they end.
+
+        ``prompts``: the longest first, each with ``new_tokens`` within the room.
+        """
+        waiting, rows = deque(range(len(prompts))), list[_Row]()
+        while waiting or rows:
+            self._share_out(prompts, waiting, rows, new_tokens)
+            while waiting and len(rows) < self._layout.count:
+                rows += self._read(prompts, waiting, len(rows))
+            for slot in reversed(range(len(rows))):
+                row = rows[slot]
+                if row.said[-1] == end or len(row.said) >= new_tokens:
+                    yield row.place, row.said
+                    last = rows.pop()
+                    if slot < len(rows):
+                        rows[slot] = last
+                        self._move(len(rows), slot, last.length)
+            if rows and (len(rows) == self._layout.count or not waiting):
+                self._step(rows)
+
+    def _share_out(self, prompts: Sequence[list[int]], waiting: deque[int], rows: list[_Row], new_tokens: int) -> None:
+        """As many slots as have room for the longest row of those under way and those to come."""
+        if not waiting:
+            return
+        longest = max(len(prompts[place]) for place in [waiting[0], *(row.place for row in rows)])
+        width = self._begun + longest + new_tokens
+        if self._layout.room // width >= MORE_SLOTS * self._layout.count:
+            self.resize(width, [row.length for row in rows])
+
+    def resize(self, width: int, lengths: Sequence[int] = ()) -> None:
+        """Slots of this width, no wider than before; ``lengths``: of the rows under way, which are kept."""
+        for layer in self._layers:
+            layer.narrow(width, lengths)
+        self._layout.width = width
+
+    def _read(self, prompts: Sequence[list[int]], waiting: deque[int], taken: int) -> list[_Row]:
+        """The next prompts, as many as have a slot and fit in one pass. What pads a row stands behind it, where it
+        sees nothing of it."""
+        places = [waiting.popleft()]
+        # Of like widths, because oneDNN keeps a kernel with its memory for every shape.
+        width = min(bucket(len(prompts[places[0]])), self._layout.width - self._begun)
+        while waiting and taken + len(places) < self._layout.count and width * (len(places) + 1) <= READ_AT_ONCE:
+            places.append(waiting.popleft())
+        ids, last = torch.zeros(len(places), width, dtype=torch.long), torch.zeros(len(places), width, dtype=torch.bool)
+        for row, place in enumerate(places):
+            ids[row, : len(prompts[place])] = torch.tensor(prompts[place])
+            last[row, len(prompts[place]) - 1] = True
+        with output_only_at(self._model, last.to(self._device)):
+            said = _likeliest(self.read(ids, taken))
+        lengths = [self._begun + len(prompts[place]) for place in places]
+        return [_Row(place, [token], length) for place, token, length in zip(places, said, lengths, strict=True)]
+
+    def _step(self, rows: list[_Row]) -> None:
+        said = _likeliest(self.go_on([row.said[-1] for row in rows], [row.length for row in rows]))
+        for row, token in zip(rows, said, strict=True):
+            row.said.append(token)
+            row.length += 1
+
+    def read(self, ids: Tensor, taken: int) -> Tensor:
+        """Logits of a pass over new prompts (B, T), in the slots behind the first ``taken``."""
+        self._layout.slots = slice(taken, taken + len(ids))
+        self._layout.seen, self._layout.lengths = self._begun, None
+        if self._beginning is not None:
+            for layer, begun in zip(self._layers, self._beginning.layers, strict=True):
+                layer.begin(begun.keys, begun.values)
+        return self._pass(input_ids=ids.to(self._device))
+
+    def go_on(self, tokens: Sequence[int], lengths: Sequence[int]) -> Tensor:
+        """Logits (rows, 1, V) of one more token each, behind so many."""
+        lengths_B, seen = torch.tensor(lengths, device=self._device), max(lengths)
+        self._layout.slots, self._layout.seen, self._layout.lengths = slice(0, len(lengths)), seen, lengths_B
+        return self._pass(
+            input_ids=torch.tensor(tokens, device=self._device)[:, None],
+            attention_mask=(torch.arange(seen + 1, device=self._device) <= lengths_B[:, None]).long(),
+            position_ids=lengths_B[:, None],
+        )
+
+    def _pass(self, **inputs: Tensor) -> Tensor:
+        logits: Tensor = self._model(**inputs, past_key_values=self._cache, use_cache=True).logits
+        return logits
+
+    def _move(self, source: int, target: int, length: int) -> None:
+        for layer in self._layers:
+            layer.move(source, target, length)
+
+
+def _likeliest(logits: Tensor) -> list[int]:
+    return list(logits.reshape(-1, logits.shape[-1]).float().argmax(-1).tolist())
+
+
+class _Layer(CacheLayerMixin):
+    """Keys and values of one layer, each (heads, room, head size): heads first, so that any slots are a view."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self._layout = layout
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        # Zeros, because what lies behind a row is multiplied by a weight of 0, and 0 times NaN is NaN.
+        self.keys, self.values = (
+            states.new_zeros(states.shape[1], self._layout.room, states.shape[3])
+            for states in (key_states, value_states)
+        )
+        self.is_initialized = True
+
+    def _slots(self) -> tuple[Tensor, Tensor]:
+        """Keys and values, each (slots, heads, width, head size)."""
+        count, width = self._layout.count, self._layout.width
+        return tuple(
+            held[:, : count * width].view(held.shape[0], count, width, held.shape[2]).transpose(0, 1)
+            for held in (self.keys, self.values)
+        )
+
+    def begin(self, keys: Tensor, values: Tensor) -> None:
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+        for held, begun in zip(self._slots(), (keys, values), strict=True):
+            held[self._layout.slots, :, : begun.shape[2]] = begun
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        layout, new = self._layout, key_states.shape[2]
+        found = []
+        for held, states in zip(self._slots(), (key_states, value_states), strict=True):
+            rows = held[layout.slots]
+            if layout.lengths is None:
+                rows[:, :, layout.seen : layout.seen + new] = states
+            else:
+                rows[torch.arange(len(rows), device=rows.device), :, layout.lengths] = states[:, :, 0]
+            found.append(rows[:, :, : layout.seen + new])
+        return found[0], found[1]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        for held in self._slots():
+            held[target, :, :length] = held[source, :, :length]
+
+    def narrow(self, width: int, lengths: Sequence[int]) -> None:
+        if not self.is_initialized:
+            return
+        for held, slots in zip((self.keys, self.values), self._slots(), strict=True):
+            for slot, length in enumerate(lengths):
+                # Slots move towards the beginning, so none is written over before it has moved, but perhaps itself.
+                held[:, slot * width : slot * width + length] = slots[slot, :, :length].clone()
+
+    def get_seq_length(self) -> int:
+        return self._layout.seen
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self._layout.seen + query_length, 0
+
+    def get_max_length(self) -> int:
+        return self._layout.width
