@@ -81,9 +81,10 @@ def _in_slots(
     for start, members in groups:
         order = sorted(members, key=lambda member: (-len(prompts[member]), member))
         rests = [prompts[member][len(start.tokens) if start else 0 :] for member in order]
-        begun = start.cache.get_seq_length() if start else 0
+        beginning = [(layer.keys, layer.values) for layer in start.cache.layers] if start else []
+        begun = beginning[0][0].shape[2] if beginning else 0
         widths = [begun + len(rest) + params.max_new_tokens for rest in rests]
-        slots = Slots(unwrapped(model), room(widths, params.token_budget), start.cache if start else None)
+        slots = Slots(unwrapped(model), room(widths, params.token_budget), beginning)
         for place, tokens in slots.answer(rests, tokenizer.eos_token_id, params.max_new_tokens):
             yield order[place], tokens
 

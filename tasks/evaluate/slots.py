@@ -43,6 +43,9 @@ def room(widths: Sequence[int], budget: int) -> int:
     return max(max(widths), min(budget, sum(widths)))
 
 
+KeysValues = tuple[Tensor, Tensor]
+
+
 @dataclass
 class _Row:
     place: int
@@ -76,13 +79,13 @@ class Layout:
 class Slots:
     """Rows under way, in ``room`` tokens.
 
-    ``model``: of ``transformers``, not wrapped. ``beginning``: keys and values of tokens that all prompts begin with;
-    prompts are then given without them.
+    ``model``: of ``transformers``, not wrapped. ``beginning``: keys and values (1, heads, tokens, head size) of each
+    layer for tokens that all prompts begin with; prompts are then given without them.
     """
 
-    def __init__(self, model: Any, room: int, beginning: Cache | None = None) -> None:
+    def __init__(self, model: Any, room: int, beginning: Sequence[KeysValues] = ()) -> None:
         self._model, self._beginning = model, beginning
-        self._begun = beginning.get_seq_length() if beginning is not None else 0
+        self._begun = beginning[0][0].shape[2] if beginning else 0
         self._device = next(model.parameters()).device
         self._layout = Layout(room, room)
         layers = model.config.get_text_config(decoder=True).num_hidden_layers
@@ -94,9 +97,9 @@ class Slots:
         return self._layout.room
 
     @property
-    def layers(self) -> list[CacheLayerMixin]:
-        """Keys and values of each layer."""
-        return list(self._layers)
+    def held(self) -> list[Tensor]:
+        """Keys and values of all layers; none before the first pass."""
+        return [tensor for layer in self._layers for tensor in layer.held]
 
     def answer(self, prompts: Sequence[list[int]], end: int, new_tokens: int) -> Iterator[tuple[int, list[int]]]:
         """(place in ``prompts``, new tokens with the end token) of each, as they end.
@@ -161,9 +164,8 @@ class Slots:
         """Logits of a pass over new prompts (B, T), in the slots behind the first ``taken``."""
         self._layout.slots = slice(taken, taken + len(ids))
         self._layout.seen, self._layout.lengths = self._begun, None
-        if self._beginning is not None:
-            for layer, begun in zip(self._layers, self._beginning.layers, strict=True):
-                layer.begin(begun.keys, begun.values)
+        for layer, begun in zip(self._layers, self._beginning, strict=False):
+            layer.begin(begun)
         return self._pass(input_ids=ids.to(self._device))
 
     def go_on(self, tokens: Sequence[int], lengths: Sequence[int]) -> Tensor:
@@ -195,27 +197,28 @@ class _Layer(CacheLayerMixin):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self._layout = layout
+        self.held: tuple[Tensor, ...] = ()
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         # Zeros, because what lies behind a row is multiplied by a weight of 0, and 0 times NaN is NaN.
-        self.keys, self.values = (
+        self.held = tuple(
             states.new_zeros(states.shape[1], self._layout.room, states.shape[3])
             for states in (key_states, value_states)
         )
         self.is_initialized = True
 
-    def _slots(self) -> tuple[Tensor, Tensor]:
+    def _slots(self) -> list[Tensor]:
         """Keys and values, each (slots, heads, width, head size)."""
         count, width = self._layout.count, self._layout.width
-        return tuple(
+        return [
             held[:, : count * width].view(held.shape[0], count, width, held.shape[2]).transpose(0, 1)
-            for held in (self.keys, self.values)
-        )
+            for held in self.held
+        ]
 
-    def begin(self, keys: Tensor, values: Tensor) -> None:
+    def begin(self, beginning: KeysValues) -> None:
         if not self.is_initialized:
-            self.lazy_initialization(keys, values)
-        for held, begun in zip(self._slots(), (keys, values), strict=True):
+            self.lazy_initialization(*beginning)
+        for held, begun in zip(self._slots(), beginning, strict=True):
             held[self._layout.slots, :, : begun.shape[2]] = begun
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -237,9 +240,7 @@ class _Layer(CacheLayerMixin):
             held[target, :, :length] = held[source, :, :length]
 
     def narrow(self, width: int, lengths: Sequence[int]) -> None:
-        if not self.is_initialized:
-            return
-        for held, slots in zip((self.keys, self.values), self._slots(), strict=True):
+        for held, slots in zip(self.held, self._slots(), strict=True):
             for slot, length in enumerate(lengths):
                 # Slots move towards the beginning, so none is written over before it has moved, but perhaps itself.
                 held[:, slot * width : slot * width + length] = slots[slot, :, :length].clone()

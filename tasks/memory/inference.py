@@ -113,7 +113,7 @@ def _in_slots(model: Any, kind: str, prompts: Sequence[int], generation: Generat
 def _slot_parts(slots: Slots, logits: Tensor, live: Live) -> dict[str, int]:
     with live.part("logits"):
         logits.float()
-    return _parts(live, [tensor for layer in slots.layers for tensor in (layer.keys, layer.values)])
+    return _parts(live, slots.held)
 
 
 def _in_batches(model: Any, kind: str, prompts: Sequence[int], generation: GenerationParams) -> Moments:

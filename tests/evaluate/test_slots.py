@@ -110,8 +110,7 @@ def test_slots_are_filled_again_and_made_narrower() -> None:
     steps = [rows for rows, width in batches if width == 1]
     assert steps[0] == 150 // (len(prompts[0]) + NEW) == 2 and max(steps) >= 5
     assert sum(steps) == 60 * (NEW - 1) and sum(steps) / len(steps) > 2.5, "no row is carried on after its end"
-    keys = slots.layers[0].keys
-    assert keys is not None and keys.shape == (2, 150, 8), "and never took more room"
+    assert [held.shape for held in slots.held] == [(2, 150, 8)] * 4, "and never took more room"
 
 
 @torch.no_grad()
@@ -119,8 +118,9 @@ def test_a_beginning_that_all_rows_have() -> None:
     model, prompts = made(SUITED["llama"]), rows()
     begun = rows(count=1, longest=20)[0]
     cache = model.model(input_ids=torch.tensor([begun]), use_cache=True).past_key_values
+    beginning = [(layer.keys, layer.values) for layer in cache.layers]
     widths = [len(begun) + len(prompt) + NEW for prompt in prompts]
-    found = dict(Slots(model, room(widths, 300), cache).answer(prompts, -1, NEW))
+    found = dict(Slots(model, room(widths, 300), beginning).answer(prompts, -1, NEW))
     assert [found[place] for place in range(len(prompts))] == [alone(model, begun + p, -1) for p in prompts]
 
 
