@@ -74,9 +74,9 @@ def _package(name: str) -> Finding:
 
 
 def _processor() -> Finding:
-    from tasks.device import cpu_computes_bf16
+    from tasks.device import bf16_is_fast
 
-    return Finding("processor", f"{os.cpu_count()} cores, computing in {'bf16' if cpu_computes_bf16() else 'fp32'}")
+    return Finding("processor", f"{os.cpu_count()} cores, computing in {'bf16' if bf16_is_fast() else 'fp32'}")
 
 
 def _memory() -> Finding:

@@ -43,7 +43,7 @@ class Plan:
 
     Attributes:
         training: its largest step.
-        generation: the batch of evaluation that takes most; the base's alone where nothing is trained.
+        generation: the moment of evaluation that takes most; the base's alone where nothing is trained.
         merging: of its adapters into the weights; None where there are none to merge.
         advice: the cheapest change that fits; None where training fits as it is.
     """
@@ -94,7 +94,7 @@ def plan_memory(
 
 def show_memory(found: dict[str, Plan]) -> Table:
     """MB by part; a sum is taken at the moment that takes most, when not every part is at its own highest."""
-    table = Table("memory, MB", *found, title="largest batches, no weights read", title_justify="left")
+    table = Table("memory, MB", *found, title="at most, no weights read", title_justify="left")
 
     def line(label: str, cell: Callable[[Plan], str | None]) -> None:
         table.add_row(label, *(cell(plan) or "–" for plan in found.values()))

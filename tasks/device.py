@@ -21,24 +21,23 @@ def device() -> torch.device:
 
 
 def use_bf16(precision: Precision) -> bool:
-    """``auto`` takes bf16 where the processor computes with it; elsewhere it would be slower than fp32."""
+    """``auto`` takes bf16 where the processor is faster with it than with fp32."""
     if precision != "auto":
         return precision == "bf16"
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return cpu_computes_bf16()
+    return bf16_is_fast()
 
 
-def cpu_computes_bf16() -> bool:
-    """AMX, or AVX512-BF16 of a maker other than Intel: Intel's does no more products with it than with fp32, and was
-    measured slower (``bench/RESULTS.md``)."""
+def bf16_is_fast() -> bool:
+    """AMX, or AVX512-BF16 of AMD: Intel's without AMX was slower in training and generation (``bench/RESULTS.md``)."""
     if torch.cpu._is_amx_tile_supported():
         return True
-    return bool(torch.cpu._is_avx512_bf16_supported()) and _maker(_PROCESSORS) != "GenuineIntel"
+    return bool(torch.cpu._is_avx512_bf16_supported()) and _maker(_PROCESSORS) == "AuthenticAMD"
 
 
 def _maker(processors: Path) -> str:
-    """As Linux names it; empty elsewhere, where PyTorch finds no AVX512-BF16 either."""
+    """As Linux names it; empty elsewhere."""
     try:
         lines = processors.read_text().splitlines()
     except OSError:

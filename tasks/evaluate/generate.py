@@ -23,7 +23,7 @@ LEAST_SHARED = 64
 """Tokens from which on a common beginning is computed once."""
 
 LEAST_MEMBERS = 8
-"""Prompts from which on they are a group: each group has batches of its own, which cost time (not measured)."""
+"""Prompts from which on they are a group: each group is answered by itself, which costs time (not measured)."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ def generate(
     sampling: SamplingParams | None = None,
 ) -> list[Generated]:
     """The completion of every prompt, in the order of ``prompts``; with ``sampling`` drawn, with its ``seed``."""
+    if not prompts:
+        return []
     model.eval()
     results: list[Generated | None] = [None] * len(prompts)
     if sampling is not None:
@@ -87,6 +89,7 @@ def _in_slots(
         slots = Slots(unwrapped(model), room(widths, params.token_budget), beginning)
         for place, tokens in slots.answer(rests, tokenizer.eos_token_id, params.max_new_tokens):
             yield order[place], tokens
+        del slots, beginning, start  # before the next group's are made
 
 
 def _in_batches(

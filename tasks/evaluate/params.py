@@ -16,7 +16,7 @@ class GenerationParams(Params):
         max_new_tokens: an answer that has not ended by then is cut and counted as unfinished.
         num_beams: continuations kept at each step, of which the likeliest whole answer is given.
         token_budget: tokens that are held at once, new tokens and all beams included, and padding where there is any.
-        precision: ``bf16`` holds the weights in bf16; ``auto`` where the processor computes with it.
+        precision: ``bf16`` holds the weights in bf16; ``auto`` where that is faster here.
     """
 
     max_new_tokens: int = Field(default=96, ge=1)

@@ -1,4 +1,4 @@
-"""Greedy answers of a decoder in slots: a row that has ended gives its slot to the next, and nothing is padded.
+"""Greedy answers of a decoder in slots: a row that has ended gives its slot to the next, and no padding is kept.
 
 ``generate`` of ``transformers`` holds a batch together until its longest answer has ended, pads every prompt to the
 longest, and copies all keys and values at each step to add one. Here each row has a stretch of one tensor from its
@@ -7,7 +7,6 @@ first place on, and what lies behind its own length is masked: continuous batchi
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,15 +26,25 @@ MORE_SLOTS = 1.25
 """Slots are made narrower where so many times as many have room, as rows get shorter: it copies what they hold."""
 
 
-def suits(model: Any) -> bool:
-    """Whether rows may stand at places of their own: every layer sees all that came before, and positions can be told.
+SUITED = frozenset(
+    ("biogpt", "codegen", "deepseek_v3", "falcon", "gemma", "gpt2", "gpt_bigcode", "gpt_neox", "gptj", "granite")
+) | {"llama", "mistral", "olmo2", "opt", "phi", "qwen2", "qwen3", "smollm3", "stablelm", "xglm"}
+"""Models of ``transformers`` whose rows are tested to say in slots what each says alone. Others may count places of
+the cache whatever the mask and the positions (GPT-Neo, MPT), have no cache, or take it apart in a way of their own."""
 
-    A sliding window counts places, a state has none, and MPT's attention counts them whatever the mask.
+
+def suits(model: Any) -> bool:
+    """Whether rows may stand at places of their own: a tested model of which every layer sees all that came before.
+
+    A sliding window counts places. Frequencies that change with the longest row (dynamic, LongRoPE) change for all.
     """
     inner = unwrapped(model)
-    told = "position_ids" in inspect.signature(inner.forward).parameters
-    layers = DynamicCache(config=inner.config).layers
-    return told and inner.config.model_type != "mpt" and all(type(layer) is DynamicLayer for layer in layers)
+    config = inner.config
+    if config.model_type not in SUITED or not type(inner).__module__.startswith("transformers."):
+        return False
+    rotary = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    layers = DynamicCache(config=config).layers
+    return rotary not in ("dynamic", "longrope") and bool(layers) and all(type(one) is DynamicLayer for one in layers)
 
 
 def room(widths: Sequence[int], budget: int) -> int:
@@ -107,6 +116,8 @@ class Slots:
         ``prompts``: the longest first, each with ``new_tokens`` within the room.
         """
         waiting, rows = deque(range(len(prompts))), list[_Row]()
+        if prompts:
+            self.resize(self._begun + len(prompts[0]) + new_tokens)
         while waiting or rows:
             self._share_out(prompts, waiting, rows, new_tokens)
             while waiting and len(rows) < self._layout.count:

@@ -17,6 +17,7 @@ from tasks.base_models import BaseModel, untrained
 from tasks.evaluate.generate import batches
 from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.slots import READ_AT_ONCE, Slots, room, suits
+from tasks.likelihood import bucket
 from tasks.memory.live import Live
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
 from tasks.train.params import TrainParams
@@ -31,7 +32,7 @@ class Generation:
 
     Attributes:
         peak: by part (``weights``, ``cache``, ``activations``, ``logits``) at the moment that takes most.
-        cache: keys and values when every answer has its full length.
+        cache: keys and values at most: of a batch whose answers have their full length, or the room of the slots.
     """
 
     peak: dict[str, int]
@@ -55,11 +56,13 @@ def plan_generation(
             materialise(model)
             weights = storage_bytes(tensors_of(model))
             slots = base.kind == "causal" and generation.num_beams == 1 and suits(model)
-            first, last = (_in_slots if slots else _in_batches)(
-                model, base.kind, [length + _virtual_tokens(params) for length in prompts], generation
-            )
-    peak = max((first, last), key=lambda parts: sum(parts.values()))
-    return Generation({"weights": weights} | peak, last["cache"])
+            virtual = _virtual_tokens(params)
+            if slots:
+                moments = _in_slots(model, [length + virtual for length in prompts], generation)
+            else:
+                moments = _in_batches(model, base.kind, prompts, virtual, generation)
+    peak = max(moments, key=lambda parts: sum(parts.values()))
+    return Generation({"weights": weights} | peak, moments[-1]["cache"])
 
 
 def plan_merging(
@@ -87,27 +90,33 @@ def _virtual_tokens(params: TrainParams) -> int:
     return block.virtual_tokens if block else 0
 
 
-Moments = tuple[dict[str, int], dict[str, int]]
+Moments = list[dict[str, int]]
 """Bytes by part where prompts are read, and where the last token is found."""
 
 
-def _in_slots(model: Any, kind: str, prompts: Sequence[int], generation: GenerationParams) -> Moments:
-    widths = [prompt + generation.max_new_tokens for prompt in prompts]
-    slots, live = Slots(model, room(widths, generation.token_budget)), Live()
-    longest, narrowest = max(prompts), min(widths)
-    rows = min(len(prompts), slots.room // max(widths), max(1, READ_AT_ONCE // longest))
-    most = min(len(prompts), slots.room // narrowest)
+def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) -> Moments:
+    """Of the pass that reads most, and of a step with the widest slots and with the most."""
+    widths = sorted((prompt + generation.max_new_tokens for prompt in prompts), reverse=True)
+    slots, live, found = Slots(model, room(widths, generation.token_budget)), Live(), []
+    passes = []
+    for place, width in enumerate(widths):
+        read = min(bucket(width - generation.max_new_tokens), width)
+        passes.append((min(len(widths) - place, slots.room // width, max(1, READ_AT_ONCE // read)), read, width))
+    rows, read, width = max(passes, key=lambda one: one[0] * one[1])
     with live:
-        slots.resize(max(widths))
+        slots.resize(width)
         with live.part("activations"), output_layer_at(model, rows, live):
-            logits = slots.read(torch.zeros(rows, longest, dtype=torch.long), 0)
-        first = _slot_parts(slots, logits, live)
-        del logits
-        live.restart()
-        slots.resize(narrowest)
-        with live.part("activations"), output_layer_at(model, most, live):
-            logits = slots.go_on([0] * most, [narrowest - 1] * most)
-        return first, _slot_parts(slots, logits, live)
+            logits = slots.read(torch.zeros(rows, read, dtype=torch.long), 0)
+        found.append(_slot_parts(slots, logits, live))
+        for seen in (widths[0], widths[-1]):
+            most = min(len(prompts), slots.room // seen)
+            del logits
+            live.restart()
+            slots.resize(seen)
+            with live.part("activations"), output_layer_at(model, most, live):
+                logits = slots.go_on([0] * most, [seen - 1] * most)
+            found.append(_slot_parts(slots, logits, live))
+    return found
 
 
 def _slot_parts(slots: Slots, logits: Tensor, live: Live) -> dict[str, int]:
@@ -116,15 +125,15 @@ def _slot_parts(slots: Slots, logits: Tensor, live: Live) -> dict[str, int]:
     return _parts(live, slots.held)
 
 
-def _in_batches(model: Any, kind: str, prompts: Sequence[int], generation: GenerationParams) -> Moments:
+def _in_batches(model: Any, kind: str, prompts: Sequence[int], virtual: int, generation: GenerationParams) -> Moments:
     """Of the batch of evaluation with most tokens, all beams included."""
     chosen = max(
         batches(prompts, generation), key=lambda rows: len(rows) * (prompts[rows[0]] + generation.max_new_tokens)
     )
-    rows, width = len(chosen) * generation.num_beams, max(prompts[index] for index in chosen)
+    rows, width = len(chosen) * generation.num_beams, max(prompts[index] for index in chosen) + virtual
     live = Live()
     with live:
-        return _first(model, kind, rows, width, live), _last(model, kind, rows, width, generation, live)
+        return [_first(model, kind, rows, width, live), _last(model, kind, rows, width, generation, live)]
 
 
 def _first(model: Any, kind: str, rows: int, width: int, live: Live) -> dict[str, int]:

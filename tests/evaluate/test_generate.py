@@ -50,14 +50,19 @@ def plain(model: Any, tokenizer: Any, kind: str, prompt: list[int], new: int) ->
 
 
 @pytest.mark.parametrize("budget", [16, 150, 100_000])
-def test_texts_are_those_of_each_prompt_alone(subject: tuple[Any, Any, str], budget: int) -> None:
-    """Whatever stands in a batch beside a prompt, and in the order asked: padding is on the right side, and masked."""
+def test_texts_are_those_of_each_prompt_alone(
+    subject: tuple[Any, Any, str], budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stands beside a prompt, and in the order asked: in slots, and in batches padded on their side."""
     model, tokenizer, kind = subject
     prompts = encoded(tokenizer)
     sizes = [len(batch) for batch in batches([len(p) for p in prompts], settings(token_budget=budget))]
     assert {16: max(sizes) == 1, 150: 1 < len(sizes) < len(prompts), 100_000: len(sizes) == 1}[budget]
     found = generate(model, tokenizer, prompts, kind, settings(token_budget=budget))
     assert found == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.evaluate.generate.suits", lambda model: False)
+        assert generate(model, tokenizer, prompts, kind, settings(token_budget=budget)) == found
 
 
 def with_beginnings(tokenizer: Any) -> list[list[int]]:
@@ -160,7 +165,7 @@ def test_a_beam_finds_a_likelier_answer(tiny_llama: Path, monkeypatch: pytest.Mo
 
 
 def test_generation_stops_at_the_end_token(trained: Paths) -> None:
-    """Answers known by heart, of different lengths, in one batch."""
+    """Answers known by heart, of different lengths, beside each other."""
     predictor = Predictor.load(trained.model("full"), settings(token_budget=10_000), trained.root)
     answers = predictor.generate([prompt for prompt, _ in PAIRS])
     assert [answer.text for answer in answers] == [completion for _, completion in PAIRS]

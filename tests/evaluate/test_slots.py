@@ -7,23 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    BloomConfig,
-    FalconConfig,
-    Gemma3TextConfig,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MambaConfig,
-    MistralConfig,
-    MptConfig,
-    OPTConfig,
-    PreTrainedConfig,
-    Qwen3Config,
-)
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from tasks.evaluate.slots import Slots, room, suits
+from tasks.evaluate.slots import SUITED, Slots, room, suits
 
 VOCABULARY, NEW = 40, 9
 SIZES: dict[str, Any] = {
@@ -34,27 +20,59 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 128,
 }
 GROUPED = SIZES | {"num_key_value_heads": 2, "intermediate_size": 64}
-SUITED = {
-    "llama": LlamaConfig(**GROUPED),
-    "qwen3": Qwen3Config(**GROUPED, head_dim=8),
-    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=128),
-    "opt": OPTConfig(**SIZES, ffn_dim=64, word_embed_proj_dim=32),
-    "gpt_neox": GPTNeoXConfig(**SIZES, intermediate_size=64),
-    "falcon, alibi": FalconConfig(**SIZES, alibi=True, new_decoder_architecture=False, multi_query=True),
-    "falcon": FalconConfig(**SIZES, alibi=False, new_decoder_architecture=False, multi_query=True),
+N = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
+FALCON = SIZES | {"new_decoder_architecture": False, "multi_query": True}
+DEEPSEEK = GROUPED | {"num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 8, "qk_rope_head_dim": 4}
+# Keys and values are not of the same size here.
+DEEPSEEK |= {"qk_nope_head_dim": 6, "v_head_dim": 8, "moe_intermediate_size": 16, "n_routed_experts": 4}
+DEEPSEEK |= {"n_group": 1, "topk_group": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1}
+MADE: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", GROUPED),
+    "mistral": ("mistral", GROUPED | {"sliding_window": None}),
+    "qwen2": ("qwen2", GROUPED),
+    "qwen3": ("qwen3", GROUPED | {"head_dim": 8}),
+    "smollm3": ("smollm3", GROUPED | {"pad_token_id": 0}),
+    "olmo2": ("olmo2", GROUPED),
+    "granite": ("granite", GROUPED),
+    "gemma": ("gemma", GROUPED | {"head_dim": 8}),
+    "phi": ("phi", GROUPED),
+    "stablelm": ("stablelm", GROUPED),
+    "deepseek_v3": ("deepseek_v3", DEEPSEEK),
+    "gpt2": ("gpt2", N),
+    "gptj": ("gptj", N | {"rotary_dim": 8}),
+    "codegen": ("codegen", N | {"rotary_dim": 8}),
+    "gpt_bigcode": ("gpt_bigcode", N),
+    "gpt_neox": ("gpt_neox", SIZES | {"intermediate_size": 64}),
+    "falcon": ("falcon", FALCON | {"alibi": False}),
+    "falcon, alibi": ("falcon", FALCON | {"alibi": True}),
+    "opt": ("opt", SIZES | {"ffn_dim": 64, "word_embed_proj_dim": 32}),
+    "xglm": ("xglm", SIZES | {"d_model": 32, "ffn_dim": 64, "num_layers": 2, "attention_heads": 4}),
+    "biogpt": ("biogpt", SIZES | {"intermediate_size": 64}),
 }
-NOT_SUITED = {
-    "a sliding window": MistralConfig(**GROUPED, sliding_window=16),
-    "some layers with a sliding window": Gemma3TextConfig(**GROUPED, head_dim=8, sliding_window=16),
-    "a state": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
-    "no positions to tell": BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=4),
-    "positions counted whatever the mask": MptConfig(vocab_size=VOCABULARY, d_model=32, n_layers=2, n_heads=4),
+NOT_SUITED: dict[str, tuple[str, dict[str, Any]]] = {
+    "a sliding window": ("mistral", GROUPED | {"sliding_window": 16}),
+    "some layers with a sliding window": ("gemma3_text", GROUPED | {"head_dim": 8, "sliding_window": 16}),
+    "a sliding window that counts places": (
+        "gpt_neo",
+        {"vocab_size": VOCABULARY, "hidden_size": 32, "num_layers": 2}
+        | {"num_heads": 4, "attention_types": [[["global", "local"], 1]]},
+    ),
+    "a state": ("mamba", {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2}),
+    "no positions to tell": ("bloom", {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
+    "places counted whatever the mask": ("mpt", {"vocab_size": VOCABULARY, "d_model": 32, "n_layers": 2, "n_heads": 4}),
+    "no cache": ("openai-gpt", N),
+    "frequencies of the longest row": (
+        "llama",
+        GROUPED | {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
+    ),
 }
 
 
-def made(config: PreTrainedConfig) -> Any:
+def made(kind: str, sizes: dict[str, Any]) -> Any:
     torch.manual_seed(0)
-    model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config).eval()
+    # With embeddings that are tied to the output, a random model says its last token for ever.
+    config = AutoConfig.for_model(kind, **({"tie_word_embeddings": False} | sizes))
+    model = AutoModelForCausalLM.from_config(config).eval()
     # So large that the likeliest token changes from one to the next, instead of one being said for ever.
     with torch.no_grad():
         for parameter in model.parameters():
@@ -77,16 +95,24 @@ def alone(model: Any, prompt: list[int], end: int, new: int = NEW) -> list[int]:
     return said
 
 
-@pytest.mark.parametrize("name", SUITED)
+def test_every_model_of_the_list_is_tried() -> None:
+    assert {kind for kind, _ in MADE.values()} == SUITED
+
+
+@pytest.mark.parametrize("name", MADE)
 @torch.no_grad()
 def test_every_row_says_what_it_says_alone(name: str) -> None:
-    model, prompts = made(SUITED[name]), rows()
+    model, prompts = made(*MADE[name]), rows()
     assert suits(model)
-    # A token that some rows say early, so that rows end at different steps.
-    firsts = [alone(model, prompt, -1)[2] for prompt in prompts]
-    end = max(set(firsts), key=firsts.count)
-    expected = [alone(model, prompt, end) for prompt in prompts]
-    assert len({len(said) for said in expected}) > 2, "they end at different steps"
+    whole = [alone(model, prompt, -1) for prompt in prompts]
+
+    def until(end: int) -> list[list[int]]:
+        return [said[: said.index(end) + 1] if end in said else said for said in whole]
+
+    # The end is the token with which rows end at most different steps.
+    end = max(range(VOCABULARY), key=lambda token: len({len(said) for said in until(token)}))
+    expected = until(end)
+    assert len({len(said) for said in expected}) > 2
     for budget in (1, 200, 10_000):
         found = dict(Slots(model, room([len(p) + NEW for p in prompts], budget)).answer(prompts, end, NEW))
         assert [found[place] for place in range(len(prompts))] == expected
@@ -94,13 +120,13 @@ def test_every_row_says_what_it_says_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", NOT_SUITED)
 def test_models_that_cannot_stand_apart(name: str) -> None:
-    assert not suits(made(NOT_SUITED[name]))
+    assert not suits(made(*NOT_SUITED[name]))
 
 
 @torch.no_grad()
 def test_slots_are_filled_again_and_made_narrower() -> None:
     """With room for two of the longest rows, the passes are few: rows under way are as many as there is room for."""
-    model, prompts = made(SUITED["llama"]), rows(count=60)
+    model, prompts = made(*MADE["llama"]), rows(count=60)
     batches: list[tuple[int, int]] = []
     slots = Slots(model, 150)
     model.register_forward_pre_hook(
@@ -115,7 +141,7 @@ def test_slots_are_filled_again_and_made_narrower() -> None:
 
 @torch.no_grad()
 def test_a_beginning_that_all_rows_have() -> None:
-    model, prompts = made(SUITED["llama"]), rows()
+    model, prompts = made(*MADE["llama"]), rows()
     begun = rows(count=1, longest=20)[0]
     cache = model.model(input_ids=torch.tensor([begun]), use_cache=True).past_key_values
     beginning = [(layer.keys, layer.values) for layer in cache.layers]
@@ -126,10 +152,23 @@ def test_a_beginning_that_all_rows_have() -> None:
 
 @torch.no_grad()
 def test_one_token_and_one_row() -> None:
-    model, prompts = made(SUITED["llama"]), rows(count=3)
+    model, prompts = made(*MADE["llama"]), rows(count=3)
     for some in (prompts, prompts[:1]):
         found = dict(Slots(model, room([len(p) + 1 for p in some], 64)).answer(some, -1, 1))
         assert [found[place] for place in range(len(some))] == [alone(model, prompt, -1, 1) for prompt in some]
+
+
+@torch.no_grad()
+def test_padding_does_not_reach_behind_the_positions_that_a_model_has() -> None:
+    """Rows are read in widths of 16; the longest here ends three tokens before the last position."""
+    model = made(*MADE["gpt2"])
+    begun, prompts = rows(count=1, longest=5)[0], [row * 8 for row in rows(count=2, longest=15)]
+    prompts[0] = (prompts[0] * 9)[: 128 - len(begun) - 4]
+    cache = model.transformer(input_ids=torch.tensor([begun]), use_cache=True).past_key_values
+    beginning = [(layer.keys, layer.values) for layer in cache.layers]
+    widths = [len(begun) + len(prompt) + 4 for prompt in prompts]
+    found = dict(Slots(model, room(widths, 10_000), beginning).answer(prompts, -1, 4))
+    assert [found[place] for place in (0, 1)] == [alone(model, begun + prompt, -1, 4) for prompt in prompts]
 
 
 def test_room_is_the_budget_within_what_rows_take() -> None:

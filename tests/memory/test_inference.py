@@ -64,6 +64,18 @@ def test_virtual_tokens_are_kept_as_well(tiny_llama: Path) -> None:
     assert soft.cache - plain.cache == 2 * 2 * 2 * 16 * 4 * 3 * virtual
 
 
+@pytest.mark.parametrize("prompts", [[300] + 30 * [60], [257] + 8 * [250], [250] * 9 + [5]])
+def test_the_plan_of_slots_is_what_real_tensors_take(tiny_llama: Path, prompts: list[int]) -> None:
+    """Whether the longest row alone, many short ones, or a full cache takes most."""
+    params, base = parameters(tiny_llama, METHODS["lora"])
+    planned = plan_generation(params, base, prompts, GENERATION.model_copy(update={"token_budget": 8192}))
+    model, live = load_model(base, torch.float32).eval(), Live()
+    with torch.no_grad(), live:
+        slots = Slots(model, room([prompt + 16 for prompt in prompts], 8192))
+        list(slots.answer([[5] * prompt for prompt in prompts], -1, 16))
+    assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(live.peak.total(), rel=0.1)
+
+
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_the_plan_of_generation_is_what_real_tensors_take(request: pytest.FixtureRequest, kind: str) -> None:
     """Of generation with real tensors, all of which are counted: in slots, and by ``generate`` of the library."""

@@ -1,0 +1,33 @@
+"""Which processors are faster in bf16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks import device
+
+
+@pytest.mark.parametrize(
+    ("maker", "avx512_bf16", "amx", "fast"),
+    [
+        ("AuthenticAMD", True, False, True),
+        ("AuthenticAMD", False, False, False),
+        ("GenuineIntel", True, False, False),
+        ("GenuineIntel", True, True, True),
+        (None, True, False, False),
+    ],
+)
+def test_bf16_where_it_is_faster(
+    maker: str | None, avx512_bf16: bool, amx: bool, fast: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if maker:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nvendor_id\t: {maker}\nflags\t\t: fpu\n")
+    monkeypatch.setattr(device, "_PROCESSORS", tmp_path / "cpuinfo")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert device.use_bf16("auto") is fast
+    assert device.use_bf16("bf16") and not device.use_bf16("fp32")
