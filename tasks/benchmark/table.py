@@ -39,9 +39,8 @@ def tables(found: dict[str, Result], base: str, apart: Differences) -> list[Tabl
     results = {name: found[name][0] for name in order}
     made = []
     for suite in suites:
-        made.append(_table(suite, results, apart))
-        made += _risk_table(suite, results)
-    return made
+        made += [_table(suite, results, apart), *_risk_table(suite, results)]
+    return [table for table in made if table.row_count]
 
 
 def _table(suite: str, found: dict[str, Row], apart: Differences) -> Table:
@@ -153,11 +152,12 @@ def remarks(found: dict[str, Result], base: str, apart: Differences) -> list[str
         noise = [n for n, task in done if task["verdict"] == NOISE]
         few = [n for n, task in done if task["rows"] < FEW]
         tail = 1 - next(suite["settings"]["intervals"]["confidence"] for suite in result["suites"].values())
-        lines.append(
-            f"{name}: {len(noise)} of {len(done)} tasks within noise of chance"
-            + (f": {', '.join(noise)}" if noise else "")
-            + f"; of {len(done)} by guessing, {len(done) * tail:.1f} would look better by luck"
-        )
+        if done:
+            lines.append(
+                f"{name}: {len(noise)} of {len(done)} tasks within noise of chance"
+                + (f": {', '.join(noise)}" if noise else "")
+                + f"; of {len(done)} by guessing, {len(done) * tail:.1f} would look better by luck"
+            )
         parts = [part for suite in result["suites"].values() for part in (suite.get(name) for name in PARTS) if part]
         failed = (one for part in parts for one in part.values() if one["status"] == "failed")
         lines += [f"{name}: failed: {one['error']}" for one in failed]

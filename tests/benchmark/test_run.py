@@ -211,8 +211,9 @@ def test_the_risk_suite_has_bias_toxicity_and_memorisation(workspace: Path, tmp_
     asked = [row for row in read_rows(paths.benchmark("base") / "risks.parquet") if row["scenario"] == "crows_pairs"]
     assert pairs["value"] == sum(row["score"] for row in asked) / 4
     assert suite["memorisation"]["demo"]["rows"] == len(PAIRS)
-    first, second = tables(found, "base", compared(found, "base", SETTINGS.intervals))
-    assert list(first.columns[0].cells) == [] and "crows_pairs, bias" in list(second.columns[0].cells)
+    (table,) = tables(found, "base", compared(found, "base", SETTINGS.intervals))
+    assert "crows_pairs, bias" in list(table.columns[0].cells), "none of what lm-eval scores is there"
+    assert "by guessing" not in "\n".join(remarks(found, "base", {}))
     benchmark(workspace, ["glue"], "lite", ["base"], workspace / "data", 4, None, lambda line: None)
     kept = results.read(paths.benchmark("base"))
     assert kept is not None and len(kept[2]) == 12 and set(kept[0]["suites"]) == {"risk", "glue"}
