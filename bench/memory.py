@@ -58,6 +58,7 @@ def _measure(data: Path, method: str, budget: int, steps: int, checkpointing: bo
     from tasks.memory.plan import largest_batch, plan_training
 
     device.use_threads(2)
+    device.keep_freed_memory()
     base, renderer = embedded()
     loop = {"token_budget": budget, "epochs": 1, "activation_checkpointing": checkpointing}
     params = params_of(method, {"training": loop})

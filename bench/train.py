@@ -189,7 +189,9 @@ def _sft_tuned(*given: Any) -> Made:
 
 def _tunesmith(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], folder: Path) -> Made:
     from bench.common import trainer_of
+    from tasks import device
 
+    device.keep_freed_memory()
     trainer = trainer_of(params, base, renderer, rows, watched, folder)
     return trainer.model, lambda: trainer.fit(None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 _PROCESSORS = Path("/proc/cpuinfo")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_MOST = 2**31 - 1
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -57,6 +60,15 @@ def autocast_dtype(where: torch.device) -> torch.dtype | None:
 def use_threads(threads: int) -> None:
     """A sum depends on the number of threads that share it, so the number is a parameter and not what is free."""
     torch.set_num_threads(threads)
+
+
+def keep_freed_memory() -> None:
+    """What tensors free stays with this process, on Linux. glibc hands large blocks back and asks for each anew, which
+    costs a page fault for every 4 KB: a ninth of the time of training (``bench/RESULTS.md``)."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    # A glibc that refuses the first stays as it was: the second alone would hand back more than before.
+    if mallopt is not None and mallopt(_M_MMAP_THRESHOLD, _MOST):
+        mallopt(_M_TRIM_THRESHOLD, _MOST)
 
 
 def peak_memory_bytes() -> int:

@@ -51,6 +51,7 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     params = load(TrainParams, paths.experiment(name) / "train.yaml")
     launches = launcher.stands_for_others(params)
     device.use_threads(launcher.threads(params))
+    device.keep_freed_memory()
     processes.take_own_gpu()
     if not processes.is_main():
         logger.setLevel(logging.ERROR)  # the main one says what all do
