@@ -14,6 +14,7 @@ import torch
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 _PROCESSORS = Path("/proc/cpuinfo")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_LARGE = 32 * 2**20  # gradients and optimizer states of large matrices go back: full fine-tuning would take more
 _MOST = 2**31 - 1
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -63,11 +64,11 @@ def use_threads(threads: int) -> None:
 
 
 def keep_freed_memory() -> None:
-    """What tensors free stays with this process, on Linux. glibc hands large blocks back and asks for each anew, which
-    costs a page fault for every 4 KB: a ninth of the time of training (``bench/RESULTS.md``)."""
+    """What tensors of up to 32 MB free stays with this process, on Linux. glibc hands it back and asks for it anew,
+    which costs a page fault for every 4 KB: a tenth of the time of training LoRA (``bench/RESULTS.md``)."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     # A glibc that refuses the first stays as it was: the second alone would hand back more than before.
-    if mallopt is not None and mallopt(_M_MMAP_THRESHOLD, _MOST):
+    if mallopt is not None and mallopt(_M_MMAP_THRESHOLD, _LARGE):
         mallopt(_M_TRIM_THRESHOLD, _MOST)
 
 
