@@ -64,7 +64,7 @@ class _Row:
 
 
 @dataclass
-class Layout:
+class _Layout:
     """How the room is shared out, and what the pass under way reads and writes.
 
     Attributes:
@@ -96,7 +96,7 @@ class Slots:
         self._model, self._beginning = model, beginning
         self._begun = beginning[0][0].shape[2] if beginning else 0
         self._device = next(model.parameters()).device
-        self._layout = Layout(room, room)
+        self._layout = _Layout(room, room)
         layers = model.config.get_text_config(decoder=True).num_hidden_layers
         self._layers = [_Layer(self._layout) for _ in range(layers)]
         self._cache = Cache(layers=list(self._layers))
@@ -143,7 +143,7 @@ class Slots:
             self.resize(width, [row.length for row in rows])
 
     def resize(self, width: int, lengths: Sequence[int] = ()) -> None:
-        """Slots of this width, no wider than before; ``lengths``: of the rows under way, which are kept."""
+        """Slots of this width, no wider than before where there are rows under way, whose ``lengths`` are kept."""
         for layer in self._layers:
             layer.narrow(width, lengths)
         self._layout.width = width
@@ -151,11 +151,8 @@ class Slots:
     def _read(self, prompts: Sequence[list[int]], waiting: deque[int], taken: int) -> list[_Row]:
         """The next prompts, as many as have a slot and fit in one pass. What pads a row stands behind it, where it
         sees nothing of it."""
-        places = [waiting.popleft()]
-        # Of like widths, because oneDNN keeps a kernel with its memory for every shape.
-        width = min(bucket(len(prompts[places[0]])), self._layout.width - self._begun)
-        while waiting and taken + len(places) < self._layout.count and width * (len(places) + 1) <= READ_AT_ONCE:
-            places.append(waiting.popleft())
+        most, width = self.reading(len(prompts[waiting[0]]))
+        places = [waiting.popleft() for _ in range(min(most, len(waiting), self._layout.count - taken))]
         ids, last = torch.zeros(len(places), width, dtype=torch.long), torch.zeros(len(places), width, dtype=torch.bool)
         for row, place in enumerate(places):
             ids[row, : len(prompts[place])] = torch.tensor(prompts[place])
@@ -171,12 +168,19 @@ class Slots:
             row.said.append(token)
             row.length += 1
 
+    def reading(self, longest: int) -> tuple[int, int]:
+        """(most rows, width) of a pass whose longest prompt has so many tokens, in the slots as they are."""
+        # Of like widths, because oneDNN keeps a kernel with its memory for every shape.
+        width = min(bucket(longest), self._layout.width - self._begun)
+        return min(self._layout.count, max(1, READ_AT_ONCE // width)), width
+
     def read(self, ids: Tensor, taken: int) -> Tensor:
         """Logits of a pass over new prompts (B, T), in the slots behind the first ``taken``."""
         self._layout.slots = slice(taken, taken + len(ids))
         self._layout.seen, self._layout.lengths = self._begun, None
-        for layer, begun in zip(self._layers, self._beginning, strict=False):
-            layer.begin(begun)
+        if self._beginning:
+            for layer, begun in zip(self._layers, self._beginning, strict=True):
+                layer.begin(begun)
         return self._pass(input_ids=ids.to(self._device))
 
     def go_on(self, tokens: Sequence[int], lengths: Sequence[int]) -> Tensor:
@@ -205,7 +209,7 @@ def _likeliest(logits: Tensor) -> list[int]:
 class _Layer(CacheLayerMixin):
     """Keys and values of one layer, each (heads, room, head size): heads first, so that any slots are a view."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: _Layout) -> None:
         super().__init__()
         self._layout = layout
         self.held: tuple[Tensor, ...] = ()

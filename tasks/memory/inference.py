@@ -16,8 +16,7 @@ from tasks import bottleneck, device
 from tasks.base_models import BaseModel, untrained
 from tasks.evaluate.generate import batches
 from tasks.evaluate.params import GenerationParams
-from tasks.evaluate.slots import READ_AT_ONCE, Slots, room, suits
-from tasks.likelihood import bucket
+from tasks.evaluate.slots import Slots, room, suits
 from tasks.memory.live import Live
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
 from tasks.train.params import TrainParams
@@ -100,8 +99,9 @@ def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) 
     slots, live, found = Slots(model, room(widths, generation.token_budget)), Live(), []
     passes = []
     for place, width in enumerate(widths):
-        read = min(bucket(width - generation.max_new_tokens), width)
-        passes.append((min(len(widths) - place, slots.room // width, max(1, READ_AT_ONCE // read)), read, width))
+        slots.resize(width)
+        most, read = slots.reading(width - generation.max_new_tokens)
+        passes.append((min(most, len(widths) - place), read, width))
     rows, read, width = max(passes, key=lambda one: one[0] * one[1])
     with live:
         slots.resize(width)
