@@ -123,7 +123,8 @@ def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t
     edit(root, "sources", lambda p: p.update(generated={}, sources={"notes": _notes()}))
     edit(root, "mixtures", lambda p: p.update(mixtures={"notes": {"sources": {"notes": {}}}}))
     edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["notes"]))
-    loop = {"learning_rate": 5e-3, "epochs": 60, "schedule": "constant"}
+    # After 60 steps rounding decides whether the last repeated letter is counted; from 100 on, four seeds say all.
+    loop = {"learning_rate": 5e-3, "epochs": 120, "schedule": "constant"}
     experiments = {"base": {"method": "none"}, "full": {"method": "full", "training": loop}, "lora": {"method": "lora"}}
     edit(
         root,
@@ -136,7 +137,7 @@ def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t
     trained = pq.read_table(root / "data/mixtures/notes/train.parquet").to_pylist()
     assert len(trained) == 2 * len(things)
     last = json.loads((root / "runs/full/train/history.jsonl").read_text().splitlines()[-1])
-    assert last["step"] == 60
+    assert last["step"] == 120
     predictor = Predictor.load(root / "models/full", root=root)
     assert predictor.complete([row["prompt"] for row in trained]) == [row["completion"] for row in trained]
 
