@@ -23,7 +23,7 @@ from flows.text import counted
 from flows.workspace import refuse_silent_prefect
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
-from tasks.stage import Terminated, readable_errors, terminate
+from tasks.stage import Terminated, quieten_bitsandbytes, readable_errors, terminate
 
 _HELP = """Turn raw text data into evaluated, registered instruction-tuned language models.
 
@@ -43,6 +43,7 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     for noisy in ("httpx", "alembic", "mlflow", "dvc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    quieten_bitsandbytes()
     with _one_line_errors():
         app()
 

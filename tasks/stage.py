@@ -136,6 +136,11 @@ def main(address: str, work: Callable[[Stage], None]) -> None:
     step(address, lambda: work(Stage.start(address, Path.cwd())))
 
 
+def quieten_bitsandbytes() -> None:
+    """peft imports it for every method, and on some processors it then asks for a package that would be downloaded."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
 def step(name: str, work: Callable[[], None]) -> None:
     """Run ``work`` as a process of its own: a stage, or a step that DVC does not know.
 
@@ -144,6 +149,7 @@ def step(name: str, work: Callable[[], None]) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     for noisy in ("dvc", "httpx", "alembic", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    quieten_bitsandbytes()
     signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
     _end_with_parents()
