@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from tasks.errors import TunesmithError
@@ -34,7 +35,7 @@ def load(
     try:
         loaded = datasets.load_dataset(path, name, revision=found)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise UnreachableError(f"hub data set {path}: {' '.join(str(error).split())[:200]}") from None
+        raise UnreachableError(f"hub data set {path}: {shorten(str(error), 300, placeholder=' …')}") from None
     missing = [split for split in splits if split not in loaded]
     if missing:
         raise TunesmithError(f"hub data set {path}: it must have the split {missing[0]!r}; it has {', '.join(loaded)}")
@@ -49,7 +50,7 @@ def _revision(path: str, asked: str | None) -> tuple[str | None, str]:
     try:
         return str(HfApi().dataset_info(path, revision=asked, timeout=_SECONDS).sha), ""
     except Exception as error:  # the HTTP library of huggingface_hub changes from version to version
-        return None, f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        return None, f"{type(error).__name__}: {shorten(str(error), 300, placeholder=' …')}"
 
 
 def _is_cached(path: str) -> bool:
