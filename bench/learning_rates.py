@@ -5,8 +5,8 @@
 ``FOLDER`` holds ``train.jsonl`` and ``dev.jsonl`` (``dialogue``, ``summary``). The first 300 rows of ``train`` are
 trained on, the next 60 watched; of the first seed the first 60 rows of ``dev`` are answered as well, for a look at
 ROUGE-1, by which nothing is chosen. Each run is a line of bench/learning_rates.jsonl; those that stand there are not
-repeated on the same machine, so the search goes on where it was ended; another's are left out. At the end, and with
-``--show`` for all machines, it prints the mean over seeds.
+repeated on the same machine with the same parameters of the method, so the search goes on where it was ended; another's
+are left out. At the end, and with ``--show`` for all machines, it prints the mean over seeds.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from tasks.evaluate.generate import generate
 from tasks.evaluate.params import GenerationParams
 from tasks.metrics.load import load
 from tasks.rendering import Encoded, Renderer
+from tasks.train.method_params import METHODS
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 SEEDS = (0, 1)
@@ -43,7 +44,7 @@ RATES = {
     "ia3": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
     "prompt_tuning": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
     "prefix_tuning": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
-    "p_tuning": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
+    "p_tuning": (1e-3, 3e-3, 1e-2, 3e-2),
     "qlora": (5e-4, 1e-3, 2e-3, 5e-3, 1e-2),
 }
 
@@ -73,7 +74,7 @@ def _search(data: Path, names: list[str], minutes: float) -> None:
         )
     answered = texts_of(data / "dev.jsonl")[:ANSWERED]
     here = [line for line in _results() if line["machine"] == machine()]
-    done = {(line["method"], line["rate"], line["seed"]) for line in here}
+    done = {(line["method"], line["rate"], line["seed"]) for line in here if line["given"] == _given(line["method"])}
     # Every method gets one seed of each rate before any gets a second.
     for seed in SEEDS:
         for name in names:
@@ -108,6 +109,7 @@ def _run(
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     return {
         "method": name,
+        "given": _given(name),
         "rate": rate,
         "seed": seed,
         "before": round(losses[0], 4),
@@ -120,6 +122,12 @@ def _run(
         "machine": machine(),
         "torch": torch.__version__,
     }
+
+
+def _given(name: str) -> dict[str, Any]:
+    """What the method's defaults say beside ``training``."""
+    found = params_of(name, {}).model_dump(mode="json", include=set(METHODS[name]))
+    return {block: found[block] for block in METHODS[name]}
 
 
 def _rouge1(model: Any, renderer: Renderer, answered: list[tuple[str, str]]) -> float:
@@ -136,10 +144,11 @@ def _results() -> Iterator[dict[str, Any]]:
 
 
 def _show() -> None:
-    found: dict[tuple[str, str], dict[float, list[dict[str, Any]]]] = {}
+    found: dict[tuple[str, str, str], dict[float, list[dict[str, Any]]]] = {}
     for line in _results():
-        found.setdefault((line["machine"], line["method"]), {}).setdefault(line["rate"], []).append(line)
-    for (where, name), rates in sorted(found.items()):
+        of = (line["machine"], line["method"], json.dumps(line["given"]))
+        found.setdefault(of, {}).setdefault(line["rate"], []).append(line)
+    for (where, name, given), rates in sorted(found.items()):
         losses = {rate: [line["validation_loss"] for line in lines] for rate, lines in sorted(rates.items())}
         means = {rate: sum(values) / len(values) for rate, values in losses.items()}
         best = min(means, key=lambda rate: means[rate])
@@ -150,7 +159,7 @@ def _show() -> None:
             f"{'*' if rate == best else ''}{rate:g}: {mean:.4f} ({len(losses[rate])}; ROUGE-1 {scores[rate]})"
             for rate, mean in means.items()
         ]
-        print(f"{where}: {name:14s} " + "   ".join(cells))
+        print(f"{where}: {name:14s} " + "   ".join(cells) + f"   {given}")
 
 
 if __name__ == "__main__":

@@ -157,16 +157,16 @@ class PrefixTuningParams(Params):
     projection: int | None = Field(default=None, ge=1)
 
 
-class PTuningParams(Params):
-    """P-tuning (Liu et al. 2021): embeddings before the input, made by a small network while training.
+class PTuningParams(PromptTuningParams):
+    """P-tuning (Liu et al. 2021): as prompt tuning, but a small network makes the embeddings while training.
 
     Attributes:
-        virtual_tokens: how many.
+        virtual_tokens, initial, text: as of prompt tuning. ``random`` is the network's own beginning; for the others
+            its last layer is solved for, exactly where ``hidden`` is no less than ``virtual_tokens``.
         network: ``MLP`` or ``LSTM``.
         hidden: its width.
     """
 
-    virtual_tokens: int = Field(default=20, ge=1, le=1000)
     network: Literal["MLP", "LSTM"] = "MLP"
     hidden: int = Field(default=128, ge=1)
 

@@ -328,6 +328,17 @@ def test_where_virtual_tokens_start(tiny_llama: Path, initial: str) -> None:
         assert distance.max() == 0, "each is the embedding of a word"
 
 
+@pytest.mark.parametrize("network", ["MLP", "LSTM"])
+@pytest.mark.parametrize("initial", ["vocabulary", "text"])
+def test_where_p_tuning_starts(tiny_llama: Path, initial: str, network: str) -> None:
+    block = {"virtual_tokens": 7, "network": network, "hidden": 16, "initial": initial, "text": "my lamp"}
+    model, _ = prepared(tiny_llama, {"method": "p_tuning", "p_tuning": block})
+    start = model.get_prompt_embedding_to_save("default")
+    words = model.get_base_model().get_input_embeddings().weight.detach()
+    distance = (start[:, None] - words).norm(dim=-1).min(1).values
+    assert start.shape == (7, 64) and distance.max() < 1e-4 * words.norm(dim=-1).mean()
+
+
 @pytest.mark.parametrize("option", [{"rslora": True}, {"dora": True}])
 def test_variants_of_lora(tmp_path: Path, tiny_llama: Path, option: dict[str, bool]) -> None:
     place = workspace(tmp_path / "workspace", tiny_llama)

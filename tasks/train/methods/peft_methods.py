@@ -22,7 +22,7 @@ from tasks import device
 from tasks.base_models import BaseModel, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.quantised import load_quantised
-from tasks.train.method_params import EXPERIMENTS
+from tasks.train.method_params import EXPERIMENTS, PromptTuningParams
 from tasks.train.params import TrainParams
 
 
@@ -117,18 +117,21 @@ def _prompt_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int)
         task_type=_task(base), num_virtual_tokens=given.virtual_tokens, num_transformer_submodules=1
     )
     found: Any = get_peft_model(model, config)
-    words = model.get_input_embeddings().weight.detach()
-    start = found.prompt_encoder["default"].embedding.weight
     with torch.no_grad():
-        if given.initial == "random":
-            start.copy_(torch.randn_like(start) * words.std())
-        elif given.initial == "vocabulary":
-            start.copy_(words[torch.randint(len(words), (given.virtual_tokens,), device=words.device)])
-        else:
-            tokens = load_tokenizer(base)(given.text, add_special_tokens=False)["input_ids"]
-            repeated = tokens * -(-given.virtual_tokens // len(tokens))
-            start.copy_(words[torch.tensor(repeated[: given.virtual_tokens], device=words.device)])
+        found.prompt_encoder["default"].embedding.weight.copy_(_beginning(model, base, given))
     return found
+
+
+def _beginning(model: Any, base: BaseModel, given: PromptTuningParams) -> torch.Tensor:
+    """Embeddings that virtual tokens begin with, virtual tokens by width of the model."""
+    words = model.get_input_embeddings().weight.detach()
+    if given.initial == "random":
+        return torch.randn(given.virtual_tokens, words.shape[1], device=words.device) * words.std()
+    if given.initial == "vocabulary":
+        return words[torch.randint(len(words), (given.virtual_tokens,), device=words.device)]
+    tokens = load_tokenizer(base)(given.text, add_special_tokens=False)["input_ids"]
+    repeated = tokens * -(-given.virtual_tokens // len(tokens))
+    return words[torch.tensor(repeated[: given.virtual_tokens], device=words.device)]
 
 
 def _refuse_too_many(model: Any, params: TrainParams, virtual: int) -> None:
@@ -164,7 +167,22 @@ def _p_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int) -> A
         encoder_reparameterization_type=given.network,
         encoder_hidden_size=given.hidden,
     )
-    return get_peft_model(model, config)
+    found: Any = get_peft_model(model, config)
+    if given.initial != "random":
+        _solve(found.prompt_encoder["default"], _beginning(model, base, given).float())
+    return found
+
+
+@torch.no_grad()
+def _solve(network: Any, wanted: torch.Tensor) -> None:
+    """Set the last layer so that the network says ``wanted`` (virtual tokens by width), by the least weights."""
+    tokens = torch.arange(len(wanted), device=wanted.device)
+    last = network.mlp_head[-1]
+    inner: list[torch.Tensor] = []
+    hook = last.register_forward_pre_hook(lambda _, given: inner.append(given[0]))
+    network(tokens)
+    hook.remove()
+    last.weight.copy_((torch.linalg.pinv(inner[0]) @ (wanted - last.bias)).T)
 
 
 METHODS: dict[str, Callable[[Any, BaseModel, TrainParams, int], Any]] = {
