@@ -5,8 +5,9 @@
 ``FOLDER`` holds ``train.jsonl`` and ``dev.jsonl`` (``dialogue``, ``summary``). The first 300 rows of ``train`` are
 trained on, the next 60 watched; of the first seed the first 60 rows of ``dev`` are answered as well, for a look at
 ROUGE-1, by which nothing is chosen. Each run is a line of bench/learning_rates.jsonl; those that stand there are not
-repeated on the same machine with the same parameters of the method, so the search goes on where it was ended; another's
-are left out. At the end, and with ``--show`` for all machines, it prints the mean over seeds.
+repeated on the same machine with the same parameters of the method (``given``: those beside ``training``), so the
+search goes on where it was ended; another machine's are left out. At the end, and with ``--show`` for all machines, it
+prints the mean over seeds.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,7 @@ def _run(
     }
 
 
+@cache
 def _given(name: str) -> dict[str, Any]:
     """What the method's defaults say beside ``training``."""
     found = params_of(name, {}).model_dump(mode="json", include=set(METHODS[name]))

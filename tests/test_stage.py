@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import shutil
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from bitsandbytes.backends.cpu import ops
 
 from tasks.errors import TunesmithError
-from tasks.stage import PARENT_VARIABLE, Stage
+from tasks.stage import PARENT_VARIABLE, Stage, quieten_bitsandbytes
 
 ROOT = Path(__file__).parent.parent
 
@@ -378,3 +380,9 @@ def test_a_stage_whose_dvc_is_killed_ends_itself(workspace: Path, started: Start
     dvc.wait()
     wait_for(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE, seconds=5)
     assert [name for name in names(workspace / "out") if name != ".gitignore"] == []
+
+
+def test_bitsandbytes_asks_for_no_download_in_the_log() -> None:
+    """By the name of its logger, which another version may change."""
+    quieten_bitsandbytes()
+    assert not ops.logger.isEnabledFor(logging.WARNING)

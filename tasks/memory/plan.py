@@ -33,9 +33,9 @@ def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded])
     """
     assert params.training is not None
     loop = params.training
-    if params.prompt_tuning is not None:  # to begin from words needs a tokenizer and takes nothing more
-        random = params.prompt_tuning.model_copy(update={"initial": "random"})
-        params = params.model_copy(update={"prompt_tuning": random})
+    for soft in ("prompt_tuning", "p_tuning"):  # to begin from words needs a tokenizer and takes nothing more
+        if (given := getattr(params, soft)) is not None:
+            params = params.model_copy(update={soft: given.model_copy(update={"initial": "random"})})
     bf16 = device.use_bf16(loop.precision)
     steps = optimizer_steps(list(rows), loop)
 

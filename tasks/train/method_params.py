@@ -161,14 +161,26 @@ class PTuningParams(PromptTuningParams):
     """P-tuning (Liu et al. 2021): as prompt tuning, but a small network makes the embeddings while training.
 
     Attributes:
-        virtual_tokens, initial, text: as of prompt tuning. ``random`` is the network's own beginning; for the others
-            its last layer is solved for, exactly where ``hidden`` is no less than ``virtual_tokens``.
+        virtual_tokens: how many.
+        initial: ``random`` leaves the network as it begins; for ``vocabulary`` and ``text`` its last layer is solved
+            for, so that it says the embeddings of words.
+        text: as of prompt tuning.
         network: ``MLP`` or ``LSTM``.
-        hidden: its width.
+        hidden: its width; to begin with words, at least three times ``virtual_tokens``: near their number the solution
+            has weights so large that the first step leaves it, and below it is none.
     """
 
     network: Literal["MLP", "LSTM"] = "MLP"
     hidden: int = Field(default=128, ge=1)
+
+    @model_validator(mode="after")
+    def _solvable(self) -> Self:
+        if self.initial != "random" and self.hidden < 3 * self.virtual_tokens:
+            raise ValueError(
+                f"hidden must be at least three times virtual_tokens to begin with words; they are {self.hidden} and "
+                f"{self.virtual_tokens}; raise it to {3 * self.virtual_tokens}, or set `initial: random`"
+            )
+        return self
 
 
 class QuantisationParams(Params):

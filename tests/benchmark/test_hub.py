@@ -32,3 +32,8 @@ def test_a_hub_out_of_reach_is_no_data(tmp_path: Path) -> None:
     config = {"dataset_path": "aps/super_glue", "dataset_name": "boolq"}
     with pytest.raises(NoDataError, match="hub data set aps/super_glue: OfflineModeIsEnabled"):
         find(BOOLQ, config, 0, tmp_path, SETTINGS)
+
+
+def test_a_reason_is_one_line_of_a_length_to_read() -> None:
+    assert hub._short(OSError("no\n  such set")) == "no such set"
+    assert hub._short(OSError("x" * 400)) == "x" * 300 + "…"

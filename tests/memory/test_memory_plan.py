@@ -153,9 +153,10 @@ def test_adapters_hold_fewer_moments_and_about_as_many_activations(tiny_llama: P
     assert lora.weights > full.weights
 
 
-def test_no_weights_are_read(tmp_path: Path, tiny_llama: Path) -> None:
-    """A config alone is enough: the model may be larger than this machine."""
-    params, base = parameters(tiny_llama, METHODS["full"])
+@pytest.mark.parametrize("method", ["full", "prompt_tuning", "p_tuning"])
+def test_no_weights_are_read(tmp_path: Path, tiny_llama: Path, method: str) -> None:
+    """A config alone is enough, also for virtual tokens of a text: the model may be larger than this machine."""
+    params, base = parameters(tiny_llama, METHODS[method])
     (tmp_path / "config.json").write_bytes((tiny_llama / "config.json").read_bytes())
     bare = BaseModel(base.spec, tmp_path, None, "", base.kind)
     assert plan_training(params, bare, ROWS) == plan_training(params, base, ROWS)

@@ -18,7 +18,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "ia3": {"training": {"learning_rate": 0.2}},
     "prompt_tuning": {"prompt_tuning": TEXT, "training": {"learning_rate": 5e-2}},
     "prefix_tuning": {"prefix_tuning": {"virtual_tokens": 5}, "training": {"learning_rate": 5e-2}},
-    "p_tuning": {"p_tuning": {"virtual_tokens": 5, "hidden": 32}, "training": {"learning_rate": 2e-2}},
+    "p_tuning": {"p_tuning": {**TEXT, "hidden": 32}, "training": {"learning_rate": 2e-2}},
     "qlora": {"lora": {"rank": 4, "targets": "all-linear"}, "training": {"learning_rate": 2e-2}},
 }
 METHODS = {name: {"method": name, **patch} for name, patch in METHODS.items()}

@@ -10,7 +10,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import BartConfig, BartForConditionalGeneration, set_seed
+from transformers import (
+    AutoTokenizer,
+    BartConfig,
+    BartForConditionalGeneration,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    set_seed,
+)
 
 from tasks import bottleneck, device, files
 from tasks.base_models import BaseModel, BaseModelParams, find, load_model
@@ -144,7 +151,7 @@ def test_trained_parameters_of_each_method(tiny_llama: Path) -> None:
     assert counts["ia3"] == 2 * (32 + 32 + 128)
     assert counts["prompt_tuning"] == 6 * 64
     assert counts["prefix_tuning"] == 5 * 2 * 2 * 32
-    assert counts["p_tuning"] == 5 * 64 + (64 * 32 + 32) + (32 * 32 + 32) + (32 * 64 + 64)
+    assert counts["p_tuning"] == 6 * 64 + (64 * 32 + 32) + (32 * 32 + 32) + (32 * 64 + 64)
     layer = 64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 128 + 2 * 64
     assert counts["selective"] == layer + 2 * 64 + 64  # the norms of the other layer, and the last one
     assert counts["selective"] < everything
@@ -188,6 +195,10 @@ def test_what_is_not_in_the_model_is_named(tiny_llama: Path, patch: dict[str, An
         ({"method": "adalora", "adalora": {"initial_rank": 4, "target_rank": 4}}, "target_rank must be below"),
         ({"method": "adalora", "adalora": {"warmup": 0.6, "final": 0.4}}, r"warmup \+ final must be below 1; it is 1"),
         ({"method": "prompt_tuning", "prompt_tuning": {"initial": "text", "text": " "}}, "text must say"),
+        (
+            {"method": "p_tuning", "p_tuning": {"virtual_tokens": 50}},
+            "at least three times virtual_tokens to begin with words; they are 128 and 50; raise it to 150",
+        ),
         ({"method": "qlora", "quantisation": {"bits": 3}}, "quantisation.bits: "),
         ({"method": "ia3", "ia3": {"targets": ["k_proj"], "feedforward": ["up_proj"]}}, "among targets, .* up_proj is"),
         ({"method": "ia3", "ia3": {"feedforward": ["up_proj"]}}, "feedforward must be among targets"),
@@ -328,15 +339,31 @@ def test_where_virtual_tokens_start(tiny_llama: Path, initial: str) -> None:
         assert distance.max() == 0, "each is the embedding of a word"
 
 
+@pytest.mark.parametrize("base", ["tiny_llama", "tiny_t5"])
 @pytest.mark.parametrize("network", ["MLP", "LSTM"])
-@pytest.mark.parametrize("initial", ["vocabulary", "text"])
-def test_where_p_tuning_starts(tiny_llama: Path, initial: str, network: str) -> None:
-    block = {"virtual_tokens": 7, "network": network, "hidden": 16, "initial": initial, "text": "my lamp"}
-    model, _ = prepared(tiny_llama, {"method": "p_tuning", "p_tuning": block})
+def test_p_tuning_starts_with_the_words_of_its_text(base: str, network: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(base)
+    block = {"virtual_tokens": 7, "network": network, "hidden": 24, "initial": "text", "text": "my lamp"}
+    model, _ = prepared(folder, {"method": "p_tuning", "p_tuning": block})
     start = model.get_prompt_embedding_to_save("default")
-    words = model.get_base_model().get_input_embeddings().weight.detach()
-    distance = (start[:, None] - words).norm(dim=-1).min(1).values
-    assert start.shape == (7, 64) and distance.max() < 1e-4 * words.norm(dim=-1).mean()
+    tokens = AutoTokenizer.from_pretrained(folder)("my lamp", add_special_tokens=False)["input_ids"]
+    words = model.get_base_model().get_input_embeddings().weight.detach()[(tokens * 7)[:7]]
+    assert torch.allclose(start, words, atol=1e-3 * words.norm(dim=-1).mean().item())
+
+
+def test_virtual_tokens_are_as_large_as_words_where_the_model_scales_them(tmp_path: Path, tiny_llama: Path) -> None:
+    config = Gemma3TextConfig(
+        vocab_size=300, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, head_dim=32,
+        num_key_value_heads=1, layer_types=["full_attention"],
+    )  # fmt: skip
+    model = Gemma3ForCausalLM(config)
+    model.save_pretrained(tmp_path / "gemma")
+    AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(tmp_path / "gemma")
+    for block in ({"initial": "random"}, {"initial": "vocabulary"}):
+        found, _ = prepared(tmp_path / "gemma", {"method": "prompt_tuning", "prompt_tuning": block})
+        start = found.prompt_encoder["default"].embedding.weight
+        words = model.get_input_embeddings()(torch.arange(300))
+        assert start.std().item() == pytest.approx(words.std().item(), rel=0.2)
 
 
 @pytest.mark.parametrize("option", [{"rslora": True}, {"dora": True}])

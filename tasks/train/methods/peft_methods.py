@@ -118,20 +118,28 @@ def _prompt_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int)
     )
     found: Any = get_peft_model(model, config)
     with torch.no_grad():
-        found.prompt_encoder["default"].embedding.weight.copy_(_beginning(model, base, given))
+        found.prompt_encoder["default"].embedding.weight.copy_(_beginning(model, base, params, given))
     return found
 
 
-def _beginning(model: Any, base: BaseModel, given: PromptTuningParams) -> torch.Tensor:
-    """Embeddings that virtual tokens begin with, virtual tokens by width of the model."""
-    words = model.get_input_embeddings().weight.detach()
+def _beginning(model: Any, base: BaseModel, params: TrainParams, given: PromptTuningParams) -> torch.Tensor:
+    """What virtual tokens begin with, virtual tokens by width, as the model's own words come to its first layer: some
+    models multiply them in the embedding."""
+    words = model.get_input_embeddings()
+    known, device = words.weight.shape[0], words.weight.device
     if given.initial == "random":
-        return torch.randn(given.virtual_tokens, words.shape[1], device=words.device) * words.std()
+        spread = words(torch.arange(min(known, 4096), device=device)).std()
+        return torch.randn(given.virtual_tokens, words.weight.shape[1], device=device) * spread
     if given.initial == "vocabulary":
-        return words[torch.randint(len(words), (given.virtual_tokens,), device=words.device)]
+        return words(torch.randint(known, (given.virtual_tokens,), device=device))
     tokens = load_tokenizer(base)(given.text, add_special_tokens=False)["input_ids"]
+    if not tokens:
+        raise TunesmithError(
+            f"{EXPERIMENTS}: {params.method}.text must be at least one token; it is {given.text!r}, of which the "
+            "tokenizer makes none; write a text, or set `initial: vocabulary`"
+        )
     repeated = tokens * -(-given.virtual_tokens // len(tokens))
-    return words[torch.tensor(repeated[: given.virtual_tokens], device=words.device)]
+    return words(torch.tensor(repeated[: given.virtual_tokens], device=device))
 
 
 def _refuse_too_many(model: Any, params: TrainParams, virtual: int) -> None:
@@ -169,20 +177,18 @@ def _p_tuning(model: Any, base: BaseModel, params: TrainParams, steps: int) -> A
     )
     found: Any = get_peft_model(model, config)
     if given.initial != "random":
-        _solve(found.prompt_encoder["default"], _beginning(model, base, given).float())
+        with torch.no_grad():
+            _solve(found.prompt_encoder["default"], _beginning(model, base, params, given).float())
     return found
 
 
-@torch.no_grad()
 def _solve(network: Any, wanted: torch.Tensor) -> None:
     """Set the last layer so that the network says ``wanted`` (virtual tokens by width), by the least weights."""
-    tokens = torch.arange(len(wanted), device=wanted.device)
     last = network.mlp_head[-1]
-    inner: list[torch.Tensor] = []
-    hook = last.register_forward_pre_hook(lambda _, given: inner.append(given[0]))
-    network(tokens)
-    hook.remove()
-    last.weight.copy_((torch.linalg.pinv(inner[0]) @ (wanted - last.bias)).T)
+    reached: list[torch.Tensor] = []
+    with last.register_forward_pre_hook(lambda _, inputs: reached.append(inputs[0])):
+        network(torch.arange(len(wanted), device=wanted.device))
+    last.weight.copy_((torch.linalg.pinv(reached[0]) @ (wanted - last.bias)).T)
 
 
 METHODS: dict[str, Callable[[Any, BaseModel, TrainParams, int], Any]] = {
