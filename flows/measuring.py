@@ -36,6 +36,8 @@ def predict(
     from flows.predict import predict_file, predict_text
 
     names = list(dict.fromkeys(experiment or ["lora"]))
+    if text is not None and not text.strip():
+        raise TunesmithError("predict: the text must not be empty; give one that the model shall answer")
     if text is not None and source is None:
         for name, said in predict_text(root, names, text, template, say).items():
             console.print(said if len(names) == 1 else f"{name}: {said}", markup=False, highlight=False)
@@ -97,13 +99,14 @@ def benchmark(
 
 
 def print_comparison(root: Path) -> None:
-    """The table of ``reports/comparison/``, as far as the terminal is wide, and where the page is.
+    """The table of ``reports/comparison/``, as far as the terminal is wide, where the page is, and whom it lacks.
 
     Raises:
         TunesmithError: nothing has been compared yet.
     """
     from tasks.compare.table import rich_table
     from tasks.files import read_json
+    from tasks.params import read_yaml
 
     path = Paths(root).comparison / "comparison.json"
     if not path.exists():
@@ -111,3 +114,7 @@ def print_comparison(root: Path) -> None:
     comparison = read_json(path)
     console.print(rich_table(comparison, width=console.width))
     console.print(f"report with samples: {Paths(root).comparison / 'report.html'}", highlight=False, soft_wrap=True)
+    compared = {system["name"] for system in comparison["systems"]}
+    planned = read_yaml(Paths(root).params / "experiments.yaml").get("experiments") or {}
+    if missing := [name for name in planned if name not in compared]:
+        write(f"not in this table: {', '.join(missing)}; `tunesmith status` says what is out of date")

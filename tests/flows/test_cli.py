@@ -119,6 +119,15 @@ def test_compare_prints_the_table(built: Path, cli: Cli) -> None:
     code, printed = cli(built, "compare")
     assert code == 0
     assert all(name in printed for name in ("base", "lora", "lead", "nearest", "ROUGE-1"))
+    assert "not in this table" not in printed
+    edit(built, "experiments", lambda p: p["experiments"].update(fresh={"method": "lora", "mixture": "demo"}))
+    code, printed = cli(built, "compare")
+    edit(built, "experiments", lambda p: p["experiments"].pop("fresh"))
+    assert code == 0 and "not in this table: fresh; `tunesmith status` says what is out of date" in printed
+
+
+def test_predict_needs_a_text(built: Path, cli: Cli) -> None:
+    assert "predict: the text must not be empty" in _one_error(cli(built, "predict", "--experiment", "lora", " "))
 
 
 def _said(printed: str) -> str:
