@@ -20,7 +20,7 @@ from flows.preferences import app as preferences_app
 from flows.templates import app as templates_app
 from flows.terminal import console, say, workspace, write
 from flows.text import counted
-from flows.workspace import refuse_silent_prefect
+from flows.workspace import refuse_silent_prefect, start_own_prefect
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 from tasks.stage import Terminated, quieten_bitsandbytes, readable_errors, terminate
@@ -89,6 +89,7 @@ def run(
             f"run: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
         )
     try:
+        start_own_prefect()
         state = retrain(experiments=experiment, register_model=register, return_state=True)
     except KeyboardInterrupt:  # typer would end without a word on what stays
         sys.stderr.write("interrupted; what was finished stays\n")

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,24 @@ def refuse_silent_prefect() -> None:
         raise TunesmithError(
             f"PREFECT_API_URL: the Prefect server at {url} must answer; it does not; start it or unset the variable"
         )
+
+
+def start_own_prefect() -> None:
+    """Start the server that Prefect would start for a flow by itself, so that Ctrl-C does not reach it.
+
+    A terminal sends that to all processes of its group; without the server, which ends first, the flow retries for
+    minutes to report how it ended. Nothing is started where ``PREFECT_API_URL`` names one.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_ENABLED
+
+    if PREFECT_API_URL.value() or not PREFECT_SERVER_EPHEMERAL_ENABLED.value():
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits it
+    try:
+        SubprocessASGIServer().start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def running_prefect(root: Path) -> str | None:
