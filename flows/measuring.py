@@ -106,7 +106,7 @@ def print_comparison(root: Path) -> None:
     """
     from tasks.compare.table import rich_table
     from tasks.files import read_json
-    from tasks.params import read_yaml
+    from tasks.resolve.check import mapping
 
     path = Paths(root).comparison / "comparison.json"
     if not path.exists():
@@ -115,6 +115,6 @@ def print_comparison(root: Path) -> None:
     console.print(rich_table(comparison, width=console.width))
     console.print(f"report with samples: {Paths(root).comparison / 'report.html'}", highlight=False, soft_wrap=True)
     compared = {system["name"] for system in comparison["systems"]}
-    planned = read_yaml(Paths(root).params / "experiments.yaml").get("experiments") or {}
+    planned = mapping(Paths(root).params / "experiments.yaml", "experiments")
     if missing := [name for name in planned if name not in compared]:
         write(f"not in this table: {', '.join(missing)}; `tunesmith status` says what is out of date")

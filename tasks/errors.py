@@ -11,4 +11,5 @@ class TunesmithError(Exception):
 
 def described(error: Exception) -> str:
     """An error of others in one line: its kind and the beginning of its message."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said if len(said) <= 300 else f'{said[:300]}…'}"

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, described
 
 Row = dict[str, Any]
 
@@ -34,7 +34,7 @@ def load(
     try:
         loaded = datasets.load_dataset(path, name, revision=found)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise UnreachableError(f"hub data set {path}: {_short(error)}") from None
+        raise UnreachableError(f"hub data set {path}: {described(error)}") from None
     missing = [split for split in splits if split not in loaded]
     if missing:
         raise TunesmithError(f"hub data set {path}: it must have the split {missing[0]!r}; it has {', '.join(loaded)}")
@@ -49,13 +49,7 @@ def _revision(path: str, asked: str | None) -> tuple[str | None, str]:
     try:
         return str(HfApi().dataset_info(path, revision=asked, timeout=_SECONDS).sha), ""
     except Exception as error:  # the HTTP library of huggingface_hub changes from version to version
-        return None, f"{type(error).__name__}: {_short(error)}"
-
-
-def _short(error: Exception) -> str:
-    """In one line, of a length to read: some messages hold a whole page."""
-    said = " ".join(str(error).split())
-    return said if len(said) <= 300 else f"{said[:300]}…"
+        return None, described(error)
 
 
 def _is_cached(path: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import evaluate
 
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, described
 from tasks.metrics.names import METRICS, is_hub
 
 FOLDER = Path(__file__).parent
@@ -36,5 +36,5 @@ def _from_hub(name: str) -> Any:
     except (OSError, ImportError, ValueError) as error:
         raise TunesmithError(
             f"metric {name!r}: the hub must have it and be reachable, and what it imports be installed; "
-            f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            f"{described(error)}"
         ) from error

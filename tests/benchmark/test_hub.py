@@ -9,7 +9,7 @@ import pytest
 from tasks.benchmark import hub
 from tasks.benchmark.found import NoDataError, find
 from tasks.benchmark.suites import load_suite
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, described
 from tests.benchmark.conftest import SETTINGS, boolq, write_jsonl
 
 BOOLQ = load_suite("superglue").tasks["boolq"]
@@ -35,5 +35,5 @@ def test_a_hub_out_of_reach_is_no_data(tmp_path: Path) -> None:
 
 
 def test_a_reason_is_one_line_of_a_length_to_read() -> None:
-    assert hub._short(OSError("no\n  such set")) == "no such set"
-    assert hub._short(OSError("x" * 400)) == "x" * 300 + "…"
+    assert described(OSError("no\n  such set")) == "OSError: no such set"
+    assert described(OSError("x" * 400)) == f"OSError: {'x' * 300}…"

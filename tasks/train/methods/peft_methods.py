@@ -126,12 +126,12 @@ def _beginning(model: Any, base: BaseModel, params: TrainParams, given: PromptTu
     """What virtual tokens begin with, virtual tokens by width, as the model's own words come to its first layer: some
     models multiply them in the embedding."""
     words = model.get_input_embeddings()
-    known, device = words.weight.shape[0], words.weight.device
+    known, where = words.weight.shape[0], words.weight.device
     if given.initial == "random":
-        spread = words(torch.arange(min(known, 4096), device=device)).std()
-        return torch.randn(given.virtual_tokens, words.weight.shape[1], device=device) * spread
+        spread = words(torch.arange(min(known, 4096), device=where)).std()
+        return torch.randn(given.virtual_tokens, words.weight.shape[1], device=where) * spread
     if given.initial == "vocabulary":
-        return words(torch.randint(known, (given.virtual_tokens,), device=device))
+        return words(torch.randint(known, (given.virtual_tokens,), device=where))
     tokens = load_tokenizer(base)(given.text, add_special_tokens=False)["input_ids"]
     if not tokens:
         raise TunesmithError(
@@ -139,7 +139,7 @@ def _beginning(model: Any, base: BaseModel, params: TrainParams, given: PromptTu
             "tokenizer makes none; write a text, or set `initial: vocabulary`"
         )
     repeated = tokens * -(-given.virtual_tokens // len(tokens))
-    return words(torch.tensor(repeated[: given.virtual_tokens], device=device))
+    return words(torch.tensor(repeated[: given.virtual_tokens], device=where))
 
 
 def _refuse_too_many(model: Any, params: TrainParams, virtual: int) -> None:
