@@ -54,6 +54,9 @@ def benchmark(
     device.use_threads(settings.threads)
     say("looking for data")
     prepared = prepare(suites, data.resolve() if data is not None else root / DATA, settings)
+    for one in prepared:
+        if one.missing:
+            say(f"{one.suite.name}: no data for {', '.join(one.missing)}; the others begin")
     found, shared = {}, SharedBase() if len(names) > 1 else None
     mixtures = sorted(path.parent.name for path in paths.mixtures.glob("*/train.parquet"))
     for name in names:

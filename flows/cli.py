@@ -18,7 +18,7 @@ from flows.measuring import app as measuring_app
 from flows.measuring import print_comparison
 from flows.preferences import app as preferences_app
 from flows.templates import app as templates_app
-from flows.terminal import console, say, workspace, write
+from flows.terminal import console, log_to_stderr, say, workspace, write
 from flows.text import counted
 from flows.workspace import refuse_silent_prefect, start_own_prefect
 from tasks.errors import TunesmithError
@@ -40,7 +40,7 @@ app.add_typer(measuring_app)
 
 def main() -> None:
     """Entry point: errors of the user's are one line each, and the exit code is 1."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    log_to_stderr()
     for noisy in ("httpx", "alembic", "mlflow", "dvc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     quieten_bitsandbytes()

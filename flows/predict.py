@@ -31,7 +31,7 @@ def predict_text(
         TunesmithError: no such model, or the template needs several columns.
     """
     said, prompt, shared = {}, None, SharedBase() if len(experiments) > 1 else None
-    for name in _trained_first(root, experiments):
+    for name in _trained_first(root, experiments, template):
         say(f"loading {name}")
         predictor = _predictor(root, name, shared)
         asked = prompt if prompt is not None and not predictor.manifest["templates"] else None
@@ -64,7 +64,7 @@ def predict_file(
             f"{source}:{line}: with several experiments the column `experiment` must be free for their names; the row "
             "has one; rename it, or ask one experiment at a time"
         )
-    for name in _trained_first(root, experiments):
+    for name in _trained_first(root, experiments, template):
         say(f"loading {name}")
         predictor = _predictor(root, name, shared)
         if prompts is None or predictor.manifest["templates"]:
@@ -83,11 +83,14 @@ def predict_file(
     return len(rows)
 
 
-def _trained_first(root: Path, experiments: Sequence[str]) -> list[str]:
-    """Those that know templates before those that do not."""
-    folders = {name: Paths(root).model(name) / "manifest.json" for name in experiments}
-    known = {name: path.exists() and files.read_json(path)["templates"] for name, path in folders.items()}
-    return sorted(experiments, key=lambda name: not known[name])
+def _trained_first(root: Path, experiments: Sequence[str], template: str | None) -> list[str]:
+    """Those that know templates before those that do not; a template that none knows is refused before loading."""
+    manifests = {name: Paths(root).model(name) / "manifest.json" for name in experiments}
+    known = {name: files.read_json(path)["templates"] for name, path in manifests.items() if path.exists()}
+    for name, templates in known.items():
+        if templates or not any(known.values()):
+            _template(name, templates, template)
+    return sorted(experiments, key=lambda name: not known.get(name))
 
 
 def _predictor(root: Path, experiment: str, shared: SharedBase | None = None) -> Predictor:
@@ -103,11 +106,12 @@ def _predictor(root: Path, experiment: str, shared: SharedBase | None = None) ->
     return Predictor.load(paths.model(experiment), params.generation, root, shared)
 
 
-def _template(predictor: Predictor, asked: str | None) -> tuple[str, str] | None:
+def _template(experiment: str, known: dict[str, str], asked: str | None) -> tuple[str, str] | None:
     """(name, text) of the template asked for, or the first that the model knows; a base model knows none."""
-    known: dict[str, str] = predictor.manifest["templates"]
     if asked is not None and asked not in known:
-        raise TunesmithError(f"predict: the model knows no template {asked!r}; it knows: {', '.join(known) or 'none'}")
+        raise TunesmithError(
+            f"predict: {experiment} knows no template {asked!r}; it knows: {', '.join(known) or 'none'}"
+        )
     name = asked or next(iter(known), None)
     return (name, known[name]) if name else None
 
@@ -117,7 +121,7 @@ def _variables(text: str) -> list[str]:
 
 
 def _prompt_of_text(predictor: Predictor, text: str, asked: str | None) -> str:
-    template = _template(predictor, asked)
+    template = _template(predictor.manifest["experiment"], predictor.manifest["templates"], asked)
     if template is None:
         return text
     variables = _variables(template[1])
@@ -131,7 +135,7 @@ def _prompt_of_text(predictor: Predictor, text: str, asked: str | None) -> str:
 def _prompt_of_row(root: Path, predictor: Predictor, row: dict[str, Any], place: str, asked: str | None) -> str:
     if "prompt" in row:
         return str(row["prompt"])
-    template = _template(predictor, asked)
+    template = _template(predictor.manifest["experiment"], predictor.manifest["templates"], asked)
     if template is None:
         raise TunesmithError(f"{place}: an untrained model needs rows with `prompt`; the row has {', '.join(row)}")
     source = template[0].split("/")[0]

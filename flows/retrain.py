@@ -50,8 +50,12 @@ def run_stage(address: str, root: Path) -> State[Any]:
     returned and not raised, since a traceback of this code would bury it.
     """
     if address.startswith(_LEASED):
-        get_run_logger().info("waiting for a processor or GPU that no other experiment holds")
-        with lease(root, _gpus(address, root)) as variables:
+        logger = get_run_logger()
+        with lease(
+            root,
+            _gpus(address, root),
+            lambda: logger.info("%s waits for a processor or GPU, which other experiments hold", address),
+        ) as variables:
             return _repro(address, root, variables)
     return _repro(address, root, {})
 

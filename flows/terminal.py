@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -33,6 +34,21 @@ def show(table: RenderableType) -> None:
 def say(line: str) -> None:
     """What a command is at now; on stderr, so that what it prints can be kept."""
     Console(stderr=True, soft_wrap=True).print(f"{line} …", style="dim", markup=False, highlight=False)
+
+
+class StageNames(logging.Formatter):
+    """Lines of stages that run side by side, each begun with its stage (Prefect's name of the task)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said, stage = super().format(record), getattr(record, "task_run_name", None)
+        return said if stage is None or said.startswith(f"{stage}: ") else f"{stage}: {said}"
+
+
+def log_to_stderr() -> None:
+    """What is logged at INFO and above goes to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(StageNames("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
 def workspace() -> Path:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -156,17 +156,22 @@ def slots(root: Path) -> list[str]:
 
 
 @contextmanager
-def lease(root: Path, gpus_wanted: int = 1) -> Iterator[dict[str, str]]:
+def lease(root: Path, gpus_wanted: int = 1, on_wait: Callable[[], None] = lambda: None) -> Iterator[dict[str, str]]:
     """Hold one slot, or so many GPUs; yields the environment variables that bind a subprocess to them.
 
-    Where there are fewer GPUs, all are held: the training itself says what it misses.
+    ``on_wait`` is called once when others hold them. Where there are fewer GPUs, all are held: the training itself says
+    what it misses.
     """
     folder = Paths(root).state / "leases"
     folder.mkdir(parents=True, exist_ok=True)
     known = slots(root)
     wanted = min(gpus_wanted, len(known)) if known[0].startswith("gpu") else 1
-    while len(held := _take(folder, known, wanted)) < wanted:
+    held = _take(folder, known, wanted)
+    if len(held) < wanted:
+        on_wait()
+    while len(held) < wanted:
         time.sleep(0.5)
+        held = _take(folder, known, wanted)
     try:
         ids = [slot.removeprefix("gpu") for slot in held if slot.startswith("gpu")]
         yield {"CUDA_VISIBLE_DEVICES": ",".join(ids), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if ids else {}

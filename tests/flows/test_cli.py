@@ -186,7 +186,7 @@ def test_a_text_and_a_row_are_asked_in_the_words_of_training(built: Path) -> Non
         (["predict", "--experiment", "nothing", "text"], "no experiment 'nothing' was built; there are: base, lora"),
         (["predict"], "give either a text, or --input and --output"),
         (["predict", "--input", "no.jsonl", "--output", "g.jsonl"], "no.jsonl: no such file"),
-        (["predict", "--template", "x/y", "text"], "the model knows no template 'x/y'; it knows: demo/summarise"),
+        (["predict", "--template", "x/y", "text"], "lora knows no template 'x/y'; it knows: demo/summarise"),
         (["data", "add", "no.jsonl", "--name", "s"], "no.jsonl: no such file"),
         (["data", "add", "no.jsonl", "--name", "Bad Name"], "a name must be lower-case letters"),
         (["data", "add", "no.jsonl", "--name", "demo"], "'demo' is made by a stage"),

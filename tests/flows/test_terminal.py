@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 from rich.table import Table
 
-from flows.terminal import show, write
+from flows.terminal import StageNames, show, write
 
 
 def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,3 +20,12 @@ def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
 def test_texts_are_written_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     write("[bold]" + "long " * 100)
     assert capsys.readouterr().out.rstrip() == ("[bold]" + "long " * 100).rstrip()
+
+
+def test_lines_of_stages_name_them() -> None:
+    def said(text: str, **more: str) -> str:
+        return StageNames("%(message)s").format(logging.makeLogRecord({"msg": text, "levelname": "INFO", **more}))
+
+    assert said("5 of 50", task_run_name="train@lora") == "train@lora: 5 of 50"
+    assert said("train@lora: error: no rows", task_run_name="train@lora") == "train@lora: error: no rows"
+    assert said("15 stages to run") == "15 stages to run"

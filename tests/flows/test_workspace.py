@@ -79,16 +79,16 @@ def test_a_lease_waits_until_one_is_free(root: Path, monkeypatch: pytest.MonkeyP
     order: list[str] = []
 
     def second() -> None:
-        with lease(root):
+        with lease(root, on_wait=lambda: order.append("second waits")):
             order.append("second")
 
     waiting = threading.Thread(target=second)
-    with lease(root):
+    with lease(root, on_wait=lambda: order.append("first waits")):
         waiting.start()
         time.sleep(1.2)
         order.append("first ends")
     waiting.join(10)
-    assert order == ["first ends", "second"]
+    assert order == ["second waits", "first ends", "second"]
 
 
 def test_a_second_flow_waits_and_names_the_holder(root: Path, caplog: pytest.LogCaptureFixture) -> None:
