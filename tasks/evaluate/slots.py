@@ -3,34 +3,51 @@
 ``generate`` of ``transformers`` holds a batch together until its longest answer has ended, pads every prompt to the
 longest, and copies all keys and values at each step to add one. Here each row has a stretch of one tensor from its
 first place on, and what lies behind its own length is masked: continuous batching (Yu et al. 2022, Orca).
+
+A pass of the model is one sequence of tokens: of each row under way the last one, and behind it drafts; then new
+prompts, whole. So prompts are read while the weights are at hand for the rows under way (Agrawal et al. 2023,
+Sarathi). Drafts are what followed when the row's last tokens stood in it before (prompt lookup, Saxena 2023); those
+that the model would have said itself are taken, so that they change how many passes there are and no answer.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Cache, DynamicCache
+from torch.nn.functional import pad, scaled_dot_product_attention
+from transformers import AttentionInterface, Cache, DynamicCache
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
+from transformers.masking_utils import AttentionMaskInterface
 
 from tasks.likelihood import bucket, output_only_at, unwrapped
 
 READ_AT_ONCE = 512
 """Most tokens of the prompts that are read in one pass: enough for matrix products, little beside the cache."""
 
+DRAFTS = 4
+"""Most drafts of a row in a pass."""
+
+_MATCHED = (3, 2)
+"""How many last tokens must have stood in the row before, most first."""
+
 MORE_SLOTS = 1.25
 """Slots are made narrower where so many times as many have room, as rows get shorter: it copies what they hold."""
 
 
 SUITED = frozenset(
-    ("biogpt", "codegen", "deepseek_v3", "falcon", "gemma", "gpt2", "gpt_bigcode", "gpt_neox", "gptj", "granite")
-) | {"llama", "mistral", "olmo2", "opt", "phi", "qwen2", "qwen3", "smollm3", "stablelm", "xglm"}
-"""Models of ``transformers`` whose rows are tested to say in slots what each says alone. Others may count places of
-the cache whatever the mask and the positions (GPT-Neo, MPT), have no cache, or take it apart in a way of their own."""
+    ("biogpt", "deepseek_v3", "gemma", "gpt2", "gpt_bigcode", "gpt_neox", "granite", "llama", "mistral", "olmo2")
+) | {"opt", "phi", "qwen2", "qwen3", "smollm3", "stablelm"}
+"""Models of ``transformers`` whose rows are tested to say in slots what each says alone. Others compute attention in a
+way of their own (GPT-J, Falcon), count places of the cache (GPT-Neo, MPT), or have none."""
 
 
 def suits(model: Any) -> bool:
@@ -55,34 +72,128 @@ def room(widths: Sequence[int], budget: int) -> int:
 KeysValues = tuple[Tensor, Tensor]
 
 
+class _Lookup:
+    """The tokens of a row, and what followed where its last ones stood before."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens: list[int] = []
+        self._followed: dict[tuple[int, ...], int] = {}
+        for token in tokens:
+            self.add(token)
+
+    def add(self, token: int) -> None:
+        for count in _MATCHED:
+            if len(self._tokens) >= count:
+                self._followed[tuple(self._tokens[-count:])] = len(self._tokens)
+        self._tokens.append(token)
+
+    def drafts(self, most: int) -> list[int]:
+        for count in _MATCHED:
+            place = self._followed.get(tuple(self._tokens[-count:]))
+            if place is not None:
+                return self._tokens[place : place + min(most, DRAFTS)]
+        return []
+
+
 @dataclass
 class _Row:
     place: int
     said: list[int]
     length: int
     """Tokens of which the cache holds keys and values."""
+    lookup: _Lookup
+
+    def say(self, tokens: Sequence[int], end: int) -> None:
+        for token in tokens:
+            self.said.append(token)
+            self.lookup.add(token)
+            if token == end:
+                return
 
 
 @dataclass
 class _Layout:
-    """How the room is shared out, and what the pass under way reads and writes.
+    """How the room is shared out.
 
     Attributes:
         room: tokens in all.
         width: tokens of a slot.
-        slots: those of the pass.
-        seen: tokens of each that came before; of the longest where ``lengths`` has those of every row.
     """
 
     room: int
     width: int
-    slots: slice = field(default_factory=lambda: slice(0))
-    seen: int = 0
-    lengths: Tensor | None = None
 
     @property
     def count(self) -> int:
         return self.room // self.width
+
+    def slots(self, held: Tensor) -> Tensor:
+        """(heads, room, head size) as (slots, heads, width, head size), which is a view: heads stand first."""
+        heads, _, size = held.shape
+        return held[:, : self.count * self.width].view(heads, self.count, self.width, size).transpose(0, 1)
+
+
+class _Pass:
+    """One sequence of T tokens: ``rows`` under way, each (tokens, how many came before), in the first slots; then
+    prompts of ``read`` tokens in the next ones, each behind ``begun`` tokens."""
+
+    def __init__(
+        self, layout: _Layout, rows: Sequence[tuple[Sequence[int], int]], read: Sequence[int], begun: int, device: Any
+    ) -> None:
+        self.layout, self.read, self.begun = layout, read, begun
+        self._counts, self._before = [len(tokens) for tokens, _ in rows], [before for _, before in rows]
+        self._device = device
+        starts = [*self._before, *[begun] * len(read)]
+        within = [start + i for start, count in zip(starts, [*self._counts, *read], strict=True) for i in range(count)]
+        slots = [slot for slot, count in enumerate([*self._counts, *read]) for _ in range(count)]
+        self.positions_T = torch.tensor(within, device=device)
+        self.places_T = torch.tensor(
+            [s * layout.width + at for s, at in zip(slots, within, strict=True)], device=device
+        )
+
+    @property
+    def under_way(self) -> int:
+        """Rows."""
+        return len(self._counts)
+
+    @cached_property
+    def seen(self) -> int:
+        """Tokens of the longest row under way, those of the pass included."""
+        return max(before + count for before, count in zip(self._before, self._counts, strict=True))
+
+    @cached_property
+    def tokens_RQ(self) -> Tensor:
+        """Where in the sequence the tokens of each row under way stand; rows with fewer repeat their last."""
+        found, start = [], 0
+        for count in self._counts:
+            found.append([start + min(i, count - 1) for i in range(max(self._counts))])
+            start += count
+        return torch.tensor(found, device=self._device)
+
+    @cached_property
+    def back_N(self) -> Tensor:
+        """Where in ``tokens_RQ``, flat, each token of the rows under way stands."""
+        most = max(self._counts)
+        return torch.tensor(
+            [row * most + i for row, count in enumerate(self._counts) for i in range(count)], device=self._device
+        )
+
+    def mask(self, groups: int, dtype: torch.dtype) -> Tensor:
+        """(R, 1, groups * Q, S), added to scores of the rows under way: what stands behind a token is not seen."""
+        found = self._masks.get(groups)
+        if found is None:
+            last_RQ = torch.tensor(self._before, device=self._device)[:, None] + torch.arange(
+                max(self._counts), device=self._device
+            )
+            hidden_RQS = torch.arange(self.seen, device=self._device) > last_RQ[:, :, None]
+            found = torch.zeros(hidden_RQS.shape, dtype=dtype, device=self._device)
+            found = found.masked_fill(hidden_RQS, float("-inf")).repeat(1, groups, 1)[:, None]
+            self._masks[groups] = found
+        return found
+
+    @cached_property
+    def _masks(self) -> dict[int, Tensor]:
+        return {}
 
 
 class Slots:
@@ -120,8 +231,9 @@ class Slots:
             self.resize(self._begun + len(prompts[0]) + new_tokens)
         while waiting or rows:
             self._share_out(prompts, waiting, rows, new_tokens)
-            while waiting and len(rows) < self._layout.count:
-                rows += self._read(prompts, waiting, len(rows))
+            free = self._layout.count - len(rows)
+            read = [waiting.popleft() for _ in range(together([len(prompts[at]) for at in islice(waiting, free)]))]
+            self._go_on(rows, [(place, prompts[place]) for place in read], end, new_tokens)
             for slot in reversed(range(len(rows))):
                 row = rows[slot]
                 if row.said[-1] == end or len(row.said) >= new_tokens:
@@ -130,8 +242,6 @@ class Slots:
                     if slot < len(rows):
                         rows[slot] = last
                         self._move(len(rows), slot, last.length)
-            if rows and (len(rows) == self._layout.count or not waiting):
-                self._step(rows)
 
     def _share_out(self, prompts: Sequence[list[int]], waiting: deque[int], rows: list[_Row], new_tokens: int) -> None:
         """As many slots as have room for the longest row of those under way and those to come."""
@@ -148,62 +258,59 @@ class Slots:
             layer.narrow(width, lengths)
         self._layout.width = width
 
-    def _read(self, prompts: Sequence[list[int]], waiting: deque[int], taken: int) -> list[_Row]:
-        """The next prompts, as many as have a slot and fit in one pass. What pads a row stands behind it, where it
-        sees nothing of it."""
-        most, width = self.reading(len(prompts[waiting[0]]))
-        places = [waiting.popleft() for _ in range(min(most, len(waiting), self._layout.count - taken))]
-        ids, last = torch.zeros(len(places), width, dtype=torch.long), torch.zeros(len(places), width, dtype=torch.bool)
-        for row, place in enumerate(places):
-            ids[row, : len(prompts[place])] = torch.tensor(prompts[place])
-            last[row, len(prompts[place]) - 1] = True
-        with output_only_at(self._model, last.to(self._device)):
-            said = _likeliest(self.read(ids, taken))
-        lengths = [self._begun + len(prompts[place]) for place in places]
-        return [_Row(place, [token], length) for place, token, length in zip(places, said, lengths, strict=True)]
+    def _go_on(self, rows: list[_Row], new: Sequence[tuple[int, list[int]]], end: int, new_tokens: int) -> None:
+        """Each row says one more token, or more where its drafts are right; ``new`` prompts become rows."""
+        asked = [[row.said[-1], *row.lookup.drafts(new_tokens - len(row.said) - 1)] for row in rows]
+        lengths = [row.length for row in rows]
+        wanted = [True] * sum(map(len, asked)) + [at == len(some) - 1 for _, some in new for at in range(len(some))]
+        wanted += [False] * (self._filled(len(wanted)) - len(wanted))
+        with output_only_at(self._model, torch.tensor([wanted], device=self._device)):
+            logits = self.run(list(zip(asked, lengths, strict=True)), [tokens for _, tokens in new])
+        likeliest = iter(logits.reshape(-1, logits.shape[-1]).float().argmax(-1).tolist())
+        for row, tokens in zip(rows, asked, strict=True):
+            said = [next(likeliest) for _ in tokens]
+            right = next((i for i, draft in enumerate(tokens[1:]) if draft != said[i]), len(tokens) - 1)
+            row.say(said[: right + 1], end)
+            row.length += right + 1
+        for place, tokens in new:
+            token = next(likeliest)
+            rows.append(_Row(place, [token], self._begun + len(tokens), _Lookup([*tokens, token])))
 
-    def _step(self, rows: list[_Row]) -> None:
-        said = _likeliest(self.go_on([row.said[-1] for row in rows], [row.length for row in rows]))
-        for row, token in zip(rows, said, strict=True):
-            row.said.append(token)
-            row.length += 1
-
-    def reading(self, longest: int) -> tuple[int, int]:
-        """(most rows, width) of a pass whose longest prompt has so many tokens, in the slots as they are."""
-        # Of like widths, because oneDNN keeps a kernel with its memory for every shape.
-        width = min(bucket(longest), self._layout.width - self._begun)
-        return min(self._layout.count, max(1, READ_AT_ONCE // width)), width
-
-    def read(self, ids: Tensor, taken: int) -> Tensor:
-        """Logits of a pass over new prompts (B, T), in the slots behind the first ``taken``."""
-        self._layout.slots = slice(taken, taken + len(ids))
-        self._layout.seen, self._layout.lengths = self._begun, None
-        if self._beginning:
-            for layer, begun in zip(self._layers, self._beginning, strict=True):
-                layer.begin(begun)
-        return self._pass(input_ids=ids.to(self._device))
-
-    def go_on(self, tokens: Sequence[int], lengths: Sequence[int]) -> Tensor:
-        """Logits (rows, 1, V) of one more token each, behind so many."""
-        lengths_B, seen = torch.tensor(lengths, device=self._device), max(lengths)
-        self._layout.slots, self._layout.seen, self._layout.lengths = slice(0, len(lengths)), seen, lengths_B
-        return self._pass(
-            input_ids=torch.tensor(tokens, device=self._device)[:, None],
-            attention_mask=(torch.arange(seen + 1, device=self._device) <= lengths_B[:, None]).long(),
-            position_ids=lengths_B[:, None],
-        )
-
-    def _pass(self, **inputs: Tensor) -> Tensor:
-        logits: Tensor = self._model(**inputs, past_key_values=self._cache, use_cache=True).logits
+    def run(self, rows: Sequence[tuple[Sequence[int], int]], prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Logits of a pass over the tokens of ``rows`` in the first slots, each with how many came before, and over
+        new ``prompts`` in the next ones."""
+        now = _Pass(self._layout, rows, [len(prompt) for prompt in prompts], self._begun, self._device)
+        slots = slice(len(rows), len(rows) + len(prompts))
+        for layer, begun in zip(self._layers, self._beginning, strict=bool(self._beginning)):
+            layer.begin(begun, slots)
+        ids = [token for tokens in (*(tokens for tokens, _ in rows), *prompts) for token in tokens]
+        inputs_2T = torch.stack([torch.tensor(ids, device=self._device), now.positions_T])
+        inputs_2T = pad(inputs_2T, (0, self._filled(len(ids)) - len(ids)))
+        with _attending(self._model.config, now):
+            logits: Tensor = self._model(
+                input_ids=inputs_2T[:1], position_ids=inputs_2T[1:], past_key_values=self._cache, use_cache=True
+            ).logits
         return logits
+
+    def _filled(self, tokens: int) -> int:
+        """Tokens of a pass with those that fill it up and are kept nowhere: in bf16 oneDNN keeps a kernel with its
+        memory for every shape."""
+        return bucket(tokens) if self._model.dtype == torch.bfloat16 else tokens
 
     def _move(self, source: int, target: int, length: int) -> None:
         for layer in self._layers:
             layer.move(source, target, length)
 
 
-def _likeliest(logits: Tensor) -> list[int]:
-    return list(logits.reshape(-1, logits.shape[-1]).float().argmax(-1).tolist())
+def together(lengths: Sequence[int]) -> int:
+    """How many of prompts of these lengths are read in one pass: the first, and those after it in ``READ_AT_ONCE``."""
+    count, tokens = 0, 0
+    for length in lengths:
+        tokens += length
+        if count and tokens > READ_AT_ONCE:
+            break
+        count += 1
+    return count
 
 
 class _Layer(CacheLayerMixin):
@@ -223,32 +330,22 @@ class _Layer(CacheLayerMixin):
         self.is_initialized = True
 
     def _slots(self) -> list[Tensor]:
-        """Keys and values, each (slots, heads, width, head size)."""
-        count, width = self._layout.count, self._layout.width
-        return [
-            held[:, : count * width].view(held.shape[0], count, width, held.shape[2]).transpose(0, 1)
-            for held in self.held
-        ]
+        return [self._layout.slots(held) for held in self.held]
 
-    def begin(self, beginning: KeysValues) -> None:
+    def begin(self, beginning: KeysValues, slots: slice) -> None:
         if not self.is_initialized:
             self.lazy_initialization(*beginning)
         for held, begun in zip(self._slots(), beginning, strict=True):
-            held[self._layout.slots, :, : begun.shape[2]] = begun
+            held[slots, :, : begun.shape[2]] = begun
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Keep those of the pass; all that is held, each (1, heads, room, head size), for ``_attend``."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        layout, new = self._layout, key_states.shape[2]
-        found = []
-        for held, states in zip(self._slots(), (key_states, value_states), strict=True):
-            rows = held[layout.slots]
-            if layout.lengths is None:
-                rows[:, :, layout.seen : layout.seen + new] = states
-            else:
-                rows[torch.arange(len(rows), device=rows.device), :, layout.lengths] = states[:, :, 0]
-            found.append(rows[:, :, : layout.seen + new])
-        return found[0], found[1]
+        places_T = _now.get().places_T
+        for held, states in zip(self.held, (key_states, value_states), strict=True):
+            held[:, places_T] = states[0, :, : len(places_T)]
+        return self.held[0][None], self.held[1][None]
 
     def move(self, source: int, target: int, length: int) -> None:
         for held in self._slots():
@@ -261,10 +358,72 @@ class _Layer(CacheLayerMixin):
                 held[:, slot * width : slot * width + length] = slots[slot, :, :length].clone()
 
     def get_seq_length(self) -> int:
-        return self._layout.seen
+        return 0
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self._layout.seen + query_length, 0
+        return query_length, 0
 
     def get_max_length(self) -> int:
         return self._layout.width
+
+
+_now: ContextVar[_Pass] = ContextVar("pass")
+_NAME = "tunesmith_slots"
+
+
+@contextmanager
+def _attending(config: Any, now: _Pass) -> Iterator[None]:
+    """The model computes attention by ``_attend``, of this pass."""
+    before, token = config._attn_implementation, _now.set(now)
+    config._attn_implementation = _NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+        _now.reset(token)
+
+
+def _attend(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, scaling: float | None = None, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """Attention within each row: query (1, heads, T, head size), keys and values as ``_Layer.update`` gives them;
+    (1, T, heads, head size of the values).
+
+    Heads that share keys and values stand as queries of one head, so that no keys and values are copied.
+    """
+    now, groups = _now.get(), query.shape[1] // key.shape[1]
+    keys, values = now.layout.slots(key[0]), now.layout.slots(value[0])
+    found, start = [], 0
+    if now.under_way:
+        rows, most = now.tokens_RQ.shape
+        queries = query[0][:, now.tokens_RQ].transpose(0, 1).reshape(rows, keys.shape[1], groups * most, -1)
+        said = scaled_dot_product_attention(
+            queries,
+            keys[:rows, :, : now.seen],
+            values[:rows, :, : now.seen],
+            attn_mask=now.mask(groups, query.dtype),
+            scale=scaling,
+        )
+        said = said.reshape(rows, query.shape[1], most, -1).transpose(1, 2).flatten(0, 1)
+        found.append(said[now.back_N])
+        start = len(now.back_N)
+    for slot, length in enumerate(now.read, start=now.under_way):
+        seen = now.begun + length
+        mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(now.begun) if now.begun else None
+        said = scaled_dot_product_attention(
+            query[:, :, start : start + length],
+            keys[slot, None, :, :seen],
+            values[slot, None, :, :seen],
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scaling,
+            enable_gqa=groups > 1,
+        )
+        found.append(said[0].transpose(0, 1))
+        start += length
+    found.append(found[0].new_zeros(query.shape[2] - start, *found[0].shape[1:]))
+    return torch.cat(found)[None], None
+
+
+AttentionInterface.register(_NAME, _attend)
+AttentionMaskInterface.register(_NAME, lambda *args, **kwargs: None)

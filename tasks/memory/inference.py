@@ -16,7 +16,7 @@ from tasks import bottleneck, device
 from tasks.base_models import BaseModel, untrained
 from tasks.evaluate.generate import batches
 from tasks.evaluate.params import GenerationParams
-from tasks.evaluate.slots import Slots, room, suits
+from tasks.evaluate.slots import DRAFTS, Slots, room, suits, together
 from tasks.memory.live import Live
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
 from tasks.train.params import TrainParams
@@ -94,28 +94,31 @@ Moments = list[dict[str, int]]
 
 
 def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) -> Moments:
-    """Of the pass that reads most, and of a step with the widest slots and with the most."""
-    widths = sorted((prompt + generation.max_new_tokens for prompt in prompts), reverse=True)
+    """Of the pass that has most tokens, and of one with the widest slots full and with the most slots full."""
+    new = generation.max_new_tokens
+    widths = sorted((prompt + new for prompt in prompts), reverse=True)
     slots, live, found = Slots(model, room(widths, generation.token_budget)), Live(), []
-    passes = []
+    each = 1 + min(DRAFTS, new - 1)
+
+    def full(width: int) -> tuple[int, int, list[int]]:
+        return width, min(len(widths), slots.room // width), []
+
+    reading = []
     for place, width in enumerate(widths):
-        slots.resize(width)
-        most, read = slots.reading(width - generation.max_new_tokens)
-        passes.append((min(most, len(widths) - place), read, width))
-    rows, read, width = max(passes, key=lambda one: one[0] * one[1])
+        lengths = [wide - new for wide in widths[place : place + slots.room // width]]
+        read = lengths[: together(lengths)]
+        # Before the first prompts are read no row is under way.
+        reading.append((width, min(slots.room // width - len(read), place), read))
+    most = max(reading, key=lambda one: one[1] * each + sum(one[2]))
     with live:
-        slots.resize(width)
-        with live.part("activations"), output_layer_at(model, rows, live):
-            logits = slots.read(torch.zeros(rows, read, dtype=torch.long), 0)
-        found.append(_slot_parts(slots, logits, live))
-        for seen in (widths[0], widths[-1]):
-            most = min(len(prompts), slots.room // seen)
-            del logits
+        for width, under_way, read in (most, full(widths[0]), full(widths[-1])):
             live.restart()
-            slots.resize(seen)
-            with live.part("activations"), output_layer_at(model, most, live):
-                logits = slots.go_on([0] * most, [seen - 1] * most)
+            slots.resize(width)
+            rows = [([0] * each, width - each)] * under_way
+            with live.part("activations"), output_layer_at(model, under_way * each + len(read), live):
+                logits = slots.run(rows, [[0] * length for length in read])
             found.append(_slot_parts(slots, logits, live))
+            del logits
     return found
 
 

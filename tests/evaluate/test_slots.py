@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tasks.evaluate.slots import SUITED, Slots, room, suits
+from tasks.evaluate.slots import SUITED, Slots, _Lookup, room, suits
 
 VOCABULARY, NEW = 40, 9
 SIZES: dict[str, Any] = {
@@ -21,7 +21,6 @@ SIZES: dict[str, Any] = {
 }
 GROUPED = SIZES | {"num_key_value_heads": 2, "intermediate_size": 64}
 N = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
-FALCON = SIZES | {"new_decoder_architecture": False, "multi_query": True}
 DEEPSEEK = GROUPED | {"num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 8, "qk_rope_head_dim": 4}
 # Keys and values are not of the same size here.
 DEEPSEEK |= {"qk_nope_head_dim": 6, "v_head_dim": 8, "moe_intermediate_size": 16, "n_routed_experts": 4}
@@ -39,14 +38,9 @@ MADE: dict[str, tuple[str, dict[str, Any]]] = {
     "stablelm": ("stablelm", GROUPED),
     "deepseek_v3": ("deepseek_v3", DEEPSEEK),
     "gpt2": ("gpt2", N),
-    "gptj": ("gptj", N | {"rotary_dim": 8}),
-    "codegen": ("codegen", N | {"rotary_dim": 8}),
     "gpt_bigcode": ("gpt_bigcode", N),
     "gpt_neox": ("gpt_neox", SIZES | {"intermediate_size": 64}),
-    "falcon": ("falcon", FALCON | {"alibi": False}),
-    "falcon, alibi": ("falcon", FALCON | {"alibi": True}),
     "opt": ("opt", SIZES | {"ffn_dim": 64, "word_embed_proj_dim": 32}),
-    "xglm": ("xglm", SIZES | {"d_model": 32, "ffn_dim": 64, "num_layers": 2, "attention_heads": 4}),
     "biogpt": ("biogpt", SIZES | {"intermediate_size": 64}),
 }
 NOT_SUITED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -61,6 +55,7 @@ NOT_SUITED: dict[str, tuple[str, dict[str, Any]]] = {
     "no positions to tell": ("bloom", {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
     "places counted whatever the mask": ("mpt", {"vocab_size": VOCABULARY, "d_model": 32, "n_layers": 2, "n_heads": 4}),
     "no cache": ("openai-gpt", N),
+    "attention of its own": ("gptj", N | {"rotary_dim": 8}),
     "frequencies of the longest row": (
         "llama",
         GROUPED | {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
@@ -123,20 +118,58 @@ def test_models_that_cannot_stand_apart(name: str) -> None:
     assert not suits(made(*NOT_SUITED[name]))
 
 
-@torch.no_grad()
-def test_slots_are_filled_again_and_made_narrower() -> None:
-    """With room for two of the longest rows, the passes are few: rows under way are as many as there is room for."""
-    model, prompts = made(*MADE["llama"]), rows(count=60)
-    batches: list[tuple[int, int]] = []
-    slots = Slots(model, 150)
+def repeating(kind: str, sizes: dict[str, Any]) -> Any:
+    """Embeddings that are tied to the output make a random model say a phrase over and over."""
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).eval()
+
+
+def watched(model: Any) -> list[int]:
+    """Tokens of each pass to come."""
+    passes: list[int] = []
     model.register_forward_pre_hook(
-        lambda module, args, kwargs: batches.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+        lambda module, args, kwargs: passes.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
+    return passes
+
+
+@torch.no_grad()
+def test_slots_are_filled_again_and_made_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for two of the longest rows, the passes are few: rows under way are as many as there is room for."""
+    monkeypatch.setattr("tasks.evaluate.slots.DRAFTS", 0)
+    model, prompts = made(*MADE["llama"]), rows(count=60)
+    slots, passes = Slots(model, 150), watched(model)
     assert len(dict(slots.answer(prompts, -1, NEW))) == 60
-    steps = [rows for rows, width in batches if width == 1]
-    assert steps[0] == 150 // (len(prompts[0]) + NEW) == 2 and max(steps) >= 5
-    assert sum(steps) == 60 * (NEW - 1) and sum(steps) / len(steps) > 2.5, "no row is carried on after its end"
+    assert passes[0] == sum(map(len, prompts[: 150 // (len(prompts[0]) + NEW)])) and 150 // (len(prompts[0]) + NEW) == 2
+    assert sum(passes) == sum(map(len, prompts)) + 60 * (NEW - 1), "nothing is padded or carried on after its end"
+    assert sum(passes) - sum(map(len, prompts)) > 2.5 * len(passes), "rows in a pass"
     assert [held.shape for held in slots.held] == [(2, 150, 8)] * 4, "and never took more room"
+
+
+@torch.no_grad()
+def test_drafts_that_are_right_save_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that says a phrase over and over is asked less often, and says the same."""
+    model = repeating("llama", GROUPED)
+    prompts, new, passes = rows(count=6), 40, watched(model)
+    whole = [alone(model, prompt, -1, new) for prompt in prompts]
+    needed = []
+    for drafts in (0, 4):
+        monkeypatch.setattr("tasks.evaluate.slots.DRAFTS", drafts)
+        passes.clear()
+        found = dict(Slots(model, 10_000).answer(prompts, -1, new))
+        assert [found[place] for place in range(len(prompts))] == whole
+        needed.append(len(passes))
+    assert needed[0] == new and needed[1] < 0.6 * new
+
+
+def test_drafts_are_what_followed_the_last_tokens_before() -> None:
+    lookup = _Lookup([1, 2, 3, 4, 9, 2, 3, 5, 6, 7, 8, 2, 3])
+    assert lookup.drafts(9) == [5, 6, 7, 8], "the last place where 2, 3 stood, and no more than four"
+    assert lookup.drafts(1) == [5] and lookup.drafts(0) == []
+    lookup.add(4)
+    assert lookup.drafts(9) == [9, 2, 3, 5], "three tokens say more than two"
+    lookup.add(0)
+    assert lookup.drafts(9) == [] == _Lookup([1]).drafts(9)
 
 
 @torch.no_grad()
@@ -159,16 +192,18 @@ def test_one_token_and_one_row() -> None:
 
 
 @torch.no_grad()
-def test_padding_does_not_reach_behind_the_positions_that_a_model_has() -> None:
-    """Rows are read in widths of 16; the longest here ends three tokens before the last position."""
-    model = made(*MADE["gpt2"])
+def test_no_draft_stands_behind_the_positions_that_a_model_has() -> None:
+    """The longest row here, whose model says one token for ever, ends at the last position."""
+    model, new = repeating("gpt2", N), 12
     begun, prompts = rows(count=1, longest=5)[0], [row * 8 for row in rows(count=2, longest=15)]
-    prompts[0] = (prompts[0] * 9)[: 128 - len(begun) - 4]
+    prompts[0] = (prompts[0] * 9)[: 128 - len(begun) - new]
     cache = model.transformer(input_ids=torch.tensor([begun]), use_cache=True).past_key_values
     beginning = [(layer.keys, layer.values) for layer in cache.layers]
-    widths = [len(begun) + len(prompt) + 4 for prompt in prompts]
-    found = dict(Slots(model, room(widths, 10_000), beginning).answer(prompts, -1, 4))
-    assert [found[place] for place in (0, 1)] == [alone(model, begun + prompt, -1, 4) for prompt in prompts]
+    whole = [alone(model, begun + prompt, -1, new) for prompt in prompts]
+    widths, passes = [len(begun) + len(prompt) + new for prompt in prompts], watched(model)
+    found = dict(Slots(model, room(widths, 10_000), beginning).answer(prompts, -1, new))
+    assert [found[place] for place in (0, 1)] == whole
+    assert len(passes) < 2 * new, "drafts were right"
 
 
 def test_room_is_the_budget_within_what_rows_take() -> None:

@@ -10,7 +10,7 @@ import torch
 from tasks.base_models import BaseModel, find_config, load_model
 from tasks.errors import TunesmithError
 from tasks.evaluate.params import GenerationParams
-from tasks.evaluate.slots import Slots, room
+from tasks.evaluate.slots import DRAFTS, Slots, room
 from tasks.files import write_json
 from tasks.memory.inference import plan_generation, plan_merging
 from tasks.memory.live import Live
@@ -65,8 +65,11 @@ def test_virtual_tokens_are_kept_as_well(tiny_llama: Path) -> None:
 
 
 @pytest.mark.parametrize("prompts", [[300] + 30 * [60], [257] + 8 * [250], [250] * 9 + [5]])
-def test_the_plan_of_slots_is_what_real_tensors_take(tiny_llama: Path, prompts: list[int]) -> None:
-    """Whether the longest row alone, many short ones, or a full cache takes most."""
+def test_the_plan_of_slots_is_what_real_tensors_take(
+    tiny_llama: Path, prompts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the longest row alone, many short ones, or a full cache takes most; with as many drafts as may be."""
+    monkeypatch.setattr("tasks.evaluate.slots._Lookup.drafts", lambda self, most: [5] * min(most, DRAFTS))
     params, base = parameters(tiny_llama, METHODS["lora"])
     planned = plan_generation(params, base, prompts, GENERATION.model_copy(update={"token_budget": 8192}))
     model, live = load_model(base, torch.float32).eval(), Live()
