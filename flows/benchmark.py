@@ -56,7 +56,7 @@ def benchmark(
     prepared = prepare(suites, data.resolve() if data is not None else root / DATA, settings)
     for one in prepared:
         if one.missing:
-            say(f"{one.suite.name}: no data for {', '.join(one.missing)}; the others begin")
+            say(f"{one.suite.name}: no data for {', '.join(one.missing)}")
     found, shared = {}, SharedBase() if len(names) > 1 else None
     mixtures = sorted(path.parent.name for path in paths.mixtures.glob("*/train.parquet"))
     for name in names:

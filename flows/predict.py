@@ -84,7 +84,8 @@ def predict_file(
 
 
 def _trained_first(root: Path, experiments: Sequence[str], template: str | None) -> list[str]:
-    """Those that know templates before those that do not; a template that none knows is refused before loading."""
+    """Those that know templates before those that do not; a template that one of those that were trained lacks
+    is refused before loading."""
     manifests = {name: Paths(root).model(name) / "manifest.json" for name in experiments}
     known = {name: files.read_json(path)["templates"] for name, path in manifests.items() if path.exists()}
     for name, templates in known.items():

@@ -54,7 +54,7 @@ def run_stage(address: str, root: Path) -> State[Any]:
         with lease(
             root,
             _gpus(address, root),
-            lambda: logger.info("%s waits for a processor or GPU, which other experiments hold", address),
+            lambda: logger.info("%s: waits for a processor or GPU, which other experiments hold", address),
         ) as variables:
             return _repro(address, root, variables)
     return _repro(address, root, {})

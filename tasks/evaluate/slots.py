@@ -7,7 +7,8 @@ first place on, and what lies behind its own length is masked: continuous batchi
 A pass of the model is one sequence of tokens: of each row under way the last one, and behind it drafts; then new
 prompts, whole. So prompts are read while the weights are at hand for the rows under way (Agrawal et al. 2023,
 Sarathi). Drafts are what followed when the row's last tokens stood in it before (prompt lookup, Saxena 2023); those
-that the model would have said itself are taken, so that they change how many passes there are and no answer.
+that the model would have said itself are taken, so that they change how many passes there are, and no
+answer but for rounding.
 """
 
 from __future__ import annotations
