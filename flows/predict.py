@@ -64,7 +64,8 @@ def predict_file(
             f"{source}:{line}: with several experiments the column `experiment` must be free for their names; the row "
             "has one; rename it, or ask one experiment at a time"
         )
-    for name in _trained_first(root, experiments, template):
+    needed = template if any("prompt" not in row for _, row in rows) else None
+    for name in _trained_first(root, experiments, needed):
         say(f"loading {name}")
         predictor = _predictor(root, name, shared)
         if prompts is None or predictor.manifest["templates"]:
@@ -84,17 +85,20 @@ def predict_file(
 
 
 def _trained_first(root: Path, experiments: Sequence[str], template: str | None) -> list[str]:
-    """Those that know templates before those that do not; a template that one of those that were trained lacks
-    is refused before loading."""
-    manifests = {name: Paths(root).model(name) / "manifest.json" for name in experiments}
-    known = {name: files.read_json(path)["templates"] for name, path in manifests.items() if path.exists()}
+    """Those that know templates before those that do not. What cannot be asked is refused before a model is loaded:
+    an experiment that was not built, and a template that one of the trained ones does not know."""
+    known: dict[str, dict[str, str]] = {}
+    for name in experiments:
+        _resolved(root, name)
+        path = Paths(root).model(name) / "manifest.json"
+        known[name] = files.read_json(path)["templates"] if path.exists() else {}
     for name, templates in known.items():
         if templates or not any(known.values()):
             _template(name, templates, template)
-    return sorted(experiments, key=lambda name: not known.get(name))
+    return sorted(experiments, key=lambda name: not known[name])
 
 
-def _predictor(root: Path, experiment: str, shared: SharedBase | None = None) -> Predictor:
+def _resolved(root: Path, experiment: str) -> Path:
     paths = Paths(root)
     resolved = paths.experiment(experiment) / "evaluate.yaml"
     if not resolved.exists():
@@ -102,7 +106,12 @@ def _predictor(root: Path, experiment: str, shared: SharedBase | None = None) ->
         raise TunesmithError(
             f"predict: no experiment {experiment!r} was built; there are: {known}; `tunesmith run` builds"
         )
-    params = load(EvaluateParams, resolved)
+    return resolved
+
+
+def _predictor(root: Path, experiment: str, shared: SharedBase | None = None) -> Predictor:
+    paths = Paths(root)
+    params = load(EvaluateParams, _resolved(root, experiment))
     device.use_threads(params.threads)
     return Predictor.load(paths.model(experiment), params.generation, root, shared)
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 from pydantic import Field
 
 from tasks import files
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, described
 from tasks.params import Params
 from tasks.paths import user_cache
 
@@ -218,8 +218,9 @@ def _hub(params: BaseModelParams) -> Path:
     try:
         return Path(snapshot_download(params.name, revision=params.revision, allow_patterns=patterns))
     except HfHubHTTPError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TunesmithError(f"base_model: the hub has no {params.name} at {params.revision}: {reason}") from None
+        raise TunesmithError(
+            f"base_model: the hub has no {params.name} at {params.revision}: {described(error)}"
+        ) from None
     except (OSError, ValueError) as error:
         raise TunesmithError(
             f"base_model: the hub must be reachable to fetch {params.name} ({type(error).__name__}), and no copy is "

@@ -15,20 +15,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
-from transformers import AttentionInterface, Cache, DynamicCache
-from transformers.cache_utils import CacheLayerMixin, DynamicLayer
-from transformers.masking_utils import AttentionMaskInterface
+from torch.nn.functional import pad
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
 
+from tasks.evaluate.passes import KeysValues, Layer, Layout, Pass, attending
 from tasks.likelihood import bucket, output_only_at, unwrapped
 
 READ_AT_ONCE = 512
@@ -70,9 +67,6 @@ def room(widths: Sequence[int], budget: int) -> int:
     return max(max(widths), min(budget, sum(widths)))
 
 
-KeysValues = tuple[Tensor, Tensor]
-
-
 class _Lookup:
     """The tokens of a row, and what followed where its last ones stood before."""
 
@@ -112,91 +106,6 @@ class _Row:
                 return
 
 
-@dataclass
-class _Layout:
-    """How the room is shared out.
-
-    Attributes:
-        room: tokens in all.
-        width: tokens of a slot.
-    """
-
-    room: int
-    width: int
-
-    @property
-    def count(self) -> int:
-        return self.room // self.width
-
-    def slots(self, held: Tensor) -> Tensor:
-        """(heads, room, head size) as (slots, heads, width, head size), which is a view: heads stand first."""
-        heads, _, size = held.shape
-        return held[:, : self.count * self.width].view(heads, self.count, self.width, size).transpose(0, 1)
-
-
-class _Pass:
-    """One sequence of T tokens: ``rows`` under way, each (tokens, how many came before), in the first slots; then
-    prompts of ``read`` tokens in the next ones, each behind ``begun`` tokens."""
-
-    def __init__(
-        self, layout: _Layout, rows: Sequence[tuple[Sequence[int], int]], read: Sequence[int], begun: int, device: Any
-    ) -> None:
-        self.layout, self.read, self.begun = layout, read, begun
-        self._counts, self._before = [len(tokens) for tokens, _ in rows], [before for _, before in rows]
-        self._device = device
-        starts = [*self._before, *[begun] * len(read)]
-        within = [start + i for start, count in zip(starts, [*self._counts, *read], strict=True) for i in range(count)]
-        slots = [slot for slot, count in enumerate([*self._counts, *read]) for _ in range(count)]
-        self.positions_T = torch.tensor(within, device=device)
-        self.places_T = torch.tensor(
-            [s * layout.width + at for s, at in zip(slots, within, strict=True)], device=device
-        )
-
-    @property
-    def under_way(self) -> int:
-        """Rows."""
-        return len(self._counts)
-
-    @cached_property
-    def seen(self) -> int:
-        """Tokens of the longest row under way, those of the pass included."""
-        return max(before + count for before, count in zip(self._before, self._counts, strict=True))
-
-    @cached_property
-    def tokens_RQ(self) -> Tensor:
-        """Where in the sequence the tokens of each row under way stand; rows with fewer repeat their last."""
-        found, start = [], 0
-        for count in self._counts:
-            found.append([start + min(i, count - 1) for i in range(max(self._counts))])
-            start += count
-        return torch.tensor(found, device=self._device)
-
-    @cached_property
-    def back_N(self) -> Tensor:
-        """Where in ``tokens_RQ``, flat, each token of the rows under way stands."""
-        most = max(self._counts)
-        return torch.tensor(
-            [row * most + i for row, count in enumerate(self._counts) for i in range(count)], device=self._device
-        )
-
-    def mask(self, groups: int, dtype: torch.dtype) -> Tensor:
-        """(R, 1, groups * Q, S), added to scores of the rows under way: what stands behind a token is not seen."""
-        found = self._masks.get(groups)
-        if found is None:
-            last_RQ = torch.tensor(self._before, device=self._device)[:, None] + torch.arange(
-                max(self._counts), device=self._device
-            )
-            hidden_RQS = torch.arange(self.seen, device=self._device) > last_RQ[:, :, None]
-            found = torch.zeros(hidden_RQS.shape, dtype=dtype, device=self._device)
-            found = found.masked_fill(hidden_RQS, float("-inf")).repeat(1, groups, 1)[:, None]
-            self._masks[groups] = found
-        return found
-
-    @cached_property
-    def _masks(self) -> dict[int, Tensor]:
-        return {}
-
-
 class Slots:
     """Rows under way, in ``room`` tokens.
 
@@ -208,9 +117,9 @@ class Slots:
         self._model, self._beginning = model, beginning
         self._begun = beginning[0][0].shape[2] if beginning else 0
         self._device = next(model.parameters()).device
-        self._layout = _Layout(room, room)
+        self._layout = Layout(room, room)
         layers = model.config.get_text_config(decoder=True).num_hidden_layers
-        self._layers = [_Layer(self._layout) for _ in range(layers)]
+        self._layers = [Layer(self._layout) for _ in range(layers)]
         self._cache = Cache(layers=list(self._layers))
 
     @property
@@ -280,14 +189,15 @@ class Slots:
     def run(self, rows: Sequence[tuple[Sequence[int], int]], prompts: Sequence[Sequence[int]]) -> Tensor:
         """Logits of a pass over the tokens of ``rows`` in the first slots, each with how many came before, and over
         new ``prompts`` in the next ones."""
-        now = _Pass(self._layout, rows, [len(prompt) for prompt in prompts], self._begun, self._device)
+        now = Pass(self._layout, rows, [len(prompt) for prompt in prompts], self._begun, self._device)
         slots = slice(len(rows), len(rows) + len(prompts))
-        for layer, begun in zip(self._layers, self._beginning, strict=bool(self._beginning)):
-            layer.begin(begun, slots)
+        if self._beginning and prompts:
+            for layer, begun in zip(self._layers, self._beginning, strict=True):
+                layer.begin(begun, slots)
         ids = [token for tokens in (*(tokens for tokens, _ in rows), *prompts) for token in tokens]
         inputs_2T = torch.stack([torch.tensor(ids, device=self._device), now.positions_T])
         inputs_2T = pad(inputs_2T, (0, self._filled(len(ids)) - len(ids)))
-        with _attending(self._model.config, now):
+        with attending(self._model.config, now):
             logits: Tensor = self._model(
                 input_ids=inputs_2T[:1], position_ids=inputs_2T[1:], past_key_values=self._cache, use_cache=True
             ).logits
@@ -312,119 +222,3 @@ def together(lengths: Sequence[int]) -> int:
             break
         count += 1
     return count
-
-
-class _Layer(CacheLayerMixin):
-    """Keys and values of one layer, each (heads, room, head size): heads first, so that any slots are a view."""
-
-    def __init__(self, layout: _Layout) -> None:
-        super().__init__()
-        self._layout = layout
-        self.held: tuple[Tensor, ...] = ()
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        # Zeros, because what lies behind a row is multiplied by a weight of 0, and 0 times NaN is NaN.
-        self.held = tuple(
-            states.new_zeros(states.shape[1], self._layout.room, states.shape[3])
-            for states in (key_states, value_states)
-        )
-        self.is_initialized = True
-
-    def _slots(self) -> list[Tensor]:
-        return [self._layout.slots(held) for held in self.held]
-
-    def begin(self, beginning: KeysValues, slots: slice) -> None:
-        if not self.is_initialized:
-            self.lazy_initialization(*beginning)
-        for held, begun in zip(self._slots(), beginning, strict=True):
-            held[slots, :, : begun.shape[2]] = begun
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Keep those of the pass; all that is held, each (1, heads, room, head size), for ``_attend``."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        places_T = _now.get().places_T
-        for held, states in zip(self.held, (key_states, value_states), strict=True):
-            held[:, places_T] = states[0, :, : len(places_T)]
-        return self.held[0][None], self.held[1][None]
-
-    def move(self, source: int, target: int, length: int) -> None:
-        for held in self._slots():
-            held[target, :, :length] = held[source, :, :length]
-
-    def narrow(self, width: int, lengths: Sequence[int]) -> None:
-        for held, slots in zip(self.held, self._slots(), strict=True):
-            for slot, length in enumerate(lengths):
-                # Slots move towards the beginning, so none is written over before it has moved, but perhaps itself.
-                held[:, slot * width : slot * width + length] = slots[slot, :, :length].clone()
-
-    def get_seq_length(self) -> int:
-        return 0
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return query_length, 0
-
-    def get_max_length(self) -> int:
-        return self._layout.width
-
-
-_now: ContextVar[_Pass] = ContextVar("pass")
-_NAME = "tunesmith_slots"
-
-
-@contextmanager
-def _attending(config: Any, now: _Pass) -> Iterator[None]:
-    """The model computes attention by ``_attend``, of this pass."""
-    before, token = config._attn_implementation, _now.set(now)
-    config._attn_implementation = _NAME
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
-        _now.reset(token)
-
-
-def _attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, scaling: float | None = None, **kwargs: Any
-) -> tuple[Tensor, None]:
-    """Attention within each row: query (1, heads, T, head size), keys and values as ``_Layer.update`` gives them;
-    (1, T, heads, head size of the values).
-
-    Heads that share keys and values stand as queries of one head, so that no keys and values are copied.
-    """
-    now, groups = _now.get(), query.shape[1] // key.shape[1]
-    keys, values = now.layout.slots(key[0]), now.layout.slots(value[0])
-    found, start = [], 0
-    if now.under_way:
-        rows, most = now.tokens_RQ.shape
-        queries = query[0][:, now.tokens_RQ].transpose(0, 1).reshape(rows, keys.shape[1], groups * most, -1)
-        said = scaled_dot_product_attention(
-            queries,
-            keys[:rows, :, : now.seen],
-            values[:rows, :, : now.seen],
-            attn_mask=now.mask(groups, query.dtype),
-            scale=scaling,
-        )
-        said = said.reshape(rows, query.shape[1], most, -1).transpose(1, 2).flatten(0, 1)
-        found.append(said[now.back_N])
-        start = len(now.back_N)
-    for slot, length in enumerate(now.read, start=now.under_way):
-        seen = now.begun + length
-        mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(now.begun) if now.begun else None
-        said = scaled_dot_product_attention(
-            query[:, :, start : start + length],
-            keys[slot, None, :, :seen],
-            values[slot, None, :, :seen],
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=scaling,
-            enable_gqa=groups > 1,
-        )
-        found.append(said[0].transpose(0, 1))
-        start += length
-    found.append(found[0].new_zeros(query.shape[2] - start, *found[0].shape[1:]))
-    return torch.cat(found)[None], None
-
-
-AttentionInterface.register(_NAME, _attend)
-AttentionMaskInterface.register(_NAME, lambda *args, **kwargs: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, described
 from tasks.ingest.params import HubParams
 from tasks.params import load
 from tasks.paths import Paths
@@ -27,10 +27,9 @@ def fetch(name: str, params: HubParams) -> Any:
     except DatasetNotFoundError as error:
         raise TunesmithError(f"{where}: {params.hub} at {params.revision} is not found: {error}") from None
     except Exception as error:  # the hub's client, its HTTP library and the readers have no base class in common
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise TunesmithError(
-            f"{where}: {params.hub} must be fetched from the hub, which failed ({reason}); connect to the network and "
-            "check `config`, or add the files with `tunesmith data add`"
+            f"{where}: {params.hub} must be fetched from the hub, which failed ({described(error)}); connect to the "
+            "network and check `config`, or add the files with `tunesmith data add`"
         ) from None
     missing = set(params.splits or []) - set(dataset)
     if missing:

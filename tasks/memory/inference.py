@@ -90,7 +90,7 @@ def _virtual_tokens(params: TrainParams) -> int:
 
 
 Moments = list[dict[str, int]]
-"""Bytes by part where prompts are read, and where the last token is found."""
+"""Bytes by part at those that may take most; the last is the one whose cache is full."""
 
 
 def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) -> Moments:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from tasks import device, files
 from tasks.base_models import BaseModel, find, load_tokenizer
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, described
 from tasks.facts import facts
 from tasks.memory.fit import refuse_over
 from tasks.memory.measure import Growth
@@ -224,7 +224,7 @@ def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encode
     except TunesmithError:
         raise
     except Exception as error:  # code of hub models may look at values, which tensors without storage do not have
-        logger.warning("%s: memory is not planned: %s", name, " ".join(str(error).split())[:300])
+        logger.warning("%s: memory is not planned: %s", name, described(error))
         return None
     refuse_over(step, device.free_memory_bytes(), name, params, base, train)
     return step

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tasks.evaluate.slots import SUITED, Slots, _Lookup, room, suits
+from tasks.likelihood import bucket
 
 VOCABULARY, NEW = 40, 9
 SIZES: dict[str, Any] = {
@@ -111,6 +112,17 @@ def test_every_row_says_what_it_says_alone(name: str) -> None:
     for budget in (1, 200, 10_000):
         found = dict(Slots(model, room([len(p) + NEW for p in prompts], budget)).answer(prompts, end, NEW))
         assert [found[place] for place in range(len(prompts))] == expected
+
+
+@torch.no_grad()
+def test_what_fills_a_pass_up_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bf16, where rounding would hide it, passes have whole widths; here in fp32."""
+    model, prompts = made(*MADE["llama"]), rows()
+    whole, passes = [alone(model, prompt, -1) for prompt in prompts], watched(model)
+    monkeypatch.setattr(Slots, "_filled", lambda self, tokens: bucket(tokens))
+    found = dict(Slots(model, 300).answer(prompts, -1, NEW))
+    assert [found[place] for place in range(len(prompts))] == whole
+    assert all(tokens % 16 == 0 for tokens in passes)
 
 
 @pytest.mark.parametrize("name", NOT_SUITED)

@@ -184,6 +184,7 @@ def test_a_text_and_a_row_are_asked_in_the_words_of_training(built: Path) -> Non
     ("arguments", "says"),
     [
         (["predict", "--experiment", "nothing", "text"], "no experiment 'nothing' was built; there are: base, lora"),
+        (["predict", "--experiment", "base", "--experiment", "no", "--template", "x/y", "t"], "no experiment 'no' was"),
         (["predict"], "give either a text, or --input and --output"),
         (["predict", "--input", "no.jsonl", "--output", "g.jsonl"], "no.jsonl: no such file"),
         (["predict", "--template", "x/y", "text"], "lora knows no template 'x/y'; it knows: demo/summarise"),
