@@ -251,7 +251,7 @@ def _arguments(params: TrainParams, loop: LoopParams, folder: Path, steps: int) 
         max_grad_norm=loop.max_grad_norm,
         gradient_accumulation_steps=loop.accumulation,
         # Moments of a quantised base's adapters may leave the GPU's memory where it is short (QLoRA).
-        optim="paged_adamw_32bit" if params.method == "qlora" and torch.cuda.is_available() else "adamw_torch",
+        optim="paged_adamw_32bit" if params.method == "qlora" and torch.cuda.is_available() else "adamw_torch_fused",
         bf16=device.use_bf16(loop.precision),
         use_cpu=not torch.cuda.is_available(),
         seed=params.seed,
