@@ -12,10 +12,10 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional
 
 from tasks.likelihood import unwrapped
 from tasks.memory.live import Live
+from tasks.train.loss import summed_cross_entropy
 
 PARTS = ("gradients", "optimizer", "activations", "logits", "temporary", "heap")
 """``heap`` is no tensor: what a CPU's resident set holds above them."""
@@ -138,7 +138,7 @@ def _step(
             logits = model(**inputs).logits
         with live.part("logits"):
             targets = torch.zeros(batch.supervised, dtype=torch.long)
-            loss = functional.cross_entropy(logits.float(), targets, reduction="sum") / batch.supervised
+            loss = summed_cross_entropy(logits, targets) / batch.supervised
     del logits
     loss.backward()
     del loss

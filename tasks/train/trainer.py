@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
@@ -21,6 +20,7 @@ from tasks.likelihood import IGNORED, collate, likelihood, supervised_logits
 from tasks.rendering import Encoded
 from tasks.train import checkpoints, processes, sharding
 from tasks.train.callbacks import LOSS_SINCE, CheckpointEvery, EarlyStopping, LossSince, epochs_without_better
+from tasks.train.loss import summed_cross_entropy
 from tasks.train.methods.pruning import Pruning
 from tasks.train.packing import collate_packed, packed_logits
 from tasks.train.params import LoopParams, TrainParams
@@ -195,7 +195,7 @@ class CompletionTrainer(Trainer):
     ) -> Any:
         logits_of = packed_logits if self._loop.packing else supervised_logits
         logits, targets, _ = logits_of(model, inputs, self._kind)
-        total = functional.cross_entropy(logits.float(), targets, reduction="sum")
+        total = summed_cross_entropy(logits, targets)
         loss = total / (num_items_in_batch if num_items_in_batch is not None else targets.numel())
         # Gradients are averaged over processes, while the count above is of all of them.
         return loss * self.accelerator.num_processes
