@@ -185,7 +185,7 @@ def attending(config: Any, now: Pass) -> Iterator[None]:
 def _attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, scaling: float | None = None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """Attention within each row: query (1, heads, T, head size), keys and values as ``_Layer.update`` gives them;
+    """Attention within each row: query (1, heads, T, head size), keys and values as ``Layer.update`` gives them;
     (1, T, heads, head size of the values)."""
     now, groups = _now.get(), query.shape[1] // key.shape[1]
     keys, values = now.layout.slots(key[0]), now.layout.slots(value[0])

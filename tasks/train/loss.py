@@ -1,4 +1,9 @@
-"""The loss of a batch, and its gradient in the place of the logits."""
+"""The loss of a batch, and its gradient in the place of the logits.
+
+``torch.nn.functional.linear_cross_entropy`` would not even hold the logits of all, but takes the matrix of the output
+layer, and leaves out what a model or peft does there (scales, caps, adapters); and by its own account it gains
+nothing for fewer tokens than the layer is wide, as the supervised ones of a batch often are.
+"""
 
 from __future__ import annotations
 
