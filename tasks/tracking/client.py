@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasks.errors import TunesmithError
 from tasks.files import canonical_json
 from tasks.paths import Paths
+from tasks.stage import uninterrupted
 
 logger = logging.getLogger("tunesmith")
 
@@ -73,7 +74,7 @@ def open_store(root: Path) -> Tracker:
     _refuse_unwritable(database)
     state = Paths(root).state
     state.mkdir(parents=True, exist_ok=True)
-    with FileLock(state / "tracking.lock"):
+    with FileLock(state / "tracking.lock"), uninterrupted():
         return _open(uri, (database.resolve().parent / "mlartifacts").as_uri())
 
 
@@ -128,7 +129,7 @@ class Tracker:
         """
         run = next(iter(self.find_runs(key, experiment)), None)
         run_id = run.info.run_id if run else self.create(key, experiment)
-        with readable_mlflow(self.uri):
+        with readable_mlflow(self.uri), self._whole():
             if run:
                 self.client.update_run(run_id, "RUNNING")
             self.log_params(run_id, params, run.data.params if run else {})
@@ -146,8 +147,9 @@ class Tracker:
         logged = self._logged.setdefault(run_id, set())
         new = {k: float(v) for k, v in metrics.items() if v is not None and (k, step) not in logged}
         try:
-            self.log_points(run_id, [Metric(name, value, int(time * 1000), step) for name, value in new.items()])
-            logged |= {(name, step) for name in new}
+            with self._whole():
+                self.log_points(run_id, [Metric(name, value, int(time * 1000), step) for name, value in new.items()])
+                logged |= {(name, step) for name in new}
         except Exception as error:  # a ledger that is away must not end a training
             self._warn(error)
 
@@ -156,9 +158,15 @@ class Tracker:
         if self._silent:
             return
         try:
-            self.client.set_terminated(run_id, status)
+            with self._whole():
+                self.client.set_terminated(run_id, status)
         except Exception as error:
             self._warn(error)
+
+    def _whole(self) -> AbstractContextManager[None]:
+        # The traceback of an interrupt keeps SQLite's statement alive, and with it the lock on the file: what is
+        # written next, such as that the run was killed, would wait for 20 s. A server may take long, and locks nothing.
+        return uninterrupted() if self.uri.startswith("sqlite:") else nullcontext()
 
     def points(self, run_id: str, names: list[str]) -> set[Point]:
         """The (name, step) that the run has of the metrics ``names``."""

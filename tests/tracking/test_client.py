@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy.engine.default import DefaultDialect
 
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
@@ -99,6 +103,36 @@ def test_a_resumed_training_repeats_no_point(tracker: Tracker) -> None:
     resumed.log(run_id, {"train_loss": 1.0}, 3, 130.5)
     points = tracker.client.get_metric_history(run_id, "train_loss")
     assert [(p.step, p.value, p.timestamp) for p in points] == [(1, 3.0, 10_000), (2, 2.0, 20_000), (3, 1.0, 130_500)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_amid_a_write_comes_after_it_and_leaves_no_lock(
+    tracker: Tracker, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's lock would stay with the cursor in the traceback: the next write would wait for 20 s, and fail."""
+    execute, sent = DefaultDialect.do_execute, []
+
+    def interrupted(self: DefaultDialect, cursor: Any, statement: str, *arguments: Any, **named: Any) -> None:
+        execute(self, cursor, statement, *arguments, **named)
+        if "FROM latest_metrics" in statement and not sent:
+            sent.append(number)
+            signal.raise_signal(number)
+
+    run_id = tracker.start(KEY, "lora", {})
+    tracker.log(run_id, {"train_loss": 4.0}, 0, 0.0)
+    monkeypatch.setattr(DefaultDialect, "do_execute", interrupted)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        tracker.log(run_id, {"train_loss": 3.0}, 1, 10.0)
+        raise AssertionError("the signal was lost")
+    except KeyboardInterrupt:  # its traceback is alive in here, as it is where a training ends
+        begun = time.monotonic()
+        tracker.finish(run_id, "KILLED")
+        assert time.monotonic() - begun < 10
+    finally:
+        signal.signal(number, before)
+    run = tracker.client.get_run(run_id)
+    assert (sent, run.info.status, run.data.metrics) == ([number], "KILLED", {"train_loss": 3.0})
 
 
 def test_a_server_that_goes_away_is_warned_of_once_and_ends_nothing(
