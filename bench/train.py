@@ -11,6 +11,8 @@ same rows, at the same rank, rate and, on average, eight rows a batch, in a proc
     sft_tuned   SFTTrainer with batches of rows of like length, activations held
     tunesmith   this project, precision ``auto``
 
+``--accumulation`` is for a machine on which eight rows at once are too many for the first three.
+
 The first three train the model as transformers and peft make it, the last with the parts that this project exchanges.
 
 Tokens are those of the rows, padding not counted. The floor is what the floating-point operations of a step would take
@@ -40,15 +42,20 @@ def main() -> None:
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--accumulation", type=int, default=1, choices=(1, 2, 4, 8), help="of the others")
+    parser.add_argument("--training", type=json.loads, default={}, help="of tunesmith: JSON laid over its defaults")
     parser.add_argument("--here", action="store_true", help="train one variant in this process and print JSON")
     asked = parser.parse_args()
     if asked.here:
-        print(json.dumps(_measure(asked.data, asked.method, asked.variant[0], asked.rows, asked.threads)))
+        print(json.dumps(_measure(asked.variant[0], asked)))
         return
     found = {}
     for variant in asked.variant or VARIANTS:
         command = [sys.executable, "-m", "bench.train", "--here", "--data", asked.data, "--method", asked.method]
         command += ["--variant", variant, "--rows", asked.rows, "--threads", asked.threads]
+        command += ["--seed", asked.seed, "--accumulation", asked.accumulation]
+        command += ["--training", json.dumps(asked.training)]
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{variant}: {done.stderr}")
@@ -72,7 +79,7 @@ def show(found: dict[str, dict[str, Any]]) -> None:
         print(f"| {' | '.join(map(str, cells))} |")
 
 
-def _measure(data: Path, method: str, variant: str, count: int, threads: int) -> dict[str, Any]:
+def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
     from importlib.metadata import version
 
     import torch
@@ -83,17 +90,19 @@ def _measure(data: Path, method: str, variant: str, count: int, threads: int) ->
     from tasks.likelihood import likelihood
     from tasks.memory.measure import Growth
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(asked.threads)
     base, renderer = embedded()
-    every = rows_of(data / "train.jsonl", renderer)
-    rows, watched = every[:count], every[count : count + WATCHED]
+    every = rows_of(asked.data / "train.jsonl", renderer)
+    rows, watched = every[: asked.rows], every[asked.rows : asked.rows + WATCHED]
     average = sum(map(len, rows)) / len(rows)
-    params = params_of(method, {"training": {"token_budget": int(EIGHT_ROWS * average * 1.1)}})
+    loop = {"token_budget": int(EIGHT_ROWS * average * 1.1)} | asked.training
+    params = params_of(asked.method, {"seed": asked.seed, "training": loop})
     assert params.training is not None
-    transformers.set_seed(0)
+    transformers.set_seed(asked.seed)
     with tempfile.TemporaryDirectory() as folder:
         made = {"trainer": _trainer, "sft": _sft, "sft_tuned": _sft_tuned, "tunesmith": _tunesmith}[variant]
-        model, train = made(base, renderer, params, rows, watched[:2], Path(folder))
+        shared = _arguments(params, asked.accumulation, Path(folder))
+        model, train = made(base, renderer, params, rows, watched[:2], shared)
         with Growth(model) as growth:
             begun = time.perf_counter()
             train()
@@ -106,9 +115,10 @@ def _measure(data: Path, method: str, variant: str, count: int, threads: int) ->
     ceiling = _ceiling(dtype) if operations else None
     return {
         "variant": variant,
-        "method": method,
-        "rows": count,
-        "threads": threads,
+        "method": asked.method,
+        "rows": asked.rows,
+        "threads": asked.threads,
+        "seed": asked.seed,
         "tokens_per_second": tokens / seconds,
         "seconds": round(seconds, 1),
         "growth": growth.most,
@@ -133,7 +143,7 @@ def _plain(base: Any, params: Any) -> Any:
     return trainable(base, params, 1)
 
 
-def _arguments(params: Any, folder: Path) -> dict[str, Any]:
+def _arguments(params: Any, accumulation: int, folder: Path) -> dict[str, Any]:
     """What all variants share; everything else is the other's default."""
     return {
         "output_dir": str(folder),
@@ -142,23 +152,29 @@ def _arguments(params: Any, folder: Path) -> dict[str, Any]:
         "report_to": [],
         "save_strategy": "no",
         "disable_tqdm": True,
-        "seed": 0,
+        "seed": params.seed,
+        "per_device_train_batch_size": EIGHT_ROWS // accumulation,  # without accumulation the default of both
+        "gradient_accumulation_steps": accumulation,
     }
 
 
-def _trainer(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], folder: Path) -> Made:
+def _trainer(
+    base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], shared: dict[str, Any]
+) -> Made:
     import torch
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
     data = [
         {"input_ids": row.prompt + row.completion, "labels": [-100] * len(row.prompt) + row.completion} for row in rows
     ]
-    arguments = TrainingArguments(**_arguments(params, folder), use_cpu=not torch.cuda.is_available())
+    arguments = TrainingArguments(**shared, use_cpu=not torch.cuda.is_available())
     trainer = Trainer(_plain(base, params), arguments, DataCollatorForSeq2Seq(renderer.tokenizer), data)
     return trainer.model, trainer.train
 
 
-def _sft(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], folder: Path, **more: Any) -> Made:
+def _sft(
+    base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], shared: dict[str, Any], **more: Any
+) -> Made:
     import torch
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -173,7 +189,7 @@ def _sft(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[A
         ]
     )
     arguments = SFTConfig(
-        **_arguments(params, folder),
+        **shared,
         use_cpu=not torch.cuda.is_available(),
         completion_only_loss=True,
         max_length=None,
@@ -187,12 +203,14 @@ def _sft_tuned(*given: Any) -> Made:
     return _sft(*given, gradient_checkpointing=False, train_sampling_strategy="group_by_length")
 
 
-def _tunesmith(base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], folder: Path) -> Made:
+def _tunesmith(
+    base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], shared: dict[str, Any]
+) -> Made:
     from bench.common import trainer_of
     from tasks import device
 
     device.keep_freed_memory()
-    trainer = trainer_of(params, base, renderer, rows, watched, folder)
+    trainer = trainer_of(params, base, renderer, rows, watched, Path(shared["output_dir"]))
     return trainer.model, lambda: trainer.fit(None)
 
 

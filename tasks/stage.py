@@ -202,30 +202,6 @@ def terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated(128 + number)
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """SIGINT and SIGTERM wait for the end of the block. For what is short, and worse torn apart than late.
-
-    Outside the main thread, which alone handles signals, it does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda received, frame: came.append(received))
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(number) is not None  # None: set in C, and could not be put back
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for received in came:
-            signal.raise_signal(received)
-
-
 def _end_with_parents() -> None:
     """Watch the ``dvc`` and the flow that started this process; end it when one of them dies.
 

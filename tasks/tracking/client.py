@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import requests
@@ -24,7 +27,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasks.errors import TunesmithError
 from tasks.files import canonical_json
 from tasks.paths import Paths
-from tasks.stage import uninterrupted
 
 logger = logging.getLogger("tunesmith")
 
@@ -74,7 +76,7 @@ def open_store(root: Path) -> Tracker:
     _refuse_unwritable(database)
     state = Paths(root).state
     state.mkdir(parents=True, exist_ok=True)
-    with FileLock(state / "tracking.lock"), uninterrupted():
+    with FileLock(state / "tracking.lock"), _uninterrupted():
         return _open(uri, (database.resolve().parent / "mlartifacts").as_uri())
 
 
@@ -127,14 +129,20 @@ class Tracker:
         Raises:
             TunesmithError: the store refuses. After this call nothing raises any more.
         """
-        run = next(iter(self.find_runs(key, experiment)), None)
-        run_id = run.info.run_id if run else self.create(key, experiment)
-        with readable_mlflow(self.uri), self._whole():
-            if run:
-                self.client.update_run(run_id, "RUNNING")
-            self.log_params(run_id, params, run.data.params if run else {})
-            self._logged[run_id] = self.points(run_id, list(run.data.metrics)) if run else set()
-        return str(run_id)
+        run_id = ""
+        try:
+            with readable_mlflow(self.uri), self._whole():
+                run = next(iter(self.find_runs(key, experiment)), None)
+                run_id = run.info.run_id if run else self.create(key, experiment)
+                if run:
+                    self.client.update_run(run_id, "RUNNING")
+                self.log_params(run_id, params, run.data.params if run else {})
+                self._logged[run_id] = self.points(run_id, list(run.data.metrics)) if run else set()
+        except (KeyboardInterrupt, SystemExit):  # the caller does not know the run yet
+            if run_id:
+                self.finish(run_id, "KILLED")
+            raise
+        return run_id
 
     def log(self, run_id: str, metrics: Mapping[str, float | None], step: int, time: float) -> None:
         """Log ``metrics`` at ``step`` and ``time`` (unix seconds). Never raises.
@@ -166,7 +174,7 @@ class Tracker:
     def _whole(self) -> AbstractContextManager[None]:
         # The traceback of an interrupt keeps SQLite's statement alive, and with it the lock on the file: what is
         # written next, such as that the run was killed, would wait for 20 s. A server may take long, and locks nothing.
-        return uninterrupted() if self.uri.startswith("sqlite:") else nullcontext()
+        return _uninterrupted() if self.uri.startswith("sqlite:") else nullcontext()
 
     def points(self, run_id: str, names: list[str]) -> set[Point]:
         """The (name, step) that the run has of the metrics ``names``."""
@@ -191,6 +199,37 @@ class Tracker:
             self.uri,
             _reason(error),
         )
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """SIGINT and SIGTERM wait for the end of the block. Other threads than the main one handle none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    held = True
+
+    def later(number: int, frame: FrameType | None) -> None:
+        if held:
+            came.append(number)
+        else:  # another signal's handler raised before this one was put back
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
+
+    # None is a handler that was set in C, and could not be put back.
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {int(number): handler for number, handler in found.items() if handler is not None}
+    try:
+        for number in before:
+            signal.signal(number, later)
+        yield
+    finally:
+        held = False
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

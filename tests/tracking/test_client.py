@@ -135,6 +135,40 @@ def test_a_signal_amid_a_write_comes_after_it_and_leaves_no_lock(
     assert (sent, run.info.status, run.data.metrics) == ([number], "KILLED", {"train_loss": 3.0})
 
 
+def test_a_signal_at_the_start_of_a_run_leaves_it_killed(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = tracker.client.create_run
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return create(*arguments, **named)
+
+    monkeypatch.setattr(tracker.client, "create_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.start(KEY, "lora", {"seed": 0})
+    (run,) = tracker.find_runs(KEY, "lora")
+    assert (run.info.status, run.data.params) == ("KILLED", {"seed": "0"})
+
+
+def test_of_two_signals_amid_a_write_none_stays_held(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminate, ended = tracker.client.set_terminated, []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+
+    def interrupted(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        terminate(*arguments)
+
+    run_id = tracker.start(KEY, "lora", {})
+    monkeypatch.setattr(tracker.client, "set_terminated", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tracker.finish(run_id, "FINISHED")
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended and tracker.client.get_run(run_id).info.status == "FINISHED"
+
+
 def test_a_server_that_goes_away_is_warned_of_once_and_ends_nothing(
     dead_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
