@@ -38,9 +38,7 @@ def real_pairs(count: int) -> list[tuple[str, str]]:
         lines = DIALOGSUM.read_text(encoding="utf-8").splitlines()
         texts = [summary for line in lines for summary in _several(json.loads(line)["summary"])]
     else:
-        texts = [
-            text for row in generate(seed=0, train_rows=400, test_rows=100)[0] for text in _several(row["summary"])
-        ]
+        texts = [text for row in generate(seed=0, train_rows=400, test_rows=100)[0] for text in row["summaries"]]
     # Beside a text the same one with words changed places, cut and said twice, so that many overlaps occur.
     shuffler, pairs = random.Random(0), []
     for i in range(count):
