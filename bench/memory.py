@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--method", action="append", help=f"default: {', '.join(METHODS)}")
     parser.add_argument("--budget", action="append", type=int, help=f"tokens; default: {', '.join(map(str, BUDGETS))}")
-    parser.add_argument("--steps", type=int, default=24, help="fewer find less: the heap grows over steps")
+    parser.add_argument("--steps", type=int, default=24, help="few may find less: the heap grows over steps")
     parser.add_argument("--checkpointing", action="store_true", help="compute activations again")
     parser.add_argument("--here", action="store_true", help="measure one method and budget in this process")
     asked = parser.parse_args()

@@ -1,7 +1,7 @@
 """Tokens a second, peak memory and validation loss of training: this project beside Trainer and TRL.
 
     pip install trl
-    python -m bench.train --data FOLDER [--method lora|full] [--variant V …] [--rows 256]
+    python -m bench.train --data FOLDER [--method lora|full] [--variant V …] [--rows 256] [--seed 0]
 
 ``FOLDER`` holds ``train.jsonl`` (``dialogue``, ``summary``). Every variant trains the embedded model one epoch on the
 same rows, at the same rank, rate and, on average, eight rows a batch, in a process of its own, one after the other:
@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--accumulation", type=int, default=1, choices=(1, 2, 4, 8), help="of the others")
+    parser.add_argument(
+        "--accumulation", type=int, default=1, choices=(1, 2, 4, 8), help="batches a step, of the first three"
+    )
     parser.add_argument("--training", type=json.loads, default={}, help="of tunesmith: JSON laid over its defaults")
     parser.add_argument("--here", action="store_true", help="train one variant in this process and print JSON")
     asked = parser.parse_args()
