@@ -1,13 +1,13 @@
 """The search for each method's default learning rate: validation loss on DialogSum, up to two seeds a rate.
 
-    python -m bench.learning_rates --data FOLDER [--method M …] [--minutes N]
+    python -m bench.learning_rates --data FOLDER [--method M …] [--training JSON] [--minutes N]
 
 ``FOLDER`` holds ``train.jsonl`` and ``dev.jsonl`` (``dialogue``, ``summary``). The first 300 rows of ``train`` are
 trained on, the next 60 watched; of the first seed the first 60 rows of ``dev`` are answered as well, for a look at
 ROUGE-1, by which nothing is chosen. Each run is a line of bench/learning_rates.jsonl; those that stand there are not
-repeated on the same machine with the same parameters of the method (``given``: those beside ``training``), so the
-search goes on where it was ended; another machine's are left out. At the end, and with ``--show`` for all machines, it
-prints the mean over seeds.
+repeated on the same machine with the same parameters (``given``: the method's own and the schedule), so the search goes
+on where it was ended; another machine's are left out. At the end, and with ``--show`` for all machines, it prints the
+mean over seeds. ``--training`` is laid over the method's defaults: another schedule, say.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from tasks.evaluate.params import GenerationParams
 from tasks.metrics.load import load
 from tasks.rendering import Encoded, Renderer
 from tasks.train.method_params import METHODS
+from tasks.train.params import TrainParams
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 SEEDS = (0, 1)
@@ -55,17 +55,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--method", action="append", choices=RATES, help="default: all")
+    parser.add_argument("--rate", action="append", type=float, help="default: those of the method in RATES")
+    parser.add_argument("--training", type=json.loads, default={}, help="JSON laid over the method's defaults")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many")
     parser.add_argument("--show", action="store_true", help="only print what stands in the results")
     asked = parser.parse_args()
     if not asked.show:
         if asked.data is None:
             parser.error("--data is needed to train")
-        _search(asked.data, asked.method or list(RATES), asked.minutes)
+        rates = {name: asked.rate or RATES[name] for name in asked.method or RATES}
+        _search(asked.data, rates, asked.training, asked.minutes)
     _show()
 
 
-def _search(data: Path, names: list[str], minutes: float) -> None:
+def _search(data: Path, rates: dict[str, Sequence[float]], training: dict[str, Any], minutes: float) -> None:
     begun = time.monotonic()
     device.use_threads(2)
     base, renderer = embedded()
@@ -75,33 +78,29 @@ def _search(data: Path, names: list[str], minutes: float) -> None:
             f"{data}/train.jsonl: must have {TRAIN + WATCHED} rows; it has {len(rows)}; give a larger file"
         )
     answered = texts_of(data / "dev.jsonl")[:ANSWERED]
+    given = {name: _given(name, training) for name in rates}
     here = [line for line in _results() if line["machine"] == machine()]
-    done = {(line["method"], line["rate"], line["seed"]) for line in here if line["given"] == _given(line["method"])}
+    done = {(line["method"], line["rate"], line["seed"]) for line in here if line["given"] == given.get(line["method"])}
     # Every method gets one seed of each rate before any gets a second.
     for seed in SEEDS:
-        for name in names:
-            for rate in RATES[name]:
+        for name in rates:
+            for rate in rates[name]:
                 if (name, rate, seed) in done:
                     continue
                 if time.monotonic() - begun > 60 * minutes:
                     return
-                line = _run(name, rate, seed, base, renderer, rows, answered if seed == SEEDS[0] else [])
+                params = params_of(name, {"seed": seed, "training": training | {"learning_rate": rate}})
+                line = _run(params, base, renderer, rows, answered if seed == SEEDS[0] else [])
+                line = {"method": name, "given": given[name], "rate": rate, "seed": seed} | line
                 with RESULTS.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
                 print(json.dumps(line), flush=True)
 
 
 def _run(
-    name: str,
-    rate: float,
-    seed: int,
-    base: BaseModel,
-    renderer: Renderer,
-    rows: list[Encoded],
-    answered: list[tuple[str, str]],
+    params: TrainParams, base: BaseModel, renderer: Renderer, rows: list[Encoded], answered: list[tuple[str, str]]
 ) -> dict[str, Any]:
-    params = params_of(name, {"seed": seed, "training": {"learning_rate": rate}})
-    transformers.set_seed(seed)
+    transformers.set_seed(params.seed)
     train, watched = rows[:TRAIN], rows[TRAIN:]
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(params, base, renderer, train, watched, Path(folder))
@@ -110,10 +109,6 @@ def _run(
         seconds = time.monotonic() - begun
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     return {
-        "method": name,
-        "given": _given(name),
-        "rate": rate,
-        "seed": seed,
         "before": round(losses[0], 4),
         "validation_loss": round(losses[-1], 4),
         "rouge1": _rouge1(trainer.model, renderer, answered) if answered else None,
@@ -126,11 +121,13 @@ def _run(
     }
 
 
-@cache
-def _given(name: str) -> dict[str, Any]:
-    """What the method's defaults say beside ``training``."""
-    found = params_of(name, {}).model_dump(mode="json", include=set(METHODS[name]))
-    return {block: found[block] for block in METHODS[name]}
+def _given(name: str, training: dict[str, Any]) -> dict[str, Any]:
+    """The method's own parameters and the schedule, with what of ``training`` was laid over the defaults beside."""
+    found = params_of(name, {"training": training}).model_dump(mode="json")
+    shown = {"schedule", "warmup_fraction"} | training.keys()
+    return {block: found[block] for block in METHODS[name]} | {
+        "training": {key: value for key, value in found["training"].items() if key in shown}
+    }
 
 
 def _rouge1(model: Any, renderer: Renderer, answered: list[tuple[str, str]]) -> float:

@@ -11,7 +11,8 @@ same rows, at the same rank, rate and, on average, eight rows a batch, in a proc
     sft_tuned   SFTTrainer with batches of rows of like length, activations held
     tunesmith   this project, precision ``auto``
 
-``--accumulation`` is for a machine on which eight rows at once are too many for the first three.
+``--accumulation`` is for a machine on which eight rows at once are too many for the first three, ``--max-length`` for one
+on which eight as long as the longest are.
 
 The first three train the model as transformers and peft make it, the last with the parts that this project exchanges.
 
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--method", choices=("lora", "full"), default="lora")
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
     parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--max-length", type=int, default=None, help="leave out rows of more tokens")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -58,6 +60,7 @@ def main() -> None:
         command += ["--variant", variant, "--rows", asked.rows, "--threads", asked.threads]
         command += ["--seed", asked.seed, "--accumulation", asked.accumulation]
         command += ["--training", json.dumps(asked.training)]
+        command += ["--max-length", asked.max_length] if asked.max_length else []
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{variant}: {done.stderr}")
@@ -94,7 +97,8 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(asked.threads)
     base, renderer = embedded()
-    every = rows_of(asked.data / "train.jsonl", renderer)
+    longest = asked.max_length or float("inf")
+    every = [row for row in rows_of(asked.data / "train.jsonl", renderer) if len(row) <= longest]
     rows, watched = every[: asked.rows], every[asked.rows : asked.rows + WATCHED]
     average = sum(map(len, rows)) / len(rows)
     loop = {"token_budget": int(EIGHT_ROWS * average * 1.1)} | asked.training
