@@ -2,6 +2,7 @@
 
     pip install trl
     python -m bench.train --data FOLDER [--method lora|full] [--variant V …] [--rows 256] [--seed 0]
+    python -m bench.train --data FOLDER --count
 
 ``FOLDER`` holds ``train.jsonl`` (``dialogue``, ``summary``). Every variant trains the embedded model one epoch on the
 same rows, at the same rank, rate and, on average, eight rows a batch, in a process of its own, one after the other:
@@ -11,13 +12,15 @@ same rows, at the same rank, rate and, on average, eight rows a batch, in a proc
     sft_tuned   SFTTrainer with batches of rows of like length, activations held
     tunesmith   this project, precision ``auto``
 
-``--accumulation`` is for a machine on which eight rows at once are too many for the first three, ``--max-length`` for one
-on which eight as long as the longest are.
+``--accumulation`` is for a machine on which eight rows at once are too many for the first three, ``--max-length`` for
+one on which eight as long as the longest are.
 
 The first three train the model as transformers and peft make it, the last with the parts that this project exchanges.
 
 Tokens are those of the rows, padding not counted. The floor is what the floating-point operations of a step would take
-at the ceiling that a matrix product reaches here in that precision.
+at the ceiling that a matrix product reaches here in that precision: those of products, of which attention makes whole
+squares, in the model as transformers and peft have it, with logits where something is learnt alone. ``--count`` prints
+them and the floor for every method, and trains nothing.
 """
 
 from __future__ import annotations
@@ -49,10 +52,14 @@ def main() -> None:
         "--accumulation", type=int, default=1, choices=(1, 2, 4, 8), help="batches a step, of the first three"
     )
     parser.add_argument("--training", type=json.loads, default={}, help="of tunesmith: JSON laid over its defaults")
+    parser.add_argument("--count", action="store_true", help="operations a token of every method, and the floor")
     parser.add_argument("--here", action="store_true", help="train one variant in this process and print JSON")
     asked = parser.parse_args()
     if asked.here:
         print(json.dumps(_measure(asked.variant[0], asked)))
+        return
+    if asked.count:
+        _count(asked)
         return
     found = {}
     for variant in asked.variant or VARIANTS:
@@ -115,7 +122,7 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
             seconds = time.perf_counter() - begun
     pad = renderer.tokenizer.pad_token_id
     loss = likelihood(model, watched, "causal", pad, 2048, device.autocast("fp32")).loss
-    operations = _operations_a_token(model, rows, renderer) if variant == "tunesmith" else None
+    operations = _operations_a_token(base, params, rows, renderer) if variant == "tunesmith" else None
     tokens = sum(map(len, rows))
     dtype = torch.bfloat16 if device.use_bf16("auto") else torch.float32
     ceiling = _ceiling(dtype) if operations else None
@@ -146,7 +153,7 @@ def _plain(base: Any, params: Any) -> Any:
     """Without what this project makes faster in the model itself."""
     from tasks.train.methods import trainable
 
-    return trainable(base, params, 1)
+    return trainable(base, params, 100)  # steps, of which AdaLoRA needs some
 
 
 def _arguments(params: Any, accumulation: int, folder: Path) -> dict[str, Any]:
@@ -220,13 +227,41 @@ def _tunesmith(
     return trainer.model, lambda: trainer.fit(None)
 
 
-def _operations_a_token(model: Any, rows: list[Any], renderer: Any) -> float:
-    """Of a forward and a backward pass over eight rows of the middle length, by PyTorch's own counter."""
+def _count(asked: argparse.Namespace) -> None:
+    import torch
+
+    from bench.common import embedded, machine, params_of, rows_of
+    from tasks import device
+    from tasks.train.method_params import METHODS
+
+    torch.set_num_threads(asked.threads)
+    base, renderer = embedded()
+    rows = rows_of(asked.data / "train.jsonl", renderer)[: asked.rows]
+    ceilings = {name: _ceiling(dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+    said = ", ".join(f"{name} {ceiling / 1e9:,.0f} GFLOP/s" for name, ceiling in ceilings.items())
+    print(f"{machine()}, {asked.threads} threads on {device.device().type}, torch {torch.__version__}; {said}")
+    print("| method | GFLOP a token | floor in fp32, tokens/s | floor in bf16, tokens/s |")
+    print("| --- | --- | --- | --- |")
+    for method in METHODS:
+        if method != "none":
+            operations = _operations_a_token(base, params_of(method, {}), rows, renderer)
+            floors = (f"{ceiling / operations:,.0f}" for ceiling in ceilings.values())
+            print(f"| {' | '.join((method, f'{operations / 1e9:.3f}', *floors))} |", flush=True)
+
+
+def _operations_a_token(base: Any, params: Any, rows: list[Any], renderer: Any) -> float:
+    """Of a forward and a backward pass over eight rows of the middle length, by PyTorch's own counter.
+
+    Of the model as transformers and peft have it, with attention written out: the counter knows neither PyTorch's
+    attention for a CPU nor the products in place of this project's parts.
+    """
     from torch.nn import functional
     from torch.utils.flop_counter import FlopCounterMode
 
-    from tasks.likelihood import collate, supervised_logits
+    from tasks.likelihood import collate, supervised_logits, unwrapped
 
+    model = _plain(base, params)
+    unwrapped(model).set_attn_implementation("eager")
     middle = sorted(rows, key=len)[len(rows) // 2 - EIGHT_ROWS // 2 :][:EIGHT_ROWS]
     device = next(model.parameters()).device
     pad = renderer.tokenizer.pad_token_id

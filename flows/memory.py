@@ -13,10 +13,11 @@ from rich.table import Table
 
 from tasks import device
 from tasks.base_models import find, find_config, load_tokenizer
+from tasks.errors import TunesmithError, described
 from tasks.evaluate.params import EvaluateParams
 from tasks.files import read_rows
 from tasks.memory.fit import cheapest_fit
-from tasks.memory.inference import Generation, plan_generation, plan_merging
+from tasks.memory.inference import Generation, plan_generation, plan_merging, smaller_generation
 from tasks.memory.plan import plan_training
 from tasks.memory.simulate import PARTS, Step
 from tasks.params import load
@@ -42,21 +43,29 @@ class Plan:
     """Of one experiment, in bytes by part.
 
     Attributes:
-        training: its largest step.
-        generation: the moment of evaluation that takes most; the base's alone where nothing is trained.
+        training: its largest step; None where nothing is trained.
+        generation: the moment of evaluation that takes most; the base's alone where nothing is trained. None where
+            nothing could be planned.
         merging: of its adapters into the weights; None where there are none to merge.
-        advice: the cheapest change that fits; None where training fits as it is.
+        free: what the machine has left.
+        remarks: what the figures leave out, and the cheapest change where training or evaluation does not fit.
     """
 
     training: Step | None
-    generation: Generation
+    generation: Generation | None
     merging: dict[str, int] | None
-    advice: str | None
+    free: int
+    remarks: tuple[str, ...] = ()
+
+    def too_large(self) -> list[str]:
+        """The phases that need more than is free."""
+        return [phase for phase, parts in self.phases().items() if sum(parts.values()) > self.free]
 
     def phases(self) -> dict[str, dict[str, int]]:
         """Phase → part → bytes at the moment that takes most."""
         training = {"weights": self.training.weights, **self.training.peak} if self.training else None
-        found = {"training": training, "evaluation": self.generation.peak, "merging": self.merging}
+        evaluation = self.generation.peak if self.generation else None
+        found = {"training": training, "evaluation": evaluation, "merging": self.merging}
         return {phase: parts for phase, parts in found.items() if parts}
 
 
@@ -68,28 +77,44 @@ def plan_memory(
     ``config``: a model's ``config.json``, in whose shape the experiments' own base is planned; its rows keep the
     lengths that the own tokenizer gives them. No weights are read, so the model may be larger than this machine.
     """
-    paths = Paths(root)
+    paths, free = Paths(root), device.free_memory_bytes()
     found: dict[str, Plan] = {}
     for name in experiments:
         say(f"computing the steps of {name} without weights")
-        params = load(TrainParams, paths.experiment(name) / "train.yaml")
-        generation = load(EvaluateParams, paths.experiment(name) / "evaluate.yaml").generation
-        own = find(params.base_model, root)
-        renderer = Renderer(load_tokenizer(own), own.kind)
-        base = find_config(config) if config else own
-        test = read_rows(paths.evaluation_set / "test.parquet")
-        prompts = [len(renderer.encode(row["prompt"], row["completion"]).prompt) for row in test]
-        evaluated = plan_generation(params, base, prompts, generation)
-        if params.training is None:
-            found[name] = Plan(None, evaluated, None, None)
-            continue
-        rows = read_rows(paths.mixture(params.mixture) / "train.parquet")
-        encoded = encode_rows(rows, renderer, params, "train")[0]
-        step, free = plan_training(params, base, encoded), device.free_memory_bytes()
-        fits = step.weights + step.increment <= free
-        advice = None if fits else cheapest_fit(params, base, encoded, free)
-        found[name] = Plan(step, evaluated, plan_merging(step, params, base, generation.precision), advice)
+        try:
+            found[name] = _plan(paths, name, config, free)
+        except TunesmithError:
+            raise
+        except Exception as error:  # code of hub models may look at values, which tensors without storage do not have
+            found[name] = Plan(None, None, None, free, (f"not planned: {described(error)}",))
     return found
+
+
+def _plan(paths: Paths, name: str, config: Path | None, free: int) -> Plan:
+    params = load(TrainParams, paths.experiment(name) / "train.yaml")
+    generation = load(EvaluateParams, paths.experiment(name) / "evaluate.yaml").generation
+    own = find(params.base_model, paths.root)
+    renderer = Renderer(load_tokenizer(own), own.kind)
+    base = find_config(config) if config else own
+    test = read_rows(paths.evaluation_set / "test.parquet")
+    prompts = [len(renderer.encode(row["prompt"], row["completion"]).prompt) for row in test]
+    evaluated = plan_generation(params, base, prompts, generation)
+    remarks = []
+    if sum(evaluated.peak.values()) > free:
+        remarks.append(f"evaluation: {smaller_generation(params, base, prompts, generation, free)}")
+    if params.training is None:
+        return Plan(None, evaluated, None, free, tuple(remarks))
+    rows = read_rows(paths.mixture(params.mixture) / "train.parquet")
+    encoded = encode_rows(rows, renderer, params, "train")[0]
+    step = plan_training(params, base, encoded)
+    if step.weights + step.increment > free:
+        remarks.insert(0, f"training: {cheapest_fit(params, base, encoded, free)}")
+    if params.launcher is not None:
+        remarks.append(
+            "training is planned as one process; of several each takes as much, with fsdp less: its share of weights, "
+            "gradients and moments"
+        )
+    return Plan(step, evaluated, plan_merging(step, params, base, generation.precision), free, tuple(remarks))
 
 
 def show_memory(found: dict[str, Plan]) -> Table:
@@ -114,14 +139,17 @@ def show_memory(found: dict[str, Plan]) -> Table:
         line(f"  {part}, at most", held(part))
     line("  beside the weights, at once", lambda p: mb(p.training.increment) if p.training else None)
     line("training in all", total("training"))
-    line("evaluation: keys and values", lambda p: mb(p.generation.cache))
+    line("evaluation: keys and values", lambda p: mb(p.generation.cache) if p.generation else None)
     line("evaluation in all", total("evaluation"))
     line("merging in all", total("merging"))
-    free = device.free_memory_bytes()
-    line(f"fits into {free / 1e6:,.0f} MB free", lambda p: None if p.training is None else "no" if p.advice else "yes")
-    table.caption = "\n".join(
-        ["Python and its libraries come on top.", *(f"{n}: {p.advice}" for n, p in found.items() if p.advice)]
-    )
+    free = max(plan.free for plan in found.values())
+
+    def fits(plan: Plan) -> str | None:
+        return None if plan.generation is None else f"no: {', '.join(plan.too_large())}" if plan.too_large() else "yes"
+
+    line(f"fits into {free / 1e6:,.0f} MB free", fits)
+    remarks = [f"{name}: {remark}" for name, plan in found.items() for remark in plan.remarks]
+    table.caption = "\n".join(["Python and its libraries come on top.", *remarks])
     table.caption_justify = "left"
     return table
 
@@ -141,7 +169,7 @@ def draw_memory(found: dict[str, Plan], path: Path) -> None:
             begun = [left + size for left, size in zip(begun, sizes, strict=True)]
         for place, total in enumerate(begun):
             axes.annotate(f"{total:.2f}", (total, place), xytext=(4, 0), textcoords="offset points", va="center")
-        free = device.free_memory_bytes() / 1e9
+        free = max(plan.free for plan in found.values()) / 1e9
         axes.axvline(free, color="#c0392b", linestyle="--", linewidth=1, label=f"free here: {free:.1f} GB")
         axes.set_yticks(range(len(bars)), [label for label, _ in bars])
         axes.invert_yaxis()

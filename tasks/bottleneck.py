@@ -19,7 +19,7 @@ WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 
 # Names of the modules whose output is adapted, before it is added to the residual stream.
-_ATTENTION = {
+ATTENTION = {
     *("self_attn", "encoder_attn", "cross_attn", "attn", "crossattention", "attention"),
     *("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention", "EncDecAttention"),
 }
@@ -76,8 +76,8 @@ def _adapted(model: Any, targets: list[str] | None, where: str) -> list[Any]:
     modules = [(name.split(".")[-1], module) for name, module in model.named_modules() if name]
     present = {name for name, _ in modules}
     if targets is None:
-        wanted = (_ATTENTION | _FEED_FORWARD) & present
-        if not (wanted & _ATTENTION and wanted & _FEED_FORWARD):
+        wanted = (ATTENTION | _FEED_FORWARD) & present
+        if not (wanted & ATTENTION and wanted & _FEED_FORWARD):
             raise TunesmithError(
                 f"{where}: attention and feed-forward of {type(model).__name__} are not known here; name the "
                 f"modules, some of: {', '.join(sorted(present))}"

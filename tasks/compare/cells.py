@@ -135,6 +135,12 @@ def kept(entry: Entry) -> Cell:
     return Cell(number(size / 1e6, digits=1) if size else NOTHING)
 
 
+def kept_of_base(entry: Entry) -> Cell:
+    """The same as a share of the base's own weights, which a full copy has again."""
+    size, base = (about(entry).get(name) for name in ("weights_bytes", "base_bytes"))
+    return Cell(number(size / base, 100, digits=1) if size and base else NOTHING)
+
+
 def columns(comparison: Comparison) -> list[Column]:
     """The table of scores, without the names of the systems."""
     systems, metric = comparison["systems"], comparison["metric"]
@@ -157,6 +163,7 @@ def columns(comparison: Comparison) -> list[Column]:
     if any(about(entry).get("trainable_parameters") for entry in systems):
         found.append(Column("trained %", 2, [trained(entry) for entry in systems]))
         found.append(Column("kept MB", 1, [kept(entry) for entry in systems]))
+        found.append(Column("kept, of base %", 1, [kept_of_base(entry) for entry in systems]))
     for name in OF_LABELS:
         if any(name in entry["metrics"] for entry in systems):
             found.append(column(label(name), 9, name))

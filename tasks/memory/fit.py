@@ -28,8 +28,8 @@ def refuse_over(
         return
     change = cheapest_fit(params, base, rows, free)
     raise TunesmithError(
-        f"train@{name}: training must fit into the free memory; planned are {_gb(step.weights)} GB of weights and "
-        f"{_gb(step.increment)} GB beside them, {_gb(free)} GB are free on {device.device().type}; {change}"
+        f"train@{name}: training must fit into the free memory; planned are {gb(step.weights)} GB of weights and "
+        f"{gb(step.increment)} GB beside them, {gb(free)} GB are free on {device.device().type}; {change}"
     )
 
 
@@ -40,16 +40,20 @@ def cheapest_fit(params: TrainParams, base: BaseModel, rows: Sequence[Encoded], 
     result, a step is slower), then another method (another result).
     """
     tried: list[dict[str, Any]] = []
+    hopeless: set[str] = set()  # methods whose weights alone are too many, with which no batch fits
     for patch in _changes(params, rows):
-        if patch in tried:  # where no smaller batch is possible
+        method = patch.get("method", params.method)
+        if patch in tried or method in hopeless:  # the same twice where no smaller batch is possible
             continue
         tried.append(patch)
         try:
             step = plan_training(changed(params, patch), base, rows)
         except Exception:  # what this architecture cannot is no advice
             continue
+        if step.weights > free:
+            hopeless.add(method)
         if step.weights + step.increment <= free:
-            return f"with {_written(patch)} it needs {_gb(step.weights + step.increment)} GB"
+            return f"with {written(patch)} it needs {gb(step.weights + step.increment)} GB"
     return "no batch size and no method of this model fits; take a smaller base model or shorter rows (max_length)"
 
 
@@ -84,12 +88,13 @@ def _smaller_batches(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[d
         yield {"training": {"token_budget": budget, "accumulation": accumulation}}
 
 
-def _written(patch: Any) -> str:
+def written(patch: Any) -> str:
     """As it would stand in YAML, on one line."""
     if isinstance(patch, dict):
-        return "{" + ", ".join(f"{key}: {_written(value)}" for key, value in patch.items()) + "}"
+        return "{" + ", ".join(f"{key}: {written(value)}" for key, value in patch.items()) + "}"
     return str(patch).lower()
 
 
-def _gb(size: int) -> str:
+def gb(size: int) -> str:
+    """Bytes in GB, two decimals."""
     return f"{size / 1e9:.2f}"

@@ -17,6 +17,7 @@ from tasks.base_models import BaseModel, untrained
 from tasks.evaluate.generate import batches
 from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.slots import DRAFTS, Slots, room, suits, together
+from tasks.memory.fit import gb, written
 from tasks.memory.live import Live
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
 from tasks.train.params import TrainParams
@@ -62,6 +63,29 @@ def plan_generation(
                 moments = _in_batches(model, base.kind, prompts, virtual, generation)
     peak = max(moments, key=lambda parts: sum(parts.values()))
     return Generation({"weights": weights} | peak, moments[-1]["cache"])
+
+
+def smaller_generation(
+    params: TrainParams, base: BaseModel, prompts: Sequence[int], generation: GenerationParams, free: int
+) -> str:
+    """What to write under ``evaluation.generation`` so that answers fit into ``free`` bytes, in words: fewer rows at
+    once, which are the same answers, and then weights in bf16, which are others.
+
+    ``prompts``: lengths in tokens.
+    """
+    least = generation.num_beams * (max(prompts) + generation.max_new_tokens)
+    budgets, too_many = [generation.token_budget], False  # weights, with which no budget fits
+    while budgets[-1] // 2 >= least:
+        budgets.append(budgets[-1] // 2)
+    patches: list[dict[str, Any]] = [{"token_budget": budget} for budget in budgets[1:]]
+    for patch in [*patches, {"token_budget": budgets[-1], "precision": "bf16"}]:
+        if too_many and "precision" not in patch:
+            continue
+        peak = plan_generation(params, base, prompts, generation.model_copy(update=patch)).peak
+        if (need := sum(peak.values())) <= free:
+            return f"with {written({'evaluation': {'generation': patch}})} it needs {gb(need)} GB"
+        too_many = peak["weights"] > free
+    return "no token_budget fits; take a smaller base model or fewer max_new_tokens"
 
 
 def plan_merging(

@@ -70,6 +70,10 @@ class Pieces:
     def final_metrics(self) -> dict[str, float]:
         """The numbers of the finished run, under the same names for every experiment; what is unknown is left out."""
         found: dict[str, Any] = {}
+        sizes = {
+            name: self.manifest.get(name)
+            for name in ("trainable_parameters", "total_parameters", "weights_bytes", "base_bytes")
+        }
         memory = self.training.get("memory") or {}
         for name, score in self.scores.get("metrics", {}).items():
             found |= {name: score["value"], f"{name}_low": score.get("low"), f"{name}_high": score.get("high")}
@@ -81,10 +85,9 @@ class Pieces:
             "measured_memory_bytes": memory.get("measured"),
             "evaluation_seconds": self.evaluation.get("seconds"),
             "evaluation_rows_per_second": self.evaluation.get("rows_per_second"),
-            "trainable_parameters": self.manifest.get("trainable_parameters"),
-            "total_parameters": self.manifest.get("total_parameters"),
-            "weights_bytes": self.manifest.get("weights_bytes"),
-            "base_bytes": self.manifest.get("base_bytes"),
+            **sizes,
+            "trained_share": _share(sizes["trainable_parameters"], sizes["total_parameters"]),
+            "kept_share": _share(sizes["weights_bytes"], sizes["base_bytes"]),
             "best_step": (self.manifest.get("best") or {}).get("step"),
         }
         return {name: float(value) for name, value in found.items() if value is not None}
@@ -109,6 +112,10 @@ class Pieces:
         if self.scores:
             values["test_sha256"] = self.scores["test_sha256"]
         return {f"tunesmith.{name}": str(value) for name, value in values.items() if value is not None}
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    return part / whole if part is not None and whole else None
 
 
 def names(paths: Paths) -> list[str]:

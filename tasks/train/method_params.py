@@ -11,7 +11,7 @@ from tasks.params import Params
 EXPERIMENTS = "params/experiments.yaml"
 """Where errors about these parameters send the reader."""
 
-Targets = list[str] | Literal["all-linear"] | None
+Targets = list[str] | Literal["attention", "all-linear"] | None
 
 
 class SelectiveParams(Params):
@@ -43,8 +43,8 @@ class LoraParams(Params):
         rank: of the two factors that are trained in the place of a weight matrix.
         alpha: the update is scaled by alpha / rank.
         dropout: on the factors' input.
-        targets: names of the linear layers; ``all-linear`` is all but the output layer; None is peft's
-            choice for the architecture (query and value projections).
+        targets: names of the linear layers; ``attention`` is those of every attention, ``all-linear`` all but the
+            output layer; None is peft's choice for the architecture (query and value projections).
         rslora: scale by alpha / sqrt(rank) (Kalajdzievski 2023), so that a higher rank learns as fast.
         dora: train a magnitude a row beside the direction (Liu et al. 2024).
     """

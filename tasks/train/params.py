@@ -60,7 +60,7 @@ class LoopParams(Params):
             ``auto`` where the processor has it.
         log_every: steps between two points of the loss curve.
         checkpoint_steps: steps between two checkpoints, beside that at the end of each epoch; None takes only those.
-        checkpoints_kept: of the last ones, beside the best.
+        checkpoints_kept: of the last ones, beside the best; of one alone, none is left when that is damaged.
     """
 
     learning_rate: float = Field(gt=0)
@@ -78,7 +78,7 @@ class LoopParams(Params):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     log_every: int = Field(default=5, ge=1)
     checkpoint_steps: int | None = Field(default=None, ge=1)
-    checkpoints_kept: int = Field(default=1, ge=1)
+    checkpoints_kept: int = Field(default=2, ge=1)
 
 
 class LauncherParams(Params):

@@ -193,7 +193,7 @@ def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(f
 
     path = full.paths.report("lora") / "metrics.json"
     tokens = [near(0, 1, sum=0.4, lamp=0.1), near(1, 2, b=0.9), near(2, 1, sum=0.6)]
-    model = {"trainable_parameters": 20, "total_parameters": 16_000, "weights_bytes": 81_000, "base_bytes": 64_000}
+    model = {"trainable_parameters": 20, "total_parameters": 16_000, "weights_bytes": 81_000, "base_bytes": 640_000}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model": model | {"soft_prompt": tokens}}))
     comparison = comparison_of(full)
     assert soft_prompts(comparison) == [
@@ -205,10 +205,12 @@ def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(f
     text = html_report(comparison, b"")
     assert "The soft prompt of lora" in text and "&#39;sum&#39; 0.60" in text
     sizes = {
-        c.title: [str(cell) for cell in c.cells] for c in columns(comparison) if c.title in ("trained %", "kept MB")
+        c.title: [str(cell) for cell in c.cells]
+        for c in columns(comparison)
+        if c.title in ("trained %", "kept MB", "kept, of base %")
     }
     place = [entry["name"] for entry in comparison["systems"]].index("lora")
-    assert (sizes["trained %"][place], sizes["kept MB"][place]) == ("0.12", "0.1")
+    assert [sizes[title][place] for title in ("trained %", "kept MB", "kept, of base %")] == ["0.12", "0.1", "12.7"]
     assert sizes["trained %"][0] == "–"
 
 

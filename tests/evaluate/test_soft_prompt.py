@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from tasks.base_models import BaseModelParams, find, load_tokenizer
+from tasks import files
+from tasks.base_models import BaseModelParams, find, load_model, load_tokenizer
+from tasks.evaluate.run import run as evaluate
 from tasks.evaluate.soft_prompt import clusters, explain
-from tasks.params import merge, parse
+from tasks.params import merge, parse, write_yaml
+from tasks.rows import RENDERED
+from tasks.stage import Stage
 from tasks.train.methods import prepare
 from tasks.train.params import TrainParams
-from tests.train.training_workspace import PARAMS
+from tests.train.every_method import METHODS
+from tests.train.training_workspace import PAIRS, PARAMS, mark_dirty, rows, train, workspace
 
 
 def prompted(base: Path, **block: Any) -> tuple[Any, Any]:
@@ -37,6 +43,25 @@ def test_a_token_that_is_a_word_lies_nearest_to_it(request: pytest.FixtureReques
     for token in said:
         similarities = [near["similarity"] for near in token["nearest"]]
         assert len(similarities) == 3 and similarities == sorted(similarities, reverse=True)
+
+
+@pytest.mark.parametrize("method", ["prompt_tuning", "p_tuning"])
+def test_an_evaluation_explains_what_was_trained(tiny_llama: Path, tmp_path: Path, method: str) -> None:
+    place = workspace(tmp_path / "workspace", tiny_llama)
+    folder = train(place, method, merge(METHODS[method], {"training": {"epochs": 2, "token_budget": 128}}))
+    place.evaluation_set.mkdir(parents=True)
+    for part in ("test", "validation"):
+        files.write_rows(place.evaluation_set / f"{part}.parquet", rows(PAIRS), RENDERED)
+    mark_dirty(place)
+    write_yaml(place.experiment(method) / "evaluate.yaml", {"threads": 1, "generation": {"precision": "fp32"}})
+    evaluate(method, place, Stage.start(f"evaluate@{method}", place.root))
+    said = files.read_json(place.report(method) / "metrics.json")["model"]["soft_prompt"]
+    vectors = load_file(folder / "adapter_model.safetensors")["prompt_embeddings"]
+    words = load_model(find(BaseModelParams(name=str(tiny_llama)), tiny_llama), torch.float32).get_input_embeddings()
+    similarities = torch.nn.functional.cosine_similarity(vectors[:, None], words.weight[None], dim=2)
+    assert [token["nearest"][0]["similarity"] for token in said] == pytest.approx(
+        similarities.max(1).values.tolist(), abs=1e-3
+    )
 
 
 def test_length_does_not_count(tiny_llama: Path) -> None:

@@ -20,6 +20,7 @@ from flows.cli import main
 from tasks.errors import TunesmithError
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import rows_of, to_table
+from tests.memory.test_inference import LLAMA_70B
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
 
 Cli = Callable[..., tuple[int, str]]
@@ -104,7 +105,36 @@ def test_plan_prints_the_contract_and_trains_nothing(built: Path, cli: Cli, tmp_
     for line in ("training in all", "evaluation in all", "merging in all"):
         assert re.search(rf"{line} +│( +[\d,–]+ +│){{3}}", printed), line
     assert (root / ".tunesmith/plan/memory.png").read_bytes().startswith(b"\x89PNG")
+    assert re.search(r"fits into [\d,]+ MB free +│( +yes +│){3}", printed)
     assert "no experiment 'x'" in _one_error(cli(root, "plan", "--experiment", "x"))
+
+
+def test_a_plan_for_a_model_that_is_larger_than_the_machine(
+    built: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an experiment's rows in the shape of Llama 2 70B; with several processes, and where nothing can be planned."""
+    root = tmp_path / "workspace"
+    shutil.copytree(built, root, symlinks=True)
+    (root / "config.json").write_text(json.dumps(LLAMA_70B))
+    edit(root, "experiments", lambda p: p["experiments"]["lora"].update(launcher={"processes": 2, "strategy": "fsdp"}))
+    code, printed = cli(root, "plan", "--config", root / "config.json", "--no-samples")
+    assert code == 0
+    # 4 bytes of fp32 for each of 68,976,648,192 parameters, and the adapter.
+    weights = re.search(r"training: weights +│ +– +│ +(\d+),(\d+) +│", printed)
+    assert weights is not None and 275_906 <= int("".join(weights.groups())) < 276_100, printed
+    flat = " ".join(printed.split())
+    assert "lora: training: no batch size and no method of this model fits; take a smaller base model" in flat
+    assert "lora: evaluation: no token_budget fits; take a smaller base model or fewer max_new_tokens" in flat
+    assert "lora: training is planned as one process; of several each takes as much, with fsdp less" in flat
+
+    def cannot(*_: object) -> None:
+        raise NotImplementedError("a value was asked for")
+
+    monkeypatch.setattr("flows.memory.plan_training", cannot)
+    code, printed = cli(root, "plan", "--memory", "--no-samples")
+    assert code == 0
+    assert "lora: not planned: NotImplementedError: a value was asked for" in " ".join(printed.split())
+    assert re.search(r"evaluation in all +│ +[\d,]+ │ +– │", printed)
 
 
 def test_a_plan_that_breaks_the_contract_is_an_error(built: Path, cli: Cli, tmp_path: Path) -> None:

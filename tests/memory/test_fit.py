@@ -55,6 +55,19 @@ def test_what_costs_least_comes_first(tiny_llama: Path) -> None:
     assert cheapest_fit(params, base, ROWS, 1000).startswith("no batch size and no method of this model fits")
 
 
+def test_no_batch_of_weights_that_do_not_fit_is_tried(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params, base = parameters(tiny_llama, METHODS["full"])
+    tried: list[str] = []
+
+    def counted(given: TrainParams, *rest: Any) -> Step:
+        tried.append(given.method)
+        return plan_training(given, *rest)
+
+    monkeypatch.setattr("tasks.memory.fit.plan_training", counted)
+    assert cheapest_fit(params, base, ROWS, 1000).startswith("no batch size and no method")
+    assert tried == ["full", "lora", "qlora"]
+
+
 def test_a_change_that_cannot_be_planned_is_passed_over(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params, base = parameters(tiny_llama, METHODS["full"])
     free = need(tiny_llama, "qlora", token_budget=64, accumulation=4, activation_checkpointing=True)

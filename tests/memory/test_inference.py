@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from tasks.errors import TunesmithError
 from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.slots import DRAFTS, Slots, room
 from tasks.files import write_json
-from tasks.memory.inference import plan_generation, plan_merging
+from tasks.memory.inference import plan_generation, plan_merging, smaller_generation
 from tasks.memory.live import Live
 from tasks.memory.plan import plan_training
 from tests.memory.test_memory_plan import ROWS, parameters
@@ -97,6 +98,24 @@ def test_the_plan_of_generation_is_what_real_tensors_take(request: pytest.Fixtur
             mask[0, 0] = 0
             model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=16, min_new_tokens=16, do_sample=False)
     assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(live.peak.total(), rel=0.1)
+
+
+def test_answers_that_do_not_fit_are_asked_for_in_fewer_rows_first(tiny_llama: Path) -> None:
+    params, base = parameters(tiny_llama, METHODS["lora"])
+    prompts, generation = [200] * 40, GENERATION.model_copy(update={"token_budget": 4096})
+
+    def need(**patch: Any) -> int:
+        return sum(plan_generation(params, base, prompts, generation.model_copy(update=patch)).peak.values())
+
+    free = need(token_budget=1024)
+    assert need(token_budget=2048) > free
+    advice = smaller_generation(params, base, prompts, generation, free)
+    assert advice == f"with {{evaluation: {{generation: {{token_budget: 1024}}}}}} it needs {free / 1e9:.2f} GB"
+    free = need(token_budget=256, precision="bf16")
+    assert need(token_budget=256) > free
+    advice = smaller_generation(params, base, prompts, generation, free)
+    assert "{token_budget: 256, precision: bf16}" in advice
+    assert smaller_generation(params, base, prompts, generation, 1000).startswith("no token_budget fits")
 
 
 def test_merging_holds_base_adapter_and_a_matrix(tiny_llama: Path) -> None:

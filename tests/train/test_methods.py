@@ -171,6 +171,50 @@ def test_selective_names_weights(tiny_t5: Path, asked: dict[str, Any], expected:
         assert weight.requires_grad == any(part in name for part in expected), name
 
 
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_gpt2(tmp_path_factory.mktemp("gpt2"), [text for pair in PAIRS for text in pair])
+
+
+def test_biases_alone_are_trained_and_learn(gpt2: Path, tmp_path: Path) -> None:
+    """BitFit on GPT-2: of two layers the biases of two norms (64), attention (192, 64) and feed-forward (256, 64), and
+    of the last norm."""
+    patch = {"method": "selective", "selective": {"biases": True}}
+    model, _ = prepared(gpt2, patch)
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert all(name.endswith(".bias") for name in trained)
+    assert count_parameters(model)[0] == 2 * (2 * 64 + 192 + 64 + 256 + 64) + 64
+    place = workspace(tmp_path / "workspace", gpt2)
+    train(place, "bitfit", merge(patch, {"training": {"epochs": 8, "learning_rate": 5e-2, "token_budget": 128}}))
+    points = files.read_jsonl(place.run("bitfit", "train") / "history.jsonl")
+    curve = [point["validation_loss"] for point in points if "validation_loss" in point]
+    assert min(curve[1:]) < curve[0] - 0.1
+
+
+@pytest.mark.parametrize("method", ["lora", "adalora"])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("llama", 2 * ["self_attn.k_proj", "self_attn.o_proj", "self_attn.q_proj", "self_attn.v_proj"]),
+        ("t5", 4 * [f"SelfAttention.{part}" for part in "kqvo"] + 2 * [f"EncDecAttention.{part}" for part in "kqvo"]),
+        ("gpt2", 2 * ["attn.c_attn", "attn.c_proj"]),
+    ],
+)
+def test_attention_names_the_layers_of_every_attention(
+    bases: dict[str, Path], gpt2: Path, kind: str, expected: list[str], method: str
+) -> None:
+    patch = merge(METHODS[method], {method: {"targets": "attention"}})
+    model, _ = prepared((bases | {"gpt2": gpt2})[kind], patch)
+    adapted = [".".join(name.split(".")[-2:]) for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    assert sorted(adapted) == sorted(expected)
+
+
+def test_an_attention_that_is_not_known_is_an_error(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.train.methods.peft_methods.ATTENTION", {"mixer"})
+    with pytest.raises(TunesmithError, match=r"lora\.targets: the attention of LlamaForCausalLM is not known .*q_proj"):
+        prepared(tiny_llama, {"method": "lora", "lora": {"targets": "attention"}})
+
+
 @pytest.mark.parametrize(
     ("patch", "message"),
     [
@@ -231,6 +275,7 @@ def test_qlora_holds_four_bits_a_weight(tiny_llama: Path) -> None:
     quantised = [m for m in model.modules() if isinstance(m, bnb.nn.Linear4bit)]
     assert len(quantised) == 2 * 7
     assert all(m.weight.dtype == torch.uint8 and m.weight.quant_state.quant_type == "nf4" for m in quantised)
+    assert all(m.weight.quant_state.nested for m in quantised), "the scales are quantised, too"
     # Else a validation on a processor with AVX512-BF16 would end the flow of gradients.
     assert not any(m.support_avx512bf16_for_cpu for m in quantised)
     plain = load_model(found, torch.float32)
@@ -238,9 +283,9 @@ def test_qlora_holds_four_bits_a_weight(tiny_llama: Path) -> None:
     assert count_parameters(model)[1] - count_parameters(model)[0] == count_parameters(plain)[1]
 
 
-def test_a_quantised_base_with_transposed_weights_answers_as_it_was_trained(tmp_path: Path) -> None:
+def test_a_quantised_base_with_transposed_weights_answers_as_it_was_trained(gpt2: Path, tmp_path: Path) -> None:
     """GPT-2 keeps its matrices the other way round; quantised they are not."""
-    place = workspace(tmp_path / "workspace", save_gpt2(tmp_path / "gpt2", [text for pair in PAIRS for text in pair]))
+    place = workspace(tmp_path / "workspace", gpt2)
     folder = train(
         place, "qlora", merge(METHODS["qlora"], {"lora": {"targets": ["c_attn"]}, "training": {"epochs": 2}})
     )

@@ -17,12 +17,14 @@ from peft import (
     get_peft_model,
     prepare_model_for_kbit_training,
 )
+from transformers.pytorch_utils import Conv1D
 
 from tasks import device
 from tasks.base_models import BaseModel, load_tokenizer
+from tasks.bottleneck import ATTENTION
 from tasks.errors import TunesmithError
 from tasks.quantised import load_quantised
-from tasks.train.method_params import EXPERIMENTS, PromptTuningParams
+from tasks.train.method_params import EXPERIMENTS, PromptTuningParams, Targets
 from tasks.train.params import TrainParams
 
 
@@ -50,19 +52,35 @@ def _adapted(model: Any, config: Any, base: BaseModel, key: str, targets: list[s
         ) from None
 
 
+def _targets(model: Any, given: Targets, key: str) -> list[str] | str | None:
+    """What peft is told, which knows ``all-linear`` and None, but not ``attention``."""
+    if given != "attention":
+        return given
+    linear = [name.split(".") for name, m in model.named_modules() if isinstance(m, torch.nn.Linear | Conv1D)]
+    # With the name of what holds it, since GPT-2 has a `c_proj` in the feed-forward, too.
+    found = {".".join(parts[-2:]) for parts in linear if len(parts) > 1 and parts[-2] in ATTENTION}
+    if not found:
+        raise TunesmithError(
+            f"{EXPERIMENTS}: {key}: the attention of {type(model).__name__} is not known here; name linear layers, "
+            f"some of: {', '.join(sorted({parts[-1] for parts in linear}))}"
+        )
+    return sorted(found)
+
+
 def _lora(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
     given = params.lora
     assert given is not None
+    targets = _targets(model, given.targets, "lora.targets")
     config = LoraConfig(
         task_type=_task(base),
         r=given.rank,
         lora_alpha=given.alpha,
         lora_dropout=given.dropout,
-        target_modules=given.targets,
+        target_modules=targets,
         use_rslora=given.rslora,
         use_dora=given.dora,
     )
-    return _adapted(model, config, base, "lora.targets", given.targets)
+    return _adapted(model, config, base, "lora.targets", targets)
 
 
 def qlora(base: BaseModel, params: TrainParams) -> Any:
@@ -84,20 +102,21 @@ def _adalora(model: Any, base: BaseModel, params: TrainParams, steps: int) -> An
             f"{EXPERIMENTS}: method adalora must prune before the last steps; this training has {steps} in all; train "
             "on more rows or epochs, or lower adalora.final"
         )
+    targets = _targets(model, given.targets, "adalora.targets")
     config = AdaLoraConfig(
         task_type=_task(base),
         init_r=given.initial_rank,
         target_r=given.target_rank,
         lora_alpha=given.alpha,
         lora_dropout=given.dropout,
-        target_modules=given.targets,
+        target_modules=targets,
         total_step=steps,
         tinit=int(given.warmup * steps),
         tfinal=final,
         deltaT=given.every,
         orth_reg_weight=given.orthogonality,
     )
-    return _adapted(model, config, base, "adalora.targets", given.targets)
+    return _adapted(model, config, base, "adalora.targets", targets)
 
 
 def _ia3(model: Any, base: BaseModel, params: TrainParams, steps: int) -> Any:
