@@ -134,7 +134,7 @@ def test_a_plan_for_a_model_that_is_larger_than_the_machine(
     code, printed = cli(root, "plan", "--memory", "--no-samples")
     assert code == 0
     assert "lora: not planned: NotImplementedError: a value was asked for" in " ".join(printed.split())
-    assert re.search(r"evaluation in all +│ +[\d,]+ │ +– │", printed)
+    assert re.search(r"evaluation in all +│ +[\d,]+ +│ +– +│", printed)
 
 
 def test_a_plan_that_breaks_the_contract_is_an_error(built: Path, cli: Cli, tmp_path: Path) -> None:

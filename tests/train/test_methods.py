@@ -64,20 +64,38 @@ def trained(tmp_path_factory: pytest.TempPathFactory, bases: dict[str, Path]) ->
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_method_learns_and_its_files_hold_what_it_learned(trained: Any, kind: str, method: str) -> None:
     place: Paths = trained(kind, method)
-    curve = [
-        p["validation_loss"]
-        for p in files.read_jsonl(place.run(method, "train") / "history.jsonl")
-        if "validation_loss" in p
-    ]
-    assert min(curve[1:]) < curve[0] - 0.1, curve
-    folder = place.model(method)
-    manifest = files.read_json(folder / "manifest.json")
+    assert_learnt(place, method)
+    manifest = files.read_json(place.model(method) / "manifest.json")
     assert 0 < manifest["trainable_parameters"] <= manifest["total_parameters"]
     assert (method == "full") == (manifest["trainable_parameters"] == manifest["total_parameters"])
-    for path in folder.iterdir():
+    for path in place.model(method).iterdir():
         assert str(place.root.parent).encode() not in path.read_bytes(), f"{path.name} names a folder of this machine"
 
-    predictor = Predictor.load(folder, GENERATION, place.root)
+
+@pytest.mark.parametrize(
+    ("method", "block"),
+    [
+        ("adapter", {"targets": ["mlp"]}),
+        ("ia3", {"targets": ["k_proj", "v_proj", "down_proj"], "feedforward": ["down_proj"]}),
+        ("prefix_tuning", {"projection": 32}),
+        ("p_tuning", {"network": "LSTM"}),
+    ],
+)
+def test_an_option_of_a_method_learns_and_is_kept(
+    tiny_llama: Path, tmp_path: Path, method: str, block: dict[str, Any]
+) -> None:
+    place = workspace(tmp_path / "workspace", tiny_llama)
+    loop = {"training": {"epochs": 8, "token_budget": 128}}
+    train(place, method, merge(METHODS[method], loop | {method: block}))
+    assert_learnt(place, method)
+
+
+def assert_learnt(place: Paths, method: str) -> None:
+    """The loss fell, and the files of the model have the loss of the best epoch."""
+    points = files.read_jsonl(place.run(method, "train") / "history.jsonl")
+    curve = [point["validation_loss"] for point in points if "validation_loss" in point]
+    assert min(curve[1:]) < curve[0] - 0.1, curve
+    predictor = Predictor.load(place.model(method), GENERATION, place.root)
     renderer = predictor.renderer
     encoded = [renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
     found = likelihood(predictor.model, encoded, renderer.kind, renderer.tokenizer.pad_token_id, 256, FP32)
@@ -186,9 +204,7 @@ def test_biases_alone_are_trained_and_learn(gpt2: Path, tmp_path: Path) -> None:
     assert count_parameters(model)[0] == 2 * (2 * 64 + 192 + 64 + 256 + 64) + 64
     place = workspace(tmp_path / "workspace", gpt2)
     train(place, "bitfit", merge(patch, {"training": {"epochs": 8, "learning_rate": 5e-2, "token_budget": 128}}))
-    points = files.read_jsonl(place.run("bitfit", "train") / "history.jsonl")
-    curve = [point["validation_loss"] for point in points if "validation_loss" in point]
-    assert min(curve[1:]) < curve[0] - 0.1
+    assert_learnt(place, "bitfit")
 
 
 @pytest.mark.parametrize("method", ["lora", "adalora"])
