@@ -1,6 +1,6 @@
 """The search for each method's default learning rate: validation loss on DialogSum, up to two seeds a rate.
 
-    python -m bench.learning_rates --data FOLDER [--method M …] [--training JSON] [--minutes N]
+    python -m bench.learning_rates --data FOLDER [--method M …] [--rate R …] [--training JSON] [--minutes N]
 
 ``FOLDER`` holds ``train.jsonl`` and ``dev.jsonl`` (``dialogue``, ``summary``). The first 300 rows of ``train`` are
 trained on, the next 60 watched; of the first seed the first 60 rows of ``dev`` are answered as well, for a look at
@@ -63,6 +63,8 @@ def main() -> None:
     if not asked.show:
         if asked.data is None:
             parser.error("--data is needed to train")
+        if "learning_rate" in asked.training:
+            parser.error("--training must not have learning_rate; use --rate")
         rates = {name: asked.rate or RATES[name] for name in asked.method or RATES}
         _search(asked.data, rates, asked.training, asked.minutes)
     _show()

@@ -80,7 +80,9 @@ def show(found: dict[str, dict[str, Any]]) -> None:
     """The table of what ``--here`` printed for each variant."""
     first = next(iter(found.values()))
     versions = {name: version for one in found.values() for name, version in one["versions"].items()}
-    print(f"{first['machine']}, {first['threads']} threads, {versions}; {first['method']}, {first['rows']} rows")
+    length = f" of at most {first['max_length']} tokens" if first["max_length"] else ""
+    rows = f"{first['method']}, {first['rows']} rows{length}"
+    print(f"{first['machine']}, {first['threads']} threads, {versions}; {rows}")
     print("| variant | tokens/s | of the floor | tunesmith is | peak MB beside the weights | validation loss |")
     print("| --- | --- | --- | --- | --- | --- |")
     ours = found.get("tunesmith")
@@ -104,8 +106,14 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(asked.threads)
     base, renderer = embedded()
-    longest = asked.max_length or float("inf")
-    every = [row for row in rows_of(asked.data / "train.jsonl", renderer) if len(row) <= longest]
+    every = rows_of(asked.data / "train.jsonl", renderer)
+    if asked.max_length:
+        every = [row for row in every if len(row) <= asked.max_length]
+    if len(every) < asked.rows + WATCHED:
+        raise SystemExit(
+            f"{asked.data}/train.jsonl: must have {asked.rows} rows and {WATCHED} to watch; it has {len(every)} of at "
+            f"most {asked.max_length} tokens; lower --rows or raise --max-length"
+        )
     rows, watched = every[: asked.rows], every[asked.rows : asked.rows + WATCHED]
     average = sum(map(len, rows)) / len(rows)
     loop = {"token_budget": int(EIGHT_ROWS * average * 1.1)} | asked.training
@@ -130,6 +138,7 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
         "variant": variant,
         "method": asked.method,
         "rows": asked.rows,
+        "max_length": asked.max_length,
         "threads": asked.threads,
         "seed": asked.seed,
         "tokens_per_second": tokens / seconds,
@@ -253,7 +262,7 @@ def _operations_a_token(base: Any, params: Any, rows: list[Any], renderer: Any) 
     """Of a forward and a backward pass over eight rows of the middle length, by PyTorch's own counter.
 
     Of the model as transformers and peft have it, with attention written out: the counter knows neither PyTorch's
-    attention for a CPU nor the products in place of this project's parts.
+    attention for a CPU nor the in-place products (``addmm_``) of this project's parts.
     """
     from torch.nn import functional
     from torch.utils.flop_counter import FlopCounterMode

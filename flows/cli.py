@@ -156,11 +156,13 @@ def plan(
     write(mixtures, show(found, samples))
     if memory or config:
         from flows.memory import draw_memory, plan_memory, show_memory
+        from tasks import device
 
-        needs = plan_memory(root, list(found), say, config)
+        free = device.free_memory_bytes()
+        needs = plan_memory(root, list(found), say, free, config)
         picture = Paths(root).state / "plan" / "memory.png"
-        draw_memory(needs, picture)
-        console.print(show_memory(needs))
+        draw_memory(needs, free, picture)
+        console.print(show_memory(needs, free))
         console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from tasks import device
 from tasks.base_models import find, find_config, load_tokenizer
 from tasks.errors import TunesmithError, described
 from tasks.evaluate.params import EvaluateParams
@@ -25,6 +25,8 @@ from tasks.paths import Paths
 from tasks.rendering import Renderer
 from tasks.train.contract import encode_rows
 from tasks.train.params import TrainParams
+
+Planned = TypeVar("Planned")
 
 _COLOURS = {
     "weights": "#24292f",
@@ -43,23 +45,19 @@ class Plan:
     """Of one experiment, in bytes by part.
 
     Attributes:
-        training: its largest step; None where nothing is trained.
-        generation: the moment of evaluation that takes most; the base's alone where nothing is trained. None where
-            nothing could be planned.
+        training: its largest step, of one process; None where nothing is trained, or nothing could be planned.
+        generation: the moment of evaluation that takes most; the base's alone where nothing is trained. None where it
+            could not be planned.
         merging: of its adapters into the weights; None where there are none to merge.
-        free: what the machine has left.
+        too_large: the phases that need more than is free. Training among several processes is not judged.
         remarks: what the figures leave out, and the cheapest change where training or evaluation does not fit.
     """
 
     training: Step | None
     generation: Generation | None
     merging: dict[str, int] | None
-    free: int
-    remarks: tuple[str, ...] = ()
-
-    def too_large(self) -> list[str]:
-        """The phases that need more than is free."""
-        return [phase for phase, parts in self.phases().items() if sum(parts.values()) > self.free]
+    too_large: tuple[str, ...]
+    remarks: tuple[str, ...]
 
     def phases(self) -> dict[str, dict[str, int]]:
         """Phase → part → bytes at the moment that takes most."""
@@ -68,56 +66,73 @@ class Plan:
         found = {"training": training, "evaluation": evaluation, "merging": self.merging}
         return {phase: parts for phase, parts in found.items() if parts}
 
+    def verdict(self) -> str | None:
+        """Whether what was planned fits; None where nothing was."""
+        return f"no: {', '.join(self.too_large)}" if self.too_large else "yes" if self.phases() else None
+
 
 def plan_memory(
-    root: Path, experiments: list[str], say: Callable[[str], None], config: Path | None = None
+    root: Path, experiments: list[str], say: Callable[[str], None], free: int, config: Path | None = None
 ) -> dict[str, Plan]:
-    """Experiment → what it takes. Their mixtures must be built.
+    """Experiment → what it takes, and whether that fits into ``free`` bytes. Their mixtures must be built.
 
     ``config``: a model's ``config.json``, in whose shape the experiments' own base is planned; its rows keep the
     lengths that the own tokenizer gives them. No weights are read, so the model may be larger than this machine.
     """
-    paths, free = Paths(root), device.free_memory_bytes()
     found: dict[str, Plan] = {}
     for name in experiments:
         say(f"computing the steps of {name} without weights")
-        try:
-            found[name] = _plan(paths, name, config, free)
-        except TunesmithError:
-            raise
-        except Exception as error:  # code of hub models may look at values, which tensors without storage do not have
-            found[name] = Plan(None, None, None, free, (f"not planned: {described(error)}",))
+        found[name] = _plan(Paths(root), name, free, config)
     return found
 
 
-def _plan(paths: Paths, name: str, config: Path | None, free: int) -> Plan:
+def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
     params = load(TrainParams, paths.experiment(name) / "train.yaml")
     generation = load(EvaluateParams, paths.experiment(name) / "evaluate.yaml").generation
     own = find(params.base_model, paths.root)
     renderer = Renderer(load_tokenizer(own), own.kind)
     base = find_config(config) if config else own
+    remarks, too_large = [], []
+
+    def tried(phase: str, plan: Callable[[], Planned]) -> Planned | None:
+        try:
+            return plan()
+        except TunesmithError:
+            raise
+        except Exception as error:  # code of hub models may look at values, which tensors without storage do not have
+            remarks.append(f"{phase}: not planned: {described(error)}")
+            return None
+
+    def over(phase: str, need: int, advise: Callable[[], str] | None) -> None:
+        if need > free:
+            too_large.append(phase)
+            remarks.extend([f"{phase}: {advise()}"] if advise else [])
+
+    step = merging = None
+    if params.training is not None:
+        rows = read_rows(paths.mixture(params.mixture) / "train.parquet")
+        encoded = encode_rows(rows, renderer, params, "train")[0]
+        step = tried("training", lambda: plan_training(params, base, encoded))
+        if params.launcher is not None:
+            remarks.append(
+                "training is planned as one process, and whether several fit is not; with ddp each takes this and its "
+                "gradients once more, with fsdp its share of weights, gradients and moments"
+            )
+        elif step:
+            over("training", step.weights + step.increment, lambda: cheapest_fit(params, base, encoded, free))
     test = read_rows(paths.evaluation_set / "test.parquet")
     prompts = [len(renderer.encode(row["prompt"], row["completion"]).prompt) for row in test]
-    evaluated = plan_generation(params, base, prompts, generation)
-    remarks = []
-    if sum(evaluated.peak.values()) > free:
-        remarks.append(f"evaluation: {smaller_generation(params, base, prompts, generation, free)}")
-    if params.training is None:
-        return Plan(None, evaluated, None, free, tuple(remarks))
-    rows = read_rows(paths.mixture(params.mixture) / "train.parquet")
-    encoded = encode_rows(rows, renderer, params, "train")[0]
-    step = plan_training(params, base, encoded)
-    if step.weights + step.increment > free:
-        remarks.insert(0, f"training: {cheapest_fit(params, base, encoded, free)}")
-    if params.launcher is not None:
-        remarks.append(
-            "training is planned as one process; of several each takes as much, with fsdp less: its share of weights, "
-            "gradients and moments"
-        )
-    return Plan(step, evaluated, plan_merging(step, params, base, generation.precision), free, tuple(remarks))
+    evaluated = tried("evaluation", lambda: plan_generation(params, base, prompts, generation))
+    if evaluated:
+        need = sum(evaluated.peak.values())
+        over("evaluation", need, lambda: smaller_generation(params, base, prompts, generation, free))
+    if step:
+        merging = plan_merging(step, params, base, generation.precision)
+        over("merging", sum((merging or {}).values()), None)
+    return Plan(step, evaluated, merging, tuple(too_large), tuple(remarks))
 
 
-def show_memory(found: dict[str, Plan]) -> Table:
+def show_memory(found: dict[str, Plan], free: int) -> Table:
     """MB by part; a sum is taken at the moment that takes most, when not every part is at its own highest."""
     table = Table("memory, MB", *found, title="at most, no weights read", title_justify="left")
 
@@ -142,19 +157,14 @@ def show_memory(found: dict[str, Plan]) -> Table:
     line("evaluation: keys and values", lambda p: mb(p.generation.cache) if p.generation else None)
     line("evaluation in all", total("evaluation"))
     line("merging in all", total("merging"))
-    free = max(plan.free for plan in found.values())
-
-    def fits(plan: Plan) -> str | None:
-        return None if plan.generation is None else f"no: {', '.join(plan.too_large())}" if plan.too_large() else "yes"
-
-    line(f"fits into {free / 1e6:,.0f} MB free", fits)
+    line(f"fits into {free / 1e6:,.0f} MB free", Plan.verdict)
     remarks = [f"{name}: {remark}" for name, plan in found.items() for remark in plan.remarks]
     table.caption = "\n".join(["Python and its libraries come on top.", *remarks])
     table.caption_justify = "left"
     return table
 
 
-def draw_memory(found: dict[str, Plan], path: Path) -> None:
+def draw_memory(found: dict[str, Plan], free: int, path: Path) -> None:
     """A stacked bar for each phase of each experiment, in GB, as PNG."""
     bars = [(f"{name}: {phase}", parts) for name, plan in found.items() for phase, parts in plan.phases().items()]
     with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 10}):
@@ -169,11 +179,10 @@ def draw_memory(found: dict[str, Plan], path: Path) -> None:
             begun = [left + size for left, size in zip(begun, sizes, strict=True)]
         for place, total in enumerate(begun):
             axes.annotate(f"{total:.2f}", (total, place), xytext=(4, 0), textcoords="offset points", va="center")
-        free = max(plan.free for plan in found.values()) / 1e9
-        axes.axvline(free, color="#c0392b", linestyle="--", linewidth=1, label=f"free here: {free:.1f} GB")
+        axes.axvline(free / 1e9, color="#c0392b", linestyle="--", linewidth=1, label=f"free here: {free / 1e9:.1f} GB")
         axes.set_yticks(range(len(bars)), [label for label, _ in bars])
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.12 * max(free, *begun))
+        axes.set_xlim(0, 1.12 * max([free / 1e9, *begun]))
         axes.set_xlabel("GB at the moment that takes most, planned")
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside upper center", ncols=4, frameon=False)

@@ -136,9 +136,9 @@ def kept(entry: Entry) -> Cell:
 
 
 def kept_of_base(entry: Entry) -> Cell:
-    """The same as a share of the base's own weights, which a full copy has again."""
+    """The same in percent of the base's own weights: 100 for a full copy in their precision."""
     size, base = (about(entry).get(name) for name in ("weights_bytes", "base_bytes"))
-    return Cell(number(size / base, 100, digits=1) if size and base else NOTHING)
+    return Cell(number(size / base, 100, digits=2) if size and base else NOTHING)
 
 
 def columns(comparison: Comparison) -> list[Column]:

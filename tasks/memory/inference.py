@@ -17,6 +17,7 @@ from tasks.base_models import BaseModel, untrained
 from tasks.evaluate.generate import batches
 from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.slots import DRAFTS, Slots, room, suits, together
+from tasks.likelihood import bucket
 from tasks.memory.fit import gb, written
 from tasks.memory.live import Live
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
@@ -73,19 +74,25 @@ def smaller_generation(
 
     ``prompts``: lengths in tokens.
     """
-    least = generation.num_beams * (max(prompts) + generation.max_new_tokens)
-    budgets, too_many = [generation.token_budget], False  # weights, with which no budget fits
-    while budgets[-1] // 2 >= least:
-        budgets.append(budgets[-1] // 2)
-    patches: list[dict[str, Any]] = [{"token_budget": budget} for budget in budgets[1:]]
-    for patch in [*patches, {"token_budget": budgets[-1], "precision": "bf16"}]:
-        if too_many and "precision" not in patch:
-            continue
-        peak = plan_generation(params, base, prompts, generation.model_copy(update=patch)).peak
-        if (need := sum(peak.values())) <= free:
-            return f"with {written({'evaluation': {'generation': patch}})} it needs {gb(need)} GB"
-        too_many = peak["weights"] > free
-    return "no token_budget fits; take a smaller base model or fewer max_new_tokens"
+    least = generation.num_beams * (bucket(max(prompts) + _virtual_tokens(params)) + generation.max_new_tokens)
+    budgets = [generation.token_budget]
+    while budgets[-1] > least:
+        budgets.append(max(budgets[-1] // 2, least))
+    lighter: list[dict[str, Any]] = [] if device.use_bf16(generation.precision) else [{"precision": "bf16"}]
+    peak: dict[str, int] = {}
+    for precision in ({}, *lighter):
+        for budget in budgets:
+            patch = precision | ({"token_budget": budget} if budget != generation.token_budget else {})
+            peak = plan_generation(params, base, prompts, generation.model_copy(update=patch)).peak
+            if sum(peak.values()) <= free:
+                return f"with {written({'evaluation': {'generation': patch}})} it needs {gb(sum(peak.values()))} GB"
+            if peak["weights"] > free:  # then no budget fits
+                break
+    if peak["weights"] > free:
+        need, remedy = f"the weights alone need {gb(peak['weights'])}", "take a smaller base model"
+    else:
+        need, remedy = f"one row at a time needs {gb(sum(peak.values()))}", "lower max_new_tokens or num_beams"
+    return f"{need} GB in bf16, {gb(free)} GB are free; {remedy}"
 
 
 def plan_merging(

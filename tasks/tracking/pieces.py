@@ -64,7 +64,7 @@ class Pieces:
     @property
     def digest(self) -> str:
         """Of everything that the run is made from: equal digests, equal runs."""
-        facts = [self.manifest, self.training, self.evaluation, self.scores, self.history]
+        facts = [self.manifest, self.training, self.evaluation, self.scores, self.history, self.final_metrics()]
         return files.digest([facts, [[d.name, d.digest, d.context] for d in self.data], self.digests])
 
     def final_metrics(self) -> dict[str, float]:

@@ -60,7 +60,7 @@ class LoopParams(Params):
             ``auto`` where the processor has it.
         log_every: steps between two points of the loss curve.
         checkpoint_steps: steps between two checkpoints, beside that at the end of each epoch; None takes only those.
-        checkpoints_kept: of the last ones, beside the best; of one alone, none is left when that is damaged.
+        checkpoints_kept: of the last ones, beside the best; where the last is damaged, one before it is gone on from.
     """
 
     learning_rate: float = Field(gt=0)

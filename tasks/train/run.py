@@ -267,7 +267,8 @@ def _refuse_full_disk(checkpoints: Path, params: TrainParams, trainable: int) ->
     if free < needed:
         raise TunesmithError(
             f"{checkpoints}: training needs {needed / 1e9:.1f} GB of free disk for checkpoints and weights; "
-            f"{free / 1e9:.1f} GB are free; free space (`tunesmith clean`, `dvc gc -w`)"
+            f"{free / 1e9:.1f} GB are free; free space (`tunesmith clean`, `dvc gc -w`) or lower "
+            "training.checkpoints_kept"
         )
 
 

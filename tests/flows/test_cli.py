@@ -117,24 +117,36 @@ def test_a_plan_for_a_model_that_is_larger_than_the_machine(
     shutil.copytree(built, root, symlinks=True)
     (root / "config.json").write_text(json.dumps(LLAMA_70B))
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(launcher={"processes": 2, "strategy": "fsdp"}))
+    monkeypatch.setattr("tasks.device.free_memory_bytes", lambda: 20 * 10**9)
     code, printed = cli(root, "plan", "--config", root / "config.json", "--no-samples")
     assert code == 0
     # 4 bytes of fp32 for each of 68,976,648,192 parameters, and the adapter.
     weights = re.search(r"training: weights +│ +– +│ +(\d+),(\d+) +│", printed)
     assert weights is not None and 275_906 <= int("".join(weights.groups())) < 276_100, printed
     flat = " ".join(printed.split())
-    assert "lora: training: no batch size and no method of this model fits; take a smaller base model" in flat
-    assert "lora: evaluation: no token_budget fits; take a smaller base model or fewer max_new_tokens" in flat
-    assert "lora: training is planned as one process; of several each takes as much, with fsdp less" in flat
+    assert re.search(r"fits into 20,000 MB free │ no: evaluation │ no: evaluation, merging │", flat), flat
+    assert "lora: evaluation: the weights alone need 137.95 GB in bf16, 20.00 GB are free; take a smaller base" in flat
+    assert "lora: training is planned as one process" in flat, "and no advice is given"
 
     def cannot(*_: object) -> None:
         raise NotImplementedError("a value was asked for")
 
-    monkeypatch.setattr("flows.memory.plan_training", cannot)
-    code, printed = cli(root, "plan", "--memory", "--no-samples")
-    assert code == 0
-    assert "lora: not planned: NotImplementedError: a value was asked for" in " ".join(printed.split())
-    assert re.search(r"evaluation in all +│ +[\d,]+ +│ +– +│", printed)
+    edit(root, "experiments", lambda p: p["experiments"]["lora"].pop("launcher"))
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.memory.plan_training", cannot)
+        code, printed = cli(root, "plan", "--memory", "--no-samples")
+        assert code == 0
+        assert "lora: training: not planned: NotImplementedError: a value was asked for" in " ".join(printed.split())
+        assert re.search(r"evaluation in all +│ +[\d,]+ +│ +[\d,]+ +│", printed), "the other phases are still planned"
+        patched.setattr("flows.memory.plan_generation", cannot)
+        code, printed = cli(root, "plan", "--memory", "--no-samples", "--experiment", "lora")
+        assert code == 0 and "lora: evaluation: not planned" in printed, "nothing is left to draw, and all is said"
+
+    monkeypatch.setattr("tasks.device.free_memory_bytes", lambda: 1000)
+    code, printed = cli(root, "plan", "--memory", "--no-samples", "--experiment", "lora")
+    flat = " ".join(printed.split())
+    assert code == 0 and "no: training, evaluation, merging" in flat
+    assert "lora: training: no batch size and no method of this model fits" in flat
 
 
 def test_a_plan_that_breaks_the_contract_is_an_error(built: Path, cli: Cli, tmp_path: Path) -> None:

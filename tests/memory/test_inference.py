@@ -13,7 +13,8 @@ from tasks.errors import TunesmithError
 from tasks.evaluate.params import GenerationParams
 from tasks.evaluate.slots import DRAFTS, Slots, room
 from tasks.files import write_json
-from tasks.memory.inference import plan_generation, plan_merging, smaller_generation
+from tasks.likelihood import bucket
+from tasks.memory.inference import Generation, plan_generation, plan_merging, smaller_generation
 from tasks.memory.live import Live
 from tasks.memory.plan import plan_training
 from tests.memory.test_memory_plan import ROWS, parameters
@@ -100,22 +101,37 @@ def test_the_plan_of_generation_is_what_real_tensors_take(request: pytest.Fixtur
     assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(live.peak.total(), rel=0.1)
 
 
-def test_answers_that_do_not_fit_are_asked_for_in_fewer_rows_first(tiny_llama: Path) -> None:
+def test_answers_that_do_not_fit_are_asked_for_in_fewer_rows_first(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params, base = parameters(tiny_llama, METHODS["lora"])
     prompts, generation = [200] * 40, GENERATION.model_copy(update={"token_budget": 4096})
+    least = bucket(200) + 16
 
     def need(**patch: Any) -> int:
         return sum(plan_generation(params, base, prompts, generation.model_copy(update=patch)).peak.values())
 
+    def advice(free: int) -> str:
+        return smaller_generation(params, base, prompts, generation, free)
+
     free = need(token_budget=1024)
     assert need(token_budget=2048) > free
-    advice = smaller_generation(params, base, prompts, generation, free)
-    assert advice == f"with {{evaluation: {{generation: {{token_budget: 1024}}}}}} it needs {free / 1e9:.2f} GB"
-    free = need(token_budget=256, precision="bf16")
-    assert need(token_budget=256) > free
-    advice = smaller_generation(params, base, prompts, generation, free)
-    assert "{token_budget: 256, precision: bf16}" in advice
-    assert smaller_generation(params, base, prompts, generation, 1000).startswith("no token_budget fits")
+    assert advice(free) == f"with {{evaluation: {{generation: {{token_budget: 1024}}}}}} it needs {free / 1e9:.2f} GB"
+    assert f"{{token_budget: {least}}}" in advice(need(token_budget=least)), "the least, between two halves"
+    free = need(token_budget=512, precision="bf16")
+    assert need(token_budget=least) > free > need(token_budget=least, precision="bf16")
+    assert "{precision: bf16, token_budget: 512}" in advice(free), "as many rows as bf16 has room for"
+    assert advice(need(token_budget=least, precision="bf16") - 1).startswith("one row at a time needs 0.00 GB in bf16")
+
+    tried: list[int] = []
+
+    def counted(*given: Any) -> Generation:
+        tried.append(given[3].token_budget)
+        return plan_generation(*given)
+
+    monkeypatch.setattr("tasks.memory.inference.plan_generation", counted)
+    assert advice(1000).startswith("the weights alone need 0.00 GB in bf16, 0.00 GB are free; take a smaller base")
+    assert tried == [4096, 4096], "with weights that do not fit no budget is tried"
 
 
 def test_merging_holds_base_adapter_and_a_matrix(tiny_llama: Path) -> None:

@@ -82,6 +82,8 @@ def write_files(paths: Paths, name: str, key: str, method: str) -> None:
         "weights_sha256": hashlib.sha256(key.encode()).hexdigest() if trained else None,
         "trainable_parameters": 10 if trained else 0,
         "total_parameters": 100,
+        "weights_bytes": 30 if trained else 0,
+        "base_bytes": 600,
         "best": {"step": 2, "epoch": 1.0, "validation_loss": 2.25} if trained else None,
     }
     write_json(paths.model(name) / "manifest.json", manifest)

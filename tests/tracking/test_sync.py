@@ -68,7 +68,7 @@ def test_a_run_shows_what_the_files_say(paths: Paths, tracker: Tracker) -> None:
     scores = {"rouge1_f": 0.5, "rouge1_f_low": 0.4, "rouge1_f_high": 0.6, "validation_loss": 2.125}
     training = {"train_loss": 2.0, "learning_rate": 1e-3, "tokens_per_second": 400.0, "train_seconds": 100.25}
     sizes = {"trainable_parameters": 10.0, "total_parameters": 100.0, "peak_memory_bytes": 5 * 2**30, "best_step": 2.0}
-    sizes |= {"trained_share": 0.1}
+    sizes |= {"trained_share": 0.1, "weights_bytes": 30.0, "base_bytes": 600.0, "kept_share": 0.05}
     sizes |= {"planned_memory_bytes": 4 * 2**30, "measured_memory_bytes": 3 * 2**30}
     speed = {"evaluation_seconds": 50.0, "evaluation_rows_per_second": 2.0}
     assert metrics == pytest.approx(scores | training | sizes | speed)

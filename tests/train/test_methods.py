@@ -73,20 +73,28 @@ def test_a_method_learns_and_its_files_hold_what_it_learned(trained: Any, kind: 
 
 
 @pytest.mark.parametrize(
-    ("method", "block"),
+    ("method", "block", "count"),
     [
-        ("adapter", {"targets": ["mlp"]}),
-        ("ia3", {"targets": ["k_proj", "v_proj", "down_proj"], "feedforward": ["down_proj"]}),
-        ("prefix_tuning", {"projection": 32}),
-        ("p_tuning", {"network": "LSTM"}),
+        ("adapter", {"targets": ["mlp"]}, 2 * (64 * 8 + 8 + 8 * 64 + 64)),
+        # A factor an output of queries, keys and values, and an input of the feed-forward's last layer.
+        (
+            "ia3",
+            {"targets": ["q_proj", "k_proj", "v_proj", "down_proj"], "feedforward": ["down_proj"]},
+            2 * (64 + 32 + 32 + 128),
+        ),
+        # Five tokens, and a network that makes keys and values of two layers from each.
+        ("prefix_tuning", {"projection": 32}, 5 * 32 + (32 * 32 + 32) + (32 * 128 + 128)),
+        # Four gates in both directions of two layers of 32, and two layers of 64 behind them.
+        ("p_tuning", {"network": "LSTM"}, 6 * 64 + 4 * 4 * 32 * (64 + 32 + 2) + 2 * (64 * 64 + 64)),
     ],
 )
 def test_an_option_of_a_method_learns_and_is_kept(
-    tiny_llama: Path, tmp_path: Path, method: str, block: dict[str, Any]
+    tiny_llama: Path, tmp_path: Path, method: str, block: dict[str, Any], count: int
 ) -> None:
     place = workspace(tmp_path / "workspace", tiny_llama)
     loop = {"training": {"epochs": 8, "token_budget": 128}}
     train(place, method, merge(METHODS[method], loop | {method: block}))
+    assert files.read_json(place.model(method) / "manifest.json")["trainable_parameters"] == count
     assert_learnt(place, method)
 
 
@@ -226,8 +234,9 @@ def test_attention_names_the_layers_of_every_attention(
 
 
 def test_an_attention_that_is_not_known_is_an_error(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.train.methods.peft_methods.ATTENTION", {"mixer"})
-    with pytest.raises(TunesmithError, match=r"lora\.targets: the attention of LlamaForCausalLM is not known .*q_proj"):
+    monkeypatch.setattr("tasks.train.methods.peft_methods._ATTENTION", {"mixer"})
+    message = r"lora\.targets: attention must have a name .*; LlamaForCausalLM has none of mixer; write all-.*q_proj"
+    with pytest.raises(TunesmithError, match=message):
         prepared(tiny_llama, {"method": "lora", "lora": {"targets": "attention"}})
 
 

@@ -27,6 +27,10 @@ from tasks.quantised import load_quantised
 from tasks.train.method_params import EXPERIMENTS, PromptTuningParams, Targets
 from tasks.train.params import TrainParams
 
+_ATTENTION = ATTENTION | {"self_attention", "linear_attn"}
+"""Modules whose linear layers are those of an attention; some of them add the residual stream, and no bottleneck may
+stand behind them."""
+
 
 def _task(base: BaseModel) -> TaskType:
     return TaskType.SEQ_2_SEQ_LM if base.kind == "seq2seq" else TaskType.CAUSAL_LM
@@ -57,12 +61,16 @@ def _targets(model: Any, given: Targets, key: str) -> list[str] | str | None:
     if given != "attention":
         return given
     linear = [name.split(".") for name, m in model.named_modules() if isinstance(m, torch.nn.Linear | Conv1D)]
-    # With the name of what holds it, since GPT-2 has a `c_proj` in the feed-forward, too.
-    found = {".".join(parts[-2:]) for parts in linear if len(parts) > 1 and parts[-2] in ATTENTION}
+    found = set()
+    for parts in linear:
+        # From the attention's own name on, since GPT-2 has a `c_proj` in the feed-forward, too.
+        within = [place for place, part in enumerate(parts[:-1]) if part in _ATTENTION]
+        found |= {".".join(parts[place:]) for place in within[:1]}
     if not found:
         raise TunesmithError(
-            f"{EXPERIMENTS}: {key}: the attention of {type(model).__name__} is not known here; name linear layers, "
-            f"some of: {', '.join(sorted({parts[-1] for parts in linear}))}"
+            f"{EXPERIMENTS}: {key}: attention must have a name that is known here; {type(model).__name__} has none of "
+            f"{', '.join(sorted(_ATTENTION))}; write all-linear, or some of its linear layers: "
+            f"{', '.join(sorted({parts[-1] for parts in linear}))}"
         )
     return sorted(found)
 
