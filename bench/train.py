@@ -20,7 +20,7 @@ The first three train the model as transformers and peft make it, the last with 
 Tokens are those of the rows, padding not counted. The floor is what the floating-point operations of a step would take
 at the ceiling that a matrix product reaches here in that precision: those of products, of which attention makes whole
 squares, in the model as transformers and peft have it, with logits where something is learnt alone. ``--count`` prints
-them and the floor for every method, and trains nothing.
+them and the floor for every method but ``qlora``, and trains nothing.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ def _count(asked: argparse.Namespace) -> None:
     print("| method | GFLOP a token | floor in fp32, tokens/s | floor in bf16, tokens/s |")
     print("| --- | --- | --- | --- |")
     for method in METHODS:
-        if method != "none":
+        if method not in ("none", "qlora"):  # of qlora bitsandbytes hides products from the counter; they are LoRA's
             operations = _operations_a_token(base, params_of(method, {}), rows, renderer)
             floors = (f"{ceiling / operations:,.0f}" for ceiling in ceilings.values())
             print(f"| {' | '.join((method, f'{operations / 1e9:.3f}', *floors))} |", flush=True)

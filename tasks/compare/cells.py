@@ -163,7 +163,7 @@ def columns(comparison: Comparison) -> list[Column]:
     if any(about(entry).get("trainable_parameters") for entry in systems):
         found.append(Column("trained %", 2, [trained(entry) for entry in systems]))
         found.append(Column("kept MB", 1, [kept(entry) for entry in systems]))
-        found.append(Column("kept, of base %", 1, [kept_of_base(entry) for entry in systems]))
+        found.append(Column("kept % of base", 1, [kept_of_base(entry) for entry in systems]))
     for name in OF_LABELS:
         if any(name in entry["metrics"] for entry in systems):
             found.append(column(label(name), 9, name))
