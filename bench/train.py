@@ -99,22 +99,14 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
     import torch
     import transformers
 
-    from bench.common import embedded, machine, params_of, rows_of
+    from bench.common import embedded, machine, params_of
     from tasks import device
     from tasks.likelihood import likelihood
     from tasks.memory.measure import Growth
 
     torch.set_num_threads(asked.threads)
     base, renderer = embedded()
-    every = rows_of(asked.data / "train.jsonl", renderer)
-    if asked.max_length:
-        every = [row for row in every if len(row) <= asked.max_length]
-    if len(every) < asked.rows + WATCHED:
-        raise SystemExit(
-            f"{asked.data}/train.jsonl: must have {asked.rows} rows and {WATCHED} to watch; it has {len(every)} of at "
-            f"most {asked.max_length} tokens; lower --rows or raise --max-length"
-        )
-    rows, watched = every[: asked.rows], every[asked.rows : asked.rows + WATCHED]
+    rows, watched = _rows(asked, renderer)
     average = sum(map(len, rows)) / len(rows)
     loop = {"token_budget": int(EIGHT_ROWS * average * 1.1)} | asked.training
     params = params_of(asked.method, {"seed": asked.seed, "training": loop})
@@ -153,6 +145,20 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
         if variant.startswith("sft")
         else {name: version(name) for name in ("torch", "transformers", "peft")},
     }
+
+
+def _rows(asked: argparse.Namespace, renderer: Any) -> tuple[list[Any], list[Any]]:
+    """Those that are trained on, and those that are watched."""
+    from bench.common import rows_of
+
+    longest = asked.max_length or float("inf")
+    every = [row for row in rows_of(asked.data / "train.jsonl", renderer) if len(row) <= longest]
+    if len(every) < asked.rows + WATCHED:
+        raise SystemExit(
+            f"{asked.data}/train.jsonl: must have {asked.rows} rows and {WATCHED} to watch; it has {len(every)} of at "
+            f"most {longest} tokens; lower --rows or raise --max-length"
+        )
+    return every[: asked.rows], every[asked.rows : asked.rows + WATCHED]
 
 
 Made = tuple[Any, Callable[[], Any]]
@@ -239,13 +245,13 @@ def _tunesmith(
 def _count(asked: argparse.Namespace) -> None:
     import torch
 
-    from bench.common import embedded, machine, params_of, rows_of
+    from bench.common import embedded, machine, params_of
     from tasks import device
     from tasks.train.method_params import METHODS
 
     torch.set_num_threads(asked.threads)
     base, renderer = embedded()
-    rows = rows_of(asked.data / "train.jsonl", renderer)[: asked.rows]
+    rows, _ = _rows(asked, renderer)
     ceilings = {name: _ceiling(dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
     said = ", ".join(f"{name} {ceiling / 1e9:,.0f} GFLOP/s" for name, ceiling in ceilings.items())
     print(f"{machine()}, {asked.threads} threads on {device.device().type}, torch {torch.__version__}; {said}")

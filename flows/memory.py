@@ -125,7 +125,7 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
     evaluated = tried("evaluation", lambda: plan_generation(params, base, prompts, generation))
     if evaluated:
         need = sum(evaluated.peak.values())
-        over("evaluation", need, lambda: smaller_generation(params, base, prompts, generation, free))
+        over("evaluation", need, lambda: smaller_generation(params, base, prompts, generation, evaluated, free))
     if step:
         merging = plan_merging(step, params, base, generation.precision)
         over("merging", sum((merging or {}).values()), None)

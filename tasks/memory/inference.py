@@ -67,23 +67,29 @@ def plan_generation(
 
 
 def smaller_generation(
-    params: TrainParams, base: BaseModel, prompts: Sequence[int], generation: GenerationParams, free: int
+    params: TrainParams,
+    base: BaseModel,
+    prompts: Sequence[int],
+    generation: GenerationParams,
+    planned: Generation,
+    free: int,
 ) -> str:
     """What to write under ``evaluation.generation`` so that answers fit into ``free`` bytes, in words: fewer rows at
     once, which are the same answers, and then weights in bf16, which are others.
 
-    ``prompts``: lengths in tokens.
+    ``prompts``: lengths in tokens. ``planned``: what does not fit, of ``generation`` as it is.
     """
     least = generation.num_beams * (bucket(max(prompts) + _virtual_tokens(params)) + generation.max_new_tokens)
     budgets = [generation.token_budget]
     while budgets[-1] > least:
         budgets.append(max(budgets[-1] // 2, least))
     lighter: list[dict[str, Any]] = [] if device.use_bf16(generation.precision) else [{"precision": "bf16"}]
-    peak: dict[str, int] = {}
+    peak = planned.peak
     for precision in ({}, *lighter):
         for budget in budgets:
             patch = precision | ({"token_budget": budget} if budget != generation.token_budget else {})
-            peak = plan_generation(params, base, prompts, generation.model_copy(update=patch)).peak
+            if patch:
+                peak = plan_generation(params, base, prompts, generation.model_copy(update=patch)).peak
             if sum(peak.values()) <= free:
                 return f"with {written({'evaluation': {'generation': patch}})} it needs {gb(sum(peak.values()))} GB"
             if peak["weights"] > free:  # then no budget fits

@@ -111,8 +111,10 @@ def test_answers_that_do_not_fit_are_asked_for_in_fewer_rows_first(
     def need(**patch: Any) -> int:
         return sum(plan_generation(params, base, prompts, generation.model_copy(update=patch)).peak.values())
 
+    planned = plan_generation(params, base, prompts, generation)
+
     def advice(free: int) -> str:
-        return smaller_generation(params, base, prompts, generation, free)
+        return smaller_generation(params, base, prompts, generation, planned, free)
 
     free = need(token_budget=1024)
     assert need(token_budget=2048) > free
@@ -131,7 +133,7 @@ def test_answers_that_do_not_fit_are_asked_for_in_fewer_rows_first(
 
     monkeypatch.setattr("tasks.memory.inference.plan_generation", counted)
     assert advice(1000).startswith("the weights alone need 0.00 GB in bf16, 0.00 GB are free; take a smaller base")
-    assert tried == [4096, 4096], "with weights that do not fit no budget is tried"
+    assert tried == [4096], "weights in bf16 alone: with those that do not fit no budget is tried"
 
 
 def test_merging_holds_base_adapter_and_a_matrix(tiny_llama: Path) -> None:
