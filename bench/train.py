@@ -155,8 +155,8 @@ def _rows(asked: argparse.Namespace, renderer: Any) -> tuple[list[Any], list[Any
     every = [row for row in rows_of(asked.data / "train.jsonl", renderer) if len(row) <= longest]
     if len(every) < asked.rows + WATCHED:
         raise SystemExit(
-            f"{asked.data}/train.jsonl: must have {asked.rows} rows and {WATCHED} to watch; it has {len(every)} of at "
-            f"most {longest} tokens; lower --rows or raise --max-length"
+            f"{asked.data}/train.jsonl: must have {asked.rows} rows and {WATCHED} to watch; it has {len(every)} "
+            f"(--max-length {asked.max_length}); lower --rows or raise --max-length"
         )
     return every[: asked.rows], every[asked.rows : asked.rows + WATCHED]
 
