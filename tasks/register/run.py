@@ -1,7 +1,7 @@
 """``register``: ask the gate for the candidate of the comparison, and move the alias or leave it.
 
 A side effect outside DVC: reads ``reports/`` and ``models/``, writes the MLflow registry and
-``.tunesmith/registration.json``.
+``.tunesmith/registration.json`` (the last answer) and ``.tunesmith/decisions.jsonl`` (every decision).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tasks.benchmark.retention import benchmark_verdicts
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 from tasks.register.champion import champion_scores
+from tasks.register.decisions import comparison_digest, now, record
 from tasks.register.evaluated import REMEDY, Evaluated, read
 from tasks.register.gate import Decision, decide
 from tasks.register.params import RegistrationParams
@@ -42,7 +43,9 @@ def run(params: RegistrationParams, paths: Paths) -> Result:
     """
     paths.state.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.state / "register.lock"):
-        result = _register(params, paths)
+        result = {"time": now(), "comparison": comparison_digest(paths)} | _register(params, paths)
+        if result["differences"]:
+            record(paths, result)
         with files.replacing(paths.state / "registration.json") as temporary:
             files.write_json(temporary, result)
     logger.info("%s", result["summary"])
@@ -86,6 +89,7 @@ def _decide(
     question = files.digest([candidate.key, base.key, champion.tags.get(KEY) if champion else None, params.metric])
     facts = {
         "reasons": decision.reasons,
+        "opponents": {"baseline": base.name} | ({"champion": champion.tags.get(NAME)} if champion else {}),
         "differences": {name: asdict(difference) for name, difference in decision.differences.items()},
         "decisions_on_this_test_set": registry.count_decision(candidate.test, question),
     }
@@ -162,6 +166,7 @@ def _result(
         "changed": False,
         "candidate": candidate.name if candidate else None,
         "key": candidate.key if candidate else None,
+        "weights": candidate.weights if candidate else None,
         "test_sha256": candidate.test if candidate else None,
         "champion": _describe(champion),
         "previous_champion": None,
@@ -169,6 +174,8 @@ def _result(
         "alias": params.alias,
         "metric": params.metric,
         "differences": {},
+        "verdict": "accepted" if facts.get("accepted") else "refused" if candidate else None,
+        "opponents": {},
         "decisions_on_this_test_set": None,
         "summary": summary,
         **facts,

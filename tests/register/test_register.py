@@ -16,6 +16,7 @@ from tasks.errors import TunesmithError
 from tasks.files import read_json, write_json
 from tasks.params import write_yaml
 from tasks.paths import Paths
+from tasks.register.decisions import decision_on, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import requirements
 from tasks.register.run import run
@@ -64,6 +65,12 @@ def test_a_refusal_leaves_the_alias_and_makes_no_version(paths: Paths) -> None:
     assert result["summary"] == "worse refused; lora (version 1) stays the champion"
     assert len(result["reasons"]) == 2
     assert len(versions(paths)) == 1
+    decided = decision_on(paths, key_of("worse"))
+    assert decided is not None
+    assert {name: decided[name] for name in ("verdict", "accepted", "test_sha256", "reasons")} == {
+        **{"verdict": "refused", "accepted": False, "test_sha256": TEST, "reasons": result["reasons"]}
+    }
+    assert [entry["candidate"] for entry in decisions(paths)] == ["lora", "worse"]
 
 
 def test_a_better_candidate_takes_the_alias_and_a_former_version_is_used_again(paths: Paths) -> None:

@@ -1,0 +1,71 @@
+"""The record of the gate's decisions: ``.tunesmith/decisions.jsonl``, one JSON line per decision.
+
+A line has ``time`` (ISO 8601, UTC), ``candidate`` (experiment), ``key``, ``weights``, ``test_sha256``, ``comparison``
+(digest of the ``comparison.json`` that was judged), ``verdict`` (``accepted``, ``refused`` or ``undecided``),
+``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents`` and ``champion`` (who reigns then).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from tasks import files
+from tasks.paths import Paths
+
+Decided = dict[str, Any]
+
+COLUMNS = (
+    *("time", "candidate", "key", "weights", "test_sha256", "comparison", "verdict", "accepted", "reasons", "summary"),
+    *("metric", "differences", "opponents", "champion"),
+)
+
+
+def now() -> str:
+    """The present second, as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def comparison_digest(paths: Paths) -> str | None:
+    """sha256 of ``reports/comparison/comparison.json``; None where nothing is compared."""
+    path = paths.comparison / "comparison.json"
+    return files.sha256(path) if path.exists() else None
+
+
+def decisions(paths: Paths) -> list[Decided]:
+    """Every decision, the oldest first; empty where the gate has decided nothing."""
+    path = paths.state / "decisions.jsonl"
+    if not path.exists():
+        return []
+    return [entry for line in path.read_text(encoding="utf-8").split("\n") if (entry := _parsed(line))]
+
+
+def decision_on(paths: Paths, key: str) -> Decided | None:
+    """The latest decision on the model with ``key``; None where the gate has not decided on it."""
+    return next((entry for entry in reversed(decisions(paths)) if entry["key"] == key), None)
+
+
+def record(paths: Paths, result: Decided) -> None:
+    """Append the decision in ``result``, unless the latest one on the same model says the same."""
+    entry = {name: result.get(name) for name in COLUMNS}
+    before = decision_on(paths, str(entry["key"]))
+    if before is not None and before | {"time": None} == entry | {"time": None}:
+        return
+    paths.state.mkdir(parents=True, exist_ok=True)
+    with (paths.state / "decisions.jsonl").open("a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        # A writer that was killed may have left half a line behind.
+        start = "" if file.read(1) in (b"", b"\n") else "\n"
+        file.write(f"{start}{files.canonical_json(entry)}\n".encode())
+
+
+def _parsed(line: str) -> Decided | None:
+    """The decision on a line; None for an empty line, or one that a killed writer left half-written."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and "key" in entry else None
