@@ -171,12 +171,13 @@ def data_add(
     files: Annotated[list[Path], typer.Argument(help="JSONL, CSV or Parquet files of one source.")],
     name: Annotated[str, typer.Option(help="Name of the source: data/sources/NAME.")],
     replace: Annotated[bool, typer.Option(help="Take the place of a source that has this name.")] = False,
+    delimiter: Annotated[str | None, typer.Option(help="Of CSV files, where it is not clear from the header.")] = None,
 ) -> None:
     """Check files, put them into data/sources/NAME, and let DVC version them."""
     root = workspace()
     from flows.data import add
 
-    write(add(root, files, name, replace))
+    write(add(root, files, name, replace, delimiter))
 
 
 @app.command()

@@ -16,13 +16,14 @@ from flows.text import counted
 from tasks import files as file_tools
 from tasks.errors import TunesmithError
 from tasks.ingest.params import IngestParams
-from tasks.ingest.readers import Row
+from tasks.ingest.readers import DELIMITERS, Row, delimiter_of, format_of
 from tasks.ingest.run import OWN_COLUMNS, rows_of, to_table
+from tasks.params import parse
 from tasks.paths import Paths
 from tasks.resolve.check import mapping
 
 
-def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
+def add(root: Path, files: list[Path], name: str, replace: bool, delimiter: str | None = None) -> str:
     """Read every row of ``files``, copy them to ``data/sources/name``, ``dvc add`` it, and say what comes next.
 
     Raises:
@@ -35,7 +36,8 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
         raise TunesmithError(
             f"data add: files of a source must differ in their names; {sorted(twice)[0]!r} comes twice"
         )
-    found = _check(files)
+    ingest = parse(IngestParams, {"delimiter": delimiter} if delimiter else {}, "data add")
+    found = _check(files, ingest)
     target = Paths(root).source(name)
     kept = target.with_name(f".{name}.before")  # until dvc has taken the new files
     file_tools.remove(kept)
@@ -59,7 +61,7 @@ def add(root: Path, files: list[Path], name: str, replace: bool) -> str:
         problem = " ".join(done.stderr.split()).removeprefix("ERROR: ")
         raise TunesmithError(f"dvc add {target.relative_to(root)}: {problem}")
     file_tools.remove(kept)
-    return _what_next(root, name, found)
+    return _what_next(root, name, found, ingest)
 
 
 def _refuse_name(root: Path, name: str, replace: bool) -> None:
@@ -82,13 +84,13 @@ class _Found:
     columns: Counter[str] = field(default_factory=Counter)
 
 
-def _check(files: list[Path]) -> dict[Path, _Found]:
+def _check(files: list[Path], ingest: IngestParams) -> dict[Path, _Found]:
     """Rows and columns of each file; reading all as ingest will finds every broken line before anything is stored."""
     found = {path: _Found() for path in files}
 
     def rows() -> Iterator[Row]:
         for path in files:
-            for row in rows_of(path, IngestParams()):
+            for row in rows_of(path, ingest):
                 found[path].rows += 1
                 found[path].columns.update(name for name in row if name not in OWN_COLUMNS)
                 yield row
@@ -97,7 +99,14 @@ def _check(files: list[Path]) -> dict[Path, _Found]:
     return found
 
 
-def _what_next(root: Path, name: str, found: dict[Path, _Found]) -> str:
+def _columns(path: Path, one: _Found, ingest: IngestParams) -> str:
+    """The columns of a file, with the delimiter between them where that is no comma."""
+    delimiter = delimiter_of(path) if ingest.delimiter == "auto" else ingest.delimiter
+    apart = f" (delimiter: {DELIMITERS[delimiter]})" if format_of(path) == "csv" and delimiter != "," else ""
+    return f"columns {', '.join(one.columns)}{apart}"
+
+
+def _what_next(root: Path, name: str, found: dict[Path, _Found], ingest: IngestParams) -> str:
     total = sum((one.columns for one in found.values()), Counter[str]())
     rows = sum(one.rows for one in found.values())
     every = [column for column, count in total.items() if count == rows]
@@ -105,10 +114,10 @@ def _what_next(root: Path, name: str, found: dict[Path, _Found]) -> str:
     stems = [path.stem for path in found]
     return "\n".join(
         [
-            *(f"{p.name}: {counted(one.rows, 'row')}, columns {', '.join(one.columns)}" for p, one in found.items()),
+            *(f"{p.name}: {counted(one.rows, 'row')}, {_columns(p, one, ingest)}" for p, one in found.items()),
             f"added as data/sources/{name}; commit data/sources/{name}.dvc. Now name it in params/:",
             "",
-            blocks(root, name, stems, every, some),
+            blocks(root, name, stems, every, some, None if ingest.delimiter == "auto" else ingest.delimiter),
             "",
             f"Then look at it: `dvc repro ingest@{name}` and `tunesmith templates validate {name}`, `tunesmith plan`",
         ]

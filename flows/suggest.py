@@ -41,18 +41,22 @@ class Matched:
     lacking: list[str]
 
 
-def blocks(root: Path, name: str, stems: Sequence[str], every: Sequence[str], some: Sequence[str]) -> str:
+def blocks(
+    root: Path, name: str, stems: Sequence[str], every: Sequence[str], some: Sequence[str], delimiter: str | None = None
+) -> str:
     """The blocks of ``params/`` for the source ``name``.
 
     Args:
         stems: names of its files without their endings.
         every, some: columns that all rows have, and those that only some have.
+        delimiter: of its CSV files, where ``ingest`` must be told.
     """
     matched, split = match(root, every, some), split_of(stems)
     template, notes = _template(matched, [*every, *some])
     needed = list(matched.columns.values()) if matched else every
     required = [column for column in every if column in needed]
-    source = {name: {"ingest": {"required": required}, "template": template, "split": split}}
+    ingest = {"required": required} | ({"delimiter": delimiter} if delimiter else {})
+    source = {name: {"ingest": ingest, "template": template, "split": split}}
     asked = value_at(read_yaml(root / "params/evaluation.yaml"), "evaluation_set.sources") or []
     evaluated = list(dict.fromkeys([*asked, name]))
     trains = split["by"] == "hash" or "train" in split["files"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ from tasks.errors import TunesmithError
 
 Row = dict[str, Any]
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+"""Delimiters of CSV that are recognised, with their names."""
+
+_SNIFFED_ROWS = 20
 
 
 def format_of(path: Path, asked: str = "auto") -> str:
@@ -33,11 +40,16 @@ def format_of(path: Path, asked: str = "auto") -> str:
     return FORMATS[path.suffix.lower()]
 
 
-def read(path: Path, asked: str = "auto") -> Iterator[tuple[int, Row]]:
+def read(path: Path, asked: str = "auto", delimiter: str = "auto") -> Iterator[tuple[int, Row]]:
     """Yield (line or row number from 1, row) of a file.
 
+    Args:
+        asked: ``jsonl``, ``csv``, ``parquet``, or ``auto`` for the one that the ending names.
+        delimiter: of a CSV file; ``auto`` recognises it (see ``delimiter_of``).
+
     Raises:
-        TunesmithError: the file is missing, empty, not UTF-8, broken in a line, or holds no row.
+        TunesmithError: the file is missing, empty, not UTF-8, broken in a line, or holds no row, or its delimiter is
+            ambiguous.
     """
     if not path.exists():
         raise TunesmithError(
@@ -45,12 +57,16 @@ def read(path: Path, asked: str = "auto") -> Iterator[tuple[int, Row]]:
         )
     if path.stat().st_size == 0:
         raise TunesmithError(f"{path}: the file is empty; a source needs at least one row")
-    readers = {"jsonl": _read_jsonl, "csv": _read_csv, "parquet": _read_parquet}
-    found = False
+    readers = {
+        "jsonl": _read_jsonl,
+        "csv": lambda path: _read_csv(path, delimiter_of(path) if delimiter == "auto" else delimiter),
+        "parquet": _read_parquet,
+    }
+    empty = True
     for number, row in readers[format_of(path, asked)](path):
-        found = True
+        empty = False
         yield number, row
-    if not found:
+    if empty:
         raise TunesmithError(f"{path}: the file holds no row; a source needs at least one row")
 
 
@@ -84,16 +100,66 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
         yield number, row
 
 
-def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
+def delimiter_of(path: Path) -> str:
+    """The delimiter of a CSV file, by its header and first rows: a comma, semicolon, tab or pipe.
+
+    It is the one that splits the header, and each row into as many cells; a header that none splits is one column. A
+    first line ``sep=;``, as Excel writes it, decides. ``csv.Sniffer`` is not used: it also counts characters in the
+    middle of texts, and takes a letter for the delimiter of a column of sentences.
+
+    Raises:
+        TunesmithError: several delimiters do, or the file can be read as one column just as well.
+    """
+    first = next(_lines(path), (1, ""))[1]
+    if stated := _STATED_DELIMITER.fullmatch(first.rstrip("\r\n")):
+        return stated.group(1)
+    widths = {delimiter: _widths(path, delimiter) for delimiter in DELIMITERS}
+    splitting = [delimiter for delimiter, cells in widths.items() if cells and cells[0] > 1]
+    regular = [delimiter for delimiter in splitting if len(set(widths[delimiter])) == 1]
+    one_column = set(widths[","]) == {1}
+    if len(regular) == 1:
+        return regular[0]
+    if not splitting or (not regular and "," in splitting):  # a row that does not fit is named when it is read
+        return ","
+    if len(splitting) == 1 and not one_column:
+        return splitting[0]
+    could = [f"{DELIMITERS[delimiter]} ({_cells(widths[delimiter])})" for delimiter in regular or splitting]
+    could += ["none (one column)"] if one_column else []
+    raise TunesmithError(
+        f"{path}: the delimiter of a CSV file must be clear from its header and first rows; it could be "
+        f"{' or '.join(could)}; name it with `--delimiter` of `tunesmith data add`, or as `delimiter` under `ingest` "
+        "of the source in params/sources.yaml"
+    )
+
+
+_STATED_DELIMITER = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
+
+
+def _widths(path: Path, delimiter: str) -> list[int]:
+    """Cells of the header and of the first rows; empty where they are not valid CSV with this delimiter."""
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
+    try:
+        rows = list(islice(filter(None, reader), 1 + _SNIFFED_ROWS))
+    except csv.Error:
+        return []
+    return [] if rows and len(set(rows[0])) < len(rows[0]) else [len(row) for row in rows]
+
+
+def _cells(widths: list[int]) -> str:
+    return f"{' or '.join(map(str, sorted(set(widths))))} cells per row"
+
+
+def _read_csv(path: Path, delimiter: str) -> Iterator[tuple[int, Row]]:
     # Cells of documents are longer than the module's default limit of 131,072 characters.
     csv.field_size_limit(2**31 - 1)
-    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
     header: list[str] = []
     start = 1
     try:
         for cells in reader:
             line, start = start, reader.line_num + 1  # a row with line ends in its cells counts from its first line
-            if not cells:
+            if not cells or (line == 1 and _STATED_DELIMITER.fullmatch(delimiter.join(cells))):
                 continue
             if not header:
                 header = cells
@@ -102,7 +168,7 @@ def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
             if len(cells) != len(header):
                 raise TunesmithError(
                     f"{path}:{line}: a row must have as many cells as the header ({len(header)}); it has {len(cells)}; "
-                    "quote cells that hold commas or line ends"
+                    f"quote cells that hold line ends or the delimiter ({DELIMITERS.get(delimiter, delimiter)})"
                 )
             yield line, dict(zip(header, cells, strict=True))
     except csv.Error as error:

@@ -51,7 +51,7 @@ def rows_of(path: Path, params: IngestParams) -> Iterator[Row]:
     Raises:
         TunesmithError: a required column is missing, a column has one of our names, or text is no Unicode.
     """
-    for line, row in islice(read(path, params.format), params.limit):
+    for line, row in islice(read(path, params.format, params.delimiter), params.limit):
         missing = [column for column in params.required if column not in row]
         if missing:
             raise TunesmithError(

@@ -102,3 +102,8 @@ def test_the_set_whose_columns_match_best(root: Path, columns: list[str], name: 
 )
 def test_the_split_goes_by_the_names_of_the_files(stems: list[str], files: dict[str, list[str]] | None) -> None:
     assert split_of(stems) == ({"by": "file", "files": files} if files else {"by": "hash"})
+
+
+def test_a_delimiter_that_was_named_stands_in_the_block(root: Path) -> None:
+    paste(root, blocks(root, "mine", ["all"], ["dialogue", "summary"], [], ";"))
+    assert read_yaml(root / "params/sources.yaml")["sources"]["mine"]["ingest"]["delimiter"] == ";"

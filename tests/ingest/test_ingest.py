@@ -111,6 +111,14 @@ def test_limit_keeps_the_first_rows_of_each_file(tmp_path: Path) -> None:
     assert len(ingest(tmp_path, files, limit=9)) == 10
 
 
+def test_a_delimiter_is_recognised_for_each_file_or_given_for_all(tmp_path: Path) -> None:
+    files: dict[str, Rows | str] = {"a.csv": "x;y\n1;2\n", "b.csv": "x,y\n3,4\n"}
+    assert [(row["x"], row["y"]) for row in ingest(tmp_path / "1", files)] == [("1", "2"), ("3", "4")]
+    ambiguous = "id;price,currency\n1;2,5\n"
+    assert "it could be comma" in error_of(tmp_path / "2", {"a.csv": ambiguous})
+    assert ingest(tmp_path / "2", {"a.csv": ambiguous}, delimiter=";")[0]["price,currency"] == "2,5"
+
+
 # what is refused
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.errors import TunesmithError
-from tasks.ingest.readers import format_of, read
+from tasks.ingest.readers import delimiter_of, format_of, read
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -99,6 +99,55 @@ def test_two_csv_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_csv_cells_may_be_long(tmp_path: Path) -> None:
     long = "word " * 60_000
     assert list(read(written(tmp_path, "a.csv", f"x\n{long}\n"))) == [(2, {"x": long})]
+
+
+SEMICOLONS = [{"ticket": "late; broken", "price": "1,5"}, {"ticket": "two\nlines", "price": "2,25"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter", "rows"),
+    [
+        ('ticket;price\r\n"late; broken";1,5\r\n"two\nlines";2,25\r\n', ";", SEMICOLONS),
+        ('\ufeff"ticket";"price"\n"late; broken";"1,5"\n"two\nlines";"2,25"\n', ";", SEMICOLONS),
+        ('sep=;\r\nticket;price\r\n"late; broken";1,5\r\n"two\nlines";2,25\r\n', ";", SEMICOLONS),
+        ("x\ty\nHello, Ann; hi\tb\n", "\t", [{"x": "Hello, Ann; hi", "y": "b"}]),
+        ("x|y\nHello, Ann; hi|b\n", "|", [{"x": "Hello, Ann; hi", "y": "b"}]),
+        ("x,y\na; b,c | d\n", ",", [{"x": "a; b", "y": "c | d"}]),
+        ("x,y; z\na,b\n", ",", [{"x": "a", "y; z": "b"}]),
+        ('"x; y"\na\n', ",", [{"x; y": "a"}]),
+        ("x\na; b\n", ",", [{"x": "a; b"}]),
+    ],
+)
+def test_a_csv_is_read_with_the_delimiter_that_splits_its_header_and_rows(
+    tmp_path: Path, content: str, delimiter: str, rows: list[dict[str, str]]
+) -> None:
+    path = written(tmp_path, "a.csv", content)
+    assert delimiter_of(path) == delimiter
+    assert [row for _, row in read(path)] == rows
+    assert [row for _, row in read(path, "csv", delimiter)] == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "could"),
+    [
+        ("id;price,currency\n1;2,5\n", "comma (2 cells per row) or semicolon (2 cells per row)"),
+        ("question | answer\nwhat?\nwho?\n", "pipe (1 or 2 cells per row) or none (one column)"),
+    ],
+)
+def test_a_csv_with_several_possible_delimiters_is_refused_with_the_remedy(
+    tmp_path: Path, content: str, could: str
+) -> None:
+    path = written(tmp_path, "a.csv", content)
+    message = error_of(path)
+    assert f"it could be {could}; name it with `--delimiter` of `tunesmith data add`" in message
+    assert "`delimiter` under `ingest`" in message
+    assert len(list(read(path, delimiter=","))) == content.count("\n") - 1
+
+
+def test_a_ragged_row_behind_the_first_ones_is_named_with_the_delimiter(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "x;y\n" + "1;2\n" * 30 + "1;2;3\n")
+    assert error_of(path).startswith(f"{path}:32: a row must have as many cells as the header (2); it has 3")
+    assert "the delimiter (semicolon)" in error_of(path)
 
 
 # Parquet
