@@ -9,7 +9,7 @@ TORCH := torch==2.13.0
 # Where it is set, each of many processes compiles all that it imports anew: 22 s instead of 15 to import the training.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow ui lint lock
+.PHONY: demo test test-slow ui lint lock lock-upgrade
 
 demo: $(READY)
 	$(BIN)/tunesmith run
@@ -35,7 +35,11 @@ $(READY): requirements.lock pyproject.toml
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-# Resolve anew what pyproject.toml asks for. torch stays out, so that one lock serves CPU and CUDA machines.
-lock: $(READY)
+# Resolve what pyproject.toml asks for. `lock` keeps every pin that still fits, since these versions were tried together;
+# `lock-upgrade` takes the newest ones: run all tests, also the slow ones, before you keep them.
+# torch stays out, so that one lock serves CPU and CUDA machines.
+lock: UPGRADE :=
+lock-upgrade: UPGRADE := --upgrade
+lock lock-upgrade: $(READY)
 	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --no-emit-package torch --python-version 3.11 \
-		--no-header --no-annotate --upgrade --output-file requirements.lock
+		--no-header --no-annotate $(UPGRADE) --output-file requirements.lock
