@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ class Dag:
         graph: edges go from a stage to those that depend on it; nodes are addresses such as ``train@lora``.
         stale: address → why it must run again. Stages behind a stale one are stale only if its outputs change.
         unbuilt: those of ``stale`` that ``dvc.lock`` does not know.
+        reads: address → files and folders that the stage depends on, as ``dvc.yaml`` names them.
     """
 
     graph: nx.DiGraph
     stale: dict[str, Reasons]
     unbuilt: frozenset[str] = frozenset()
+    reads: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def order(self) -> list[str]:
@@ -49,6 +51,34 @@ class Dag:
         for address in [*reached]:
             reached |= nx.descendants(self.graph, address) & allowed
         return [address for address in self.order if address in reached]
+
+    def outlook(self, rewritten: Iterable[str]) -> tuple[dict[str, Reasons], dict[str, Reasons]]:
+        """What a run would do, as far as it is known before it: address → why.
+
+        Args:
+            rewritten: files that the stage ``resolve``, if it is stale, will write with another content than now.
+
+        Returns:
+            the stages that run for certain, and those that run only if a stage before them changes what it writes.
+        """
+        certain, graph = dict(self.stale), self.graph.copy()
+        rewritten = list(rewritten)
+        for address in list(graph.successors("resolve")) if "resolve" in self.stale else []:
+            reads = self.reads.get(address, frozenset())
+            if changed := [file for file in rewritten if any(Path(file).is_relative_to(read) for read in reads)]:
+                certain.setdefault(address, [f"resolve will change {', '.join(changed)}"])
+            graph.remove_edge("resolve", address)
+        reached = set().union(*(nx.descendants(graph, address) for address in certain)) - certain.keys()
+        possible = {
+            address: [f"only if {' or '.join(above)} changes what it writes"]
+            for address in reached
+            if (above := sorted({*certain, *reached} & set(graph.predecessors(address))))
+        }
+        in_order = self.order
+        return (
+            {address: certain[address] for address in in_order if address in certain},
+            {address: possible[address] for address in in_order if address in possible},
+        )
 
     def why(self, address: str, verbose: bool = False) -> Reasons:
         """Why a stale stage runs again, for people: code files as their number unless ``verbose``."""
@@ -97,6 +127,7 @@ def read_dag(root: Path) -> Dag:
             edges = [(on.addressing, stage.addressing) for stage, on in repo.index.graph.edges]
             graph = nx.DiGraph(edges)
             graph.add_nodes_from(stage.addressing for stage in repo.index.graph)
+            reads = {stage.addressing: frozenset(dep.def_path for dep in stage.deps) for stage in repo.index.graph}
             stale = {address: _reasons(changes) for address, changes in repo.status().items()}
             lock = root / "dvc.lock"
             built = (read_yaml(lock).get("stages") or {}) if lock.exists() else {}
@@ -104,7 +135,7 @@ def read_dag(root: Path) -> Dag:
         raise TunesmithError(f"dvc.yaml: {' '.join(str(error).split())}") from None
     graph.remove_nodes_from([address for address in graph if address.endswith(".dvc")])
     stale = {address: why for address, why in stale.items() if address in graph}
-    return Dag(graph, stale, frozenset(stale.keys() - built.keys()))
+    return Dag(graph, stale, frozenset(stale.keys() - built.keys()), reads)
 
 
 def _reasons(changes: list[Any]) -> Reasons:

@@ -3,11 +3,12 @@
 The folder is written anew each time, so a deleted experiment is gone from it.
 """
 
+from pathlib import Path
 from typing import Any
 
 from tasks.params import write_yaml
 from tasks.paths import Paths
-from tasks.resolve.check import load_experiments
+from tasks.resolve.check import Resolved, load_experiments
 from tasks.stage import Stage, main
 
 
@@ -15,11 +16,16 @@ def run(paths: Paths, stage: Stage) -> None:
     """Resolve all experiments; the errors of all of them are reported at once."""
     resolved = load_experiments(paths)
     with stage.outputs(paths.resolved) as (output,):
-        for name, (train, evaluate) in resolved.items():
-            folder = output / name
-            folder.mkdir(parents=True)
-            write_yaml(folder / "train.yaml", in_order(train))
-            write_yaml(folder / "evaluate.yaml", in_order(evaluate))
+        write(resolved, output)
+
+
+def write(resolved: Resolved, output: Path) -> None:
+    """``output/X/train.yaml`` and ``output/X/evaluate.yaml`` of every experiment."""
+    for name, (train, evaluate) in resolved.items():
+        folder = output / name
+        folder.mkdir(parents=True)
+        write_yaml(folder / "train.yaml", in_order(train))
+        write_yaml(folder / "evaluate.yaml", in_order(evaluate))
 
 
 def in_order(data: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,26 @@ def test_pending_are_the_stale_and_all_behind_them_in_order() -> None:
     assert Dag(GRAPH, {}).pending() == []
 
 
+def test_a_stage_runs_for_certain_only_where_what_it_reads_is_known_to_change() -> None:
+    reads = {
+        "train@a": frozenset({"build/experiments/a/train.yaml"}),
+        "train@b": frozenset({"build/experiments/b/train.yaml"}),
+    }
+    dag = Dag(GRAPH, {"resolve": ["modified x"]}, reads=reads)
+    assert dag.outlook([]) == ({"resolve": ["modified x"]}, {}), "a comment or the order of keys changed"
+    certain, possible = dag.outlook(["build/experiments/a/train.yaml"])
+    assert list(certain) == ["resolve", "train@a"]
+    assert certain["train@a"] == ["resolve will change build/experiments/a/train.yaml"]
+    assert possible == {
+        "evaluate@a": ["only if train@a changes what it writes"],
+        "compare": ["only if evaluate@a changes what it writes"],
+    }
+    certain, possible = Dag(GRAPH, {"mix": ["modified x"], "train@a": ["modified y"]}).outlook([])
+    assert list(certain) == ["mix", "train@a"]
+    assert possible["train@b"] == ["only if mix changes what it writes"]
+    assert possible["compare"] == ["only if baselines or evaluate@a or evaluate@b changes what it writes"]
+
+
 def test_needed_for_an_experiment_leaves_the_others_out() -> None:
     needed = Dag(GRAPH, {}).needed_for(["a"])
     assert needed == {"mix", "resolve", "train@a", "evaluate@a", "baselines", "compare"}
