@@ -17,9 +17,9 @@ from rich.table import Table
 from flows.measuring import app as measuring_app
 from flows.measuring import print_comparison
 from flows.preferences import app as preferences_app
+from flows.serving import app as serving_app
 from flows.templates import app as templates_app
 from flows.terminal import console, log_to_stderr, say, workspace, write
-from flows.text import counted
 from flows.workspace import refuse_silent_prefect, start_own_prefect
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
@@ -36,6 +36,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(templates_app, name="templates")
 app.add_typer(preferences_app, name="preferences")
 app.add_typer(measuring_app)
+app.add_typer(serving_app)
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def run(
     from prefect.exceptions import TerminationSignal
 
     from flows.retrain import retrain
-    from tasks.resolve.check import mapping
+    from flows.serving import check_experiments
     from tasks.resolve.preflight import preflight
     from tasks.tracking.client import open_store
 
@@ -83,11 +84,7 @@ def run(
     refuse_silent_prefect()
     preflight(Paths(root))  # what is wrong at once should not wait for a server to start
     open_store(root)
-    known = list(mapping(Paths(root).params / "experiments.yaml", "experiments"))
-    if unknown := [name for name in experiment or () if name not in known]:
-        raise TunesmithError(
-            f"run: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
-        )
+    check_experiments(root, "run", experiment)
     try:
         start_own_prefect()
         state = retrain(experiments=experiment, register_model=register, return_state=True)
@@ -110,27 +107,11 @@ def run(
 def status(
     verbose: Annotated[bool, typer.Option(help="Name every file, also of code and of stages never built.")] = False,
 ) -> None:
-    """What is stale and why, as DVC sees it."""
+    """What runs next and why, as DVC sees it, and what the schedule does."""
     root = workspace()
-    from flows.dag import read_dag
-    from tasks.resolve.preflight import preflight
+    from flows.status import print_status
 
-    preflight(Paths(root))
-    dag = read_dag(root)
-    pending = dag.pending()
-    if not pending:
-        console.print(f"all {len(dag.order)} stages are up to date")
-        return
-    table = Table("stage", "why it runs", title=f"{len(pending)} of {counted(len(dag.order), 'stage')}")
-    for address in pending:
-        behind = [above for above in dag.upstream(address) if above in pending]
-        stale = address in dag.stale
-        why = dag.why(address, verbose) if stale else [f"if {', '.join(behind)} changes what it writes"]
-        table.add_row(address, "\n".join(why), style=None if stale else "dim")
-    console.print(table)
-    trained = [address for address in pending if address.startswith("train@")]
-    if trained:
-        console.print(f"{', '.join(trained)} would run; `dvc repro -s STAGE` runs one stage and none behind it")
+    print_status(root, verbose)
 
 
 @app.command()
@@ -243,33 +224,6 @@ def doctor() -> None:
     console.print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
-
-
-@app.command()
-def schedule(
-    cron: Annotated[str, typer.Option(help="When: minute, hour, day, month, weekday.")] = "0 3 * * 1",
-    experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
-    register: Annotated[bool, typer.Option(help="Ask the gate for a new champion at the end.")] = True,
-) -> None:
-    """Serve the flow `retrain` on a schedule, and to the Prefect UI's run form. Needs a server: `make ui`."""
-    root = workspace()
-    from flows.deployments import serve
-
-    refuse_silent_prefect()
-    serve(root, cron, experiment, register)
-
-
-@app.command()
-def ui(
-    only: Annotated[str | None, typer.Option(help="prefect or mlflow.")] = None,
-    prefect_port: Annotated[int, typer.Option(help="Of the Prefect UI.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(help="Of the MLflow UI.")] = 5000,
-) -> None:
-    """Start the Prefect UI and the MLflow UI on localhost; Ctrl-C ends both."""
-    root = workspace()
-    from flows.ui import serve_pages
-
-    serve_pages(root, only, prefect_port, mlflow_port, lambda line: console.print(line, highlight=False), say)
 
 
 def _print_champion(root: Path) -> None:

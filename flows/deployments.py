@@ -1,41 +1,173 @@
-"""``tunesmith schedule``: the flow ``retrain`` as a deployment of this process."""
+"""``tunesmith schedule`` serves the flow ``retrain``; ``tunesmith trigger`` runs what is served."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psutil
+
+from flows import schedules, served
 from flows.retrain import retrain
+from flows.text import counted
 from tasks.errors import TunesmithError
 
 NAME = "retrain"
+_FIRST_RUNS_WITHIN_S = 30
+_CHECK_EVERY_S = 30
+_TAKEN_WITHIN_S = 60
+
+Print = Callable[[str], None]
 
 
-def serve(root: Path, cron: str, experiments: list[str] | None, register: bool) -> None:
+def serve(
+    root: Path, cron: str, zone: str | None, experiments: list[str] | None, register: bool, say: Print, warn: Print
+) -> None:
     """Serve ``retrain`` until it is interrupted; its parameters can be changed in the UI's form for each run.
 
-    Raises:
-        TunesmithError: the cron line is wrong, or no Prefect server answers.
-    """
-    from prefect.client.schemas.schedules import CronSchedule
-    from pydantic import ValidationError
+    Args:
+        zone: time zone in which ``cron`` is meant; the machine's own when None.
+        say: prints the next runs and how to start one by hand.
+        warn: prints what keeps the schedule from firing, once when it begins.
 
-    try:
-        CronSchedule(cron=cron)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise TunesmithError(f'schedule: --cron {cron!r}: {reason}; for example "0 3 * * 1" is Monday at 3') from None
+    Raises:
+        TunesmithError: the cron line or the time zone is wrong, or no Prefect server answers.
+    """
+    zone = schedules.machine_zone() if zone is None else schedules.check_zone(zone)
+    runs = schedules.next_runs(cron, zone)
     if "PREFECT_API_URL" not in os.environ:
         raise TunesmithError(
             "schedule: a Prefect server must run, and none does for this workspace; start one with `make ui`, or set "
             "PREFECT_API_URL"
         )
+    from prefect.schedules import Cron
+    from prefect.utilities.urls import url_for
+
     os.chdir(root)
-    retrain.serve(
+    runner = _runner()
+    deployment = runner.add_flow(
+        retrain,
         name=NAME,
-        cron=cron,
+        schedule=Cron(cron, timezone=zone),
         parameters={"experiments": experiments, "register_model": register},
         description="Bring the workspace up to date, complete MLflow, and let the gate decide about a new champion.",
         tags=["tunesmith"],
-        pause_on_shutdown=False,
     )
+    if missed := served.drop_missed(deployment):
+        say(f"{counted(missed, 'run')} fell due while nothing served the schedule; they are dropped")
+    served.write_note(root, cron, zone)
+    say(f"serving the flow retrain on the schedule {cron!r} of the time zone {zone}; the next runs:")
+    for run in runs:
+        say(f"  {schedules.in_zone(run)}")
+    say(f"run it now, from any terminal:  {pasted(root, 'trigger')}")
+    say(f"or from its form:  {url_for('deployment', obj_id=deployment)}")
+    say("Ctrl-C ends the schedule: runs that fall due later do not start, until you serve it again")
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=(root, ended, say, warn), daemon=True).start()
+    try:
+        asyncio.run(runner.start())
+    except asyncio.CancelledError:  # SIGTERM
+        pass
+    finally:
+        ended.set()
+        served.note_of(root).unlink(missing_ok=True)
+
+
+def _runner() -> Any:
+    from prefect.runner import Runner
+
+    class Served(Runner):
+        """Prefect's runner, which SIGTERM ends with its flow runs, as Ctrl-C in a terminal does.
+
+        Prefect's own handler never awaits the coroutine that would stop it, and waits for the runs to end.
+        """
+
+        async def start(self, *arguments: Any, **named: Any) -> None:
+            self._serving = asyncio.current_task()
+            self._events = asyncio.get_running_loop()
+            await super().start(*arguments, **named)
+
+        def handle_sigterm(self, *arguments: Any, **named: Any) -> None:
+            assert self._serving is not None
+            for child in psutil.Process().children():
+                child.terminate()
+            self._events.call_soon_threadsafe(self._serving.cancel)
+
+    return Served(name=NAME, pause_on_shutdown=True, limit=None)
+
+
+def pasted(root: Path, *arguments: str) -> str:
+    """A command line that runs ``tunesmith`` for this workspace in any terminal, whatever is activated there."""
+    command = [str(Path(sys.executable).with_name("tunesmith")), *arguments]
+    own = {"PREFECT_API_URL": os.environ["PREFECT_API_URL"]} if not served.own_server(root) else {}
+    variables = "".join(f"{name}={shlex.quote(value)} " for name, value in own.items())
+    return f"cd {shlex.quote(str(root))} && {variables}{shlex.join(command)}"
+
+
+def _watch(root: Path, ended: threading.Event, say: Print, warn: Print) -> None:
+    """Print what keeps the schedule from firing when it begins, and that it ended when it does."""
+    printed, wait = None, _FIRST_RUNS_WITHIN_S
+    while not ended.wait(wait):
+        wait = _CHECK_EVERY_S
+        problem = _hindrance(root)
+        if problem and problem != printed:
+            warn(f"the schedule does not fire: {problem}")
+        elif printed and not problem:
+            say("the schedule fires again")
+        printed = problem
+
+
+def _hindrance(root: Path) -> str | None:
+    try:
+        state = served.look()
+    except TunesmithError as error:
+        return f"{error}; start it again with `make ui`, then this schedule"
+    if state is None:
+        return "the Prefect server does not know it any more; end this schedule and start it again"
+    return "it is paused in the Prefect UI" if state.paused else served.hindrance(root, state)
+
+
+def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Print) -> None:
+    """Run the served flow now, and return once the process that serves it has taken the run.
+
+    Args:
+        experiments: names instead of those that the schedule was served with.
+
+    Raises:
+        TunesmithError: no server runs, nothing serves the flow, or the run is not taken within a minute.
+    """
+    remedy = "start it in another terminal with `tunesmith schedule`, or run the flow here with `tunesmith run`"
+    if served.api_url() is None:
+        raise TunesmithError(
+            "trigger: a Prefect server must run, and none does for this workspace; start one with `make ui`, then "
+            "`tunesmith schedule`, or run the flow here with `tunesmith run`"
+        )
+    state = served.look()
+    if state is None or not state.polled:
+        raise TunesmithError(f"trigger: a process must serve the flow retrain, and none does; {remedy}")
+    from prefect.client.orchestration import get_client
+    from prefect.utilities.urls import url_for
+
+    with get_client(sync_client=True) as client:
+        chosen = {"experiments": experiments} if experiments else {}
+        run = client.create_flow_run_from_deployment(state.deployment_id, parameters=chosen)
+        progress(f"waiting for the flow run {run.name} to be taken")
+        until = time.monotonic() + _TAKEN_WITHIN_S
+        while run.state is None or run.state.is_scheduled():  # whatever serves the flow asks for its runs every 10 s
+            if time.monotonic() > until:
+                client.delete_flow_run(run.id)
+                raise TunesmithError(
+                    f"trigger: nothing started the flow run {run.name} within {_TAKEN_WITHIN_S} s; it is withdrawn; "
+                    f"{remedy}"
+                )
+            time.sleep(1)
+            run = client.read_flow_run(run.id)
+    say(f"the flow run {run.name} starts; watch it:  {url_for('flow-run', obj_id=run.id)}")
+    say("its log is also in the terminal of `tunesmith schedule`")

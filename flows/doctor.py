@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from flows.server_logs import failures, log_of
+from flows.versions import as_tried
 from flows.workspace import gpus
 from tasks.base_models import BaseModelParams, find
 from tasks.errors import TunesmithError
@@ -56,6 +58,7 @@ def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[
     return [
         Finding("Python", sys.version.split()[0], sys.version_info[:2] == (3, 11)),
         *(_package(name) for name in _PACKAGES),
+        _tried("versions", as_tried),
         said("looking at the machine", _processor),
         _memory(),
         _gpu(),
@@ -63,6 +66,7 @@ def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[
         said("checking params/", lambda: _tried("parameters", lambda: _parameters(root))),
         said("finding the base model", lambda: _tried("base model", lambda: _base_model(root))),
         said("opening the tracking store", lambda: _tried("tracking store", lambda: open_store(root).uri)),
+        *(_server(root, name) for name in ("Prefect", "MLflow")),
     ]
 
 
@@ -119,6 +123,16 @@ def _base_model(root: Path) -> str:
     defaults = load(TrainingDefaults, file).defaults
     base = find(parse(BaseModelParams, defaults.get("base_model", {}), file, "defaults.base_model"), root)
     return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}"
+
+
+def _server(root: Path, name: str) -> Finding:
+    """What the log of the last ``tunesmith ui`` tells of its services."""
+    log = log_of(root, name)
+    if not log.exists():
+        return Finding(f"{name} server", "not started here yet")
+    if errors := failures(log):
+        return Finding(f"{name} server", "\n".join(failure.line(name, log) for failure in errors), ok=False)
+    return Finding(f"{name} server", "no failure in the log of the last `tunesmith ui`")
 
 
 def _tried(what: str, examination: Callable[[], str]) -> Finding:

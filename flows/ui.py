@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from flows.server_logs import LogReader, log_of
 from flows.workspace import answers
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
@@ -43,11 +44,15 @@ def serve_pages(
     mlflow_port: int,
     say: Callable[[str], None],
     progress: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> None:
-    """Start the pages, print their addresses once they answer, and wait for Ctrl-C; each step goes to ``progress``.
+    """Start the pages, print their addresses once they answer, and wait for Ctrl-C.
+
+    Each step goes to ``progress``, each service of a server that fails to ``warn``.
 
     Raises:
-        TunesmithError: an unknown page, no free port, or a server that does not come up (with its last words).
+        TunesmithError: an unknown page, no free port, or a server that does not come up or ends by itself (with its
+            last words).
     """
     if only not in (None, "prefect", "mlflow"):
         raise TunesmithError(f"ui: --only must be prefect or mlflow; it is {only!r}")
@@ -66,23 +71,22 @@ def serve_pages(
     try:
         if only != "mlflow":
             progress("starting the Prefect server")
-            servers["Prefect"] = _start_prefect(root, prefect, state)
+            servers["Prefect"] = _start_prefect(root, prefect)
         if only != "prefect" and mlflow != uri:
             progress("opening the tracking store and starting the MLflow server")
             experiment = f"/#/experiments/{open_store(root).experiment_id}/runs"
-            servers["MLflow"] = _start_mlflow(root, mlflow, uri, state)
+            servers["MLflow"] = _start_mlflow(root, mlflow, uri)
         health = {"Prefect": f"{prefect}/api/health", "MLflow": f"{mlflow}/health"}
         for name, server in servers.items():
             progress(f"waiting for {name} to answer")
-            _wait(name, server, health[name], state)
+            _wait(name, server, health[name], root)
         if "Prefect" in servers:
             note.write_text(json.dumps({"prefect_api": f"{prefect}/api", "mlflow": mlflow}))
             say(f"Prefect UI  {prefect}/runs")
         if only != "prefect":
             say(f"MLflow UI   {mlflow}{experiment}")
         say("Ctrl-C ends the pages; runs and scores stay")
-        while all(server.poll() is None for server in servers.values()):
-            time.sleep(0.5)
+        _watch(root, servers, warn)
     finally:
         if "Prefect" in servers:
             note.unlink(missing_ok=True)
@@ -90,7 +94,28 @@ def serve_pages(
             _end(server)
 
 
-def _start_prefect(root: Path, address: str, state: Path) -> subprocess.Popen[bytes]:
+def _watch(root: Path, servers: dict[str, subprocess.Popen[bytes]], warn: Callable[[str], None]) -> None:
+    """Print each service that fails, by what the servers log, until one of the servers ends.
+
+    Raises:
+        TunesmithError: a server ended by itself.
+    """
+    readers = {name: LogReader(log_of(root, name)) for name in servers}
+    while all(server.poll() is None for server in servers.values()):
+        for name, reader in readers.items():
+            for failure in reader.new():
+                warn(failure.line(name, log_of(root, name)))
+        time.sleep(0.5)
+    for name, server in servers.items():
+        if server.poll() is not None:
+            log = log_of(root, name)
+            raise TunesmithError(
+                f"ui: the {name} server ended by itself, with exit code {server.returncode} ({_last_words(log)}); "
+                f"its log is {log}; start it again with `make ui`"
+            )
+
+
+def _start_prefect(root: Path, address: str) -> subprocess.Popen[bytes]:
     port = address.rsplit(":", 1)[1]
     command = [
         sys.executable,
@@ -103,16 +128,21 @@ def _start_prefect(root: Path, address: str, state: Path) -> subprocess.Popen[by
         "--port",
         port,
     ]
-    # Without this the page would ask the address that the user's profile names.
-    env = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_UI_API_URL": f"{address}/api"}
-    return _start(command, root, env, state / "ui-prefect.log")
+    # Runs that fell due while no server ran would all be labelled `Late` at once: SQLite refuses most of these writers.
+    labels = {"PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false"}
+    # Without PREFECT_UI_API_URL the page would ask the address that the user's profile names.
+    env = labels | {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
+    env |= {"PREFECT_UI_API_URL": f"{address}/api"}
+    return _start(command, root, env, log_of(root, "Prefect"))
 
 
-def _start_mlflow(root: Path, address: str, uri: str, state: Path) -> subprocess.Popen[bytes]:
+def _start_mlflow(root: Path, address: str, uri: str) -> subprocess.Popen[bytes]:
     port = address.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     command += ["--port", port, "--workers", "1"]
-    return _start(command, root, dict(os.environ), state / "ui-mlflow.log")
+    # MLflow's jobs judge traces, of which Tunesmith has none; eight processes would wait for them.
+    env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | os.environ
+    return _start(command, root, env, log_of(root, "MLflow"))
 
 
 def _start(command: list[str], root: Path, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -120,15 +150,18 @@ def _start(command: list[str], root: Path, env: dict[str, str], log: Path) -> su
         return subprocess.Popen(command, cwd=root, env=env, stdout=file, stderr=file, start_new_session=True)
 
 
-def _wait(name: str, server: subprocess.Popen[bytes], url: str, state: Path) -> None:
+def _wait(name: str, server: subprocess.Popen[bytes], url: str, root: Path) -> None:
     until = time.monotonic() + _PATIENCE_S
     while not answers(url):
         if server.poll() is not None or time.monotonic() > until:
-            log = state / f"ui-{name.lower()}.log"
-            said = [line for line in log.read_text(errors="replace").splitlines() if re.search(r"[A-Za-z]{2}", line)]
-            last = said[-1].strip(" │") if said else "it said nothing"
-            raise TunesmithError(f"ui: the {name} server did not come up ({last}); its log is {log}")
+            log = log_of(root, name)
+            raise TunesmithError(f"ui: the {name} server did not come up ({_last_words(log)}); its log is {log}")
         time.sleep(0.3)
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if re.search(r"[A-Za-z]{2}", line)]
+    return lines[-1].strip(" │") if lines else "it printed nothing"
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

@@ -20,6 +20,7 @@ from flows.cli import main
 from tasks.errors import TunesmithError
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import rows_of, to_table
+from tests.flows.test_server_logs import SCHEDULER
 from tests.memory.test_inference import LLAMA_70B
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
 
@@ -66,9 +67,17 @@ def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
     assert cli(built, "status") == (0, "all 13 stages are up to date\n")
     edit(built, "experiments", lambda p: p["experiments"]["lora"].update(seed=5))
     code, printed = cli(built, "status")
+    dvc(built, "repro", "--single-item", "resolve")
+    stale = json.loads(dvc(built, "status", "--json").stdout)
     edit(built, "experiments", lambda p: p["experiments"]["lora"].pop("seed"))
+    dvc(built, "repro", "--single-item", "resolve")
     assert code == 0 and "modified params/experiments.yaml" in printed
-    assert "if resolve changes what it writes" in printed and "ingest" not in printed
+    assert "3 of 13 stages will run, 1 more only if what they read changes" in printed
+    for address in ("train@lora", "compare"):
+        assert re.search(rf"{address} +│ resolve will change build/experiments/lora/train.yaml", printed)
+    assert re.search(r"evaluate@lora +│ only if train@lora changes what it writes", printed)
+    assert "train@lora will run;" in printed and "@base" not in printed and "ingest" not in printed
+    assert set(stale) == {"train@lora", "compare"}, "DVC agrees once resolve ran"
 
 
 def test_status_of_a_stage_that_was_never_built_is_one_line(built: Path, cli: Cli) -> None:
@@ -264,6 +273,44 @@ def test_doctor_examines_everything(built: Path, cli: Cli) -> None:
         assert what in printed
     assert "./base, causal, weights" in printed
     assert code == (1 if "│ no " in printed else 0)
+    assert re.search(r"ok +│ versions +│ as tried", printed)
+    assert re.search(r"ok +│ Prefect server +│ not started here yet", printed)
+
+
+def test_doctor_names_a_service_of_a_server_that_failed(built: Path, cli: Cli) -> None:
+    log = built / ".tunesmith/ui-prefect.log"
+    log.write_text(SCHEDULER)
+    code, printed = cli(built, "doctor")
+    log.unlink()
+    row = " ".join(re.sub("[│ ]+", " ", printed).split())
+    assert code == 1 and "no Prefect server Prefect server: schedule_recent_deployments fails" in row
+    assert "please supply a bulk_dml decorated function; no schedule fires" in row
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["--timezone", "Asia/Kolkatta"],
+            "--timezone 'Asia/Kolkatta': a time zone must be a name of the IANA database",
+        ),
+        (["--cron", "0 3 30 2 *"], "--cron '0 3 30 2 *': no such date ever comes"),
+        (["--experiment", "x"], "schedule: no experiment 'x' in params/experiments.yaml; there are: base, lora"),
+        ([], "schedule: a Prefect server must run, and none does for this workspace; start one with `make ui`"),
+    ],
+)
+def test_a_schedule_that_cannot_fire_is_refused(built: Path, cli: Cli, arguments: list[str], says: str) -> None:
+    assert says in _one_error(cli(built, "schedule", *arguments))
+
+
+def test_what_needs_a_server_says_that_none_runs(built: Path, cli: Cli) -> None:
+    assert "trigger: a Prefect server must run, and none does" in _one_error(cli(built, "trigger"))
+    note = built / ".tunesmith/schedule.json"
+    note.write_text(json.dumps({"cron": "0 3 * * 1", "timezone": "Asia/Kolkata", "pid": os.getpid(), "since": ""}))
+    code, printed = cli(built, "status")
+    note.unlink()
+    assert code == 0
+    assert "schedule '0 3 * * 1' of Asia/Kolkata: does not fire, since no Prefect server answers" in printed
 
 
 def test_clean_removes_what_no_parameter_names(built: Path, cli: Cli, tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psutil
 import pytest
@@ -48,11 +52,11 @@ def start(workspace: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        log = (workspace.parent / f"{arguments[0]}.log").open("w")
+        log = _log(workspace, arguments[0]).open("w")
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", *arguments],
             cwd=workspace,
-            env=environment(workspace) | {"PYTHONPATH": str(Path(__file__).parents[2])} | variables,
+            env=_variables(workspace) | variables,
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
@@ -66,6 +70,20 @@ def start(workspace: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
             process.wait(60)
+
+
+def _variables(workspace: Path) -> dict[str, str]:
+    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "PREFECT_HOME": str(workspace / ".tunesmith/prefect")}
+    return environment(workspace) | own
+
+
+def _log(workspace: Path, command: str) -> Path:
+    return workspace.parent / f"{command}.log"
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    os.kill(process.pid, signal.SIGTERM)
+    process.wait(90)
 
 
 def _until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -194,3 +212,105 @@ async def _run_from_form(workspace: Path) -> None:
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
         )
         assert "/#/experiments/" in found[0].data
+
+
+def _auto_runs(api: str, *states: str) -> list[Any]:
+    """The runs that the schedule made, the earliest first; only those in ``states`` where some are given."""
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    with SyncPrefectClient(api) as client:
+        runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200)
+    runs = [run for run in runs if run.auto_scheduled and run.state]
+    return [run for run in runs if not states or run.state.name in states]
+
+
+def _logged_failures(workspace: Path) -> list[str]:
+    """All that the logs of both servers hold of errors; each log must have been written."""
+    lines = []
+    for name in ("prefect", "mlflow"):
+        text = (workspace / f".tunesmith/ui-{name}.log").read_text()
+        assert text.strip(), name
+        lines += [line for line in text.splitlines() if re.search(r"Traceback|\bERROR\b|\bCRITICAL\b", line)]
+    return lines
+
+
+def test_a_schedule_fires_by_itself_twice_and_the_servers_logs_stay_clean(
+    workspace: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    edit(workspace, "experiments", lambda p: p["experiments"]["lora"].pop("training", None))
+    port, schedule_log = free_port(4350), _log(workspace, "schedule")
+    api, ports = f"http://127.0.0.1:{port}/api", ("--prefect-port", str(port), "--mlflow-port", str(free_port(5350)))
+    note = workspace / ".tunesmith/ui.json"
+    servers = start("ui", *ports)
+    _until(note.exists, 240, "the servers")
+    schedule = start("schedule", "--cron", "*/1 * * * *", "--timezone", "Asia/Kolkata")
+    _until(lambda: "Ctrl-C ends the schedule" in schedule_log.read_text(), 120, "the schedule")
+    printed = re.findall(r"^  (.*) IST \(UTC\+05:30\)$", schedule_log.read_text(), re.MULTILINE)
+    assert len(printed) == 3
+    _until(lambda: len(_auto_runs(api)) > 3, 90, "runs made by the server")
+    kolkata = [run.expected_start_time.astimezone(ZoneInfo("Asia/Kolkata")) for run in _auto_runs(api)]
+    assert {f"{time:%a} {time.day} {time:%b %Y %H:%M}" for time in kolkata} >= set(printed), "what was printed fires"
+    status = _tunesmith(workspace, "status")
+    assert "schedule '*/1 * * * *' of Asia/Kolkata: is served; the next runs:" in status and "IST" in status
+    (pasted,) = re.findall(r"from any terminal:  (cd .*)", schedule_log.read_text())
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(workspace.parent), "TUNESMITH_CACHE": str(workspace / ".cache")}
+    done = subprocess.run(["bash", "-c", pasted], cwd="/", env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and f"http://127.0.0.1:{port}/runs/flow-run/" in done.stdout, done.stderr
+    _until(lambda: len(_auto_runs(api, "Completed")) >= 2, 400, "two runs that fired and finished")
+    assert "does not fire" not in schedule_log.read_text()
+    assert _logged_failures(workspace) == []
+    _end(schedule)
+    assert "Traceback" not in schedule_log.read_text() and "never awaited" not in schedule_log.read_text()
+    stopped = _tunesmith(workspace, "status")
+    assert "does not fire, since " in stopped and "is served" not in stopped
+    _end(servers)
+
+    start("ui", *ports)
+    _until(note.exists, 240, "the servers, again")
+    start("schedule", "--cron", "0 3 * * 1", "--timezone", "Asia/Kolkata")
+    _until(
+        lambda: [run for run in _auto_runs(api, "Scheduled") if run.expected_start_time > datetime.now(UTC)],
+        120,
+        "new runs",
+    )
+    assert _logged_failures(workspace) == []
+
+
+def _tunesmith(workspace: Path, *arguments: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=workspace,
+        env=_variables(workspace),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def test_a_service_that_fails_is_named_where_people_look(
+    workspace: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """The database refuses the runs that the scheduler makes, so that none is ever made."""
+    port = free_port(4370)
+    start("ui", "--only", "prefect", "--prefect-port", str(port))
+    _until((workspace / ".tunesmith/ui.json").exists, 240, "the Prefect server")
+    with contextlib.closing(sqlite3.connect(workspace / ".tunesmith/prefect/prefect.db", timeout=60)) as database:
+        database.execute(
+            "CREATE TRIGGER no_runs BEFORE INSERT ON flow_run WHEN NEW.auto_scheduled "
+            "BEGIN SELECT RAISE(ABORT, 'no run is ever made'); END"
+        )
+        start("schedule", "--cron", "5 3 * * 1")
+        schedule_log, ui_log = _log(workspace, "schedule"), _log(workspace, "ui")
+        error = r"Prefect server: schedule_(recent_)?deployments fails: .*no run is ever made; no schedule fires"
+        _until(lambda: re.search(error, ui_log.read_text()), 120, "the page's terminal names the service")
+        _until(lambda: re.search(error, schedule_log.read_text()), 120, "so does the schedule's")
+        assert "the schedule does not fire: the Prefect server makes no runs of it" in schedule_log.read_text()
+        assert str(workspace / ".tunesmith/ui-prefect.log") in schedule_log.read_text()
+        assert "is served, but does not fire: the Prefect server makes no runs" in _tunesmith(workspace, "status")
+        assert "schedule_recent_deployments" in _tunesmith(workspace, "doctor", code=1)
+        database.execute("DROP TRIGGER no_runs")
+        _until(lambda: "the schedule fires again" in schedule_log.read_text(), 150, "its end")

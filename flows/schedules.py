@@ -1,0 +1,83 @@
+"""When a cron line fires: time zones, and the next runs as Prefect's scheduler computes them."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import zoneinfo
+from datetime import datetime
+
+import tzlocal
+
+from tasks.errors import TunesmithError
+
+EXAMPLE = '"0 3 * * 1" is Monday at 03:00'
+
+
+def machine_zone() -> str:
+    """Name of this machine's time zone, such as ``Europe/Berlin``.
+
+    Raises:
+        TunesmithError: the machine's settings name none.
+    """
+    try:
+        name = tzlocal.get_localzone_name()
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        name = None
+    if not name:
+        raise TunesmithError(
+            "schedule: --timezone: this machine's settings name no time zone; name one, for example "
+            "--timezone Europe/Berlin"
+        )
+    return name
+
+
+def check_zone(name: str) -> str:
+    """``name``, if it is a zone of the IANA database.
+
+    Raises:
+        TunesmithError: it is not; close names are listed.
+    """
+    known = zoneinfo.available_timezones()
+    if name in known:
+        return name
+    lower = {zone.lower(): zone for zone in known} | {zone.rsplit("/", 1)[-1].lower(): zone for zone in sorted(known)}
+    close = dict.fromkeys(lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3))
+    hint = f"did you mean {' or '.join(close)}?" if close else "for example Europe/Berlin, America/New_York or UTC"
+    raise TunesmithError(
+        f"schedule: --timezone {name!r}: a time zone must be a name of the IANA database, such as Asia/Kolkata; {hint}"
+    )
+
+
+def next_runs(cron: str, zone: str, count: int = 3, start: datetime | None = None) -> list[datetime]:
+    """The next times at which Prefect's scheduler runs ``cron`` in ``zone``, as aware datetimes of that zone.
+
+    They are computed by the scheduler's own class, so that they are the times that fire, also around daylight saving.
+
+    Args:
+        start: an aware time; the first run is not before it. Now by default.
+
+    Raises:
+        TunesmithError: the cron line is wrong, or never comes.
+    """
+    from prefect._vendor.croniter import CroniterBadDateError
+    from prefect.server.schemas.schedules import CronSchedule
+    from pydantic import ValidationError
+
+    try:
+        schedule = CronSchedule(cron=cron, timezone=zone)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise TunesmithError(f"schedule: --cron {cron!r}: {reason}; for example {EXAMPLE}") from None
+    try:
+        runs = asyncio.run(schedule.get_dates(count, start))
+    except CroniterBadDateError:
+        raise TunesmithError(f"schedule: --cron {cron!r}: no such date ever comes; for example {EXAMPLE}") from None
+    return [run.astimezone(zoneinfo.ZoneInfo(zone)) for run in runs]
+
+
+def in_zone(when: datetime) -> str:
+    """``Mon 7 Dec 2026 03:00 IST (UTC+05:30)``."""
+    offset, name = when.isoformat()[-6:], when.tzname() or ""
+    clock = f"{when:%a} {when.day} {when:%b %Y %H:%M}"
+    return f"{clock} {name} (UTC{offset})" if name[:1].isalpha() else f"{clock} (UTC{offset})"

@@ -1,0 +1,164 @@
+"""What the Prefect server knows of the schedule: whether it is served, its next runs, and which runs are late."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import httpx
+import psutil
+
+from flows.schedules import in_zone, next_runs
+from flows.server_logs import failures, log_of
+from flows.text import counted
+from flows.workspace import answers, running_prefect
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+
+NAME = "retrain/retrain"
+_POLLED_WITHIN = timedelta(seconds=30)  # a served flow asks for its runs every 10 s
+_LATE_AFTER = timedelta(seconds=60)
+_MADE_AHEAD = timedelta(days=100)  # Prefect's scheduler makes no run that is further away
+
+
+@dataclass(frozen=True)
+class Served:
+    """The deployment of the flow ``retrain``.
+
+    Attributes:
+        cron: the schedule; None where it was served without one.
+        paused: whether somebody switched it off in the Prefect UI.
+        polled: whether a ``tunesmith schedule`` asks for its runs now.
+        coming: times of the scheduled runs, in the schedule's zone.
+        late: times of the runs that should have started a minute ago or earlier.
+    """
+
+    deployment_id: UUID
+    cron: str | None
+    zone: str
+    paused: bool
+    polled: bool
+    coming: list[datetime] = field(default_factory=list)
+    late: list[datetime] = field(default_factory=list)
+
+
+def api_url() -> str | None:
+    """The API of the Prefect server, if one is set and answers."""
+    url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    return url if url and answers(f"{url}/health") else None
+
+
+def look(count: int = 3) -> Served | None:
+    """The deployment on the Prefect server that ``PREFECT_API_URL`` names; None when it has none.
+
+    Raises:
+        TunesmithError: the server does not answer as Prefect does.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        with get_client(sync_client=True) as client:
+            try:
+                deployment = client.read_deployment_by_name(NAME)
+            except ObjectNotFound:
+                return None
+            entry = next((entry for entry in deployment.schedules if getattr(entry.schedule, "cron", None)), None)
+            zone = getattr(entry and entry.schedule, "timezone", None) or "UTC"
+            waiting = _waiting(client, deployment.id, count)
+            times = [run.next_scheduled_start_time.astimezone(ZoneInfo(zone)) for run in waiting]
+    except httpx.HTTPError as error:
+        raise TunesmithError(
+            f"PREFECT_API_URL: the Prefect server at {os.environ.get('PREFECT_API_URL')} must answer; "
+            f"it does not ({type(error).__name__}: {error})"
+        ) from None
+    now = datetime.now(UTC)
+    return Served(
+        deployment.id,
+        getattr(entry and entry.schedule, "cron", None),
+        zone,
+        paused=deployment.paused or (entry is not None and not entry.active),
+        polled=deployment.last_polled is not None and now - deployment.last_polled < _POLLED_WITHIN,
+        coming=[start for start in times if start > now][:count],
+        late=[start for start in times if start < now - _LATE_AFTER],
+    )
+
+
+def hindrance(root: Path, state: Served) -> str | None:
+    """Why a schedule that is served and not paused does not fire, with what the server logged; None if it does."""
+    if state.late:
+        return f"{counted(len(state.late), 'run')} should have started by now, the first at {in_zone(state.late[0])}"
+    if state.coming or state.cron is None:
+        return None
+    if next_runs(state.cron, state.zone, 1)[0] - datetime.now(UTC) > _MADE_AHEAD:
+        return None
+    if running_prefect(root) is None:
+        return "the Prefect server makes no runs of it; read that server's log"
+    log = log_of(root, "Prefect")
+    errors = [failure.line("Prefect", log) for failure in failures(log)]
+    return "\n".join(["the Prefect server makes no runs of it", *(errors or [f"its log is {log}"])])
+
+
+def _waiting(client: Any, deployment: UUID, count: int) -> list[Any]:
+    """The runs that wait for their time or for a runner, the earliest first: those that are due, and ``count`` more."""
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    waiting = filters.FlowRunFilter(
+        state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment]),
+    )
+    runs = client.read_flow_runs(
+        flow_run_filter=waiting, sort=FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, limit=100 + count
+    )
+    return [run for run in runs if run.next_scheduled_start_time]
+
+
+def drop_missed(deployment: UUID) -> int:
+    """Delete the scheduled runs that are overdue: a runner would start all of them at once. Returns their number."""
+    from prefect.client.orchestration import get_client
+
+    dropped = 0
+    with get_client(sync_client=True) as client:
+        while missed := [
+            run.id
+            for run in _waiting(client, deployment, 0)
+            if run.auto_scheduled and run.next_scheduled_start_time < datetime.now(UTC)
+        ]:
+            for run in missed:
+                client.delete_flow_run(run)
+            dropped += len(missed)
+    return dropped
+
+
+def note_of(root: Path) -> Path:
+    return Paths(root).state / "schedule.json"
+
+
+def write_note(root: Path, cron: str, zone: str) -> None:
+    """Leave word of the schedule for ``tunesmith status``, which sees by it that a machine's restart ended it."""
+    note = {"cron": cron, "timezone": zone, "pid": os.getpid(), "since": time.strftime("%F %T")}
+    note_of(root).parent.mkdir(parents=True, exist_ok=True)
+    note_of(root).write_text(json.dumps(note))
+
+
+def read_note(root: Path) -> dict[str, Any] | None:
+    """What ``write_note`` left, with ``alive``: whether its process still runs."""
+    try:
+        note: dict[str, Any] = json.loads(note_of(root).read_text())
+        return note | {"alive": psutil.pid_exists(note["pid"])}
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def own_server(root: Path) -> bool:
+    """Whether the Prefect server in use is the one that ``tunesmith ui`` started for this workspace."""
+    return running_prefect(root) == os.environ.get("PREFECT_API_URL")
