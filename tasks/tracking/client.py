@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasks.errors import TunesmithError
 from tasks.files import canonical_json
 from tasks.paths import Paths
+from tasks.tracking.database import artifacts_beside, follow_folder, make_whole, refuse_unwritable
 
 logger = logging.getLogger("tunesmith")
 
@@ -60,10 +61,10 @@ def open_store(root: Path) -> Tracker:
     """The ledger of the workspace ``root``, created on first use.
 
     SQLite stores are opened under a lock: of three processes that first touch one at once, two die
-    (``table alembic_version already exists``).
+    (``table alembic_version already exists``). A file that is not whole is mended first; see ``make_whole``.
 
     Raises:
-        TunesmithError: the server does not answer, the SQLite file cannot be written, or the experiment
+        TunesmithError: the server does not answer, the SQLite file cannot be written or mended, or the experiment
             was deleted in MLflow.
     """
     _quieten()
@@ -73,11 +74,19 @@ def open_store(root: Path) -> Tracker:
             _refuse_silent(uri)
         return _open(uri, None)
     database = Path(uri.removeprefix("sqlite:///").split("?")[0])
-    _refuse_unwritable(database)
-    state = Paths(root).state
-    state.mkdir(parents=True, exist_ok=True)
-    with FileLock(state / "tracking.lock"), _uninterrupted():
-        return _open(uri, (database.resolve().parent / "mlartifacts").as_uri())
+    refuse_unwritable(database)
+    with FileLock(_lock_of(database, Paths(root))), _uninterrupted():
+        make_whole(database, EXPERIMENT)
+        follow_folder(database, EXPERIMENT)
+        return _open(uri, artifacts_beside(database))
+
+
+def _lock_of(database: Path, paths: Paths) -> Path:
+    """Beside a file that workspaces may share; in the state of the workspace for its own."""
+    if database.resolve().parent != paths.root.resolve():
+        return database.with_name(f".{database.name}.lock")
+    paths.state.mkdir(parents=True, exist_ok=True)
+    return paths.state / "tracking.lock"
 
 
 @contextmanager
@@ -286,21 +295,6 @@ def _refuse_silent(uri: str) -> None:
         raise TunesmithError(
             f"{VARIABLE}: the tracking server at {uri} must answer; it does not ({reason}); "
             "start it or unset the variable"
-        )
-
-
-def _refuse_unwritable(database: Path) -> None:
-    folder = database.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # SQLite writes its journal beside the database, so the folder counts as well as the file.
-        writable = os.access(folder, os.W_OK) and (not database.exists() or os.access(database, os.W_OK))
-    except OSError:
-        writable = False
-    if not writable or database.is_dir():
-        raise TunesmithError(
-            f"{database}: the tracking database must be a file that can be written in a folder that can be written; "
-            f"give this user access, or point {VARIABLE} elsewhere"
         )
 
 

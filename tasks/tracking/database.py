@@ -1,0 +1,284 @@
+"""The SQLite file of the ledger: created under another name and renamed when whole, mended where it is not.
+
+MLflow creates its tables in the file itself, in a hundred steps of which most commit by themselves. A process that is
+killed meanwhile leaves a file that MLflow can neither use nor finish (``_alembic_tmp_experiments already exists``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psutil
+
+from tasks.errors import TunesmithError, described
+from tasks.files import TEMPORARY
+
+logger = logging.getLogger("tunesmith")
+
+_RESTORE = (
+    "Restore a copy of the file if you have one. Else move it away: `tunesmith sync` then logs the trained experiments "
+    "anew from their files, but registered versions and aliases are lost"
+)
+_SIDECARS = ("-journal", "-wal", "-shm")
+_HALF_RENAMED = "_alembic_tmp_"
+# MLflow and `open_store` fill these by themselves.
+_OWN_TABLES = {"alembic_version", "workspaces", "experiments", "experiment_tags"}
+_ARTIFACT_COLUMNS = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+
+
+def refuse_unwritable(database: Path) -> None:
+    """Raises TunesmithError where SQLite could not write ``database``."""
+    folder = database.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # SQLite writes its journal beside the database, so the folder counts as well as the file.
+        writable = os.access(folder, os.W_OK) and (not database.exists() or os.access(database, os.W_OK))
+    except OSError:
+        writable = False
+    if not writable or database.is_dir():
+        raise TunesmithError(
+            f"{database}: the tracking database must be a file that can be written in a folder that can be written; "
+            "give this user access, or point MLFLOW_TRACKING_URI elsewhere"
+        )
+
+
+def make_whole(database: Path, own_experiment: str) -> None:
+    """Leave ``database`` as a store that MLflow opens; the caller holds the lock of the store.
+
+    - A missing or empty file is created under another name and renamed.
+    - A file whose creation was interrupted is set aside and created anew: no run and no registered model is in it.
+    - A file of an older MLflow that holds something is migrated on a copy; the old file is kept beside it.
+
+    Raises:
+        TunesmithError: the file is damaged, belongs to a newer MLflow, cannot be migrated, or another process is
+            creating it at this moment.
+    """
+    _remove_partial(database)
+    if not database.exists():
+        _set_aside_sidecars(database)
+        return _create(database)
+    tables = _tables(database)
+    if not tables:
+        _refuse_others(database)
+        return _create(database)
+    revision, head = _revision(database, tables), _head()
+    if revision == head:
+        return None
+    _refuse_newer(database, revision)
+    _refuse_others(database)
+    if kept := _contents(database, tables, own_experiment):
+        return _migrate(database, revision, head, kept)
+    aside = _set_aside(database)
+    logger.warning(
+        "%s: its creation was interrupted: its schema is %s and must be %s. It held no run and no registered model. "
+        "It is kept as %s, and a new one is created; `tunesmith sync` logs the trained experiments from their files",
+        database,
+        revision or "without a version",
+        head,
+        aside.name,
+    )
+    return _create(database)
+
+
+def follow_folder(database: Path, experiment: str) -> None:
+    """Let the store name the artifacts beside it, where the folder of both was moved or copied.
+
+    MLflow stores absolute addresses. Nothing changes while only the old folder has the artifacts.
+    """
+    new = artifacts_beside(database)
+    with closing(_connect(database)) as connection:
+        row = connection.execute("SELECT artifact_location FROM experiments WHERE name = ?", (experiment,)).fetchone()
+        old = str(row[0]) if row else new
+        if old == new or not (old.startswith("file://") and old.endswith("/mlartifacts")):
+            return
+        if _folder(old).exists() and not _folder(new).exists():
+            return
+        with connection:
+            for table, columns in _ARTIFACT_COLUMNS.items():
+                for column in columns:
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                        f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                        (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
+                    )
+    logger.warning(
+        "%s: the workspace was moved or copied; its artifacts are now read from %s, not %s", database, new, old
+    )
+
+
+def artifacts_beside(database: Path) -> str:
+    """The address of the artifacts of a store: the folder ``mlartifacts`` beside it."""
+    return (database.resolve().parent / "mlartifacts").as_uri()
+
+
+def _folder(address: str) -> Path:
+    from urllib.parse import unquote, urlparse
+
+    return Path(unquote(urlparse(address).path))
+
+
+def _create(database: Path) -> None:
+    with _replacement(database) as partial:
+        _upgrade(partial, new=True)
+
+
+def _migrate(database: Path, revision: str | None, head: str, kept: str) -> None:
+    before = database.with_name(f"{database.name}.before-{head}")
+    with _replacement(database) as partial:
+        try:
+            with closing(_connect(database)) as source, closing(_connect(partial)) as copy:
+                source.backup(copy)
+            _upgrade(partial, new=False)
+        except Exception as error:
+            raise TunesmithError(
+                f"{database}: its schema must be {head}; it is {revision or 'without a version'}, and migrating a copy "
+                f"of it failed ({described(error)}). It holds {kept}, so nothing was changed. {_RESTORE}"
+            ) from None
+        before.unlink(missing_ok=True)
+        shutil.copy2(database, before)
+    logger.warning(
+        "%s: migrated to the schema of this MLflow, %s, with %s; the old file is kept as %s",
+        database,
+        head,
+        kept,
+        before.name,
+    )
+
+
+def _upgrade(database: Path, new: bool) -> None:
+    # MLflow's own functions, which `mlflow db upgrade` and its store call; they are private and MLflow is pinned.
+    from mlflow.store.db.utils import _initialize_tables, _upgrade_db
+    from sqlalchemy import URL, create_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(URL.create("sqlite", database=str(database)), poolclass=NullPool)
+    try:
+        (_initialize_tables if new else _upgrade_db)(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _replacement(database: Path) -> Iterator[Path]:
+    """A name in the same folder; what was written under it takes the place of ``database`` at once."""
+    partial = database.with_name(f".{database.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(database)
+    finally:
+        _remove_partial(database)
+
+
+def _remove_partial(database: Path) -> None:
+    for left in database.parent.glob(f".{database.name}.*{TEMPORARY}*"):
+        left.unlink(missing_ok=True)
+
+
+def _set_aside(database: Path) -> Path:
+    aside = database.with_name(f"{database.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
+    database.replace(aside)
+    _set_aside_sidecars(database, aside)
+    return aside
+
+
+def _set_aside_sidecars(database: Path, aside: Path | None = None) -> None:
+    """Move away the journals of a file that is gone: SQLite would play them back into the next of this name."""
+    aside = aside or database.with_name(f"{database.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
+    for ending in _SIDECARS:
+        journal = database.with_name(f"{database.name}{ending}")
+        if journal.exists():
+            journal.replace(aside.with_name(f"{aside.name}{ending}"))
+
+
+def _connect(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(database, timeout=20)
+
+
+def _tables(database: Path) -> set[str]:
+    try:
+        with closing(_connect(database)) as connection:
+            return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError as error:
+        raise TunesmithError(
+            f"{database}: the tracking database must be a readable SQLite file; SQLite reports: {error}. {_RESTORE}"
+        ) from None
+
+
+def _revision(database: Path, tables: set[str]) -> str | None:
+    if "alembic_version" not in tables:
+        return None
+    with closing(_connect(database)) as connection:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else None
+
+
+def _head() -> str:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    return str(_get_latest_schema_revision())
+
+
+def _contents(database: Path, tables: set[str], own_experiment: str) -> str:
+    """What would be lost with the file, in words; empty where it holds nothing of anyone's."""
+    rows: dict[str, int] = {}
+    with closing(_connect(database)) as connection:
+        for table in sorted(tables):
+            name = table.removeprefix(_HALF_RENAMED)
+            if name == "experiments":
+                query = f'SELECT count(*) FROM "{table}" WHERE name NOT IN (?, ?)'
+                count = connection.execute(query, ("Default", own_experiment)).fetchone()[0]
+            elif name in _OWN_TABLES:
+                continue
+            else:
+                count = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0]
+            rows[name] = max(rows.get(name, 0), count)
+    words = {"runs": "run", "registered_models": "registered model", "experiments": "other experiment"}
+    parts = [f"{rows[name]} {word}{'s' * (rows[name] > 1)}" for name, word in words.items() if rows.get(name)]
+    return ", ".join(parts) or ("rows of other tables" if any(rows.values()) else "")
+
+
+def _refuse_newer(database: Path, revision: str | None) -> None:
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+    from mlflow.store.db.utils import _get_alembic_config
+    from mlflow.version import VERSION
+
+    try:
+        if revision:
+            ScriptDirectory.from_config(_get_alembic_config("")).get_revision(revision)
+    except CommandError:
+        raise TunesmithError(
+            f"{database}: its schema, {revision}, must be one that MLflow {VERSION} knows; a newer MLflow has written "
+            "it. Install that version, or point MLFLOW_TRACKING_URI at another file"
+        ) from None
+
+
+def _refuse_others(database: Path) -> None:
+    """Refuse to touch a file that another process has open: it may be creating it at this moment."""
+    for process in psutil.process_iter(["pid"]):
+        if process.pid == os.getpid():
+            continue
+        try:
+            opened = any(Path(file.path) == database.resolve() for file in process.open_files())
+            command = " ".join(process.cmdline())
+        except (psutil.Error, OSError):
+            continue
+        if opened:
+            raise TunesmithError(
+                f"{database}: process {process.pid} (`{command[:200]}`) is creating or migrating it; wait until it has "
+                "finished, or end it, and run again"
+            )
