@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import logging
 from pathlib import Path
 
 import psutil
@@ -11,11 +10,14 @@ from dvc.repo import Repo, lock_repo
 from ruamel.yaml import YAML
 
 from flows.dag import read_dag
+from flows.dvc_lock import run_dvc
 from flows.workspace import workspace_lock
 from tasks import files
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 from tasks.resolve.check import mapping
+
+logger = logging.getLogger("tunesmith")
 
 
 def clean(root: Path, dry_run: bool, cache: bool, checkpoints: bool) -> list[str]:
@@ -68,7 +70,7 @@ def _half_written(root: Path) -> list[Path]:
 def _orphaned_entries(root: Path) -> list[str]:
     if not (root / "dvc.lock").exists():
         return []
-    known = set(read_dag(root).graph)
+    known = set(read_dag(root, logger.warning).graph)
     lock = YAML(typ="safe").load((root / "dvc.lock").read_text())
     return sorted(set(lock.get("stages", {})) - known)
 
@@ -86,8 +88,7 @@ def _drop_entries(root: Path, entries: list[str]) -> None:
 
 
 def _collect_cache(root: Path) -> str:
-    command = [sys.executable, "-m", "dvc", "gc", "--workspace", "--all-commits", "--force"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = run_dvc(root, ["gc", "--workspace", "--all-commits", "--force"], logger.warning)
     if done.returncode != 0:
-        raise TunesmithError(f"dvc gc: {' '.join(done.stderr.split())}")
+        raise TunesmithError(f"dvc gc: {' '.join(done.stdout.split())}")
     return "dvc gc: removed from the cache what neither the workspace nor a commit refers to"

@@ -11,6 +11,7 @@ from typing import Any
 
 import networkx as nx
 
+from flows.dvc_lock import Tell, busy_error, forget_dead, wait_for_others
 from flows.text import counted
 from tasks.errors import TunesmithError
 from tasks.params import read_yaml
@@ -111,31 +112,55 @@ class Dag:
         return wanted.union(*(nx.ancestors(reduced, address) for address in wanted))
 
 
-def read_dag(root: Path) -> Dag:
+def read_dag(root: Path, tell: Tell | None = None) -> Dag:
     """Ask DVC for the stages and their status.
 
+    While another DVC process works in the workspace, ``tell`` is told its name, and this waits; without ``tell`` it
+    does not wait.
+
     Raises:
-        TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together; DVC's own words say where.
+        TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together (DVC's own words say where), or another process
+            works in the workspace and ``tell`` is missing.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo, lock_repo
+    from dvc.lock import LockError
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
-    try:
-        # Under DVC's lock: dvc.lock is not written atomically, and a flow may be writing it now.
-        with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
-            edges = [(on.addressing, stage.addressing) for stage, on in repo.index.graph.edges]
-            graph = nx.DiGraph(edges)
-            graph.add_nodes_from(stage.addressing for stage in repo.index.graph)
-            reads = {stage.addressing: frozenset(dep.def_path for dep in stage.deps) for stage in repo.index.graph}
-            stale = {address: _reasons(changes) for address, changes in repo.status().items()}
-            lock = root / "dvc.lock"
-            built = (read_yaml(lock).get("stages") or {}) if lock.exists() else {}
-    except DvcException as error:
-        raise TunesmithError(f"dvc.yaml: {' '.join(str(error).split())}") from None
+    while True:
+        forget_dead(root)
+        try:
+            return _read(root, wait=tell is None)
+        except LockError:
+            if tell is None:
+                raise busy_error(root, "status") from None
+            wait_for_others(root, tell)
+        except DvcException as error:
+            raise TunesmithError(f"dvc.yaml: {' '.join(str(error).split())}") from None
+
+
+def _read(root: Path, wait: bool) -> Dag:
+    from dvc.repo import Repo, lock_repo
+
+    # Under DVC's lock: dvc.lock is not written atomically, and a flow may be writing it now. Where nobody is to be told
+    # who holds it, DVC waits for it; it is held for moments only, unlike the files of a stage that runs.
+    with Repo(str(root), _wait_for_lock=wait) as repo, lock_repo(repo):
+        edges = [(_address(on.addressing), _address(stage.addressing)) for stage, on in repo.index.graph.edges]
+        graph = nx.DiGraph(edges)
+        graph.add_nodes_from(_address(stage.addressing) for stage in repo.index.graph)
+        reads = {
+            _address(stage.addressing): frozenset(dep.def_path for dep in stage.deps) for stage in repo.index.graph
+        }
+        stale = {_address(name): _reasons(changes) for name, changes in repo.status().items()}
+        lock = root / "dvc.lock"
+        built = (read_yaml(lock).get("stages") or {}) if lock.exists() else {}
     graph.remove_nodes_from([address for address in graph if address.endswith(".dvc")])
     stale = {address: why for address, why in stale.items() if address in graph}
     return Dag(graph, stale, frozenset(stale.keys() - built.keys()), reads)
+
+
+def _address(name: str) -> str:
+    """``train@lora``, which DVC calls ``../dvc.yaml:train@lora`` where the current folder is another one."""
+    return name.rpartition("dvc.yaml:")[2]
 
 
 def _reasons(changes: list[Any]) -> Reasons:

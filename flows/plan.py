@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flows.dvc_lock import run_dvc
 from tasks.base_models import find, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.files import canonical_json, read_rows
@@ -44,7 +43,7 @@ def plan(
             f"plan: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
         )
     say("bringing the data of " + ", ".join(mixtures_of(paths, asked)) + " up to date")
-    _build(root, [f"mix@{name}" for name in mixtures_of(paths, asked)])
+    _build(root, [f"mix@{name}" for name in mixtures_of(paths, asked)], say)
     found: dict[str, Contracts | None] = {}
     seen: dict[str, Contracts] = {}  # a sweep of ranks asks for the same tokens again and again
     for name in asked:
@@ -69,15 +68,8 @@ def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:
     return sorted({known[name]["mixture"] for name in experiments or known})
 
 
-def _build(root: Path, stages: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "resolve", *stages],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+def _build(root: Path, stages: list[str], say: Callable[[str], None]) -> None:
+    done = run_dvc(root, ["repro", "resolve", *stages], say)
     if done.returncode != 0:
         lines = done.stdout.splitlines()
         raise TunesmithError("\n".join([line for line in lines if ": error: " in line] or lines[-3:]))

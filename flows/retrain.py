@@ -17,6 +17,7 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.dag import read_dag
+from flows.dvc_lock import is_busy, wait_for_others
 from flows.processes import StoppedError, allow, stop_all, stopped, stream
 from flows.summary import markdown_summary
 from flows.workspace import find_root, lease, workspace_lock
@@ -72,23 +73,32 @@ def _gpus(address: str, root: Path) -> int:
 
 def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
     logger = get_run_logger()
-    lines: list[str] = []
-
-    def on_line(line: str) -> None:
-        lines.append(line)
-        if not line.strip().startswith(_CHATTER) and (line.startswith(f"{address}: ") or not stopped()):
-            logger.info(line)
-
     # Without the flag dvc gives up after 3 s when a neighbour holds its lock: a finished training would be lost.
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
-    try:
-        ended = stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")})
-    except StoppedError:
-        return Failed(message=f"{address}: error: not begun, since the flow was stopped")
+    while True:
+        lines: list[str] = []
+
+        def on_line(line: str, lines: list[str] = lines) -> None:
+            lines.append(line)
+            if not _is_chatter(line, lines) and (line.startswith(f"{address}: ") or not stopped()):
+                logger.info(line)
+
+        try:
+            ended = stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")})
+        except StoppedError:
+            return Failed(message=f"{address}: error: not begun, since the flow was stopped")
+        if ended == 0 or stopped() or not is_busy(lines):
+            break
+        wait_for_others(root, lambda line: logger.warning("%s: %s", address, line), stopped)
     if ended != 0:
         return Failed(message=_why(address, lines))
     cached = any(text in line for line in lines for text in _UNCHANGED)
     return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
+
+
+def _is_chatter(line: str, lines: list[str]) -> bool:
+    """What dvc prints after every stage, and its own account of another process, whom ``wait_for_others`` names."""
+    return line.strip().startswith(_CHATTER) or is_busy(lines)
 
 
 def _why(address: str, lines: list[str]) -> str:
@@ -177,7 +187,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     from tasks.tracking.client import open_store
 
     open_store(root)  # once, before stages that run side by side would each create it
-    dag = read_dag(root)
+    dag = read_dag(root, logger.warning)
     within = dag.needed_for({*experiments, *_opponents(root)}) if experiments else None
     pending = dag.pending(within)
     cached = [address for address in dag.order if address not in pending and (within is None or address in within)]
