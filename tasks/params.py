@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tasks.errors import TunesmithError
+from tasks.remedies import annotation_at, model_in, remedy_for
 
 
 class Params(BaseModel):
@@ -35,6 +36,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise TunesmithError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except MarkedYAMLError as error:
+        if (mark := conflict_mark(path)) is not None:
+            raise TunesmithError(
+                f"{path}:{mark}: the marks of a merge conflict begin here; keep one side and remove the marks"
+            ) from None
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise TunesmithError(f"{path}:{line}: not valid YAML: {error.problem}; fix that line") from None
     except YAMLError as error:
@@ -44,6 +49,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise TunesmithError(f"{path}: must be a mapping of keys to values; it is a {type(data).__name__}")
     return data
+
+
+def conflict_mark(path: Path) -> int | None:
+    """The line in which the marks of a merge conflict begin; None where the file has none."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((number for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), None)
 
 
 def value_at(data: Any, key: str) -> Any:
@@ -106,23 +117,28 @@ def _line(problem: Any, model: type[Params], file: Path | str, key: str) -> str:
         return f"{file}: {where}: unknown key; known here: {known}"
     if problem["type"] == "missing":
         return f"{file}: {where}: this key is required; add it"
+    if problem["type"] in _SHAPES:
+        shape, value = _SHAPES[problem["type"]], problem["input"]
+        remedy = remedy_for(annotation_at(model, problem["loc"]), value)
+        place = f"{file}: {where}" if where else f"{file}"
+        return f"{place}: must be {shape}; it is {'empty' if value is None else repr(value)}{remedy}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{file}: {where}: {message}" if where else f"{file}: {message}"
     return f"{file}: {where}: {message[0].lower() + message[1:]}; it is {problem['input']!r}"
 
 
+_SHAPES = {
+    "model_type": "a mapping of keys to values",
+    "dict_type": "a mapping of keys to values",
+    "list_type": "a list",
+}
+"""Kinds of pydantic's errors, and what should stand where a user wrote something simpler."""
+
+
 def _known_keys(model: type[Params], location: tuple[Any, ...]) -> list[str]:
     """The keys of the model nested at ``location``, as far as the annotations tell."""
-    current: Any = model
-    for part in location:
-        field = getattr(current, "model_fields", {}).get(part)
-        if field is None:
-            continue
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        current = nested[0] if nested else current
-    return sorted(current.model_fields)
+    return sorted((model_in(annotation_at(model, location)) or model).model_fields)
 
 
 def merge(defaults: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

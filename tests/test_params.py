@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from tasks.errors import TunesmithError
 from tasks.evaluate.params import EvaluateParams
+from tasks.mix.params import EvaluationSetParams, MixtureParams
 from tasks.params import Params, load, merge, parse, read_yaml, write_yaml
-from tasks.train.params import LoopParams
+from tasks.remedies import remedy_for
+from tasks.resolve.params import Experiment
+from tasks.split.params import SplitParams
+from tasks.template.params import TemplateParams
+from tasks.train.params import LoopParams, TrainParams
 
 
 def yaml(folder: Path, text: str | bytes) -> Path:
@@ -58,6 +65,61 @@ def test_a_wrong_value_is_one_line_with_its_key(tmp_path: Path, text: str, said:
     message = error_of(path, LoopParams, "a")
     assert message.startswith(f"{path}: {said}")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "key", "value", "remedy"),
+    [
+        (TrainParams, {"base_model": "./base"}, "base_model", "'./base'", "{name: ./base}"),
+        (Experiment, {"base_model": "a/b"}, "base_model", "'a/b'", "{name: a/b}"),
+        (Experiment, {"launcher": 2}, "launcher", "2", "{processes: 2}"),
+        (Experiment, {"lora": 8}, "lora", "8", "{rank: 8}"),
+        (Experiment, {"training": 2e-3}, "training", "0.002", "{learning_rate: 0.002}"),
+        (Experiment, {"training": 2}, "training", "2", "{epochs: 2}"),
+        (Experiment, None, "", "empty", "{method: METHOD, mixture: MIXTURE}"),
+        (EvaluateParams, {"generation": 64}, "generation", "64", "{max_new_tokens: 64}"),
+        (SplitParams, "hash", "", "'hash'", "{by: hash}"),
+        (SplitParams, {"limit": 300}, "limit", "300", "{train: 300}"),
+        (SplitParams, {"stratify": "label"}, "stratify", "'label'", "[label]"),
+        (TemplateParams, "t: x", "", "'t: x'", "{set: 't: x'}"),
+        (TemplateParams, {"set": "t", "columns": "text"}, "columns", "'text'", "{KEY: text}"),
+        (MixtureParams, "demo", "", "'demo'", "{sources: {demo: {}}}"),
+        (MixtureParams, {"sources": ["a", "b"]}, "sources", "['a', 'b']", "{a: {}, b: {}}"),
+        (MixtureParams, {"sources": {"a": 5}}, "sources.a", "5", "{limit: 5}"),
+        (EvaluationSetParams, {"sources": "demo"}, "sources", "'demo'", "[demo]"),
+    ],
+)
+def test_a_plain_value_where_a_mapping_is_wanted_is_shown_inside_it(
+    model: type[Params], data: Any, key: str, value: str, remedy: str
+) -> None:
+    if isinstance(data, dict) and model in (TrainParams, Experiment):
+        data |= {"method": "lora", "mixture": "m"}
+    with pytest.raises(TunesmithError) as error:
+        parse(model, data, "f.yaml")
+    shape = "a list" if remedy.startswith("[") else "a mapping of keys to values"
+    where = f"f.yaml: {key}" if key else "f.yaml"
+    assert f"{where}: must be {shape}; it is {value}; write `{remedy}`" in str(error.value).splitlines()
+
+
+def test_what_is_shown_is_accepted_where_nothing_else_must_be_given() -> None:
+    fields = [
+        field.annotation
+        for model in (TrainParams, EvaluateParams, SplitParams, MixtureParams, EvaluationSetParams)
+        for field in model.model_fields.values()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Params)
+    ]
+    shown = [(model, remedy_for(model, value)) for model in fields for value in (3, 0.5, "text")]
+    accepted = [
+        model.model_validate(YAML(typ="safe").load(remedy.split("`")[1]))
+        for model, remedy in shown
+        if "`" in remedy and not re.search("[A-Z]", remedy)
+    ]
+    assert len(accepted) >= 8
+
+
+def test_the_marks_of_a_merge_conflict_are_named(tmp_path: Path) -> None:
+    path = yaml(tmp_path, "a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> other\n")
+    assert error_of(path) == (f"{path}:2: the marks of a merge conflict begin here; keep one side and remove the marks")
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from tasks.base_models import BaseModelParams
+from tasks.evaluate.params import EvaluateParams
 from tasks.params import Params
+from tasks.remedies import PatchOf
+from tasks.train import method_params
+from tasks.train.params import LauncherParams, LoopParams
 
 Patch = dict[str, Any]
 
@@ -25,24 +30,24 @@ class Experiment(Params):
 
     method: str
     mixture: str
-    base_model: Patch | None = None
+    base_model: Annotated[Patch, PatchOf(BaseModelParams)] | None = None
     max_length: int | None = None
     max_dropped: float | None = None
     truncate: str | None = None
     threads: int | None = None
     seed: int | None = None
-    launcher: Patch | None = None
-    training: Patch = Field(default_factory=dict)
-    selective: Patch = Field(default_factory=dict)
-    lora: Patch = Field(default_factory=dict)
-    adalora: Patch = Field(default_factory=dict)
-    adapter: Patch = Field(default_factory=dict)
-    ia3: Patch = Field(default_factory=dict)
-    prompt_tuning: Patch = Field(default_factory=dict)
-    prefix_tuning: Patch = Field(default_factory=dict)
-    p_tuning: Patch = Field(default_factory=dict)
-    quantisation: Patch = Field(default_factory=dict)
-    evaluation: Patch = Field(default_factory=dict)
+    launcher: Annotated[Patch, PatchOf(LauncherParams)] | None = None
+    training: Annotated[Patch, PatchOf(LoopParams)] = Field(default_factory=dict)
+    selective: Annotated[Patch, PatchOf(method_params.SelectiveParams)] = Field(default_factory=dict)
+    lora: Annotated[Patch, PatchOf(method_params.LoraParams)] = Field(default_factory=dict)
+    adalora: Annotated[Patch, PatchOf(method_params.AdaloraParams)] = Field(default_factory=dict)
+    adapter: Annotated[Patch, PatchOf(method_params.AdapterParams)] = Field(default_factory=dict)
+    ia3: Annotated[Patch, PatchOf(method_params.Ia3Params)] = Field(default_factory=dict)
+    prompt_tuning: Annotated[Patch, PatchOf(method_params.PromptTuningParams)] = Field(default_factory=dict)
+    prefix_tuning: Annotated[Patch, PatchOf(method_params.PrefixTuningParams)] = Field(default_factory=dict)
+    p_tuning: Annotated[Patch, PatchOf(method_params.PTuningParams)] = Field(default_factory=dict)
+    quantisation: Annotated[Patch, PatchOf(method_params.QuantisationParams)] = Field(default_factory=dict)
+    evaluation: Annotated[Patch, PatchOf(EvaluateParams)] = Field(default_factory=dict)
 
 
 class TrainingDefaults(Params):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tasks.benchmark.params import BenchmarkParams
@@ -11,7 +12,7 @@ from tasks.evaluate.params import EvaluateParams
 from tasks.helm.params import HelmParams
 from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
 from tasks.mix.params import EvaluationSetParams, MixtureParams, load_contamination
-from tasks.params import Params, load, read_yaml
+from tasks.params import Params, conflict_mark, load, read_yaml
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
@@ -38,6 +39,8 @@ def preflight(paths: Paths) -> None:
         TunesmithError: one line a problem.
     """
     problems = Problems()
+    for name in ("dvc.lock", "dvc.yaml"):
+        problems.catch(_refuse_conflict, paths.root / name)
     for file, keys in _SECTIONS.items():
         problems.catch(only_keys, paths.params / file, keys)
     problems.refuse()  # what follows would only repeat that a file cannot be read
@@ -47,6 +50,14 @@ def preflight(paths: Paths) -> None:
     problems.catch(load_experiments, paths)
     problems.catch(load, RegistrationParams, paths.params / "registration.yaml", "registration")
     problems.refuse()
+
+
+def _refuse_conflict(file: Path) -> None:
+    if file.exists() and (line := conflict_mark(file)) is not None:
+        remedy = "keep one side and remove the marks"
+        if file.name == "dvc.lock":
+            remedy = "take either side (`git checkout --ours dvc.lock` or `--theirs`) or delete the file, and run again"
+        raise TunesmithError(f"{file}:{line}: the marks of a merge conflict begin here; {remedy}")
 
 
 def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:

@@ -184,8 +184,8 @@ WHERE = "experiments.yaml: experiments.bad"
         ),
         ({"method": "lora"}, ".mixture: this key is required; add it"),
         ({"mixture": "demo"}, ".method: this key is required; add it"),
-        (None, ": input should be a valid dictionary"),
-        (["lora"], ": input should be a valid dictionary"),
+        (None, ": must be a mapping of keys to values; it is empty; write `{method: METHOD, mixture: MIXTURE}`"),
+        (["lora"], ": must be a mapping of keys to values; it is ['lora']; known here: "),
         (
             {"method": "full", "mixture": "demo", "lora": {"rank": 4}},
             ".lora: method 'full' does not use this block; remove",
@@ -262,7 +262,11 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
             "evaluation.yaml: evaluate.thread: unknown key; known here: generation, intervals, sampling, shots, "
             "threads",
         ),
-        ("evaluation", lambda p: p.update(evaluate=3), "evaluation.yaml: evaluate: input should be a valid dictionary"),
+        (
+            "evaluation",
+            lambda p: p.update(evaluate=3),
+            "evaluation.yaml: evaluate: must be a mapping of keys to values; it is 3; write `{shots: 3}`",
+        ),
         (
             "evaluation",
             lambda p: p["evaluation_set"].update(sources=["dmo"]),
@@ -314,7 +318,7 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
         (
             "sources",
             lambda p: p["sources"]["demo"].update(template=[1]),
-            "sources.yaml: sources.demo.template: input should be a valid dictionary",
+            "sources.yaml: sources.demo.template: must be a mapping of keys to values; it is [1]; known here: assign",
         ),
         ("sources", lambda p: p["sources"]["demo"]["template"].update(set="poem"), "no template set 'poem'"),
         (
@@ -352,6 +356,25 @@ def test_preflight_names_what_is_wrong_by_its_own_file(paths: Paths, file: str, 
     found = problems(paths)
     assert len(found) == 1, found
     assert found[0].startswith(expected), found
+
+
+@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml"])
+def test_a_merge_conflict_is_named_by_its_line_with_the_remedy(paths: Paths, name: str) -> None:
+    conflict = "stages:\n  resolve:\n<<<<<<< HEAD\n    md5: 1\n=======\n    md5: 2\n>>>>>>> other\n"
+    (paths.root / name).write_text(conflict)
+    (line,) = problems(paths)
+    assert line.startswith(f"{paths.root / name}:3: the marks of a merge conflict begin here; ")
+    assert ("`git checkout --ours dvc.lock`" in line) == (name == "dvc.lock")
+
+
+def test_a_base_model_that_is_only_a_name_is_shown_as_it_must_be_written(paths: Paths) -> None:
+    edit(paths, "training", lambda p: p["defaults"].update(base_model="./base"))
+    edit(paths, "experiments", lambda p: p["experiments"]["lora"].update(base_model="other/model"))
+    remedy = "base_model: must be a mapping of keys to values; it is {!r}; write `{{name: {}}}`"
+    assert problems(paths) == [
+        f"training.yaml: defaults.{remedy.format('./base', './base')}",
+        f"experiments.yaml: experiments.lora.{remedy.format('other/model', 'other/model')}",
+    ]
 
 
 def test_a_removed_demo_that_is_still_generated_is_named_with_all_else(paths: Paths) -> None:
