@@ -45,6 +45,9 @@ def main() -> None:
     for noisy in ("httpx", "alembic", "mlflow", "dvc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     quieten_bitsandbytes()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A script's `tunesmith run &` inherits it ignored. SIGINT ends every command, and what it starts, all the same.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with _one_line_errors():
         app()
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -106,6 +109,27 @@ def test_a_second_flow_waits_and_names_the_holder(root: Path, caplog: pytest.Log
         assert "another flow works in this workspace (flow run one, process" in caplog.text
     waiting.join(10)
     assert done == ["two"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_command_that_waits_ends_on_a_signal_though_its_caller_ignores_interrupts(
+    root: Path, number: signal.Signals, code: int
+) -> None:
+    """As after `trap '' INT`, or of `tunesmith … &` in a script."""
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "clean"]
+    with workspace_lock(root, "flow run one"):
+        waiting = subprocess.Popen(
+            command,
+            cwd=root,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        )
+        assert waiting.stderr is not None and "another flow works in this workspace" in waiting.stderr.readline()
+        waiting.send_signal(number)
+        assert waiting.wait(30) == code
+    assert "Traceback" not in waiting.stderr.read()
 
 
 def test_lines_are_streamed_as_they_come(root: Path) -> None:

@@ -178,7 +178,7 @@ open_store(pathlib.Path(sys.argv[1]))
 @pytest.mark.slow
 def test_a_killed_creation_leaves_no_file_that_shuts_the_workspace(tmp_path: Path) -> None:
     killed = 0
-    for patience in (0.2, 1.0, 2.0, 3.5):
+    for patience in (0.1, 0.3, 0.5, 0.7):
         child = subprocess.Popen([sys.executable, "-c", CREATE, str(tmp_path)], stdout=subprocess.PIPE)
         assert child.stdout is not None and child.stdout.readline()
         end = time.monotonic() + 60
@@ -188,7 +188,7 @@ def test_a_killed_creation_leaves_no_file_that_shuts_the_workspace(tmp_path: Pat
         killed += child.poll() is None
         os.kill(child.pid, signal.SIGKILL)
         child.communicate()
-        assert names(tmp_path) in ([], ["mlflow.db"])
+        assert not (tmp_path / "mlflow.db").exists() or open_store(tmp_path)
     assert killed >= 2
     assert open_store(tmp_path).client.get_experiment_by_name("tunesmith")
     assert not list(tmp_path.glob(".mlflow.db.*"))
