@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from flows.crashed import close_crashed
 from flows.server_logs import LogReader, log_of
 from flows.workspace import answers
 from tasks.errors import TunesmithError
@@ -82,6 +83,7 @@ def serve_pages(
             _wait(name, server, health[name], root)
         if "Prefect" in servers:
             note.write_text(json.dumps({"prefect_api": f"{prefect}/api", "mlflow": mlflow}))
+            close_crashed(root, progress, f"{prefect}/api")
             say(f"Prefect UI  {prefect}/runs")
         if only != "prefect":
             say(f"MLflow UI   {mlflow}{experiment}")

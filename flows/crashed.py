@@ -1,0 +1,113 @@
+"""Flow runs whose process is gone: Prefect shows them as running for good, so the next flow closes them.
+
+Each flow notes its run, process and machine in ``.tunesmith/flows``. A run is closed only where the noted process,
+known by its number and the time it started, no longer runs on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psutil
+
+from tasks.errors import described
+from tasks.files import replacing
+from tasks.paths import Paths
+
+_PAGE = 200
+_KEPT_S = 30 * 24 * 3600
+_MESSAGE = "its process {pid} on {host} is gone; closed by the next flow of this workspace"
+
+
+def note_flow(root: Path, run_id: str) -> None:
+    """Note that this process works on the flow run ``run_id``."""
+    with replacing(_folder(root) / f"{run_id}.json") as temporary:
+        note = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
+        temporary.write_text(json.dumps(note))
+
+
+def close_crashed(root: Path, tell: Callable[[str], None], api: str | None = None) -> list[str]:
+    """Set the runs of this workspace whose process is gone, and their tasks, to ``Crashed``; returns their names.
+
+    Args:
+        api: address of the Prefect server; that of this process by default. A run that it does not know is left alone.
+    """
+    gone = {path: note for path, note in _notes(root) if is_gone(note)}
+    if not gone:
+        return []
+    closed: list[str] = []
+    try:
+        with _client(api) as client:
+            for path, note in gone.items():
+                message = _MESSAGE.format(pid=note["pid"], host=note["host"])
+                known, name = _close(client, UUID(path.stem), message)
+                if name:
+                    closed.append(name)
+                    tell(f"flow run {name}: {message}")
+                if known or time.time() - path.stat().st_mtime > _KEPT_S:
+                    path.unlink(missing_ok=True)
+    except httpx.HTTPError as error:
+        tell(f"flow runs whose process is gone stay open, since Prefect's server refuses: {described(error)}")
+    return closed
+
+
+def is_gone(note: dict[str, Any]) -> bool:
+    """Whether the process of a note has ended. A process of another machine cannot be seen; it counts as running."""
+    if note["host"] != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(note["pid"])
+        return abs(process.create_time() - note["started"]) > 1 or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _folder(root: Path) -> Path:
+    return Paths(root).state / "flows"
+
+
+def _notes(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(_folder(root).glob("[!.]*.json")):
+        try:
+            note = json.loads(path.read_text())
+            UUID(path.stem)
+        except (OSError, ValueError):
+            continue
+        yield path, note
+
+
+def _client(api: str | None) -> Any:
+    from prefect.client.orchestration import SyncPrefectClient, get_client
+
+    return SyncPrefectClient(api) if api else get_client(sync_client=True)
+
+
+def _close(client: Any, run_id: UUID, message: str) -> tuple[bool, str | None]:
+    """Whether the server knows the run, and its name where it or one of its tasks had to be closed."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    from prefect.exceptions import ObjectNotFound
+    from prefect.states import Crashed
+
+    try:
+        run = client.read_flow_run(run_id)
+    except ObjectNotFound:
+        return False, None
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+    tasks: list[Any] = []
+    while page := client.read_task_runs(flow_run_filter=only, limit=_PAGE, offset=len(tasks)):
+        tasks += page
+    open_tasks = [task for task in tasks if not (task.state and task.state.is_final())]
+    for task in open_tasks:
+        client.set_task_run_state(task.id, Crashed(message=message), force=True)
+    is_open = not (run.state and run.state.is_final())
+    if is_open:
+        client.set_flow_run_state(run_id, Crashed(message=message), force=True)
+    return True, run.name if is_open or open_tasks else None
