@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,9 +18,8 @@ from flows.versions import as_tried
 from flows.workspace import gpus
 from tasks.base_models import BaseModelParams, find
 from tasks.errors import TunesmithError
-from tasks.params import load, parse
 from tasks.paths import Paths
-from tasks.resolve.params import TrainingDefaults
+from tasks.resolve.bases import base_models, named
 from tasks.resolve.preflight import preflight
 from tasks.tracking.client import open_store
 
@@ -64,7 +64,7 @@ def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[
         _gpu(),
         _disk(root),
         said("checking params/", lambda: _tried("parameters", lambda: _parameters(root))),
-        said("finding the base model", lambda: _tried("base model", lambda: _base_model(root))),
+        *_base_models(root, say),
         said("opening the tracking store", lambda: _tried("tracking store", lambda: open_store(root).uri)),
         *(_server(root, name) for name in ("Prefect", "MLflow")),
     ]
@@ -118,11 +118,22 @@ def _parameters(root: Path) -> str:
     return "all files of params/ are in order"
 
 
-def _base_model(root: Path) -> str:
-    file = Paths(root).params / "training.yaml"
-    defaults = load(TrainingDefaults, file).defaults
-    base = find(parse(BaseModelParams, defaults.get("base_model", {}), file, "defaults.base_model"), root)
-    return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}"
+def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
+    """One for each base model that the experiments use, with their names."""
+    try:
+        bases = base_models(Paths(root))
+    except TunesmithError:
+        return []  # the parameters are wrong, which the finding before this one says
+
+    def examine(params: BaseModelParams, experiments: list[str]) -> str:
+        base = named(experiments, lambda: find(params, root))
+        return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}; of {', '.join(experiments)}"
+
+    findings = []
+    for params, experiments in bases:
+        say(f"finding the base model {params.name}")
+        findings.append(_tried("base model", partial(examine, params, experiments)))
+    return findings
 
 
 def _server(root: Path, name: str) -> Finding:

@@ -17,6 +17,7 @@ from tasks.files import canonical_json, read_rows
 from tasks.params import load
 from tasks.paths import Paths
 from tasks.rendering import Renderer
+from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
 from tasks.train.contract import encode_rows
 from tasks.train.params import TrainParams
@@ -42,6 +43,7 @@ def plan(
         raise TunesmithError(
             f"plan: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
         )
+    refuse_missing_bases(paths, asked)
     say("bringing the data of " + ", ".join(mixtures_of(paths, asked)) + " up to date")
     _build(root, [f"mix@{name}" for name in mixtures_of(paths, asked)], say)
     found: dict[str, Contracts | None] = {}

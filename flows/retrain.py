@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.crashed import close_crashed, note_flow
 from flows.dag import read_dag
 from flows.dvc_lock import is_busy, wait_for_others
 from flows.processes import StoppedError, allow, stop_all, stopped, stream
@@ -27,6 +28,7 @@ from tasks.facts import FLOW_RUN_VARIABLE
 from tasks.params import load
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
+from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.preflight import preflight
 from tasks.stage import readable_errors
 from tasks.train.params import TrainParams
@@ -174,6 +176,8 @@ def retrain(experiments: list[str] | None = None, register_model: bool = True) -
         root = find_root()
         preflight(Paths(root))
         allow()
+        note_flow(root, str(flow_run.id))
+        close_crashed(root, logger.warning)
         with workspace_lock(root, f"flow run {flow_run.name}", logger):
             return _retrain(root, experiments or None, register_model, logger)
     except TunesmithError as error:
@@ -192,6 +196,8 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     pending = dag.pending(within)
     cached = [address for address in dag.order if address not in pending and (within is None or address in within)]
     logger.info("%d stages to run, %d cached", len(pending), len(cached))
+    # Before the first stage: a folder that is missing would be noticed after hours of other trainings.
+    refuse_missing_bases(Paths(root), {address.partition("@")[2] for address in pending if address.startswith(_LEASED)})
     futures: dict[str, PrefectFuture[Any]] = {}
     for address in pending:
         wait_for = [futures[above] for above in dag.upstream(address) if above in futures]

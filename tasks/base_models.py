@@ -81,7 +81,7 @@ def find(params: BaseModelParams, root: Path) -> BaseModel:
     """
     if params.name.startswith("embedded:"):
         folder, revision = _embedded(params.name), _embedded_revision()
-    elif params.name.startswith((".", "/")) or (root / params.name).is_dir():
+    elif _is_local(params.name, root):
         folder, revision = _local(root / params.name, params.name), None
     else:
         folder, revision = _hub(params), params.revision
@@ -93,6 +93,23 @@ def find(params: BaseModelParams, root: Path) -> BaseModel:
         kind=_kind(folder),
         trust_remote_code=params.trust_remote_code,
     )
+
+
+def refuse_missing(params: BaseModelParams, root: Path) -> None:
+    """Check what can be seen of a base model at once: nothing is hashed, converted or fetched.
+
+    Raises:
+        TunesmithError: the embedded package is missing, the folder has no model, or a hub id has no revision.
+    """
+    if params.name.startswith("embedded:"):
+        _embedded_folder(params.name)
+        _gguf()
+    elif _is_local(params.name, root):
+        folder = _local(root / params.name, params.name)
+        _kind(folder)
+        _weights(folder)
+    else:
+        _refuse_unpinned(params)
 
 
 def find_config(path: Path) -> BaseModel:
@@ -183,30 +200,46 @@ def _kind(folder: Path) -> Literal["causal", "seq2seq"]:
     return "seq2seq" if config.get("is_encoder_decoder") else "causal"
 
 
-def _weights_sha256(folder: Path) -> str:
+def _weights(folder: Path) -> list[Path]:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise TunesmithError(
             f"{folder}: a base model must have safetensors weights; there are none (pickles are not read)"
         )
-    return hashlib.sha256("".join(files.sha256(path) for path in weights).encode()).hexdigest()
+    return weights
+
+
+def _weights_sha256(folder: Path) -> str:
+    return hashlib.sha256("".join(files.sha256(path) for path in _weights(folder)).encode()).hexdigest()
+
+
+def _is_local(name: str, root: Path) -> bool:
+    return name.startswith((".", "/")) or (root / name).is_dir()
 
 
 def _local(folder: Path, name: str) -> Path:
     if not (folder / "config.json").exists():
-        raise TunesmithError(f"base_model.name: {name}: a local base model is a folder with config.json; it has none")
+        what = "it has none" if folder.is_dir() else "there is no such folder"
+        raise TunesmithError(
+            f"base_model.name: {name}: a local base model must be a folder with config.json; {what}; correct the name "
+            "or bring the folder back"
+        )
     return folder.resolve()
+
+
+def _refuse_unpinned(params: BaseModelParams) -> None:
+    if params.revision is None:
+        raise TunesmithError(
+            f"base_model: {params.name}: a hub id needs `revision` (a commit hash), so that a later run uses the same "
+            "weights; add it, or name a folder that exists"
+        )
 
 
 def _hub(params: BaseModelParams) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    if params.revision is None:
-        raise TunesmithError(
-            f"base_model: {params.name}: a hub id needs `revision` (a commit hash), so that a later run uses the same "
-            "weights; add it, or name a folder that exists"
-        )
+    _refuse_unpinned(params)
     patterns = [
         "*.json",
         "*.safetensors",
@@ -246,11 +279,15 @@ def _embedded_revision() -> str:
         raise TunesmithError(_NO_PACKAGE) from None
 
 
-def _embedded(name: str) -> Path:
-    """Convert the packaged GGUF to safetensors once; concurrent callers wait for the first."""
+def _embedded_folder(name: str) -> Path:
     if name != EMBEDDED:
         raise TunesmithError(f"base_model.name: {name}: no such embedded model; there is {EMBEDDED}")
-    folder = user_cache() / "base_models" / f"smollm2-135m-instruct-{_embedded_revision()}"
+    return user_cache() / "base_models" / f"smollm2-135m-instruct-{_embedded_revision()}"
+
+
+def _embedded(name: str) -> Path:
+    """Convert the packaged GGUF to safetensors once; concurrent callers wait for the first."""
+    folder = _embedded_folder(name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not (folder / "config.json").exists():

@@ -7,13 +7,22 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
 
-from tasks.base_models import EMBEDDED, BaseModelParams, find, from_record, load_model, load_tokenizer
+from tasks.base_models import (
+    EMBEDDED,
+    BaseModelParams,
+    find,
+    from_record,
+    load_model,
+    load_tokenizer,
+    refuse_missing,
+)
 from tasks.errors import TunesmithError
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -50,11 +59,30 @@ def test_weights_hash_follows_the_weights(workspace: Path) -> None:
     assert find(named("./bases/llama"), workspace).weights_sha256 != before
 
 
-@pytest.mark.parametrize("name", ["bases/llama", "./nowhere"])
-def test_folder_without_config_is_refused(workspace: Path, name: str) -> None:
+@pytest.mark.parametrize("check", [find, refuse_missing])
+@pytest.mark.parametrize(("name", "what"), [("bases/llama", "it has none"), ("./nowhere", "there is no such folder")])
+def test_folder_without_config_is_refused(
+    workspace: Path, name: str, what: str, check: Callable[[BaseModelParams, Path], object]
+) -> None:
     (workspace / "bases/llama/config.json").unlink()
-    with pytest.raises(TunesmithError, match=rf"base_model.name: {name}: .*config.json; it has none"):
-        find(named(name), workspace)
+    with pytest.raises(TunesmithError, match=rf"base_model.name: {name}: .*config.json; {what}; correct the name"):
+        check(named(name), workspace)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("some/model", "base_model: some/model: a hub id needs `revision`"),
+        ("embedded:other", "base_model.name: embedded:other: no such embedded model"),
+        ("bases/t5", r"must have safetensors weights; there are none"),
+    ],
+)
+def test_what_is_missing_is_seen_without_reading_weights(workspace: Path, name: str, message: str) -> None:
+    refuse_missing(named("bases/t5"), workspace)
+    refuse_missing(named("embedded:smollm2-135m-instruct"), workspace)
+    (workspace / "bases/t5/model.safetensors").unlink()
+    with pytest.raises(TunesmithError, match=message):
+        refuse_missing(named(name), workspace)
 
 
 def test_pickled_weights_are_refused(workspace: Path) -> None:

@@ -1,0 +1,53 @@
+"""The base models of all experiments: which experiments use each, and whether it can be seen here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TypeVar
+
+from tasks.base_models import BaseModelParams, refuse_missing
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+from tasks.resolve.check import Problems, load_experiments
+from tasks.train.params import TrainParams
+
+T = TypeVar("T")
+
+
+def base_models(paths: Paths) -> list[tuple[BaseModelParams, list[str]]]:
+    """Each distinct base model after resolving, with the experiments that use it.
+
+    Raises:
+        TunesmithError: an experiment cannot be resolved.
+    """
+    users: list[tuple[BaseModelParams, list[str]]] = []
+    for name, (train, _) in load_experiments(paths).items():
+        params = TrainParams.model_validate(train).base_model
+        known = next((names for base, names in users if base == params), None)
+        if known is None:
+            users.append((params, [name]))
+        else:
+            known.append(name)
+    return users
+
+
+def refuse_missing_bases(paths: Paths, experiments: Collection[str] | None = None) -> None:
+    """Check the base models of ``experiments`` (of all by default) before anything runs; takes no time.
+
+    Raises:
+        TunesmithError: one line per base model that is missing, with the experiments that need it.
+    """
+    problems = Problems()
+    for params, names in base_models(paths):
+        needed = [name for name in names if experiments is None or name in experiments]
+        if needed:
+            problems.catch(named, needed, lambda params=params: refuse_missing(params, paths.root))
+    problems.refuse()
+
+
+def named(experiments: list[str], check: Callable[[], T]) -> T:
+    """What ``check`` returns; the experiments are named in front of its error."""
+    try:
+        return check()
+    except TunesmithError as error:
+        raise TunesmithError(f"base model of {', '.join(experiments)}: {error}") from None

@@ -1,0 +1,54 @@
+"""What is examined before anything runs: the base model of every experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.doctor import examine
+from flows.plan import plan
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+from tasks.resolve.bases import refuse_missing_bases
+from tests.workspaces import edit, make_workspace
+
+GONE = "base model of lora: base_model.name: ./gone: a local base model must be a folder with config.json; there is no"
+UNPINNED = "base model of hub, hub_too: base_model: some/model: a hub id needs `revision`"
+
+
+@pytest.fixture
+def root(tmp_path: Path, tiny_llama: Path) -> Path:
+    def use_others(params: dict[str, Any]) -> None:
+        params["experiments"]["lora"]["base_model"] = {"name": "./gone"}
+        hub = {"method": "none", "mixture": "demo", "base_model": {"name": "some/model"}}
+        params["experiments"] |= {"hub": hub, "hub_too": hub}
+
+    root = make_workspace(tmp_path / "workspace", tiny_llama)
+    edit(root, "experiments", use_others)
+    return root
+
+
+def test_doctor_examines_the_base_model_of_every_experiment(root: Path) -> None:
+    said: list[str] = []
+    findings = [finding for finding in examine(root, said.append) if finding.what == "base model"]
+    assert [finding.ok for finding in findings] == [True, False, False]
+    assert findings[0].found.startswith("./base, causal, weights ") and findings[0].found.endswith("; of base, full")
+    assert findings[1].found.startswith(GONE) and findings[2].found.startswith(UNPINNED)
+    assert "finding the base model ./gone" in said
+
+
+def test_a_plan_is_refused_before_it_builds_data(root: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(TunesmithError) as error:
+        plan(root, None, said.append)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2 and lines[0].startswith(GONE) and lines[1].startswith(UNPINNED)
+    assert said == []
+
+
+def test_only_the_experiments_that_run_count(root: Path) -> None:
+    refuse_missing_bases(Paths(root), ["base", "full"])
+    with pytest.raises(TunesmithError, match="base model of hub_too: "):
+        refuse_missing_bases(Paths(root), ["base", "hub_too"])
