@@ -99,8 +99,6 @@ def run(
     if not state.is_completed():
         raise TunesmithError(str(state.message))
     print_comparison(root)
-    if register:
-        _print_champion(root)
     console.print("\nLook at it:  [bold]make ui[/]   starts both pages and prints their addresses, or one at a time:")
     console.print("  [bold]tunesmith ui --only prefect[/]   the runs, a task a stage, with their logs")
     console.print("  [bold]tunesmith ui --only mlflow[/]    the experiments: losses, scores, models")
@@ -229,18 +227,18 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _print_champion(root: Path) -> None:
-    from flows.summary import registration
+@app.command()
+def champion(
+    experiment: Annotated[str | None, typer.Option("--set", help="Let this one reign, whatever the gate says.")] = None,
+    because: Annotated[str | None, typer.Option(help="Why; kept with the version. Needed with --set.")] = None,
+) -> None:
+    """Who reigns, since when and why, and what the gate decided last."""
+    root = workspace()
+    from flows.champion import champion_lines, set_by_hand
 
-    decided = registration(root)
-    if decided is None:
-        return
-    console.print(f"\ngate: {decided['summary']}", highlight=False)
-    for reason in decided["reasons"]:
-        console.print(f"  {reason}", markup=False, highlight=False)
-    champion = decided["champion"]
-    if champion:
-        console.print(f"champion: version {champion['version']} ({champion['experiment']})", highlight=False)
+    if experiment is not None:
+        set_by_hand(root, experiment, because)
+    write("\n".join(champion_lines(root)))
 
 
 if __name__ == "__main__":

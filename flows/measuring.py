@@ -17,7 +17,7 @@ app = typer.Typer()
 
 @app.command()
 def compare() -> None:
-    """The table of all systems on the same test rows."""
+    """The table of all systems on the same test rows, and the gate's verdict on it."""
     print_comparison(workspace())
 
 
@@ -99,13 +99,15 @@ def benchmark(
 
 
 def print_comparison(root: Path) -> None:
-    """The table of ``reports/comparison/``, as far as the terminal is wide, where the page is, and whom it lacks.
+    """The table of ``reports/comparison/``, as far as the terminal is wide, where the page is, the gate's verdict on
+    it, and the experiments that it lacks.
 
     Raises:
         TunesmithError: nothing has been compared yet.
     """
     from tasks.compare.table import rich_table
     from tasks.files import read_json
+    from tasks.register.verdict import gate_lines
     from tasks.resolve.check import mapping
 
     path = Paths(root).comparison / "comparison.json"
@@ -114,6 +116,7 @@ def print_comparison(root: Path) -> None:
     comparison = read_json(path)
     console.print(rich_table(comparison, width=console.width))
     console.print(f"report with samples: {Paths(root).comparison / 'report.html'}", highlight=False, soft_wrap=True)
+    write("\n".join(gate_lines(Paths(root))))
     compared = {system["name"] for system in comparison["systems"]}
     planned = mapping(Paths(root).params / "experiments.yaml", "experiments")
     if missing := [name for name in planned if name not in compared]:

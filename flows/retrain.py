@@ -29,6 +29,7 @@ from tasks.params import load
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
+from tasks.resolve.check import mapping
 from tasks.resolve.preflight import preflight
 from tasks.stage import readable_errors
 from tasks.train.params import TrainParams
@@ -219,9 +220,12 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
 
 
 def _opponents(root: Path) -> set[str]:
-    """The experiments that comparison and gate hold every other one against."""
-    compared = load(CompareParams, Paths(root).params / "evaluation.yaml", "compare").baseline
-    return {compared, load(RegistrationParams, Paths(root).params / "registration.yaml", "registration").baseline}
+    """The experiments that comparison and gate hold every other one against: baselines, and all that train nothing."""
+    params = Paths(root).params
+    experiments = mapping(params / "experiments.yaml", "experiments")
+    untuned = {name for name, experiment in experiments.items() if experiment["method"] == "none"}
+    compared = load(CompareParams, params / "evaluation.yaml", "compare").baseline
+    return {*untuned, compared, load(RegistrationParams, params / "registration.yaml", "registration").baseline}
 
 
 def _final_state(future: PrefectFuture[Any]) -> State[Any]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-from tasks.files import read_json
 from tasks.paths import Paths
+from tasks.register.verdict import last_answer
 from tasks.tracking.client import open_store
 from tasks.tracking.pieces import names, read, read_lock
 
@@ -36,16 +35,10 @@ def run_links(root: Path) -> dict[str, str]:
     return links
 
 
-def registration(root: Path) -> dict[str, Any] | None:
-    """What the gate decided last, if it was ever asked."""
-    path = Paths(root).state / "registration.json"
-    return read_json(path) if path.exists() else None
-
-
 def markdown_summary(root: Path, built: list[str], cached: list[str], registered: bool) -> str:
     """The flow's artifact."""
     parts = [(Paths(root).comparison / "table.md").read_text(encoding="utf-8")]
-    decided = registration(root) if registered else None
+    decided = last_answer(Paths(root)) if registered else None
     if decided:
         parts.append("\n".join([f"**Gate:** {decided['summary']}", *(f"- {reason}" for reason in decided["reasons"])]))
     else:

@@ -54,6 +54,11 @@ class Paths:
     def comparison(self) -> Path:
         return self.root / "reports/comparison"
 
+    def gate(self, comparison: str, ending: str) -> Path:
+        """The gate's answer about the comparison with this digest (``.json``, and ``.html`` for the page of the
+        comparison, which shows it); no stage writes or reads it."""
+        return self.root / f"reports/gate/{comparison[:16]}.{ending}"
+
     @property
     def preferences(self) -> Path:
         """What people said of pairs of experiments; no stage writes or reads it."""

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import bootstrap
 
+ROUNDING = 1e-12
+"""Bounds nearer to zero than this differ from it by floating-point rounding alone."""
+
 _BATCH = 2_000_000
 """Resampled values held at once: 16 MB whatever the number of rows."""
 
@@ -53,6 +56,11 @@ def paired_bootstrap(
         ValueError: as ``mean_interval``.
     """
     return mean_interval(differences, resamples, confidence, seed)
+
+
+def direction(low: float, high: float) -> int:
+    """1 where the whole interval lies above zero, -1 where it lies below, 0 where it contains zero."""
+    return int(low > ROUNDING) - int(high < -ROUNDING)
 
 
 def statistic_interval(

@@ -14,16 +14,13 @@ from tasks.compare.samples import choose_samples
 from tasks.compare.warn import lost, warn
 from tasks.errors import TunesmithError
 from tasks.rows import Row
-from tasks.statistics import paired_bootstrap
+from tasks.statistics import direction, paired_bootstrap
 
 ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
 """Metrics whose differences are computed beside ``CompareParams.metric``."""
 
 SHOWN_GROUPS = ("wording", "task_seen", "contamination", "wording_spread")
 """Kinds of groups that the comparison shows; the others stand in each experiment's ``metrics.json``."""
-
-_ROUNDING = 1e-12
-"""Bounds nearer to zero than this differ from it by floating-point rounding alone."""
 
 
 def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
@@ -106,7 +103,7 @@ def difference(ours: list[Row], theirs: list[Row], metric: str, params: CompareP
     if not len(differences):
         return None
     value, low, high = paired_bootstrap(differences, params.resamples, params.confidence, params.seed)
-    real = len(differences) > 1 and (low > _ROUNDING or high < -_ROUNDING)
+    real = len(differences) > 1 and direction(low, high) != 0
     return {"value": value, "low": low, "high": high, "rows": len(differences), "real": real}
 
 

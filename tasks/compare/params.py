@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from tasks.metrics.names import HIGHER_IS_BETTER
+from tasks.metrics.names import row_score
 from tasks.params import Params
 
 
@@ -29,12 +29,4 @@ class CompareParams(Params):
     samples: int = Field(default=8, ge=0)
     lost_examples: int = Field(default=3, ge=0)
 
-    @field_validator("metric")
-    @classmethod
-    def _is_a_score(cls, value: str) -> str:
-        if value not in HIGHER_IS_BETTER:
-            raise ValueError(
-                f"must be a score of each row of which more is better; it is {value!r}; there are: "
-                f"{', '.join(HIGHER_IS_BETTER)}"
-            )
-        return value
+    _metric = field_validator("metric")(row_score)

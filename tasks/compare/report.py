@@ -1,4 +1,7 @@
-"""The comparison as one HTML file that needs nothing else: no script, no network, every text escaped."""
+"""The comparison as one HTML file: no script, no network, every text escaped.
+
+It needs no other file but the gate's verdict, which lies in a page beside it.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,11 @@ from tasks.pages import pages
 TEMPLATE = "report.html.jinja"
 
 
-def html_report(comparison: Comparison, picture: bytes) -> str:
-    """Render ``comparison`` with ``picture`` (PNG) inside."""
+def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
+    """Render ``comparison`` with ``picture`` (PNG) inside; ``gate`` is the address of the gate's page about it.
+
+    That page is written later, or never: the gate is asked after the comparison, whose files then stay as they are.
+    """
     environment = pages(Path(__file__).parent)
     return environment.get_template(TEMPLATE).render(
         c=comparison,
@@ -45,6 +51,8 @@ def html_report(comparison: Comparison, picture: bytes) -> str:
         percent=lambda value: number(value, 100),
         counts=_counts(comparison),
         verdict=verdict(comparison),
+        gate=gate,
+        gate_height=_gate_height(comparison),
     )
 
 
@@ -207,6 +215,11 @@ def _counts(comparison: Comparison) -> str:
     if trivial:
         parts.append(_plural(trivial, "trivial baseline"))
     return f"{' and '.join(parts)} on the same {_plural(comparison['rows'], 'test row')}"
+
+
+def _gate_height(comparison: Comparison) -> int:
+    """Height of the gate's page in rem: a line per opponent, and a few more."""
+    return 10 + 2 * sum(not entry["tuned"] for entry in comparison["systems"])
 
 
 def _plural(count: int, noun: str) -> str:

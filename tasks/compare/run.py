@@ -11,7 +11,7 @@ from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
 from tasks.compare.report import html_report
 from tasks.compare.table import markdown_table
-from tasks.files import write_json
+from tasks.files import sha256, write_json
 from tasks.paths import Paths
 from tasks.stage import Stage
 
@@ -31,7 +31,9 @@ def run(params: CompareParams, paths: Paths, stage: Stage) -> None:
         (output / "table.md").write_text(markdown_table(comparison), encoding="utf-8")
         draw(comparison, output / "scores.png")
         picture = (output / "scores.png").read_bytes()
-        (output / "report.html").write_text(html_report(comparison, picture), encoding="utf-8")
+        gate = paths.gate(sha256(output / "comparison.json"), "html")
+        html = html_report(comparison, picture, f"../{gate.parent.name}/{gate.name}")
+        (output / "report.html").write_text(html, encoding="utf-8")
     for remark in remarks(comparison):
         logger.warning("%s", remark)
     names = ", ".join(entry["name"] for entry in comparison["systems"])

@@ -6,7 +6,6 @@ import logging
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
@@ -15,7 +14,7 @@ from tasks import files
 from tasks.errors import TunesmithError
 from tasks.params import read_yaml
 from tasks.paths import Paths
-from tasks.register.evaluated import REMEDY, Evaluated, read_scores
+from tasks.register.evaluated import REMEDY, Evaluated, read_scores, shots
 from tasks.register.gate import Scores
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import MODEL
@@ -35,7 +34,7 @@ def champion_scores(
             return read_scores(own / "predictions.parquet", params.metric)
     generation = candidate.metrics.get("generation")
     identity = {"weights": champion.tags.get(WEIGHTS), "test": candidate.test, "generation": generation}
-    cached = paths.state / "champions" / files.digest(identity | {"shots": _shots(candidate.metrics)})
+    cached = paths.state / "champions" / files.digest(identity | {"shots": shots(candidate.metrics)})
     if not cached.exists() or not _has(cached, params.metric):
         shutil.rmtree(cached, ignore_errors=True)
         _evaluate(champion, candidate, paths, tracker, cached)
@@ -63,12 +62,7 @@ def _run_id(champion: ModelVersion) -> str:
 def _comparable(report: Path, candidate: Evaluated) -> bool:
     metrics = files.read_json(report / "metrics.json")
     same = all(metrics.get(name) == candidate.metrics.get(name) for name in ("test_sha256", "generation"))
-    return same and _shots(metrics) == _shots(candidate.metrics)
-
-
-def _shots(metrics: dict[str, Any]) -> int:
-    """Examples in each prompt; reports of earlier versions had none."""
-    return int(((metrics.get("model") or {}).get("shots") or {}).get("count", 0))
+    return same and shots(metrics) == shots(candidate.metrics)
 
 
 def _has(report: Path, metric: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,12 @@ COLUMNS = (
 
 def now() -> str:
     """The present second, as ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return at(time.time())
+
+
+def at(seconds: float) -> str:
+    """Seconds since 1970, as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat()
 
 
 def comparison_digest(paths: Paths) -> str | None:

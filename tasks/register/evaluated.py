@@ -55,6 +55,11 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
     return Evaluated(name, *found, read_scores(paths.report(name) / "predictions.parquet", metric))
 
 
+def shots(metrics: dict[str, Any]) -> int:
+    """Examples in each prompt of a report; reports of earlier versions had none."""
+    return int(((metrics.get("model") or {}).get("shots") or {}).get("count", 0))
+
+
 def read_scores(path: Path, metric: str) -> Scores:
     """The column ``metric`` of a ``predictions.parquet`` by (source, row_id, template_id).
 

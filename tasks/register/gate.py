@@ -1,19 +1,32 @@
-"""The gate: a candidate reigns only if it beats the baseline and the champion on the same rows, beyond chance."""
+"""The gate: a candidate reigns only if it is better than each opponent on the same rows, beyond chance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from tasks.errors import TunesmithError
 from tasks.register.params import RegistrationParams
-from tasks.statistics import paired_bootstrap
+from tasks.statistics import direction, paired_bootstrap
 
 ROW = ("source", "row_id", "template_id")
 Scores = Mapping[tuple[str, str, str], float]
 """``ROW`` → score of that test row, in the order of the test set."""
+
+Verdict = Literal["accepted", "refused", "undecided"]
+
+_WORDS = {1: "better than", -1: "worse than", 0: "cannot be told apart from"}
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """A system that a candidate must be better than; ``name`` as reasons give it: ``base (baseline)``."""
+
+    name: str
+    scores: Scores
 
 
 @dataclass(frozen=True)
@@ -26,8 +39,9 @@ class Difference:
     rows: int
 
     @property
-    def better(self) -> bool:
-        return self.low > 0
+    def direction(self) -> int:
+        """1 where the whole interval lies above zero, -1 where it lies below, else 0."""
+        return direction(self.low, self.high)
 
     def __str__(self) -> str:
         return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}] on {self.rows} rows"
@@ -35,54 +49,71 @@ class Difference:
 
 @dataclass(frozen=True)
 class Decision:
-    """``reasons``: a line an opponent, and one a task that was lost; ``differences``: ``baseline`` and, where one
-    reigns, ``champion``."""
+    """The gate's answer.
 
-    accepted: bool
+    Attributes:
+        reasons: one line per opponent, and one per other cause of a refusal.
+        differences: the same keys as the opponents; empty where nothing was decided.
+    """
+
+    verdict: Verdict
     reasons: list[str]
     differences: dict[str, Difference]
 
 
-def decide(
-    candidate: Scores,
-    base: Scores,
-    champion: Scores | None,
-    params: RegistrationParams,
-    lost: Sequence[str] = (),
-) -> Decision:
-    """Compare ``candidate`` with the baseline and the reigning champion (None: none reigns yet). ``lost``: tasks
-    that must be kept and were not.
+def independent_rows(scores: Scores) -> int:
+    """Test rows without regard to their wordings, which are no independent samples."""
+    return len({row[:2] for row in scores})
+
+
+def undecided(candidate: Scores, params: RegistrationParams) -> Decision | None:
+    """The answer where there are too few test rows to decide anything; None where there are enough.
 
     Raises:
-        TunesmithError: two of them were not scored on the same rows, or there is no row.
+        TunesmithError: there is no row.
     """
-    opponents = {"baseline": base} if champion is None else {"baseline": base, "champion": champion}
-    differences = {name: _difference(candidate, scores, name, params) for name, scores in opponents.items()}
-    accepted = all(difference.better for difference in differences.values()) and not lost
-    reasons = [_reason(name, difference, params) for name, difference in differences.items()]
-    reasons += [f"retention: {task}; registration.retention demands that it is kept" for task in lost]
-    return Decision(accepted, reasons, differences)
-
-
-def _difference(candidate: Scores, opponent: Scores, name: str, params: RegistrationParams) -> Difference:
-    if candidate.keys() != opponent.keys():
-        only = len(candidate.keys() - opponent.keys()), len(opponent.keys() - candidate.keys())
-        raise TunesmithError(
-            f"predictions.parquet: candidate and {name} must be scored on the same rows ({', '.join(ROW)}); "
-            f"{only[0]} only in the candidate's, {only[1]} only in the {name}'s. "
-            "Run `tunesmith run` to evaluate both on the present test set"
-        )
     if not candidate:
         raise TunesmithError("predictions.parquet: the gate needs at least one test row; there is none")
-    # Wordings of one row are no independent draws: they would make the interval too narrow.
+    rows = independent_rows(candidate)
+    if rows >= params.min_rows:
+        return None
+    reason = f"{rows} test rows, at least {params.min_rows} are needed (registration.min_rows)"
+    return Decision("undecided", [reason], {})
+
+
+def decide(
+    candidate: Scores, opponents: Mapping[str, Opponent], params: RegistrationParams, faults: Sequence[str] = ()
+) -> Decision:
+    """Compare ``candidate`` with every opponent. ``faults``: other causes of a refusal, one line each.
+
+    Raises:
+        TunesmithError: an opponent was not scored on the candidate's rows, or there is no row.
+    """
+    if (too_few := undecided(candidate, params)) is not None:
+        return too_few
+    differences = {key: _difference(candidate, opponent, params) for key, opponent in opponents.items()}
+    accepted = all(difference.direction > 0 for difference in differences.values()) and not faults
+    reasons = [_reason(opponents[key], difference, params) for key, difference in differences.items()]
+    return Decision("accepted" if accepted else "refused", [*reasons, *faults], differences)
+
+
+def _difference(candidate: Scores, opponent: Opponent, params: RegistrationParams) -> Difference:
+    if candidate.keys() != opponent.scores.keys():
+        only = len(candidate.keys() - opponent.scores.keys()), len(opponent.scores.keys() - candidate.keys())
+        raise TunesmithError(
+            f"predictions.parquet: candidate and {opponent.name} must be scored on the same rows ({', '.join(ROW)}); "
+            f"{only[0]} only in the candidate's, {only[1]} only in those of {opponent.name}. "
+            "Run `tunesmith run` to evaluate both on the present test set"
+        )
+    # Wordings of one row are no independent samples: they would make the interval too narrow.
     by_row: dict[tuple[str, str], list[float]] = {}
     for row, score in candidate.items():
-        by_row.setdefault(row[:2], []).append(score - opponent[row])
+        by_row.setdefault(row[:2], []).append(score - opponent.scores[row])
     paired = np.array([np.mean(values) for values in by_row.values()], dtype=np.float64)
     mean, low, high = paired_bootstrap(paired, params.resamples, params.confidence, params.seed)
     return Difference(float(mean), float(low), float(high), len(paired))
 
 
-def _reason(name: str, difference: Difference, params: RegistrationParams) -> str:
-    verdict = "better than" if difference.better else "not shown to be better than"
-    return f"{params.metric}: {verdict} the {name}: {difference} ({params.confidence:.0%} interval)"
+def _reason(opponent: Opponent, difference: Difference, params: RegistrationParams) -> str:
+    words = _WORDS[difference.direction]
+    return f"{params.metric}: {words} {opponent.name}: {difference} ({params.confidence:.0%} interval)"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from tasks.metrics.names import row_score
 from tasks.params import Params
 
 
@@ -19,6 +20,10 @@ class RegistrationParams(Params):
         baseline: experiment that a candidate must beat whoever reigns.
         retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``, or a suite that
             ``benchmark.experiments`` plans for it and for the baseline; ``shown`` only says so.
+        min_rows: test rows that a decision needs; with fewer, the gate decides nothing. Wordings of one row count once.
+        min_label_rows: test rows from which on a label must be predicted at least once; None refuses no candidate for
+            its labels. Of ``n`` rows, a model that predicts a label as often as 3 rows have it, but independently of
+            the text, misses it with probability ``(1 - 3/n)**n``, which is below 0.05.
         resamples: of the paired bootstrap.
         confidence: of its interval.
         seed: of its resampling.
@@ -29,6 +34,10 @@ class RegistrationParams(Params):
     metric: str = "rouge1_f"
     baseline: str = "base"
     retention: Literal["shown", "kept"] = "shown"
+    min_rows: int = Field(default=30, ge=2)
+    min_label_rows: int | None = Field(default=3, ge=1)
     resamples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     seed: int = 0
+
+    _metric = field_validator("metric")(row_score)

@@ -1,7 +1,11 @@
-"""The MLflow registry: versions of the accepted models, the alias of the reigning one, the count of decisions."""
+"""The MLflow registry: versions of the accepted models, the alias of the reigning one, and what the gate remembers.
+
+What it remembers are tags of the registered model: they outlive ``.tunesmith/``, and a run that is deleted.
+"""
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 from importlib.metadata import PackageNotFoundError, version
@@ -17,11 +21,16 @@ from mlflow.types import ColSpec, DataType, Schema
 import tasks
 from tasks import files
 from tasks.errors import TunesmithError
+from tasks.register.decisions import Decided, now
 from tasks.tracking.client import KEY, Tracker
 from tasks.tracking.sync import WEIGHTS
 
 MODEL = "model"
 """Artifact folder of a run that holds its model."""
+
+_ASKED, _REFUSED, _LAST, _CROWNED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
+_LONGEST_TAG = 5000
+"""Characters of a registered model's tag in MLflow's database."""
 
 _SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "prompt")]), outputs=Schema([ColSpec(DataType.string, "completion")])
@@ -62,13 +71,19 @@ class Registry:
     def __init__(self, tracker: Tracker, name: str, alias: str) -> None:
         self.client, self.name, self.alias = tracker.client, name, alias
 
-    def ensure(self) -> None:
-        """Create the registered model unless it exists."""
+    def exists(self) -> bool:
+        """Whether there is a registered model of this name."""
         try:
             self.client.get_registered_model(self.name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
+            return False
+        return True
+
+    def ensure(self) -> None:
+        """Create the registered model unless it exists."""
+        if not self.exists():
             self.client.create_registered_model(self.name, description="Language models tuned by Tunesmith")
 
     def champion(self) -> ModelVersion | None:
@@ -98,24 +113,61 @@ class Registry:
         source = f"runs:/{run_id}/{MODEL}"
         return self.client.create_model_version(self.name, source, run_id, tags=tags, description=description)
 
-    def crown(self, version: ModelVersion) -> None:
-        self.client.set_registered_model_alias(self.name, self.alias, version.version)
-
-    def count_decision(self, test_sha256: str, question: str) -> int:
+    def count_question(self, test_sha256: str, question: str) -> int:
         """Count ``question`` (a digest) once among those asked of a test set; returns how many there were.
 
-        The same candidate against the same champion gives the same answer: asking again, as every scheduled run
-        does when nothing changed, learns nothing from the test set and is not counted.
+        The same candidate against the same opponents gets the same answer: asking again, as every scheduled run does
+        when nothing changed, learns nothing from the test set and is not counted. The count is that of the recorded
+        questions, each one a tag: a process that is killed in between, and repeats its question, counts it once.
         """
-        count_tag, asked_tag = (f"tunesmith.{kind}.{test_sha256[:12]}" for kind in ("decisions", "asked"))
+        prefix = f"{_ASKED}.{test_sha256[:12]}"
         tags = self.client.get_registered_model(self.name).tags
-        count, asked = int(tags.get(count_tag, 0)), tags.get(asked_tag, "").split()
-        if question[:12] in asked:
-            return count
-        self.client.set_registered_model_tag(self.name, count_tag, str(count + 1))
-        # MLflow's limit of a tag is 100,000 characters; the latest thousand will do.
-        self.client.set_registered_model_tag(self.name, asked_tag, " ".join([*asked, question[:12]][-1000:]))
-        return count + 1
+        earlier = tags.get(prefix, "").split()  # earlier versions kept all of a test set in one tag
+        known = {*earlier, *(name.removeprefix(f"{prefix}.") for name in tags if name.startswith(f"{prefix}."))}
+        if question[:12] not in known:
+            self._tag(f"{prefix}.{question[:12]}", now())
+        count = len(known | {question[:12]})
+        self._tag(f"tunesmith.decisions.{test_sha256[:12]}", str(count))
+        return count
+
+    def refusal(self, judged: str) -> Decided | None:
+        """The decision that refused what the digest ``judged`` stands for; None where none did."""
+        return self._decided(f"{_REFUSED}.{judged[:24]}")
+
+    def remember_refusal(self, judged: str, decided: Decided) -> None:
+        self._keep(f"{_REFUSED}.{judged[:24]}", decided)
+
+    def last(self) -> Decided | None:
+        """The latest decision about this alias."""
+        return self._decided(f"{_LAST}.{self.alias}")
+
+    def remember(self, decided: Decided) -> None:
+        self._keep(f"{_LAST}.{self.alias}", decided)
+
+    def crown(self, version: ModelVersion, decided: Decided) -> None:
+        """Move the alias, after a note of when and why."""
+        self._keep(f"{_CROWNED}.{self.alias}", decided | {"version": int(version.version)})
+        self.client.set_registered_model_alias(self.name, self.alias, version.version)
+
+    def crowned(self, version: ModelVersion) -> Decided | None:
+        """When and why the alias was moved to ``version``; None where somebody set it in MLflow."""
+        decided = self._decided(f"{_CROWNED}.{self.alias}")
+        return decided if decided and decided["version"] == int(version.version) else None
+
+    def _tag(self, name: str, value: str) -> None:
+        self.client.set_registered_model_tag(self.name, name, value)
+
+    def _keep(self, name: str, decided: Decided) -> None:
+        """Keep ``decided`` as one tag; of many reasons, as many as fit."""
+        reasons = list(decided["reasons"])
+        while len(value := files.canonical_json(decided | {"reasons": reasons})) > _LONGEST_TAG and reasons:
+            reasons.pop()
+        self._tag(name, value)
+
+    def _decided(self, name: str) -> Decided | None:
+        value = self.client.get_registered_model(self.name).tags.get(name)
+        decided: Decided | None = json.loads(value) if value else None
+        return decided
 
 
 def make_servable(client: Any, run_id: str, base: str) -> None:

@@ -1,107 +1,116 @@
 """``register``: ask the gate for the candidate of the comparison, and move the alias or leave it.
 
-A side effect outside DVC: reads ``reports/`` and ``models/``, writes the MLflow registry and
-``.tunesmith/registration.json`` (the last answer) and ``.tunesmith/decisions.jsonl`` (every decision).
+A side effect outside DVC: reads ``reports/`` and ``models/``, writes the MLflow registry, the candidate's MLflow run,
+``reports/gate/`` (the answer about this comparison), ``.tunesmith/registration.json`` (the last answer) and
+``.tunesmith/decisions.jsonl`` (every decision).
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from filelock import FileLock
-from mlflow.entities.model_registry import ModelVersion
 
 from tasks import files
-from tasks.benchmark.retention import benchmark_verdicts
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, did_you_mean
 from tasks.paths import Paths
-from tasks.register.champion import champion_scores
-from tasks.register.decisions import comparison_digest, now, record
-from tasks.register.evaluated import REMEDY, Evaluated, read
-from tasks.register.gate import Decision, decide
+from tasks.register.ask import ask, crown
+from tasks.register.decisions import at, decision_on, record
+from tasks.register.evaluated import REMEDY, read
+from tasks.register.noted import note
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import Registry
-from tasks.tracking.client import KEY, NAME, Tracker, open_store, readable_mlflow
-from tasks.tracking.sync import WEIGHTS, sync
+from tasks.register.result import Question, Result, describe, reigns, result
+from tasks.register.verdict import publish
+from tasks.tracking.client import open_store, readable_mlflow
+from tasks.tracking.sync import sync
 
 logger = logging.getLogger("tunesmith")
 
-Result = dict[str, Any]
-
 
 def run(params: RegistrationParams, paths: Paths) -> Result:
-    """Decide on the candidate and write ``.tunesmith/registration.json``; a refusal is a result, not an error.
+    """Decide on the candidate; a refusal is a result, not an error.
 
-    Keys: ``accepted`` (the candidate reigns now), ``changed`` (the alias moved), ``candidate``, ``champion`` and
-    ``previous_champion`` (version, experiment, key, run_id; or None), ``reasons``, ``differences``, ``summary``,
-    ``decisions_on_this_test_set`` (None where nothing was asked of the test set).
+    Keys: ``verdict`` (``accepted``, ``refused``, ``undecided``; None without a candidate), ``accepted`` (the candidate
+    reigns now), ``changed`` (the alias moved), ``candidate``, ``champion`` and ``previous_champion`` (version,
+    experiment, key, run_id; or None), ``reasons``, ``differences`` and ``opponents`` (under the same keys),
+    ``summary``, ``time`` (of this answer), ``decided`` (time of the decision that it rests on), ``by`` (who decided),
+    ``comparison`` (its digest), ``decisions_on_this_test_set`` (None where nothing was asked of the test set).
 
     Raises:
         TunesmithError: something that the decision needs is missing, stale or not comparable.
     """
-    paths.state.mkdir(parents=True, exist_ok=True)
-    with FileLock(paths.state / "register.lock"):
-        result = {"time": now(), "comparison": comparison_digest(paths)} | _register(params, paths)
-        if result["differences"]:
-            record(paths, result)
-        with files.replacing(paths.state / "registration.json") as temporary:
-            files.write_json(temporary, result)
-    logger.info("%s", result["summary"])
-    for reason in result["reasons"]:
-        logger.info("  %s", reason)
-    return result
+    with _question(params, paths) as asked:
+        name = _candidate(paths)
+        if name is None:
+            reason = "reports/comparison/comparison.json names no candidate"
+            answer = result(asked, None, f"no candidate; {reigns(asked.champion)}", reasons=[reason])
+            _publish(answer, paths)
+            return answer
+        candidate = read(name, params.metric, paths)
+        run_id = _run_of(name, asked)
+        answer = ask(asked, candidate, run_id)
+        _keep(answer, asked, run_id)
+        return answer
 
 
-def _register(params: RegistrationParams, paths: Paths) -> Result:
-    name = _candidate(paths)
+def set_champion(name: str, because: str, params: RegistrationParams, paths: Paths) -> Result:
+    """Move the alias to the experiment ``name``, whatever the gate decided; ``because`` is kept as the reason.
+
+    Raises:
+        TunesmithError: it is no trained experiment, or its files are missing or stale.
+    """
+    known = sorted(folder.name for folder in paths.resolved.iterdir()) if paths.resolved.is_dir() else []
+    if name not in known:
+        raise TunesmithError(
+            f"champion: no experiment {name!r} is built; there are: {', '.join(known)}{did_you_mean(name, known)}"
+        )
+    with _question(params, paths) as asked:
+        candidate = read(name, params.metric, paths)
+        if not candidate.weights:
+            raise TunesmithError(f"champion: {name} is not trained (method none); only a tuned model can reign")
+        run_id = _run_of(name, asked)
+        facts = {"accepted": True, "verdict": "accepted", "by": "a person", "reasons": [f"set by a person: {because}"]}
+        answer = crown(asked, candidate, {}, run_id, f"set by a person: {because}", facts)
+        _keep(answer, asked, run_id)
+        return answer
+
+
+def reigning(params: RegistrationParams, paths: Paths) -> dict[str, Any]:
+    """Who reigns and why, from the registry alone: ``champion`` (version, experiment, key, run_id; None where nobody
+    does), ``made`` (when its version was made), ``crowned`` (the decision that moved the alias to it; None where
+    somebody set it in MLflow), and ``last``, the latest decision."""
     tracker = open_store(paths.root)
     with readable_mlflow(tracker.uri):
         registry = Registry(tracker, params.model_name, params.alias)
-        registry.ensure()
-        champion = registry.champion()
-        if name is None:
-            reason = "reports/comparison/comparison.json names no candidate"
-            return _result(params, None, champion, f"no candidate; {_reigns(champion)}", reasons=[reason])
-        candidate = read(name, params.metric, paths)
-        if champion and champion.tags.get(KEY) == candidate.key:
-            line = f"{name} is already the {params.alias}, version {champion.version}"
-            return _result(params, candidate, champion, line, accepted=True, reasons=[])
-        return _decide(params, paths, tracker, candidate, champion)
+        version = registry.champion() if registry.exists() else None
+        return {
+            "champion": describe(version),
+            "made": at(version.creation_timestamp / 1000) if version else None,
+            "description": version.description if version else None,
+            "crowned": registry.crowned(version) if version else None,
+            "last": registry.last() if registry.exists() else None,
+        }
 
 
-def _decide(
-    params: RegistrationParams, paths: Paths, tracker: Tracker, candidate: Evaluated, champion: ModelVersion | None
-) -> Result:
-    # The version's source is the model in the candidate's run, and the champion's scores lie in its run.
-    runs = {synced.experiment: synced.run_id for synced in sync(paths, tracker)}
-    base = read(params.baseline, params.metric, paths)
-    if base.test != candidate.test:
-        raise TunesmithError(
-            f"reports/experiments: {base.name} and {candidate.name} must be evaluated on the same test rows; "
-            f"test_sha256 is {base.test[:12]} and {candidate.test[:12]}; {REMEDY}"
-        )
-    reigning = champion_scores(champion, candidate, params, paths, tracker) if champion else None
-    lost = _lost(paths, candidate, base) if params.retention == "kept" else []
-    decision = decide(candidate.scores, base.scores, reigning, params, lost)
-    registry = Registry(tracker, params.model_name, params.alias)
-    question = files.digest([candidate.key, base.key, champion.tags.get(KEY) if champion else None, params.metric])
-    facts = {
-        "reasons": decision.reasons,
-        "opponents": {"baseline": base.name} | ({"champion": champion.tags.get(NAME)} if champion else {}),
-        "differences": {name: asdict(difference) for name, difference in decision.differences.items()},
-        "decisions_on_this_test_set": registry.count_decision(candidate.test, question),
-    }
-    if not decision.accepted:
-        return _result(params, candidate, champion, f"{candidate.name} refused; {_reigns(champion)}", **facts)
-    version = registry.version_of(candidate.key, candidate.weights)
-    if version is None:
-        version = _add(params, registry, runs.get(candidate.name), candidate, decision)
-    registry.crown(version)
-    line = f"{candidate.name} accepted: {params.model_name} version {version.version} is now the {params.alias}"
-    facts |= {"accepted": True, "changed": True, "previous_champion": _describe(champion)}
-    return _result(params, candidate, version, line, **facts)
+@contextmanager
+def _question(params: RegistrationParams, paths: Paths) -> Iterator[Question]:
+    """The registry and who reigns in it, for one process at a time."""
+    paths.state.mkdir(parents=True, exist_ok=True)
+    with FileLock(paths.state / "register.lock"):
+        tracker = open_store(paths.root)
+        with readable_mlflow(tracker.uri):
+            registry = Registry(tracker, params.model_name, params.alias)
+            registry.ensure()
+            yield Question(params, paths, tracker, registry, registry.champion())
+
+
+def _run_of(name: str, asked: Question) -> str | None:
+    """The MLflow run of an experiment, completed: a version's source is the model in it, and a champion's scores."""
+    return {synced.experiment: synced.run_id for synced in sync(asked.paths, asked.tracker)}.get(name)
 
 
 def _candidate(paths: Paths) -> str | None:
@@ -112,88 +121,20 @@ def _candidate(paths: Paths) -> str | None:
     return name
 
 
-def _lost(paths: Paths, candidate: Evaluated, base: Evaluated) -> list[str]:
-    """Tasks beside its own that the candidate did not keep, as the comparison and benchmarks of both say.
-
-    Raises:
-        TunesmithError: no task was judged.
-    """
-    path = paths.comparison / "comparison.json"
-    (entry,) = (system for system in files.read_json(path)["systems"] if system["name"] == candidate.name)
-    judged: dict[str, str] = {task: found["verdict"] for task, found in (entry.get("retention") or {}).items()}
-    judged |= benchmark_verdicts(paths, (base.name, base.key), (candidate.name, candidate.key))
-    if not judged:
-        raise TunesmithError(
-            "params/registration.yaml: registration.retention: 'kept' needs tasks to be kept; the comparison has "
-            "judged none, and no suite is planned for both models; name sources under evaluation_set.retention, or "
-            f"suites of {base.name} and {candidate.name} under benchmark.experiments of params/evaluation.yaml, or set "
-            "it to 'shown'"
-        )
-    return [f"{task}: {verdict}" for task, verdict in judged.items() if verdict not in ("kept", "gained")]
+def _keep(answer: Result, asked: Question, run_id: str | None) -> None:
+    """Write an answer into the candidate's run, the record of decisions and the files that pages and commands read."""
+    if run_id is not None and answer["reasons"]:
+        note(asked.tracker, run_id, answer)
+    if answer["decided"] == answer["time"] or decision_on(asked.paths, answer["key"]) is None:
+        record(asked.paths, answer | {"time": answer["decided"]})
+    _publish(answer, asked.paths)
 
 
-def _add(
-    params: RegistrationParams, registry: Registry, run_id: str | None, candidate: Evaluated, decision: Decision
-) -> ModelVersion:
-    if run_id is None:
-        raise TunesmithError(
-            f"build/experiments/{candidate.name}: no such folder, so the candidate has no run in MLflow, which a "
-            f"version needs; {REMEDY}"
-        )
-    tags = {
-        KEY: candidate.key,
-        NAME: candidate.name,
-        WEIGHTS: candidate.weights,
-        "tunesmith.fingerprint": (candidate.manifest.get("fingerprint") or {}).get("value", ""),
-        "tunesmith.test_sha256": candidate.test,
-    }
-    tags |= {f"tunesmith.{params.metric}.over_{name}": str(d) for name, d in decision.differences.items()}
-    base = str((candidate.manifest.get("base_model") or {}).get("spec", ""))
-    made = f"{candidate.name} ({candidate.manifest['method']} on {base})"
-    description = f"{made}: {params.metric} {decision.differences['baseline']} over {params.baseline}"
-    return registry.add(run_id, tags, description, base)
-
-
-def _result(
-    params: RegistrationParams,
-    candidate: Evaluated | None,
-    champion: ModelVersion | None,
-    summary: str,
-    **facts: Any,
-) -> Result:
-    return {
-        "accepted": False,
-        "changed": False,
-        "candidate": candidate.name if candidate else None,
-        "key": candidate.key if candidate else None,
-        "weights": candidate.weights if candidate else None,
-        "test_sha256": candidate.test if candidate else None,
-        "champion": _describe(champion),
-        "previous_champion": None,
-        "model_name": params.model_name,
-        "alias": params.alias,
-        "metric": params.metric,
-        "differences": {},
-        "verdict": "accepted" if facts.get("accepted") else "refused" if candidate else None,
-        "opponents": {},
-        "decisions_on_this_test_set": None,
-        "summary": summary,
-        **facts,
-    }
-
-
-def _describe(version: ModelVersion | None) -> dict[str, Any] | None:
-    if version is None:
-        return None
-    return {
-        "version": int(version.version),
-        "experiment": version.tags.get(NAME),
-        "key": version.tags.get(KEY),
-        "run_id": version.run_id,
-    }
-
-
-def _reigns(champion: ModelVersion | None) -> str:
-    if champion is None:
-        return "there is no champion yet"
-    return f"{champion.tags.get(NAME)} (version {champion.version}) stays the champion"
+def _publish(answer: Result, paths: Paths) -> None:
+    if answer["comparison"] and answer["candidate"] == _candidate(paths):
+        publish(paths, answer)
+    with files.replacing(paths.state / "registration.json") as temporary:
+        files.write_json(temporary, answer)
+    logger.info("%s", answer["summary"])
+    for reason in answer["reasons"]:
+        logger.info("  %s", reason)

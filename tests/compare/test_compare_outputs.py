@@ -25,6 +25,7 @@ from tasks.compare.table import markdown_table, rich_table
 from tasks.stage import Stage
 
 FILES = ["comparison.json", "report.html", "scores.png", "table.md"]
+GATE = "../gate/0123456789abcdef.html"
 SCRIPT = "<script>alert('x')</script>"
 Workspace = Any
 """The class in ``conftest.py``, which no test can import by a name of its own."""
@@ -138,17 +139,18 @@ class Tags(html.parser.HTMLParser):
         self.links += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
 
 
-def test_report_escapes_what_systems_said_and_loads_nothing(full: Workspace) -> None:
-    text = html_report(comparison_of(full), b"\x89PNG")
+def test_report_escapes_what_systems_said_and_loads_nothing_but_the_gates_page(full: Workspace) -> None:
+    text = html_report(comparison_of(full), b"\x89PNG", GATE)
     assert SCRIPT not in text and "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
     found = Tags(text)
-    assert not found.tags & {"script", "link", "iframe", "object"}
-    assert found.links == ["data:image/png;base64,iVBORw=="]
+    assert not found.tags & {"script", "link", "iframe"}
+    assert text.count("<object") == 1 and f'data="{GATE}"' in text
+    assert found.links == [GATE, "data:image/png;base64,iVBORw=="]
     assert not re.search(r"https?://|@import|url\(", text)
 
 
 def test_report_shows_samples_scores_and_remarks(full: Workspace) -> None:
-    text = html_report(comparison_of(full), b"")
+    text = html_report(comparison_of(full), b"", GATE)
     for part in ("dialogue r0", "reference r0", "completion r0", "ROUGE-1 40.0", "Candidate: lora", "a real gain",
                  "later: not evaluated yet", "lora does not stop", "Differences to base"):  # fmt: skip
         assert part in text, part
@@ -158,7 +160,7 @@ def test_report_tells_seen_from_unseen_and_clean_from_dirty(full: Workspace) -> 
     def scores(value: float, n: int) -> dict[str, Any]:
         return {"rouge1_f": {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}}
 
-    assert "Seen and unseen" not in html_report(comparison_of(full), b"")
+    assert "Seen and unseen" not in html_report(comparison_of(full), b"", GATE)
     path = full.paths.report("lora") / "metrics.json"
     spread = {"spread": 0.25, "deviation": 0.1, "wordings": 3, "lowest": "a", "highest": "b"}
     groups = {
@@ -179,12 +181,12 @@ def test_report_tells_seen_from_unseen_and_clean_from_dirty(full: Workspace) -> 
         ("lora", "dirty rows", "55.0 [45.0, 65.0]", "–", "2"),
         ("lora", "spread of wordings of demo/summarise", "25.0 3 wordings", "–", "–"),
     ]
-    text = html_report(comparison, b"")
+    text = html_report(comparison, b"", GATE)
     assert "Seen and unseen" in text and '<td class="left">wordings unseen</td>' in text
 
 
 def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(full: Workspace) -> None:
-    assert "The soft prompt of" not in html_report(comparison_of(full), b"")
+    assert "The soft prompt of" not in html_report(comparison_of(full), b"", GATE)
     assert "trained %" not in markdown_table(comparison_of(full))
 
     def near(position: int, cluster: int, **words: float) -> dict[str, Any]:
@@ -202,7 +204,7 @@ def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(f
             [{"positions": "1, 3", "words": "'sum' 0.60, 'lamp' 0.10"}, {"positions": "2", "words": "'b' 0.90"}],
         )
     ]
-    text = html_report(comparison, b"")
+    text = html_report(comparison, b"", GATE)
     assert "The soft prompt of lora" in text and "&#39;sum&#39; 0.60" in text
     sizes = {
         c.title: [str(cell) for cell in c.cells]
@@ -216,7 +218,7 @@ def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(f
 
 def test_report_without_baseline_or_candidate_still_renders(workspace: Workspace) -> None:
     workspace.experiment("zero", method="none")
-    text = html_report(comparison_of(workspace, samples=0), b"")
+    text = html_report(comparison_of(workspace, samples=0), b"", GATE)
     assert "no experiment is named &#39;base&#39;" in text and "No candidate." in text
     assert "Differences to" not in text and "What they said" not in text
 
@@ -249,7 +251,7 @@ def test_numbers_are_written_plainly() -> None:
 
 
 def test_signs_have_a_table_of_their_own(full: Workspace) -> None:
-    assert "Signs of bad texts" not in html_report(comparison_of(full), b"")
+    assert "Signs of bad texts" not in html_report(comparison_of(full), b"", GATE)
     signs = {"repetition": 0.125, "distinct_1": 0.5, "length_ratio": 1.25, "negation_differs": 0.25}
     full.experiment("odd", **signs)
     comparison = comparison_of(full)
@@ -257,7 +259,7 @@ def test_signs_have_a_table_of_their_own(full: Workspace) -> None:
     place = [entry["name"] for entry in comparison["systems"]].index("odd")
     assert (found["repeated 3-grams %"][place], found["length / reference"][place]) == ("12.5", "1.25")
     assert found["numbers differ %"][place] == "–"
-    page = html_report(comparison, b"")
+    page = html_report(comparison, b"", GATE)
     assert "Signs of bad texts" in page and "negation differs %" in page
 
 
@@ -285,7 +287,7 @@ def test_examples_and_drawn_answers_are_told(full: Workspace) -> None:
     (row,) = prompts(comparison)
     assert (row["name"], row["count"], row["cells"][:4]) == ("lora", 3, ["700", "1024", "12.5", "2"])
     assert drawn(comparison) == [("lora", ["5", "0.7", "50.0", "30.0", "25.0", "35.0", "4.0"])]
-    page = html_report(comparison, b"")
+    page = html_report(comparison, b"", GATE)
     assert "&lt;b&gt;Why?" in page and "<b>Why?" not in page and "Answers drawn at random" in page
     entry["model"]["shots"] = shots | {"count": 0, "examples": {}, "context_share": None}
     assert prompts(comparison) == []

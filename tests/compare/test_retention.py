@@ -148,5 +148,5 @@ def test_what_was_lost_is_a_warning_and_a_table(workspace: Workspace) -> None:
     ]
     (shown,) = retention_rows(comparison)
     assert (shown["verdict"], shown["cells"]) == ("lost", ["accuracy", "100.0", "0.0", "-100.0 [-100.0, -100.0]", "6"])
-    page = html_report(comparison, b"")
+    page = html_report(comparison, b"", "../gate/0123456789abcdef.html")
     assert "Kept and lost" in page and "question 0" in page

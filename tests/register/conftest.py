@@ -7,7 +7,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "tracking"))
 
-from ledger_workspace import add_comparison, add_experiment, copy_store
+from ledger_workspace import add_baselines, add_comparison, add_experiment, copy_store
 
 from tasks.paths import Paths
 from tasks.tracking.client import VARIABLE, open_store
@@ -34,5 +34,6 @@ def paths(tmp_path: Path, empty_store: Path) -> Paths:
     add_experiment(paths, "base", [0.2, 0.3, 0.1, 0.2], method="none")
     add_experiment(paths, "lora", [0.4, 0.5, 0.6, 0.5])
     add_comparison(paths, "lora", "base", "lora")
+    add_baselines(paths, 4)
     copy_store(empty_store, paths.root)
     return paths

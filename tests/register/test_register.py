@@ -8,10 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ledger_workspace import TEST, add_comparison, add_experiment, key_of, write_report
+from ledger_workspace import TEST, add_baselines, add_comparison, add_experiment, key_of, write_report
 
 import tasks.evaluate.predict
 import tasks.evaluate.run
+import tasks.register.lost
 from tasks.errors import TunesmithError
 from tasks.files import read_json, write_json
 from tasks.params import write_yaml
@@ -22,7 +23,7 @@ from tasks.register.registry import requirements
 from tasks.register.run import run
 from tasks.tracking.client import open_store, tracking_uri
 
-PARAMS = RegistrationParams()
+PARAMS = RegistrationParams(min_rows=2)
 ROWS = ["row0", "row1", "row2", "row3"]
 
 
@@ -33,6 +34,7 @@ def versions(paths: Paths) -> list[Any]:
 def propose(paths: Paths, name: str, scores: list[float], **facts: Any) -> dict[str, Any]:
     add_experiment(paths, name, scores, **facts)
     add_comparison(paths, name, "base", name)
+    add_baselines(paths, len(scores), facts.get("test", TEST), facts.get("rows"))
     return run(PARAMS, paths)
 
 
@@ -63,12 +65,15 @@ def test_a_refusal_leaves_the_alias_and_makes_no_version(paths: Paths) -> None:
     result = propose(paths, "worse", [0.3, 0.4, 0.5, 0.4])
     assert (result["accepted"], result["champion"]["experiment"]) == (False, "lora")
     assert result["summary"] == "worse refused; lora (version 1) stays the champion"
-    assert len(result["reasons"]) == 2
+    assert len(result["reasons"]) == 4
     assert len(versions(paths)) == 1
     decided = decision_on(paths, key_of("worse"))
     assert decided is not None
     assert {name: decided[name] for name in ("verdict", "accepted", "test_sha256", "reasons")} == {
-        **{"verdict": "refused", "accepted": False, "test_sha256": TEST, "reasons": result["reasons"]}
+        "verdict": "refused",
+        "accepted": False,
+        "test_sha256": TEST,
+        "reasons": result["reasons"],
     }
     assert [entry["candidate"] for entry in decisions(paths)] == ["lora", "worse"]
 
@@ -100,7 +105,7 @@ def test_other_weights_under_a_registered_key_are_refused(paths: Paths) -> None:
 def test_decisions_are_counted_by_test_set_and_question(paths: Paths) -> None:
     assert run(PARAMS, paths)["decisions_on_this_test_set"] == 1
     assert propose(paths, "worse", [0.3, 0.4, 0.5, 0.4])["decisions_on_this_test_set"] == 2
-    assert run(PARAMS, paths)["decisions_on_this_test_set"] == 2  # nothing new was asked
+    assert run(PARAMS, paths)["decisions_on_this_test_set"] is None  # nothing new was asked
     assert propose(paths, "worse 2", [0.3, 0.4, 0.5, 0.4])["decisions_on_this_test_set"] == 3
     tags = open_store(paths.root).client.get_registered_model("tunesmith").tags
     assert tags[f"tunesmith.decisions.{TEST[:12]}"] == "3"
@@ -142,9 +147,9 @@ def test_what_cannot_be_compared_is_an_error(paths: Paths, spoil: Any, message: 
         run(PARAMS, paths)
 
 
-def test_an_unknown_metric_names_the_known_ones(paths: Paths) -> None:
-    with pytest.raises(TunesmithError, match=r"it is 'rouge7'; there are: rouge1_f$"):
-        run(RegistrationParams(metric="rouge7"), paths)
+def test_a_metric_that_the_rows_lack_names_those_that_they_have(paths: Paths) -> None:
+    with pytest.raises(TunesmithError, match=r"it is 'chrf'; there are: rouge1_f$"):
+        run(RegistrationParams(metric="chrf", min_rows=2), paths)
 
 
 class Evaluator:
@@ -178,10 +183,11 @@ def test_the_champion_is_evaluated_once_on_new_test_rows(paths: Paths, monkeypat
 
 def test_an_evaluation_of_other_rows_is_refused_and_not_kept(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     run(PARAMS, paths)
-    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", Evaluator([0.9], "d" * 64, ["old"]))
-    add_experiment(paths, "base", [0.1], test="c" * 64, rows=["new"], method="none")
+    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", Evaluator([0.9, 0.9], "d" * 64, ["a", "b"]))
+    rows = ["new0", "new1"]
+    add_experiment(paths, "base", [0.1, 0.1], test="c" * 64, rows=rows, method="none")
     with pytest.raises(TunesmithError, match="must be the rows that new was evaluated on"):
-        propose(paths, "new", [0.5], test="c" * 64, rows=["new"])
+        propose(paths, "new", [0.5, 0.5], test="c" * 64, rows=rows)
     assert not any((paths.state / "champions").iterdir())
 
 
@@ -252,7 +258,7 @@ def test_a_candidate_that_lost_a_planned_suite_is_refused(paths: Paths, monkeypa
         asked.append((base, tuned))
         return {"superglue overall": "lost"}
 
-    monkeypatch.setattr(tasks.register.run, "benchmark_verdicts", verdicts)
+    monkeypatch.setattr(tasks.register.lost, "benchmark_verdicts", verdicts)
     result = run(strict, paths)
     assert not result["accepted"]
     assert result["reasons"][-1].startswith("retention: superglue overall: lost; registration.retention demands")
@@ -296,7 +302,8 @@ def test_a_champion_without_the_score_that_decides_is_evaluated_again(
     monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", evaluate)
     add_experiment(paths, "new", [0.9, 0.9, 0.9, 0.9])
     with_accuracy(paths.report("new"), 0.75)
-    with_accuracy(paths.report("base"), 0.25)
+    for report in (paths.report("base"), paths.baseline("lead"), paths.baseline("nearest")):
+        with_accuracy(report, 0.25)
     add_comparison(paths, "new", "base", "new")
     result = run(PARAMS.model_copy(update={"metric": "accuracy"}), paths)
     assert result["differences"]["champion"]["mean"] == pytest.approx(0.25)

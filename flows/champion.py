@@ -1,0 +1,53 @@
+"""``tunesmith champion``: who reigns, since when and why; and a person's way to set the alias."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.errors import TunesmithError
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.register.params import RegistrationParams
+
+
+def champion_lines(root: Path) -> list[str]:
+    """Lines about the version that reigns and about the latest decision, from the registry."""
+    from tasks.register.run import reigning
+
+    params = _params(root)
+    state = reigning(params, Paths(root))
+    champion, crowned, last = state["champion"], state["crowned"], state["last"]
+    name = f"models:/{params.model_name}@{params.alias}"
+    if champion is None:
+        lines = [f"{name}: nobody reigns"]
+    else:
+        lines = [f"{name}: version {champion['version']}, experiment {champion['experiment']}"]
+        lines += [f"  {state['description']}"] if state["description"] else []
+        if crowned:
+            lines.append(f"  since {crowned['decided']}, set by {crowned['by']}")
+            lines += [f"    {reason}" for reason in crowned["reasons"]]
+        else:
+            lines.append(f"  the alias was set in MLflow, not by the gate; the version was made on {state['made']}")
+    if last is None:
+        return [*lines, "the gate has decided nothing here yet; `tunesmith run` asks it"]
+    if crowned and last["decided"] == crowned["decided"]:
+        return [*lines, "this was the latest decision"]
+    lines.append(f"latest decision ({last['decided']}): {last['summary']}")
+    return [*lines, *(f"    {reason}" for reason in last["reasons"])]
+
+
+def set_by_hand(root: Path, experiment: str, because: str | None) -> None:
+    """Let ``experiment`` reign, for the reason ``because``.
+
+    Raises:
+        TunesmithError: no reason is given, or the experiment cannot reign.
+    """
+    from tasks.register.run import set_champion
+
+    if not (because or "").strip():
+        raise TunesmithError("champion: --set needs --because TEXT, the reason that is kept with the version")
+    set_champion(experiment, str(because).strip(), _params(root), Paths(root))
+
+
+def _params(root: Path) -> RegistrationParams:
+    return load(RegistrationParams, Paths(root).params / "registration.yaml", "registration")

@@ -1,0 +1,53 @@
+"""Labels that a candidate never predicts: a classifier without one of its labels is none, whatever its accuracy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tasks.metrics.text import answer
+from tasks.register.params import RegistrationParams
+
+_COLUMNS = ("source", "task", "row_id", "references", "completion", "accuracy")
+_MOST_NAMED = 10
+
+
+def never_predicted(predictions: Path) -> dict[str, int]:
+    """Label → test rows that have it, of the labels that no prediction for a row of the same task is.
+
+    A row has a label where its template asks for ``accuracy``; the label is the first reference, and labels are
+    compared as accuracy compares them. Several wordings of one row count once.
+    """
+    if not set(_COLUMNS) <= set(pq.read_schema(predictions).names):
+        return {}
+    every = pq.read_table(predictions, columns=list(_COLUMNS)).to_pylist()
+    rows = [row for row in every if row["accuracy"] is not None]
+    predicted = {(row["source"], row["task"], answer(row["completion"])) for row in rows}
+    missing: dict[str, set[tuple[str, str]]] = {}
+    for row in rows:
+        if row["references"] and (row["source"], row["task"], answer(row["references"][0])) not in predicted:
+            missing.setdefault(row["references"][0], set()).add((row["source"], row["row_id"]))
+    return {label: len(of) for label, of in sorted(missing.items(), key=lambda item: (-len(item[1]), item[0]))}
+
+
+def label_reasons(missing: dict[str, int], params: RegistrationParams) -> tuple[list[str], list[str]]:
+    """(reasons of a refusal, remarks) about the labels ``missing``: one line each at most."""
+    least = params.min_label_rows
+    refusing = {label: rows for label, rows in missing.items() if least is not None and rows >= least}
+    others = {label: rows for label, rows in missing.items() if label not in refusing}
+    why = "fewer rows than registration.min_label_rows" if least is not None else "registration.min_label_rows is null"
+    return (
+        [f"labels never predicted: {_named(refusing)} (registration.min_label_rows: {least})"] if refusing else [],
+        [f"labels never predicted, which refuses nothing ({why}): {_named(others)}"] if others else [],
+    )
+
+
+def _named(missing: dict[str, int]) -> str:
+    shown = [f"{label!r}, which {_counted(rows)}" for label, rows in list(missing.items())[:_MOST_NAMED]]
+    more = len(missing) - len(shown)
+    return "; ".join([*shown, *([f"and {more} more"] if more else [])])
+
+
+def _counted(rows: int) -> str:
+    return "1 test row has" if rows == 1 else f"{rows} test rows have"

@@ -1,0 +1,99 @@
+"""Whom a candidate must beat: the baseline, the champion, the trivial baselines and every untuned experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+
+from tasks import files
+from tasks.errors import TunesmithError
+from tasks.params import read_yaml
+from tasks.paths import Paths
+from tasks.register.champion import champion_scores
+from tasks.register.evaluated import REMEDY, Evaluated, read, read_scores
+from tasks.register.gate import Opponent, Scores
+from tasks.register.params import RegistrationParams
+from tasks.tracking.client import KEY, NAME, Tracker
+
+TRIVIAL = {"lead": "first sentences", "nearest": "most similar training row"}
+"""The systems of ``tasks/evaluate/baselines.py``, in a few words."""
+
+
+@dataclass(frozen=True)
+class Opponents:
+    """Opponents of a candidate.
+
+    Attributes:
+        base: the baseline experiment.
+        by_key: ``baseline``, ``champion``, ``trivial.NAME`` and ``untuned.NAME`` → opponent.
+        identities: the same keys → what tells one opponent from another: its model's key.
+        remarks: untuned experiments that are no opponents, and why.
+    """
+
+    base: Evaluated
+    by_key: dict[str, Opponent]
+    identities: dict[str, str | None]
+    remarks: list[str]
+
+
+def opponents(
+    candidate: Evaluated, champion: ModelVersion | None, params: RegistrationParams, paths: Paths, tracker: Tracker
+) -> Opponents:
+    """Read every opponent's scores; a champion without scores on the candidate's rows is evaluated on them.
+
+    Raises:
+        TunesmithError: one is missing, stale, or scored on other rows; of untuned experiments, other rows are a remark.
+    """
+    base = read(params.baseline, params.metric, paths)
+    _refuse_other_rows(f"reports/experiments/{base.name}", base.test, candidate)
+    by_key = {"baseline": Opponent(f"{base.name} (baseline)", base.scores)}
+    identities: dict[str, str | None] = {"baseline": base.key}
+    if champion is not None:
+        name = f"{champion.tags.get(NAME)} ({params.alias}, version {champion.version})"
+        by_key["champion"] = Opponent(name, champion_scores(champion, candidate, params, paths, tracker))
+        identities["champion"] = champion.tags.get(KEY)
+    for name, words in TRIVIAL.items():
+        by_key[f"trivial.{name}"] = Opponent(f"{name} ({words})", _trivial(name, candidate, params, paths))
+        identities[f"trivial.{name}"] = None  # they follow from the data
+    remarks = []
+    for name in untuned(paths):
+        if name in (base.name, candidate.name):
+            continue
+        found = read(name, params.metric, paths)
+        if found.test != candidate.test:
+            remarks.append(f"{name} (untuned) is no opponent: it was evaluated on other test rows")
+            continue
+        by_key[f"untuned.{name}"] = Opponent(f"{name} (untuned)", found.scores)
+        identities[f"untuned.{name}"] = found.key
+    return Opponents(base, by_key, identities, remarks)
+
+
+def untuned(paths: Paths) -> list[str]:
+    """Experiments of ``build/experiments`` that train nothing, by name."""
+    folders = sorted(paths.resolved.iterdir()) if paths.resolved.is_dir() else []
+    return [folder.name for folder in folders if _method(folder, paths) == "none"]
+
+
+def _method(folder: Path, paths: Paths) -> object:
+    resolved, manifest = folder / "train.yaml", paths.model(folder.name) / "manifest.json"
+    if resolved.exists():
+        return read_yaml(resolved).get("method")
+    return files.read_json(manifest)["method"] if manifest.exists() else None
+
+
+def _trivial(name: str, candidate: Evaluated, params: RegistrationParams, paths: Paths) -> Scores:
+    path = paths.baseline(name) / "metrics.json"
+    if not path.exists():
+        raise TunesmithError(f"{path}: no such file; {REMEDY}")
+    _refuse_other_rows(f"reports/baselines/{name}", files.read_json(path)["test_sha256"], candidate)
+    return read_scores(paths.baseline(name) / "predictions.parquet", params.metric)
+
+
+def _refuse_other_rows(where: str, test: str, candidate: Evaluated) -> None:
+    if test != candidate.test:
+        raise TunesmithError(
+            f"{where}: must be evaluated on the same test rows as {candidate.name}; test_sha256 is {test[:12]} and "
+            f"{candidate.test[:12]}; {REMEDY}"
+        )

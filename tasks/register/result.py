@@ -1,0 +1,80 @@
+"""The gate's answer as a mapping: what files, commands and the registry keep of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+
+from tasks.paths import Paths
+from tasks.register.decisions import Decided, comparison_digest, now
+from tasks.register.evaluated import Evaluated
+from tasks.register.params import RegistrationParams
+from tasks.register.registry import Registry
+from tasks.tracking.client import KEY, NAME, Tracker
+
+Result = dict[str, Any]
+
+_KEPT = ("candidate", "key", "weights", "test_sha256", "verdict", "reasons", "summary", "metric", "decided", "by")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the gate is asked with: parameters, workspace, ledger, registry, and the version that reigns now."""
+
+    params: RegistrationParams
+    paths: Paths
+    tracker: Tracker
+    registry: Registry
+    champion: ModelVersion | None
+
+
+def result(asked: Question, candidate: Evaluated | None, summary: str, **facts: Any) -> Result:
+    """An answer, with ``facts`` in the place of the defaults; its keys are those of ``tasks.register.run.run``."""
+    time = now()
+    return {
+        "accepted": False,
+        "changed": False,
+        "verdict": None,
+        "by": "the gate",
+        "time": time,
+        "decided": time,
+        "comparison": comparison_digest(asked.paths),
+        "candidate": candidate.name if candidate else None,
+        "key": candidate.key if candidate else None,
+        "weights": candidate.weights if candidate else None,
+        "test_sha256": candidate.test if candidate else None,
+        "champion": describe(asked.champion),
+        "previous_champion": None,
+        "model_name": asked.params.model_name,
+        "alias": asked.params.alias,
+        "metric": asked.params.metric,
+        "differences": {},
+        "opponents": {},
+        "decisions_on_this_test_set": None,
+        "summary": summary,
+        **facts,
+    }
+
+
+def kept(answer: Result) -> Decided:
+    """What the registry keeps of an answer."""
+    return {name: answer[name] for name in _KEPT}
+
+
+def describe(version: ModelVersion | None) -> dict[str, Any] | None:
+    if version is None:
+        return None
+    return {
+        "version": int(version.version),
+        "experiment": version.tags.get(NAME),
+        "key": version.tags.get(KEY),
+        "run_id": version.run_id,
+    }
+
+
+def reigns(champion: ModelVersion | None) -> str:
+    if champion is None:
+        return "there is no champion yet"
+    return f"{champion.tags.get(NAME)} (version {champion.version}) stays the champion"

@@ -1,0 +1,231 @@
+"""What the gate remembers and where its verdict stands: registry, MLflow runs, files, through kills."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ledger_workspace import TEST, add_comparison, add_experiment, key_of
+
+from flows.champion import champion_lines, set_by_hand
+from tasks.errors import TunesmithError
+from tasks.files import read_json
+from tasks.params import write_yaml
+from tasks.paths import Paths
+from tasks.register.decisions import decision_on, decisions
+from tasks.register.params import RegistrationParams
+from tasks.register.run import run
+from tasks.register.verdict import gate_lines
+from tasks.tracking.client import open_store
+
+PARAMS = RegistrationParams(min_rows=2)
+
+
+def client_of(paths: Paths) -> Any:
+    return open_store(paths.root).client
+
+
+def refuse(paths: Paths) -> dict[str, Any]:
+    """Let lora reign, then propose a candidate that is worse."""
+    run(PARAMS, paths)
+    add_experiment(paths, "worse", [0.3, 0.4, 0.5, 0.4])
+    add_comparison(paths, "worse", "base", "worse")
+    return run(PARAMS, paths)
+
+
+@pytest.mark.parametrize("lost", ["nothing", "decisions", "state"])
+def test_a_refusal_outlives_the_alias_and_the_state(paths: Paths, lost: str) -> None:
+    assert refuse(paths)["verdict"] == "refused"
+    client_of(paths).delete_registered_model_alias("tunesmith", "champion")
+    if lost == "decisions":
+        (paths.state / "decisions.jsonl").unlink()
+    if lost == "state":
+        shutil.rmtree(paths.state)
+    result = run(PARAMS, paths)
+    assert (result["verdict"], result["accepted"], result["champion"]) == ("refused", False, None)
+    assert result["summary"].startswith("worse stays refused, as decided on these test rows at 20")
+    assert result["reasons"][1].startswith("rouge1_f: worse than lora (champion, version 1): -0.1000 [")
+    assert "`tunesmith champion --set worse --because TEXT`" in result["reasons"][-1]
+    decided = decision_on(paths, key_of("worse"))
+    assert decided is not None and decided["verdict"] == "refused"
+    tags = client_of(paths).get_registered_model("tunesmith").tags
+    assert tags[f"tunesmith.decisions.{TEST[:12]}"] == "2"  # it was not asked again
+
+
+def test_other_rules_or_other_answers_ask_anew(paths: Paths) -> None:
+    refuse(paths)
+    client_of(paths).delete_registered_model_alias("tunesmith", "champion")
+    assert run(PARAMS.model_copy(update={"seed": 1}), paths)["accepted"]
+
+
+def test_too_few_rows_are_a_state_of_their_own(paths: Paths) -> None:
+    result = run(RegistrationParams(), paths)
+    assert (result["verdict"], result["accepted"], result["decisions_on_this_test_set"]) == ("undecided", False, None)
+    assert result["summary"] == (
+        "lora not decided: 4 test rows, at least 30 are needed (registration.min_rows); there is no champion yet"
+    )
+    assert gate_lines(paths)[0].startswith(f"gate: {result['summary']} (20")
+    assert run_tags(paths)["tunesmith.gate"] == "undecided"
+    assert "Gate: lora not decided: 4 test rows" in page(paths)
+    assert run(PARAMS, paths)["accepted"]  # nothing was refused, so nothing is remembered
+
+
+def run_tags(paths: Paths, name: str = "lora") -> dict[str, str]:
+    tracker = open_store(paths.root)
+    run_id = tracker.find(key_of(name), name)
+    assert run_id is not None
+    return dict(tracker.client.get_run(run_id).data.tags)
+
+
+def page(paths: Paths) -> str:
+    (path,) = (paths.root / "reports/gate").glob("*.html")
+    return path.read_text()
+
+
+def test_mlflow_has_the_verdict_in_the_run_of_a_refused_candidate(paths: Paths) -> None:
+    result = refuse(paths)
+    tags = run_tags(paths, "worse")
+    assert (tags["tunesmith.gate"], tags["tunesmith.gate_time"]) == ("refused", result["time"])
+    assert tags["tunesmith.gate_reasons"] == "\n".join(result["reasons"])
+    assert "**Gate: refused**" in tags["mlflow.note.content"]
+    assert "worse than lora (champion, version 1)" in tags["mlflow.note.content"]
+    tracker = open_store(paths.root)
+    run_id = tracker.find(key_of("worse"), "worse")
+    tracker.client.set_tag(run_id, "mlflow.note.content", f"my words\n\n{tags['mlflow.note.content']}\n\nmore of them")
+    run(PARAMS, paths)
+    described = run_tags(paths, "worse")["mlflow.note.content"]
+    assert described.startswith("my words\n") and described.endswith("\nmore of them")
+    assert described.count("**Gate") == 1
+
+
+def test_the_verdict_is_of_one_comparison_and_comes_back_with_it(paths: Paths) -> None:
+    assert gate_lines(paths) == ["gate: not asked about this comparison; `tunesmith run` asks it"]
+    run(PARAMS, paths)
+    judged = (paths.comparison / "comparison.json").read_bytes()
+    before = gate_lines(paths)
+    assert before[0].startswith("gate: lora accepted: tunesmith version 1 is now the champion (20")
+    add_comparison(paths, "lora", "base", "lora", "new")
+    changed = gate_lines(paths)
+    assert changed[0] == "gate: not asked about this comparison; `tunesmith run` asks it"
+    assert changed[1].endswith(": lora accepted: tunesmith version 1 is now the champion")
+    (paths.comparison / "comparison.json").write_bytes(judged)  # as `dvc checkout` does
+    assert gate_lines(paths) == before
+
+
+def with_params(paths: Paths) -> Paths:
+    paths.params.mkdir()
+    write_yaml(paths.params / "registration.yaml", {"registration": {"min_rows": 2}})
+    return paths
+
+
+def test_the_champion_command_says_who_reigns_since_when_and_why(paths: Paths) -> None:
+    with_params(paths)
+    assert champion_lines(paths.root) == [
+        "models:/tunesmith@champion: nobody reigns",
+        "the gate has decided nothing here yet; `tunesmith run` asks it",
+    ]
+    result = refuse(paths)
+    shutil.rmtree(paths.state)
+    lines = champion_lines(paths.root)
+    assert lines[0] == "models:/tunesmith@champion: version 1, experiment lora"
+    assert lines[1].startswith("  lora (lora on embedded:smollm2-135m-instruct): rouge1_f +0.3000 [")
+    assert lines[2].startswith("  since 20") and lines[2].endswith(", set by the gate")
+    assert lines[3].startswith("    rouge1_f: better than base (baseline): +0.3000 [")
+    assert lines[6] == f"latest decision ({result['time']}): worse refused; lora (version 1) stays the champion"
+    assert lines[8].startswith("    rouge1_f: worse than lora (champion, version 1)")
+
+
+def test_an_alias_set_in_mlflow_is_told_from_one_set_by_the_gate(paths: Paths) -> None:
+    with_params(paths)
+    run(PARAMS, paths)
+    add_experiment(paths, "better", [0.6, 0.7, 0.8, 0.7])
+    add_comparison(paths, "better", "base", "better")
+    run(PARAMS, paths)
+    client_of(paths).set_registered_model_alias("tunesmith", "champion", "1")
+    lines = champion_lines(paths.root)
+    assert lines[0] == "models:/tunesmith@champion: version 1, experiment lora"
+    assert lines[2].startswith("  the alias was set in MLflow, not by the gate; the version was made on 20")
+
+
+def test_a_person_sets_a_refused_model_with_a_reason(paths: Paths) -> None:
+    with_params(paths)
+    refuse(paths)
+    with pytest.raises(TunesmithError, match="--set needs --because TEXT"):
+        set_by_hand(paths.root, "worse", " ")
+    with pytest.raises(TunesmithError, match="no experiment 'wrose' is built; there are: base, lora, worse; did you"):
+        set_by_hand(paths.root, "wrose", "shorter answers")
+    with pytest.raises(TunesmithError, match="base is not trained"):
+        set_by_hand(paths.root, "base", "shorter answers")
+    set_by_hand(paths.root, "worse", "shorter answers")
+    lines = champion_lines(paths.root)
+    assert lines[0] == "models:/tunesmith@champion: version 2, experiment worse"
+    assert lines[2].endswith(", set by a person") and lines[3] == "    set by a person: shorter answers"
+    assert run(PARAMS, paths)["summary"] == "worse is already the champion, version 2"
+    assert gate_lines(paths)[1] == "  set by a person: shorter answers"
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: no code of the gate may catch it."""
+
+
+WRITES = (
+    "set_registered_model_tag",
+    "set_registered_model_alias",
+    "create_model_version",
+    "log_artifacts",
+    "log_batch",
+)
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("prepare", [lambda paths: None, refuse], ids=["accepted", "refused"])
+def test_a_kill_at_any_write_counts_once_and_repeats_to_the_same(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Paths], object], before: bool
+) -> None:
+    """The gate is killed at its first write, run again and killed at its second, and so on until it ends."""
+    from mlflow import MlflowClient
+
+    if prepare is refuse:
+        run(PARAMS, paths)
+        add_experiment(paths, "worse", [0.3, 0.4, 0.5, 0.4])
+        add_comparison(paths, "worse", "base", "worse")
+    writes: list[str] = []
+    limit = 0
+
+    def counted(name: str) -> Callable[..., Any]:
+        original = getattr(MlflowClient, name)
+
+        def write(self: Any, *arguments: Any, **options: Any) -> Any:
+            writes.append(name)
+            if before and len(writes) > limit:
+                raise Killed
+            written = original(self, *arguments, **options)
+            if len(writes) > limit:
+                raise Killed
+            return written
+
+        return write
+
+    for name in WRITES:
+        monkeypatch.setattr(MlflowClient, name, counted(name))
+    result = None
+    while result is None:
+        writes.clear()
+        try:
+            result = run(PARAMS, paths)
+        except Killed:
+            limit += 1
+    assert limit > 4
+    client = client_of(paths)
+    model = client.get_registered_model("tunesmith")
+    name, count = ("worse", "2") if prepare is refuse else ("lora", "1")
+    assert model.tags[f"tunesmith.decisions.{TEST[:12]}"] == count
+    assert model.aliases == {"champion": 1} or model.aliases == {"champion": "1"}
+    assert len(client.search_model_versions("name = 'tunesmith'")) == 1
+    decided = decision_on(paths, key_of(name))
+    assert decided is not None and decided["verdict"] == result["verdict"]
+    assert len([entry for entry in decisions(paths) if entry["candidate"] == name]) == 1
+    assert run_tags(paths, name)["tunesmith.gate"] == result["verdict"]
+    assert read_json(paths.state / "registration.json") == result
