@@ -7,19 +7,28 @@ from typing import Any
 
 from tasks.benchmark.params import BenchmarkParams
 from tasks.compare.params import CompareParams
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, did_you_mean
 from tasks.evaluate.params import EvaluateParams
 from tasks.helm.params import HelmParams
 from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
 from tasks.mix.params import EvaluationSetParams, MixtureParams, load_contamination
-from tasks.params import Params, conflict_mark, load, read_yaml
+from tasks.params import Params, conflict_mark, load, read_yaml, value_at
 from tasks.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
+from tasks.resolve.references import (
+    check_helm,
+    check_suites,
+    nothing_to_keep,
+    unknown,
+    unknown_held_tasks,
+    wordings,
+    wrong_baselines,
+    wrong_metrics,
+    wrong_parts,
+)
 from tasks.split.params import SplitParams
-from tasks.template.library import library_of, load_set
 from tasks.template.params import TemplateParams
-from tasks.template.render import choose
 
 _SECTIONS = {
     "sources.yaml": {"generated", "hub", "sources"},
@@ -46,9 +55,11 @@ def preflight(paths: Paths) -> None:
     problems.refuse()  # what follows would only repeat that a file cannot be read
     sources = _check_sources(paths, problems)  # None where names are wrong: every reference would look wrong too
     _check_mixtures(paths, problems, sources)
-    _check_evaluation(paths, problems, sources)
+    evaluation, compared = _check_evaluation(paths, problems, sources)
     problems.catch(load_experiments, paths)
-    problems.catch(load, RegistrationParams, paths.params / "registration.yaml", "registration")
+    registration = problems.catch(load, RegistrationParams, paths.params / "registration.yaml", "registration")
+    planned = _check_benchmark(paths, problems)
+    _check_judges(paths, problems, evaluation, compared, registration, planned)
     problems.refuse()
 
 
@@ -85,14 +96,8 @@ def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
             problems.catch(load, model, file, "sources", name, block)
         unknown = [block for block in blocks if block not in _SOURCE_BLOCKS]
         problems.lines += [f"{file}: sources.{name}.{block}: unknown key; known here: {known}" for block in unknown]
-        problems.catch(_templates_of, paths, name)
+        problems.catch(wordings, paths, name)
     return None if sources is None else list(sources)
-
-
-def _templates_of(paths: Paths, source: str) -> list[str]:
-    """``SOURCE/ID`` of the templates that the source uses."""
-    params = load(TemplateParams, paths.params / "sources.yaml", "sources", source, "template")
-    return [f"{source}/{t.id}" for t in choose(load_set(params.set, library_of(paths.root)), params, source)]
 
 
 def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None) -> None:
@@ -115,7 +120,7 @@ def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[
             continue
         try:
             split = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split")
-            templates += _templates_of(paths, source)
+            templates += [wording.name for wording in wordings(paths, source)]
         except TunesmithError:  # noted with the source itself
             noted = True
             continue
@@ -126,15 +131,17 @@ def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[
             )
     if lines or noted:
         return lines
-    return [
+    lines = [
         f"{where}.hold_out.templates: {held!r} must be SOURCE/ID of a template that a source of the mixture uses; "
-        f"there are: {', '.join(templates)}"
+        f"there are: {', '.join(templates)}{did_you_mean(held, templates)}"
         for held in params.hold_out.templates
         if held not in templates
     ]
+    return lines + unknown_held_tasks(paths, params, where)
 
 
-def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | None) -> None:
+def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | None) -> tuple[Any, Any]:
+    """The parameters of the evaluation set and of the comparison; None for what is wrong."""
     file = paths.params / "evaluation.yaml"
     asked: Any = problems.catch(load, EvaluationSetParams, file, "evaluation_set")
     for source in asked.sources if asked else ():
@@ -143,25 +150,43 @@ def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | Non
     for source in asked.retention.sources if asked else ():
         if sources is not None and source not in sources:
             problems.lines.append(_no_source(f"{file}: evaluation_set.retention.sources", source, sources))
+    if asked and sources is not None:
+        problems.lines += wrong_parts(paths, asked, sources)
     problems.catch(load, EvaluateParams, file, "evaluate")
-    if "compare" in read_yaml(file):
-        problems.catch(load, CompareParams, file, "compare")
+    compared = problems.catch(load, CompareParams, file, "compare") if "compare" in read_yaml(file) else None
     if "helm" in read_yaml(file):
-        problems.catch(load, HelmParams, file, "helm")
-    _check_benchmark(paths, problems)
+        helm: Any = problems.catch(load, HelmParams, file, "helm")
+        if helm:
+            problems.catch(check_helm, helm)
+    return asked, compared
 
 
-def _check_benchmark(paths: Paths, problems: Problems) -> None:
+def _check_judges(
+    paths: Paths, problems: Problems, evaluation: Any, compared: Any, registration: Any, planned: Any
+) -> None:
+    """What comparison and gate need: their baselines, scores of the test rows, tasks to be kept."""
+    experiments = value_at(read_yaml(paths.params / "experiments.yaml"), "experiments")
+    if isinstance(experiments, dict):
+        problems.lines += wrong_baselines(paths, compared, registration, [str(name) for name in experiments])
+    if evaluation:
+        problems.lines += wrong_metrics(paths, evaluation.sources, compared, registration)
+    if evaluation and registration and planned:
+        problems.lines += nothing_to_keep(paths, registration, evaluation, planned)
+
+
+def _check_benchmark(paths: Paths, problems: Problems) -> Any:
+    """The parameters of benchmarks; None where they are wrong."""
     file = paths.params / "evaluation.yaml"
     planned: Any = problems.catch(load, BenchmarkParams, file, "benchmark")
+    if planned:
+        problems.catch(check_suites, planned)
     known = problems.catch(mapping, paths.params / "experiments.yaml", "experiments")
     for name in planned.experiments if planned and known is not None else ():
         if name not in known:
-            problems.lines.append(
-                f"{file}: benchmark.experiments.{name}: there is no experiment {name!r} in params/experiments.yaml; "
-                f"there are: {', '.join(known)}"
-            )
+            where = f"{file}: benchmark.experiments.{name}"
+            problems.lines.append(unknown(where, "experiment", name, list(known), "params/experiments.yaml"))
+    return planned
 
 
 def _no_source(where: str, source: str, sources: list[str]) -> str:
-    return f"{where}: there is no source {source!r} in params/sources.yaml; there are: {', '.join(sources)}"
+    return unknown(where, "source", source, sources, "params/sources.yaml")

@@ -170,13 +170,8 @@ class Killed(BaseException):
     """Stands for SIGKILL: no code of the gate may catch it."""
 
 
-WRITES = (
-    "set_registered_model_tag",
-    "set_registered_model_alias",
-    "create_model_version",
-    "log_artifacts",
-    "log_batch",
-)
+WRITES = [f"set_registered_model_{what}" for what in ("tag", "alias")]
+WRITES += ["create_model_version", "log_artifacts", "log_batch"]
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -217,12 +212,12 @@ def test_a_kill_at_any_write_counts_once_and_repeats_to_the_same(
             result = run(PARAMS, paths)
         except Killed:
             limit += 1
-    assert limit > 4
+    assert limit >= 4
     client = client_of(paths)
     model = client.get_registered_model("tunesmith")
     name, count = ("worse", "2") if prepare is refuse else ("lora", "1")
     assert model.tags[f"tunesmith.decisions.{TEST[:12]}"] == count
-    assert model.aliases == {"champion": 1} or model.aliases == {"champion": "1"}
+    assert {name: int(number) for name, number in model.aliases.items()} == {"champion": 1}
     assert len(client.search_model_versions("name = 'tunesmith'")) == 1
     decided = decision_on(paths, key_of(name))
     assert decided is not None and decided["verdict"] == result["verdict"]

@@ -288,12 +288,6 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
             "mixtures.yaml: contamination.max_left: unknown key; known here: common,",
         ),
         (
-            "sources",
-            lambda p: p["sources"]["demo"].update(split={"by": "file", "files": {"test": ["test"]}}),
-            "mixtures.yaml: mixtures.demo.sources.demo: a mixture trains on each of its sources; the split of this one "
-            "has no training part; take it out",
-        ),
-        (
             "mixtures",
             lambda p: p["mixtures"]["demo"].update(hold_out={"templates": ["demo/sumarise"]}),
             "mixtures.yaml: mixtures.demo.hold_out.templates: 'demo/sumarise' must be SOURCE/ID of a template that a "
@@ -426,3 +420,132 @@ def test_files_that_cannot_be_read_are_all_named_by_line_and_nothing_else_is(pat
     starts = ("sources.yaml:3: ", "mixtures.yaml: not UTF-8", "experiments.yaml:2: ", "registration.yaml: no such file")
     assert len(found) == len(starts)
     assert all(line.startswith(start) for line, start in zip(found, starts, strict=True)), found
+
+
+# what would be noticed at the end of a run
+
+
+def labelled(paths: Paths) -> None:
+    """Evaluate sentiments: labels, whose templates give accuracy."""
+    split = {"by": "hash", "fractions": {"train": 0.8, "validation": 0.1, "test": 0.1}}
+    source = {"ingest": {}, "template": {"set": "sentiment", "columns": {}}, "split": split}
+    edit(paths, "sources", lambda p: p["sources"].update(reviews=source))
+    edit(paths, "evaluation", lambda p: p["evaluation_set"].update(sources=["reviews"]))
+
+
+def test_a_misspelt_metric_of_the_gate_is_refused_with_the_nearest_name(paths: Paths) -> None:
+    edit(paths, "registration", lambda p: p["registration"].update(metric="acuracy"))
+    (line,) = problems(paths)
+    assert line.startswith(
+        "registration.yaml: registration.metric: must be a score of each row of which more is better"
+    )
+    assert line.endswith("; did you mean 'accuracy'?")
+
+
+def test_a_metric_that_the_templates_do_not_give_is_refused(paths: Paths) -> None:
+    edit(paths, "registration", lambda p: p["registration"].update(metric="accuracy"))
+    edit(paths, "evaluation", lambda p: p["compare"].update(metric="accuracy"))
+    gate, compared = problems(paths)
+    assert gate.startswith(
+        "registration.yaml: registration.metric: every test row needs the score that decides; template demo/summarise "
+        "gives no 'accuracy'"
+    )
+    assert "scores of all rows are: rouge1_precision, " in gate
+    assert compared.startswith(
+        "evaluation.yaml: compare.metric: no template of evaluation_set.sources gives 'accuracy'"
+    )
+    labelled(paths)
+    preflight(paths)
+    edit(paths, "registration", lambda p: p["registration"].update(metric="exact_match"))
+    preflight(paths)  # of rows with answer choices
+    edit(paths, "registration", lambda p: p["registration"].update(metric="token_f1"))
+    assert "template reviews/" in problems(paths)[0]
+
+
+def test_a_metric_that_only_some_templates_give_compares_but_does_not_decide(paths: Paths) -> None:
+    labelled(paths)
+    edit(paths, "evaluation", lambda p: p["evaluation_set"].update(sources=["reviews", "demo"]))
+    edit(paths, "evaluation", lambda p: p["compare"].update(metric="accuracy"))
+    preflight(paths)
+    edit(paths, "registration", lambda p: p["registration"].update(metric="accuracy"))
+    (line,) = problems(paths)
+    assert "template demo/summarise gives no 'accuracy'" in line
+
+
+def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths) -> None:
+    edit(paths, "registration", lambda p: p["registration"].update(metric="macro_f1"))
+    (line,) = problems(paths)
+    assert "macro_f1 is one number of all rows, and rows are compared one by one: for labels take accuracy" in line
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "line"),
+    [
+        (
+            "registration",
+            lambda p: p["registration"].update(baseline="bsae"),
+            "registration.yaml: registration.baseline: there is no experiment 'bsae' in params/experiments.yaml; "
+            "there are: base, full, lora; did you mean 'base'?",
+        ),
+        (
+            "evaluation",
+            lambda p: p["compare"].update(baseline="lroa"),
+            "evaluation.yaml: compare.baseline: there is no experiment 'lroa' in params/experiments.yaml; "
+            "there are: base, full, lora; did you mean 'lora'?",
+        ),
+        (
+            "registration",
+            lambda p: p["registration"].update(retention="kept"),
+            "registration.yaml: registration.retention: 'kept' needs tasks to be kept; name sources under "
+            "evaluation_set.retention, or suites of base and of the tuned experiments under benchmark.experiments of "
+            "params/evaluation.yaml, or set it to 'shown'",
+        ),
+        (
+            "evaluation",
+            lambda p: p["evaluation_set"].update(retention={"sources": ["demo"]}),
+            "evaluation.yaml: evaluation_set.retention.sources: 'demo' is one of evaluation_set.sources; its test rows "
+            "are answered already; name sources of other tasks",
+        ),
+        (
+            "sources",
+            lambda p: p["sources"]["demo"].update(split={"by": "file", "files": {"test": ["test"]}}),
+            "mixtures.yaml: mixtures.demo.sources.demo: a mixture trains on each of its sources; the split of this one "
+            "has no training part; take it out",
+        ),
+        (
+            "sources",
+            lambda p: p["sources"]["demo"].update(split={"by": "file", "files": {"test": ["test"]}}),
+            "evaluation.yaml: evaluation_set.sources: a source must have validation rows, by which the candidate is "
+            "chosen; no split in params/sources.yaml gives these sources a validation part",
+        ),
+        (
+            "evaluation",
+            lambda p: p["helm"].update(scenarios=["mlu"]),
+            "helm: no scenario 'mlu'; there are: ",
+        ),
+        (
+            "mixtures",
+            lambda p: p["mixtures"]["demo"].update(hold_out={"tasks": ["summarisaton"]}),
+            "mixtures.yaml: mixtures.demo.hold_out.tasks: no source of the mixture has the task 'summarisaton'; "
+            "there are: ",
+        ),
+        (
+            "evaluation",
+            lambda p: p["benchmark"]["settings"].update(shots={"superglu": 0}),
+            "params/evaluation.yaml: benchmark.settings.shots.superglu: there is no such task or suite; there are: ",
+        ),
+    ],
+)
+def test_what_only_the_end_of_a_run_would_notice(paths: Paths, file: str, change: Change, line: str) -> None:
+    edit(paths, file, change)
+    assert [found for found in problems(paths) if found.startswith(line)]
+
+
+def test_a_source_without_test_rows_is_no_evaluation_set(paths: Paths) -> None:
+    labelled(paths)
+    fractions = {"train": 0.9, "validation": 0.1, "test": 0}
+    edit(paths, "sources", lambda p: p["sources"]["reviews"]["split"].update(fractions=fractions))
+    assert problems(paths) == [
+        "evaluation.yaml: evaluation_set.sources: 'reviews' needs test rows; sources.reviews.split in "
+        "params/sources.yaml gives it no test part"
+    ]

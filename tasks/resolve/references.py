@@ -1,0 +1,191 @@
+"""Names by which parameter files refer to each other, and to what the template sets will give.
+
+A wrong one would be noticed by the stage or the command that uses it: by the last of a run, hours after it was typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.benchmark.params import SUITES, BenchmarkParams
+from tasks.benchmark.suites import load_suite, refuse_unknown_names
+from tasks.compare.params import CompareParams
+from tasks.errors import TunesmithError, did_you_mean
+from tasks.helm.params import HelmParams
+from tasks.helm.scenarios import load_scenarios
+from tasks.metrics.names import ASKED, HIGHER_IS_BETTER
+from tasks.mix.params import EvaluationSetParams, MixtureParams
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.register.params import RegistrationParams
+from tasks.split.params import SplitParams
+from tasks.template.library import Template, TemplateSet, library_of, load_set
+from tasks.template.params import TemplateParams
+from tasks.template.render import choose
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A template that a source uses.
+
+    Attributes:
+        name: ``SOURCE/ID``.
+        task: that it asks for.
+        scores: columns of ``HIGHER_IS_BETTER`` that each of its rows will have.
+    """
+
+    name: str
+    task: str
+    scores: frozenset[str]
+
+
+def wordings(paths: Paths, source: str) -> list[Wording]:
+    """The templates that a source uses.
+
+    Raises:
+        TunesmithError: the source's template parameters or its set are wrong.
+    """
+    params = load(TemplateParams, paths.params / "sources.yaml", "sources", source, "template")
+    found = load_set(params.set, library_of(paths.root))
+    chosen = choose(found, params, source)
+    return [Wording(f"{source}/{t.id}", found.task_of(t), _scores(found, t)) for t in chosen]
+
+
+def _scores(found: TemplateSet, template: Template) -> frozenset[str]:
+    """As ``tasks.evaluate.metrics.score_rows`` fills them."""
+    asked = set(found.metrics_of(template)) | ({"exact_match"} if template.answer_choices else set())
+    return frozenset(name for name in HIGHER_IS_BETTER if name not in ASKED or name in asked)
+
+
+def unknown(where: str, what: str, name: str, known: Sequence[str], file: str) -> str:
+    """The line about a name that there is not."""
+    return f"{where}: there is no {what} {name!r} in {file}; there are: {', '.join(known)}{did_you_mean(name, known)}"
+
+
+def wrong_metrics(
+    paths: Paths,
+    evaluated: Sequence[str],
+    compared: CompareParams | None,
+    registration: RegistrationParams | None,
+) -> list[str]:
+    """Metrics of comparison and gate that rows of the sources ``evaluated`` will not have.
+
+    The gate needs its score of every row; a comparison leaves out the rows without it, and needs one.
+    """
+    try:
+        every = [wording for source in evaluated for wording in wordings(paths, source)]
+    except TunesmithError:  # noted with the source itself
+        return []
+    if not every:
+        return []
+    lines = []
+    shared = sorted(frozenset.intersection(*(wording.scores for wording in every)), key=HIGHER_IS_BETTER.index)
+    without = [w.name for w in every if registration and registration.metric not in w.scores]
+    if registration and without:
+        lines.append(
+            f"{paths.params / 'registration.yaml'}: registration.metric: every test row needs the score that decides; "
+            f"template {without[0]} gives no {registration.metric!r} (`metrics` of its template set; docs/gate.md); "
+            f"scores of all rows are: {', '.join(shared)}"
+        )
+    if compared and not any(compared.metric in wording.scores for wording in every):
+        lines.append(
+            f"{paths.params / 'evaluation.yaml'}: compare.metric: no template of evaluation_set.sources gives "
+            f"{compared.metric!r}; scores of all rows are: {', '.join(shared)}"
+        )
+    return lines
+
+
+def wrong_baselines(
+    paths: Paths, compared: CompareParams | None, registration: RegistrationParams | None, experiments: Sequence[str]
+) -> list[str]:
+    """Baselines that are no experiments."""
+    named = []
+    if compared:
+        named.append((f"{paths.params / 'evaluation.yaml'}: compare.baseline", compared.baseline))
+    if registration:
+        named.append((f"{paths.params / 'registration.yaml'}: registration.baseline", registration.baseline))
+    return [
+        unknown(where, "experiment", name, experiments, "params/experiments.yaml")
+        for where, name in named
+        if name not in experiments
+    ]
+
+
+def nothing_to_keep(
+    paths: Paths, registration: RegistrationParams, evaluation: EvaluationSetParams, planned: BenchmarkParams
+) -> list[str]:
+    """``retention: kept`` where nothing will be judged: the gate would end a run with an error."""
+    if registration.retention != "kept" or evaluation.retention.sources:
+        return []
+    both = registration.baseline in planned.experiments and len(planned.experiments) > 1
+    if both:
+        return []
+    return [
+        f"{paths.params / 'registration.yaml'}: registration.retention: 'kept' needs tasks to be kept; name sources "
+        f"under evaluation_set.retention, or suites of {registration.baseline} and of the tuned experiments under "
+        "benchmark.experiments of params/evaluation.yaml, or set it to 'shown'"
+    ]
+
+
+def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence[str]) -> list[str]:
+    """Sources of the evaluation set without test rows, no source with validation rows, and sources named twice."""
+    file = paths.params / "evaluation.yaml"
+    lines, validated = [], []
+    for key, names in (("sources", evaluation.sources), ("retention.sources", evaluation.retention.sources)):
+        for source in names:
+            if source not in sources:
+                return []  # noted with its name
+            try:
+                parts = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split").asked()
+            except TunesmithError:  # noted with the source itself
+                return []
+            if "test" not in parts:
+                lines.append(
+                    f"{file}: evaluation_set.{key}: {source!r} needs test rows; sources.{source}.split in "
+                    "params/sources.yaml gives it no test part"
+                )
+            if key == "sources" and "validation" in parts:
+                validated.append(source)
+    if not validated:
+        lines.append(
+            f"{file}: evaluation_set.sources: a source must have validation rows, by which the candidate is chosen; no "
+            "split in params/sources.yaml gives these sources a validation part"
+        )
+    lines += [
+        f"{file}: evaluation_set.retention.sources: {source!r} is one of evaluation_set.sources; its test rows are "
+        "answered already; name sources of other tasks"
+        for source in evaluation.retention.sources
+        if source in evaluation.sources
+    ]
+    return lines
+
+
+def unknown_held_tasks(paths: Paths, mixture: MixtureParams, where: str) -> list[str]:
+    """Tasks that a mixture holds out and none of its sources has."""
+    tasks = sorted({wording.task for source in mixture.sources for wording in wordings(paths, source)})
+    return [
+        f"{where}.hold_out.tasks: no source of the mixture has the task {name!r}; there are: {', '.join(tasks)}"
+        f"{did_you_mean(name, tasks)}"
+        for name in mixture.hold_out.tasks
+        if name not in tasks
+    ]
+
+
+def check_helm(params: HelmParams) -> None:
+    """Refuse names of ``helm.scenarios`` that there are not.
+
+    Raises:
+        TunesmithError: the first of them, with the known ones.
+    """
+    load_scenarios(params.scenarios)
+
+
+def check_suites(params: BenchmarkParams) -> None:
+    """Refuse names of ``benchmark.settings`` that are neither tasks nor suites.
+
+    Raises:
+        TunesmithError: the first of them, with similar ones.
+    """
+    if params.settings.shots or params.settings.files:
+        refuse_unknown_names([load_suite(name) for name in SUITES], params.settings.shots, params.settings.files)
