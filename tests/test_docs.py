@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tasks.metrics.names import METRICS, SIGNS
-from tasks.params import read_yaml
+from tasks.params import parse, read_yaml
+from tasks.register.params import RegistrationParams
 from tasks.template.importing.write import import_templates
 from tasks.template.library import Template, TemplateSet, load_set
 from tasks.train.method_params import METHODS
@@ -102,3 +103,17 @@ def test_the_set_of_general_text_asks_for_the_second_half(tmp_path: Path) -> Non
     (row,) = rows
     assert row["prompt"].endswith("\n\nOne two three.")
     assert (row["completion"], row["metrics"]) == ("Four five.", ["loss"])
+
+
+def test_every_key_of_the_gate_is_documented_and_in_its_file() -> None:
+    page = (ROOT / "docs/gate.md").read_text()
+    documented = [name for row in tables(page)[0] for name in re.findall(r"`(\w+)`", row[0])]
+    assert documented == list(RegistrationParams.model_fields)
+    text = (ROOT / "params/registration.yaml").read_text()
+    lines = text.split("registration:\n")[1].splitlines()
+    assert [line.split(":")[0].strip() for line in lines] == documented
+    assert all(" # " in line for line in lines)
+    assert read_yaml(ROOT / "params/registration.yaml")["registration"] == RegistrationParams().model_dump()
+    labels = example("registration.yaml", page).split("registration:\n")[1]
+    (key,) = re.findall(r"metric: (\w+)", labels)
+    assert parse(RegistrationParams, {"metric": key}, "docs/gate.md").metric == "accuracy"

@@ -219,7 +219,7 @@ def _counts(comparison: Comparison) -> str:
 
 def _gate_height(comparison: Comparison) -> int:
     """Height of the gate's page in rem: a line per opponent, and a few more."""
-    return 10 + 2 * sum(not entry["tuned"] for entry in comparison["systems"])
+    return 8 + 2 * sum(not entry["tuned"] for entry in comparison["systems"])
 
 
 def _plural(count: int, noun: str) -> str:

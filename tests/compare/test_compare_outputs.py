@@ -22,6 +22,7 @@ from tasks.compare.plot import draw
 from tasks.compare.report import drawn, group_rows, html_report, prompts, soft_prompts
 from tasks.compare.run import run
 from tasks.compare.table import markdown_table, rich_table
+from tasks.files import sha256
 from tasks.stage import Stage
 
 FILES = ["comparison.json", "report.html", "scores.png", "table.md"]
@@ -62,6 +63,8 @@ def test_same_inputs_give_the_same_bytes(full: Workspace) -> None:
         assert sorted(p.name for p in full.paths.comparison.iterdir()) == FILES
         written.append([(full.paths.comparison / name).read_bytes() for name in FILES])
     assert written[0] == written[1]
+    gate = f"../gate/{sha256(full.paths.comparison / 'comparison.json')[:16]}.html"
+    assert f'data="{gate}"' in (full.paths.comparison / "report.html").read_text()
 
 
 def test_stage_as_dvc_runs_it_gives_the_same_bytes_in_another_process(full: Workspace) -> None:

@@ -171,10 +171,27 @@ def test_compare_prints_the_table(built: Path, cli: Cli) -> None:
     assert code == 0
     assert all(name in printed for name in ("base", "lora", "lead", "nearest", "ROUGE-1"))
     assert "not in this table" not in printed
+    assert "gate: not asked about this comparison; `tunesmith run` asks it" in printed
     edit(built, "experiments", lambda p: p["experiments"].update(fresh={"method": "lora", "mixture": "demo"}))
     code, printed = cli(built, "compare")
     edit(built, "experiments", lambda p: p["experiments"].pop("fresh"))
     assert code == 0 and "not in this table: fresh; `tunesmith status` says what is out of date" in printed
+
+
+def test_champion_of_a_workspace_that_never_asked_the_gate(built: Path, cli: Cli) -> None:
+    code, printed = cli(built, "champion")
+    assert code == 0 and "models:/tunesmith@champion: nobody reigns" in printed
+    assert "the gate has decided nothing here yet; `tunesmith run` asks it" in printed
+    assert "champion: --set needs --because TEXT" in _one_error(cli(built, "champion", "--set", "lora"))
+
+
+def test_doctor_refuses_a_metric_that_there_is_not(built: Path, cli: Cli) -> None:
+    edit(built, "registration", lambda p: p["registration"].update(metric="acuracy"))
+    code, printed = cli(built, "doctor")
+    planned = cli(built, "plan")
+    edit(built, "registration", lambda p: p["registration"].update(metric="rouge1_f"))
+    assert code == 1 and "did you mean 'accuracy'?" in " ".join(printed.replace("│", " ").split())
+    assert _one_error(planned).endswith("did you mean 'accuracy'?")
 
 
 def test_predict_needs_a_text(built: Path, cli: Cli) -> None:

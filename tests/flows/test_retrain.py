@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from tasks.files import sha256
+from tasks.paths import Paths
+from tasks.register.verdict import gate_lines
 from tests.workspaces import dvc, edit, make_workspace, ran
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -71,6 +76,15 @@ def test_the_artifact_has_the_table_the_decision_and_the_runs(built: Path) -> No
     text = _artifact()
     for part in ("| experiment", "nearest", "**Gate:**", "/#/experiments/", "`train@lora`"):
         assert part in text
+
+
+def test_the_verdict_stands_in_the_page_of_the_comparison(built: Path) -> None:
+    name = f"{sha256(built / 'reports/comparison/comparison.json')[:16]}.html"
+    assert f'data="../gate/{name}"' in (built / "reports/comparison/report.html").read_text()
+    verdict = gate_lines(Paths(built))
+    assert re.match(r"gate: (full|lora) (accepted|refused)", verdict[0]) and len(verdict) > 4
+    page = html.unescape((built / "reports/gate" / name).read_text())
+    assert all(reason.strip() in page for reason in verdict[1:])
 
 
 def test_mlflow_has_a_run_an_experiment(built: Path) -> None:
