@@ -61,12 +61,12 @@ def opponents(
     for name in untuned(paths):
         if name in (base.name, candidate.name):
             continue
-        found = read(name, params.metric, paths)
-        if found.test != candidate.test:
+        experiment = read(name, params.metric, paths)
+        if experiment.test != candidate.test:
             remarks.append(f"{name} (untuned) is no opponent: it was evaluated on other test rows")
             continue
-        by_key[f"untuned.{name}"] = Opponent(f"{name} (untuned)", found.scores)
-        identities[f"untuned.{name}"] = found.key
+        by_key[f"untuned.{name}"] = Opponent(f"{name} (untuned)", experiment.scores)
+        identities[f"untuned.{name}"] = experiment.key
     return Opponents(base, by_key, identities, remarks)
 
 

@@ -30,7 +30,7 @@ class Question:
     champion: ModelVersion | None
 
 
-def result(asked: Question, candidate: Evaluated | None, summary: str, **facts: Any) -> Result:
+def result(question: Question, candidate: Evaluated | None, summary: str, **facts: Any) -> Result:
     """An answer, with ``facts`` in the place of the defaults; its keys are those of ``tasks.register.run.run``."""
     time = now()
     return {
@@ -40,16 +40,16 @@ def result(asked: Question, candidate: Evaluated | None, summary: str, **facts: 
         "by": "the gate",
         "time": time,
         "decided": time,
-        "comparison": comparison_digest(asked.paths),
+        "comparison": comparison_digest(question.paths),
         "candidate": candidate.name if candidate else None,
         "key": candidate.key if candidate else None,
         "weights": candidate.weights if candidate else None,
         "test_sha256": candidate.test if candidate else None,
-        "champion": describe(asked.champion),
+        "champion": describe(question.champion),
         "previous_champion": None,
-        "model_name": asked.params.model_name,
-        "alias": asked.params.alias,
-        "metric": asked.params.metric,
+        "model_name": question.params.model_name,
+        "alias": question.params.alias,
+        "metric": question.params.metric,
         "differences": {},
         "opponents": {},
         "decisions_on_this_test_set": None,

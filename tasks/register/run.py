@@ -43,17 +43,17 @@ def run(params: RegistrationParams, paths: Paths) -> Result:
     Raises:
         TunesmithError: something that the decision needs is missing, stale or not comparable.
     """
-    with _question(params, paths) as asked:
+    with _opened(params, paths) as question:
         name = _candidate(paths)
         if name is None:
             reason = "reports/comparison/comparison.json names no candidate"
-            answer = result(asked, None, f"no candidate; {reigns(asked.champion)}", reasons=[reason])
+            answer = result(question, None, f"no candidate; {reigns(question.champion)}", reasons=[reason])
             _publish(answer, paths)
             return answer
         candidate = read(name, params.metric, paths)
-        run_id = _run_of(name, asked)
-        answer = ask(asked, candidate, run_id)
-        _keep(answer, asked, run_id)
+        run_id = _run_of(name, question)
+        answer = ask(question, candidate, run_id)
+        _keep(answer, question, run_id)
         return answer
 
 
@@ -68,14 +68,14 @@ def set_champion(name: str, because: str, params: RegistrationParams, paths: Pat
         raise TunesmithError(
             f"champion: no experiment {name!r} is built; there are: {', '.join(known)}{did_you_mean(name, known)}"
         )
-    with _question(params, paths) as asked:
+    with _opened(params, paths) as question:
         candidate = read(name, params.metric, paths)
         if not candidate.weights:
             raise TunesmithError(f"champion: {name} is not trained (method none); only a tuned model can reign")
-        run_id = _run_of(name, asked)
+        run_id = _run_of(name, question)
         facts = {"accepted": True, "verdict": "accepted", "by": "a person", "reasons": [f"set by a person: {because}"]}
-        answer = crown(asked, candidate, {}, run_id, f"set by a person: {because}", facts)
-        _keep(answer, asked, run_id)
+        answer = crown(question, candidate, {}, run_id, f"set by a person: {because}", facts)
+        _keep(answer, question, run_id)
         return answer
 
 
@@ -97,7 +97,7 @@ def reigning(params: RegistrationParams, paths: Paths) -> dict[str, Any]:
 
 
 @contextmanager
-def _question(params: RegistrationParams, paths: Paths) -> Iterator[Question]:
+def _opened(params: RegistrationParams, paths: Paths) -> Iterator[Question]:
     """The registry and who reigns in it, for one process at a time."""
     paths.state.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.state / "register.lock"):
@@ -108,9 +108,9 @@ def _question(params: RegistrationParams, paths: Paths) -> Iterator[Question]:
             yield Question(params, paths, tracker, registry, registry.champion())
 
 
-def _run_of(name: str, asked: Question) -> str | None:
+def _run_of(name: str, question: Question) -> str | None:
     """The MLflow run of an experiment, completed: a version's source is the model in it, and a champion's scores."""
-    return {synced.experiment: synced.run_id for synced in sync(asked.paths, asked.tracker)}.get(name)
+    return {synced.experiment: synced.run_id for synced in sync(question.paths, question.tracker)}.get(name)
 
 
 def _candidate(paths: Paths) -> str | None:
@@ -121,13 +121,13 @@ def _candidate(paths: Paths) -> str | None:
     return name
 
 
-def _keep(answer: Result, asked: Question, run_id: str | None) -> None:
+def _keep(answer: Result, question: Question, run_id: str | None) -> None:
     """Write an answer into the candidate's run, the record of decisions and the files that pages and commands read."""
     if run_id is not None and answer["reasons"]:
-        note(asked.tracker, run_id, answer)
-    if answer["decided"] == answer["time"] or decision_on(asked.paths, answer["key"]) is None:
-        record(asked.paths, answer | {"time": answer["decided"]})
-    _publish(answer, asked.paths)
+        note(question.tracker, run_id, answer)
+    if answer["decided"] == answer["time"] or decision_on(question.paths, answer["key"]) is None:
+        record(question.paths, answer | {"time": answer["decided"]})
+    _publish(answer, question.paths)
 
 
 def _publish(answer: Result, paths: Paths) -> None:

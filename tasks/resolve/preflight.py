@@ -143,22 +143,22 @@ def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[
 def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | None) -> tuple[Any, Any]:
     """The parameters of the evaluation set and of the comparison; None for what is wrong."""
     file = paths.params / "evaluation.yaml"
-    asked: Any = problems.catch(load, EvaluationSetParams, file, "evaluation_set")
-    for source in asked.sources if asked else ():
+    evaluation: Any = problems.catch(load, EvaluationSetParams, file, "evaluation_set")
+    for source in evaluation.sources if evaluation else ():
         if sources is not None and source not in sources:
             problems.lines.append(_no_source(f"{file}: evaluation_set.sources", source, sources))
-    for source in asked.retention.sources if asked else ():
+    for source in evaluation.retention.sources if evaluation else ():
         if sources is not None and source not in sources:
             problems.lines.append(_no_source(f"{file}: evaluation_set.retention.sources", source, sources))
-    if asked and sources is not None:
-        problems.lines += wrong_parts(paths, asked, sources)
+    if evaluation and sources is not None:
+        problems.lines += wrong_parts(paths, evaluation, sources)
     problems.catch(load, EvaluateParams, file, "evaluate")
     compared = problems.catch(load, CompareParams, file, "compare") if "compare" in read_yaml(file) else None
     if "helm" in read_yaml(file):
         helm: Any = problems.catch(load, HelmParams, file, "helm")
         if helm:
             problems.catch(check_helm, helm)
-    return asked, compared
+    return evaluation, compared
 
 
 def _check_judges(

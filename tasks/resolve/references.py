@@ -47,15 +47,15 @@ def wordings(paths: Paths, source: str) -> list[Wording]:
         TunesmithError: the source's template parameters or its set are wrong.
     """
     params = load(TemplateParams, paths.params / "sources.yaml", "sources", source, "template")
-    found = load_set(params.set, library_of(paths.root))
-    chosen = choose(found, params, source)
-    return [Wording(f"{source}/{t.id}", found.task_of(t), _scores(found, t)) for t in chosen]
+    templates = load_set(params.set, library_of(paths.root))
+    chosen = choose(templates, params, source)
+    return [Wording(f"{source}/{t.id}", templates.task_of(t), _scores(templates, t)) for t in chosen]
 
 
-def _scores(found: TemplateSet, template: Template) -> frozenset[str]:
+def _scores(templates: TemplateSet, template: Template) -> frozenset[str]:
     """As ``tasks.evaluate.metrics.score_rows`` fills them."""
-    asked = set(found.metrics_of(template)) | ({"exact_match"} if template.answer_choices else set())
-    return frozenset(name for name in HIGHER_IS_BETTER if name not in ASKED or name in asked)
+    named = set(templates.metrics_of(template)) | ({"exact_match"} if template.answer_choices else set())
+    return frozenset(name for name in HIGHER_IS_BETTER if name not in ASKED or name in named)
 
 
 def unknown(where: str, what: str, name: str, known: Sequence[str], file: str) -> str:

@@ -18,8 +18,8 @@ def test_the_latest_decision_on_a_key_is_given(tmp_path: Path) -> None:
     assert decision_on(paths, "a") is None
     for key, verdict in (("a", "undecided"), ("b", "accepted"), ("a", "refused")):
         record(paths, decided(key, verdict))
-    found = decision_on(paths, "a")
-    assert found is not None and found["verdict"] == "refused" and found["reasons"] == ["rouge1_f: …"]
+    latest = decision_on(paths, "a")
+    assert latest is not None and latest["verdict"] == "refused" and latest["reasons"] == ["rouge1_f: …"]
     assert [entry["verdict"] for entry in decisions(paths)] == ["undecided", "accepted", "refused"]
 
 

@@ -116,6 +116,8 @@ def test_no_candidate_is_a_result(paths: Paths) -> None:
     result = run(PARAMS, paths)
     assert (result["accepted"], result["candidate"], result["champion"]) == (False, None, None)
     assert result["summary"] == "no candidate; there is no champion yet"
+    (page,) = (paths.root / "reports/gate").glob("*.html")
+    assert "Gate: no candidate; there is no champion yet." in page.read_text()
 
 
 def test_the_base_itself_never_reigns(paths: Paths) -> None:

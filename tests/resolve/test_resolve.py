@@ -538,7 +538,7 @@ def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths
 )
 def test_what_only_the_end_of_a_run_would_notice(paths: Paths, file: str, change: Change, line: str) -> None:
     edit(paths, file, change)
-    assert [found for found in problems(paths) if found.startswith(line)]
+    assert [problem for problem in problems(paths) if problem.startswith(line)]
 
 
 def test_a_source_without_test_rows_is_no_evaluation_set(paths: Paths) -> None:
