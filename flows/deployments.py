@@ -78,6 +78,7 @@ def serve(
     finally:
         ended.set()
         served.note_of(root).unlink(missing_ok=True)
+        served.pause(deployment)
 
 
 def _runner() -> Any:
@@ -100,7 +101,7 @@ def _runner() -> Any:
                 child.terminate()
             self._events.call_soon_threadsafe(self._serving.cancel)
 
-    return Served(name=NAME, pause_on_shutdown=True, limit=None)
+    return Served(name=NAME, pause_on_shutdown=False, limit=None)
 
 
 def pasted(root: Path, *arguments: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -137,6 +138,14 @@ def drop_missed(deployment: UUID) -> int:
                 client.delete_flow_run(run)
             dropped += len(missed)
     return dropped
+
+
+def pause(deployment: UUID) -> None:
+    """Let the server make no further runs, if it still answers. Serving the flow again resumes it."""
+    from prefect.client.orchestration import get_client
+
+    with contextlib.suppress(httpx.HTTPError), get_client(sync_client=True) as client:
+        client.pause_deployment(deployment)
 
 
 def note_of(root: Path) -> Path:

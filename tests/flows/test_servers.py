@@ -260,21 +260,26 @@ def test_a_schedule_fires_by_itself_twice_and_the_servers_logs_stay_clean(
     _until(lambda: len(_auto_runs(api, "Completed")) >= 2, 400, "two runs that fired and finished")
     assert "does not fire" not in schedule_log.read_text()
     assert _logged_failures(workspace) == []
-    _end(schedule)
-    assert "Traceback" not in schedule_log.read_text() and "never awaited" not in schedule_log.read_text()
-    stopped = _tunesmith(workspace, "status")
-    assert "does not fire, since " in stopped and "is served" not in stopped
+    _until(lambda: not _auto_runs(api, "Running", "Pending", "Submitting"), 200, "no run is under way")
+    schedule.kill()
     _end(servers)
 
     start("ui", *ports)
     _until(note.exists, 240, "the servers, again")
-    start("schedule", "--cron", "0 3 * * 1", "--timezone", "Asia/Kolkata")
-    _until(
-        lambda: [run for run in _auto_runs(api, "Scheduled") if run.expected_start_time > datetime.now(UTC)],
-        120,
-        "new runs",
-    )
+    _until(lambda: _due(api), 90, "a run that nothing starts")
+    assert "does not fire, since nothing serves it; start it again with" in _tunesmith(workspace, "status")
+    assert "trigger: a process must serve the flow retrain, and none does" in _tunesmith(workspace, "trigger", code=1)
+    schedule = start("schedule", "--cron", "0 3 * * 1", "--timezone", "Asia/Kolkata")
+    _until(lambda: _auto_runs(api, "Scheduled") and not _due(api), 120, "only the runs of the new schedule")
+    assert "fell due while nothing served the schedule; they are dropped" in schedule_log.read_text()
+    _until(lambda: "Ctrl-C ends the schedule" in schedule_log.read_text(), 60, "the schedule, again")
+    _end(schedule)
+    assert "Traceback" not in schedule_log.read_text() and "never awaited" not in schedule_log.read_text()
     assert _logged_failures(workspace) == []
+
+
+def _due(api: str) -> list[Any]:
+    return [run for run in _auto_runs(api, "Scheduled") if run.expected_start_time < datetime.now(UTC)]
 
 
 def _tunesmith(workspace: Path, *arguments: str, code: int = 0) -> str:
@@ -296,14 +301,14 @@ def test_a_service_that_fails_is_named_where_people_look(
 ) -> None:
     """The database refuses the runs that the scheduler makes, so that none is ever made."""
     port = free_port(4370)
-    start("ui", "--only", "prefect", "--prefect-port", str(port))
+    page = start("ui", "--only", "prefect", "--prefect-port", str(port))
     _until((workspace / ".tunesmith/ui.json").exists, 240, "the Prefect server")
     with contextlib.closing(sqlite3.connect(workspace / ".tunesmith/prefect/prefect.db", timeout=60)) as database:
         database.execute(
             "CREATE TRIGGER no_runs BEFORE INSERT ON flow_run WHEN NEW.auto_scheduled "
             "BEGIN SELECT RAISE(ABORT, 'no run is ever made'); END"
         )
-        start("schedule", "--cron", "5 3 * * 1")
+        schedule = start("schedule", "--cron", "5 3 * * 1")
         schedule_log, ui_log = _log(workspace, "schedule"), _log(workspace, "ui")
         error = r"Prefect server: schedule_(recent_)?deployments fails: .*no run is ever made; no schedule fires"
         _until(lambda: re.search(error, ui_log.read_text()), 120, "the page's terminal names the service")
@@ -314,3 +319,7 @@ def test_a_service_that_fails_is_named_where_people_look(
         assert "schedule_recent_deployments" in _tunesmith(workspace, "doctor", code=1)
         database.execute("DROP TRIGGER no_runs")
         _until(lambda: "the schedule fires again" in schedule_log.read_text(), 150, "its end")
+    _end(schedule)
+    for server in psutil.Process(page.pid).children():
+        server.kill()
+    assert page.wait(60) == 1 and "the Prefect server ended by itself, with exit code -9" in ui_log.read_text()
