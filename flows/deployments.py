@@ -41,7 +41,7 @@ def serve(
         TunesmithError: the cron line or the time zone is wrong, or no Prefect server answers.
     """
     zone = schedules.machine_zone() if zone is None else schedules.check_zone(zone)
-    runs = schedules.next_runs(cron, zone)
+    schedules.next_runs(cron, zone)  # a line that never comes is refused at once
     if "PREFECT_API_URL" not in os.environ:
         raise TunesmithError(
             "schedule: a Prefect server must run, and none does for this workspace; start one with `make ui`, or set "
@@ -64,7 +64,7 @@ def serve(
         say(f"{counted(missed, 'run')} fell due while nothing served the schedule; they are dropped")
     served.write_note(root, cron, zone)
     say(f"serving the flow retrain on the schedule {cron!r} of the time zone {zone}; the next runs:")
-    for run in runs:
+    for run in schedules.next_runs(cron, zone):
         say(f"  {schedules.in_zone(run)}")
     say(f"run it now, from any terminal:  {pasted(root, 'trigger')}")
     say(f"or from its form:  {url_for('deployment', obj_id=deployment)}")

@@ -250,7 +250,8 @@ def test_a_schedule_fires_by_itself_twice_and_the_servers_logs_stay_clean(
     assert len(printed) == 3
     _until(lambda: len(_auto_runs(api)) > 3, 90, "runs made by the server")
     kolkata = [run.expected_start_time.astimezone(ZoneInfo("Asia/Kolkata")) for run in _auto_runs(api)]
-    assert {f"{time:%a} {time.day} {time:%b %Y %H:%M}" for time in kolkata} >= set(printed), "what was printed fires"
+    made = {f"{time:%a} {time.day} {time:%b %Y %H:%M}" for time in kolkata}
+    assert made >= set(printed[1:]), "what was printed fires; the first may have passed before the server made any"
     status = _tunesmith(workspace, "status")
     assert "schedule '*/1 * * * *' of Asia/Kolkata: is served; the next runs:" in status and "IST" in status
     (pasted,) = re.findall(r"from any terminal:  (cd .*)", schedule_log.read_text())
