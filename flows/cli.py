@@ -20,7 +20,7 @@ from flows.preferences import app as preferences_app
 from flows.serving import app as serving_app
 from flows.templates import app as templates_app
 from flows.terminal import console, log_to_stderr, say, workspace, write
-from flows.workspace import refuse_silent_prefect, start_own_prefect
+from flows.workspace import refuse_silent_prefect, start_own_prefect, workspace_lock
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 from tasks.stage import Terminated, quieten_bitsandbytes, readable_errors, terminate
@@ -37,6 +37,11 @@ app.add_typer(templates_app, name="templates")
 app.add_typer(preferences_app, name="preferences")
 app.add_typer(measuring_app)
 app.add_typer(serving_app)
+
+NewSplit = Annotated[
+    list[str] | None,
+    typer.Option(help="A source, or all: split its rows anew where its parameters or a lost memory demand it."),
+]
 
 
 def main() -> None:
@@ -73,11 +78,13 @@ def _one_line_errors() -> Iterator[None]:
 def run(
     experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
     register: Annotated[bool, typer.Option(help="Ask the gate for a new champion at the end.")] = True,
+    new_split: NewSplit = None,
 ) -> None:
     """Bring everything up to date: the flow `retrain`, once, now."""
     root = workspace()
     from prefect.exceptions import TerminationSignal
 
+    from flows.new_split import refuse_new_splits
     from flows.retrain import retrain
     from flows.serving import check_experiments
     from tasks.resolve.preflight import preflight
@@ -86,11 +93,12 @@ def run(
     signal.signal(signal.SIGTERM, terminate)  # Prefect hands the signal on to this when it has ended its flow
     refuse_silent_prefect()
     preflight(Paths(root))  # what is wrong at once should not wait for a server to start
+    refuse_new_splits(Paths(root), new_split)
     open_store(root)
     check_experiments(root, "run", experiment)
     try:
         start_own_prefect()
-        state = retrain(experiments=experiment, register_model=register, return_state=True)
+        state = retrain(experiments=experiment, register_model=register, new_split=new_split, return_state=True)
     except KeyboardInterrupt:  # typer would end without a word on what stays
         sys.stderr.write("interrupted; what was finished stays\n")
         raise typer.Exit(130) from None
@@ -123,6 +131,7 @@ def plan(
     config: Annotated[
         Path | None, typer.Option(help="As --memory, for the model of this config.json instead of the base.")
     ] = None,
+    new_split: NewSplit = None,
 ) -> None:
     """What training would learn from: each mixture, and the label contract of each experiment. Trains nothing."""
     root = workspace()
@@ -133,7 +142,7 @@ def plan(
 
     say("checking params/")
     preflight(Paths(root))
-    found = contracts(root, experiment, say)
+    found = contracts(root, experiment, say, new_split)
     mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiment))
     write(mixtures, show(found, samples))
     if memory or config:
@@ -152,14 +161,28 @@ def plan(
 def data_add(
     files: Annotated[list[Path], typer.Argument(help="JSONL, CSV or Parquet files of one source.")],
     name: Annotated[str, typer.Option(help="Name of the source: data/sources/NAME.")],
-    replace: Annotated[bool, typer.Option(help="Take the place of a source that has this name.")] = False,
+    append: Annotated[bool, typer.Option("--append", help="Add the files to those that the source has.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Remove the source's files first; says what goes and asks, or --yes.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Replace without asking.")] = False,
     delimiter: Annotated[str | None, typer.Option(help="Of CSV files, where it is not clear from the header.")] = None,
 ) -> None:
     """Check files, put them into data/sources/NAME, and let DVC version them."""
     root = workspace()
     from flows.data import add
 
-    write(add(root, files, name, replace, delimiter))
+    if append and replace:
+        raise TunesmithError("data add: --append keeps the files of the source, --replace removes them; give one")
+
+    def confirm(going: str) -> bool:
+        if not yes and sys.stdin.isatty():
+            return typer.confirm(f"{going} Replace them?", err=True)
+        if yes:
+            write(going)
+        return yes
+
+    write(add(root, files, name, "append" if append else "replace" if replace else "new", delimiter, confirm))
 
 
 @app.command()
@@ -171,7 +194,8 @@ def contamination(
 ) -> None:
     """How much of the test rows, or of a file, stands in the training rows of a mixture."""
     root = workspace()
-    from flows.contamination import examine
+    from flows.build import stale_note
+    from flows.contamination import examine, mixtures_of
 
     for title, sets in examine(Paths(root), mixture, against):
         table = Table("test rows of", "rows", "dirty", "exact", "near", "13-grams", "8-grams", "left out", title=title)
@@ -183,6 +207,8 @@ def contamination(
         "A row each: data/mixtures/M/contamination.parquet",
         highlight=False,
     )
+    if note := stale_note(root, [f"mix@{name}" for name in mixtures_of(Paths(root), mixture)], "these counts"):
+        write(f"note: {note}")
 
 
 @app.command()
@@ -191,7 +217,8 @@ def sync() -> None:
     root = workspace()
     from tasks.tracking.sync import sync as synchronise
 
-    results = synchronise(Paths(root), None)
+    with workspace_lock(root, "tunesmith sync"):
+        results = synchronise(Paths(root), None)
     for result in results:
         console.print(f"{result.experiment}: {'completed' if result.changed else 'complete'}, run {result.run_id}")
     if not results:

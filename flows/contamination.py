@@ -30,17 +30,22 @@ def examine(paths: Paths, mixture: str | None, against: Path | None) -> Iterator
     Raises:
         TunesmithError: no such mixture, it is not built, or the file cannot be read.
     """
-    known = list(mapping(paths.params / "mixtures.yaml", "mixtures"))
-    if mixture is not None and mixture not in known:
-        raise TunesmithError(
-            f"contamination: no mixture {mixture!r} in params/mixtures.yaml; there are: {', '.join(known)}"
-        )
-    for name in [mixture] if mixture else known:
+    for name in mixtures_of(paths, mixture):
         path = paths.mixture(name) / "contamination.json"
         if not path.exists():
             raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro mix@{name}`) to build it")
         found = read_json(path) if against is None else compare_file(paths, name, against)
         yield f"mixture {name}", {source: _cells(counts) for source, counts in found["sets"].items()}
+
+
+def mixtures_of(paths: Paths, mixture: str | None) -> list[str]:
+    """``mixture``, or all of ``params/mixtures.yaml``."""
+    known = list(mapping(paths.params / "mixtures.yaml", "mixtures"))
+    if mixture is not None and mixture not in known:
+        raise TunesmithError(
+            f"contamination: no mixture {mixture!r} in params/mixtures.yaml; there are: {', '.join(known)}"
+        )
+    return [mixture] if mixture else known
 
 
 def _cells(found: dict[str, Any]) -> list[str]:

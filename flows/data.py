@@ -2,69 +2,75 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
-from flows.suggest import blocks
+from flows import source_files
+from flows.dvc_lock import run_dvc
+from flows.source_files import Contents, Overlap
+from flows.suggest import blocks, yaml_lines
 from flows.text import counted
+from flows.workspace import workspace_lock
 from tasks import files as file_tools
 from tasks.errors import TunesmithError
 from tasks.ingest.params import IngestParams
-from tasks.ingest.readers import DELIMITERS, Row, delimiter_of, format_of
-from tasks.ingest.run import OWN_COLUMNS, rows_of, to_table
-from tasks.params import parse
+from tasks.ingest.readers import DELIMITERS, delimiter_of, format_of
+from tasks.ingest.run import data_files
 from tasks.paths import Paths
 from tasks.resolve.check import mapping
 
+How = Literal["new", "append", "replace"]
 
-def add(root: Path, files: list[Path], name: str, replace: bool, delimiter: str | None = None) -> str:
+
+def add(
+    root: Path,
+    files: list[Path],
+    name: str,
+    how: How = "new",
+    delimiter: str | None = None,
+    confirm: Callable[[str], bool] = lambda question: False,
+) -> str:
     """Read every row of ``files``, copy them to ``data/sources/name``, ``dvc add`` it, and say what comes next.
 
+    Args:
+        how: ``new`` needs a free name, ``append`` keeps the files of the source, ``replace`` removes them.
+        delimiter: of CSV files; None for that of ``sources.name.ingest``, where it is recognised by default.
+        confirm: asked with what ``replace`` removes; nothing changes unless it returns True.
+
     Raises:
-        TunesmithError: a file is missing, empty or broken (with its line), two have one name, the name is no
-            good, or taken and ``replace`` is off, or a column has values of several types. Nothing is added then.
+        TunesmithError: a file is missing, empty or broken (with its line), two have one name, the name is no good, or
+            the files do not fit the source or its parameters. Nothing is changed then.
     """
-    _refuse_name(root, name, replace)
-    stems = [path.stem for path in files]
-    if twice := {stem for stem in stems if stems.count(stem) > 1}:
-        raise TunesmithError(
-            f"data add: files of a source must differ in their names; {sorted(twice)[0]!r} comes twice"
-        )
-    ingest = parse(IngestParams, {"delimiter": delimiter} if delimiter else {}, "data add")
-    found = _check(files, ingest)
-    target = Paths(root).source(name)
-    kept = target.with_name(f".{name}.before")  # until dvc has taken the new files
-    file_tools.remove(kept)
-    if target.exists():
-        target.rename(kept)
-    with file_tools.replacing(target) as temporary:
-        temporary.mkdir()
-        for path in files:
-            shutil.copyfile(path, temporary / path.name)
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "--wait-for-lock", "add", str(target.relative_to(root))],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        file_tools.remove(target)
-        if kept.exists():
-            kept.rename(target)
-        problem = " ".join(done.stderr.split()).removeprefix("ERROR: ")
-        raise TunesmithError(f"dvc add {target.relative_to(root)}: {problem}")
-    file_tools.remove(kept)
-    return _what_next(root, name, found, ingest)
+    _refuse_name(root, name)
+    source_files.refuse_same_stems(files)
+    with workspace_lock(root, f"tunesmith data add --name {name}"):
+        target = Paths(root).source(name)
+        _recover(target)
+        _refuse_how(target, how)
+        ingest = source_files.ingest_params(root, name, delimiter)
+        old = data_files(target) if target.exists() else []
+        if how == "append":
+            source_files.refuse_taken(old, files)
+        kept = old if how == "append" else []
+        source_files.refuse_unnamed(root, name, [path.stem for path in [*kept, *files]])
+        overlap = source_files.compare(kept, files, ingest)
+        notes = source_files.fit(root, name, overlap) if how == "append" else []
+        if how == "replace" and old:
+            going = source_files.going(old, overlap, ingest)
+            if not confirm(going):
+                raise TunesmithError(
+                    f"data/sources/{name}: {going} Nothing was changed; add `--yes` to replace them, or give "
+                    "`--append` instead to keep them and add the new ones"
+                )
+        _store(root, target, files, how)
+        return "\n".join([*_added(name, overlap, ingest, how, notes), "", *_what_next(root, name, overlap, ingest)])
 
 
-def _refuse_name(root: Path, name: str, replace: bool) -> None:
+def _refuse_name(root: Path, name: str) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise TunesmithError(f"data add: a name must be lower-case letters, digits, '-' and '_'; it is {name!r}")
     made = mapping(Paths(root).params / "sources.yaml", "generated") | mapping(
@@ -72,53 +78,104 @@ def _refuse_name(root: Path, name: str, replace: bool) -> None:
     )
     if name in made:
         raise TunesmithError(f"data add: {name!r} is made by a stage (params/sources.yaml); choose another name")
-    if Paths(root).source(name).exists() and not replace:
-        raise TunesmithError(f"data/sources/{name}: there is such a source; choose another name, or give --replace")
 
 
-@dataclass
-class _Found:
-    """What one file holds: its rows, and how many of them have each column."""
-
-    rows: int = 0
-    columns: Counter[str] = field(default_factory=Counter)
-
-
-def _check(files: list[Path], ingest: IngestParams) -> dict[Path, _Found]:
-    """Rows and columns of each file; reading all as ingest will finds every broken line before anything is stored."""
-    found = {path: _Found() for path in files}
-
-    def rows() -> Iterator[Row]:
-        for path in files:
-            for row in rows_of(path, ingest):
-                found[path].rows += 1
-                found[path].columns.update(name for name in row if name not in OWN_COLUMNS)
-                yield row
-
-    to_table(rows())
-    return found
+def _refuse_how(target: Path, how: How) -> None:
+    if how == "new" and target.exists():
+        raise TunesmithError(
+            f"data/sources/{target.name}: there is such a source; add the files to it with `--append`, put them in its "
+            "place with `--replace --yes`, or choose another name"
+        )
+    if how == "append" and not target.exists():
+        raise TunesmithError(
+            f"data/sources/{target.name}: there is no such source to append to; correct the name, or leave `--append` "
+            "out to make it"
+        )
 
 
-def _columns(path: Path, one: _Found, ingest: IngestParams) -> str:
-    """The columns of a file, with the delimiter between them where that is no comma."""
+def _aside(target: Path) -> Path:
+    """Where the files that are replaced lie until DVC has taken the new ones."""
+    return target.with_name(f".{target.name}.before")
+
+
+def _recover(target: Path) -> None:
+    """Put back what an interrupted ``--replace`` moved aside, unless the new files stand already."""
+    if target.exists():
+        file_tools.remove(_aside(target))
+    elif _aside(target).exists():
+        _aside(target).rename(target)
+
+
+def _store(root: Path, target: Path, files: Sequence[Path], how: How) -> None:
+    """Copy ``files`` and let DVC add the folder; what stood before stands again where DVC refuses."""
+    if how == "replace" and target.exists():
+        target.rename(_aside(target))
+    added = [target / path.name for path in files]
+    try:
+        if how == "append":
+            for path, copy in zip(files, added, strict=True):
+                with file_tools.replacing(copy) as temporary:
+                    shutil.copyfile(path, temporary)
+        else:
+            with file_tools.replacing(target) as temporary:
+                temporary.mkdir()
+                for path in files:
+                    shutil.copyfile(path, temporary / path.name)
+        _dvc_add(root, target)
+    except BaseException:
+        for path in added if how == "append" else [target]:
+            file_tools.remove(path)
+        if _aside(target).exists():
+            _aside(target).rename(target)
+        raise
+    file_tools.remove(_aside(target))
+
+
+def _dvc_add(root: Path, target: Path) -> None:
+    done = run_dvc(root, ["add", str(target.relative_to(root))], logging.getLogger("tunesmith").warning)
+    if done.returncode != 0:
+        problem = " ".join(done.stdout.split()).removeprefix("ERROR: ")
+        raise TunesmithError(f"dvc add {target.relative_to(root)}: {problem}")
+
+
+def _added(name: str, overlap: Overlap, ingest: IngestParams, how: How, notes: list[str]) -> list[str]:
+    lines = [
+        f"{path.name}: {counted(contents.rows, 'row')}, {_columns(path, contents, ingest)}"
+        for path, contents in overlap.new.items()
+    ]
+    if how == "append":
+        before, after = overlap.rows(overlap.old), overlap.rows(overlap.old) + overlap.rows(overlap.new)
+        lines.append(f"{name}: {before:,} → {after:,} rows, {overlap.known:,} already there")
+        if overlap.known:
+            lines.append("of equal rows ingest keeps all, and the split keeps one")
+    verb = {"new": "added as", "append": "added to", "replace": "put in place of the files of"}[how]
+    return [*lines, *(f"note: {note}" for note in notes), f"{verb} data/sources/{name}; commit data/sources/{name}.dvc"]
+
+
+def _columns(path: Path, contents: Contents, ingest: IngestParams) -> str:
+    """The columns of a file, with its delimiter where that is no comma."""
+    listed = f"columns {', '.join(contents.columns)}"
+    if format_of(path, ingest.format) != "csv":
+        return listed
     delimiter = delimiter_of(path) if ingest.delimiter == "auto" else ingest.delimiter
-    apart = f" (delimiter: {DELIMITERS[delimiter]})" if format_of(path) == "csv" and delimiter != "," else ""
-    return f"columns {', '.join(one.columns)}{apart}"
+    return listed if delimiter == "," else f"{listed} (delimiter: {DELIMITERS[delimiter]})"
 
 
-def _what_next(root: Path, name: str, found: dict[Path, _Found], ingest: IngestParams) -> str:
-    total = sum((one.columns for one in found.values()), Counter[str]())
-    rows = sum(one.rows for one in found.values())
-    every = [column for column, count in total.items() if count == rows]
-    some = [column for column in total if column not in every]
-    stems = [path.stem for path in found]
-    return "\n".join(
-        [
-            *(f"{p.name}: {counted(one.rows, 'row')}, {_columns(p, one, ingest)}" for p, one in found.items()),
-            f"added as data/sources/{name}; commit data/sources/{name}.dvc. Now name it in params/:",
-            "",
-            blocks(root, name, stems, every, some, None if ingest.delimiter == "auto" else ingest.delimiter),
-            "",
-            f"Then look at it: `dvc repro ingest@{name}` and `tunesmith templates validate {name}`, `tunesmith plan`",
+def _what_next(root: Path, name: str, overlap: Overlap, ingest: IngestParams) -> list[str]:
+    sources = mapping(Paths(root).params / "sources.yaml", "sources")
+    if name in sources:
+        return [
+            f"params/sources.yaml has {name} already; it is used as it stands:",
+            *yaml_lines({name: sources[name]}),
+            f"Next: `tunesmith templates validate {name}`, `tunesmith plan`, then `tunesmith run`",
         ]
-    )
+    every, some = overlap.columns()
+    stems = [path.stem for path in [*overlap.old, *overlap.new]]
+    delimiter = None if ingest.delimiter == "auto" else ingest.delimiter
+    return [
+        "Now name it in params/:",
+        "",
+        blocks(root, name, stems, every, some, delimiter),
+        "",
+        f"Then look at it: `tunesmith templates validate {name}`, `tunesmith plan`",
+    ]

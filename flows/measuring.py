@@ -121,3 +121,7 @@ def print_comparison(root: Path) -> None:
     planned = mapping(Paths(root).params / "experiments.yaml", "experiments")
     if missing := [name for name in planned if name not in compared]:
         write(f"not in this table: {', '.join(missing)}; `tunesmith status` says what is out of date")
+    from flows.build import stale_note
+
+    if note := stale_note(root, ["compare"], "this table"):
+        write(f"note: {note}")

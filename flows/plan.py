@@ -10,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.dvc_lock import run_dvc
+from flows.build import bring_up_to_date
+from flows.new_split import counts, refuse_new_splits
 from tasks.base_models import find, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.files import canonical_json, read_rows
@@ -27,14 +28,18 @@ _SPREAD = ("min", "mean", "median", "p95", "max")
 
 
 def plan(
-    root: Path, experiments: list[str] | None, say: Callable[[str], None] = lambda line: None
+    root: Path,
+    experiments: list[str] | None,
+    say: Callable[[str], None] = lambda line: None,
+    new_split: list[str] | None = None,
 ) -> dict[str, Contracts | None]:
     """Experiment → part → contract (see ``encode_rows``); None for an experiment that trains nothing.
 
     Brings the mixtures up to date first, as ``dvc repro`` would; no model is trained or loaded.
 
     Raises:
-        TunesmithError: an unknown experiment, a data stage that fails, or a contract that is broken.
+        TunesmithError: an unknown experiment, a source that would be split anew and is not in ``new_split``, a data
+            stage that fails, or a contract that is broken.
     """
     paths = Paths(root)
     known = mapping(paths.params / "experiments.yaml", "experiments")
@@ -44,8 +49,12 @@ def plan(
             f"plan: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
         )
     refuse_missing_bases(paths, asked)
+    splits = refuse_new_splits(paths, new_split)
     say("bringing the data of " + ", ".join(mixtures_of(paths, asked)) + " up to date")
-    _build(root, [f"mix@{name}" for name in mixtures_of(paths, asked)], say)
+    stages = ["resolve", *(f"mix@{name}" for name in mixtures_of(paths, asked))]
+    bring_up_to_date(root, stages, "tunesmith plan", say)
+    for line in counts(paths, splits):
+        say(line)
     found: dict[str, Contracts | None] = {}
     seen: dict[str, Contracts] = {}  # a sweep of ranks asks for the same tokens again and again
     for name in asked:
@@ -68,13 +77,6 @@ def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:
     """The mixtures that these experiments name; those of all when none is given."""
     known = mapping(paths.params / "experiments.yaml", "experiments")
     return sorted({known[name]["mixture"] for name in experiments or known})
-
-
-def _build(root: Path, stages: list[str], say: Callable[[str], None]) -> None:
-    done = run_dvc(root, ["repro", "resolve", *stages], say)
-    if done.returncode != 0:
-        lines = done.stdout.splitlines()
-        raise TunesmithError("\n".join([line for line in lines if ": error: " in line] or lines[-3:]))
 
 
 def _contracts(params: TrainParams, paths: Paths) -> Contracts:

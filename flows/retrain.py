@@ -19,6 +19,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.crashed import close_crashed, note_flow
 from flows.dag import read_dag
 from flows.dvc_lock import is_busy, wait_for_others
+from flows.new_split import counts, refuse_new_splits
 from flows.processes import StoppedError, allow, stop_all, stopped, stream
 from flows.summary import markdown_summary
 from flows.workspace import find_root, lease, workspace_lock
@@ -165,12 +166,16 @@ _RUNNER: Any = ThreadPoolTaskRunner(max_workers=16)  # leases, not this, bound t
 
 
 @flow(name="retrain", task_runner=_RUNNER, persist_result=False)
-def retrain(experiments: list[str] | None = None, register_model: bool = True) -> State[Any]:
+def retrain(
+    experiments: list[str] | None = None, register_model: bool = True, new_split: list[str] | None = None
+) -> State[Any]:
     """Bring the workspace up to date, complete the ledger, and let the gate decide about a new champion.
 
     Args:
         experiments: names in params/experiments.yaml to train and evaluate; all when empty.
         register_model: ask the gate and move the alias ``champion`` if it says so.
+        new_split: sources whose rows may be split anew where the memory of their split does not stand; ``all`` names
+            every source. Without it such a run fails before anything runs.
     """
     logger = get_run_logger()
     try:
@@ -180,7 +185,11 @@ def retrain(experiments: list[str] | None = None, register_model: bool = True) -
         note_flow(root, str(flow_run.id))
         close_crashed(root, logger.warning)
         with workspace_lock(root, f"flow run {flow_run.name}", logger):
-            return _retrain(root, experiments or None, register_model, logger)
+            splits = refuse_new_splits(Paths(root), new_split)
+            state = _retrain(root, experiments or None, register_model, logger)
+            for line in counts(Paths(root), splits):
+                logger.warning(line)
+            return state
     except TunesmithError as error:
         logger.error(str(error))
         return Failed(message=str(error))

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from flows import served
 from flows.dag import Dag, read_dag
+from flows.new_split import new_splits
 from flows.schedules import in_zone, next_runs
 from flows.terminal import console, write
 from flows.text import counted
@@ -28,6 +29,8 @@ def print_status(root: Path, verbose: bool) -> None:
     paths = Paths(root)
     preflight(paths)
     _print_stages(read_dag(root), rewritten(paths), verbose)
+    for one in new_splits(paths):
+        write(f"{one.source}: its rows would be split anew: {one.why()}; `tunesmith run` stops there")
     for line in schedule_lines(root):
         write(line)
 

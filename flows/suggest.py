@@ -145,7 +145,7 @@ def split_of(stems: Sequence[str]) -> dict[str, Any]:
     """``split`` by the names of the files where each tells a part, else by hash."""
     files: dict[str, list[str]] = {}
     for stem in stems:
-        if (part := _part(stem)) is None:
+        if (part := part_of(stem)) is None:
             return {"by": "hash"}
         files.setdefault(part, []).append(stem)
     if "test" in files and ("train" in files or "validation" not in files):
@@ -155,7 +155,8 @@ def split_of(stems: Sequence[str]) -> dict[str, Any]:
     return {"by": "hash"}
 
 
-def _part(stem: str) -> str | None:
+def part_of(stem: str) -> str | None:
+    """The part of a split that the name of a file tells; None where it tells none or several."""
     found = {_PARTS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _PARTS}
     return found.pop() if len(found) == 1 else None
 
@@ -178,7 +179,7 @@ def _split_notes(split: dict[str, Any], stems: Sequence[str]) -> list[str]:
 
 
 def _no_test(stems: Sequence[str]) -> bool:
-    return all(_part(stem) != "test" for stem in stems)
+    return all(part_of(stem) != "test" for stem in stems)
 
 
 def _yaml(data: dict[str, Any], level: int) -> str:
@@ -189,3 +190,8 @@ def _yaml(data: dict[str, Any], level: int) -> str:
     yaml.representer.sort_base_mapping_type_on_output = False
     yaml.dump(data, text)
     return "".join(f"{'  ' * level}{line}\n" for line in text.getvalue().splitlines())
+
+
+def yaml_lines(data: dict[str, Any]) -> list[str]:
+    """``data`` as YAML, indented once."""
+    return _yaml(data, 1).splitlines()

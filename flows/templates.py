@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from flows.terminal import say, workspace, write
 from flows.terminal import show as show_table
-from flows.terminal import write
 from flows.text import counted
-from flows.workspace import find_root
+from flows.workspace import find_root, workspace_lock
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 
@@ -49,7 +49,10 @@ def render(
     """One row as the model gets it: prompt and, in [[...]], what it learns to say."""
     from tasks.template.show import rendered_row
 
-    write(rendered_row(Paths(find_root()), source, row, every))
+    paths = Paths(workspace())
+    note = _ingested(paths, [source])
+    write(rendered_row(paths, source, row, every))
+    _write_note(note)
 
 
 @app.command("import")
@@ -65,7 +68,8 @@ def import_(
 
     root = find_root()
     folder = into or library_of(root) / OWN
-    result = import_templates(path, folder, name, replace)
+    with workspace_lock(root, "tunesmith templates import"):
+        result = import_templates(path, folder, name, replace)
     for line in [*result.unread, *result.refused]:
         write(line)
     if result.written:
@@ -93,13 +97,35 @@ def validate(
 ) -> None:
     """Leaks, empty texts, unused columns, duplicates and prompts that do not fit, before anything is trained."""
     from tasks.template.examine import validate as examine
+    from tasks.template.source_rows import count_rows, known_sources
 
     if bool(source) == every:
         raise TunesmithError("templates validate: give either the names of sources, or --all")
-    findings = list(examine(Paths(find_root()), source or []))
+    paths = Paths(workspace())
+    names = source or known_sources(paths)
+    note = _ingested(paths, names)
+    findings = list(examine(paths, names))
+    for name in names:
+        write(f"{name}: {counted(count_rows(paths, name), 'row')} of data/sources/{name}")
     for finding in findings:
         write(str(finding))
+    _write_note(note)
     errors = sum(finding.weight == "error" for finding in findings)
     write(f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'note')}")
     if errors:
         raise typer.Exit(1)
+
+
+def _ingested(paths: Paths, sources: list[str]) -> str | None:
+    """Bring the raw rows of ``sources`` up to date; a note where they may be stale."""
+    from flows.build import ingest_first
+    from tasks.template.source_rows import template_params
+
+    for name in sources:
+        template_params(paths, name)  # an unknown source is named with the known ones
+    return ingest_first(paths.root, sources, "tunesmith templates", say)
+
+
+def _write_note(note: str | None) -> None:
+    if note:
+        write(f"note: {note}")

@@ -171,7 +171,12 @@ def _refuse_dropped(reason: list[str], params: SplitParams, source: str) -> None
     if share <= params.max_dropped:
         return
     bridges = any(why.startswith("bridges ") for why in reason)
-    anew = f"delete data/splits/{source}/assignments.parquet to decide anew (rows change sides), " if bridges else ""
+    anew = (
+        f"delete data/splits/{source}/assignments.parquet and run `tunesmith run --new-split {source}` to decide anew "
+        "(rows change sides), "
+        if bridges
+        else ""
+    )
     raise TunesmithError(
         f"params/sources.yaml: sources.{source}.split: what belongs together goes to one part, for which {dropped} of "
         f"{len(reason)} rows would be dropped: {_counts(reason)}. Check `template.group`, raise "

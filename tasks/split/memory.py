@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,11 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.errors import TunesmithError
-from tasks.files import digest
+from tasks.files import canonical_json, digest
+from tasks.split.deciding import Change, changes, values
 from tasks.split.params import PARTS, SplitParams
 
 _SCHEMA = pa.schema([("kind", pa.string()), ("key", pa.string()), ("part", pa.string())])
 _DECIDED_BY = b"tunesmith.split"
+_VALUES = b"tunesmith.split.values"
+
+
+State = Literal["none", "read", "other parameters"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +35,14 @@ class Memory:
         rows: ``row_key`` → number of the part in which the row was kept: neither a duplicate nor over a limit.
         state: ``read``; ``none`` where nothing was remembered; ``other parameters`` where what was remembered does not
             stand, since other parameters of the split or of the rendering decided then.
+        changed: what those were and are; None where that is not recorded (files of earlier versions).
     """
 
     groups: dict[str, int] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
-    state: Literal["none", "read", "other parameters"] = field(default="none", compare=False)
+    state: State = field(default="none", compare=False)
+    changed: list[Change] | None = field(default=None, compare=False)
 
     @classmethod
     def read(cls, path: Path, params: SplitParams, grouped_by: bytes | None) -> Memory:
@@ -47,8 +57,9 @@ class Memory:
         if not path.exists():
             return cls()
         table = _read_table(path)
-        if table.schema.metadata[_DECIDED_BY] != _decided_by(params, grouped_by):
-            return cls(state="other parameters")
+        state, changed = _state(table.schema, params, grouped_by)
+        if state == "other parameters":
+            return cls(state=state, changed=changed)
         memory = cls(state="read")
         kinds = memory._kinds()
         for kind, key, part in zip(*(table.column(name).to_pylist() for name in _SCHEMA.names), strict=True):
@@ -57,6 +68,11 @@ class Memory:
             kinds[kind][key] = PARTS.index(part)
         return memory
 
+    @classmethod
+    def state_of(cls, path: Path, params: SplitParams, grouped_by: bytes | None) -> tuple[State, list[Change] | None]:
+        """``state`` and ``changed`` of what ``read`` would return, without reading the assignments."""
+        return _state(_read_schema(path), params, grouped_by) if path.exists() else ("none", None)
+
     def _kinds(self) -> dict[str, dict[str, int]]:
         return {"group": self.groups, "text": self.texts, "row": self.rows}
 
@@ -64,7 +80,8 @@ class Memory:
         kinds = self._kinds()
         rows = [(kind, key, PARTS[part]) for kind, known in kinds.items() for key, part in sorted(known.items())]
         columns = [[row[i] for row in rows] for i in range(len(_SCHEMA))]
-        schema = _SCHEMA.with_metadata({_DECIDED_BY: _decided_by(params, grouped_by)})
+        readable = canonical_json(values(params, grouped_by)).encode()
+        schema = _SCHEMA.with_metadata({_DECIDED_BY: _decided_by(params, grouped_by), _VALUES: readable})
         pq.write_table(pa.table([pa.array(column, pa.string()) for column in columns], schema=schema), path)
 
     def __or__(self, newer: Memory) -> Memory:
@@ -81,22 +98,51 @@ def row_key(row_id: str, template_id: str) -> str:
     return f"{row_id} {template_id}"
 
 
+def _state(schema: pa.Schema, params: SplitParams, grouped_by: bytes | None) -> tuple[State, list[Change] | None]:
+    if schema.metadata[_DECIDED_BY] == _decided_by(params, grouped_by):
+        return "read", None
+    if _VALUES not in schema.metadata:
+        return "other parameters", None
+    before, now = json.loads(schema.metadata[_VALUES]), values(params, grouped_by)
+    if changed := changes(before, now):
+        return "other parameters", changed
+    return ("read", None) if before != now else ("other parameters", None)
+
+
 def _read_table(path: Path) -> pa.Table:
-    try:
+    with _own_file(path):
         table = pq.read_table(path)
+        _refuse_other_columns(path, table.schema)
+        return table
+
+
+def _read_schema(path: Path) -> pa.Schema:
+    with _own_file(path):
+        schema = pq.read_schema(path)
+        _refuse_other_columns(path, schema)
+        return schema
+
+
+@contextmanager
+def _own_file(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         if getattr(error, "errno", None) is not None:  # the disk's or the permissions' fault, not the file's
             raise
         raise _foreign(path, str(error).splitlines()[0]) from None
-    if table.schema.names != _SCHEMA.names or _DECIDED_BY not in (table.schema.metadata or {}):
-        raise _foreign(path, f"columns {', '.join(table.schema.names)}")
-    return table
+
+
+def _refuse_other_columns(path: Path, schema: pa.Schema) -> None:
+    if schema.names != _SCHEMA.names or _DECIDED_BY not in (schema.metadata or {}):
+        raise _foreign(path, f"columns {', '.join(schema.names)}")
 
 
 def _foreign(path: Path, why: str) -> TunesmithError:
     return TunesmithError(
         f"{path}: must be what `split` wrote there; it is not ({why}); restore it with "
-        f"`dvc checkout data/splits/{path.parent.name}`, or delete it to start anew (rows may change sides then)"
+        f"`dvc checkout data/splits/{path.parent.name}`, or delete it and "
+        f"run `tunesmith run --new-split {path.parent.name}` (rows may change sides then)"
     )
 
 

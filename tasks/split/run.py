@@ -16,6 +16,7 @@ from tasks.paths import Paths
 from tasks.rows import GROUPED_BY
 from tasks.split.assign import COLUMNS, split
 from tasks.split.memory import Memory
+from tasks.split.new_split import NewSplit, test_rows, was_split
 from tasks.split.params import PARTS, SplitParams
 from tasks.split.report import report, verify
 from tasks.stage import Stage
@@ -23,14 +24,6 @@ from tasks.stage import Stage
 logger = logging.getLogger("tunesmith")
 
 ASSIGNMENTS = "assignments.parquet"
-
-FORGOTTEN = {
-    "none": "no memory of earlier assignments: rows may change sides; run `dvc checkout data/splits/{name}` first to "
-    "keep them",
-    "other parameters": "earlier assignments do not stand, since `split`, or what `template` makes groups and identity "
-    "of, has changed: rows may change sides",
-}
-"""State of the memory → what to say of it."""
 
 
 def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
@@ -46,8 +39,10 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
     columns = pq.read_table(rendered, columns=COLUMNS)
     grouped_by = (columns.schema.metadata or {}).get(GROUPED_BY)
     before = Memory.read(paths.split(name) / ASSIGNMENTS, params, grouped_by)
-    if params.shares() and before.state in FORGOTTEN:
-        logger.warning("%s: %s", name, FORGOTTEN[before.state].format(name=name))
+    anew = NewSplit(name, before.state, before.changed, test_rows(paths.split(name)))
+    if forgotten := before.state == "other parameters" or (before.state == "none" and was_split(paths.root, name)):
+        for line in (f"rows are split anew: {anew.why()}", anew.effect(), f"to keep the split, {anew.remedy()}"):
+            logger.warning("%s: WARNING: %s", name, line)
     decided = split(columns, params, name, before)
     found = report(columns["task"].to_pylist(), decided, params)
     del columns
@@ -61,3 +56,5 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
         found |= {"memory": {"state": before.state, "groups": len(before.groups)}}
         write_json(output / "splits.json", found | verify(output, decided.nodes, before, params))
     logger.info("%s: %s; dropped: %s", name, found["rows"], found["dropped"] or "none")
+    if forgotten:
+        logger.warning("WARNING: %s", anew.counts(found["rows"]["test"]))

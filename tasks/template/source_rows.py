@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pyarrow.parquet as pq
+
 from tasks.errors import TunesmithError
 from tasks.files import iterate_rows
 from tasks.ingest.params import IngestParams
@@ -42,6 +44,13 @@ def raw_rows(paths: Paths, source: str) -> Iterator[Row]:
     table = to_table(row for path in data_files(paths.source(source)) for row in rows_of(path, params))
     for batch in table.to_batches():
         yield from batch.to_pylist()
+
+
+def count_rows(paths: Paths, source: str) -> int:
+    """Number of rows that ``raw_rows`` yields."""
+    if paths.raw(source).exists():
+        return int(pq.read_metadata(paths.raw(source)).num_rows)
+    return sum(1 for _ in raw_rows(paths, source))
 
 
 def raw_row(paths: Paths, source: str, number: int) -> Row:

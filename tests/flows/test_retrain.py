@@ -150,3 +150,19 @@ def test_only_some_experiments(built: Path, inside: Callable[[Path], None]) -> N
     # The failed run above left full at another seed and lora without outputs; only lora was asked for.
     assert {"train@lora", "evaluate@lora"} <= set(_task_runs())
     assert not {"train@full", "evaluate@full", "register"} & set(_task_runs())
+
+
+def test_a_split_that_would_be_made_anew_stops_it_before_anything_runs(
+    built: Path, inside: Callable[[Path], None]
+) -> None:
+    inside(built)
+    edit(built, "sources", lambda p: p["sources"]["demo"]["split"].update(seed=7))
+    try:
+        state = _run()
+        assert (
+            state.is_failed() and "demo: its rows would be split anew: split.seed was 0, now it is 7" in state.message
+        )
+        assert "`new_split: [demo]` of the flow" in state.message
+    finally:
+        edit(built, "sources", lambda p: p["sources"]["demo"]["split"].pop("seed"))
+    assert _task_runs() == {}

@@ -39,6 +39,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Pat
 def cli(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     def call(*arguments: object) -> tuple[int, str]:
         monkeypatch.setenv("TUNESMITH_ROOT", str(workspace))
+        monkeypatch.setenv("PREFECT_HOME", str(workspace / ".tunesmith/prefect"))
         monkeypatch.setattr(sys, "argv", ["tunesmith", "templates", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             main()
@@ -107,8 +108,34 @@ def test_validate_passes_and_names_what_is_wrong(cli: Cli, workspace: Path) -> N
     edit(workspace, "training", lambda p: p["defaults"].update(max_length=4096))
     assert code == 1 and "chats: error: context: 1 of 1 prompts alone exceed max_length (5 tokens" in printed
     assert "give either the names of sources, or --all" in cli("validate")[1]
-    code, printed = cli("validate", "--all")
-    assert code == 1 and "data/sources/demo: no such folder; `dvc repro ingest@demo`" in printed
+
+
+def test_validate_speaks_of_the_rows_that_are_in_the_files_now(cli: Cli, workspace: Path) -> None:
+    """Before anything is ingested, after rows were added, and where DVC cannot run."""
+    code, printed = cli("validate", "demo")
+    assert code == 0 and "bringing generate@demo, ingest@demo up to date …" in printed, printed
+    assert "demo: 32 rows of data/sources/demo" in printed and (workspace / "data/raw/demo.parquet").exists()
+    folder = workspace / "data/sources/later"
+    folder.mkdir()
+    row = {"talk": "Ann: my lamp is broken.\nBob: we send another.", "gist": "Ann gets another lamp."}
+    (folder / "a.jsonl").write_text(json.dumps(row) + "\n")
+    template = {"set": "dialogue_summary", "columns": {"dialogue": "talk", "summary": "gist"}}
+    edit(workspace, "sources", lambda p: p["sources"].update(later={"ingest": {}, "template": template, "split": {}}))
+    code, printed = cli("validate", "later")
+    assert code == 0 and "later: 1 row of data/sources/later\n0 errors, 0 notes" in printed
+    (folder / "b.jsonl").write_text(json.dumps(row | {"gist": ""}) + "\n")
+    code, printed = cli("validate", "later")
+    assert code == 1 and "later: 2 rows of" in printed and "1 with empty completion, the first at b:1" in printed
+    assert "later row 2 (b:1)" in cli("render", "later", "--row", 2)[1]
+    (folder / "c.jsonl").write_text("{")
+    code, printed = cli("validate", "later")
+    assert code == 1 and "ingest@later: error: " in printed and "c.jsonl:1: each line must be one JSON" in printed
+    (folder / "c.jsonl").unlink()
+    (folder / "b.jsonl").unlink()
+    edit(workspace, "sources", lambda p: p["sources"].update(broken={"ingest": {}, "template": {}, "split": {}}))
+    code, printed = cli("validate", "later")
+    edit(workspace, "sources", lambda p: (p["sources"].pop("broken"), p["sources"].pop("later")))
+    assert code == 0 and "note: these rows may be stale: ingest@later could not be brought up to date" in printed
 
 
 def test_an_imported_set_is_used_by_its_name(cli: Cli, workspace: Path, tmp_path: Path) -> None:

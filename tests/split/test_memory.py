@@ -90,7 +90,9 @@ def test_too_many_bridges_stop_the_step_and_say_how_to_decide_anew() -> None:
         bridges = [row(10 + i, group="g0", identity=f"{TEXTS[1]} {i}") for i in range(2)]
         decide([*bridges, *OLD], MEMORY)
     assert "2 of 6 rows would be dropped: 2 bridges train and test. " in str(caught.value)
-    assert "delete data/splits/s/assignments.parquet to decide anew (rows change sides), or let" in str(caught.value)
+    assert "delete data/splits/s/assignments.parquet and run `tunesmith run --new-split s` to decide" in str(
+        caught.value
+    )
 
 
 def test_lines_are_as_alike_as_they_are_said_to_be() -> None:
@@ -337,4 +339,4 @@ def test_a_spoilt_memory_is_named_with_the_remedy(tmp_path: Path, spoil: Callabl
         Memory.read(path, SplitParams(), b"{}")
     message = str(caught.value)
     assert message.startswith(f"{path}: must be what `split` wrote there; it is not ({said}")
-    assert f"`dvc checkout data/splits/{tmp_path.name}`, or delete it to start anew" in message
+    assert f"`dvc checkout data/splits/{tmp_path.name}`, or delete it and run `tunesmith run --new-split" in message

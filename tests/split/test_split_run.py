@@ -16,7 +16,7 @@ from tasks.paths import Paths
 from tasks.rows import GROUPED_BY, RENDERED
 from tasks.split.clusters import Nodes
 from tasks.split.memory import Memory
-from tasks.split.params import PARTS, SplitParams
+from tasks.split.params import PARTS, Fractions, SplitParams
 from tasks.split.report import verify
 from tasks.split.run import run
 from tasks.stage import Stage
@@ -80,24 +80,31 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert {name for name in first if first[name] != again[name]} == {"splits.json"}, "it says what was remembered"
 
 
-NO_MEMORY = (
-    "s: no memory of earlier assignments: rows may change sides; run `dvc checkout data/splits/s` first to keep them"
-)
-
-
 def test_what_was_remembered_is_reported_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def ran(**params: Any) -> tuple[dict[str, Any], list[str]]:
         caplog.clear()
         found = stage(tmp_path, ROWS, **params)
         return found["memory"], [record.message for record in caplog.records if record.levelname == "WARNING"]
 
-    assert ran() == ({"state": "none", "groups": 0}, [NO_MEMORY])
+    assert ran() == ({"state": "none", "groups": 0}, []), "a source that was never split is no news"
     assert ran() == ({"state": "read", "groups": 100}, [])
-    memory, said = ran(seed=1)
+    test = len(read_rows(Paths(tmp_path).split("s") / "test.parquet"))
+    memory, said = ran(fractions=Fractions(train=0.4, validation=0.2, test=0.4))
     assert memory == {"state": "other parameters", "groups": 0}
-    assert [line.split(":")[1] for line in said] == [
-        " earlier assignments do not stand, since `split`, or what `template` makes groups and identity of, has changed"
-    ]
+    fractions = "split.fractions was {test: 0.1, train: 0.8, validation: 0.1}, now it is {test: 0.4, train: 0.4, "
+    assert said[0].startswith(f"s: WARNING: rows are split anew: {fractions}")
+    assert f"(test has {test} rows now); scores do not compare" in said[1]
+    assert "restore under sources.s in params/sources.yaml: `split.fractions: {test: 0.1," in said[2]
+    after = len(read_rows(Paths(tmp_path).split("s") / "test.parquet"))
+    assert said[3] == f"WARNING: s: split anew: test rows {test} → {after}" and after > test
+
+
+def test_a_memory_that_dvc_knows_and_that_is_gone_is_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split@s:\n    cmd: x\n")
+    stage(tmp_path, ROWS)
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "dvc.lock knows a split, but data/splits/s with its memory is gone" in said[0]
+    assert "run `dvc checkout data/splits/s`" in said[2] and "test rows unknown → " in said[3]
 
 
 def test_rows_grouped_otherwise_start_afresh_instead_of_being_dropped_as_bridges(tmp_path: Path) -> None:

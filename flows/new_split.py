@@ -1,0 +1,67 @@
+"""Splits that a run would make anew: refused before anything runs, unless ``--new-split`` allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.errors import TunesmithError
+from tasks.params import load
+from tasks.paths import Paths
+from tasks.resolve.check import mapping
+from tasks.split.memory import Memory
+from tasks.split.new_split import NewSplit, test_rows, was_split
+from tasks.split.params import SplitParams
+from tasks.split.run import ASSIGNMENTS
+from tasks.template.library import library_of, load_set
+from tasks.template.params import TemplateParams
+from tasks.template.run import grouped_by
+
+ALL = "all"
+
+
+def new_splits(paths: Paths) -> list[NewSplit]:
+    """The sources whose memory is gone or does not stand under the parameters of now."""
+    file = paths.params / "sources.yaml"
+    found = []
+    for name in mapping(file, "sources"):
+        params = load(SplitParams, file, "sources", name, "split")
+        template = load(TemplateParams, file, "sources", name, "template")
+        made = grouped_by(load_set(template.set, library_of(paths.root)), template)
+        folder = paths.split(name)
+        state, changed = Memory.state_of(folder / ASSIGNMENTS, params, made)
+        gone = state == "none" and bool(params.shares()) and was_split(paths.root, name)
+        if gone or state == "other parameters":
+            found.append(NewSplit(name, state, changed, test_rows(folder)))
+    return found
+
+
+def refuse_new_splits(paths: Paths, allowed: Sequence[str] | None) -> list[NewSplit]:
+    """The new splits that ``allowed`` names (``all`` names every source).
+
+    Raises:
+        TunesmithError: ``allowed`` names no source, or a source would be split anew and is not named.
+    """
+    known = list(mapping(paths.params / "sources.yaml", "sources"))
+    if unknown := [name for name in allowed or () if name not in (*known, ALL)]:
+        raise TunesmithError(
+            f"--new-split: no source {unknown[0]!r} in params/sources.yaml; there are: {', '.join([*known, ALL])}"
+        )
+    found = new_splits(paths)
+    refused = [one for one in found if one.source not in (allowed or ()) and ALL not in (allowed or ())]
+    if refused:
+        raise TunesmithError("\n".join(line for one in refused for line in _refusal(one)))
+    return found
+
+
+def _refusal(one: NewSplit) -> list[str]:
+    return [
+        f"{one.source}: its rows would be split anew: {one.why()}",
+        f"{one.source}: {one.effect()}",
+        f"{one.source}: to keep the split, {one.remedy()}; to split anew, add `--new-split {one.source}` "
+        f"(`new_split: [{one.source}]` of the flow)",
+    ]
+
+
+def counts(paths: Paths, made: Sequence[NewSplit]) -> list[str]:
+    """One line per new split: its test rows before and after."""
+    return [one.counts(test_rows(paths.split(one.source))) for one in made]

@@ -1,0 +1,156 @@
+"""``tunesmith data add`` to a source that stands: what is appended, replaced and refused, alone and two at once."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.data import add
+from tasks.errors import TunesmithError
+from tests.workspaces import edit, environment, make_workspace
+
+TEAMS = ("billing", "delivery", "repair")
+ROWS = [[f"my bill, parcel or lamp {i} is wrong in way {7 * i}", TEAMS[i % 3]] for i in range(120)]
+SOURCE: dict[str, Any] = {
+    "ingest": {"required": ["ticket"]},
+    "template": {"set": "sentiment", "columns": {"text": "ticket", "label": "team"}, "group": "ticket"},
+    "split": {"by": "hash", "stratify": ["label"]},
+}
+
+
+def table(path: Path, rows: list[list[str]], columns: tuple[str, ...] = ("ticket", "team")) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    folder = tmp_path_factory.mktemp("tickets")
+    root = make_workspace(folder / "workspace", tiny_llama)
+    add(root, [table(folder / "tickets.csv", ROWS[:60])], "tickets")
+    return root
+
+
+@pytest.fixture
+def root(added: Path, tmp_path: Path) -> Path:
+    """A workspace whose source ``tickets`` has 60 rows."""
+    shutil.copytree(added, tmp_path / "workspace", symlinks=True)
+    return tmp_path / "workspace"
+
+
+def files_of(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / "data/sources/tickets").iterdir())
+
+
+def error_of(root: Path, file: Path, *how: Any) -> str:
+    before = (root / "data/sources/tickets.dvc").read_text()
+    with pytest.raises(TunesmithError) as caught:
+        add(root, [file], "tickets", *how)
+    assert files_of(root) == ["tickets.csv"] and (root / "data/sources/tickets.dvc").read_text() == before
+    return str(caught.value)
+
+
+def test_new_rows_join_the_source_or_take_its_place_only_on_request(root: Path, tmp_path: Path) -> None:
+    new = table(tmp_path / "tickets2.csv", ROWS[57:77])
+    said = error_of(root, new)
+    assert "with `--append`" in said and "`--replace --yes`" in said
+    said = error_of(root, new, "replace")
+    assert "removes 1 file with 60 rows: tickets.csv (60 rows). Of these rows 3 are in the new files" in said
+    assert "57 would be gone. Nothing was changed; add `--yes`" in said and "`--append`" in said
+    printed = add(root, [new], "tickets", "append")
+    assert "tickets: 60 → 80 rows, 3 already there" in printed and files_of(root) == ["tickets.csv", "tickets2.csv"]
+    questions: list[str] = []
+
+    def confirm(going: str) -> bool:
+        questions.append(going)
+        return True
+
+    add(root, [new], "tickets", "replace", None, confirm)
+    assert files_of(root) == ["tickets2.csv"]
+    assert "2 files with 80 rows: tickets.csv (60 rows), tickets2.csv (20 rows). Of these rows 23 are" in questions[0]
+
+
+def test_a_source_that_params_name_gets_no_block_to_paste(root: Path, tmp_path: Path) -> None:
+    edit(root, "sources", lambda p: p["sources"].update(tickets=SOURCE))
+    printed = add(root, [table(tmp_path / "tickets2.csv", ROWS[60:80])], "tickets", "append")
+    assert "under the key" not in printed and "params/sources.yaml has tickets already; it is used as it" in printed
+    assert "stratify: [label]" in printed and "group: ticket" in printed
+    assert "`tunesmith templates validate tickets`, `tunesmith plan`, then `tunesmith run`" in printed
+
+
+def test_what_does_not_fit_is_refused_before_anything_changes(root: Path, tmp_path: Path) -> None:
+    edit(root, "sources", lambda p: p["sources"].update(tickets=SOURCE))
+    same, other = tmp_path / "same", tmp_path / "other"
+    for folder in (same, other):
+        folder.mkdir()
+    table(same / "tickets.csv", ROWS[:60])
+    table(other / "tickets.csv", ROWS[60:70])
+    assert "has this file already, with the same content" in error_of(root, same / "tickets.csv", "append")
+    assert "has another tickets.csv; rename yours" in error_of(root, other / "tickets.csv", "append")
+    squad = table(tmp_path / "squad.csv", ROWS[60:80], ("ticket", "squad"))
+    said = error_of(root, squad, "append")
+    assert "squad.csv: every row needs the column 'team'" in said and "columns that are new: squad" in said
+    numbers = tmp_path / "numbers.jsonl"
+    numbers.write_text('{"ticket": "x", "team": "repair"}\n{"ticket": "y", "team": 3}\n')
+    assert "numbers:2: column 'team' must have one type in all rows" in error_of(root, numbers, "append")
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"team": "repair"}\n')
+    assert "broken.jsonl:1: column 'ticket' is missing" in error_of(root, broken, "append")
+    more = table(tmp_path / "more.csv", [[*row, "Ann"] for row in ROWS[60:70]], ("ticket", "team", "agent"))
+    assert "note: more.csv has a new column agent" in add(root, [more], "tickets", "append")
+
+
+def test_a_split_by_file_must_name_the_file_first(root: Path, tmp_path: Path) -> None:
+    split = {"by": "file", "files": {"test": ["tickets"]}}
+    edit(root, "sources", lambda p: p["sources"].update(tickets=SOURCE | {"split": split}))
+    new = table(tmp_path / "week2_train.csv", ROWS[60:80])
+    said = error_of(root, new, "append")
+    assert "sources.tickets.split.files" in said and "it does not name week2_train" in said
+    assert "`files: {train: [week2_train], test: [tickets]}`" in said
+    split = {"by": "file", "files": {"train": ["week2_train"], "test": ["tickets"]}}
+    edit(root, "sources", lambda p: p["sources"]["tickets"].update(split=split))
+    assert "60 → 80 rows" in add(root, [new], "tickets", "append")
+
+
+def test_a_kill_between_the_two_renames_of_a_replacement_loses_no_file(root: Path, tmp_path: Path) -> None:
+    folder = root / "data/sources/tickets"
+    folder.rename(folder.with_name(".tickets.before"))
+    add(root, [table(tmp_path / "tickets2.csv", ROWS[60:80])], "tickets", "append")
+    assert files_of(root) == ["tickets.csv", "tickets2.csv"]
+
+
+def start(root: Path, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "flows.cli", "data", "add", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=root, env=environment(root), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def printed_by(*running: subprocess.Popen[str]) -> list[tuple[int, str]]:
+    printed = [process.communicate(timeout=300)[0] for process in running]
+    return [(process.returncode, text) for process, text in zip(running, printed, strict=True)]
+
+
+def test_of_two_that_add_under_one_name_at_once_the_second_is_refused(root: Path, tmp_path: Path) -> None:
+    files = [table(tmp_path / f"week{i}.csv", ROWS[60 + 20 * i : 80 + 20 * i]) for i in (0, 1)]
+    ended = printed_by(*(start(root, file, "--name", "fresh") for file in files))
+    assert sorted(code for code, _ in ended) == [0, 1], ended
+    winner = [code for code, _ in ended].index(0)
+    assert [path.name for path in (root / "data/sources/fresh").iterdir()] == [files[winner].name]
+    assert "there is such a source" in ended[1 - winner][1]
+
+
+@pytest.mark.slow
+def test_of_two_that_append_at_once_the_second_counts_what_the_first_added(root: Path, tmp_path: Path) -> None:
+    files = [table(tmp_path / f"week{i}.csv", ROWS[60 + 20 * i : 80 + 20 * i]) for i in (0, 1)]
+    ended = printed_by(*(start(root, file, "--name", "tickets", "--append") for file in files))
+    assert [code for code, _ in ended] == [0, 0] and files_of(root) == ["tickets.csv", "week0.csv", "week1.csv"]
+    for counts in ("60 → 80 rows", "80 → 100 rows"):
+        assert sorted(counts in text for _, text in ended) == [False, True]

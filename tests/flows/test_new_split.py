@@ -1,0 +1,110 @@
+"""A split whose memory does not stand is refused before anything runs, and made anew only on request."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.new_split import new_splits, refuse_new_splits
+from flows.plan import plan
+from tasks.errors import TunesmithError
+from tasks.paths import Paths
+from tests.flows.test_data_add import ROWS, table
+from tests.workspaces import commit, dvc, edit, make_workspace
+
+SET = """
+name: tickets
+task: routing
+description: Which team a ticket goes to.
+columns: {ticket: what the customer wrote, team: the team}
+required: [ticket, team]
+templates:
+  - {id: team, prompt: "{{ ticket }}", references: team, answer_choices: [billing, delivery, repair]}
+"""
+SPLIT: dict[str, Any] = {"fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}, "stratify": ["label"]}
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """A workspace in which the rows of the one source ``tickets`` are split."""
+    root = make_workspace(tmp_path_factory.mktemp("split") / "workspace", tiny_llama)
+    (root / "tasks/template/library/own").mkdir(exist_ok=True)
+    (root / "tasks/template/library/own/tickets.yaml").write_text(SET)
+    (root / "data/sources/tickets").mkdir(parents=True)
+    table(root / "data/sources/tickets/tickets.csv", ROWS[:60])
+    source = {"ingest": {}, "template": {"set": "own/tickets"}, "split": SPLIT}
+    edit(root, "sources", lambda p: p.update(sources={"tickets": source}, generated={}))
+    edit(root, "mixtures", lambda p: p.update(mixtures={"tickets": {"sources": {"tickets": {}}}}))
+    edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["tickets"]))
+    edit(root, "experiments", lambda p: p.update(experiments={"lora": {"method": "lora", "mixture": "tickets"}}))
+    dvc(root, "repro", "split@tickets")
+    commit(root)
+    return root
+
+
+@pytest.fixture
+def root(split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(split, tmp_path / "workspace", symlinks=True)
+    monkeypatch.chdir(tmp_path / "workspace")
+    return tmp_path / "workspace"
+
+
+def refusal(root: Path, *allowed: str) -> str:
+    with pytest.raises(TunesmithError) as caught:
+        refuse_new_splits(Paths(root), allowed)
+    return str(caught.value)
+
+
+def test_a_plan_refuses_until_it_is_asked_and_counts_the_test_rows(root: Path) -> None:
+    assert refuse_new_splits(Paths(root), None) == []
+    edit(root, "sources", lambda p: p["sources"]["tickets"]["split"].pop("stratify"))
+    fractions = {"train": 0.8, "validation": 0.1, "test": 0.1}
+    edit(root, "sources", lambda p: p["sources"]["tickets"]["split"].update(fractions=fractions))
+    edit(root, "sources", lambda p: p["sources"]["tickets"]["template"].update(group="ticket"))
+    before = (root / "data/splits/tickets/assignments.parquet").read_bytes()
+    with pytest.raises(TunesmithError) as caught:
+        plan(root, None)
+    lines = str(caught.value).splitlines()
+    assert "tickets: its rows would be split anew: " in lines[0]
+    for change in ("split.stratify was [label], now it is []", "template.group was null, now it is ticket"):
+        assert change in lines[0]
+    assert "rows may change sides (test has 12 rows now); scores do not compare" in lines[1]
+    assert "the gate evaluates the champion on other test rows" in lines[1]
+    assert "`split.stratify: [label]`" in lines[2] and "`--new-split tickets`" in lines[2]
+    assert (root / "data/splits/tickets/assignments.parquet").read_bytes() == before
+    printed = dvc(root, "repro", "split@tickets").stdout
+    assert "tickets: WARNING: rows are split anew: " in printed and "split.stratify was [label]" in printed
+    assert "WARNING: tickets: split anew: test rows 12 → " in printed
+    assert new_splits(Paths(root)) == [], "the new split is the one that is remembered"
+
+
+@pytest.mark.slow
+def test_a_plan_that_may_splits_anew_and_counts_the_test_rows(root: Path) -> None:
+    edit(root, "sources", lambda p: p["sources"]["tickets"]["split"].pop("stratify"))
+    said: list[str] = []
+    plan(root, None, said.append, ["tickets"])
+    assert any(line.startswith("tickets: split anew: test rows 12 → ") for line in said), said
+    assert new_splits(Paths(root)) == []
+
+
+def test_a_memory_that_is_gone_is_missed_until_it_is_checked_out(root: Path) -> None:
+    shutil.rmtree(root / "data/splits")
+    said = refusal(root)
+    assert "dvc.lock knows a split, but data/splits/tickets with its memory is gone" in said
+    assert "run `dvc checkout data/splits/tickets`" in said
+    assert [one.source for one in refuse_new_splits(Paths(root), ["all"])] == ["tickets"]
+    assert "no source 'nothing'" in refusal(root, "nothing")
+    dvc(root, "checkout", "data/splits/tickets")
+    assert new_splits(Paths(root)) == []
+    (root / "dvc.lock").unlink()
+    shutil.rmtree(root / "data/splits")
+    assert new_splits(Paths(root)) == [], "a workspace in which nothing was built has nothing to lose"
+
+
+def test_what_decides_on_no_side_is_free(root: Path) -> None:
+    edit(root, "sources", lambda p: p["sources"]["tickets"]["split"].update(limit={"train": 5}, min_rows=1))
+    edit(root, "sources", lambda p: p["sources"]["tickets"]["template"].update(seed=3, max_dropped=0.5))
+    assert new_splits(Paths(root)) == []

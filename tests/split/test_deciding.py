@@ -1,0 +1,88 @@
+"""What is said of a split whose memory does not stand: which value changed, and what restores it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.split.deciding import Change, changes, values
+from tasks.split.memory import Memory, text_key
+from tasks.split.new_split import NewSplit
+from tasks.split.params import Fractions, SplitParams
+
+GROUPED = json.dumps(
+    {"set": "own/t", "identity": None, "text": None, "columns": {"ticket": ["ticket", None]}, "group": None}
+).encode()
+FILES = {"train": ["a"], "test": ["b"]}
+
+
+def grouped(**other: object) -> bytes:
+    return json.dumps(json.loads(GROUPED) | other).encode()
+
+
+def changed(before: SplitParams, now: SplitParams, grouped_by: bytes = GROUPED) -> list[str]:
+    return list(map(str, changes(values(before, GROUPED), values(now, grouped_by))))
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"stratify": ["label"]}, "split.stratify was [], now it is [label]"),
+        ({"seed": 3}, "split.seed was 0, now it is 3"),
+        ({"near_duplicates": None}, "split.near_duplicates was {ngram: 5, threshold: 0.5}, now it is null"),
+        (
+            {"fractions": Fractions(train=0.6, validation=0.2, test=0.2)},
+            "split.fractions was {test: 0.1, train: 0.8, validation: 0.1}, now it is {test: 0.2, train: 0.6, "
+            "validation: 0.2}",
+        ),
+    ],
+)
+def test_a_deciding_value_is_named_as_it_was_and_as_it_is(now: dict[str, object], said: str) -> None:
+    assert changed(SplitParams(), SplitParams(**now)) == [said]  # type: ignore[arg-type]
+
+
+def test_what_makes_groups_and_identities_is_named_too() -> None:
+    same = SplitParams()
+    assert changed(same, same, grouped(group="author")) == ["template.group was null, now it is author"]
+    columns = {"ticket": ["text", None]}
+    assert changed(same, same, grouped(columns=columns)) == ["template.columns.ticket was ticket, now it is text"]
+    columns = {"ticket": ["ticket", None], "team": ["team", None]}
+    assert changed(same, same, grouped(columns=columns)) == ["the set now tells rows apart by its column team"]
+    other = grouped(set="own/u", identity=["x"], columns={"x": ["x", None]})
+    assert changed(same, same, other) == ["template.set was own/t, now it is own/u"]
+
+
+def test_a_file_that_is_named_anew_leaves_the_split_of_the_others(tmp_path: Path) -> None:
+    before = SplitParams(by="file", files=FILES)  # type: ignore[arg-type]
+    more = SplitParams(by="file", files={"train": ["a", "week2"], "test": ["b"]})
+    moved = SplitParams(by="file", files={"train": ["b"], "test": ["a"]})
+    memory = Memory({"g": 0}, {text_key("a"): 0})
+    memory.write(tmp_path / "a.parquet", before, GROUPED)
+    assert Memory.read(tmp_path / "a.parquet", more, GROUPED) == memory
+    assert Memory.state_of(tmp_path / "a.parquet", more, GROUPED) == ("read", None)
+    state, found = Memory.state_of(tmp_path / "a.parquet", moved, GROUPED)
+    assert state == "other parameters" and found == [
+        Change("split.files", {"train": ["a"], "test": ["b"]}, {"train": ["b"], "test": ["a"]})
+    ]
+
+
+def test_a_memory_of_an_earlier_version_stands_or_does_not_as_before(tmp_path: Path) -> None:
+    """It has the digest of what decided, and not the values."""
+    path = tmp_path / "a.parquet"
+    Memory({"g": 0}).write(path, SplitParams(), GROUPED)
+    table = pq.read_table(path)
+    metadata = {key: value for key, value in table.schema.metadata.items() if key == b"tunesmith.split"}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    assert Memory.read(path, SplitParams(), GROUPED).groups == {"g": 0}
+    found = Memory.read(path, SplitParams(seed=1), GROUPED)
+    assert (found.state, found.changed, found.groups) == ("other parameters", None, {})
+    assert "an earlier version did not record which" in NewSplit("s", found.state, found.changed, 12).why()
+
+
+def test_the_remedy_is_what_to_write() -> None:
+    one = NewSplit("s", "other parameters", [Change("split.stratify", ["label"], [])], 12)
+    assert one.remedy() == "restore under sources.s in params/sources.yaml: `split.stratify: [label]`"
+    assert "(test has 12 rows now)" in one.effect() and one.counts(6) == "s: split anew: test rows 12 → 6"
