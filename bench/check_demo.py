@@ -1,24 +1,25 @@
-"""``python -m bench.check_demo``: did the demo's candidate beat the base and both trivial baselines?"""
+"""``python -m bench.check_demo``: did the gate accept the demo's candidate, and by how much does it beat the base?"""
 
 import sys
 
 from tasks.files import read_json
 from tasks.paths import Paths
+from tasks.register.verdict import answer_on_present, gate_lines
 
 
 def main() -> int:
-    """Exit code 0 when the candidate's gain in ROUGE-1 F1 over the base has an interval above zero."""
-    comparison = read_json(Paths.here().comparison / "comparison.json")
+    """Exit code 0 when the candidate reigns and its gain in ROUGE-1 F1 over the base has an interval above zero."""
+    paths = Paths.here()
+    comparison = read_json(paths.comparison / "comparison.json")
     systems = {system["name"]: system for system in comparison["systems"]}
     candidate = systems[comparison["candidate"]]
     gain = candidate["differences"]["rouge1_f"]
     print(
         f"{candidate['name']}: ROUGE-1 F1 {gain['value']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}] over the base"
     )
-    score = candidate["metrics"]["rouge1_f"]["value"]
-    trivial = {name: systems[name]["metrics"]["rouge1_f"]["value"] for name in ("lead", "nearest")}
-    print(f"its score {score:.4f}; trivial baselines {trivial}")
-    return 0 if gain["low"] > 0 and score > max(trivial.values()) else 1
+    print("\n".join(gate_lines(paths)))
+    answer = answer_on_present(paths)
+    return 0 if gain["low"] > 0 and answer is not None and answer["accepted"] else 1
 
 
 if __name__ == "__main__":

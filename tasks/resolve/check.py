@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, did_you_mean
 from tasks.evaluate.params import EvaluateParams
 from tasks.params import load, parse, read_yaml
 from tasks.paths import Paths
@@ -87,7 +87,7 @@ def load_experiments(paths: Paths) -> Resolved:
         if mixtures is not None and experiment.mixture not in mixtures:
             problems.lines.append(
                 f"{file}: experiments.{name}.mixture: there is no mixture {experiment.mixture!r} in "
-                f"params/mixtures.yaml; there are: {', '.join(mixtures)}"
+                f"params/mixtures.yaml; there are: {', '.join(mixtures)}{did_you_mean(experiment.mixture, mixtures)}"
             )
         return resolve(name, experiment, defaults, evaluate, file)
 

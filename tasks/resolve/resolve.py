@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, did_you_mean
 from tasks.evaluate.params import EvaluateParams
 from tasks.params import Place, merge, parse_merged
 from tasks.resolve.params import Experiment, TrainingDefaults
@@ -31,6 +31,7 @@ def resolve(
     if experiment.method not in METHODS:
         raise TunesmithError(
             f"{file}: {where}.method: must be one of {', '.join(METHODS)}; it is {experiment.method!r}"
+            f"{did_you_mean(experiment.method, METHODS)}"
         )
     blocks = () if experiment.method == "none" else ("training", *METHODS[experiment.method])
     given = experiment.model_dump(exclude_none=True, exclude={"evaluation"})

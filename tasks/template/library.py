@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, did_you_mean
 from tasks.metrics.names import METRICS, known
 from tasks.params import Params, parse, read_yaml
 from tasks.template.environment import ENVIRONMENT, jinja_problem, names_in, names_in_expression, reserved_problem
@@ -27,6 +27,7 @@ def _known_metrics(names: list[str] | None) -> list[str] | None:
     if unknown := [name for name in names or () if not known(name)]:
         raise ValueError(
             f"no metric {unknown[0]!r}; there are: {', '.join(METRICS)}, loss, and hub:NAME for one of the hub"
+            f"{did_you_mean(unknown[0], METRICS)}"
         )
     return names
 
@@ -149,6 +150,7 @@ def load_set(name: str, library: Path = LIBRARY) -> TemplateSet:
         raise TunesmithError(
             f"no template set {name!r} (`template.set` in params/sources.yaml); there are: "
             f"{', '.join(known_sets(library))} (your own lie in tasks/template/library/{OWN})"
+            f"{did_you_mean(name, known_sets(library))}"
         )
     return read_set(path)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Undefined
 
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, did_you_mean
 from tasks.files import digest, unit_interval
 from tasks.rows import Row
 from tasks.template.environment import CHOICE_KEY, ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, plain
@@ -99,6 +99,7 @@ def choose(templates: TemplateSet, params: TemplateParams, source: str) -> list[
     if unknown:
         raise TunesmithError(
             f"{where}.use: no template {unknown[0]!r} in set {templates.name!r}; there are: {', '.join(known)}"
+            f"{did_you_mean(unknown[0], known)}"
         )
     chosen = [known[i] for i in params.use or known]
     if unused := unused_columns(templates, chosen):

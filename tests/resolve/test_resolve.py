@@ -225,7 +225,9 @@ def test_a_wrong_experiment_is_named(paths: Paths, data: Any, said: str) -> None
 
 def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> None:
     experiment(paths, "bad", {"method": "lora", "mixture": "dmo"})
-    assert problems(paths) == [f"{WHERE}.mixture: there is no mixture 'dmo' in params/mixtures.yaml; there are: demo"]
+    assert problems(paths) == [
+        f"{WHERE}.mixture: there is no mixture 'dmo' in params/mixtures.yaml; there are: demo; did you mean 'demo'?"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -539,6 +541,17 @@ def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths
 def test_what_only_the_end_of_a_run_would_notice(paths: Paths, file: str, change: Change, line: str) -> None:
     edit(paths, file, change)
     assert [problem for problem in problems(paths) if problem.startswith(line)]
+
+
+def test_misspelt_names_of_all_kinds_come_with_the_nearest(paths: Paths) -> None:
+    edit(paths, "experiments", lambda p: p["experiments"]["lora"].update(method="loar"))
+    edit(paths, "experiments", lambda p: p["experiments"]["full"].update(mixture="dmo"))
+    edit(paths, "sources", lambda p: p["sources"]["demo"]["template"].update(use=["sumarise"]))
+    edit(paths, "evaluation", lambda p: p["evaluation_set"].update(sources=["deom"]))
+    suggested = {line.rpartition("; did you mean ")[2] for line in problems(paths)}
+    assert suggested == {"'lora'?", "'demo'?", "'summarise'?"}
+    edit(paths, "sources", lambda p: p["sources"]["demo"]["template"].update(set="dialog_summary"))
+    assert any(line.endswith("; did you mean 'dialogue_summary'?") for line in problems(paths))
 
 
 def test_a_source_without_test_rows_is_no_evaluation_set(paths: Paths) -> None:
