@@ -20,7 +20,7 @@ from flows.preferences import app as preferences_app
 from flows.serving import app as serving_app
 from flows.templates import app as templates_app
 from flows.terminal import console, log_to_stderr, say, workspace, write
-from flows.workspace import refuse_silent_prefect, start_own_prefect, workspace_lock
+from flows.workspace import leave_without_prefect, refuse_silent_prefect, start_own_prefect, workspace_lock
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 from tasks.stage import Terminated, quieten_bitsandbytes, readable_errors, terminate
@@ -82,6 +82,7 @@ def run(
 ) -> None:
     """Bring everything up to date: the flow `retrain`, once, now."""
     root = workspace()
+    import httpx
     from prefect.exceptions import TerminationSignal
 
     from flows.new_split import refuse_new_splits
@@ -104,6 +105,8 @@ def run(
         raise typer.Exit(130) from None
     except TerminationSignal:
         raise Terminated(143) from None
+    except httpx.TransportError as error:
+        leave_without_prefect(error)
     if not state.is_completed():
         raise TunesmithError(str(state.message))
     print_comparison(root)

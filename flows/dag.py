@@ -135,7 +135,14 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
                 raise busy_error(root, "status") from None
             wait_for_others(root, tell)
         except DvcException as error:
-            raise TunesmithError(f"dvc.yaml: {' '.join(str(error).split())}") from None
+            reason = " ".join(str(error).split())
+            if "dvc.lock" in reason:
+                raise TunesmithError(
+                    f"dvc.lock: must be whole; DVC reports: {reason}. A process that is killed while it writes the "
+                    "file leaves it so. Restore it (`git checkout dvc.lock`) or delete it, and run again: what was "
+                    "built is restored from DVC's cache"
+                ) from None
+            raise TunesmithError(f"dvc.yaml: {reason}") from None
 
 
 def _read(root: Path, wait: bool) -> Dag:

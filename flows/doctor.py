@@ -18,6 +18,7 @@ from flows.versions import as_tried
 from flows.workspace import gpus
 from tasks.base_models import BaseModelParams, find
 from tasks.errors import TunesmithError
+from tasks.files import read_json
 from tasks.paths import Paths
 from tasks.resolve.bases import base_models, named
 from tasks.resolve.preflight import preflight
@@ -127,6 +128,12 @@ def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
 
     def examine(params: BaseModelParams, experiments: list[str]) -> str:
         base = named(experiments, lambda: find(params, root))
+        if changed := [name for name in experiments if _trained_on(root, name) not in (None, base.weights_sha256)]:
+            stages = " ".join(f"train@{name}" for name in changed)
+            raise TunesmithError(
+                f"{base.spec}: its weights changed since {', '.join(changed)} ran, which DVC does not see. Restore "
+                f"them or run `dvc repro --force --single-item {stages}` and then `tunesmith run`"
+            )
         return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}; of {', '.join(experiments)}"
 
     findings = []
@@ -144,6 +151,12 @@ def _server(root: Path, name: str) -> Finding:
     if errors := failures(log):
         return Finding(f"{name} server", "\n".join(failure.line(name, log) for failure in errors), ok=False)
     return Finding(f"{name} server", "no failure in the log of the last `tunesmith ui`")
+
+
+def _trained_on(root: Path, experiment: str) -> str | None:
+    """Hash of the base weights that the experiment's model records; None where it has no model."""
+    manifest = Paths(root).model(experiment) / "manifest.json"
+    return str(read_json(manifest)["base_model"]["weights_sha256"]) if manifest.exists() else None
 
 
 def _tried(what: str, examination: Callable[[], str]) -> Finding:

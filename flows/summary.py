@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from tasks.paths import Paths
@@ -17,9 +18,8 @@ def mlflow_address(root: Path, uri: str) -> str:
     """Where the MLflow UI shows the store: the server itself, the UI started here, or its default port."""
     if uri.startswith(("http://", "https://")):
         return uri
-    running = Paths(root).state / "ui.json"
-    if running.exists():
-        return str(json.loads(running.read_text())["mlflow"])
+    with suppress(FileNotFoundError, ValueError):
+        return str(json.loads((Paths(root).state / "ui.json").read_text())["mlflow"])
     return f"http://127.0.0.1:{MLFLOW_PORT}"
 
 

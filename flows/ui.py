@@ -17,6 +17,7 @@ from flows.crashed import close_crashed
 from flows.server_logs import LogReader, log_of
 from flows.workspace import answers
 from tasks.errors import TunesmithError
+from tasks.files import replacing
 from tasks.paths import Paths
 from tasks.tracking.client import open_store, tracking_uri
 
@@ -82,7 +83,8 @@ def serve_pages(
             progress(f"waiting for {name} to answer")
             _wait(name, server, health[name], root)
         if "Prefect" in servers:
-            note.write_text(json.dumps({"prefect_api": f"{prefect}/api", "mlflow": mlflow}))
+            with replacing(note) as temporary:
+                temporary.write_text(json.dumps({"prefect_api": f"{prefect}/api", "mlflow": mlflow}))
             close_crashed(root, progress, f"{prefect}/api")
             say(f"Prefect UI  {prefect}/runs")
         if only != "prefect":

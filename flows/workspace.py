@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -88,12 +88,27 @@ def start_own_prefect() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def leave_without_prefect(error: Exception) -> NoReturn:
+    """End this process at once, with one line: the Prefect server that it reported to is gone.
+
+    On the normal way out Prefect's threads go on trying to reach the server for minutes.
+    """
+    reason = " ".join(str(error).split()) or type(error).__name__
+    sys.stderr.write(
+        f"error: the Prefect server ended or does not answer any more ({reason}); what was finished stays; run again\n"
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def running_prefect(root: Path) -> str | None:
     """API address of the Prefect server that ``tunesmith ui`` started for this workspace, if it answers."""
     path = Paths(root).state / "ui.json"
-    if not path.exists():
+    try:
+        url = str(json.loads(path.read_text())["prefect_api"])
+    except (FileNotFoundError, ValueError):  # ValueError: killed while it was written
         return None
-    url = str(json.loads(path.read_text())["prefect_api"])
     return url if answers(f"{url}/health") else None
 
 

@@ -10,6 +10,7 @@ import pytest
 from flows.doctor import examine
 from flows.plan import plan
 from tasks.errors import TunesmithError
+from tasks.files import write_json
 from tasks.paths import Paths
 from tasks.resolve.bases import refuse_missing_bases
 from tests.workspaces import edit, make_workspace
@@ -37,6 +38,17 @@ def test_doctor_examines_the_base_model_of_every_experiment(root: Path) -> None:
     assert findings[0].found.startswith("./base, causal, weights ") and findings[0].found.endswith("; of base, full")
     assert findings[1].found.startswith(GONE) and findings[2].found.startswith(UNPINNED)
     assert "finding the base model ./gone" in said
+
+
+def test_doctor_names_models_whose_base_changed_in_place(root: Path) -> None:
+    Paths(root).model("full").mkdir(parents=True)
+    write_json(Paths(root).model("full") / "manifest.json", {"base_model": {"weights_sha256": "of before"}})
+    (changed, *_) = [finding for finding in examine(root) if finding.what == "base model"]
+    assert not changed.ok
+    assert changed.found.startswith(
+        "./base: its weights changed since full ran; DVC does not see that. Restore them, or"
+    )
+    assert "`dvc repro --force --single-item train@full`" in changed.found
 
 
 def test_a_plan_is_refused_before_it_builds_data(root: Path) -> None:

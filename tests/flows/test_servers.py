@@ -139,7 +139,9 @@ def test_a_signal_ends_training_and_leaves_nothing(
     assert "train@lora: interrupted" in log.read_text(), log.read_text()[-3000:]
 
 
-def test_a_killed_flow_takes_its_stages_with_it(workspace: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_killed_flow_takes_its_stages_with_it_and_is_closed(
+    workspace: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
     _train_without_end(workspace)
     run = start("run")
     _until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
@@ -152,6 +154,43 @@ def test_a_killed_flow_takes_its_stages_with_it(workspace: Path, start: Callable
             with contextlib.suppress(psutil.NoSuchProcess):
                 server.kill()
     assert not list(workspace.rglob("*.partial"))
+    (note,) = (workspace / ".tunesmith/flows").glob(f"{_flow_of(run.pid, workspace)}.json")
+    assert _states(workspace, note.stem) == {"RUNNING"}
+    start("ui", "--only", "prefect", "--prefect-port", str(free_port(4300)))
+    _until((workspace / ".tunesmith/ui.json").exists, 180, "the Prefect server")
+    assert _until(lambda: _states(workspace, note.stem) == {"CRASHED"}, 20, "the run and its task are closed")
+    assert not note.exists()
+
+
+def _flow_of(pid: int, workspace: Path) -> str:
+    notes = (workspace / ".tunesmith/flows").glob("*.json")
+    return next(path.stem for path in notes if files.read_json(path)["pid"] == pid)
+
+
+def _states(workspace: Path, run_id: str) -> set[str]:
+    """States of a flow run and of the training that it was killed in, from Prefect's database."""
+    with contextlib.closing(sqlite3.connect(workspace / ".tunesmith/prefect/prefect.db")) as database:
+        flow = database.execute("SELECT state_type FROM flow_run WHERE id = ?", (run_id,)).fetchall()
+        of_it = "SELECT state_type FROM task_run WHERE flow_run_id = ? AND name = 'train@lora'"
+        return {state for (state,) in flow + database.execute(of_it, (run_id,)).fetchall()}
+
+
+def test_a_flow_whose_server_was_killed_ends_in_one_line(
+    workspace: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Prefect itself goes on trying to reach its server for minutes, and then prints a traceback."""
+    _train_without_end(workspace)
+    run = start("run")
+    _until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
+    (server,) = (child for child in psutil.Process(run.pid).children() if "uvicorn" in child.cmdline())
+    server.kill()
+    time.sleep(3)
+    assert run.poll() is None, "the training goes on"
+    os.kill(run.pid, signal.SIGINT)
+    assert run.wait(90) == 1
+    log = _log(workspace, "run").read_text()
+    assert "error: the Prefect server ended or does not answer any more" in log.splitlines()[-1]
+    assert _until(lambda: not _processes_of(workspace), 10, "no process left")
 
 
 def test_a_run_from_the_form_on_a_real_server(workspace: Path, start: Callable[..., subprocess.Popen[str]]) -> None:

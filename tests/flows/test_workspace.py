@@ -16,7 +16,7 @@ import pytest
 
 from flows import processes
 from flows.processes import StoppedError, allow, stop_all, stream
-from flows.workspace import find_root, lease, slots, workspace_lock
+from flows.workspace import find_root, lease, running_prefect, slots, workspace_lock
 from tasks.errors import TunesmithError
 from tasks.params import write_yaml
 
@@ -130,6 +130,13 @@ def test_a_command_that_waits_ends_on_a_signal_though_its_caller_ignores_interru
         waiting.send_signal(number)
         assert waiting.wait(30) == code
     assert "Traceback" not in waiting.stderr.read()
+
+
+def test_a_half_written_note_of_the_pages_stops_no_command(root: Path) -> None:
+    (root / ".tunesmith").mkdir()
+    assert running_prefect(root) is None
+    (root / ".tunesmith/ui.json").write_text('{"prefect_api": "http')
+    assert running_prefect(root) is None
 
 
 def test_lines_are_streamed_as_they_come(root: Path) -> None:
