@@ -97,17 +97,17 @@ def wait_for_others(root: Path, tell: Tell, stopped: Callable[[], bool] = lambda
     Ctrl-C ends the wait, as does ``stopped``, for waits that are not in the main thread.
     """
     forget_dead(root)
-    named: set[Holder] = set()
+    named: set[int] = set()
     quiet_since = time.monotonic()
     while not stopped():
         now = holders(root)
         for holder in now:
-            if holder not in named:
+            if holder.pid not in named:
                 tell(f"{holder} works in this workspace; waiting for it to end")
-        named |= set(now)
+        named |= {holder.pid for holder in now}
         if now:
             quiet_since = time.monotonic()
-        elif not any(psutil.pid_exists(holder.pid) for holder in named) or time.monotonic() - quiet_since > _QUIET_S:
+        elif not any(map(psutil.pid_exists, named)) or time.monotonic() - quiet_since > _QUIET_S:
             return
         time.sleep(0.5)
 

@@ -46,7 +46,7 @@ def test_doctor_names_models_whose_base_changed_in_place(root: Path) -> None:
     (changed, *_) = [finding for finding in examine(root) if finding.what == "base model"]
     assert not changed.ok
     assert changed.found.startswith(
-        "./base: its weights changed since full ran; DVC does not see that. Restore them, or"
+        "./base: its weights changed since full ran, which DVC does not see. Restore them or"
     )
     assert "`dvc repro --force --single-item train@full`" in changed.found
 
