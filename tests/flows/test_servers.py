@@ -187,7 +187,7 @@ def test_a_flow_whose_server_was_killed_ends_in_one_line(
     time.sleep(3)
     assert run.poll() is None, "the training goes on"
     os.kill(run.pid, signal.SIGINT)
-    assert run.wait(90) == 1
+    assert run.wait(180) == 1
     log = _log(workspace, "run").read_text()
     assert "error: the Prefect server ended or does not answer any more" in log.splitlines()[-1]
     assert _until(lambda: not _processes_of(workspace), 10, "no process left")
