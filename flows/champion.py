@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.workspace import workspace_lock
 from tasks.errors import TunesmithError
 from tasks.params import load
 from tasks.paths import Paths
@@ -46,7 +47,8 @@ def set_by_hand(root: Path, experiment: str, because: str | None) -> None:
 
     if not (because or "").strip():
         raise TunesmithError("champion: --set needs --because TEXT, the reason that is kept with the version")
-    set_champion(experiment, str(because).strip(), _params(root), Paths(root))
+    with workspace_lock(root, "tunesmith champion --set"):
+        set_champion(experiment, str(because).strip(), _params(root), Paths(root))
 
 
 def _params(root: Path) -> RegistrationParams:

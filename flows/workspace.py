@@ -122,7 +122,7 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def workspace_lock(root: Path, holder: str, logger: Any = None) -> Iterator[None]:
-    """One flow a workspace: a second one waits and names the holder."""
+    """One flow or command that changes the workspace at a time: a second one waits and names the holder."""
     logger = logger or logging.getLogger("tunesmith")
     path = Paths(root).state / "locks" / "workspace"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def workspace_lock(root: Path, holder: str, logger: Any = None) -> Iterator[None
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        logger.warning("another flow works in this workspace (%s); waiting for it to end", _holder(note))
+        logger.warning("another flow or command works in this workspace (%s); waiting for it to end", _holder(note))
         lock.acquire()
     try:
         note.write_text(json.dumps({"holder": holder, "pid": os.getpid(), "since": time.strftime("%F %T")}))

@@ -106,7 +106,7 @@ def test_a_second_flow_waits_and_names_the_holder(root: Path, caplog: pytest.Log
         waiting.start()
         time.sleep(0.5)
         assert done == []
-        assert "another flow works in this workspace (flow run one, process" in caplog.text
+        assert "another flow or command works in this workspace (flow run one, process" in caplog.text
     waiting.join(10)
     assert done == ["two"]
 
@@ -126,7 +126,8 @@ def test_a_command_that_waits_ends_on_a_signal_though_its_caller_ignores_interru
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
         )
-        assert waiting.stderr is not None and "another flow works in this workspace" in waiting.stderr.readline()
+        assert waiting.stderr is not None
+        assert "another flow or command works in this workspace" in waiting.stderr.readline()
         waiting.send_signal(number)
         assert waiting.wait(30) == code
     assert "Traceback" not in waiting.stderr.read()
