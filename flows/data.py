@@ -56,7 +56,7 @@ def add(
         if how == "append":
             source_files.refuse_taken(old, files)
         kept = old if how == "append" else []
-        source_files.refuse_unnamed(root, name, [path.stem for path in [*kept, *files]])
+        source_files.refuse_unnamed(root, name, [path.stem for path in [*kept, *files]], how == "replace")
         overlap = source_files.compare(kept, files, ingest)
         notes = source_files.fit(root, name, overlap) if how == "append" else []
         if how == "replace" and old:

@@ -108,14 +108,16 @@ def refuse_taken(old: Sequence[Path], new: Sequence[Path]) -> None:
         raise TunesmithError("\n".join(lines))
 
 
-def refuse_unnamed(root: Path, name: str, stems: Sequence[str]) -> None:
-    """Raises TunesmithError: the source is split ``by: file``, and ``files`` does not fit the names ``stems``."""
+def refuse_unnamed(root: Path, name: str, stems: Sequence[str], whole: bool) -> None:
+    """Raises TunesmithError: the source is split ``by: file``, and ``files`` does not name one of ``stems`` or, where
+    they are ``whole``, names others that are gone."""
     path = Paths(root).params / "sources.yaml"
     if value_at(mapping(path, "sources"), f"{name}.split.by") != "file":
         return
     files = load(SplitParams, path, "sources", name, "split").files
     named = [stem for part in files.values() for stem in part]
-    unnamed, missing = [s for s in stems if s not in named], [s for s in named if s not in stems]
+    unnamed = [stem for stem in stems if stem not in named]
+    missing = [stem for stem in named if stem not in stems] if whole else []
     if not unnamed and not missing:
         return
     wanted: dict[str, list[str]] = {part: [] for part in PARTS}

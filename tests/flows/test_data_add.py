@@ -114,9 +114,11 @@ def test_a_split_by_file_must_name_the_file_first(root: Path, tmp_path: Path) ->
     said = error_of(root, new, "append")
     assert "sources.tickets.split.files" in said and "it does not name week2_train" in said
     assert "`files: {train: [week2_train], test: [tickets]}`" in said
-    split = {"by": "file", "files": {"train": ["week2_train"], "test": ["tickets"]}}
+    split = {"by": "file", "files": {"train": ["week2_train", "week3_train"], "test": ["tickets"]}}
     edit(root, "sources", lambda p: p["sources"]["tickets"].update(split=split))
-    assert "60 → 80 rows" in add(root, [new], "tickets", "append")
+    with pytest.raises(TunesmithError, match="it names week3_train, tickets, which would be gone"):
+        add(root, [new], "tickets", "replace")
+    assert "60 → 80 rows" in add(root, [new], "tickets", "append"), "week3_train may come later"
 
 
 def test_a_kill_between_the_two_renames_of_a_replacement_loses_no_file(root: Path, tmp_path: Path) -> None:
