@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -41,3 +42,23 @@ class RegistrationParams(Params):
     seed: int = 0
 
     _metric = field_validator("metric")(row_score)
+
+    @field_validator("model_name")
+    @classmethod
+    def _is_a_model_name(cls, value: str) -> str:
+        if not re.fullmatch(r"\w[\w .-]*", value):
+            raise ValueError(
+                "MLflow's name of a model must be letters, digits, '_', '-', '.' and spaces, the first a letter, "
+                f"a digit or '_'; it is {value!r}; rename it"
+            )
+        return value
+
+    @field_validator("alias")
+    @classmethod
+    def _is_an_alias(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w-]+", value) or re.fullmatch(r"latest|v\d+", value.lower()):
+            raise ValueError(
+                "MLflow's alias must be letters, digits, '_' and '-', and neither 'latest' nor 'v' with a number; it "
+                f"is {value!r}; rename it"
+            )
+        return value

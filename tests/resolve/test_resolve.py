@@ -490,6 +490,16 @@ def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths
             "there are: base, full, lora; did you mean 'base'?",
         ),
         (
+            "registration",
+            lambda p: p["registration"].update(model_name="team/tickets"),
+            "registration.yaml: registration.model_name: MLflow's name of a model must be letters, digits, '_',",
+        ),
+        (
+            "registration",
+            lambda p: p["registration"].update(alias="latest"),
+            "registration.yaml: registration.alias: MLflow's alias must be letters, digits, '_' and '-', and neither",
+        ),
+        (
             "evaluation",
             lambda p: p["compare"].update(baseline="lroa"),
             "evaluation.yaml: compare.baseline: there is no experiment 'lroa' in params/experiments.yaml; "
