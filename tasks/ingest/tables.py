@@ -1,0 +1,143 @@
+"""Whole files of rows, in and out, in the format that the file's ending names."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks import files
+from tasks.errors import TunesmithError
+from tasks.ingest.readers import Row, read
+from tasks.rows import without_nan
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+
+
+def refuse_unknown(path: Path) -> None:
+    """Raises TunesmithError unless the ending of ``path`` is one of ``ENDINGS``."""
+    if path.suffix.lower() not in ENDINGS:
+        raise TunesmithError(
+            f"{path}: the ending must be one of {', '.join(ENDINGS)}; it is {path.suffix or 'missing'!r}; "
+            "give the file one of these, and a content to match"
+        )
+
+
+def read_table(path: Path) -> list[tuple[int, Row]]:
+    """(line or row number from 1, row) of every row; of ``.json``, which holds one array of objects, the row number.
+
+    Raises:
+        TunesmithError: the ending is unknown, or as ``tasks.ingest.readers.read``.
+    """
+    refuse_unknown(path)
+    if path.suffix.lower() == ".tsv":
+        return list(read(path, "csv", delimiter="\t"))
+    if path.suffix.lower() == ".json" and path.exists() and path.stat().st_size:
+        return list(enumerate(_json_array(path), start=1))
+    return list(read(path, "jsonl" if path.suffix.lower() == ".json" else "auto"))
+
+
+def _json_array(path: Path) -> list[Row]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise TunesmithError(
+            f"{path}: must be one JSON array of objects; {error}; correct it, or call it .jsonl if each line "
+            "is an object"
+        ) from None
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise TunesmithError(f"{path}: must be one JSON array of one or more objects; it is not; correct it")
+    return rows
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """Write ``rows`` under a temporary name and rename it; a column that a row lacks is empty (null) there.
+
+    CSV and TSV hold lists, objects, numbers and true or false as JSON, and null as an empty cell.
+
+    Raises:
+        TunesmithError: the ending is unknown, or the format cannot hold a value.
+    """
+    refuse_unknown(path)
+    write = {".csv": _csv(","), ".tsv": _csv("\t"), ".json": _json, ".parquet": _parquet}
+    with files.replacing(path) as temporary:
+        write.get(path.suffix.lower(), _jsonl)(temporary, rows)
+
+
+def refuse_unwritable(path: Path, rows: Sequence[tuple[int, Row]], source: Path) -> None:
+    """Find what ``write_table`` would refuse, before anything is computed for the rows of ``source``.
+
+    Raises:
+        TunesmithError: as ``write_table``, or text that is no Unicode.
+    """
+    refuse_unknown(path)
+    for number, row in rows:
+        try:
+            _line(row).encode()
+        except UnicodeEncodeError as error:
+            raise TunesmithError(
+                f"{source}:{number}: text must be Unicode; it holds half of a surrogate pair "
+                f"({error.object[error.start]!a}); correct the row"
+            ) from None
+    if path.suffix.lower() == ".parquet":
+        _arrow(path, [row for _, row in rows])
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """All columns, in the order in which they come."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _line(row: Row) -> str:
+    """JSON, which knows no NaN."""
+    return json.dumps({name: without_nan(value) for name, value in row.items()}, ensure_ascii=False, default=str)
+
+
+def _jsonl(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{_line(row)}\n" for row in rows)
+
+
+def _json(path: Path, rows: Sequence[Row]) -> None:
+    path.write_text("[\n" + ",\n".join(map(_line, rows)) + "\n]\n", encoding="utf-8", newline="\n")
+
+
+def _csv(delimiter: str) -> Callable[[Path, Sequence[Row]], None]:
+    def write(path: Path, rows: Sequence[Row]) -> None:
+        columns = columns_of(rows)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+
+    return write
+
+
+def _cell(value: Any) -> str:
+    value = without_nan(value)
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str).strip('"')
+
+
+def _parquet(path: Path, rows: Sequence[Row]) -> None:
+    pq.write_table(_arrow(path, rows), path)
+
+
+def _arrow(path: Path, rows: Sequence[Row]) -> pa.Table:
+    arrays = {}
+    for name in columns_of(rows):
+        values = [row.get(name) for row in rows]
+        try:
+            arrays[name] = pa.array(values)
+        except (pa.ArrowException, OverflowError) as error:
+            raise TunesmithError(
+                f"{path}: column {name!r} must have one type in all rows, as Parquet holds it: {error}; correct the "
+                "rows, or write to .jsonl"
+            ) from None
+    return pa.table(arrays)
