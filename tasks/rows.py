@@ -41,6 +41,15 @@ of ``references``: what training learns. ``metrics`` are the names of those that
 GROUPED_BY = b"tunesmith.grouped_by"
 """Key of the schema metadata of ``data/rendered/S.parquet``: what made ``group`` and ``identity``, as JSON."""
 
+TEMPLATES = b"tunesmith.templates"
+"""Key of the schema metadata of ``data/rendered/S.parquet`` and of ``test.parquet`` of its split: what rendered the
+prompts (``tasks.template.stored.SourceTemplates``), as JSON."""
+
+
+def without_nan(value: Any) -> Any:
+    """None for NaN, which is how tables of numbers write a missing value."""
+    return None if isinstance(value, float) and value != value else value
+
 
 def by_task(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """``SOURCE/TASK`` → its rows."""

@@ -25,8 +25,10 @@ DATA = {
 }
 
 
-# Of ``DATA``, what a stage does not read: the scenarios of the suite ``risk`` have sets of their own.
-UNREAD = {"tasks.benchmark": {"tasks/template/library/${item.template.set}.yaml"}}
+# Of ``DATA``, what a stage does not read: the scenarios of the suite ``risk`` have sets of their own, and the templates
+# of the test rows lie beside them.
+_SET = "tasks/template/library/${item.template.set}.yaml"
+UNREAD = {"tasks.benchmark": {_SET}, "tasks.evaluate": {_SET}}
 
 
 def module_file(name: str) -> Path | None:

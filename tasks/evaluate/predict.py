@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,7 @@ class Predictor:
             TunesmithError: no model there, the base model's weights are others, or the tokenizer renders otherwise
                 than in training.
         """
-        path = folder / "manifest.json"
-        if not path.exists():
-            raise TunesmithError(f"{folder}: no trained model here; run `tunesmith run` (or `dvc repro`) to train it")
-        manifest = files.read_json(path)
+        manifest = read_manifest(folder)
         generation = generation or GenerationParams()
         base = from_record(manifest["base_model"], root or Path.cwd())
         full = manifest["method"] == "full"
@@ -62,9 +60,18 @@ class Predictor:
         return found
 
     def refuse_other_rendering(self, rows: list[Row]) -> None:
+        """Compare with training: tokenizer, special tokens, masking, and the templates of ``rows``."""
+        self.refuse_other_fingerprint(self.manifest["fingerprint"], rows)
+
+    def refuse_other_fingerprint(self, before: dict[str, Any], rows: Sequence[Row] = ()) -> None:
+        refuse_other_fingerprint(
+            before["fields"], self.fingerprint(rows)["fields"], f"model {self.manifest['experiment']}"
+        )
+
+    def fingerprint(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Of the rendering of ``rows``, with the limits of training."""
         trained = self.manifest["fingerprint"]["fields"]
-        now = fingerprint(self.renderer, trained["max_length"], rows, trained["truncate"])["fields"]
-        refuse_other_fingerprint(trained, now, f"model {self.manifest['experiment']}")
+        return fingerprint(self.renderer, trained["max_length"], list(rows), trained["truncate"])
 
     def generate(self, prompts: list[str]) -> list[Generated]:
         """Answers to rendered prompts, in order.
@@ -122,3 +129,16 @@ class Predictor:
     def complete(self, prompts: list[str]) -> list[str]:
         """The texts of the answers to rendered prompts, in order."""
         return [answer.text for answer in self.generate(prompts)]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """``manifest.json`` of a model folder.
+
+    Raises:
+        TunesmithError: there is none.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise TunesmithError(f"{folder}: no trained model here; run `tunesmith run` (or `dvc repro`) to train it")
+    manifest: dict[str, Any] = files.read_json(path)
+    return manifest

@@ -10,6 +10,8 @@ from typing import Any
 from tasks import device, files
 from tasks.errors import TunesmithError
 from tasks.evaluate.groups import dirty_rows, groups
+from tasks.evaluate.inference import NAME as INFERENCE
+from tasks.evaluate.inference import evaluated
 from tasks.evaluate.metrics import SAMPLES, sample_spread, summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.predict import Predictor
@@ -23,6 +25,7 @@ from tasks.params import load, parse
 from tasks.paths import Paths
 from tasks.rows import Row
 from tasks.stage import Stage
+from tasks.template.stored import SourceTemplates
 
 logger = logging.getLogger("tunesmith")
 
@@ -72,7 +75,8 @@ def _evaluate(
     seconds = time.perf_counter() - begun
     predictions = score(test, said(answers))
     metrics = summarise(predictions, params.intervals)
-    metrics |= _validation(predictor, validation)
+    measured, losses = _validation(predictor, validation)
+    metrics |= measured
     output.mkdir(parents=True, exist_ok=True)
     spread = _samples(predictor, prompts, test, params, output) if mixtures is not None else None
     apart = groups(predictions, params.intervals, manifest, dirty)
@@ -80,6 +84,17 @@ def _evaluate(
         apart |= retained(predictor, evaluation_set / "retention.parquet", params, output / "retention.parquet")
     about = _about(predictor) | {"shots": cost(prompts, kept, shots, predictor.context), "samples": spread}
     write_report(output, manifest["experiment"], manifest["key"], predictions, metrics, apart, params, about)
+    how = evaluated(
+        manifest,
+        predictor.fingerprint(test),
+        test,
+        losses,
+        shots,
+        params.generation,
+        params.threads,
+        _templates(evaluation_set),
+    )
+    how.write(output / INFERENCE)
     logger.info("%s: ROUGE-1 F1 %.4f on %d rows", manifest["experiment"], metrics["rouge1_f"]["value"], len(test))
     return {
         "key": manifest["key"],
@@ -129,12 +144,30 @@ def _rows(path: Path) -> list[Row]:
     return rows
 
 
-def _validation(predictor: Predictor, rows: list[Row]) -> dict[str, Any]:
-    """How likely the model finds the validation completions: what the candidate is chosen by."""
+def _validation(predictor: Predictor, rows: list[Row]) -> tuple[dict[str, Any], dict[str, float]]:
+    """How likely the model finds the validation completions: what the candidate is chosen by; and the loss per byte of
+    each template (``SOURCE/ID``)."""
     encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
-    found = predictor.likelihood(encoded)
-    size = sum(len(row["completion"].encode()) for row in rows)
-    values = {"validation_loss": found.loss, "validation_loss_per_byte": sum(found.nll) / size}
+    measured = predictor.likelihood(encoded)
+    values = {"validation_loss": measured.loss, "validation_loss_per_byte": _per_byte(rows, measured.nll)}
     if any(row["answer_choices"] for row in rows):
-        values["validation_accuracy"] = found.accuracy
-    return {name: {"value": value, "low": None, "high": None} for name, value in values.items()}
+        values["validation_accuracy"] = measured.accuracy
+    of_template: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        of_template.setdefault(f"{row['source']}/{row['template_id']}", []).append(number)
+    losses = {
+        name: _per_byte([rows[n] for n in numbers], [measured.nll[n] for n in numbers])
+        for name, numbers in of_template.items()
+        if any(rows[n]["completion"] for n in numbers)
+    }
+    return {name: {"value": value, "low": None, "high": None} for name, value in values.items()}, losses
+
+
+def _per_byte(rows: list[Row], nll: list[float]) -> float:
+    return sum(nll) / sum(len(row["completion"].encode()) for row in rows)
+
+
+def _templates(evaluation_set: Path) -> dict[str, SourceTemplates]:
+    path = evaluation_set / "templates.json"
+    known = files.read_json(path) if path.exists() else {}  # an evaluation set of an earlier version has none
+    return {name: parse(SourceTemplates, value, path, name) for name, value in known.items()}

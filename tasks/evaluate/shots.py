@@ -76,16 +76,17 @@ def prompts(renderer: Any, test: list[Row], shots: Shots, longest: int | None) -
 
     The first examples leave first. A prompt that does not fit without any is left as it is, for the caller to refuse.
     """
-    tokens, kept = [], []
-    for row in test:
-        examples = shots.of_row(row)
-        encoded = renderer.prompt(row["prompt"], examples)
-        while examples and longest is not None and len(encoded) > longest:
-            examples = examples[1:]
-            encoded = renderer.prompt(row["prompt"], examples)
-        tokens.append(encoded)
-        kept.append(len(examples))
-    return tokens, kept
+    each = [fitted(renderer, row["prompt"], shots.of_row(row), longest) for row in test]
+    return [tokens for tokens, _ in each], [kept for _, kept in each]
+
+
+def fitted(renderer: Any, prompt: str, examples: list[Example], longest: int | None) -> tuple[list[int], int]:
+    """Tokens of one prompt, and how many of ``examples`` stand in it, as ``prompts``."""
+    encoded = renderer.prompt(prompt, examples)
+    while examples and longest is not None and len(encoded) > longest:
+        examples = examples[1:]
+        encoded = renderer.prompt(prompt, examples)
+    return encoded, len(examples)
 
 
 def cost(tokens: list[list[int]], kept: list[int], shots: Shots, context: int | None) -> dict[str, Any]:

@@ -1,20 +1,23 @@
-"""``evaluation_set``: the test and validation rows that every experiment meets, and training rows as examples for
-prompts → ``data/evaluation/``."""
+"""``evaluation_set``: the test and validation rows that every experiment meets, training rows as examples for
+prompts, and the templates of these rows → ``data/evaluation/``."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.errors import TunesmithError
+from tasks.files import write_json
 from tasks.mix.draw import order, part_table
 from tasks.mix.params import EvaluationSetParams
 from tasks.params import load
 from tasks.paths import Paths
-from tasks.rows import RENDERED
+from tasks.rows import RENDERED, TEMPLATES
 from tasks.stage import Stage, main
 
 EXAMPLES = 32
@@ -78,9 +81,15 @@ def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+def templates(params: EvaluationSetParams, paths: Paths) -> dict[str, Any]:
+    """Source → what renders its prompts (``tasks.template.stored.SourceTemplates``), as its split says."""
+    of_source = {name: pq.read_schema(paths.split(name) / "test.parquet").metadata or {} for name in params.sources}
+    return {name: json.loads(known[TEMPLATES]) for name, known in of_source.items() if TEMPLATES in known}
+
+
 def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
     """Write ``test.parquet``, ``validation.parquet``, ``examples.parquet`` and, where there are rows of other tasks,
-    ``retention.parquet`` (columns: ``RENDERED``)."""
+    ``retention.parquet`` (columns: ``RENDERED``), and ``templates.json``."""
     with stage.outputs(paths.evaluation_set) as (output,):
         output.mkdir()
         for part in ("test", "validation"):
@@ -89,6 +98,7 @@ def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
         kept = retention(params, paths)
         if kept is not None:
             pq.write_table(kept.cast(RENDERED), output / "retention.parquet")
+        write_json(output / "templates.json", templates(params, paths))
 
 
 if __name__ == "__main__":

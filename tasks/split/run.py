@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tasks.errors import TunesmithError
 from tasks.files import recover, write_json
 from tasks.paths import Paths
-from tasks.rows import GROUPED_BY
+from tasks.rows import GROUPED_BY, TEMPLATES
 from tasks.split.assign import COLUMNS, split
 from tasks.split.memory import Memory
 from tasks.split.new_split import NewSplit, test_rows, was_split
@@ -37,7 +37,9 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
         raise TunesmithError(f"{rendered}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
     recover(paths.split(name))
     columns = pq.read_table(rendered, columns=COLUMNS)
-    grouped_by = (columns.schema.metadata or {}).get(GROUPED_BY)
+    metadata = columns.schema.metadata or {}
+    grouped_by = metadata.get(GROUPED_BY)
+    templates = {name: value for name, value in metadata.items() if name == TEMPLATES}
     before = Memory.read(paths.split(name) / ASSIGNMENTS, params, grouped_by)
     anew = NewSplit(name, before.state, before.changed, test_rows(paths.split(name)))
     if forgotten := before.state == "other parameters" or (before.state == "none" and was_split(paths.root, name)):
@@ -50,7 +52,9 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
         output.mkdir()
         table = pq.read_table(rendered).replace_schema_metadata()
         for part in PARTS:
-            pq.write_table(table.take(decided.rows(part)), output / f"{part}.parquet")
+            # Only the evaluation set reads the templates; in the rows of training they would train models anew.
+            of_part = table.replace_schema_metadata(templates if part == "test" else None)
+            pq.write_table(of_part.take(decided.rows(part)), output / f"{part}.parquet")
         del table
         decided.memory.write(output / ASSIGNMENTS, params, grouped_by)
         found |= {"memory": {"state": before.state, "groups": len(before.groups)}}

@@ -8,11 +8,12 @@ from collections import Counter
 from tasks.errors import TunesmithError
 from tasks.files import canonical_json, iterate_rows, write_stream
 from tasks.paths import Paths
-from tasks.rows import GROUPED_BY, RENDERED
+from tasks.rows import GROUPED_BY, RENDERED, TEMPLATES
 from tasks.stage import Stage
 from tasks.template.library import TemplateSet, library_of, load_set
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
+from tasks.template.stored import stored
 from tasks.template.validate import Report, describe_suspicion, refuse_leaks, suspected_templates
 
 logger = logging.getLogger("tunesmith")
@@ -27,8 +28,10 @@ def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
     report = Report()
     templates = load_set(params.set, library_of(paths.root))
     rows = render(iterate_rows(paths.raw(name)), name, templates, params, report)
+    how = canonical_json(stored(templates, params, name).model_dump()).encode()
     with stage.outputs(paths.rendered(name)) as (output,):
-        write_stream(output, rows, RENDERED.with_metadata({GROUPED_BY: grouped_by(templates, params)}))
+        metadata = {GROUPED_BY: grouped_by(templates, params), TEMPLATES: how}
+        write_stream(output, rows, RENDERED.with_metadata(metadata))
         refuse_leaks(name, report)
         refuse_dropped(name, params, report)
     for template in suspected_templates(report):

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks import files
+from tasks.evaluate.inference import NAME as INFERENCE
+from tasks.evaluate.inference import params_of
 from tasks.params import read_yaml
 from tasks.paths import Paths
 
@@ -38,6 +40,7 @@ class Pieces:
         training: ``runs/X/train/run.json``; empty where it is missing or stale.
         evaluation: ``runs/X/evaluate/run.json``; the same.
         scores: ``reports/experiments/X/metrics.json``; the same.
+        inference: ``reports/experiments/X/inference.json``; the same.
         history: lines of ``runs/X/train/history.jsonl``.
         groups: artifact folder (``model``, ``""`` for the root, ``comparison``) → files in it, by name.
     """
@@ -47,6 +50,7 @@ class Pieces:
     training: dict[str, Any]
     evaluation: dict[str, Any]
     scores: dict[str, Any]
+    inference: dict[str, Any]
     history: list[dict[str, Any]]
     data: list[Data]
     groups: dict[str, dict[str, Path]]
@@ -66,6 +70,10 @@ class Pieces:
         """Of everything that the run is made from: equal digests, equal runs."""
         facts = [self.manifest, self.training, self.evaluation, self.scores, self.history, self.final_metrics()]
         return files.digest([facts, [[d.name, d.digest, d.context] for d in self.data], self.digests])
+
+    def params(self) -> dict[str, Any]:
+        """Of training, and of evaluation under ``evaluation``."""
+        return self.manifest["params"] | (params_of(self.inference) if self.inference else {})
 
     def final_metrics(self) -> dict[str, float]:
         """The numbers of the finished run, under the same names for every experiment; what is unknown is left out."""
@@ -137,9 +145,12 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
     key = manifest["key"]
     training = _fresh(paths.run(name, "train") / "run.json", key)
     scores = _fresh(paths.report(name) / "metrics.json", key)
+    inference = _fresh(paths.report(name) / INFERENCE, key)
+    # With the model, so that it answers as it was evaluated wherever it is loaded.
+    beside = {INFERENCE: paths.report(name) / INFERENCE} if inference else {}
     history = paths.run(name, "train") / "history.jsonl"
     groups = {
-        "model": _files(paths.model(name)),
+        "model": _files(paths.model(name)) | beside,
         "": {p.name: p for p in _reports(paths.report(name))} if scores else {},
         "comparison": _comparison(paths, name),
     }
@@ -149,6 +160,7 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
         training=training,
         evaluation=_fresh(paths.run(name, "evaluate") / "run.json", key),
         scores=scores,
+        inference=inference,
         history=files.read_jsonl(history) if training and history.exists() else [],
         data=_data(paths, name, manifest, bool(scores), lock),
         groups=groups,
@@ -168,7 +180,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _reports(folder: Path) -> list[Path]:
-    return [path for path in (folder / "metrics.json", folder / "predictions.parquet") if path.exists()]
+    return [folder / name for name in ("metrics.json", "predictions.parquet", INFERENCE) if (folder / name).exists()]
 
 
 def _comparison(paths: Paths, name: str) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+from tasks.evaluate.inference import IDENTITY
 from tasks.files import canonical_json
 from tasks.paths import Paths
 from tasks.tracking import pieces
@@ -31,7 +32,8 @@ class SyncResult:
 def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
     """Make the run of every finished experiment show what its files say.
 
-    A run belongs to one key and one set of weights: when either changes a new run is made and the old one stays.
+    A run belongs to one key, one set of weights and one way of answering (``inference.json``): when one of them changes
+    a new run is made and the old one stays.
     It may be repeated, interrupted, and started on an empty store.
 
     Raises:
@@ -61,16 +63,22 @@ def _sync_one(found: Pieces, tracker: Tracker) -> SyncResult:
 def _run_of(found: Pieces, tracker: Tracker) -> Run | None:
     """The run of these weights, or one that was only logged live and has none yet.
 
-    A registered version points at the model in its run, so a run's weights never change.
+    A registered version points at the model in its run, so neither a run's weights nor how they answer ever change.
     """
-    runs = tracker.find_runs(found.key, found.name)
+    runs = [run for run in tracker.find_runs(found.key, found.name) if not _differs(found, run)]
     same = [run for run in runs if run.data.tags.get(WEIGHTS) == found.weights]
     return next(iter(same or [run for run in runs if WEIGHTS not in run.data.tags]), None)
 
 
+def _differs(found: Pieces, run: Run) -> bool:
+    """Whether the run says that the model answers otherwise. MLflow takes no second value of a parameter."""
+    now, then = found.params().get(IDENTITY), run.data.params.get(IDENTITY)
+    return now is not None and then is not None and now != then
+
+
 def _complete(found: Pieces, run: Run, tracker: Tracker) -> None:
     client, run_id = tracker.client, run.info.run_id
-    tracker.log_params(run_id, found.manifest["params"], run.data.params)
+    tracker.log_params(run_id, found.params(), run.data.params)
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in found.tags().items()])
     tracker.log_points(run_id, _missing_history(found, run, tracker))
     tracker.log_points(run_id, _changed_finals(found, run, tracker))

@@ -13,7 +13,7 @@ import pytest
 from tasks.errors import TunesmithError
 from tasks.files import read_json, read_rows, write_rows
 from tasks.paths import Paths
-from tasks.rows import GROUPED_BY, RENDERED
+from tasks.rows import GROUPED_BY, RENDERED, TEMPLATES
 from tasks.split.clusters import Nodes
 from tasks.split.memory import Memory
 from tasks.split.params import PARTS, Fractions, SplitParams
@@ -113,12 +113,13 @@ def test_rows_grouped_otherwise_start_afresh_instead_of_being_dropped_as_bridges
     apart = [row(i, group=f"g{i}", identity=text(i)) for i in range(100)]
     paired = [{**r, "group": f"h{i // 2}"} for i, r in enumerate(apart)]
     stage(tmp_path, apart)
-    schema = RENDERED.with_metadata({GROUPED_BY: b'{"group":"author"}'})
+    schema = RENDERED.with_metadata({GROUPED_BY: b'{"group":"author"}', TEMPLATES: b"{}"})
     write_rows(paths.rendered("s"), paired, schema)
     run("s", SplitParams(), paths, Stage("split@s", tmp_path))
     found = read_json(paths.split("s") / "splits.json")
     assert (found["memory"]["state"], found["rows"]["dropped"]) == ("other parameters", 0)
     assert pq.read_schema(paths.split("s") / "train.parquet").metadata is None, "the parts are as they were"
+    assert pq.read_schema(paths.split("s") / "test.parquet").metadata == {TEMPLATES: b"{}"}
 
 
 def test_a_split_that_was_moved_aside_by_a_killed_run_is_remembered(tmp_path: Path) -> None:

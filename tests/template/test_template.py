@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from tasks.files import read_rows
 from tasks.metrics.names import METRICS
 from tasks.params import parse
 from tasks.paths import Paths
-from tasks.rows import GROUPED_BY
+from tasks.rows import GROUPED_BY, TEMPLATES
 from tasks.stage import Stage
 from tasks.template.library import LIBRARY, Template, TemplateSet, load_set
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
 from tasks.template.run import grouped_by, run
+from tasks.template.stored import stored
 from tasks.template.validate import Report
 
 Rows = list[dict[str, Any]]
@@ -418,7 +420,9 @@ def stage_run(root: Path, values: Rows, **params: Any) -> Rows:
 def test_the_rendered_file_tells_what_made_its_groups(tmp_path: Path) -> None:
     stage_run(tmp_path, [{"instruction": "a", "input": "b", "output": "c"}])
     told = grouped_by(load_set("instruction"), TemplateParams(set="instruction"))
-    assert pq.read_schema(Paths(tmp_path).rendered("s")).metadata == {GROUPED_BY: told}
+    how = stored(load_set("instruction"), TemplateParams(set="instruction"), "s").model_dump_json()
+    metadata = pq.read_schema(Paths(tmp_path).rendered("s")).metadata
+    assert metadata[GROUPED_BY] == told and json.loads(metadata[TEMPLATES]) == json.loads(how)
 
 
 def test_too_many_dropped_rows_stop_the_stage_and_the_first_is_named(tmp_path: Path) -> None:

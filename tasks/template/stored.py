@@ -1,0 +1,165 @@
+"""A source's templates as JSON that travels with its rows and its models: prompts as ``template@S`` renders them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.errors import TunesmithError
+from tasks.files import digest
+from tasks.params import Params
+from tasks.rows import Row, without_nan
+from tasks.template.environment import CHOICE_KEY, plain
+from tasks.template.library import Template, TemplateSet
+from tasks.template.params import TemplateParams
+from tasks.template.render import Compiled, choose, columns_of, compile_chosen, copied
+
+
+class SourceTemplates(Params):
+    """The prompts of one source, without the completions.
+
+    Attributes:
+        set: the templates in use, in the order of ``template.use`` or of their file, and the columns of their prompts.
+        columns: column of the set → column of the source, where the two differ.
+        values: column of the set → text that it has in every row.
+        seed: of choices inside templates.
+    """
+
+    set: TemplateSet
+    columns: dict[str, str]
+    values: dict[str, str]
+    seed: int
+
+    def names(self) -> list[str]:
+        """Columns that a row may have, in the names of the source, and of the set where they differ."""
+        own = [name for name in self.set.columns if name not in self.values]
+        return list(dict.fromkeys([*(self.columns.get(name, name) for name in own), *own]))
+
+
+def stored(templates: TemplateSet, params: TemplateParams, source: str) -> SourceTemplates:
+    """What ``template@source`` renders prompts with."""
+    chosen = [
+        Template(
+            id=one.id, task=templates.task_of(one), prompt=one.prompt, answer_choices=_of_prompt(one), completion=""
+        )
+        for one in choose(templates, params, source)
+    ]
+    return _source(
+        source,
+        chosen,
+        [name for name in templates.columns if any(name in one.columns() for one in chosen)],
+        templates.optional,
+        params,
+    )
+
+
+def of_texts(source: str, texts: dict[str, str]) -> SourceTemplates:
+    """The same where only the texts of the prompts are known (template id → Jinja2 text), and no other names."""
+    chosen = [Template(id=name, prompt=text, completion="") for name, text in texts.items()]
+    names = sorted({name for one in chosen for name in one.prompt_columns()})
+    return _source(source, chosen, names or ["text"], [], TemplateParams(set=source))
+
+
+def _of_prompt(template: Template) -> list[str] | str | None:
+    """The answer choices, if the prompt shows them: else their columns need not be known."""
+    return template.answer_choices if "answer_choices" in template.prompt else None
+
+
+def _source(
+    source: str, chosen: list[Template], columns: list[str], optional: list[str], params: TemplateParams
+) -> SourceTemplates:
+    return SourceTemplates(
+        set=TemplateSet(
+            name=source,
+            task=chosen[0].task or source,
+            description="",
+            columns=dict.fromkeys(columns, ""),
+            optional=[name for name in optional if name in columns],
+            required=[],
+            templates=chosen,
+        ),
+        columns={name: column for name, column in params.columns.items() if name in columns},
+        values={name: text for name, text in params.values.items() if name in columns},
+        seed=params.seed,
+    )
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One template, ready to render.
+
+    Attributes:
+        name: ``SOURCE/ID``.
+        task: of the template.
+        text: Jinja2 text of the prompt.
+        compiled: what renders it.
+        source: the templates that it belongs to.
+    """
+
+    name: str
+    task: str
+    text: str
+    compiled: Compiled
+    source: SourceTemplates
+
+    @property
+    def columns(self) -> list[str]:
+        """What a row must have, as the source calls it."""
+        needed = self.compiled.template.columns() - self.source.values.keys()
+        return [self.source.columns.get(name, name) for name in self.source.set.columns if name in needed]
+
+    def lacks(self, row: Row) -> list[str]:
+        """Columns that this template needs and the row has not; of the set's optional ones, also those without a value,
+        as a row without one is not rendered with this template either."""
+        row = self._renamed(row)
+        optional = {self.source.columns.get(name, name) for name in self.compiled.needs}
+        return [
+            name
+            for name in self.columns
+            if name not in row or (name in optional and not plain(without_nan(row[name])).strip())
+        ]
+
+    def render(self, row: Row, where: str) -> str:
+        """The prompt of a row that lacks nothing; empty where the row has no text.
+
+        Raises:
+            TunesmithError: the template fails on this row.
+        """
+        row = {name: without_nan(value) for name, value in self._renamed(row).items()}
+        values = columns_of(row, self._set(), self._params(), where)
+        told = [name for name in self.source.set.columns if name in self.compiled.template.prompt_columns()]
+        main = next((name for name in told if name not in self.source.values), None)
+        if main is not None and not plain(values[main]).strip():
+            return ""
+        # The same choices as in training for a row that tells who it is; else by its content.
+        identity = row.get("row_id") or digest(plain(list(values.values())))[:24]
+        context = {**values, CHOICE_KEY: [self.source.seed, identity], "answer_choices": None}
+        try:
+            context["answer_choices"] = self.compiled.choices(copied(context))
+            return self.compiled.prompt(copied(context))
+        except Exception as error:  # a template is the user's code
+            raise TunesmithError(
+                f"{where}: template {self.name} fails on this row: {error}; correct the row or the template"
+            ) from None
+
+    def _set(self) -> TemplateSet:
+        """Only the columns that this template uses: a row may lack those of the others."""
+        mine = self.compiled.template.columns()
+        columns = {name: text for name, text in self.source.set.columns.items() if name in mine}
+        return self.source.set.model_copy(update={"columns": columns})
+
+    def _params(self) -> TemplateParams:
+        return TemplateParams(set=self.source.set.name, columns=self.source.columns, values=self.source.values)
+
+    def _renamed(self, row: Row) -> Row:
+        """``row`` with the source's names, where it has those of the set."""
+        other = {column: row[name] for name, column in self.source.columns.items() if name in row and column not in row}
+        return {**row, **other}
+
+
+def prompts_of(name: str, source: SourceTemplates) -> list[Prompt]:
+    """The templates of the source ``name``, in their order."""
+    params = TemplateParams(set=source.set.name, columns=source.columns, values=source.values, seed=source.seed)
+    return [
+        Prompt(f"{name}/{one.template.id}", one.task, one.template.prompt, one, source)
+        for one in compile_chosen(source.set, params, name)
+    ]
