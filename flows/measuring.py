@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.terminal import console, say, show, workspace, write
+from flows.terminal import console, note, say, show, workspace, write
 from flows.text import counted
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
@@ -24,27 +24,34 @@ def compare() -> None:
 @app.command()
 def predict(
     text: Annotated[str | None, typer.Argument(help="A text, such as a dialogue.")] = None,
-    experiment: Annotated[list[str] | None, typer.Option(help="Whose model answers (lora); may be repeated.")] = None,
-    source: Annotated[
-        Path | None, typer.Option("--input", help="JSONL: rows with the columns of the source, or `prompt`.")
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose model answers (lora), or models:/NAME@ALIAS; may be repeated."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="JSONL: the rows with `completion` added.")] = None,
+    champion: Annotated[bool, typer.Option("--champion", help="The registered champion answers.")] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option("--input", help="CSV, TSV, JSONL, JSON or Parquet: rows of the source, or `prompt`."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The rows with `template`, `completion` and `finished`; format by the ending.")
+    ] = None,
     template: Annotated[str | None, typer.Option(help="SOURCE/ID of a template that the model knows.")] = None,
 ) -> None:
-    """Let trained models answer a text, or every row of a file."""
+    """Let models answer a text, or every row of a file, as they were evaluated."""
     root = workspace()
     from flows.predict import predict_file, predict_text
+    from flows.registered import champion_address
 
-    names = list(dict.fromkeys(experiment or ["lora"]))
-    if text is not None and not text.strip():
-        raise TunesmithError("predict: the text must not be empty; give one that the model shall answer")
+    names = [champion_address(Paths(root))] if champion else []
+    names = list(dict.fromkeys([*names, *(experiment or ([] if champion else ["lora"]))]))
     if text is not None and source is None:
-        for name, said in predict_text(root, names, text, template, say).items():
-            console.print(said if len(names) == 1 else f"{name}: {said}", markup=False, highlight=False)
+        for name, answer in predict_text(root, names, text, template, say, note).items():
+            write(answer if len(names) == 1 else f"{name}: {answer}")
     elif source is not None and text is None:
         if output is None:
             raise TunesmithError("predict: --input needs --output, the file to write")
-        count = predict_file(root, names, source, output, template, say)
+        count = predict_file(root, names, source, output, template, say, note)
         console.print(f"{output}: {counted(count, 'row')}")
     else:
         raise TunesmithError("predict: give either a text, or --input and --output")

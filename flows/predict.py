@@ -1,161 +1,174 @@
-"""``tunesmith predict``: trained models answer a text or a file of rows."""
+"""``tunesmith predict``: models answer a text or a file of rows, each as it was evaluated."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from jinja2 import UndefinedError
-
-from tasks import device, files
+from flows.registered import is_registered, registered_model
+from flows.text import counted
+from tasks import files
 from tasks.errors import TunesmithError
+from tasks.evaluate.answer import Answerer, Question, Questions
 from tasks.evaluate.generate import Generated
-from tasks.evaluate.params import EvaluateParams
-from tasks.evaluate.predict import Predictor
-from tasks.ingest.readers import read
-from tasks.params import load, read_yaml
+from tasks.evaluate.inference import NAME, Inference
+from tasks.ingest.tables import columns_of, read_table, refuse_unknown, refuse_unwritable, write_table
 from tasks.paths import Paths
-from tasks.template.environment import ENVIRONMENT, names_in
+from tasks.register.decisions import decision_on
+from tasks.rows import Row
 from tasks.tuned import SharedBase
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model before it is loaded: ``name`` as the user gave it, its folder, and how it was evaluated."""
+
+    name: str
+    folder: Path
+    inference: Inference
+    questions: Questions
 
 
 def predict_text(
-    root: Path, experiments: Sequence[str], text: str, template: str | None, say: Callable[[str], None]
+    root: Path, names: Sequence[str], text: str, template: str | None, say: Say, note: Say
 ) -> dict[str, str]:
-    """Experiment → its answer to one text, put into a template that the model was trained with; a model that was
-    trained on none is asked as the first of the others that was.
+    """Model → its answer to one text, put into ``template`` or the first of its templates that needs one column.
+
+    ``names``: experiments, or ``models:/NAME@ALIAS``. ``say`` gets what is done now, ``note`` what the user must know.
 
     Raises:
-        TunesmithError: no such model, or the template needs several columns.
+        TunesmithError: no such model, the text is empty, or the template needs several columns.
     """
-    said, prompt, shared = {}, None, SharedBase() if len(experiments) > 1 else None
-    for name in _trained_first(root, experiments, template):
-        say(f"loading {name}")
-        predictor = _predictor(root, name, shared)
-        asked = prompt if prompt is not None and not predictor.manifest["templates"] else None
-        asked = asked or _prompt_of_text(predictor, text, template)
-        prompt = prompt or asked
-        said[name] = predictor.complete([asked])[0]
-    return {name: said[name] for name in experiments}
+    with ExitStack() as stack:
+        models = [_model(root, name, stack, note) for name in names]
+        questions = {model.name: [model.questions.of_text(text, template)] for model in models}
+        answers = _answers(root, models, questions, say, note)
+    return {name: answers[name][0].text for name in names}
 
 
 def predict_file(
-    root: Path,
-    experiments: Sequence[str],
-    source: Path,
-    target: Path,
-    template: str | None,
-    say: Callable[[str], None],
+    root: Path, names: Sequence[str], source: Path, target: Path, template: str | None, say: Say, note: Say
 ) -> int:
-    """Answer every row of ``source`` and write the rows with ``completion`` and ``finished`` to ``target``; of several
-    experiments a row each, with ``experiment``.
+    """Answer every row of ``source`` and write the rows with ``template``, ``completion`` and ``finished`` to
+    ``target``; of several models a row each, with ``experiment``. Both formats follow from the files' endings.
 
-    A row with ``prompt`` is asked as it is; others give the columns of the template (names as in the source), and a
-    model that knows none is asked as the first of the others. Returns the number of rows of ``source``.
+    A row with ``prompt`` is asked as it is; others give the columns of a template (names as in the source). Nothing is
+    loaded before all rows are known to be answerable. Returns the number of rows of ``source``.
+
+    Raises:
+        TunesmithError: as ``predict_text``; a row has no text or lacks columns.
     """
-    rows = list(read(source, "jsonl"))
-    said: dict[str, list[Generated]] = {}
-    prompts: list[str] | None = None
-    shared = SharedBase() if len(experiments) > 1 else None
-    if shared and (line := next((line for line, row in rows if "experiment" in row), None)):
+    refuse_unknown(target)
+    numbered = read_table(source)
+    refuse_unwritable(target, numbered, source)
+    rows = [row for _, row in numbered]
+    own = ["template", "completion", "finished"]
+    if len(names) > 1 and (line := next((line for line, row in numbered if "experiment" in row), None)):
         raise TunesmithError(
             f"{source}:{line}: with several experiments the column `experiment` must be free for their names; the row "
             "has one; rename it, or ask one experiment at a time"
         )
-    needed = template if any("prompt" not in row for _, row in rows) else None
-    for name in _trained_first(root, experiments, needed):
-        say(f"loading {name}")
-        predictor = _predictor(root, name, shared)
-        if prompts is None or predictor.manifest["templates"]:
-            asked = [_prompt_of_row(root, predictor, row, f"{source}:{line}", template) for line, row in rows]
-        else:
-            asked = prompts
-        prompts = prompts or asked
-        said[name] = predictor.generate(asked)
-    with files.replacing(target) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for number, (_, row) in enumerate(rows):
-            for name in experiments:
-                answer = said[name][number]
-                whose = {"experiment": name} if len(experiments) > 1 else {}
-                written = row | whose | {"completion": answer.text, "finished": answer.finished}
-                file.write(json.dumps(written, ensure_ascii=False, default=str) + "\n")
+    with ExitStack() as stack:
+        models = [_model(root, name, stack, note) for name in names]
+        questions = {model.name: _questions(model, numbered, source, template) for model in models}
+        if replaced := [name for name in columns_of(rows) if name in own]:
+            note(f"{source}: the output has its own {', '.join(replaced)} instead of the input's")
+        answers = _answers(root, models, questions, say, note)
+    written: list[Row] = []
+    for number, row in enumerate(rows):
+        for name in names:
+            answer, question = answers[name][number], questions[name][number]
+            whose = {"experiment": name} if len(names) > 1 else {}
+            written.append(row | whose | dict(zip(own, (question.template, answer.text, answer.finished), strict=True)))
+    write_table(target, written)
     return len(rows)
 
 
-def _trained_first(root: Path, experiments: Sequence[str], template: str | None) -> list[str]:
-    """Those that know templates before those that do not. What cannot be asked is refused before a model is loaded:
-    an experiment that was not built, and a template that one of the trained ones does not know."""
-    known: dict[str, dict[str, str]] = {}
-    for name in experiments:
-        _resolved(root, name)
-        path = Paths(root).model(name) / "manifest.json"
-        known[name] = files.read_json(path)["templates"] if path.exists() else {}
-    for name, templates in known.items():
-        if templates or not any(known.values()):
-            _template(name, templates, template)
-    return sorted(experiments, key=lambda name: not known[name])
+_MOST_LINES = 10
 
 
-def _resolved(root: Path, experiment: str) -> Path:
+def _questions(model: Model, rows: list[tuple[int, Row]], source: Path, template: str | None) -> list[Question]:
+    """Of every row; rows that cannot be asked are named together."""
+    questions, errors = [], []
+    for line, row in rows:
+        try:
+            questions.append(model.questions.of_row(row, f"{source}:{line}", template))
+        except TunesmithError as error:
+            errors.append(str(error))
+    if errors:
+        more = len(errors) - _MOST_LINES
+        lines = errors[:_MOST_LINES] + ([f"{source}: {more} more rows cannot be asked"] if more > 0 else [])
+        raise TunesmithError("\n".join(lines))
+    return questions
+
+
+def _answers(
+    root: Path, models: list[Model], questions: dict[str, list[Question]], say: Say, note: Say
+) -> dict[str, list[Generated]]:
+    shared = SharedBase() if len(models) > 1 else None
+    answers = {}
+    for model in models:
+        say(f"loading {model.name}")
+        answerer = Answerer.load(model.folder, model.inference, root, shared)
+        note(f"{model.name}: {_how(model, questions[model.name])}")
+        answers[model.name] = answerer.answer(questions[model.name])
+    return answers
+
+
+def _how(model: Model, questions: list[Question]) -> str:
+    used = list(dict.fromkeys(question.template for question in questions if question.template))
+    examples = max(len(question.examples) for question in questions)
+    templates = f"template {', '.join(used)}" if used else "no template: the text as it is"
+    of = f" ({len(model.questions.prompts)} known)" if len(model.questions.prompts) > 1 else ""
+    return templates + of + (f", {counted(examples, 'example')} in the prompt" if examples else "")
+
+
+def _model(root: Path, name: str, stack: ExitStack, note: Say) -> Model:
+    """The model of an experiment, with how it was evaluated; or a registered one, downloaded where it lies elsewhere.
+
+    Raises:
+        TunesmithError: there is none, or the experiment was not evaluated since it was trained.
+    """
     paths = Paths(root)
-    resolved = paths.experiment(experiment) / "evaluate.yaml"
-    if not resolved.exists():
+    if is_registered(name):
+        folder = stack.enter_context(registered_model(paths, name, note))
+        manifest = files.read_json(folder / "manifest.json")
+        inference = Inference.of_folder(folder, manifest)
+    else:
+        folder = paths.model(name)
+        inference = _evaluated(paths, name)
+        manifest = files.read_json(folder / "manifest.json")
+        _note_refusal(paths, name, manifest["key"], note)
+    return Model(name, folder, inference, Questions.of(name, inference, manifest.get("templates") or {}))
+
+
+def _evaluated(paths: Paths, name: str) -> Inference:
+    if not paths.experiment(name).exists():
         known = ", ".join(sorted(p.name for p in paths.resolved.glob("*"))) or "none yet"
+        raise TunesmithError(f"predict: no experiment {name!r} was built; there are: {known}; `tunesmith run` builds")
+    manifest, path = paths.model(name) / "manifest.json", paths.report(name) / NAME
+    for needed in (manifest, path):
+        if not needed.exists():
+            raise TunesmithError(
+                f"{needed}: no such file; a model answers as it was evaluated, so `{name}` must be trained and "
+                f"evaluated first: `tunesmith run --experiment {name}`"
+            )
+    inference = Inference.read(path)
+    if inference.key != files.read_json(manifest)["key"]:
         raise TunesmithError(
-            f"predict: no experiment {experiment!r} was built; there are: {known}; `tunesmith run` builds"
+            f"{path}: must be of the model in {manifest.parent}; it is of another one; evaluate it with "
+            f"`tunesmith run --experiment {name}`"
         )
-    return resolved
+    return inference
 
 
-def _predictor(root: Path, experiment: str, shared: SharedBase | None = None) -> Predictor:
-    paths = Paths(root)
-    params = load(EvaluateParams, _resolved(root, experiment))
-    device.use_threads(params.threads)
-    return Predictor.load(paths.model(experiment), params.generation, root, shared)
-
-
-def _template(experiment: str, known: dict[str, str], asked: str | None) -> tuple[str, str] | None:
-    """(name, text) of the template asked for, or the first that the model knows; a base model knows none."""
-    if asked is not None and asked not in known:
-        raise TunesmithError(
-            f"predict: {experiment} knows no template {asked!r}; it knows: {', '.join(known) or 'none'}"
-        )
-    name = asked or next(iter(known), None)
-    return (name, known[name]) if name else None
-
-
-def _variables(text: str) -> list[str]:
-    return sorted(names_in(text))
-
-
-def _prompt_of_text(predictor: Predictor, text: str, asked: str | None) -> str:
-    template = _template(predictor.manifest["experiment"], predictor.manifest["templates"], asked)
-    if template is None:
-        return text
-    variables = _variables(template[1])
-    if len(variables) != 1:
-        raise TunesmithError(
-            f"predict: template {template[0]} needs the columns {', '.join(variables)}; give rows with --input"
-        )
-    return ENVIRONMENT.from_string(template[1]).render({variables[0]: text}).strip()
-
-
-def _prompt_of_row(root: Path, predictor: Predictor, row: dict[str, Any], place: str, asked: str | None) -> str:
-    if "prompt" in row:
-        return str(row["prompt"])
-    template = _template(predictor.manifest["experiment"], predictor.manifest["templates"], asked)
-    if template is None:
-        raise TunesmithError(f"{place}: an untrained model needs rows with `prompt`; the row has {', '.join(row)}")
-    source = template[0].split("/")[0]
-    sources = read_yaml(Paths(root).params / "sources.yaml").get("sources") or {}
-    names = sources.get(source, {}).get("template", {}).get("columns") or {}
-    renamed = {wanted: row[column] for wanted, column in names.items() if column in row}
-    try:
-        return ENVIRONMENT.from_string(template[1]).render(row | renamed).strip()
-    except UndefinedError as error:
-        raise TunesmithError(
-            f"{place}: template {template[0]} needs the columns {', '.join(_variables(template[1]))} ({error}); "
-            f"the row has {', '.join(row)}; add them, or a `prompt`"
-        ) from None
+def _note_refusal(paths: Paths, name: str, key: str, note: Say) -> None:
+    decision = decision_on(paths, key)
+    if decision is not None and not decision["accepted"]:
+        reasons = "; ".join(decision["reasons"] or [decision["summary"]])
+        verdict = "could not decide on" if decision.get("verdict") == "undecided" else "refused"
+        note(f"{name}: the gate {verdict} this model at {decision['time']}: {reasons}")

@@ -36,6 +36,11 @@ def say(line: str) -> None:
     Console(stderr=True, soft_wrap=True).print(f"{line} …", style="dim", markup=False, highlight=False)
 
 
+def note(line: str) -> None:
+    """What the user must know of a result; on stderr, as ``say``."""
+    Console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
+
+
 class StageNames(logging.Formatter):
     """Lines of stages that run side by side, each begun with its stage (Prefect's name of the task)."""
 

@@ -17,10 +17,13 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType
 
 import tasks
 from tasks import files
 from tasks.errors import TunesmithError
+from tasks.evaluate.inference import NAME as INFERENCE
+from tasks.evaluate.inference import Inference
 from tasks.register.decisions import Decided, now
 from tasks.tracking.client import KEY, Tracker
 from tasks.tracking.sync import WEIGHTS
@@ -32,11 +35,7 @@ _ASKED, _REFUSED, _LAST, _CROWNED = (f"tunesmith.{kind}" for kind in ("asked", "
 _LONGEST_TAG = 5000
 """Characters of a registered model's tag in MLflow's database."""
 
-_SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec(DataType.string, "prompt")]), outputs=Schema([ColSpec(DataType.string, "completion")])
-)
-
-# What `tasks.evaluate.predict` and the modules behind it import.
+# What `tasks.evaluate.answer` and the modules behind it import.
 _SERVING_PACKAGES = (
     *(
         "mlflow",
@@ -188,12 +187,32 @@ def make_servable(client: Any, run_id: str, base: str) -> None:
                 python_model=str(Path(__file__).with_name("serving_model.py")),
                 artifacts={"model": str(empty)},
                 code_paths=[str(Path(tasks.__file__).parent)],
-                signature=_SIGNATURE,
+                signature=signature(_columns(client, run_id, Path(folder))),
                 pip_requirements=requirements(base),
             )
         files.remove(target / "artifacts")
         _relocate(target / "MLmodel", run_id)
         client.log_artifacts(run_id, str(target), MODEL)
+
+
+def signature(columns: list[str]) -> ModelSignature:
+    """Of a model that takes rendered prompts, or rows with ``columns``.
+
+    Every column is optional to MLflow, since a row has either; the model refuses a row that has neither. Columns of a
+    source hold texts, numbers or lists.
+    """
+    own = [ColSpec(DataType.string, name, required=False) for name in ("prompt", "template")]
+    others = [ColSpec(AnyType(), name, required=False) for name in columns if name not in ("prompt", "template")]
+    return ModelSignature(inputs=Schema([*own, *others]), outputs=Schema([ColSpec(DataType.string, "completion")]))
+
+
+def _columns(client: Any, run_id: str, folder: Path) -> list[str]:
+    """What the templates of the model in the run read, in the names of the sources and of their template sets."""
+    stored = {artifact.path for artifact in client.list_artifacts(run_id, MODEL)}
+    if f"{MODEL}/{INFERENCE}" not in stored:
+        return []
+    inference = Inference.read(Path(client.download_artifacts(run_id, f"{MODEL}/{INFERENCE}", str(folder))))
+    return list(dict.fromkeys(name for source in inference.sources.values() for name in source.names()))
 
 
 def _relocate(path: Path, run_id: str) -> None:

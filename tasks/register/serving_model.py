@@ -1,27 +1,54 @@
-"""The registered model, stored by MLflow as this file (no pickle): prompts in, completions out."""
+"""The registered model, stored by MLflow as this file (no pickle): rows or prompts in, completions out."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import mlflow.models
 import pandas as pd  # not for type checking alone: MLflow reads the annotation of `predict` when the model runs
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class ServingModel(PythonModel):
-    """``predict`` takes a frame with the column ``prompt`` (text as the template renders it)."""
+    """``predict`` takes a frame with the columns of a source, which the stored templates render, or with ``prompt``,
+    which is rendered already. It answers as the model was evaluated: template, examples, generation settings.
+
+    A base model that is a folder of a workspace is looked for in ``TUNESMITH_ROOT``, by default the current folder.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         # MLflow runs this file also when it saves the model, where no weights are wanted.
-        from tasks.evaluate.predict import Predictor
+        from tasks.stage import quieten_bitsandbytes
 
-        self.predictor = Predictor.load(Path(context.artifacts["model"]).resolve())
+        quieten_bitsandbytes()
+        from tasks.evaluate.answer import Answerer
+
+        root = Path(os.environ.get("TUNESMITH_ROOT") or Path.cwd())
+        self.answerer = Answerer.load(Path(context.artifacts["model"]).resolve(), root=root)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, object] | None = None
     ) -> list[str]:
-        return list(self.predictor.complete([str(prompt) for prompt in model_input["prompt"]]))
+        from tasks.errors import TunesmithError
+
+        # MLflow drops the columns that the signature lacks, and all rows where no column is left.
+        records = model_input.to_dict("records") if len(model_input.columns) else [{}]
+        rows = [{str(name): _plain(value) for name, value in row.items()} for row in records]
+        try:
+            questions = [self.answerer.questions.of_row(row, f"row {n}") for n, row in enumerate(rows, start=1)]
+        except TunesmithError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        return [answer.text for answer in self.answerer.answer(questions)]
+
+
+def _plain(value: Any) -> Any:
+    """Lists of what numpy holds, and None where pandas has no value."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return None if not isinstance(value, list | dict) and pd.isna(value) else value
 
 
 mlflow.models.set_model(ServingModel())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +34,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Itera
         for name in ("base", "full", "lora"):
             write_yaml(paths.experiment(name) / "evaluate.yaml", EVALUATE)
         yield paths
+
+
+@pytest.fixture(scope="session")
+def evaluated(trained: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """``base``, ``base_2`` (two examples in its prompts) and ``lora``, evaluated in two templates; read only."""
+    from tests.evaluate.evaluated_workspace import evaluated_workspace
+
+    root = tmp_path_factory.mktemp("evaluated") / "workspace"
+    return evaluated_workspace(Paths(Path(shutil.copytree(trained.root, root))))
+
+
+@pytest.fixture(scope="session")
+def registered(evaluated: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """The same with ``lora`` as version 1, the champion, and ``base_2`` as version 2; read only."""
+    from tests.evaluate.evaluated_workspace import register
+
+    root = tmp_path_factory.mktemp("registered") / "workspace"
+    return register(Paths(Path(shutil.copytree(evaluated.root, root))))

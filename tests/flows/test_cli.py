@@ -20,6 +20,7 @@ from flows.cli import main
 from tasks.errors import TunesmithError
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import rows_of, to_table
+from tasks.ingest.tables import read_table, write_table
 from tests.flows.test_server_logs import SCHEDULER
 from tests.memory.test_inference import LLAMA_70B
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
@@ -29,9 +30,10 @@ Cli = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
-    """A workspace with base and lora built by ``dvc repro``."""
+    """A workspace with base (an example in its prompts) and lora built by ``dvc repro``."""
     root = make_workspace(tmp_path_factory.mktemp("cli") / "workspace", tiny_llama)
     edit(root, "experiments", lambda p: p["experiments"].pop("full"))
+    edit(root, "experiments", lambda p: p["experiments"]["base"].update(evaluation={"shots": 1}))
     commit(root)
     dvc(root, "repro")
     return root
@@ -198,64 +200,70 @@ def test_predict_needs_a_text(built: Path, cli: Cli) -> None:
     assert "predict: the text must not be empty" in _one_error(cli(built, "predict", "--experiment", "lora", " "))
 
 
-def _said(printed: str) -> str:
-    """Without what the command is at."""
-    return "\n".join(line for line in printed.splitlines() if not line.endswith("…")).strip()
-
-
-def test_predict_a_text_and_a_file(built: Path, cli: Cli, tmp_path: Path) -> None:
-    code, printed = cli(built, "predict", "--experiment", "lora", "Customer: hello")
-    assert code == 0
+def test_predict_prints_the_answer_alone_and_the_rest_on_stderr(
+    built: Path, cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [{"id": 1, "dialogue": "Customer: hello"}, {"id": 2, "prompt": "Say something."}]
     source, target = tmp_path / "f.jsonl", tmp_path / "g.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    code, _ = cli(built, "predict", "--input", source, "--output", target)
+    code, printed = cli(built, "predict", "--input", source, "--output", target)
     answers = [json.loads(line) for line in target.read_text().splitlines()]
     assert code == 0 and [answer["id"] for answer in answers] == [1, 2]
     assert all(isinstance(answer["completion"], str) and "finished" in answer for answer in answers)
-    assert _said(printed) == answers[0]["completion"]
+    assert {answer["template"] for answer in answers} == {"demo/summarise"}
+    assert "loading lora …" in printed and "lora: template demo/summarise\n" in printed
+
+    monkeypatch.setattr(sys, "argv", ["tunesmith", "predict", "--experiment", "lora", "Customer: hello"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().out == answers[0]["completion"] + "\n"
 
 
-def test_several_experiments_answer_the_same_question(built: Path, cli: Cli, tmp_path: Path) -> None:
-    both = ("--experiment", "base", "--experiment", "lora")
-    _, alone = cli(built, "predict", "--experiment", "lora", "Customer: hello")
-    alone = _said(alone)
-    code, printed = cli(built, "predict", *both, "Customer: hello")
-    assert code == 0 and f"lora: {alone}" in printed and "loading base …" in printed
-    assert [line.split(":")[0] for line in printed.splitlines() if line.startswith(("base:", "lora:"))] == [
-        "base",
-        "lora",
-    ]
+def test_predict_answers_the_test_rows_of_a_csv_file_as_they_were_evaluated(
+    built: Path, cli: Cli, tmp_path: Path
+) -> None:
+    """From a source's own columns, by several experiments at once, one of them with an example in its prompt."""
+    names = ("base", "lora")
+    of_test = pq.read_table(built / "data/evaluation/test.parquet").to_pylist()
+    write_table(tmp_path / "rows.csv", [{"id": row["row_id"], "dialogue": row["text"]} for row in of_test])
+    asked = [part for name in names for part in ("--experiment", name)]
+    code, printed = cli(
+        built, "predict", *asked, "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.parquet"
+    )
+    assert code == 0 and "base: template demo/summarise, 1 example in the prompt" in printed
+    answers = [row for _, row in read_table(tmp_path / "out.parquet")]
+    assert [answer["id"] for answer in answers] == [row["row_id"] for row in of_test for _ in names]
+    for name in names:
+        predictions = pq.read_table(built / f"reports/experiments/{name}/predictions.parquet").to_pylist()
+        mine = [(row["completion"], row["finished"]) for row in answers if row["experiment"] == name]
+        assert mine == [(row["completion"], row["finished"]) for row in predictions]
+
+
+def test_predict_needs_a_free_column_for_the_names(built: Path, cli: Cli, tmp_path: Path) -> None:
     source, target = tmp_path / "f.jsonl", tmp_path / "g.jsonl"
-    source.write_text("".join(json.dumps({"id": i, "dialogue": "Customer: hello"}) + "\n" for i in (1, 2)))
-    code, _ = cli(built, "predict", *both, "--input", source, "--output", target)
-    answers = [json.loads(line) for line in target.read_text().splitlines()]
-    expected = [(1, "base"), (1, "lora"), (2, "base"), (2, "lora")]
-    assert code == 0 and [(answer["id"], answer["experiment"]) for answer in answers] == expected
-    assert answers[1]["completion"] == alone
     source.write_text('{"experiment": "mine", "dialogue": "Customer: hello"}\n')
+    both = ("--experiment", "base", "--experiment", "lora")
     error = _one_error(cli(built, "predict", *both, "--input", source, "--output", target))
     assert "f.jsonl:1: with several experiments the column `experiment` must be free" in error
-
-
-def test_a_text_and_a_row_are_asked_in_the_words_of_training(built: Path) -> None:
-    from flows.predict import _predictor, _prompt_of_row, _prompt_of_text
-
-    trained = pq.read_table(built / "data/mixtures/demo/train.parquet").to_pylist()[0]
-    predictor = _predictor(built, "lora")
-    assert _prompt_of_text(predictor, trained["text"], None) == trained["prompt"]
-    row = {"dialogue": trained["text"]}
-    assert _prompt_of_row(built, predictor, row, "f.jsonl:1", "demo/summarise") == trained["prompt"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["predict", "--experiment", "nothing", "text"], "no experiment 'nothing' was built; there are: base, lora"),
+        (
+            ["predict", "--experiment", "nothing", "text"],
+            "no experiment 'nothing' was built; there are: base, lora",
+        ),
         (["predict", "--experiment", "base", "--experiment", "no", "--template", "x/y", "t"], "no experiment 'no' was"),
         (["predict"], "give either a text, or --input and --output"),
         (["predict", "--input", "no.jsonl", "--output", "g.jsonl"], "no.jsonl: no such file"),
         (["predict", "--template", "x/y", "text"], "lora knows no template 'x/y'; it knows: demo/summarise"),
+        (["predict", "--champion", "text"], "models:/tunesmith@champion: no version of a registered model has this"),
+        (
+            ["predict", "--input", "no.xlsx", "--output", "g.csv"],
+            "no.xlsx: the ending must be one of .csv, .tsv, .jsonl",
+        ),
+        (["predict", "--input", "no.csv", "--output", "g.txt"], "g.txt: the ending must be one of .csv, .tsv, .jsonl"),
         (["data", "add", "no.jsonl", "--name", "s"], "no.jsonl: no such file"),
         (["data", "add", "no.jsonl", "--name", "Bad Name"], "a name must be lower-case letters"),
         (["data", "add", "no.jsonl", "--name", "demo"], "'demo' is made by a stage"),

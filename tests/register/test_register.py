@@ -3,14 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
-import pandas as pd
+import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ledger_workspace import TEST, add_baselines, add_comparison, add_experiment, key_of, write_report
+from mlflow.models import Model
 
-import tasks.evaluate.predict
 import tasks.evaluate.run
 import tasks.register.lost
 from tasks.errors import TunesmithError
@@ -21,7 +20,7 @@ from tasks.register.decisions import decision_on, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import requirements
 from tasks.register.run import run
-from tasks.tracking.client import open_store, tracking_uri
+from tasks.tracking.client import open_store
 
 PARAMS = RegistrationParams(min_rows=2)
 ROWS = ["row0", "row1", "row2", "row3"]
@@ -193,35 +192,12 @@ def test_an_evaluation_of_other_rows_is_refused_and_not_kept(paths: Paths, monke
     assert not any((paths.state / "champions").iterdir())
 
 
-class Shouter:
-    """Stands for ``Predictor``."""
-
-    def __init__(self, folder: Path) -> None:
-        self.adapter = (folder / "adapter_model.safetensors").read_text()
-
-    @classmethod
-    def load(cls, folder: Path) -> Shouter:
-        return cls(folder)
-
-    def complete(self, prompts: list[str]) -> list[str]:
-        return [f"{prompt.upper()} {self.adapter[:4]}" for prompt in prompts]
-
-
-def test_the_registered_model_answers_prompts(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_registered_model_is_whole_and_names_no_machine(paths: Paths) -> None:
     champion = run(PARAMS, paths)["champion"]
-    monkeypatch.setattr(tasks.evaluate.predict, "Predictor", Shouter)
-    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: tracking_uri(paths.root))
-    mlflow.set_tracking_uri(tracking_uri(paths.root))
-    try:
-        model = mlflow.pyfunc.load_model("models:/tunesmith@champion")
-    finally:
-        mlflow.set_tracking_uri(None)
-    key = key_of("lora")
-    assert model.predict(pd.DataFrame({"prompt": ["hi", "ho"]})) == [f"HI {key[:4]}", f"HO {key[:4]}"]
-    assert [c.name for c in model.metadata.signature.inputs.inputs] == ["prompt"]
     folder = paths.root / "mlartifacts" / champion["run_id"] / "artifacts/model"
+    assert [c.name for c in Model.load(str(folder)).signature.inputs.inputs] == ["prompt", "template"]
     stored = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    assert {"MLmodel", "serving_model.py", "requirements.txt", "code/tasks/evaluate/predict.py"} <= stored
+    assert {"MLmodel", "serving_model.py", "requirements.txt", "code/tasks/evaluate/answer.py"} <= stored
     assert not [path for path in stored if path.endswith((".pkl", ".pyc"))]
     for name in ("MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml", "serving_model.py"):
         assert not {str(paths.root), str(Path(tasks.__file__).parent)} & set((folder / name).read_text().split())

@@ -1,0 +1,181 @@
+"""Rows and texts → prompts → answers, as the model was evaluated: for the command line and the registered model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import device
+from tasks.errors import TunesmithError
+from tasks.evaluate.generate import Generated
+from tasks.evaluate.inference import Inference
+from tasks.evaluate.predict import Predictor, read_manifest
+from tasks.evaluate.shots import Example, fitted
+from tasks.rows import Row, without_nan
+from tasks.template.environment import plain
+from tasks.template.stored import Prompt, of_texts, prompts_of
+from tasks.tuned import SharedBase
+
+RENDERED_PROMPT = "prompt"
+"""Column of a row that is rendered already."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked: ``template`` is ``SOURCE/ID``, None where it knows no template."""
+
+    template: str | None
+    prompt: str
+    examples: list[Example]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Makes questions of rows and texts.
+
+    Attributes:
+        model: its name, for errors.
+        prompts: the templates that it knows, in the order in which a row tries them: those of its test rows, then
+            others that it was trained with.
+        examples: ``SOURCE/ID`` → examples before each prompt.
+    """
+
+    model: str
+    prompts: dict[str, Prompt]
+    examples: dict[str, list[Example]]
+
+    @classmethod
+    def of(cls, model: str, inference: Inference, trained: Mapping[str, str]) -> Questions:
+        """``trained``: ``templates`` of the manifest."""
+        known = {one.name: one for name, source in inference.sources.items() for one in prompts_of(name, source)}
+        prompts = {name: known[name] for name in inference.order}
+        others: dict[str, dict[str, str]] = {}
+        for name, text in trained.items():
+            source, _, template = name.rpartition("/")
+            if name not in prompts:
+                others.setdefault(source, {})[template] = text
+        for source, texts in others.items():
+            mine = [known[f"{source}/{i}"] for i in texts if f"{source}/{i}" in known]
+            left = {i: text for i, text in texts.items() if f"{source}/{i}" not in known}
+            prompts |= {one.name: one for one in [*mine, *(prompts_of(source, of_texts(source, left)) if left else [])]}
+        examples = {
+            name: [(one["prompt"], one["completion"]) for one in use.examples]
+            for name, use in inference.templates.items()
+        }
+        return cls(model, prompts, examples)
+
+    def refuse_unknown(self, template: str | None) -> None:
+        if template is not None and template not in self.prompts:
+            raise TunesmithError(
+                f"predict: {self.model} knows no template {template!r}; it knows: {', '.join(self.prompts) or 'none'}"
+            )
+
+    def of_text(self, text: str, template: str | None = None) -> Question:
+        """A text in the template of that name, or in the first that needs one column alone.
+
+        Raises:
+            TunesmithError: the text is blank, or every template needs more columns.
+        """
+        if not text.strip():
+            raise TunesmithError("predict: the text must not be empty; give one that the model shall answer")
+        if not self.prompts:
+            return Question(None, text, [])
+        self.refuse_unknown(template)
+        wanted = [self.prompts[template]] if template else list(self.prompts.values())
+        single = next((prompt for prompt in wanted if len(prompt.columns) == 1), None)
+        if single is None:
+            raise TunesmithError(
+                f"predict: template {wanted[0].name} needs the columns {', '.join(wanted[0].columns)}; give rows with "
+                "--input"
+            )
+        return self._question(single, single.render({single.columns[0]: text}, "the text"), "the text")
+
+    def of_row(self, row: Row, where: str, template: str | None = None) -> Question:
+        """A row with ``prompt``, which is rendered already, or with the columns of a template.
+
+        The template is ``template``, else the one that the row names (``template``, or ``source`` and ``template_id``
+        as in the evaluation set), else the first whose columns the row has. Of a rendered row it decides the examples.
+
+        Raises:
+            TunesmithError: the row has no text, or lacks columns.
+        """
+        self.refuse_unknown(template)
+        named = template or self._named(row)
+        rendered = self._rendered(row)
+        if rendered is not None or not self.prompts:
+            if rendered is None:
+                raise TunesmithError(
+                    f"{where}: {self.model} knows no template, so a row needs `prompt`; it has {', '.join(row)}"
+                )
+            prompt = self.prompts[named] if named else next(iter(self.prompts.values()), None)
+            return self._question(prompt, rendered, where)
+        tried = [self.prompts[named]] if named else list(self.prompts.values())
+        chosen = next((prompt for prompt in tried if not prompt.lacks(row)), None)
+        if chosen is None:
+            raise TunesmithError(
+                f"{where}: template {tried[0].name} needs the columns {', '.join(tried[0].columns)}; the row lacks "
+                f"{', '.join(tried[0].lacks(row))} and has {', '.join(row) or 'none'}; add them, or a `prompt`"
+            )
+        return self._question(chosen, chosen.render(row, where), where)
+
+    def _named(self, row: Row) -> str | None:
+        names = (row.get("template"), f"{row.get('source')}/{row.get('template_id')}")
+        return next((name for name in names if isinstance(name, str) and name in self.prompts), None)
+
+    def _rendered(self, row: Row) -> str | None:
+        """The row's rendered prompt; None where it has none, or where a template's own column has that name.
+
+        Tables have every column in every row: a row without a prompt may have the columns of a template.
+        """
+        own = any(RENDERED_PROMPT in prompt.columns for prompt in self.prompts.values())
+        if own or RENDERED_PROMPT not in row:
+            return None
+        text = plain(without_nan(row[RENDERED_PROMPT]))
+        return None if not text.strip() and any(not prompt.lacks(row) for prompt in self.prompts.values()) else text
+
+    def _question(self, prompt: Prompt | None, text: str, where: str) -> Question:
+        if not text.strip():
+            column = f" in {', '.join(prompt.columns)}" if prompt else ""
+            raise TunesmithError(
+                f"{where}: a row must have a text; it is empty{column}; fill it in, or leave the row out"
+            )
+        name = prompt.name if prompt else None
+        return Question(name, text, self.examples.get(name or "", []))
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A model that answers as it was evaluated."""
+
+    predictor: Predictor
+    inference: Inference
+    questions: Questions
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        inference: Inference | None = None,
+        root: Path | None = None,
+        shared: SharedBase | None = None,
+    ) -> Answerer:
+        """``inference``: by default that in the folder of the model. Others: as of ``Predictor.load``.
+
+        Raises:
+            TunesmithError: as ``Predictor.load``, or the tokenizer renders otherwise than when the model was evaluated.
+        """
+        manifest = read_manifest(folder)
+        inference = inference or Inference.of_folder(folder, manifest)
+        if inference.threads:
+            device.use_threads(inference.threads)
+        predictor = Predictor.load(folder, inference.generation, root, shared)
+        predictor.refuse_other_fingerprint(inference.fingerprint)
+        questions = Questions.of(inference.experiment, inference, manifest.get("templates") or {})
+        return cls(predictor, inference, questions)
+
+    def answer(self, questions: list[Question]) -> list[Generated]:
+        """Answers in the order of ``questions``."""
+        predictor = self.predictor
+        encoded = [fitted(predictor.renderer, one.prompt, one.examples, predictor.longest_prompt) for one in questions]
+        return predictor.answer([tokens for tokens, _ in encoded])

@@ -1,0 +1,102 @@
+"""A workspace whose test rows stand in two templates, with experiments evaluated on them: untrained, few-shot, LoRA."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import pytest
+
+from tasks import files
+from tasks.evaluate.run import run
+from tasks.params import write_yaml
+from tasks.paths import Paths
+from tasks.register.registry import Registry
+from tasks.rows import RENDERED, Row
+from tasks.stage import Stage
+from tasks.template.library import Template, TemplateSet
+from tasks.template.params import TemplateParams
+from tasks.template.render import render
+from tasks.template.stored import stored
+from tasks.template.validate import Report
+from tasks.tracking.client import VARIABLE, open_store
+from tasks.tracking.sync import sync
+from tests.evaluate.conftest import EVALUATE
+from tests.train.training_workspace import PAIRS, mark_dirty, train
+
+TEMPLATES = TemplateSet(
+    name="chats",
+    task="summary",
+    description="",
+    columns={"dialogue": "", "summary": "", "language": "", "note": ""},
+    optional=["note"],
+    required=["dialogue"],
+    templates=[
+        Template(id="noted", prompt="{{dialogue}}\nNote: {{note}}", completion="{{summary}}"),
+        Template(id="short", prompt="In {{language}}, in short: {{dialogue}}", completion="{{summary}}"),
+        Template(id="plain", prompt="{{dialogue}}", completion="{{summary}}"),
+    ],
+)
+PARAMS = TemplateParams(
+    set="chats", columns={"dialogue": "chat"}, values={"language": "English"}, use=["short", "plain"], assign="all"
+)
+"""The source calls the dialogue ``chat``, and has no column for the language."""
+
+EXPERIMENTS = {"base": 0, "lora": 0, "base_2": 2}
+"""Name → examples in the prompt."""
+
+
+def raw() -> list[Row]:
+    """Rows as the source has them."""
+    return [{"chat": chat, "summary": summary} for chat, summary in PAIRS if summary.lower() not in chat.lower()]
+
+
+def rendered() -> list[Row]:
+    told = {"source_file": "all"}
+    rows = [told | row | {"row_id": f"r{n}", "source_line": n} for n, row in enumerate(raw(), start=1)]
+    return [dict.fromkeys(RENDERED.names) | row for row in render(rows, "chats", TEMPLATES, PARAMS, Report())]
+
+
+def evaluated_workspace(paths: Paths) -> Paths:
+    """``paths`` (of the fixture ``trained``) with ``EXPERIMENTS`` evaluated."""
+    rows = rendered()
+    for part in ("test", "validation", "examples"):
+        files.write_rows(paths.evaluation_set / f"{part}.parquet", rows, RENDERED)
+    templates = {"chats": stored(TEMPLATES, PARAMS, "chats").model_dump()}
+    files.write_json(paths.evaluation_set / "templates.json", templates)
+    mark_dirty(paths)
+    for name in ("base", "base_2"):  # of weights that generate text: those of the tiny base give special tokens alone
+        train(paths, name, {"method": "none", "base_model": {"name": "models/full"}})
+    for name, shots in EXPERIMENTS.items():
+        write_yaml(paths.experiment(name) / "evaluate.yaml", EVALUATE | {"shots": shots})
+        run(name, paths, Stage.start(f"evaluate@{name}", paths.root))
+    return paths
+
+
+def completions(paths: Paths, name: str, template: str | None = None) -> list[str]:
+    """What stands in ``predictions.parquet``, of one template or of all."""
+    rows = files.read_rows(paths.report(name) / "predictions.parquet")
+    return [row["completion"] for row in rows if template in (None, row["template_id"])]
+
+
+def register(paths: Paths) -> Paths:
+    """Make ``lora`` version 1 and the champion, and ``base_2`` version 2."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(VARIABLE, raising=False)
+        paths.params.mkdir()
+        own_artifacts(paths)
+        tracker = open_store(paths.root)
+        runs = {synced.experiment: synced.run_id for synced in sync(paths, tracker)}
+        registry = Registry(tracker, "tunesmith", "champion")
+        registry.ensure()
+        registry.crown(registry.add(runs["lora"], {"tunesmith.experiment": "lora"}, "", "bases/tiny"), {"reasons": []})
+        registry.add(runs["base_2"], {"tunesmith.experiment": "base_2"}, "", "bases/tiny")
+    return paths
+
+
+def own_artifacts(paths: Paths) -> None:
+    """MLflow's file is a copy of another workspace's: its artifacts belong here."""
+    with sqlite3.connect(paths.root / "mlflow.db") as database:
+        where: tuple[Any, ...] = ((paths.root / "mlartifacts").as_uri(), "tunesmith")
+        database.execute("update experiments set artifact_location = ? where name = ?", where)
+    database.close()
