@@ -1,4 +1,4 @@
-"""What decides on the sides of a source's rows, and how that has changed since its rows were last split."""
+"""The values that decide on the sides of a source's rows, and their changes since the last split."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from tasks.files import canonical_json
 from tasks.split.params import PARTS, SplitParams
 
 _OF_SET = "template.set: "
+_COLUMNS, _VALUES = "template.columns.", "template.values."
 
 
 @dataclass(frozen=True)
 class Change:
-    """One deciding value that is another now.
+    """A deciding value that differs from the one of the last split.
 
     Attributes:
         key: below ``sources.S`` of ``params/sources.yaml``, such as ``split.stratify``.
         before, now: the value as it would be written there; None where there was or is none.
+        of_set: whether the value belongs to the template set, not to ``params/sources.yaml``.
     """
 
     key: str
     before: Any
     now: Any
+    of_set: bool = False
 
     def __str__(self) -> str:
-        if self.key.startswith("template.columns.") and None in (self.before, self.now):
-            column = self.key.removeprefix("template.columns.")
+        if self.of_set and self.key.startswith(_COLUMNS):
+            column = self.key.removeprefix(_COLUMNS)
             return f"the set {'now' if self.before is None else 'no longer'} tells rows apart by its column {column}"
         return f"{self.key} was {shown(self.before)}, now it is {shown(self.now)}"
 
 
 def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
-    """Key below ``sources.S`` → value, of all that decides.
+    """Every value that decides on sides, by its key below ``sources.S``.
 
     Args:
         grouped_by: what made the groups and texts (``tasks.rows.GROUPED_BY``); None where that is unknown.
@@ -44,7 +47,7 @@ def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
     if params.by != "hash" and deciding["shares"]:
         shares = {"split.validation_fraction": deciding["shares"]["validation"]}
     near = params.near_duplicates
-    found = {
+    result = {
         "split.by": params.by,
         **shares,
         **{f"split.{name}": value for name, value in deciding["given"].items()},
@@ -53,30 +56,39 @@ def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
         "split.seed": params.seed,
     }
     made = json.loads(grouped_by) if grouped_by else {}
-    found |= {f"template.{name}": made[name] for name in ("set", "group") if name in made}
-    found |= {f"{_OF_SET}{name}": made[name] for name in ("identity", "text") if name in made}
-    for wanted, (column, value) in made.get("columns", {}).items():
-        found |= {f"template.columns.{wanted}": column} if value is None else {f"template.values.{wanted}": value}
-    return json.loads(canonical_json(found))
+    result |= {f"template.{name}": made[name] for name in ("set", "group") if name in made}
+    result |= {f"{_OF_SET}{name}": made[name] for name in ("identity", "text") if name in made}
+    for name, (column, value) in made.get("columns", {}).items():
+        result |= {f"{_COLUMNS}{name}": column} if value is None else {f"{_VALUES}{name}": value}
+    return json.loads(canonical_json(result))
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
-    """What differs between two results of ``values``; a file that is named anew changes nothing for the others."""
-    found = []
+    """Differences between two results of ``values``; a file that is added changes nothing for the others."""
+    differences = []
     for key in [*before, *(key for key in now if key not in before)]:
         one, other = before.get(key), now.get(key)
         if one == other or (key == "split.files" and one and other and _only_more(one, other)):
             continue
         if key == "split.validation_fraction" and one is None:  # the hash decided nothing before
             continue
-        found.append(Change(key, one, other))
-    if any(change.key == "template.set" for change in found):  # another set has other columns and identities
-        found = [change for change in found if not change.key.startswith(("template.columns.", _OF_SET))]
-    return found
+        differences.append(Change(key, one, other, _is_of_set(key, before, now)))
+    if any(change.key == "template.set" for change in differences):  # another set has other columns and identities
+        differences = [change for change in differences if not change.key.startswith((_COLUMNS, _OF_SET))]
+    return differences
+
+
+def _is_of_set(key: str, before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether the template set made this difference: its identity or text, or a column that is new or gone in it."""
+    if key.startswith(_OF_SET):
+        return True
+    moved = key.replace(_COLUMNS, _VALUES)  # from `columns` to `values` of the source, or back
+    in_both = key in before and key in now
+    return key.startswith(_COLUMNS) and not in_both and moved not in before and moved not in now
 
 
 def _only_more(before: dict[str, list[str]], now: dict[str, list[str]]) -> bool:
-    """Whether each file that was named has its part still."""
+    """Whether each file that was named is still in the same part."""
     return all(set(before.get(part, [])) <= set(now.get(part, [])) for part in PARTS)
 
 
@@ -91,4 +103,4 @@ def shown(value: Any) -> str:
 
 
 _NO_TEXT = {"true", "false", "null"}
-"""Bare words that YAML reads as something else than text."""
+"""Bare words that YAML does not read as text."""

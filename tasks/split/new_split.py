@@ -1,4 +1,4 @@
-"""What it means that a source's rows are split anew, in words, before and after it happens."""
+"""Messages about a source whose rows are split anew: cause, effect, remedy and resulting test rows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class NewSplit:
     """A source whose rows the next run splits anew, although they were split before.
 
     Attributes:
-        changed: what decides and is another now; None where the memory is gone, or of an earlier version that did not
-            record it.
-        test_rows: of the split before; None where it is gone.
+        state: of the memory (``tasks.split.memory.Memory``).
+        changed: the deciding values that differ now; None where the memory is gone, or an earlier version did not
+            record them.
+        test_rows: number of test rows before; None where the split is gone.
     """
 
     source: str
@@ -27,6 +28,7 @@ class NewSplit:
     test_rows: int | None
 
     def why(self) -> str:
+        """The cause."""
         if self.state == "none":
             return f"dvc.lock knows a split, but data/splits/{self.source} with its memory is gone"
         if self.changed is None:
@@ -34,6 +36,7 @@ class NewSplit:
         return "; ".join(map(str, self.changed))
 
     def effect(self) -> str:
+        """The consequence for the scores."""
         test = "" if self.test_rows is None else f" (test has {self.test_rows:,} rows now)"
         return (
             f"rows may change sides{test}; scores do not compare with earlier ones, and the gate evaluates the "
@@ -44,10 +47,16 @@ class NewSplit:
         """How to keep the split."""
         if self.state == "none":
             return f"run `dvc checkout data/splits/{self.source}` (in a clone: `dvc pull data/splits/{self.source}`)"
-        lines = [f"`{c.key}: {shown(c.before)}`" for c in self.changed or () if c.before is not None]
-        lines += [f"no `{c.key}`" for c in self.changed or () if c.before is None]
-        written = ", ".join(lines) or "what it was before"
-        return f"restore under sources.{self.source} in params/sources.yaml: {written}"
+        own = [change for change in self.changed or () if not change.of_set]
+        lines = [f"`{c.key}: {shown(c.before)}`" for c in own if _is_written(c)]
+        lines += [f"no `{c.key}`" for c in own if not _is_written(c)]
+        remedies = []
+        if lines or not self.changed:
+            written = ", ".join(lines) or "what it was before"
+            remedies.append(f"restore under sources.{self.source} in params/sources.yaml: {written}")
+        if len(own) < len(self.changed or ()):
+            remedies.append("undo the change of the template set (`git diff tasks/template/library` shows it)")
+        return ", and ".join(remedies)
 
     def counts(self, after: int | None) -> str:
         """One line on what it did to the test rows."""
@@ -55,8 +64,16 @@ class NewSplit:
         return f"{self.source}: split anew: test rows {before} → {'unknown' if after is None else f'{after:,}'}"
 
 
+def _is_written(change: Change) -> bool:
+    """Whether the value before must be written down: null is not the default of ``near_duplicates``."""
+    return change.before is not None or change.key == "split.near_duplicates"
+
+
 def was_split(root: Path, source: str) -> bool:
-    """Whether ``dvc.lock`` knows the stage. Read as text: a neighbour may be writing it, and half a file is no YAML."""
+    """Whether ``dvc.lock`` has the stage ``split@SOURCE``.
+
+    The file is read as text: another process may be writing it, and half a file is not valid YAML.
+    """
     lock = root / "dvc.lock"
     return lock.exists() and f"\n  split@{source}:\n" in lock.read_text(encoding="utf-8")
 

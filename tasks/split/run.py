@@ -42,7 +42,10 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
     templates = {name: value for name, value in metadata.items() if name == TEMPLATES}
     before = Memory.read(paths.split(name) / ASSIGNMENTS, params, grouped_by)
     anew = NewSplit(name, before.state, before.changed, test_rows(paths.split(name)))
-    if forgotten := before.state == "other parameters" or (before.state == "none" and was_split(paths.root, name)):
+    # Where every part is given, no memory decides anything.
+    gone = before.state == "none" and bool(params.shares()) and was_split(paths.root, name)
+    forgotten = gone or before.state == "other parameters"
+    if forgotten:
         for line in (f"rows are split anew: {anew.why()}", anew.effect(), f"to keep the split, {anew.remedy()}"):
             logger.warning("%s: WARNING: %s", name, line)
     decided = split(columns, params, name, before)

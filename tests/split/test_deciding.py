@@ -82,6 +82,23 @@ def test_a_memory_of_an_earlier_version_stands_or_does_not_as_before(tmp_path: P
     assert "an earlier version did not record which" in NewSplit("s", found.state, found.changed, 12).why()
 
 
+def test_the_remedy_restores_a_null_and_names_the_file_of_the_value() -> None:
+    def remedy(before: SplitParams, now: SplitParams, grouped_by: bytes = GROUPED) -> str:
+        differences = changes(values(before, GROUPED), values(now, grouped_by))
+        return NewSplit("s", "other parameters", differences, 12).remedy()
+
+    written = "restore under sources.s in params/sources.yaml: "
+    same = SplitParams()
+    assert remedy(SplitParams(near_duplicates=None), same) == f"{written}`split.near_duplicates: null`"
+    of_set = "undo the change of the template set (`git diff tasks/template/library` shows it)"
+    assert remedy(same, same, grouped(identity=["ticket"])) == of_set
+    columns = {"ticket": ["ticket", None], "team": ["team", None]}
+    assert remedy(same, same, grouped(columns=columns)) == of_set
+    assert remedy(same, SplitParams(seed=1), grouped(identity=["ticket"])) == f"{written}`split.seed: 0`, and {of_set}"
+    fixed = grouped(columns={"ticket": ["ticket", "none"]})
+    assert remedy(same, same, fixed) == f"{written}`template.columns.ticket: ticket`, no `template.values.ticket`"
+
+
 def test_the_remedy_is_what_to_write() -> None:
     one = NewSplit("s", "other parameters", [Change("split.stratify", ["label"], [])], 12)
     assert one.remedy() == "restore under sources.s in params/sources.yaml: `split.stratify: [label]`"

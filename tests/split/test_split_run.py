@@ -107,6 +107,14 @@ def test_a_memory_that_dvc_knows_and_that_is_gone_is_missed(tmp_path: Path, capl
     assert "run `dvc checkout data/splits/s`" in said[2] and "test rows unknown → " in said[3]
 
 
+def test_a_memory_that_decides_nothing_is_not_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The files give every part, so a clone without the folder assigns the same rows."""
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split@s:\n    cmd: x\n")
+    rows = [row(i, group=f"g{i}", source_file=PARTS[i % 3]) for i in range(30)]
+    stage(tmp_path, rows, by="file", files={part: [part] for part in PARTS})
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 def test_rows_grouped_otherwise_start_afresh_instead_of_being_dropped_as_bridges(tmp_path: Path) -> None:
     """As after an edit of `template.group`: pairs of what were groups of their own become one."""
     paths = Paths(tmp_path)
