@@ -28,6 +28,7 @@ _RESTORE = (
 )
 _SIDECARS = ("-journal", "-wal", "-shm")
 _HALF_RENAMED = "_alembic_tmp_"
+_PATIENCE_SECONDS = 20.0
 # MLflow and `open_store` fill these by themselves.
 _OWN_TABLES = {"alembic_version", "workspaces", "experiments", "experiment_tags"}
 _ARTIFACT_COLUMNS = {
@@ -62,8 +63,8 @@ def make_whole(database: Path, own_experiment: str) -> None:
     - A file of an older MLflow that holds something is migrated on a copy; the old file is kept beside it.
 
     Raises:
-        TunesmithError: the file is damaged, belongs to a newer MLflow, cannot be migrated, or another process is
-            creating it at this moment.
+        TunesmithError: the file is damaged, belongs to a newer MLflow, or cannot be migrated; or another process has
+            it locked, or open while it is not whole.
     """
     _remove_partial(database)
     if not database.exists():
@@ -98,7 +99,7 @@ def follow_folder(database: Path, experiment: str) -> None:
     MLflow stores absolute addresses. Nothing changes while only the old folder has the artifacts.
     """
     new = artifacts_beside(database)
-    with closing(_connect(database)) as connection:
+    with _connected(database) as connection:
         row = connection.execute("SELECT artifact_location FROM experiments WHERE name = ?", (experiment,)).fetchone()
         old = str(row[0]) if row else new
         if old == new or not (old.startswith("file://") and old.endswith("/mlartifacts")):
@@ -138,7 +139,7 @@ def _migrate(database: Path, revision: str | None, head: str, kept: str) -> None
     before = database.with_name(f"{database.name}.before-{head}")
     with _replacement(database) as partial:
         try:
-            with closing(_connect(database)) as source, closing(_connect(partial)) as copy:
+            with _connected(database) as source, _connected(partial) as copy:
                 source.backup(copy)
             _upgrade(partial, new=False)
         except Exception as error:
@@ -204,13 +205,28 @@ def _set_aside_sidecars(database: Path, aside: Path | None = None) -> None:
             journal.replace(aside.with_name(f"{aside.name}{ending}"))
 
 
-def _connect(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(database, timeout=20)
+@contextmanager
+def _connected(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that is closed at the end.
+
+    Raises:
+        TunesmithError: another process keeps the file locked.
+    """
+    try:
+        with closing(sqlite3.connect(database, timeout=_PATIENCE_SECONDS)) as connection:
+            yield connection
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+        raise TunesmithError(
+            f"{database}: another process has kept the tracking database locked for {_PATIENCE_SECONDS:g} seconds; "
+            "wait until it has finished, or end it, and run again"
+        ) from None
 
 
 def _tables(database: Path) -> set[str]:
     try:
-        with closing(_connect(database)) as connection:
+        with _connected(database) as connection:
             return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.DatabaseError as error:
         raise TunesmithError(
@@ -221,7 +237,7 @@ def _tables(database: Path) -> set[str]:
 def _revision(database: Path, tables: set[str]) -> str | None:
     if "alembic_version" not in tables:
         return None
-    with closing(_connect(database)) as connection:
+    with _connected(database) as connection:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return str(row[0]) if row else None
 
@@ -235,7 +251,7 @@ def _head() -> str:
 def _contents(database: Path, tables: set[str], own_experiment: str) -> str:
     """What would be lost with the file, in words; empty where it holds nothing of anyone's."""
     rows: dict[str, int] = {}
-    with closing(_connect(database)) as connection:
+    with _connected(database) as connection:
         for table in sorted(tables):
             name = table.removeprefix(_HALF_RENAMED)
             if name == "experiments":
@@ -279,6 +295,6 @@ def _refuse_others(database: Path) -> None:
             continue
         if opened:
             raise TunesmithError(
-                f"{database}: process {process.pid} (`{command[:200]}`) is creating or migrating it; wait until it has "
-                "finished, or end it, and run again"
+                f"{database}: process {process.pid} (`{command[:200]}`) has it open and may be creating or migrating "
+                "it; wait until it has finished, or end it, and run again"
             )

@@ -21,6 +21,7 @@ from mlflow.store.db.utils import _get_alembic_config
 from mlflow.store.tracking.dbmodels.initial_models import Base
 from sqlalchemy import create_engine, event
 
+import tasks.tracking.database
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
 from tasks.tracking.client import Tracker, open_store
@@ -159,12 +160,25 @@ def test_a_store_that_another_process_is_creating_is_left_to_it(states: Path, tm
     other = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE)
     try:
         assert other.stdout is not None and other.stdout.readline()
-        with pytest.raises(TunesmithError, match=rf"process {other.pid} \(.*is creating or migrating it"):
+        with pytest.raises(TunesmithError, match=rf"process {other.pid} \(.*has it open and may be creating"):
             open_store(tmp_path)
     finally:
         other.kill()
         other.communicate()
     assert names(tmp_path)[0] == "mlflow.db"
+
+
+def test_a_store_that_is_locked_for_long_is_not_called_damaged(
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_store(empty_store, tmp_path)
+    monkeypatch.setattr(tasks.tracking.database, "_PATIENCE_SECONDS", 0.1)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TunesmithError, match=r"locked for 0\.1 seconds; wait until it has finished") as error:
+            open_store(tmp_path)
+    assert "Restore" not in str(error.value)
+    assert open_store(tmp_path).client.get_experiment_by_name("tunesmith")
 
 
 CREATE = """
