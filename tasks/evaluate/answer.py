@@ -79,9 +79,9 @@ class Questions:
         """
         if not text.strip():
             raise TunesmithError("predict: the text must not be empty; give one that the model shall answer")
+        self.refuse_unknown(template)
         if not self.prompts:
             return Question(None, text, [])
-        self.refuse_unknown(template)
         wanted = [self.prompts[template]] if template else list(self.prompts.values())
         single = next((prompt for prompt in wanted if len(prompt.columns) == 1), None)
         if single is None:

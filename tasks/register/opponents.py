@@ -26,13 +26,11 @@ class Opponents:
     """Opponents of a candidate.
 
     Attributes:
-        base: the baseline experiment.
         by_key: ``baseline``, ``champion``, ``trivial.NAME`` and ``untuned.NAME`` → opponent.
         identities: the same keys → what tells one opponent from another: its model's key.
         remarks: untuned experiments that are no opponents, and why.
     """
 
-    base: Evaluated
     by_key: dict[str, Opponent]
     identities: dict[str, str | None]
     remarks: list[str]
@@ -67,7 +65,7 @@ def opponents(
             continue
         by_key[f"untuned.{name}"] = Opponent(f"{name} (untuned)", experiment.scores)
         identities[f"untuned.{name}"] = experiment.key
-    return Opponents(base, by_key, identities, remarks)
+    return Opponents(by_key, identities, remarks)
 
 
 def untuned(paths: Paths) -> list[str]:

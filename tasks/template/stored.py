@@ -90,14 +90,12 @@ class Prompt:
     Attributes:
         name: ``SOURCE/ID``.
         task: of the template.
-        text: Jinja2 text of the prompt.
         compiled: what renders it.
         source: the templates that it belongs to.
     """
 
     name: str
     task: str
-    text: str
     compiled: Compiled
     source: SourceTemplates
 
@@ -160,6 +158,6 @@ def prompts_of(name: str, source: SourceTemplates) -> list[Prompt]:
     """The templates of the source ``name``, in their order."""
     params = TemplateParams(set=source.set.name, columns=source.columns, values=source.values, seed=source.seed)
     return [
-        Prompt(f"{name}/{one.template.id}", one.task, one.template.prompt, one, source)
+        Prompt(f"{name}/{one.template.id}", one.task, one, source)
         for one in compile_chosen(source.set, params, name)
     ]

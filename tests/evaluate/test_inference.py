@@ -110,6 +110,13 @@ def questions(templates: SourceTemplates) -> Questions:
     return Questions.of("x", inference, {})
 
 
+def test_a_model_without_templates_refuses_the_name_of_one() -> None:
+    known = Questions.of("x", Inference(experiment="x", key="k", fingerprint={}), {})
+    assert known.of_text("hello").template is None
+    with pytest.raises(TunesmithError, match="x knows no template 'chats/short'; it knows: none"):
+        known.of_text("hello", "chats/short")
+
+
 def test_rows_are_rendered_as_the_stage_renders_them() -> None:
     """Values of the source's parameters, null and missing columns."""
     everything = PARAMS.model_copy(update={"use": None})
