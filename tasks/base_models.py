@@ -96,10 +96,10 @@ def find(params: BaseModelParams, root: Path) -> BaseModel:
 
 
 def refuse_missing(params: BaseModelParams, root: Path) -> None:
-    """Check what can be seen of a base model at once: nothing is hashed, converted or fetched.
+    """Check that a base model is available, as far as that is quick: nothing is hashed, converted or downloaded.
 
     Raises:
-        TunesmithError: the embedded package is missing, the folder has no model, or a hub id has no revision.
+        TunesmithError: the embedded model's package is missing, the folder has no model, or a hub id has no revision.
     """
     if params.name.startswith("embedded:"):
         _embedded_folder(params.name)

@@ -21,6 +21,6 @@ def described(error: Exception) -> str:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """``; did you mean 'accuracy'?`` for the known name most like ``name``; empty where none is like it."""
+    """``; did you mean 'accuracy'?`` for the known name most similar to ``name``; empty where none is similar."""
     similar = get_close_matches(str(name), list(known), n=1)
     return f"; did you mean {similar[0]!r}?" if similar else ""

@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def conflict_mark(path: Path) -> int | None:
-    """The line in which the marks of a merge conflict begin; None where the file has none."""
+    """Number of the line where the marks of a merge conflict begin; None where the file has none."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return next((number for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), None)
 
@@ -120,8 +120,8 @@ def _line(problem: Any, model: type[Params], file: Path | str, key: str) -> str:
     if problem["type"] in _SHAPES:
         shape, value = _SHAPES[problem["type"]], problem["input"]
         remedy = remedy_for(annotation_at(model, problem["loc"]), value)
-        place = f"{file}: {where}" if where else f"{file}"
-        return f"{place}: must be {shape}; it is {'empty' if value is None else repr(value)}{remedy}"
+        location = f"{file}: {where}" if where else f"{file}"
+        return f"{location}: must be {shape}; it is {'empty' if value is None else repr(value)}{remedy}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{file}: {where}: {message}" if where else f"{file}: {message}"
@@ -133,7 +133,7 @@ _SHAPES = {
     "dict_type": "a mapping of keys to values",
     "list_type": "a list",
 }
-"""Kinds of pydantic's errors, and what should stand where a user wrote something simpler."""
+"""Type of pydantic's error → the shape that the value must have."""
 
 
 def _known_keys(model: type[Params], location: tuple[Any, ...]) -> list[str]:

@@ -55,8 +55,8 @@ class Paths:
         return self.root / "reports/comparison"
 
     def gate(self, comparison: str, ending: str) -> Path:
-        """The gate's answer about the comparison with this digest (``.json``, and ``.html`` for the page of the
-        comparison, which shows it); no stage writes or reads it."""
+        """The gate's verdict on the comparison with this digest: ``json``, or ``html``, which the comparison's page
+        shows; no stage writes or reads it."""
         return self.root / f"reports/gate/{comparison[:16]}.{ending}"
 
     @property

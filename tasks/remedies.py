@@ -1,6 +1,6 @@
-"""What to write where a parameter file holds a plain value and a mapping or a list is wanted.
+"""Remedies for a plain value in a parameter file where a mapping or a list is needed.
 
-``base_model: NAME`` is answered with ``write `{name: NAME}```: the models of the parameters say what fits.
+For ``base_model: NAME`` the remedy is ``write `{name: NAME}```: it follows from the pydantic models of the parameters.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PatchOf:
 
 
 def remedy_for(annotation: Any, value: Any) -> str:
-    """``; write `{name: NAME}```, with the user's own value in what ``annotation`` wants; empty where none fits."""
+    """``; write `{name: NAME}```: the user's value in the shape that ``annotation`` needs; empty where none fits."""
     if value is None and (model := model_in(annotation)):
         return f"; write `{_flow(_required(model))}`" if _required(model) else ""
     wrapped = _wrapped(annotation, value)
@@ -37,7 +37,7 @@ _MISFIT: Any = object()
 
 
 def _wrapped(annotation: Any, value: Any) -> Any:
-    """``value`` inside the mapping or list that ``annotation`` wants; ``_MISFIT`` where it has no clear place."""
+    """``value`` inside the mapping or list that ``annotation`` needs; ``_MISFIT`` where it is unclear which key."""
     for option in _options(annotation):
         origin, arguments = get_origin(option), get_args(option)
         if model := model_in(option):
@@ -55,9 +55,9 @@ def _wrapped(annotation: Any, value: Any) -> Any:
 
 
 def _in_model(model: type[BaseModel], value: Any, patch: bool) -> Any:
-    """``value`` as the field of ``model`` that it most likely means: the first, or the next that takes it as it is.
+    """``value`` as the most likely field of ``model``: the first, or the next one that accepts it unchanged.
 
-    A text is good for any field of texts; it is meant for a required one or for one of a few words.
+    Any text field accepts a text, so for a text only required fields and those with a few allowed words count.
     """
     (first, *others) = [(name, _annotated(field), field.is_required()) for name, field in model.model_fields.items()]
     candidates = [(first[0], value if _fits(first[1], value) else _wrapped(first[1], value))]
@@ -84,7 +84,7 @@ def _in_dict(arguments: tuple[Any, ...], value: Any) -> Any:
 
 
 def _fits(annotation: Any, value: Any) -> bool:
-    """Whether the value is good for the annotation as it is: a whole number is not meant as a fraction."""
+    """Whether the annotation accepts the value unchanged: an integer is not taken for a float."""
     try:
         return type(TypeAdapter(annotation).validate_python(value, strict=True)) is type(value)
     except (ValidationError, PydanticUserError):
@@ -105,7 +105,7 @@ def _flow(value: Any) -> str:
 
 
 def annotation_at(model: type[BaseModel], location: tuple[Any, ...]) -> Any:
-    """The annotation of what stands at ``location``: a part that names a branch of a union is passed by."""
+    """The annotation at ``location``; parts of it that name a branch of a union are skipped."""
     current: Any = model
     for part in location:
         for option in _options(current):
@@ -120,7 +120,7 @@ def annotation_at(model: type[BaseModel], location: tuple[Any, ...]) -> Any:
 
 
 def _annotated(field: FieldInfo) -> Any:
-    """A field's type with its limits."""
+    """A field's type with its constraints."""
     return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 

@@ -42,12 +42,12 @@ GROUPED_BY = b"tunesmith.grouped_by"
 """Key of the schema metadata of ``data/rendered/S.parquet``: what made ``group`` and ``identity``, as JSON."""
 
 TEMPLATES = b"tunesmith.templates"
-"""Key of the schema metadata of ``data/rendered/S.parquet`` and of ``test.parquet`` of its split: what rendered the
+"""Key of the schema metadata of ``data/rendered/S.parquet`` and of ``test.parquet`` of its split: the templates of the
 prompts (``tasks.template.stored.SourceTemplates``), as JSON."""
 
 
 def without_nan(value: Any) -> Any:
-    """None for NaN, which is how tables of numbers write a missing value."""
+    """``value``, or None for NaN, with which numeric tables mark a missing value."""
     return None if isinstance(value, float) and value != value else value
 
 

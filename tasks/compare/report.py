@@ -1,6 +1,6 @@
 """The comparison as one HTML file: no script, no network, every text escaped.
 
-It needs no other file but the gate's verdict, which lies in a page beside it.
+It loads one other file: the page with the gate's verdict, which lies in ``reports/gate``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TEMPLATE = "report.html.jinja"
 def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
     """Render ``comparison`` with ``picture`` (PNG) inside; ``gate`` is the address of the gate's page about it.
 
-    That page is written later, or never: the gate is asked after the comparison, whose files then stay as they are.
+    The gate may write that page after the comparison; the comparison's own files do not change then.
     """
     environment = pages(Path(__file__).parent)
     return environment.get_template(TEMPLATE).render(
@@ -218,7 +218,7 @@ def _counts(comparison: Comparison) -> str:
 
 
 def _gate_height(comparison: Comparison) -> int:
-    """Height of the gate's page in rem: a line per opponent, and a few more."""
+    """Height of the gate's page in rem: one line per opponent, and room for a few more."""
     return 8 + 2 * sum(not entry["tuned"] for entry in comparison["systems"])
 
 

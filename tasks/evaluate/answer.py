@@ -1,4 +1,4 @@
-"""Rows and texts → prompts → answers, as the model was evaluated: for the command line and the registered model."""
+"""Generate completions for rows and texts as the model was evaluated: for ``tunesmith predict`` and serving."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from tasks.template.stored import Prompt, of_texts, prompts_of
 from tasks.tuned import SharedBase
 
 RENDERED_PROMPT = "prompt"
-"""Column of a row that is rendered already."""
+"""Column that holds an already rendered prompt."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a model is asked: ``template`` is ``SOURCE/ID``, None where it knows no template."""
+    """One prompt for a model.
+
+    Attributes:
+        template: ``SOURCE/ID``; None where the model knows no template.
+        prompt: its text.
+        examples: (prompt, completion) pairs that precede it.
+    """
 
     template: str | None
     prompt: str
@@ -32,12 +38,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Questions:
-    """Makes questions of rows and texts.
+    """Renders rows and texts as prompts of one model.
 
     Attributes:
-        model: its name, for errors.
-        prompts: the templates that it knows, in the order in which a row tries them: those of its test rows, then
-            others that it was trained with.
+        model: name of the model, for errors.
+        prompts: ``SOURCE/ID`` → template, in the order in which a row tries them: first the templates of the test rows,
+            then the others of training.
         examples: ``SOURCE/ID`` → examples before each prompt.
     """
 
@@ -47,7 +53,7 @@ class Questions:
 
     @classmethod
     def of(cls, model: str, inference: Inference, trained: Mapping[str, str]) -> Questions:
-        """``trained``: ``templates`` of the manifest."""
+        """Collect the templates of ``inference``, and those of ``trained`` (``templates`` of the manifest)."""
         known = {one.name: one for name, source in inference.sources.items() for one in prompts_of(name, source)}
         prompts = {name: known[name] for name in inference.order}
         others: dict[str, dict[str, str]] = {}
@@ -66,19 +72,20 @@ class Questions:
         return cls(model, prompts, examples)
 
     def refuse_unknown(self, template: str | None) -> None:
+        """Raises TunesmithError if ``template`` is named and the model does not know it."""
         if template is not None and template not in self.prompts:
             raise TunesmithError(
                 f"predict: {self.model} knows no template {template!r}; it knows: {', '.join(self.prompts) or 'none'}"
             )
 
     def of_text(self, text: str, template: str | None = None) -> Question:
-        """A text in the template of that name, or in the first that needs one column alone.
+        """Render a text with the named template, or with the first one that needs a single column.
 
         Raises:
-            TunesmithError: the text is blank, or every template needs more columns.
+            TunesmithError: the text is blank, the template is unknown, or every template needs more columns.
         """
         if not text.strip():
-            raise TunesmithError("predict: the text must not be empty; give one that the model shall answer")
+            raise TunesmithError("predict: the text must not be empty; give one to generate from")
         self.refuse_unknown(template)
         if not self.prompts:
             return Question(None, text, [])
@@ -92,13 +99,14 @@ class Questions:
         return self._question(single, single.render({single.columns[0]: text}, "the text"), "the text")
 
     def of_row(self, row: Row, where: str, template: str | None = None) -> Question:
-        """A row with ``prompt``, which is rendered already, or with the columns of a template.
+        """Render a row that has the columns of a template, or take its ``prompt``, which is rendered already.
 
-        The template is ``template``, else the one that the row names (``template``, or ``source`` and ``template_id``
-        as in the evaluation set), else the first whose columns the row has. Of a rendered row it decides the examples.
+        The template is ``template``; else the one that the row names (in ``template``, or in ``source`` and
+        ``template_id`` as in the evaluation set); else the first whose columns the row has. For a rendered row, the
+        template decides only on the examples.
 
         Raises:
-            TunesmithError: the row has no text, or lacks columns.
+            TunesmithError: the row has no text or lacks columns, or the template is unknown.
         """
         self.refuse_unknown(template)
         named = template or self._named(row)
@@ -124,9 +132,9 @@ class Questions:
         return next((name for name in names if isinstance(name, str) and name in self.prompts), None)
 
     def _rendered(self, row: Row) -> str | None:
-        """The row's rendered prompt; None where it has none, or where a template's own column has that name.
+        """The row's rendered prompt; None where it has none, or where a template has a column of that name.
 
-        Tables have every column in every row: a row without a prompt may have the columns of a template.
+        In a table every row has every column, so a row with an empty prompt may still have a template's columns.
         """
         own = any(RENDERED_PROMPT in prompt.columns for prompt in self.prompts.values())
         if own or RENDERED_PROMPT not in row:
@@ -146,7 +154,7 @@ class Questions:
 
 @dataclass(frozen=True)
 class Answerer:
-    """A model that answers as it was evaluated."""
+    """A model that generates as it was evaluated: with its templates, examples and generation settings."""
 
     predictor: Predictor
     inference: Inference
@@ -160,10 +168,14 @@ class Answerer:
         root: Path | None = None,
         shared: SharedBase | None = None,
     ) -> Answerer:
-        """``inference``: by default that in the folder of the model. Others: as of ``Predictor.load``.
+        """Load a model folder.
+
+        Args:
+            inference: how the model was evaluated; by default the ``inference.json`` in the folder.
+            folder, root, shared: as for ``Predictor.load``.
 
         Raises:
-            TunesmithError: as ``Predictor.load``, or the tokenizer renders otherwise than when the model was evaluated.
+            TunesmithError: as ``Predictor.load``, or the tokenizer renders prompts differently than in evaluation.
         """
         manifest = read_manifest(folder)
         inference = inference or Inference.of_folder(folder, manifest)
@@ -175,7 +187,7 @@ class Answerer:
         return cls(predictor, inference, questions)
 
     def answer(self, questions: list[Question]) -> list[Generated]:
-        """Answers in the order of ``questions``."""
+        """Generate one completion per question, in the same order."""
         predictor = self.predictor
         encoded = [fitted(predictor.renderer, one.prompt, one.examples, predictor.longest_prompt) for one in questions]
         return predictor.answer([tokens for tokens, _ in encoded])

@@ -1,4 +1,4 @@
-"""``inference.json``: how the test rows of an experiment were answered, and how its model answers ever after."""
+"""``inference.json``: how an experiment was evaluated, so that its model generates in the same way everywhere."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tasks.template.stored import SourceTemplates, of_texts, prompts_of
 NAME = "inference.json"
 
 IDENTITY = "evaluation.inference_sha256"
-"""Parameter of an MLflow run that tells how its model answers (``identity``)."""
+"""Parameter of an MLflow run: the hash of how its model generates (``identity``)."""
 
 
 class TemplateUse(Params):
-    """One template of the test rows.
+    """How the test rows used one template.
 
     Attributes:
-        rows: test rows that were rendered with it.
-        validation_loss_per_byte: of the validation rows in this template; None where there is none.
+        rows: number of test rows that were rendered with it.
+        validation_loss_per_byte: of the validation rows with this template, in nats; None where there are none.
         examples: solved training rows before each prompt: ``row_id``, ``prompt`` and ``completion``.
     """
 
@@ -36,19 +36,19 @@ class TemplateUse(Params):
 
 
 class Inference(Params):
-    """What was evaluated.
+    """How a model was evaluated.
 
     Attributes:
         version: of this file's format.
-        experiment: name.
+        experiment: name of the experiment.
         key: of the model (``manifest.json``).
         shots: examples in each prompt.
-        generation: settings that the answers were generated with.
-        threads: processor threads; sums depend on their number.
+        generation: settings of generation.
+        threads: processor threads; floating-point sums depend on their number.
         fingerprint: of the rendering: ``value`` and ``fields`` (``tasks.rendering.fingerprint``).
         sources: source → its templates.
         templates: ``SOURCE/ID`` → how the test rows used it.
-        order: their names, in the order in which a row that names no template tries them (``ranked``).
+        order: names of ``templates``, in the order in which a row without a named template tries them (``ranked``).
     """
 
     version: int = 1
@@ -71,24 +71,24 @@ class Inference(Params):
 
     @classmethod
     def of_folder(cls, folder: Path, manifest: dict[str, Any]) -> Inference:
-        """That of a model folder; of a model that was registered before there was one, what its manifest tells."""
+        """Read ``inference.json`` of a model folder; models registered by earlier versions have only a manifest."""
         path = folder / NAME
         return cls.read(path) if path.exists() else cls.of_manifest(manifest)
 
     @classmethod
     def of_manifest(cls, manifest: dict[str, Any]) -> Inference:
+        """The default way of generating, for a model whose evaluation is not recorded."""
         return cls(experiment=manifest["experiment"], key=manifest["key"], fingerprint=manifest["fingerprint"])
 
 
 def identity(written: dict[str, Any]) -> str:
-    """A hash of what decides how the model of an ``inference.json`` answers: no counts and no measurements."""
-    uses = {name: use["examples"] for name, use in written["templates"].items()}
-    measured = {"templates": uses, "experiment": None}
-    return files.digest(written | measured)
+    """Hash what decides on the completions in an ``inference.json``; counts, losses and the name do not."""
+    examples = {name: use["examples"] for name, use in written["templates"].items()}
+    return files.digest(written | {"templates": examples, "experiment": None})
 
 
 def params_of(written: dict[str, Any]) -> dict[str, Any]:
-    """What MLflow shows of an ``inference.json`` as parameters of the run."""
+    """The content of an ``inference.json`` as parameters of an MLflow run."""
     return {
         "evaluation.shots": written["shots"],
         "evaluation.templates": written["order"],
@@ -107,12 +107,12 @@ def evaluated(
     threads: int,
     sources: dict[str, SourceTemplates],
 ) -> Inference:
-    """What ``evaluate@X`` writes.
+    """The ``inference.json`` that ``evaluate@X`` writes.
 
     Args:
         test: the test rows (columns: ``RENDERED``).
         losses: ``SOURCE/ID`` → loss of its validation completions in nats per byte.
-        sources: ``templates.json`` of the evaluation set; the texts of the test rows stand in for what it lacks.
+        sources: ``templates.json`` of the evaluation set; where it lacks a source, the test rows' own texts are used.
     """
     texts: dict[str, dict[str, str]] = {}
     for row in test:
@@ -138,10 +138,10 @@ def evaluated(
 
 
 def ranked(name: str, source: SourceTemplates, used: Counter[str], losses: dict[str, float]) -> list[str]:
-    """The templates of a source that test rows used, the one to prefer first.
+    """Order the templates that the test rows of a source used, the preferred one first.
 
-    Those of the task of the set's first template come first: others ask for something else, such as a review for a
-    rating. Among those of one task the validation loss decides, where all of them have one; else the order of the set.
+    Templates of the first template's task come first: other tasks want something else, such as a review for a rating.
+    Within a task the lowest validation loss comes first; if one template has no loss, the order of the set holds.
     """
     known = [prompt for prompt in prompts_of(name, source) if used[prompt.name]]
     tasks = list(dict.fromkeys(prompt.task for prompt in known))

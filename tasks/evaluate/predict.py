@@ -60,16 +60,17 @@ class Predictor:
         return found
 
     def refuse_other_rendering(self, rows: list[Row]) -> None:
-        """Compare with training: tokenizer, special tokens, masking, and the templates of ``rows``."""
+        """Refuse where tokenizer, special tokens, masking or the templates of ``rows`` differ from training."""
         self.refuse_other_fingerprint(self.manifest["fingerprint"], rows)
 
     def refuse_other_fingerprint(self, before: dict[str, Any], rows: Sequence[Row] = ()) -> None:
+        """Refuse where the fingerprint of ``rows`` differs from ``before``."""
         refuse_other_fingerprint(
             before["fields"], self.fingerprint(rows)["fields"], f"model {self.manifest['experiment']}"
         )
 
     def fingerprint(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Of the rendering of ``rows``, with the limits of training."""
+        """The fingerprint of the rendering of ``rows``, with the length limit and truncation of training."""
         trained = self.manifest["fingerprint"]["fields"]
         return fingerprint(self.renderer, trained["max_length"], list(rows), trained["truncate"])
 

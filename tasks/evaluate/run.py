@@ -145,8 +145,7 @@ def _rows(path: Path) -> list[Row]:
 
 
 def _validation(predictor: Predictor, rows: list[Row]) -> tuple[dict[str, Any], dict[str, float]]:
-    """How likely the model finds the validation completions: what the candidate is chosen by; and the loss per byte of
-    each template (``SOURCE/ID``)."""
+    """Metrics of the validation completions, by which the candidate is chosen, and ``SOURCE/ID`` → loss per byte."""
     encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
     measured = predictor.likelihood(encoded)
     values = {"validation_loss": measured.loss, "validation_loss_per_byte": _per_byte(rows, measured.nll)}
@@ -169,5 +168,5 @@ def _per_byte(rows: list[Row], nll: list[float]) -> float:
 
 def _templates(evaluation_set: Path) -> dict[str, SourceTemplates]:
     path = evaluation_set / "templates.json"
-    known = files.read_json(path) if path.exists() else {}  # an evaluation set of an earlier version has none
+    known = files.read_json(path) if path.exists() else {}  # evaluation sets of earlier versions have no such file
     return {name: parse(SourceTemplates, value, path, name) for name, value in known.items()}

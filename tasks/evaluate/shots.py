@@ -81,7 +81,7 @@ def prompts(renderer: Any, test: list[Row], shots: Shots, longest: int | None) -
 
 
 def fitted(renderer: Any, prompt: str, examples: list[Example], longest: int | None) -> tuple[list[int], int]:
-    """Tokens of one prompt, and how many of ``examples`` stand in it, as ``prompts``."""
+    """Tokens of one prompt with as many of the last ``examples`` as fit into ``longest``, and their number."""
     encoded = renderer.prompt(prompt, examples)
     while examples and longest is not None and len(encoded) > longest:
         examples = examples[1:]

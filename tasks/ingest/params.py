@@ -14,8 +14,8 @@ class IngestParams(Params):
 
     Attributes:
         format: of every file of the source; ``auto`` goes by the name's ending.
-        delimiter: of every CSV file of the source; ``auto`` recognises a comma, semicolon, tab or pipe, for each file,
-            by its header and first rows.
+        delimiter: of every CSV file of the source; ``auto`` recognises a comma, semicolon, tab or pipe in each file
+            from its header and first rows.
         required: columns that each row must have; a row without one is an error.
         limit: rows kept of each file, from its beginning; None keeps all.
     """

@@ -24,14 +24,14 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _SNIFFED_ROWS = 20
 
 
-def format_of(path: Path, asked: str = "auto") -> str:
-    """The format of ``path``: as asked, or by its ending.
+def format_of(path: Path, requested: str = "auto") -> str:
+    """The format of ``path``: as requested, or by its ending.
 
     Raises:
         TunesmithError: the ending is not known.
     """
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     if path.suffix.lower() not in FORMATS:
         raise TunesmithError(
             f"{path}: the ending must be one of {', '.join(FORMATS)}; it is {path.suffix or 'missing'!r}; "
@@ -40,11 +40,11 @@ def format_of(path: Path, asked: str = "auto") -> str:
     return FORMATS[path.suffix.lower()]
 
 
-def read(path: Path, asked: str = "auto", delimiter: str = "auto") -> Iterator[tuple[int, Row]]:
+def read(path: Path, requested: str = "auto", delimiter: str = "auto") -> Iterator[tuple[int, Row]]:
     """Yield (line or row number from 1, row) of a file.
 
     Args:
-        asked: ``jsonl``, ``csv``, ``parquet``, or ``auto`` for the one that the ending names.
+        requested: ``jsonl``, ``csv``, ``parquet``, or ``auto`` for the one that the ending names.
         delimiter: of a CSV file; ``auto`` recognises it (see ``delimiter_of``).
 
     Raises:
@@ -63,7 +63,7 @@ def read(path: Path, asked: str = "auto", delimiter: str = "auto") -> Iterator[t
         "parquet": _read_parquet,
     }
     empty = True
-    for number, row in readers[format_of(path, asked)](path):
+    for number, row in readers[format_of(path, requested)](path):
         empty = False
         yield number, row
     if empty:
@@ -101,14 +101,14 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def delimiter_of(path: Path) -> str:
-    """The delimiter of a CSV file, by its header and first rows: a comma, semicolon, tab or pipe.
+    """Recognise the delimiter of a CSV file from its header and first rows: a comma, semicolon, tab or pipe.
 
-    It is the one that splits the header, and each row into as many cells; a header that none splits is one column. A
-    first line ``sep=;``, as Excel writes it, decides. ``csv.Sniffer`` is not used: it also counts characters in the
-    middle of texts, and takes a letter for the delimiter of a column of sentences.
+    The delimiter splits the header, and splits each row into as many cells as the header. If no delimiter splits the
+    header, the file has one column. A first line ``sep=;``, as Excel writes it, decides. ``csv.Sniffer`` is not used:
+    it counts characters inside texts, and takes a letter for the delimiter of a column of sentences.
 
     Raises:
-        TunesmithError: several delimiters do, or the file can be read as one column just as well.
+        TunesmithError: several delimiters fit, or the file may as well have one column.
     """
     first = next(_lines(path), (1, ""))[1]
     if stated := _STATED_DELIMITER.fullmatch(first.rstrip("\r\n")):
@@ -136,7 +136,7 @@ _STATED_DELIMITER = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
 
 
 def _widths(path: Path, delimiter: str) -> list[int]:
-    """Cells of the header and of the first rows; empty where they are not valid CSV with this delimiter."""
+    """Number of cells of the header and of each first row; empty where they are not valid CSV with this delimiter."""
     csv.field_size_limit(2**31 - 1)
     reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
     try:

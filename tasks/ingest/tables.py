@@ -1,4 +1,4 @@
-"""Whole files of rows, in and out, in the format that the file's ending names."""
+"""Read and write whole files of rows, in the format that the file's ending names."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def refuse_unknown(path: Path) -> None:
     if path.suffix.lower() not in ENDINGS:
         raise TunesmithError(
             f"{path}: the ending must be one of {', '.join(ENDINGS)}; it is {path.suffix or 'missing'!r}; "
-            "give the file one of these, and a content to match"
+            "name a file with one of these endings"
         )
 
 
 def read_table(path: Path) -> list[tuple[int, Row]]:
-    """(line or row number from 1, row) of every row; of ``.json``, which holds one array of objects, the row number.
+    """Every row with its line or row number, from 1; a ``.json`` file holds one array of objects.
 
     Raises:
         TunesmithError: the ending is unknown, or as ``tasks.ingest.readers.read``.
@@ -56,9 +56,9 @@ def _json_array(path: Path) -> list[Row]:
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write ``rows`` under a temporary name and rename it; a column that a row lacks is empty (null) there.
+    """Write ``rows`` to a temporary file and rename it; a column that a row lacks becomes null.
 
-    CSV and TSV hold lists, objects, numbers and true or false as JSON, and null as an empty cell.
+    In CSV and TSV, lists, objects, numbers and booleans are JSON, and null is an empty cell.
 
     Raises:
         TunesmithError: the ending is unknown, or the format cannot hold a value.
@@ -70,10 +70,10 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
 
 
 def refuse_unwritable(path: Path, rows: Sequence[tuple[int, Row]], source: Path) -> None:
-    """Find what ``write_table`` would refuse, before anything is computed for the rows of ``source``.
+    """Refuse rows of ``source`` that ``write_table`` could not write, before anything is computed for them.
 
     Raises:
-        TunesmithError: as ``write_table``, or text that is no Unicode.
+        TunesmithError: as ``write_table``, or a text is not valid Unicode.
     """
     refuse_unknown(path)
     for number, row in rows:
@@ -89,12 +89,12 @@ def refuse_unwritable(path: Path, rows: Sequence[tuple[int, Row]], source: Path)
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
-    """All columns, in the order in which they come."""
+    """Names of all columns, in order of first appearance."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def _line(row: Row) -> str:
-    """JSON, which knows no NaN."""
+    """One row as JSON; NaN becomes null, since JSON has no NaN."""
     return json.dumps({name: without_nan(value) for name, value in row.items()}, ensure_ascii=False, default=str)
 
 
@@ -137,7 +137,7 @@ def _arrow(path: Path, rows: Sequence[Row]) -> pa.Table:
             arrays[name] = pa.array(values)
         except (pa.ArrowException, OverflowError) as error:
             raise TunesmithError(
-                f"{path}: column {name!r} must have one type in all rows, as Parquet holds it: {error}; correct the "
-                "rows, or write to .jsonl"
+                f"{path}: column {name!r} must have one type in all rows, since Parquet stores one type per column; "
+                f"{error}; correct the rows, or write to .jsonl"
             ) from None
     return pa.table(arrays)

@@ -38,7 +38,7 @@ HIGHER_IS_BETTER = (*ROUGE_COLUMNS, "bleu", *ASKED)
 """Those of ``SCORES`` by which one system may be called better than another."""
 
 OF_ALL_ROWS = ("macro_f1", "matthews", "pearson", "spearman")
-"""Metrics that are one number of all rows together: no row has a score of its own."""
+"""Metrics with one value for all rows together; a row has no score of its own."""
 
 LOSS = "loss"
 """Named by a set of general text, where no answer is right: its rows are judged by how likely the reference is."""
@@ -56,17 +56,17 @@ def known(name: str) -> bool:
 
 
 def row_score(name: str) -> str:
-    """``name``, if it is one of ``HIGHER_IS_BETTER``: a validator of parameters.
+    """Return ``name`` if it is one of ``HIGHER_IS_BETTER``; a validator of parameters.
 
     Raises:
-        ValueError: it is none; the known ones are named, and the most similar one.
+        ValueError: it is not; the message names the known scores and the most similar one.
     """
     if name in HIGHER_IS_BETTER:
         return name
     why = ""
     if name in OF_ALL_ROWS:
-        why = f"; {name} is one number of all rows, and rows are compared one by one: for labels take accuracy"
+        why = f"; {name} has one value for all rows, but rows are compared one by one: for labels take accuracy"
     raise ValueError(
-        f"must be a score of each row of which more is better; it is {name!r}{why}; there are: "
+        f"must be a score that each row has and of which more is better; it is {name!r}{why}; there are: "
         f"{', '.join(HIGHER_IS_BETTER)}{did_you_mean(name, HIGHER_IS_BETTER)}"
     )

@@ -82,7 +82,7 @@ def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
 
 
 def templates(params: EvaluationSetParams, paths: Paths) -> dict[str, Any]:
-    """Source → what renders its prompts (``tasks.template.stored.SourceTemplates``), as its split says."""
+    """Source → its templates (``tasks.template.stored.SourceTemplates``), from the metadata of its split."""
     of_source = {name: pq.read_schema(paths.split(name) / "test.parquet").metadata or {} for name in params.sources}
     return {name: json.loads(known[TEMPLATES]) for name, known in of_source.items() if TEMPLATES in known}
 

@@ -1,4 +1,4 @@
-"""The answer about one candidate: an earlier one where it still holds, else the gate's decision."""
+"""Decide on one candidate: an earlier decision is reused while it holds; otherwise the gate compares anew."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Differences = dict[str, Difference]
 
 
 def ask(question: Question, candidate: Evaluated, run_id: str | None) -> Result:
-    """Answer, and move the alias where the candidate is accepted. ``run_id``: the candidate's MLflow run.
+    """Decide on ``candidate``, and move the alias if it is accepted. ``run_id``: the candidate's MLflow run.
 
-    A candidate that was refused stays refused: on the same test rows, by the same rules, whoever reigns now.
+    A refusal holds as long as test rows and rules are the same, even if there is another champion or none.
     """
     params = question.params
     if question.champion and question.champion.tags.get(KEY) == candidate.key:
@@ -59,13 +59,13 @@ def ask(question: Question, candidate: Evaluated, run_id: str | None) -> Result:
 
 
 def _digest_of(candidate: Evaluated, against: Opponents, params: RegistrationParams) -> str:
-    """Digest of what the test set is question: the same question gets the same answer."""
+    """Digest of candidate, opponents and rules: repeating the same comparison teaches nothing new."""
     rules = params.model_dump(include={"metric", "resamples", "confidence", "seed"})
     return files.digest([candidate.key, against.identities, rules])
 
 
 def _judged(candidate: Evaluated, lost: list[str], params: RegistrationParams) -> str:
-    """Digest of what a refusal holds for: these weights, evaluated so, on these rows, by these rules."""
+    """Digest of what a refusal depends on: weights, way of evaluation, test rows and rules."""
     evaluated = [candidate.test, candidate.metrics.get("generation"), shots(candidate.metrics), lost]
     return files.digest([candidate.key, candidate.weights, evaluated, params.model_dump(exclude={"model_name"})])
 
@@ -80,8 +80,8 @@ def _already(question: Question, candidate: Evaluated, champion: ModelVersion) -
 def _still_refused(question: Question, candidate: Evaluated, before: Decided) -> Result:
     line = f"{candidate.name} stays refused, as decided on these test rows at {before['decided']}"
     remedy = (
-        f"to let it reign all the same, type `tunesmith champion --set {candidate.name} --because TEXT`; else train "
-        "another model, or change the rules in params/registration.yaml"
+        f"to make it the champion all the same, run `tunesmith champion --set {candidate.name} --because TEXT`; else "
+        "train another model, or change the rules in params/registration.yaml"
     )
     facts = {"verdict": "refused", "reasons": [*before["reasons"], remedy], "decided": before["decided"]}
     return result(question, candidate, f"{line}; {reigns(question.champion)}", **facts)
@@ -109,7 +109,7 @@ def crown(
     why: str,
     facts: dict[str, Any],
 ) -> Result:
-    """Move the alias to the candidate's version, which is made where there is none; ``why`` describes a new one."""
+    """Move the alias to the candidate's version; a missing version is made, with ``why`` in its description."""
     params = question.params
     version = question.registry.version_of(candidate.key, candidate.weights)
     if version is None:

@@ -2,7 +2,7 @@
 
 A line has ``time`` (ISO 8601, UTC), ``candidate`` (experiment), ``key``, ``weights``, ``test_sha256``, ``comparison``
 (digest of the ``comparison.json`` that was judged), ``verdict`` (``accepted``, ``refused`` or ``undecided``),
-``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents`` and ``champion`` (who reigns then).
+``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents`` and ``champion`` (afterwards).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def comparison_digest(paths: Paths) -> str | None:
 
 
 def decisions(paths: Paths) -> list[Decided]:
-    """Every decision, the oldest first; empty where the gate has decided nothing."""
+    """Every decision, the oldest first."""
     path = paths.state / "decisions.jsonl"
     if not path.exists():
         return []
@@ -54,7 +54,7 @@ def decision_on(paths: Paths, key: str) -> Decided | None:
 
 
 def record(paths: Paths, result: Decided) -> None:
-    """Append the decision in ``result``, unless the latest one on the same model says the same."""
+    """Append the decision in ``result``, unless the latest one on the same model differs from it only in time."""
     entry = {name: result.get(name) for name in COLUMNS}
     before = decision_on(paths, str(entry["key"]))
     if before is not None and before | {"time": None} == entry | {"time": None}:

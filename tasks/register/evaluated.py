@@ -56,7 +56,7 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
 
 
 def shots(metrics: dict[str, Any]) -> int:
-    """Examples in each prompt of a report; reports of earlier versions had none."""
+    """Number of examples in each prompt of a report; 0 for reports of earlier versions."""
     return int(((metrics.get("model") or {}).get("shots") or {}).get("count", 0))
 
 

@@ -1,4 +1,4 @@
-"""The gate: a candidate reigns only if it is better than each opponent on the same rows, beyond chance."""
+"""The gate: a candidate is accepted only if it is better than each opponent on the same rows, beyond chance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WORDS = {1: "better than", -1: "worse than", 0: "cannot be told apart from"}
 
 @dataclass(frozen=True)
 class Opponent:
-    """A system that a candidate must be better than; ``name`` as reasons give it: ``base (baseline)``."""
+    """A system that a candidate must beat; ``name`` is the one that reasons show, such as ``base (baseline)``."""
 
     name: str
     scores: Scores
@@ -49,7 +49,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Decision:
-    """The gate's answer.
+    """The gate's decision.
 
     Attributes:
         reasons: one line per opponent, and one per other cause of a refusal.
@@ -62,12 +62,12 @@ class Decision:
 
 
 def independent_rows(scores: Scores) -> int:
-    """Test rows without regard to their wordings, which are no independent samples."""
+    """Number of test rows; prompt variants of one row count once, since they are not independent samples."""
     return len({row[:2] for row in scores})
 
 
 def undecided(candidate: Scores, params: RegistrationParams) -> Decision | None:
-    """The answer where there are too few test rows to decide anything; None where there are enough.
+    """The decision ``undecided`` where there are too few test rows; None where there are enough.
 
     Raises:
         TunesmithError: there is no row.
@@ -105,7 +105,7 @@ def _difference(candidate: Scores, opponent: Opponent, params: RegistrationParam
             f"{only[0]} only in the candidate's, {only[1]} only in those of {opponent.name}. "
             "Run `tunesmith run` to evaluate both on the present test set"
         )
-    # Wordings of one row are no independent samples: they would make the interval too narrow.
+    # Prompt variants of one row are not independent samples: they would make the interval too narrow.
     by_row: dict[tuple[str, str], list[float]] = {}
     for row, score in candidate.items():
         by_row.setdefault(row[:2], []).append(score - opponent.scores[row])

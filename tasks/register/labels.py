@@ -1,4 +1,4 @@
-"""Labels that a candidate never predicts: a classifier without one of its labels is none, whatever its accuracy."""
+"""Labels that a candidate never predicts: a classifier must predict each of its labels, whatever its accuracy."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MOST_NAMED = 10
 
 
 def never_predicted(predictions: Path) -> dict[str, int]:
-    """Label → test rows that have it, of the labels that no prediction for a row of the same task is.
+    """Labels that no prediction of their task equals → number of test rows with the label.
 
-    A row has a label where its template asks for ``accuracy``; the label is the first reference, and labels are
-    compared as accuracy compares them. Several wordings of one row count once.
+    Rows whose template names the metric ``accuracy`` have a label: their first reference. Labels are compared as
+    accuracy compares them. Prompt variants of one row count once.
     """
     if not set(_COLUMNS) <= set(pq.read_schema(predictions).names):
         return {}
@@ -32,7 +32,7 @@ def never_predicted(predictions: Path) -> dict[str, int]:
 
 
 def label_reasons(missing: dict[str, int], params: RegistrationParams) -> tuple[list[str], list[str]]:
-    """(reasons of a refusal, remarks) about the labels ``missing``: one line each at most."""
+    """(reasons of a refusal, remarks) about the labels ``missing``: at most one line in each."""
     least = params.min_label_rows
     refusing = {label: rows for label, rows in missing.items() if least is not None and rows >= least}
     others = {label: rows for label, rows in missing.items() if label not in refusing}

@@ -1,4 +1,4 @@
-"""Tasks beside its own that a candidate lost."""
+"""Other tasks than its own on which a candidate lost quality."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from tasks.register.params import RegistrationParams
 
 
 def lost_tasks(paths: Paths, candidate: Evaluated, params: RegistrationParams) -> list[str]:
-    """``TASK: verdict`` of the tasks that the candidate did not keep, by the comparison and the benchmarks planned for
-    both; empty where ``retention`` is ``shown``.
+    """``TASK: verdict`` of each task that the candidate did not keep; empty where ``retention`` is ``shown``.
+
+    The verdicts are those of the comparison, and of the benchmarks that are planned for candidate and baseline.
 
     Raises:
-        TunesmithError: they must be kept, and no task was judged.
+        TunesmithError: ``retention`` is ``kept``, and no task was judged.
     """
     if params.retention != "kept":
         return []

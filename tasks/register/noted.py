@@ -1,4 +1,4 @@
-"""The decision on a candidate in its MLflow run: tags, and a section of the run's description."""
+"""Write the decision on a candidate into its MLflow run: as tags, and as a section of the run's description."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _START, _END = "<!-- gate -->", "<!-- end of gate -->"
 
 
 def note(tracker: Tracker, run_id: str, decided: Decided) -> None:
-    """Write ``decided`` into the run; what a person wrote in its description stays."""
+    """Write ``decided`` into the run; other text in its description stays."""
     described = tracker.client.get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
     values = {
         VERDICT: decided["verdict"],

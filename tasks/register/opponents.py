@@ -1,4 +1,4 @@
-"""Whom a candidate must beat: the baseline, the champion, the trivial baselines and every untuned experiment."""
+"""The opponents of a candidate: the baseline, the champion, the trivial baselines and every untuned experiment."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Opponents:
 
     Attributes:
         by_key: ``baseline``, ``champion``, ``trivial.NAME`` and ``untuned.NAME`` → opponent.
-        identities: the same keys → what tells one opponent from another: its model's key.
-        remarks: untuned experiments that are no opponents, and why.
+        identities: the same keys → key of the opponent's model; None for trivial baselines.
+        remarks: one line per untuned experiment that is not an opponent, with the reason.
     """
 
     by_key: dict[str, Opponent]
@@ -41,8 +41,10 @@ def opponents(
 ) -> Opponents:
     """Read every opponent's scores; a champion without scores on the candidate's rows is evaluated on them.
 
+    An untuned experiment that was evaluated on other rows becomes a remark.
+
     Raises:
-        TunesmithError: one is missing, stale, or scored on other rows; of untuned experiments, other rows are a remark.
+        TunesmithError: another opponent is missing, stale, or scored on other rows.
     """
     base = read(params.baseline, params.metric, paths)
     _refuse_other_rows(f"reports/experiments/{base.name}", base.test, candidate)

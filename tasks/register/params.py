@@ -21,10 +21,11 @@ class RegistrationParams(Params):
         baseline: experiment that a candidate must beat whoever reigns.
         retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``, or a suite that
             ``benchmark.experiments`` plans for it and for the baseline; ``shown`` only says so.
-        min_rows: test rows that a decision needs; with fewer, the gate decides nothing. Wordings of one row count once.
-        min_label_rows: test rows from which on a label must be predicted at least once; None refuses no candidate for
-            its labels. Of ``n`` rows, a model that predicts a label as often as 3 rows have it, but independently of
-            the text, misses it with probability ``(1 - 3/n)**n``, which is below 0.05.
+        min_rows: test rows that a decision needs; with fewer, the gate decides nothing. Prompt variants of one row
+            count once.
+        min_label_rows: a label of at least so many test rows must be predicted at least once; None refuses no candidate
+            for its labels. If 3 of ``n`` rows have a label, a model that predicts it as often, but independently of the
+            text, never predicts it with probability ``(1 - 3/n)**n``, which is below 0.05.
         resamples: of the paired bootstrap.
         confidence: of its interval.
         seed: of its resampling.

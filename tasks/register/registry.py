@@ -1,6 +1,6 @@
-"""The MLflow registry: versions of the accepted models, the alias of the reigning one, and what the gate remembers.
+"""The MLflow registry: versions of the accepted models, the champion's alias, and the gate's memory.
 
-What it remembers are tags of the registered model: they outlive ``.tunesmith/``, and a run that is deleted.
+The memory consists of tags of the registered model, which outlive ``.tunesmith/`` and deleted runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tasks.tracking.sync import WEIGHTS
 MODEL = "model"
 """Artifact folder of a run that holds its model."""
 
-_ASKED, _REFUSED, _LAST, _CROWNED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
+_QUESTION, _REFUSED, _LAST, _CROWNED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
 _LONGEST_TAG = 5000
 """Characters of a registered model's tag in MLflow's database."""
 
@@ -113,13 +113,13 @@ class Registry:
         return self.client.create_model_version(self.name, source, run_id, tags=tags, description=description)
 
     def count_question(self, test_sha256: str, question: str) -> int:
-        """Count ``question`` (a digest) once among those asked of a test set; returns how many there were.
+        """Record ``question`` (a digest) for a test set; returns the number of different questions so far.
 
-        The same candidate against the same opponents gets the same answer: asking again, as every scheduled run does
-        when nothing changed, learns nothing from the test set and is not counted. The count is that of the recorded
-        questions, each one a tag: a process that is killed in between, and repeats its question, counts it once.
+        The same candidate against the same opponents gets the same decision. Repeating the question, as every scheduled
+        run does when nothing changed, learns nothing from the test set and is not counted. Each question is a tag, so
+        a process that is killed and repeats its question counts it once.
         """
-        prefix = f"{_ASKED}.{test_sha256[:12]}"
+        prefix = f"{_QUESTION}.{test_sha256[:12]}"
         tags = self.client.get_registered_model(self.name).tags
         earlier = tags.get(prefix, "").split()  # earlier versions kept all of a test set in one tag
         known = {*earlier, *(name.removeprefix(f"{prefix}.") for name in tags if name.startswith(f"{prefix}."))}
@@ -130,26 +130,26 @@ class Registry:
         return count
 
     def refusal(self, judged: str) -> Decided | None:
-        """The decision that refused what the digest ``judged`` stands for; None where none did."""
+        """The refusal that was recorded under the digest ``judged``; None where there is none."""
         return self._decided(f"{_REFUSED}.{judged[:24]}")
 
     def remember_refusal(self, judged: str, decided: Decided) -> None:
         self._keep(f"{_REFUSED}.{judged[:24]}", decided)
 
     def last(self) -> Decided | None:
-        """The latest decision about this alias."""
+        """The latest decision on this alias; None where there is none."""
         return self._decided(f"{_LAST}.{self.alias}")
 
     def remember(self, decided: Decided) -> None:
         self._keep(f"{_LAST}.{self.alias}", decided)
 
     def crown(self, version: ModelVersion, decided: Decided) -> None:
-        """Move the alias, after a note of when and why."""
+        """Record the decision, then move the alias to ``version``."""
         self._keep(f"{_CROWNED}.{self.alias}", decided | {"version": int(version.version)})
         self.client.set_registered_model_alias(self.name, self.alias, version.version)
 
     def crowned(self, version: ModelVersion) -> Decided | None:
-        """When and why the alias was moved to ``version``; None where somebody set it in MLflow."""
+        """The decision that moved the alias to ``version``; None where a person set the alias in MLflow."""
         decided = self._decided(f"{_CROWNED}.{self.alias}")
         return decided if decided and decided["version"] == int(version.version) else None
 
@@ -157,7 +157,7 @@ class Registry:
         self.client.set_registered_model_tag(self.name, name, value)
 
     def _keep(self, name: str, decided: Decided) -> None:
-        """Keep ``decided`` as one tag; of many reasons, as many as fit."""
+        """Keep ``decided`` as one tag, with as many of its reasons as fit."""
         reasons = list(decided["reasons"])
         while len(value := files.canonical_json(decided | {"reasons": reasons})) > _LONGEST_TAG and reasons:
             reasons.pop()
@@ -196,10 +196,10 @@ def make_servable(client: Any, run_id: str, base: str) -> None:
 
 
 def signature(columns: list[str]) -> ModelSignature:
-    """Of a model that takes rendered prompts, or rows with ``columns``.
+    """The signature of a model that takes rendered prompts, or rows with ``columns``.
 
-    Every column is optional to MLflow, since a row has either; the model refuses a row that has neither. Columns of a
-    source hold texts, numbers or lists.
+    Every column is optional for MLflow, since a row has a prompt or columns; the model refuses a row without either.
+    Columns of a source hold texts, numbers or lists.
     """
     own = [ColSpec(DataType.string, name, required=False) for name in ("prompt", "template")]
     others = [ColSpec(AnyType(), name, required=False) for name in columns if name not in ("prompt", "template")]
@@ -207,7 +207,7 @@ def signature(columns: list[str]) -> ModelSignature:
 
 
 def _columns(client: Any, run_id: str, folder: Path) -> list[str]:
-    """What the templates of the model in the run read, in the names of the sources and of their template sets."""
+    """Columns that the templates of the run's model read, as the sources and as their template sets name them."""
     stored = {artifact.path for artifact in client.list_artifacts(run_id, MODEL)}
     if f"{MODEL}/{INFERENCE}" not in stored:
         return []

@@ -1,4 +1,4 @@
-"""The gate's answer as a mapping: what files, commands and the registry keep of it."""
+"""The gate's result as a mapping, which files, commands and the registry keep."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT = ("candidate", "key", "weights", "test_sha256", "verdict", "reasons", "su
 
 @dataclass(frozen=True)
 class Question:
-    """What the gate is asked with: parameters, workspace, ledger, registry, and the version that reigns now."""
+    """The inputs of a decision: parameters, workspace, MLflow store, registry, and the champion until now."""
 
     params: RegistrationParams
     paths: Paths
@@ -31,7 +31,7 @@ class Question:
 
 
 def result(question: Question, candidate: Evaluated | None, summary: str, **facts: Any) -> Result:
-    """An answer, with ``facts`` in the place of the defaults; its keys are those of ``tasks.register.run.run``."""
+    """A result whose defaults are replaced by ``facts``; ``tasks.register.run.run`` describes its keys."""
     time = now()
     return {
         "accepted": False,
@@ -59,11 +59,12 @@ def result(question: Question, candidate: Evaluated | None, summary: str, **fact
 
 
 def kept(answer: Result) -> Decided:
-    """What the registry keeps of an answer."""
+    """The part of a result that the registry keeps."""
     return {name: answer[name] for name in _KEPT}
 
 
 def describe(version: ModelVersion | None) -> dict[str, Any] | None:
+    """``version``, ``experiment``, ``key`` and ``run_id`` of a registered version."""
     if version is None:
         return None
     return {
@@ -75,6 +76,7 @@ def describe(version: ModelVersion | None) -> dict[str, Any] | None:
 
 
 def reigns(champion: ModelVersion | None) -> str:
+    """The end of a summary after which the champion is the same."""
     if champion is None:
         return "there is no champion yet"
     return f"{champion.tags.get(NAME)} (version {champion.version}) stays the champion"

@@ -1,7 +1,7 @@
 """``register``: ask the gate for the candidate of the comparison, and move the alias or leave it.
 
 A side effect outside DVC: reads ``reports/`` and ``models/``, writes the MLflow registry, the candidate's MLflow run,
-``reports/gate/`` (the answer about this comparison), ``.tunesmith/registration.json`` (the last answer) and
+``reports/gate/`` (the result for this comparison), ``.tunesmith/registration.json`` (the last result) and
 ``.tunesmith/decisions.jsonl`` (every decision).
 """
 
@@ -37,8 +37,8 @@ def run(params: RegistrationParams, paths: Paths) -> Result:
     Keys: ``verdict`` (``accepted``, ``refused``, ``undecided``; None without a candidate), ``accepted`` (the candidate
     reigns now), ``changed`` (the alias moved), ``candidate``, ``champion`` and ``previous_champion`` (version,
     experiment, key, run_id; or None), ``reasons``, ``differences`` and ``opponents`` (under the same keys),
-    ``summary``, ``time`` (of this answer), ``decided`` (time of the decision that it rests on), ``by`` (who decided),
-    ``comparison`` (its digest), ``decisions_on_this_test_set`` (None where nothing was asked of the test set).
+    ``summary``, ``time`` (of this result), ``decided`` (time of the decision that it repeats, or the same), ``by``
+    (who decided), ``comparison`` (its digest), ``decisions_on_this_test_set`` (None where the gate compared nothing).
 
     Raises:
         TunesmithError: something that the decision needs is missing, stale or not comparable.
@@ -80,9 +80,12 @@ def set_champion(name: str, because: str, params: RegistrationParams, paths: Pat
 
 
 def reigning(params: RegistrationParams, paths: Paths) -> dict[str, Any]:
-    """Who reigns and why, from the registry alone: ``champion`` (version, experiment, key, run_id; None where nobody
-    does), ``made`` (when its version was made), ``crowned`` (the decision that moved the alias to it; None where
-    somebody set it in MLflow), and ``last``, the latest decision."""
+    """The champion and the reason for it, from the registry alone.
+
+    Keys: ``champion`` (version, experiment, key, run_id; None without one), ``made`` (when its version was made),
+    ``description`` (of the version), ``crowned`` (the decision that moved the alias to it; None where a person set the
+    alias in MLflow), and ``last`` (the latest decision).
+    """
     tracker = open_store(paths.root)
     with readable_mlflow(tracker.uri):
         registry = Registry(tracker, params.model_name, params.alias)
@@ -98,7 +101,7 @@ def reigning(params: RegistrationParams, paths: Paths) -> dict[str, Any]:
 
 @contextmanager
 def _opened(params: RegistrationParams, paths: Paths) -> Iterator[Question]:
-    """The registry and who reigns in it, for one process at a time."""
+    """Open the registry with its current champion, for one process at a time."""
     paths.state.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.state / "register.lock"):
         tracker = open_store(paths.root)
@@ -109,7 +112,7 @@ def _opened(params: RegistrationParams, paths: Paths) -> Iterator[Question]:
 
 
 def _run_of(name: str, question: Question) -> str | None:
-    """The MLflow run of an experiment, completed: a version's source is the model in it, and a champion's scores."""
+    """Complete and return the MLflow run of an experiment: it holds a version's model and a champion's scores."""
     return {synced.experiment: synced.run_id for synced in sync(question.paths, question.tracker)}.get(name)
 
 
@@ -122,7 +125,7 @@ def _candidate(paths: Paths) -> str | None:
 
 
 def _keep(answer: Result, question: Question, run_id: str | None) -> None:
-    """Write an answer into the candidate's run, the record of decisions and the files that pages and commands read."""
+    """Write a result into the candidate's run, the record of decisions and the files that pages and commands read."""
     if run_id is not None and answer["reasons"]:
         note(question.tracker, run_id, answer)
     if answer["decided"] == answer["time"] or decision_on(question.paths, answer["key"]) is None:

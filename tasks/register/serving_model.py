@@ -13,10 +13,11 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class ServingModel(PythonModel):
-    """``predict`` takes a frame with the columns of a source, which the stored templates render, or with ``prompt``,
-    which is rendered already. It answers as the model was evaluated: template, examples, generation settings.
+    """Generates as the model was evaluated: with its templates, examples and generation settings.
 
-    A base model that is a folder of a workspace is looked for in ``TUNESMITH_ROOT``, by default the current folder.
+    ``predict`` takes a frame with the columns of a source, which the stored templates render, or with the column
+    ``prompt``, which is rendered already. If the base model is a folder of a workspace, the environment variable
+    ``TUNESMITH_ROOT`` names that workspace; by default it is the current folder.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -45,7 +46,7 @@ class ServingModel(PythonModel):
 
 
 def _plain(value: Any) -> Any:
-    """Lists of what numpy holds, and None where pandas has no value."""
+    """``value`` as plain Python: a list for an array, and None for a missing value of pandas."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     return None if not isinstance(value, list | dict) and pd.isna(value) else value

@@ -1,4 +1,4 @@
-"""The gate's answer about one comparison: kept under the comparison's digest, shown in its page and by commands."""
+"""The gate's verdict on one comparison: kept under the comparison's digest, shown in its page and by commands."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WORDS = {"accepted": "accepted", "refused": "refused", "undecided": "not decided
 def publish(paths: Paths, answer: Answer) -> None:
     """Write ``answer`` for the comparison that it judged, as JSON and as the page that ``report.html`` shows.
 
-    The comparison's own folder is an output of the stage ``compare`` and never changes after it. Its page names the
-    answer's page by the digest of the comparison: whichever comparison DVC puts back shows its own answer or none.
+    The comparison's own folder is an output of the stage ``compare``, so the gate must not change it. Its page finds
+    the verdict by the digest of the comparison. A comparison that DVC restores thus shows its own verdict, or none.
     """
     digest = str(answer["comparison"])
     html = pages(Path(__file__).parent).get_template("verdict.html.jinja").render(a=answer, words=WORDS)
@@ -30,20 +30,20 @@ def publish(paths: Paths, answer: Answer) -> None:
 
 
 def answer_on_present(paths: Paths) -> Answer | None:
-    """The answer about the comparison as it is now; None where the gate has not been asked about it."""
+    """The verdict on the present comparison; None where the gate has not judged it."""
     digest = comparison_digest(paths)
     path = paths.gate(digest, "json") if digest else None
     return files.read_json(path) if path and path.exists() else None
 
 
 def last_answer(paths: Paths) -> Answer | None:
-    """What the gate answered last, about whatever comparison; None where it was never asked."""
+    """The last result, of any comparison; None where there is none."""
     path = paths.state / "registration.json"
     return files.read_json(path) if path.exists() else None
 
 
 def gate_lines(paths: Paths) -> list[str]:
-    """What the gate says of the present comparison, as lines of text; that it was not asked is a line too."""
+    """The verdict on the present comparison, as lines of text; one line says where there is none."""
     answer = answer_on_present(paths)
     if answer is not None:
         judged = f"{answer['time']}, on comparison {str(answer['comparison'])[:8]}"
@@ -52,6 +52,6 @@ def gate_lines(paths: Paths) -> list[str]:
     last = last_answer(paths)
     if last is not None:
         lines.append(
-            f"  its last answer was about another comparison ({last.get('time', 'earlier')}): {last['summary']}"
+            f"  latest result, on another model or comparison ({last.get('time', 'earlier')}): {last['summary']}"
         )
     return lines

@@ -1,4 +1,4 @@
-"""The base models of all experiments: which experiments use each, and whether it can be seen here."""
+"""The base models of all experiments: which experiments use each, and whether it is available."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def base_models(paths: Paths) -> list[tuple[BaseModelParams, list[str]]]:
 
 
 def refuse_missing_bases(paths: Paths, experiments: Collection[str] | None = None) -> None:
-    """Check the base models of ``experiments`` (of all by default) before anything runs; takes no time.
+    """Check the base models of ``experiments`` (by default of all) before anything runs; no weights are read.
 
     Raises:
         TunesmithError: one line per base model that is missing, with the experiments that need it.
@@ -46,7 +46,7 @@ def refuse_missing_bases(paths: Paths, experiments: Collection[str] | None = Non
 
 
 def named(experiments: list[str], check: Callable[[], T]) -> T:
-    """What ``check`` returns; the experiments are named in front of its error."""
+    """Return what ``check`` returns; an error of it begins with the names of ``experiments``."""
     try:
         return check()
     except TunesmithError as error:

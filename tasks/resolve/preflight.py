@@ -141,7 +141,7 @@ def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[
 
 
 def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | None) -> tuple[Any, Any]:
-    """The parameters of the evaluation set and of the comparison; None for what is wrong."""
+    """Check and return the parameters of the evaluation set and of the comparison; None for wrong ones."""
     file = paths.params / "evaluation.yaml"
     evaluation: Any = problems.catch(load, EvaluationSetParams, file, "evaluation_set")
     for source in evaluation.sources if evaluation else ():
@@ -164,7 +164,7 @@ def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | Non
 def _check_judges(
     paths: Paths, problems: Problems, evaluation: Any, compared: Any, registration: Any, planned: Any
 ) -> None:
-    """What comparison and gate need: their baselines, scores of the test rows, tasks to be kept."""
+    """Check what comparison and gate need: baselines, metrics of the test rows, and tasks to keep."""
     experiments = value_at(read_yaml(paths.params / "experiments.yaml"), "experiments")
     if isinstance(experiments, dict):
         problems.lines += wrong_baselines(paths, compared, registration, [str(name) for name in experiments])
@@ -175,7 +175,7 @@ def _check_judges(
 
 
 def _check_benchmark(paths: Paths, problems: Problems) -> Any:
-    """The parameters of benchmarks; None where they are wrong."""
+    """Check and return the parameters of benchmarks; None where they are wrong."""
     file = paths.params / "evaluation.yaml"
     planned: Any = problems.catch(load, BenchmarkParams, file, "benchmark")
     if planned:

@@ -1,6 +1,6 @@
-"""Names by which parameter files refer to each other, and to what the template sets will give.
+"""Check names by which parameter files refer to each other, and to metrics and tasks of the template sets.
 
-A wrong one would be noticed by the stage or the command that uses it: by the last of a run, hours after it was typed.
+Without these checks, a wrong name would stop the stage that uses it: perhaps the last one, after hours.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Wording:
 
     Attributes:
         name: ``SOURCE/ID``.
-        task: that it asks for.
-        scores: columns of ``HIGHER_IS_BETTER`` that each of its rows will have.
+        task: of the template.
+        scores: those of ``HIGHER_IS_BETTER`` that each of its rows will have.
     """
 
     name: str
@@ -53,13 +53,13 @@ def wordings(paths: Paths, source: str) -> list[Wording]:
 
 
 def _scores(templates: TemplateSet, template: Template) -> frozenset[str]:
-    """As ``tasks.evaluate.metrics.score_rows`` fills them."""
+    """The scores that ``tasks.evaluate.metrics.score_rows`` gives to rows of a template."""
     named = set(templates.metrics_of(template)) | ({"exact_match"} if template.answer_choices else set())
     return frozenset(name for name in HIGHER_IS_BETTER if name not in ASKED or name in named)
 
 
 def unknown(where: str, what: str, name: str, known: Sequence[str], file: str) -> str:
-    """The line about a name that there is not."""
+    """The error line about an unknown name, with the known ones and the most similar one."""
     return f"{where}: there is no {what} {name!r} in {file}; there are: {', '.join(known)}{did_you_mean(name, known)}"
 
 
@@ -69,9 +69,9 @@ def wrong_metrics(
     compared: CompareParams | None,
     registration: RegistrationParams | None,
 ) -> list[str]:
-    """Metrics of comparison and gate that rows of the sources ``evaluated`` will not have.
+    """Lines about metrics of comparison and gate that rows of the sources ``evaluated`` will not have.
 
-    The gate needs its score of every row; a comparison leaves out the rows without it, and needs one.
+    The gate needs its metric on every row. A comparison leaves out rows without its metric, but needs it on some row.
     """
     try:
         every = [wording for source in evaluated for wording in wordings(paths, source)]
@@ -99,7 +99,7 @@ def wrong_metrics(
 def wrong_baselines(
     paths: Paths, compared: CompareParams | None, registration: RegistrationParams | None, experiments: Sequence[str]
 ) -> list[str]:
-    """Baselines that are no experiments."""
+    """Lines about baselines that are not experiments."""
     named = []
     if compared:
         named.append((f"{paths.params / 'evaluation.yaml'}: compare.baseline", compared.baseline))
@@ -115,7 +115,7 @@ def wrong_baselines(
 def nothing_to_keep(
     paths: Paths, registration: RegistrationParams, evaluation: EvaluationSetParams, planned: BenchmarkParams
 ) -> list[str]:
-    """``retention: kept`` where nothing will be judged: the gate would end a run with an error."""
+    """The line about ``retention: kept`` where no task will be judged: the gate would stop with an error."""
     if registration.retention != "kept" or evaluation.retention.sources:
         return []
     both = registration.baseline in planned.experiments and len(planned.experiments) > 1
@@ -129,7 +129,7 @@ def nothing_to_keep(
 
 
 def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence[str]) -> list[str]:
-    """Sources of the evaluation set without test rows, no source with validation rows, and sources named twice."""
+    """Lines about sources without test rows, sources named twice, and an evaluation set without validation rows."""
     file = paths.params / "evaluation.yaml"
     lines, validated = [], []
     for key, names in (("sources", evaluation.sources), ("retention.sources", evaluation.retention.sources)):
@@ -154,7 +154,7 @@ def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence
         )
     lines += [
         f"{file}: evaluation_set.retention.sources: {source!r} is one of evaluation_set.sources; its test rows are "
-        "answered already; name sources of other tasks"
+        "evaluated already; name sources of other tasks"
         for source in evaluation.retention.sources
         if source in evaluation.sources
     ]
@@ -162,7 +162,7 @@ def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence
 
 
 def unknown_held_tasks(paths: Paths, mixture: MixtureParams, where: str) -> list[str]:
-    """Tasks that a mixture holds out and none of its sources has."""
+    """Lines about tasks that a mixture holds out but none of its sources has."""
     tasks = sorted({wording.task for source in mixture.sources for wording in wordings(paths, source)})
     return [
         f"{where}.hold_out.tasks: no source of the mixture has the task {name!r}; there are: {', '.join(tasks)}"
@@ -173,19 +173,19 @@ def unknown_held_tasks(paths: Paths, mixture: MixtureParams, where: str) -> list
 
 
 def check_helm(params: HelmParams) -> None:
-    """Refuse names of ``helm.scenarios`` that there are not.
+    """Refuse unknown names in ``helm.scenarios``.
 
     Raises:
-        TunesmithError: the first of them, with the known ones.
+        TunesmithError: names the first unknown scenario, and the known ones.
     """
     load_scenarios(params.scenarios)
 
 
 def check_suites(params: BenchmarkParams) -> None:
-    """Refuse names of ``benchmark.settings`` that are neither tasks nor suites.
+    """Refuse names in ``benchmark.settings`` that are neither tasks nor suites.
 
     Raises:
-        TunesmithError: the first of them, with similar ones.
+        TunesmithError: names the first of them, and similar ones.
     """
     if params.settings.shots or params.settings.files:
         refuse_unknown_names([load_suite(name) for name in SUITES], params.settings.shots, params.settings.files)

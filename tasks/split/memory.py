@@ -21,7 +21,6 @@ _SCHEMA = pa.schema([("kind", pa.string()), ("key", pa.string()), ("part", pa.st
 _DECIDED_BY = b"tunesmith.split"
 _VALUES = b"tunesmith.split.values"
 
-
 State = Literal["none", "read", "other parameters"]
 
 
@@ -35,7 +34,7 @@ class Memory:
         rows: ``row_key`` → number of the part in which the row was kept: neither a duplicate nor over a limit.
         state: ``read``; ``none`` where nothing was remembered; ``other parameters`` where what was remembered does not
             stand, since other parameters of the split or of the rendering decided then.
-        changed: what those were and are; None where that is not recorded (files of earlier versions).
+        changed: the parameters that differ; None where an earlier version did not record them.
     """
 
     groups: dict[str, int] = field(default_factory=dict)
@@ -70,7 +69,7 @@ class Memory:
 
     @classmethod
     def state_of(cls, path: Path, params: SplitParams, grouped_by: bytes | None) -> tuple[State, list[Change] | None]:
-        """``state`` and ``changed`` of what ``read`` would return, without reading the assignments."""
+        """The ``state`` and ``changed`` that ``read`` would return; the assignments are not read."""
         return _state(_read_schema(path), params, grouped_by) if path.exists() else ("none", None)
 
     def _kinds(self) -> dict[str, dict[str, int]]:
@@ -106,6 +105,7 @@ def _state(schema: pa.Schema, params: SplitParams, grouped_by: bytes | None) -> 
     before, now = json.loads(schema.metadata[_VALUES]), values(params, grouped_by)
     if changed := changes(before, now):
         return "other parameters", changed
+    # Only files were added, or else something changed that `values` does not record.
     return ("read", None) if before != now else ("other parameters", None)
 
 

@@ -55,7 +55,7 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
         output.mkdir()
         table = pq.read_table(rendered).replace_schema_metadata()
         for part in PARTS:
-            # Only the evaluation set reads the templates; in the rows of training they would train models anew.
+            # Only the evaluation set reads the templates; in training rows, a changed template would retrain models.
             of_part = table.replace_schema_metadata(templates if part == "test" else None)
             pq.write_table(of_part.take(decided.rows(part)), output / f"{part}.parquet")
         del table

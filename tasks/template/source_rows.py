@@ -47,7 +47,7 @@ def raw_rows(paths: Paths, source: str) -> Iterator[Row]:
 
 
 def count_rows(paths: Paths, source: str) -> int:
-    """Number of rows that ``raw_rows`` yields."""
+    """The number of rows that ``raw_rows`` yields."""
     if paths.raw(source).exists():
         return int(pq.read_metadata(paths.raw(source)).num_rows)
     return sum(1 for _ in raw_rows(paths, source))

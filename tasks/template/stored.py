@@ -1,4 +1,4 @@
-"""A source's templates as JSON that travels with its rows and its models: prompts as ``template@S`` renders them."""
+"""A source's templates as JSON, kept with its rows and models, to render prompts as ``template@S`` does."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tasks.template.render import Compiled, choose, columns_of, compile_chosen, 
 
 
 class SourceTemplates(Params):
-    """The prompts of one source, without the completions.
+    """The prompts of one source's templates, without the completions.
 
     Attributes:
-        set: the templates in use, in the order of ``template.use`` or of their file, and the columns of their prompts.
+        set: the templates in use, in the order of ``template.use`` or of their file, with the columns of their prompts.
         columns: column of the set → column of the source, where the two differ.
-        values: column of the set → text that it has in every row.
-        seed: of choices inside templates.
+        values: column of the set → its text, the same in every row.
+        seed: of random choices inside templates.
     """
 
     set: TemplateSet
@@ -30,13 +30,13 @@ class SourceTemplates(Params):
     seed: int
 
     def names(self) -> list[str]:
-        """Columns that a row may have, in the names of the source, and of the set where they differ."""
+        """Columns that a row may have: their names in the source, and those in the set where they differ."""
         own = [name for name in self.set.columns if name not in self.values]
         return list(dict.fromkeys([*(self.columns.get(name, name) for name in own), *own]))
 
 
 def stored(templates: TemplateSet, params: TemplateParams, source: str) -> SourceTemplates:
-    """What ``template@source`` renders prompts with."""
+    """The templates with which ``template@SOURCE`` renders prompts."""
     chosen = [
         Template(
             id=one.id, task=templates.task_of(one), prompt=one.prompt, answer_choices=_of_prompt(one), completion=""
@@ -53,14 +53,14 @@ def stored(templates: TemplateSet, params: TemplateParams, source: str) -> Sourc
 
 
 def of_texts(source: str, texts: dict[str, str]) -> SourceTemplates:
-    """The same where only the texts of the prompts are known (template id → Jinja2 text), and no other names."""
+    """Templates of which only the prompts are known: ``texts`` is template id → Jinja2 text."""
     chosen = [Template(id=name, prompt=text, completion="") for name, text in texts.items()]
     names = sorted({name for one in chosen for name in one.prompt_columns()})
     return _source(source, chosen, names or ["text"], [], TemplateParams(set=source))
 
 
 def _of_prompt(template: Template) -> list[str] | str | None:
-    """The answer choices, if the prompt shows them: else their columns need not be known."""
+    """The answer choices if the prompt shows them; otherwise a row does not need their columns."""
     return template.answer_choices if "answer_choices" in template.prompt else None
 
 
@@ -90,8 +90,8 @@ class Prompt:
     Attributes:
         name: ``SOURCE/ID``.
         task: of the template.
-        compiled: what renders it.
-        source: the templates that it belongs to.
+        compiled: its renderer.
+        source: the templates of its source.
     """
 
     name: str
@@ -101,13 +101,13 @@ class Prompt:
 
     @property
     def columns(self) -> list[str]:
-        """What a row must have, as the source calls it."""
+        """Columns that a row must have, in the source's names."""
         needed = self.compiled.template.columns() - self.source.values.keys()
         return [self.source.columns.get(name, name) for name in self.source.set.columns if name in needed]
 
     def lacks(self, row: Row) -> list[str]:
-        """Columns that this template needs and the row has not; of the set's optional ones, also those without a value,
-        as a row without one is not rendered with this template either."""
+        """Columns that this template needs and the row lacks. An optional column of the set is also lacking where it is
+        empty: ``template@S`` does not render such a row with this template either."""
         row = self._renamed(row)
         optional = {self.source.columns.get(name, name) for name in self.compiled.needs}
         return [
@@ -128,7 +128,7 @@ class Prompt:
         main = next((name for name in told if name not in self.source.values), None)
         if main is not None and not plain(values[main]).strip():
             return ""
-        # The same choices as in training for a row that tells who it is; else by its content.
+        # A row with an id gets the same random choices as in training; another row's choices follow from its content.
         identity = row.get("row_id") or digest(plain(list(values.values())))[:24]
         context = {**values, CHOICE_KEY: [self.source.seed, identity], "answer_choices": None}
         try:
@@ -140,7 +140,7 @@ class Prompt:
             ) from None
 
     def _set(self) -> TemplateSet:
-        """Only the columns that this template uses: a row may lack those of the others."""
+        """The set with only the columns of this template: a row may lack those of the others."""
         mine = self.compiled.template.columns()
         columns = {name: text for name, text in self.source.set.columns.items() if name in mine}
         return self.source.set.model_copy(update={"columns": columns})
@@ -149,7 +149,7 @@ class Prompt:
         return TemplateParams(set=self.source.set.name, columns=self.source.columns, values=self.source.values)
 
     def _renamed(self, row: Row) -> Row:
-        """``row`` with the source's names, where it has those of the set."""
+        """``row`` with the set's column names replaced by the source's."""
         other = {column: row[name] for name, column in self.source.columns.items() if name in row and column not in row}
         return {**row, **other}
 
@@ -158,6 +158,5 @@ def prompts_of(name: str, source: SourceTemplates) -> list[Prompt]:
     """The templates of the source ``name``, in their order."""
     params = TemplateParams(set=source.set.name, columns=source.columns, values=source.values, seed=source.seed)
     return [
-        Prompt(f"{name}/{one.template.id}", one.task, one, source)
-        for one in compile_chosen(source.set, params, name)
+        Prompt(f"{name}/{one.template.id}", one.task, one, source) for one in compile_chosen(source.set, params, name)
     ]

@@ -82,7 +82,7 @@ def open_store(root: Path) -> Tracker:
 
 
 def _lock_of(database: Path, paths: Paths) -> Path:
-    """Beside a file that workspaces may share; in the state of the workspace for its own."""
+    """The lock of a store: in the workspace's state for its own file, else beside the file, which others may share."""
     if database.resolve().parent != paths.root.resolve():
         return database.with_name(f".{database.name}.lock")
     paths.state.mkdir(parents=True, exist_ok=True)

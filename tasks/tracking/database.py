@@ -1,7 +1,7 @@
-"""The SQLite file of the ledger: created under another name and renamed when whole, mended where it is not.
+"""The SQLite file of the ledger: created under another name and renamed when complete, repaired where it is not.
 
-MLflow creates its tables in the file itself, in a hundred steps of which most commit by themselves. A process that is
-killed meanwhile leaves a file that MLflow can neither use nor finish (``_alembic_tmp_experiments already exists``).
+MLflow creates its tables in the file itself, in about a hundred steps that mostly commit one by one. A killed process
+leaves a file that MLflow can neither use nor complete (``_alembic_tmp_experiments already exists``).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def make_whole(database: Path, own_experiment: str) -> None:
 
 
 def follow_folder(database: Path, experiment: str) -> None:
-    """Let the store name the artifacts beside it, where the folder of both was moved or copied.
+    """Point a store whose folder was moved or copied at the artifacts beside it.
 
     MLflow stores absolute addresses. Nothing changes while only the old folder has the artifacts.
     """
@@ -173,7 +173,7 @@ def _upgrade(database: Path, new: bool) -> None:
 
 @contextmanager
 def _replacement(database: Path) -> Iterator[Path]:
-    """A name in the same folder; what was written under it takes the place of ``database`` at once."""
+    """Yield a temporary path in the same folder; the file written there replaces ``database`` atomically."""
     partial = database.with_name(f".{database.name}.{os.getpid()}{TEMPORARY}")
     try:
         yield partial
@@ -197,7 +197,7 @@ def _set_aside(database: Path) -> Path:
 
 
 def _set_aside_sidecars(database: Path, aside: Path | None = None) -> None:
-    """Move away the journals of a file that is gone: SQLite would play them back into the next of this name."""
+    """Move away the journals of a missing file: SQLite would play them back into the next file of this name."""
     aside = aside or database.with_name(f"{database.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
     for ending in _SIDECARS:
         journal = database.with_name(f"{database.name}{ending}")
@@ -249,7 +249,7 @@ def _head() -> str:
 
 
 def _contents(database: Path, tables: set[str], own_experiment: str) -> str:
-    """What would be lost with the file, in words; empty where it holds nothing of anyone's."""
+    """A description of what would be lost with the file; empty where it holds nothing that anyone logged."""
     rows: dict[str, int] = {}
     with _connected(database) as connection:
         for table in sorted(tables):
@@ -284,7 +284,7 @@ def _refuse_newer(database: Path, revision: str | None) -> None:
 
 
 def _refuse_others(database: Path) -> None:
-    """Refuse to touch a file that another process has open: it may be creating it at this moment."""
+    """Refuse to touch a file that another process has open: that process may be creating it."""
     for process in psutil.process_iter(["pid"]):
         if process.pid == os.getpid():
             continue

@@ -72,7 +72,7 @@ class Pieces:
         return files.digest([facts, [[d.name, d.digest, d.context] for d in self.data], self.digests])
 
     def params(self) -> dict[str, Any]:
-        """Of training, and of evaluation under ``evaluation``."""
+        """Parameters of training, and those of evaluation under ``evaluation``."""
         return self.manifest["params"] | (params_of(self.inference) if self.inference else {})
 
     def final_metrics(self) -> dict[str, float]:
@@ -146,7 +146,7 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
     training = _fresh(paths.run(name, "train") / "run.json", key)
     scores = _fresh(paths.report(name) / "metrics.json", key)
     inference = _fresh(paths.report(name) / INFERENCE, key)
-    # With the model, so that it answers as it was evaluated wherever it is loaded.
+    # Kept with the model, so that it generates as it was evaluated wherever it is loaded.
     beside = {INFERENCE: paths.report(name) / INFERENCE} if inference else {}
     history = paths.run(name, "train") / "history.jsonl"
     groups = {

@@ -32,8 +32,8 @@ class SyncResult:
 def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
     """Make the run of every finished experiment show what its files say.
 
-    A run belongs to one key, one set of weights and one way of answering (``inference.json``): when one of them changes
-    a new run is made and the old one stays.
+    A run belongs to one key, one set of weights and one way of generating (``inference.json``): when one of them
+    changes, a new run is made and the old one stays.
     It may be repeated, interrupted, and started on an empty store.
 
     Raises:
@@ -63,17 +63,17 @@ def _sync_one(found: Pieces, tracker: Tracker) -> SyncResult:
 def _run_of(found: Pieces, tracker: Tracker) -> Run | None:
     """The run of these weights, or one that was only logged live and has none yet.
 
-    A registered version points at the model in its run, so neither a run's weights nor how they answer ever change.
+    A registered version points at the model in its run, so a run's weights and way of generating never change.
     """
-    runs = [run for run in tracker.find_runs(found.key, found.name) if not _differs(found, run)]
+    runs = [run for run in tracker.find_runs(found.key, found.name) if not _generates_differently(found, run)]
     same = [run for run in runs if run.data.tags.get(WEIGHTS) == found.weights]
     return next(iter(same or [run for run in runs if WEIGHTS not in run.data.tags]), None)
 
 
-def _differs(found: Pieces, run: Run) -> bool:
-    """Whether the run says that the model answers otherwise. MLflow takes no second value of a parameter."""
-    now, then = found.params().get(IDENTITY), run.data.params.get(IDENTITY)
-    return now is not None and then is not None and now != then
+def _generates_differently(experiment: Pieces, run: Run) -> bool:
+    """Whether the run was logged with another way of generating; MLflow accepts no second value of a parameter."""
+    present, logged = experiment.params().get(IDENTITY), run.data.params.get(IDENTITY)
+    return present is not None and logged is not None and present != logged
 
 
 def _complete(found: Pieces, run: Run, tracker: Tracker) -> None:

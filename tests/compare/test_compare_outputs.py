@@ -142,13 +142,13 @@ class Tags(html.parser.HTMLParser):
         self.links += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
 
 
-def test_report_escapes_what_systems_said_and_loads_nothing_but_the_gates_page(full: Workspace) -> None:
+def test_report_escapes_completions_and_loads_nothing_but_the_gates_page(full: Workspace) -> None:
     text = html_report(comparison_of(full), b"\x89PNG", GATE)
     assert SCRIPT not in text and "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
-    found = Tags(text)
-    assert not found.tags & {"script", "link", "iframe"}
+    parsed = Tags(text)
+    assert not parsed.tags & {"script", "link", "iframe"}
     assert text.count("<object") == 1 and f'data="{GATE}"' in text
-    assert found.links == [GATE, "data:image/png;base64,iVBORw=="]
+    assert parsed.links == [GATE, "data:image/png;base64,iVBORw=="]
     assert not re.search(r"https?://|@import|url\(", text)
 
 

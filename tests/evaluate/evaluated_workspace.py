@@ -52,8 +52,9 @@ def raw() -> list[Row]:
 
 
 def rendered() -> list[Row]:
-    told = {"source_file": "all"}
-    rows = [told | row | {"row_id": f"r{n}", "source_line": n} for n, row in enumerate(raw(), start=1)]
+    rows = [
+        {"source_file": "all"} | row | {"row_id": f"r{n}", "source_line": n} for n, row in enumerate(raw(), start=1)
+    ]
     return [dict.fromkeys(RENDERED.names) | row for row in render(rows, "chats", TEMPLATES, PARAMS, Report())]
 
 
@@ -74,7 +75,7 @@ def evaluated_workspace(paths: Paths) -> Paths:
 
 
 def completions(paths: Paths, name: str, template: str | None = None) -> list[str]:
-    """What stands in ``predictions.parquet``, of one template or of all."""
+    """The completions of ``predictions.parquet``, of one template or of all."""
     rows = files.read_rows(paths.report(name) / "predictions.parquet")
     return [row["completion"] for row in rows if template in (None, row["template_id"])]
 

@@ -1,4 +1,4 @@
-"""A model answers as it was evaluated: ``predict`` and the registered model against ``predictions.parquet``."""
+"""A model generates as it was evaluated: ``predict`` and the registered model against ``predictions.parquet``."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_predict_gives_the_predictions_side_by_side(evaluated: Paths, tmp_path: 
     assert completions(evaluated, "base_2") != completions(evaluated, "base"), "the examples count"
 
 
-def test_an_answer_does_not_depend_on_who_is_asked_beside(evaluated: Paths) -> None:
+def test_a_completion_does_not_depend_on_other_models_beside(evaluated: Paths) -> None:
     chat = PAIRS[0][0]
     alone = {name: predict_text(evaluated.root, [name], chat, None, silent, silent)[name] for name in EXPERIMENTS}
     assert predict_text(evaluated.root, list(EXPERIMENTS), chat, None, silent, silent) == alone
@@ -160,9 +160,9 @@ def test_a_table_may_have_rendered_rows_and_others(evaluated: Paths, tmp_path: P
 
 
 def test_the_best_template_of_the_first_task_comes_first() -> None:
-    asked = [Template(id=i, task=task, prompt=i + "{{dialogue}}", completion="c") for i, task in
+    templates = [Template(id=i, task=task, prompt=i + "{{dialogue}}", completion="c") for i, task in
              (("a", "sum"), ("b", "back"), ("c", "sum"), ("d", "back"))]  # fmt: skip
-    source = stored(TEMPLATES.model_copy(update={"templates": asked}), PARAMS.model_copy(update={"use": None}), "s")
+    source = stored(TEMPLATES.model_copy(update={"templates": templates}), PARAMS.model_copy(update={"use": None}), "s")
     used = Counter({f"s/{i}": 1 for i in "abcd"})
     losses = {"s/a": 2.0, "s/b": 0.1, "s/c": 1.0}
     assert ranked("s", source, used, losses) == ["s/c", "s/a", "s/b", "s/d"], "d was not measured"
@@ -181,7 +181,7 @@ def test_a_model_that_was_not_evaluated_is_refused(evaluated: Paths, tmp_path: P
         predict_text(paths.root, ["lora"], "hello", None, silent, silent)
 
 
-def test_what_decides_answers_has_a_hash_of_its_own(evaluated: Paths) -> None:
+def test_what_decides_completions_has_a_hash_of_its_own(evaluated: Paths) -> None:
     written = files.read_json(evaluated.report("base_2") / "inference.json")
     use = written["templates"]["chats/plain"]
     measured = {
@@ -222,7 +222,7 @@ def loaded(paths: Paths, monkeypatch: pytest.MonkeyPatch, address: str, elsewher
 @pytest.mark.parametrize(
     ("address", "name"), [("models:/tunesmith@champion", "lora"), ("models:/tunesmith/2", "base_2")]
 )
-def test_the_registered_model_answers_as_predict_does(
+def test_the_registered_model_generates_as_predict_does(
     registered: Paths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, name: str
 ) -> None:
     model = loaded(registered, monkeypatch, address, tmp_path)
@@ -258,8 +258,8 @@ def test_runs_show_how_they_were_evaluated(registered: Paths) -> None:
     assert params["base"]["evaluation.inference_sha256"] != params["base_2"]["evaluation.inference_sha256"]
 
 
-def test_another_way_of_answering_is_another_run(registered: Paths, tmp_path: Path) -> None:
-    """A registered version points at the model in its run, which must not begin to answer otherwise."""
+def test_another_way_of_generating_is_another_run(registered: Paths, tmp_path: Path) -> None:
+    """A registered version points at the model in its run, which must not begin to generate differently."""
     paths = Paths(Path(shutil.copytree(registered.root, tmp_path / "copy")))
     own_artifacts(paths)
     before = {one.experiment: one.run_id for one in sync(paths)}
@@ -273,7 +273,7 @@ def test_another_way_of_answering_is_another_run(registered: Paths, tmp_path: Pa
     assert {one.experiment: one.run_id for one in sync(paths)} == after
 
 
-def test_a_model_registered_before_still_answers(
+def test_a_model_registered_before_still_generates(
     registered: Paths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Its folder has no ``inference.json``: rendered prompts, and the templates that it was trained with."""

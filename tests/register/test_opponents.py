@@ -1,4 +1,4 @@
-"""Whom a candidate must beat beside base and champion, and labels that it must predict."""
+"""Opponents of a candidate besides base and champion, and labels that it must predict."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def label_report(folder: Path, predicted: list[str], true: list[str]) -> None:
     """Add what rows with labels have to the report in ``folder``."""
     path = folder / "predictions.parquet"
     table = pq.read_table(path).drop_columns(["completion"])
-    right = [float(said == label) for said, label in zip(predicted, true, strict=True)]
+    right = [float(prediction == label) for prediction, label in zip(predicted, true, strict=True)]
     for name, values in {
         "task": ["routing"] * len(true),
         "references": [[label] for label in true],

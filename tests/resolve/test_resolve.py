@@ -439,7 +439,7 @@ def test_a_misspelt_metric_of_the_gate_is_refused_with_the_nearest_name(paths: P
     edit(paths, "registration", lambda p: p["registration"].update(metric="acuracy"))
     (line,) = problems(paths)
     assert line.startswith(
-        "registration.yaml: registration.metric: must be a score of each row of which more is better"
+        "registration.yaml: registration.metric: must be a score that each row has and of which more is "
     )
     assert line.endswith("; did you mean 'accuracy'?")
 
@@ -477,7 +477,7 @@ def test_a_metric_that_only_some_templates_give_compares_but_does_not_decide(pat
 def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths) -> None:
     edit(paths, "registration", lambda p: p["registration"].update(metric="macro_f1"))
     (line,) = problems(paths)
-    assert "macro_f1 is one number of all rows, and rows are compared one by one: for labels take accuracy" in line
+    assert "macro_f1 has one value for all rows, but rows are compared one by one: for labels take accuracy" in line
 
 
 @pytest.mark.parametrize(
@@ -516,7 +516,7 @@ def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths
             "evaluation",
             lambda p: p["evaluation_set"].update(retention={"sources": ["demo"]}),
             "evaluation.yaml: evaluation_set.retention.sources: 'demo' is one of evaluation_set.sources; its test rows "
-            "are answered already; name sources of other tasks",
+            "are evaluated already; name sources of other tasks",
         ),
         (
             "sources",

@@ -1,4 +1,4 @@
-"""What is said of a split whose memory does not stand: which value changed, and what restores it."""
+"""Messages about a split whose memory does not hold: which value changed, and how to restore it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def changed(before: SplitParams, now: SplitParams, grouped_by: bytes = GROUPED) 
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "message"),
     [
         ({"stratify": ["label"]}, "split.stratify was [], now it is [label]"),
         ({"seed": 3}, "split.seed was 0, now it is 3"),
@@ -40,8 +40,8 @@ def changed(before: SplitParams, now: SplitParams, grouped_by: bytes = GROUPED) 
         ),
     ],
 )
-def test_a_deciding_value_is_named_as_it_was_and_as_it_is(now: dict[str, object], said: str) -> None:
-    assert changed(SplitParams(), SplitParams(**now)) == [said]  # type: ignore[arg-type]
+def test_a_deciding_value_is_named_as_it_was_and_as_it_is(now: dict[str, object], message: str) -> None:
+    assert changed(SplitParams(), SplitParams(**now)) == [message]  # type: ignore[arg-type]
 
 
 def test_what_makes_groups_and_identities_is_named_too() -> None:
@@ -63,8 +63,8 @@ def test_a_file_that_is_named_anew_leaves_the_split_of_the_others(tmp_path: Path
     memory.write(tmp_path / "a.parquet", before, GROUPED)
     assert Memory.read(tmp_path / "a.parquet", more, GROUPED) == memory
     assert Memory.state_of(tmp_path / "a.parquet", more, GROUPED) == ("read", None)
-    state, found = Memory.state_of(tmp_path / "a.parquet", moved, GROUPED)
-    assert state == "other parameters" and found == [
+    state, differences = Memory.state_of(tmp_path / "a.parquet", moved, GROUPED)
+    assert state == "other parameters" and differences == [
         Change("split.files", {"train": ["a"], "test": ["b"]}, {"train": ["b"], "test": ["a"]})
     ]
 
@@ -77,9 +77,9 @@ def test_a_memory_of_an_earlier_version_stands_or_does_not_as_before(tmp_path: P
     metadata = {key: value for key, value in table.schema.metadata.items() if key == b"tunesmith.split"}
     pq.write_table(table.replace_schema_metadata(metadata), path)
     assert Memory.read(path, SplitParams(), GROUPED).groups == {"g": 0}
-    found = Memory.read(path, SplitParams(seed=1), GROUPED)
-    assert (found.state, found.changed, found.groups) == ("other parameters", None, {})
-    assert "an earlier version did not record which" in NewSplit("s", found.state, found.changed, 12).why()
+    memory = Memory.read(path, SplitParams(seed=1), GROUPED)
+    assert (memory.state, memory.changed, memory.groups) == ("other parameters", None, {})
+    assert "an earlier version did not record which" in NewSplit("s", memory.state, memory.changed, 12).why()
 
 
 def test_the_remedy_restores_a_null_and_names_the_file_of_the_value() -> None:

@@ -89,22 +89,22 @@ def test_what_was_remembered_is_reported_and_said(tmp_path: Path, caplog: pytest
     assert ran() == ({"state": "none", "groups": 0}, []), "a source that was never split is no news"
     assert ran() == ({"state": "read", "groups": 100}, [])
     test = len(read_rows(Paths(tmp_path).split("s") / "test.parquet"))
-    memory, said = ran(fractions=Fractions(train=0.4, validation=0.2, test=0.4))
+    memory, lines = ran(fractions=Fractions(train=0.4, validation=0.2, test=0.4))
     assert memory == {"state": "other parameters", "groups": 0}
     fractions = "split.fractions was {test: 0.1, train: 0.8, validation: 0.1}, now it is {test: 0.4, train: 0.4, "
-    assert said[0].startswith(f"s: WARNING: rows are split anew: {fractions}")
-    assert f"(test has {test} rows now); scores do not compare" in said[1]
-    assert "restore under sources.s in params/sources.yaml: `split.fractions: {test: 0.1," in said[2]
+    assert lines[0].startswith(f"s: WARNING: rows are split anew: {fractions}")
+    assert f"(test has {test} rows now); scores do not compare" in lines[1]
+    assert "restore under sources.s in params/sources.yaml: `split.fractions: {test: 0.1," in lines[2]
     after = len(read_rows(Paths(tmp_path).split("s") / "test.parquet"))
-    assert said[3] == f"WARNING: s: split anew: test rows {test} → {after}" and after > test
+    assert lines[3] == f"WARNING: s: split anew: test rows {test} → {after}" and after > test
 
 
 def test_a_memory_that_dvc_knows_and_that_is_gone_is_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split@s:\n    cmd: x\n")
     stage(tmp_path, ROWS)
-    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert "dvc.lock knows a split, but data/splits/s with its memory is gone" in said[0]
-    assert "run `dvc checkout data/splits/s`" in said[2] and "test rows unknown → " in said[3]
+    lines = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "dvc.lock knows a split, but data/splits/s with its memory is gone" in lines[0]
+    assert "run `dvc checkout data/splits/s`" in lines[2] and "test rows unknown → " in lines[3]
 
 
 def test_a_memory_that_decides_nothing_is_not_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
