@@ -1,4 +1,4 @@
-"""Splits that a run would make anew: refused before anything runs, unless ``--new-split`` allows it."""
+"""Refuse to split rows anew before anything runs, unless ``--new-split`` allows it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ALL = "all"
 
 
 def new_splits(paths: Paths) -> list[NewSplit]:
-    """The sources whose memory is gone or does not stand under the parameters of now."""
+    """The sources whose split has no memory any more, or one that was made under other parameters."""
     file = paths.params / "sources.yaml"
-    found = []
+    splits = []
     for name in mapping(file, "sources"):
         params = load(SplitParams, file, "sources", name, "split")
         template = load(TemplateParams, file, "sources", name, "template")
@@ -31,26 +31,26 @@ def new_splits(paths: Paths) -> list[NewSplit]:
         state, changed = Memory.state_of(folder / ASSIGNMENTS, params, made)
         gone = state == "none" and bool(params.shares()) and was_split(paths.root, name)
         if gone or state == "other parameters":
-            found.append(NewSplit(name, state, changed, test_rows(folder)))
-    return found
+            splits.append(NewSplit(name, state, changed, test_rows(folder)))
+    return splits
 
 
 def refuse_new_splits(paths: Paths, allowed: Sequence[str] | None) -> list[NewSplit]:
-    """The new splits that ``allowed`` names (``all`` names every source).
+    """The splits that will be made anew, if ``allowed`` names all of their sources (``all`` names every source).
 
     Raises:
-        TunesmithError: ``allowed`` names no source, or a source would be split anew and is not named.
+        TunesmithError: ``allowed`` names an unknown source, or misses one whose rows would be split anew.
     """
     known = list(mapping(paths.params / "sources.yaml", "sources"))
     if unknown := [name for name in allowed or () if name not in (*known, ALL)]:
         raise TunesmithError(
             f"--new-split: no source {unknown[0]!r} in params/sources.yaml; there are: {', '.join([*known, ALL])}"
         )
-    found = new_splits(paths)
-    refused = [one for one in found if one.source not in (allowed or ()) and ALL not in (allowed or ())]
+    splits = new_splits(paths)
+    refused = [one for one in splits if one.source not in (allowed or ()) and ALL not in (allowed or ())]
     if refused:
         raise TunesmithError("\n".join(line for one in refused for line in _refusal(one)))
-    return found
+    return splits
 
 
 def _refusal(one: NewSplit) -> list[str]:
@@ -62,6 +62,9 @@ def _refusal(one: NewSplit) -> list[str]:
     ]
 
 
-def counts(paths: Paths, made: Sequence[NewSplit]) -> list[str]:
-    """One line per new split: its test rows before and after."""
-    return [one.counts(test_rows(paths.split(one.source))) for one in made]
+def counts(paths: Paths, allowed: Sequence[NewSplit]) -> list[str]:
+    """Test rows before and after, one line per split that a run made anew. Splits that it did not reach have none."""
+    if not allowed:
+        return []
+    missing = {split.source for split in new_splits(paths)}
+    return [one.counts(test_rows(paths.split(one.source))) for one in allowed if one.source not in missing]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.new_split import new_splits, refuse_new_splits
+from flows.new_split import counts, new_splits, refuse_new_splits
 from flows.plan import plan
 from tasks.errors import TunesmithError
 from tasks.paths import Paths
@@ -84,17 +84,27 @@ def test_a_plan_refuses_until_it_is_asked_and_counts_the_test_rows(root: Path) -
 @pytest.mark.slow
 def test_a_plan_that_may_splits_anew_and_counts_the_test_rows(root: Path) -> None:
     edit(root, "sources", lambda p: p["sources"]["tickets"]["split"].pop("stratify"))
-    said: list[str] = []
-    plan(root, None, said.append, ["tickets"])
-    assert any(line.startswith("tickets: split anew: test rows 12 → ") for line in said), said
+    steps: list[str] = []
+    plan(root, None, steps.append, ["tickets"])
+    assert any(line.startswith("tickets: split anew: test rows 12 → ") for line in steps), steps
     assert new_splits(Paths(root)) == []
+
+
+def test_a_split_that_a_run_did_not_reach_is_not_counted_as_made_anew(root: Path) -> None:
+    edit(root, "sources", lambda p: p["sources"]["tickets"]["split"].pop("stratify"))
+    allowed = refuse_new_splits(Paths(root), ["tickets"])
+    assert [split.source for split in allowed] == ["tickets"]
+    assert counts(Paths(root), allowed) == [], "as after a flow that failed before the stage split@tickets"
+    dvc(root, "repro", "split@tickets")
+    (line,) = counts(Paths(root), allowed)
+    assert line.startswith("tickets: split anew: test rows 12 → ")
 
 
 def test_a_memory_that_is_gone_is_missed_until_it_is_checked_out(root: Path) -> None:
     shutil.rmtree(root / "data/splits")
-    said = refusal(root)
-    assert "dvc.lock knows a split, but data/splits/tickets with its memory is gone" in said
-    assert "run `dvc checkout data/splits/tickets`" in said
+    error = refusal(root)
+    assert "dvc.lock knows a split, but data/splits/tickets with its memory is gone" in error
+    assert "run `dvc checkout data/splits/tickets`" in error
     assert [one.source for one in refuse_new_splits(Paths(root), ["all"])] == ["tickets"]
     assert "no source 'nothing'" in refusal(root, "nothing")
     dvc(root, "checkout", "data/splits/tickets")
