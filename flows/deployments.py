@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import sys
@@ -30,12 +31,12 @@ Print = Callable[[str], None]
 def serve(
     root: Path, cron: str, zone: str | None, experiments: list[str] | None, register: bool, say: Print, warn: Print
 ) -> None:
-    """Serve ``retrain`` until it is interrupted; its parameters can be changed in the UI's form for each run.
+    """Serve ``retrain`` until it is interrupted. The UI's form can change the flow's parameters for each run.
 
     Args:
-        zone: time zone in which ``cron`` is meant; the machine's own when None.
+        zone: time zone of ``cron``; None for the machine's own.
         say: prints the next runs and how to start one by hand.
-        warn: prints what keeps the schedule from firing, once when it begins.
+        warn: prints what keeps the schedule from firing, once per cause.
 
     Raises:
         TunesmithError: the cron line or the time zone is wrong, or no Prefect server answers.
@@ -98,14 +99,15 @@ def _runner() -> Any:
         def handle_sigterm(self, *arguments: Any, **named: Any) -> None:
             assert self._serving is not None
             for child in psutil.Process().children():
-                child.terminate()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended meanwhile
+                    child.terminate()
             self._events.call_soon_threadsafe(self._serving.cancel)
 
     return Served(name=NAME, pause_on_shutdown=False, limit=None)
 
 
 def pasted(root: Path, *arguments: str) -> str:
-    """A command line that runs ``tunesmith`` for this workspace in any terminal, whatever is activated there."""
+    """A command line that runs ``tunesmith`` for this workspace in any terminal, without its environment activated."""
     command = [str(Path(sys.executable).with_name("tunesmith")), *arguments]
     own = {"PREFECT_API_URL": os.environ["PREFECT_API_URL"]} if not served.own_server(root) else {}
     variables = "".join(f"{name}={shlex.quote(value)} " for name, value in own.items())
@@ -113,7 +115,7 @@ def pasted(root: Path, *arguments: str) -> str:
 
 
 def _watch(root: Path, ended: threading.Event, say: Print, warn: Print) -> None:
-    """Print what keeps the schedule from firing when it begins, and that it ended when it does."""
+    """Print each problem that keeps the schedule from firing, and later that the schedule fires again."""
     printed, wait = None, _FIRST_RUNS_WITHIN_S
     while not ended.wait(wait):
         wait = _CHECK_EVERY_S
@@ -136,13 +138,13 @@ def _hindrance(root: Path) -> str | None:
 
 
 def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Print) -> None:
-    """Run the served flow now, and return once the process that serves it has taken the run.
+    """Run the served flow now, and return once the process that serves it has started the run.
 
     Args:
         experiments: names instead of those that the schedule was served with.
 
     Raises:
-        TunesmithError: no server runs, nothing serves the flow, or the run is not taken within a minute.
+        TunesmithError: no server runs, nothing serves the flow, or the run does not start within a minute.
     """
     remedy = "start it in another terminal with `tunesmith schedule`, or run the flow here with `tunesmith run`"
     if served.api_url() is None:
@@ -159,7 +161,7 @@ def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Pri
     with get_client(sync_client=True) as client:
         chosen = {"experiments": experiments} if experiments else {}
         run = client.create_flow_run_from_deployment(state.deployment_id, parameters=chosen)
-        progress(f"waiting for the flow run {run.name} to be taken")
+        progress(f"waiting for the flow run {run.name} to start")
         until = time.monotonic() + _TAKEN_WITHIN_S
         while run.state is None or run.state.is_scheduled():  # whatever serves the flow asks for its runs every 10 s
             if time.monotonic() > until:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
-import psutil
 
 from flows.schedules import in_zone, next_runs
 from flows.server_logs import failures, log_of
@@ -108,7 +106,7 @@ def hindrance(root: Path, state: Served) -> str | None:
 
 
 def _waiting(client: Any, deployment: UUID, count: int) -> list[Any]:
-    """The runs that wait for their time or for a runner, the earliest first: those that are due, and ``count`` more."""
+    """Scheduled runs that have not started, the earliest first; at most 100 and ``count``."""
     from prefect.client.schemas import filters
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
@@ -124,7 +122,7 @@ def _waiting(client: Any, deployment: UUID, count: int) -> list[Any]:
 
 
 def drop_missed(deployment: UUID) -> int:
-    """Delete the scheduled runs that are overdue: a runner would start all of them at once. Returns their number."""
+    """Delete the overdue scheduled runs, since a runner would start all of them at once. Return their number."""
     from prefect.client.orchestration import get_client
 
     dropped = 0
@@ -141,7 +139,7 @@ def drop_missed(deployment: UUID) -> int:
 
 
 def pause(deployment: UUID) -> None:
-    """Let the server make no further runs, if it still answers. Serving the flow again resumes it."""
+    """Stop the server from making further runs, if it still answers. Serving the flow again resumes the deployment."""
     from prefect.client.orchestration import get_client
 
     with contextlib.suppress(httpx.HTTPError), get_client(sync_client=True) as client:
@@ -153,17 +151,17 @@ def note_of(root: Path) -> Path:
 
 
 def write_note(root: Path, cron: str, zone: str) -> None:
-    """Leave word of the schedule for ``tunesmith status``, which sees by it that a machine's restart ended it."""
-    note = {"cron": cron, "timezone": zone, "pid": os.getpid(), "since": time.strftime("%F %T")}
+    """Store the schedule for ``tunesmith status``, which reports it after a restart of the machine ended it."""
+    note = {"cron": cron, "timezone": zone}
     note_of(root).parent.mkdir(parents=True, exist_ok=True)
     note_of(root).write_text(json.dumps(note))
 
 
-def read_note(root: Path) -> dict[str, Any] | None:
-    """What ``write_note`` left, with ``alive``: whether its process still runs."""
+def read_note(root: Path) -> dict[str, str] | None:
+    """``cron`` and ``timezone`` as ``write_note`` stored them; None if nothing is stored."""
     try:
-        note: dict[str, Any] = json.loads(note_of(root).read_text())
-        return note | {"alive": psutil.pid_exists(note["pid"])}
+        note = json.loads(note_of(root).read_text())
+        return {"cron": str(note["cron"]), "timezone": str(note["timezone"])}
     except (OSError, ValueError, KeyError):
         return None
 

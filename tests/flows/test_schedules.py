@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import psutil
 import pytest
 import tzlocal
 
+from flows.deployments import _runner
 from flows.schedules import check_zone, in_zone, machine_zone, next_runs
 from tasks.errors import TunesmithError
 
@@ -105,3 +108,20 @@ def zone_of_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 def test_the_default_is_the_zone_of_the_machine(zone_of_machine: object) -> None:
     zone_of_machine("Asia/Kolkata")  # type: ignore[operator]
     assert machine_zone() == "Asia/Kolkata"
+
+
+def test_sigterm_ends_the_schedule_though_a_flow_run_has_just_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended:
+        def terminate(self) -> None:
+            raise psutil.NoSuchProcess(1)
+
+    monkeypatch.setattr(psutil.Process, "children", lambda self: [Ended()])
+
+    async def serve() -> None:
+        runner = _runner()
+        runner._serving, runner._events = asyncio.current_task(), asyncio.get_running_loop()
+        runner.handle_sigterm()
+        await asyncio.sleep(30)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(serve())
