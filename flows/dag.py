@@ -54,13 +54,13 @@ class Dag:
         return [address for address in self.order if address in reached]
 
     def outlook(self, rewritten: Iterable[str]) -> tuple[dict[str, Reasons], dict[str, Reasons]]:
-        """What a run would do, as far as it is known before it: address → why.
+        """The stages that a run would execute, as far as that is known beforehand: address → why.
 
         Args:
-            rewritten: files that the stage ``resolve``, if it is stale, will write with another content than now.
+            rewritten: files whose content the stage ``resolve`` will change, if it is stale.
 
         Returns:
-            the stages that run for certain, and those that run only if a stage before them changes what it writes.
+            The stages that run for certain, and those that run only if an earlier stage changes what it writes.
         """
         certain, graph = dict(self.stale), self.graph.copy()
         rewritten = list(rewritten)
@@ -115,8 +115,7 @@ class Dag:
 def read_dag(root: Path, tell: Tell | None = None) -> Dag:
     """Ask DVC for the stages and their status.
 
-    While another DVC process works in the workspace, ``tell`` is told its name, and this waits; without ``tell`` it
-    does not wait.
+    While another DVC process works in the workspace, this waits and names it to ``tell``. Without ``tell`` it raises.
 
     Raises:
         TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together (DVC's own words say where), or another process
@@ -127,20 +126,20 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     while True:
-        forget_dead(root)
         try:
+            forget_dead(root)
             return _read(root, wait=tell is None)
         except LockError:
             if tell is None:
-                raise busy_error(root, "status") from None
+                raise busy_error(root) from None
             wait_for_others(root, tell)
         except DvcException as error:
             reason = " ".join(str(error).split())
             if "dvc.lock" in reason:
                 raise TunesmithError(
                     f"dvc.lock: must be whole; DVC reports: {reason}. A process that is killed while it writes the "
-                    "file leaves it so. Restore it (`git checkout dvc.lock`) or delete it, and run again: what was "
-                    "built is restored from DVC's cache"
+                    "file leaves it cut off. Restore it (`git checkout dvc.lock`) or delete it, and run again: what "
+                    "was built is restored from DVC's cache"
                 ) from None
             raise TunesmithError(f"dvc.yaml: {reason}") from None
 
@@ -148,8 +147,8 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
 def _read(root: Path, wait: bool) -> Dag:
     from dvc.repo import Repo, lock_repo
 
-    # Under DVC's lock: dvc.lock is not written atomically, and a flow may be writing it now. Where nobody is to be told
-    # who holds it, DVC waits for it; it is held for moments only, unlike the files of a stage that runs.
+    # Under DVC's lock: dvc.lock is not written atomically, and a flow may be writing it now. With ``wait`` DVC waits
+    # for the lock silently; it is held for moments only, unlike the files of a stage that runs.
     with Repo(str(root), _wait_for_lock=wait) as repo, lock_repo(repo):
         edges = [(_address(on.addressing), _address(stage.addressing)) for stage, on in repo.index.graph.edges]
         graph = nx.DiGraph(edges)

@@ -1,4 +1,4 @@
-"""Other DVC processes in a workspace: they are named and waited for; what dead ones left is passed by."""
+"""Other DVC processes in a workspace: name them, wait for them, and ignore the locks that dead ones left."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def holders(root: Path) -> list[Holder]:
 
 
 def _locked_by(lock: Path) -> int | None:
-    """The process that holds the lock file now; its number stays in the file when it has let go."""
+    """The process that holds the lock file now. Its number alone proves nothing: it stays in the file after release."""
     try:
         with lock.open("rb") as file:
             number = file.read().strip()
@@ -72,8 +72,8 @@ def _locked_by(lock: Path) -> int | None:
 def forget_dead(root: Path) -> None:
     """Remove the entries of processes that are gone from DVC's ``rwlock``.
 
-    DVC itself takes an ended process that was not collected, or another one that got its number, for the holder. A
-    file that a kill has left half-written is emptied; DVC would refuse to read it for good.
+    DVC itself takes a zombie process, or a new process with the same number, for the holder. A file that a kill left
+    half-written is emptied, since DVC would never read it again.
     """
     from dvc.config import Config
     from dvc.lock import make_lock
@@ -94,7 +94,7 @@ def forget_dead(root: Path) -> None:
 def wait_for_others(root: Path, tell: Tell, stopped: Callable[[], bool] = lambda: False) -> None:
     """Wait until the processes that hold DVC's locks have ended, or have held none of them for some seconds.
 
-    Ctrl-C ends the wait, as does ``stopped``, for waits that are not in the main thread.
+    Ctrl-C ends the wait. Outside the main thread ``stopped`` does, as soon as it returns True.
     """
     forget_dead(root)
     named: set[int] = set()
@@ -113,7 +113,7 @@ def wait_for_others(root: Path, tell: Tell, stopped: Callable[[], bool] = lambda
 
 
 def run_dvc(root: Path, arguments: list[str], tell: Tell) -> subprocess.CompletedProcess[str]:
-    """Run ``dvc``; while other processes hold its locks, name them and wait. Output and errors are in ``stdout``."""
+    """Run ``dvc``. While other processes hold its locks, name them and wait. ``stdout`` holds output and errors."""
     while True:
         forget_dead(root)
         done = subprocess.run(
@@ -129,10 +129,10 @@ def run_dvc(root: Path, arguments: list[str], tell: Tell) -> subprocess.Complete
         wait_for_others(root, tell)
 
 
-def busy_error(root: Path, command: str) -> TunesmithError:
-    """For a command that does not wait: who works in the workspace, and what to do."""
+def busy_error(root: Path) -> TunesmithError:
+    """The error of a command that does not wait: it names the processes that work in the workspace."""
     named = ", ".join(map(str, holders(root))) or "another process"
-    return TunesmithError(f"{command}: {named} works in this workspace; run this again when it has ended")
+    return TunesmithError(f"{named} works in this workspace; run this again when it has ended")
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -165,7 +165,7 @@ def _living(held: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 def _is_gone(entry: dict[str, Any], root: Path) -> bool:
-    """Whether no process has the number, an ended one has it, or one that cannot have written the entry."""
+    """Whether the process of the entry is gone: the number is free, a zombie's, or that of an unrelated process."""
     if entry["pid"] == os.getpid():
         return bool(entry["cmd"] != " ".join(sys.argv))
     try:

@@ -70,7 +70,7 @@ def _told(told: list[str], other: subprocess.Popen[bytes]) -> None:
 def test_the_status_names_another_dvc_or_waits_for_it(root: Path, other: subprocess.Popen[bytes]) -> None:
     with pytest.raises(TunesmithError) as error:
         read_dag(root)
-    assert str(error.value).startswith(f"status: process {other.pid} (`")
+    assert str(error.value).startswith(f"process {other.pid} (`")
     assert str(error.value).endswith("works in this workspace; run this again when it has ended")
     _interrupt_a_wait(root)
     assert other.poll() is None
