@@ -1,4 +1,4 @@
-"""``tunesmith champion``: who reigns, since when and why; and a person's way to set the alias."""
+"""``tunesmith champion``: show the champion and the gate's latest decision, or set the champion by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.register.params import RegistrationParams
 
 
 def champion_lines(root: Path) -> list[str]:
-    """Lines about the version that reigns and about the latest decision, from the registry."""
+    """Lines about the champion and about the gate's latest decision, from the registry."""
     from tasks.register.run import reigning
 
     params = _params(root)
@@ -38,15 +38,15 @@ def champion_lines(root: Path) -> list[str]:
 
 
 def set_by_hand(root: Path, experiment: str, because: str | None) -> None:
-    """Let ``experiment`` reign, for the reason ``because``.
+    """Make ``experiment`` the champion, for the reason ``because``.
 
     Raises:
-        TunesmithError: no reason is given, or the experiment cannot reign.
+        TunesmithError: no reason is given, or the experiment cannot be the champion.
     """
     from tasks.register.run import set_champion
 
     if not (because or "").strip():
-        raise TunesmithError("champion: --set needs --because TEXT, the reason that is kept with the version")
+        raise TunesmithError("champion: --set needs --because TEXT, the reason that is stored with the version")
     with workspace_lock(root, "tunesmith champion --set"):
         set_champion(experiment, str(because).strip(), _params(root), Paths(root))
 

@@ -26,9 +26,9 @@ def predict(
     text: Annotated[str | None, typer.Argument(help="A text, such as a dialogue.")] = None,
     experiment: Annotated[
         list[str] | None,
-        typer.Option(help="Whose model answers (lora), or models:/NAME@ALIAS; may be repeated."),
+        typer.Option(help="Experiment (lora by default), or models:/NAME@ALIAS; may be repeated."),
     ] = None,
-    champion: Annotated[bool, typer.Option("--champion", help="The registered champion answers.")] = False,
+    champion: Annotated[bool, typer.Option("--champion", help="Use the registered champion.")] = False,
     source: Annotated[
         Path | None,
         typer.Option("--input", help="CSV, TSV, JSONL, JSON or Parquet: rows of the source, or `prompt`."),
@@ -38,7 +38,7 @@ def predict(
     ] = None,
     template: Annotated[str | None, typer.Option(help="SOURCE/ID of a template that the model knows.")] = None,
 ) -> None:
-    """Let models answer a text, or every row of a file, as they were evaluated."""
+    """Generate the completion of a text, or of every row of a file, with the settings of the evaluation."""
     root = workspace()
     from flows.predict import predict_file, predict_text
     from flows.registered import champion_address
@@ -46,8 +46,8 @@ def predict(
     names = [champion_address(Paths(root))] if champion else []
     names = list(dict.fromkeys([*names, *(experiment or ([] if champion else ["lora"]))]))
     if text is not None and source is None:
-        for name, answer in predict_text(root, names, text, template, say, note).items():
-            write(answer if len(names) == 1 else f"{name}: {answer}")
+        for name, completion in predict_text(root, names, text, template, say, note).items():
+            write(completion if len(names) == 1 else f"{name}: {completion}")
     elif source is not None and text is None:
         if output is None:
             raise TunesmithError("predict: --input needs --output, the file to write")
@@ -106,8 +106,8 @@ def benchmark(
 
 
 def print_comparison(root: Path) -> None:
-    """The table of ``reports/comparison/``, as far as the terminal is wide, where the page is, the gate's verdict on
-    it, and the experiments that it lacks.
+    """Print the table of ``reports/comparison/``, fitted to the terminal's width, with the path of the report, the
+    gate's verdict and the experiments missing from the table.
 
     Raises:
         TunesmithError: nothing has been compared yet.

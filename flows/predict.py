@@ -1,4 +1,4 @@
-"""``tunesmith predict``: models answer a text or a file of rows, each as it was evaluated."""
+"""``tunesmith predict``: generate completions of a text or a file of rows, with the settings of the evaluation."""
 
 from __future__ import annotations
 
@@ -36,9 +36,12 @@ class Model:
 def predict_text(
     root: Path, names: Sequence[str], text: str, template: str | None, say: Say, note: Say
 ) -> dict[str, str]:
-    """Model → its answer to one text, put into ``template`` or the first of its templates that needs one column.
+    """Model → its completion of one text, rendered with ``template`` or its first template that needs one column.
 
-    ``names``: experiments, or ``models:/NAME@ALIAS``. ``say`` gets what is done now, ``note`` what the user must know.
+    Args:
+        names: experiments, or ``models:/NAME@ALIAS``.
+        say: gets each step that takes a while.
+        note: gets what the user must know about the result.
 
     Raises:
         TunesmithError: no such model, the text is empty, or the template needs several columns.
@@ -53,11 +56,12 @@ def predict_text(
 def predict_file(
     root: Path, names: Sequence[str], source: Path, target: Path, template: str | None, say: Say, note: Say
 ) -> int:
-    """Answer every row of ``source`` and write the rows with ``template``, ``completion`` and ``finished`` to
-    ``target``; of several models a row each, with ``experiment``. Both formats follow from the files' endings.
+    """Generate a completion of every row of ``source``, and write the rows with ``template``, ``completion`` and
+    ``finished`` to ``target``. Several models give one row per model, with its name in ``experiment``. The files'
+    endings decide their formats.
 
-    A row with ``prompt`` is asked as it is; others give the columns of a template (names as in the source). Nothing is
-    loaded before all rows are known to be answerable. Returns the number of rows of ``source``.
+    A row with ``prompt`` is used as it is; other rows hold the columns of a template (names as in the source). All rows
+    are checked before a model is loaded. Returns the number of rows of ``source``.
 
     Raises:
         TunesmithError: as ``predict_text``; a row has no text or lacks columns.
@@ -70,7 +74,7 @@ def predict_file(
     if len(names) > 1 and (line := next((line for line, row in numbered if "experiment" in row), None)):
         raise TunesmithError(
             f"{source}:{line}: with several experiments the column `experiment` must be free for their names; the row "
-            "has one; rename it, or ask one experiment at a time"
+            "has one; rename it, or predict with one experiment at a time"
         )
     with ExitStack() as stack:
         models = [_model(root, name, stack, note) for name in names]
@@ -92,7 +96,11 @@ _MOST_LINES = 10
 
 
 def _questions(model: Model, rows: list[tuple[int, Row]], source: Path, template: str | None) -> list[Question]:
-    """Of every row; rows that cannot be asked are named together."""
+    """The question of every row.
+
+    Raises:
+        TunesmithError: rows have no text or lack columns; one line per row, for the first ten.
+    """
     questions, errors = [], []
     for line, row in rows:
         try:
@@ -101,7 +109,9 @@ def _questions(model: Model, rows: list[tuple[int, Row]], source: Path, template
             errors.append(str(error))
     if errors:
         more = len(errors) - _MOST_LINES
-        lines = errors[:_MOST_LINES] + ([f"{source}: {more} more rows cannot be asked"] if more > 0 else [])
+        lines = errors[:_MOST_LINES] + (
+            [f"{source}: {more} more {'row' if more == 1 else 'rows'} cannot be used"] if more > 0 else []
+        )
         raise TunesmithError("\n".join(lines))
     return questions
 
@@ -128,7 +138,7 @@ def _how(model: Model, questions: list[Question]) -> str:
 
 
 def _model(root: Path, name: str, stack: ExitStack, note: Say) -> Model:
-    """The model of an experiment, with how it was evaluated; or a registered one, downloaded where it lies elsewhere.
+    """The model of an experiment, or a registered one, with the settings of its evaluation.
 
     Raises:
         TunesmithError: there is none, or the experiment was not evaluated since it was trained.
@@ -154,13 +164,13 @@ def _evaluated(paths: Paths, name: str) -> Inference:
     for needed in (manifest, path):
         if not needed.exists():
             raise TunesmithError(
-                f"{needed}: no such file; a model answers as it was evaluated, so `{name}` must be trained and "
-                f"evaluated first: `tunesmith run --experiment {name}`"
+                f"{needed}: no such file; `predict` uses the settings of the evaluation, so `{name}` must be "
+                f"trained and evaluated first: `tunesmith run --experiment {name}`"
             )
     inference = Inference.read(path)
     if inference.key != files.read_json(manifest)["key"]:
         raise TunesmithError(
-            f"{path}: must be of the model in {manifest.parent}; it is of another one; evaluate it with "
+            f"{path}: must belong to the model in {manifest.parent}; it belongs to another one; evaluate with "
             f"`tunesmith run --experiment {name}`"
         )
     return inference

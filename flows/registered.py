@@ -1,4 +1,4 @@
-"""Registered models by name: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` → a folder on this disk."""
+"""Find the folder of a registered model by ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def champion_address(paths: Paths) -> str:
 
 @contextmanager
 def registered_model(paths: Paths, address: str, note: Callable[[str], None]) -> Iterator[Path]:
-    """The folder of a registered model; a copy for the time of the block where MLflow keeps it elsewhere.
+    """The folder of a registered model: MLflow's own, or a temporary copy if MLflow keeps it on another machine.
 
     Raises:
         TunesmithError: the address is malformed, or no version has it.
@@ -66,5 +66,5 @@ def _version(tracker: Tracker, address: str) -> ModelVersion:
             raise
         raise TunesmithError(
             f"{address}: no version of a registered model has this address in MLflow at {tracker.uri}; `tunesmith run` "
-            "gives it to a candidate that the gate accepts; `tunesmith predict --experiment X` asks the model of X"
+            "gives it to a candidate that the gate accepts; `tunesmith predict --experiment X` uses the model of X"
         ) from None

@@ -146,7 +146,7 @@ def test_an_empty_text_is_refused_and_named(evaluated: Paths, tmp_path: Path, em
         ask(evaluated, ["lora"], rows, tmp_path)
     lines = str(error.value).splitlines()
     assert len(lines) == 11 and lines[0].startswith(f"{tmp_path}/in.jsonl:2: a row must have a text; it is empty")
-    assert lines[-1].endswith("2 more rows cannot be asked")
+    assert lines[-1].endswith("2 more rows cannot be used")
     assert not (tmp_path / "out.jsonl").exists()
     with pytest.raises(TunesmithError, match="the text must not be empty"):
         predict_text(evaluated.root, ["lora"], " \n", None, silent, silent)
@@ -174,7 +174,9 @@ def test_a_model_that_was_not_evaluated_is_refused(evaluated: Paths, tmp_path: P
     paths = Paths(Path(shutil.copytree(evaluated.root, tmp_path / "copy")))
     path = paths.report("lora") / "inference.json"
     files.write_json(path, files.read_json(path) | {"key": "other"})
-    with pytest.raises(TunesmithError, match=r"must be of the model in .*; it is of another one; evaluate it"):
+    with pytest.raises(
+        TunesmithError, match=r"must belong to the model in .*; it belongs to another one; evaluate with"
+    ):
         predict_text(paths.root, ["lora"], "hello", None, silent, silent)
     path.unlink()
     with pytest.raises(TunesmithError, match=r"no such file; .* evaluated first: `tunesmith run --experiment lora`"):
