@@ -22,7 +22,7 @@ class DvcError(TunesmithError):
 def bring_up_to_date(root: Path, stages: Sequence[str], holder: str, tell: Tell) -> None:
     """Run ``dvc repro`` on ``stages`` and all that they depend on, under the workspace's lock.
 
-    ``tell`` is told of another DVC process that this waits for.
+    ``tell`` gets a line about each DVC process that this waits for.
 
     Raises:
         TunesmithError: a stage fails; the lines are its own.
@@ -39,7 +39,7 @@ def bring_up_to_date(root: Path, stages: Sequence[str], holder: str, tell: Tell)
 
 
 def stale(root: Path, stages: Sequence[str], tell: Tell | None = None) -> list[str]:
-    """Those of ``stages``, and of what they depend on, that DVC would run again, in order.
+    """The stages that DVC would run again, in order: of ``stages`` and of all that they depend on.
 
     Raises:
         TunesmithError: as ``read_dag``.
@@ -51,7 +51,7 @@ def stale(root: Path, stages: Sequence[str], tell: Tell | None = None) -> list[s
 
 
 def ingest_first(root: Path, sources: Sequence[str], holder: str, tell: Tell) -> str | None:
-    """Bring the raw rows of ``sources`` up to date; where DVC cannot, return a note on which rows are read instead.
+    """Bring the raw rows of ``sources`` up to date. If DVC cannot, return a note that they may be stale, and why.
 
     Raises:
         TunesmithError: ``ingest`` refuses a file of a source.
@@ -76,7 +76,7 @@ def ingest_first(root: Path, sources: Sequence[str], holder: str, tell: Tell) ->
 
 
 def stale_note(root: Path, stages: Sequence[str], what: str) -> str | None:
-    """A line for commands that read files and build nothing: which stages behind ``what`` are stale, if any is."""
+    """A line that names the stale stages behind ``what``, for commands that only read files; None if there are none."""
     try:
         behind = stale(root, stages)
     except TunesmithError as error:
@@ -84,4 +84,4 @@ def stale_note(root: Path, stages: Sequence[str], what: str) -> str | None:
     if not behind:
         return None
     named = ", ".join(behind[:5]) + (f" and {len(behind) - 5} more" if len(behind) > 5 else "")
-    return f"{what} may be stale: {named} would run again; `tunesmith status` says why, `tunesmith run` builds anew"
+    return f"{what} may be stale: {named} would run again; `tunesmith status` says why, `tunesmith run` runs them"

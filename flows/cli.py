@@ -40,7 +40,9 @@ app.add_typer(serving_app)
 
 NewSplit = Annotated[
     list[str] | None,
-    typer.Option(help="A source, or all: split its rows anew where its parameters or a lost memory demand it."),
+    typer.Option(
+        help="Source (or all) whose rows may be split anew, if its split changed or is lost; may be repeated."
+    ),
 ]
 
 
@@ -51,7 +53,7 @@ def main() -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     quieten_bitsandbytes()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A script's `tunesmith run &` inherits it ignored. SIGINT ends every command, and what it starts, all the same.
+        # A script's `tunesmith run &` inherits SIGINT ignored; it must end every command and its children all the same.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with _one_line_errors():
         app()
@@ -145,15 +147,15 @@ def plan(
 
     say("checking params/")
     preflight(Paths(root))
-    found = contracts(root, experiment, say, new_split)
+    contracts_of = contracts(root, experiment, say, new_split)
     mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiment))
-    write(mixtures, show(found, samples))
+    write(mixtures, show(contracts_of, samples))
     if memory or config:
         from flows.memory import draw_memory, plan_memory, show_memory
         from tasks import device
 
         free = device.free_memory_bytes()
-        needs = plan_memory(root, list(found), say, free, config)
+        needs = plan_memory(root, list(contracts_of), say, free, config)
         picture = Paths(root).state / "plan" / "memory.png"
         draw_memory(needs, free, picture)
         console.print(show_memory(needs, free))
@@ -166,10 +168,12 @@ def data_add(
     name: Annotated[str, typer.Option(help="Name of the source: data/sources/NAME.")],
     append: Annotated[bool, typer.Option("--append", help="Add the files to those that the source has.")] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Remove the source's files first; says what goes and asks, or --yes.")
+        bool, typer.Option("--replace", help="Remove the source's files first; lists them and asks.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Replace without asking.")] = False,
-    delimiter: Annotated[str | None, typer.Option(help="Of CSV files, where it is not clear from the header.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --replace: do not ask.")] = False,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Delimiter of CSV files, if it is not clear from the header.")
+    ] = None,
 ) -> None:
     """Check files, put them into data/sources/NAME, and let DVC version them."""
     root = workspace()
@@ -259,10 +263,12 @@ def doctor() -> None:
 
 @app.command()
 def champion(
-    experiment: Annotated[str | None, typer.Option("--set", help="Let this one reign, whatever the gate says.")] = None,
-    because: Annotated[str | None, typer.Option(help="Why; kept with the version. Needed with --set.")] = None,
+    experiment: Annotated[
+        str | None, typer.Option("--set", help="Make this experiment the champion, whatever the gate decided.")
+    ] = None,
+    because: Annotated[str | None, typer.Option(help="Reason, stored with the version. Needed with --set.")] = None,
 ) -> None:
-    """Who reigns, since when and why, and what the gate decided last."""
+    """Show the champion, since when and why it is one, and the gate's latest decision."""
     root = workspace()
     from flows.champion import champion_lines, set_by_hand
 

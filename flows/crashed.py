@@ -35,9 +35,10 @@ def note_flow(root: Path, run_id: str) -> None:
 
 
 def close_crashed(root: Path, tell: Callable[[str], None], api: str | None = None) -> list[str]:
-    """Set the runs of this workspace whose process is gone, and their tasks, to ``Crashed``; returns their names.
+    """Set the runs of this workspace whose process is gone, and their tasks, to ``Crashed``. Return their names.
 
     Args:
+        tell: gets one line per run that is closed.
         api: address of the Prefect server; that of this process by default. A run that it does not know is left alone.
     """
     gone = {path: note for path, note in _notes(root) if is_gone(note)}
@@ -55,7 +56,10 @@ def close_crashed(root: Path, tell: Callable[[str], None], api: str | None = Non
                 if known or time.time() - path.stat().st_mtime > _KEPT_S:
                     path.unlink(missing_ok=True)
     except httpx.HTTPError as error:
-        tell(f"flow runs whose process is gone stay open, since Prefect's server refuses: {described(error)}")
+        tell(
+            f"the Prefect server did not close the flow runs whose process is gone ({described(error)}); "
+            "the next flow tries again"
+        )
     return closed
 
 

@@ -34,15 +34,15 @@ def add(
     delimiter: str | None = None,
     confirm: Callable[[str], bool] = lambda question: False,
 ) -> str:
-    """Read every row of ``files``, copy them to ``data/sources/name``, ``dvc add`` it, and say what comes next.
+    """Read every row of ``files``, copy them to ``data/sources/name``, ``dvc add`` it, and return what comes next.
 
     Args:
         how: ``new`` needs a free name, ``append`` keeps the files of the source, ``replace`` removes them.
-        delimiter: of CSV files; None for that of ``sources.name.ingest``, where it is recognised by default.
+        delimiter: of CSV files; None for that of ``sources.name.ingest``, which is recognised by default.
         confirm: asked with what ``replace`` removes; nothing changes unless it returns True.
 
     Raises:
-        TunesmithError: a file is missing, empty or broken (with its line), two have one name, the name is no good, or
+        TunesmithError: a file is missing, empty or broken (with its line), two have one name, ``name`` is invalid, or
             the files do not fit the source or its parameters. Nothing is changed then.
     """
     _refuse_name(root, name)
@@ -83,23 +83,23 @@ def _refuse_name(root: Path, name: str) -> None:
 def _refuse_how(target: Path, how: How) -> None:
     if how == "new" and target.exists():
         raise TunesmithError(
-            f"data/sources/{target.name}: there is such a source; add the files to it with `--append`, put them in its "
-            "place with `--replace --yes`, or choose another name"
+            f"data/sources/{target.name}: this source exists already; add the files to it with `--append`, put them in "
+            "its place with `--replace --yes`, or choose another name"
         )
     if how == "append" and not target.exists():
         raise TunesmithError(
-            f"data/sources/{target.name}: there is no such source to append to; correct the name, or leave `--append` "
-            "out to make it"
+            f"data/sources/{target.name}: no such source exists to append to; correct the name, or leave `--append` "
+            "out to create it"
         )
 
 
 def _aside(target: Path) -> Path:
-    """Where the files that are replaced lie until DVC has taken the new ones."""
+    """Folder that keeps the replaced files until DVC has added the new ones."""
     return target.with_name(f".{target.name}.before")
 
 
 def _recover(target: Path) -> None:
-    """Put back what an interrupted ``--replace`` moved aside, unless the new files stand already."""
+    """Put back what an interrupted ``--replace`` moved aside, unless the new files are in place already."""
     if target.exists():
         file_tools.remove(_aside(target))
     elif _aside(target).exists():
@@ -107,7 +107,7 @@ def _recover(target: Path) -> None:
 
 
 def _store(root: Path, target: Path, files: Sequence[Path], how: How) -> None:
-    """Copy ``files`` and let DVC add the folder; what stood before stands again where DVC refuses."""
+    """Copy ``files`` and let DVC add the folder. If that fails, restore the folder as it was."""
     if how == "replace" and target.exists():
         target.rename(_aside(target))
     added = [target / path.name for path in files]
@@ -147,13 +147,13 @@ def _added(name: str, overlap: Overlap, ingest: IngestParams, how: How, notes: l
         before, after = overlap.rows(overlap.old), overlap.rows(overlap.old) + overlap.rows(overlap.new)
         lines.append(f"{name}: {before:,} → {after:,} rows, {overlap.known:,} already there")
         if overlap.known:
-            lines.append("of equal rows ingest keeps all, and the split keeps one")
+            lines.append("ingest keeps rows that are equal; the split keeps one of them")
     verb = {"new": "added as", "append": "added to", "replace": "put in place of the files of"}[how]
     return [*lines, *(f"note: {note}" for note in notes), f"{verb} data/sources/{name}; commit data/sources/{name}.dvc"]
 
 
 def _columns(path: Path, contents: Contents, ingest: IngestParams) -> str:
-    """The columns of a file, with its delimiter where that is no comma."""
+    """The columns of a file, with its delimiter unless that is a comma."""
     listed = f"columns {', '.join(contents.columns)}"
     if format_of(path, ingest.format) != "csv":
         return listed

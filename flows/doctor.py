@@ -120,7 +120,7 @@ def _parameters(root: Path) -> str:
 
 
 def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
-    """One for each base model that the experiments use, with their names."""
+    """One finding per base model, with the names of the experiments that use it."""
     try:
         bases = base_models(Paths(root))
     except TunesmithError:
@@ -134,7 +134,7 @@ def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
                 f"{base.spec}: its weights changed since {', '.join(changed)} ran, which DVC does not see. Restore "
                 f"them or run `dvc repro --force --single-item {stages}` and then `tunesmith run`"
             )
-        return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}; of {', '.join(experiments)}"
+        return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}; used by {', '.join(experiments)}"
 
     findings = []
     for params, experiments in bases:
@@ -144,7 +144,7 @@ def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
 
 
 def _server(root: Path, name: str) -> Finding:
-    """What the log of the last ``tunesmith ui`` tells of its services."""
+    """Failures of a server's services in the log of the last ``tunesmith ui``."""
     log = log_of(root, name)
     if not log.exists():
         return Finding(f"{name} server", "not started here yet")

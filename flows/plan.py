@@ -43,21 +43,21 @@ def plan(
     """
     paths = Paths(root)
     known = mapping(paths.params / "experiments.yaml", "experiments")
-    asked = experiments or list(known)
-    if unknown := [name for name in asked if name not in known]:
+    requested = experiments or list(known)
+    if unknown := [name for name in requested if name not in known]:
         raise TunesmithError(
             f"plan: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
         )
-    refuse_missing_bases(paths, asked)
+    refuse_missing_bases(paths, requested)
     splits = refuse_new_splits(paths, new_split)
-    say("bringing the data of " + ", ".join(mixtures_of(paths, asked)) + " up to date")
-    stages = ["resolve", *(f"mix@{name}" for name in mixtures_of(paths, asked))]
+    say("bringing the data of " + ", ".join(mixtures_of(paths, requested)) + " up to date")
+    stages = ["resolve", *(f"mix@{name}" for name in mixtures_of(paths, requested))]
     bring_up_to_date(root, stages, "tunesmith plan", say)
     for line in counts(paths, splits):
         say(line)
     found: dict[str, Contracts | None] = {}
     seen: dict[str, Contracts] = {}  # a sweep of ranks asks for the same tokens again and again
-    for name in asked:
+    for name in requested:
         params = load(TrainParams, paths.experiment(name) / "train.yaml")
         if params.training is None:
             found[name] = None

@@ -101,7 +101,7 @@ def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
 
 
 def _is_chatter(line: str, lines: list[str]) -> bool:
-    """What dvc prints after every stage, and its own account of another process, whom ``wait_for_others`` names."""
+    """Lines that dvc prints after every stage, and those about another process, which ``wait_for_others`` names."""
     return line.strip().startswith(_CHATTER) or is_busy(lines)
 
 
@@ -174,8 +174,8 @@ def retrain(
     Args:
         experiments: names in params/experiments.yaml to train and evaluate; all when empty.
         register_model: ask the gate and move the alias ``champion`` if it says so.
-        new_split: sources whose rows may be split anew where the memory of their split does not stand; ``all`` names
-            every source. Without it such a run fails before anything runs.
+        new_split: sources whose rows may be split anew, if their split changed or is lost; ``all`` names every source.
+            Otherwise a run that would split rows anew fails before anything runs.
     """
     logger = get_run_logger()
     try:

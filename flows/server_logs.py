@@ -15,9 +15,8 @@ _RECORD = re.compile(
     r"|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?P<level2>[A-Z]+)(?: (?P<logger2>[\w.]+))?: *(?P<message2>.*))$"
 )
 _TRACEBACK = "Traceback (most recent call last):"
-_TASK = re.compile(
-    r"(\w+)\(.*\)\{"
-)  # docket names what ran: `↩ [    37ms] schedule_deployments(){schedule_deployments}`
+# docket names what ran: `↩ [    37ms] schedule_deployments(){schedule_deployments}`
+_TASK = re.compile(r"(\w+)\(.*\)\{")
 _SCHEDULERS = {"schedule_deployments", "schedule_recent_deployments"}  # Prefect's, the first each minute
 
 
@@ -56,7 +55,7 @@ class LogReader:
         self._known: set[tuple[str, str]] = set()
 
     def new(self, ended: bool = False) -> list[Failure]:
-        """Failures of kinds not given before. The last record may grow yet: it waits, unless the log has ``ended``."""
+        """Failures of kinds not returned before. The last record may still grow: it waits, unless the log ``ended``."""
         if not self._log.exists():
             return []
         with self._log.open("rb") as file:
@@ -82,7 +81,7 @@ def failures(log: Path) -> list[Failure]:
 
 
 def _records(lines: list[bytes]) -> list[list[bytes]]:
-    """The lines of each record: its own, and those of a traceback behind it."""
+    """The lines of each record: its own, and those of a traceback that follows it."""
     records: list[list[bytes]] = []
     for line in lines:
         if not records or _RECORD.match(line.decode(errors="replace").rstrip()):
@@ -106,7 +105,7 @@ def _failure(block: list[str]) -> Failure | None:
 
 
 def _last_error(block: list[str]) -> str:
-    """The line of the error itself: the first one behind the frames of the last traceback."""
+    """The line of the error itself: the first one after the frames of the last traceback."""
     last = max(number for number, line in enumerate(block) if line.startswith(_TRACEBACK))
     behind = [line for line in block[last + 1 :] if line.strip() and not line.startswith(" ")]
     return behind[0].strip() if behind else block[-1].strip()

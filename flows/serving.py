@@ -18,7 +18,7 @@ app = typer.Typer()
 
 @app.command()
 def schedule(
-    cron: Annotated[str, typer.Option(help="When: minute, hour, day, month, weekday.")] = "0 3 * * 1",
+    cron: Annotated[str, typer.Option(help="When to run: minute, hour, day, month, weekday.")] = "0 3 * * 1",
     timezone: Annotated[
         str | None, typer.Option(help="Time zone of --cron, such as Europe/Berlin. [default: the machine's]")
     ] = None,
@@ -38,7 +38,7 @@ def schedule(
 def trigger(
     experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
 ) -> None:
-    """Run the flow that `schedule` serves, now. Returns once the run is taken."""
+    """Run the flow that `schedule` serves, now. Returns once the run has started."""
     root = workspace()
     check_experiments(root, "trigger", experiment)
     from flows.deployments import trigger as start
@@ -50,10 +50,10 @@ def trigger(
 @app.command()
 def ui(
     only: Annotated[str | None, typer.Option(help="prefect or mlflow.")] = None,
-    prefect_port: Annotated[int, typer.Option(help="Of the Prefect UI.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(help="Of the MLflow UI.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect UI.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
 ) -> None:
-    """Start the Prefect UI and the MLflow UI on localhost; Ctrl-C ends both. Prints services that fail."""
+    """Start the Prefect UI and the MLflow UI on localhost; Ctrl-C ends both. Prints each service that fails."""
     root = workspace()
     from flows.ui import serve_pages
 

@@ -1,4 +1,4 @@
-"""The files of a source as ``data add`` meets them: what they hold, and whether new ones fit the old."""
+"""The files of a source, for ``data add``: what they hold, and whether new ones fit the old ones."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def ingest_params(root: Path, name: str, delimiter: str | None) -> IngestParams:
     """How ``ingest`` reads or will read the source: ``sources.name.ingest``, or the defaults with ``delimiter``.
 
     Raises:
-        TunesmithError: ``delimiter`` is none that is known, or contradicts ``params/sources.yaml``.
+        TunesmithError: ``delimiter`` is unknown, or contradicts ``params/sources.yaml``.
     """
-    asked = parse(IngestParams, {"delimiter": delimiter} if delimiter else {}, "data add")
+    requested = parse(IngestParams, {"delimiter": delimiter} if delimiter else {}, "data add")
     path = Paths(root).params / "sources.yaml"
     sources = mapping(path, "sources")
     if name not in sources:
-        return asked
+        return requested
     stated = parse(IngestParams, value_at(sources, f"{name}.ingest") or {}, path, f"sources.{name}.ingest")
     if delimiter and stated.delimiter != delimiter:
         raise TunesmithError(
             f"params/sources.yaml: sources.{name}.ingest.delimiter: ingest reads the source with {stated.delimiter!r}, "
-            f"so `--delimiter` cannot be {delimiter!r}; write it there, and leave `--delimiter` out"
+            f"so `--delimiter` cannot be {delimiter!r}; change the delimiter in that file, and leave `--delimiter` out"
         )
     return stated
 
@@ -90,7 +90,7 @@ def refuse_same_stems(files: Sequence[Path]) -> None:
 
 
 def refuse_taken(old: Sequence[Path], new: Sequence[Path]) -> None:
-    """Raises TunesmithError: a new file has the name of an old one; it says whether they are equal."""
+    """Raises TunesmithError: a new file has the name of an old one. The error says whether their content is equal."""
     taken = {path.stem: path for path in old}
     lines = []
     for path in new:
@@ -109,8 +109,10 @@ def refuse_taken(old: Sequence[Path], new: Sequence[Path]) -> None:
 
 
 def refuse_unnamed(root: Path, name: str, stems: Sequence[str], whole: bool) -> None:
-    """Raises TunesmithError: the source is split ``by: file``, and ``files`` does not name one of ``stems`` or, where
-    they are ``whole``, names others that are gone."""
+    """Raises TunesmithError: the source is split ``by: file``, and ``split.files`` lacks one of ``stems``.
+
+    If ``stems`` are the ``whole`` source, ``split.files`` must not name other files either.
+    """
     path = Paths(root).params / "sources.yaml"
     if value_at(mapping(path, "sources"), f"{name}.split.by") != "file":
         return
@@ -139,16 +141,18 @@ def compare(old: Sequence[Path], new: Sequence[Path], ingest: IngestParams) -> O
     Raises:
         TunesmithError: a file is missing or broken (with its line), or a column has values of several types.
     """
-    found = Overlap({path: Contents() for path in old}, {path: Contents() for path in new})
+    overlap = Overlap({path: Contents() for path in old}, {path: Contents() for path in new})
 
     def rows() -> Iterator[Row]:
-        for path, contents in [*found.old.items(), *found.new.items()]:
+        for path, contents in [*overlap.old.items(), *overlap.new.items()]:
             yield from _counted(path, contents, ingest)
 
     to_table(rows())
-    before = {row_id for contents in found.old.values() for row_id in contents.ids}
-    found.known = sum(n for contents in found.new.values() for row_id, n in contents.ids.items() if row_id in before)
-    return found
+    before = {row_id for contents in overlap.old.values() for row_id in contents.ids}
+    overlap.known = sum(
+        n for contents in overlap.new.values() for row_id, n in contents.ids.items() if row_id in before
+    )
+    return overlap
 
 
 def _counted(path: Path, contents: Contents, ingest: IngestParams) -> Iterator[Row]:
@@ -160,7 +164,7 @@ def _counted(path: Path, contents: Contents, ingest: IngestParams) -> Iterator[R
 
 
 def fit(root: Path, name: str, overlap: Overlap) -> list[str]:
-    """Compare the columns of new files with those of the old ones; what is harmless is returned as notes.
+    """Compare the columns of new files with those of the old ones. Return harmless differences as notes.
 
     Raises:
         TunesmithError: new rows lack a column that all old rows have and that the source's parameters use (any such
@@ -182,7 +186,7 @@ def fit(root: Path, name: str, overlap: Overlap) -> list[str]:
             for column in needed
         ]
         notes += [f"{path.name} lacks the column {column}, which nothing uses" for column in lacking]
-        notes += [f"{path.name} has a new column {column}; it is empty in the rows before" for column in fresh]
+        notes += [f"{path.name} has a new column {column}; it is empty in the old rows" for column in fresh]
     if errors:
         raise TunesmithError("\n".join(errors))
     return notes
@@ -197,9 +201,9 @@ def _used_columns(root: Path, name: str) -> set[str] | None:
     params = load(TemplateParams, path, "sources", name, "template")
     templates = load_set(params.set, library_of(root))
     optional = [column for column in templates.optional if column not in params.columns]
-    asked = [c for c in templates.columns if c not in params.values and c not in optional]
+    needed = [c for c in templates.columns if c not in params.values and c not in optional]
     required = value_at(sources, f"{name}.ingest.required") or []
-    return {*required, *(params.columns.get(c, c) for c in asked), *filter(None, [params.group, params.time])}
+    return {*required, *(params.columns.get(c, c) for c in needed), *filter(None, [params.group, params.time])}
 
 
 def going(old: Sequence[Path], overlap: Overlap, ingest: IngestParams) -> str:

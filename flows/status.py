@@ -1,4 +1,4 @@
-"""``tunesmith status``: which stages run next and why, and what the schedule does."""
+"""``tunesmith status``: which stages run next and why, and when the schedule fires."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasks.resolve.preflight import preflight
 
 
 def print_status(root: Path, verbose: bool) -> None:
-    """The stages, then the schedule where one is known.
+    """Print the stages, then the schedule if there is one.
 
     Raises:
         TunesmithError: the parameters are wrong.
@@ -36,7 +36,7 @@ def print_status(root: Path, verbose: bool) -> None:
 
 
 def rewritten(paths: Paths) -> list[str]:
-    """Files of ``build/experiments``, relative to the root, that ``resolve`` would write with another content."""
+    """Files of ``build/experiments``, relative to the root, whose content ``resolve`` would change."""
     with tempfile.TemporaryDirectory() as folder:
         write_resolved(load_experiments(paths), Path(folder))
         contents = [

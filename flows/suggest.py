@@ -49,7 +49,7 @@ def blocks(
     Args:
         stems: names of its files without their endings.
         every, some: columns that all rows have, and those that only some have.
-        delimiter: of its CSV files, where ``ingest`` must be told.
+        delimiter: of its CSV files, if ``params/`` must state it.
     """
     matched, split = match(root, every, some), split_of(stems)
     template, notes = _template(matched, [*every, *some])
@@ -156,7 +156,7 @@ def split_of(stems: Sequence[str]) -> dict[str, Any]:
 
 
 def part_of(stem: str) -> str | None:
-    """The part of a split that the name of a file tells; None where it tells none or several."""
+    """The part of a split that the name of a file states; None if it states none or several."""
     found = {_PARTS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _PARTS}
     return found.pop() if len(found) == 1 else None
 

@@ -117,7 +117,7 @@ def validate(
 
 
 def _ingested(paths: Paths, sources: list[str]) -> str | None:
-    """Bring the raw rows of ``sources`` up to date; a note where they may be stale."""
+    """Bring the raw rows of ``sources`` up to date. Return a note if they may be stale."""
     from flows.build import ingest_first
     from tasks.template.source_rows import template_params
 

@@ -37,7 +37,7 @@ def say(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """What the user must know of a result; on stderr, as ``say``."""
+    """Print what the user must know about a result; on stderr, as ``say``."""
     Console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
 
 

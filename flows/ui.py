@@ -50,11 +50,11 @@ def serve_pages(
 ) -> None:
     """Start the pages, print their addresses once they answer, and wait for Ctrl-C.
 
-    Each step goes to ``progress``, each service of a server that fails to ``warn``.
+    ``progress`` gets each step, ``warn`` each service of a server that fails.
 
     Raises:
-        TunesmithError: an unknown page, no free port, or a server that does not come up or ends by itself (with its
-            last words).
+        TunesmithError: an unknown page, no free port, or a server that does not start or ends by itself (with the
+            last line of its log).
     """
     if only not in (None, "prefect", "mlflow"):
         raise TunesmithError(f"ui: --only must be prefect or mlflow; it is {only!r}")
@@ -99,7 +99,7 @@ def serve_pages(
 
 
 def _watch(root: Path, servers: dict[str, subprocess.Popen[bytes]], warn: Callable[[str], None]) -> None:
-    """Print each service that fails, by what the servers log, until one of the servers ends.
+    """Print each service that fails according to the servers' logs, until one of the servers ends.
 
     Raises:
         TunesmithError: a server ended by itself.

@@ -16,7 +16,7 @@ _LOCK = Path(__file__).parents[1] / "requirements.lock"
 
 
 def as_tried(lock: Path = _LOCK, ranges: Iterable[str] | None = None) -> str:
-    """Compare the installed packages with ``ranges`` and, where it lies beside the code, with the lock.
+    """Compare the installed packages with ``ranges``, and with the lock if the file exists.
 
     Args:
         ranges: requirements such as ``sqlalchemy<2.1``; those of pyproject.toml by default.

@@ -226,9 +226,9 @@ def test_predict_answers_the_test_rows_of_a_csv_file_as_they_were_evaluated(
     names = ("base", "lora")
     of_test = pq.read_table(built / "data/evaluation/test.parquet").to_pylist()
     write_table(tmp_path / "rows.csv", [{"id": row["row_id"], "dialogue": row["text"]} for row in of_test])
-    asked = [part for name in names for part in ("--experiment", name)]
+    options = [part for name in names for part in ("--experiment", name)]
     code, printed = cli(
-        built, "predict", *asked, "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.parquet"
+        built, "predict", *options, "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.parquet"
     )
     assert code == 0 and "base: template demo/summarise, 1 example in the prompt" in printed
     answers = [row for _, row in read_table(tmp_path / "out.parquet")]
@@ -379,7 +379,7 @@ def test_a_users_file_goes_through_the_dag(built: Path, cli: Cli, tmp_path: Path
     _write(path, rows)
     code, printed = cli(root, "data", "add", path, "--name", "mine")
     assert code == 0 and f"mine.{ending}: 40 rows, columns talk, gist" in printed
-    assert "there is such a source" in _one_error(cli(root, "data", "add", path, "--name", "mine"))
+    assert "this source exists already" in _one_error(cli(root, "data", "add", path, "--name", "mine"))
     source = {
         "ingest": {"required": ["talk", "gist"]},
         "template": {"set": "dialogue_summary", "columns": {"dialogue": "talk", "summary": "gist"}},

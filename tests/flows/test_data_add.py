@@ -59,11 +59,11 @@ def error_of(root: Path, file: Path, *how: Any) -> str:
 
 def test_new_rows_join_the_source_or_take_its_place_only_on_request(root: Path, tmp_path: Path) -> None:
     new = table(tmp_path / "tickets2.csv", ROWS[57:77])
-    said = error_of(root, new)
-    assert "with `--append`" in said and "`--replace --yes`" in said
-    said = error_of(root, new, "replace")
-    assert "removes 1 file with 60 rows: tickets.csv (60 rows). Of these rows 3 are in the new files" in said
-    assert "57 would be gone. Nothing was changed; add `--yes`" in said and "`--append`" in said
+    error = error_of(root, new)
+    assert "with `--append`" in error and "`--replace --yes`" in error
+    error = error_of(root, new, "replace")
+    assert "removes 1 file with 60 rows: tickets.csv (60 rows). Of these rows 3 are in the new files" in error
+    assert "57 would be gone. Nothing was changed; add `--yes`" in error and "`--append`" in error
     printed = add(root, [new], "tickets", "append")
     assert "tickets: 60 → 80 rows, 3 already there" in printed and files_of(root) == ["tickets.csv", "tickets2.csv"]
     questions: list[str] = []
@@ -95,8 +95,8 @@ def test_what_does_not_fit_is_refused_before_anything_changes(root: Path, tmp_pa
     assert "has this file already, with the same content" in error_of(root, same / "tickets.csv", "append")
     assert "has another tickets.csv; rename yours" in error_of(root, other / "tickets.csv", "append")
     squad = table(tmp_path / "squad.csv", ROWS[60:80], ("ticket", "squad"))
-    said = error_of(root, squad, "append")
-    assert "squad.csv: every row needs the column 'team'" in said and "columns that are new: squad" in said
+    error = error_of(root, squad, "append")
+    assert "squad.csv: every row needs the column 'team'" in error and "columns that are new: squad" in error
     numbers = tmp_path / "numbers.jsonl"
     numbers.write_text('{"ticket": "x", "team": "repair"}\n{"ticket": "y", "team": 3}\n')
     assert "numbers:2: column 'team' must have one type in all rows" in error_of(root, numbers, "append")
@@ -111,9 +111,9 @@ def test_a_split_by_file_must_name_the_file_first(root: Path, tmp_path: Path) ->
     split = {"by": "file", "files": {"test": ["tickets"]}}
     edit(root, "sources", lambda p: p["sources"].update(tickets=SOURCE | {"split": split}))
     new = table(tmp_path / "week2_train.csv", ROWS[60:80])
-    said = error_of(root, new, "append")
-    assert "sources.tickets.split.files" in said and "it does not name week2_train" in said
-    assert "`files: {train: [week2_train], test: [tickets]}`" in said
+    error = error_of(root, new, "append")
+    assert "sources.tickets.split.files" in error and "it does not name week2_train" in error
+    assert "`files: {train: [week2_train], test: [tickets]}`" in error
     split = {"by": "file", "files": {"train": ["week2_train", "week3_train"], "test": ["tickets"]}}
     edit(root, "sources", lambda p: p["sources"]["tickets"].update(split=split))
     with pytest.raises(TunesmithError, match="it names week3_train, tickets, which would be gone"):
@@ -146,7 +146,7 @@ def test_of_two_that_add_under_one_name_at_once_the_second_is_refused(root: Path
     assert sorted(code for code, _ in ended) == [0, 1], ended
     winner = [code for code, _ in ended].index(0)
     assert [path.name for path in (root / "data/sources/fresh").iterdir()] == [files[winner].name]
-    assert "there is such a source" in ended[1 - winner][1]
+    assert "this source exists already" in ended[1 - winner][1]
 
 
 @pytest.mark.slow

@@ -32,12 +32,14 @@ def root(tmp_path: Path, tiny_llama: Path) -> Path:
 
 
 def test_doctor_examines_the_base_model_of_every_experiment(root: Path) -> None:
-    said: list[str] = []
-    findings = [finding for finding in examine(root, said.append) if finding.what == "base model"]
+    steps: list[str] = []
+    findings = [finding for finding in examine(root, steps.append) if finding.what == "base model"]
     assert [finding.ok for finding in findings] == [True, False, False]
-    assert findings[0].found.startswith("./base, causal, weights ") and findings[0].found.endswith("; of base, full")
+    assert findings[0].found.startswith("./base, causal, weights ") and findings[0].found.endswith(
+        "; used by base, full"
+    )
     assert findings[1].found.startswith(GONE) and findings[2].found.startswith(UNPINNED)
-    assert "finding the base model ./gone" in said
+    assert "finding the base model ./gone" in steps
 
 
 def test_doctor_names_models_whose_base_changed_in_place(root: Path) -> None:
@@ -52,12 +54,12 @@ def test_doctor_names_models_whose_base_changed_in_place(root: Path) -> None:
 
 
 def test_a_plan_is_refused_before_it_builds_data(root: Path) -> None:
-    said: list[str] = []
+    steps: list[str] = []
     with pytest.raises(TunesmithError) as error:
-        plan(root, None, said.append)
+        plan(root, None, steps.append)
     lines = str(error.value).splitlines()
     assert len(lines) == 2 and lines[0].startswith(GONE) and lines[1].startswith(UNPINNED)
-    assert said == []
+    assert steps == []
 
 
 def test_only_the_experiments_that_run_count(root: Path) -> None:
