@@ -8,7 +8,7 @@ from tasks.register.verdict import answer_on_present, gate_lines
 
 
 def main() -> int:
-    """Exit code 0 when the candidate reigns and its gain in ROUGE-1 F1 over the base has an interval above zero."""
+    """Exit code 0 when the gate accepted the candidate and the interval of its ROUGE-1 F1 gain is above zero."""
     paths = Paths.here()
     comparison = read_json(paths.comparison / "comparison.json")
     systems = {system["name"]: system for system in comparison["systems"]}
