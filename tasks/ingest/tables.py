@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import pyarrow.parquet as pq
 from tasks import files
 from tasks.errors import TunesmithError
 from tasks.ingest.readers import Row, read
-from tasks.rows import without_nan
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 
@@ -58,7 +58,8 @@ def _json_array(path: Path) -> list[Row]:
 def write_table(path: Path, rows: Sequence[Row]) -> None:
     """Write ``rows`` to a temporary file and rename it; a column that a row lacks becomes null.
 
-    In CSV and TSV, lists, objects, numbers and booleans are JSON, and null is an empty cell.
+    In CSV and TSV, lists, objects, numbers and booleans are JSON, and null is an empty cell. All formats but Parquet
+    hold null instead of NaN and infinity.
 
     Raises:
         TunesmithError: the ending is unknown, or the format cannot hold a value.
@@ -94,8 +95,16 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 
 
 def _line(row: Row) -> str:
-    """One row as JSON; NaN becomes null, since JSON has no NaN."""
-    return json.dumps({name: without_nan(value) for name, value in row.items()}, ensure_ascii=False, default=str)
+    return json.dumps(_finite(row), ensure_ascii=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with None for NaN and infinity, also inside lists and objects: JSON has neither."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _jsonl(path: Path, rows: Sequence[Row]) -> None:
@@ -119,7 +128,7 @@ def _csv(delimiter: str) -> Callable[[Path, Sequence[Row]], None]:
 
 
 def _cell(value: Any) -> str:
-    value = without_nan(value)
+    value = _finite(value)
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str).strip('"')

@@ -1,4 +1,4 @@
-"""Files of rows in and out, by their endings."""
+"""Files of rows are read and written in the format that their ending names."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_other_values_in_text_and_in_parquet(tmp_path: Path) -> None:
     ]
     write_table(tmp_path / "a.parquet", rows)
     assert read_table(tmp_path / "a.parquet")[0][1] == rows[0] | {"late": None}
-    write_table(tmp_path / "a.jsonl", [{"n": float("nan")}])
-    assert (tmp_path / "a.jsonl").read_text() == '{"n": null}\n', "JSON knows no NaN"
+    write_table(tmp_path / "a.jsonl", [{"n": float("nan"), "list": [1.5, {"inner": float("-inf")}]}])
+    assert (tmp_path / "a.jsonl").read_text() == '{"n": null, "list": [1.5, {"inner": null}]}\n', "JSON has no NaN"
 
 
 def test_unknown_endings_are_refused_with_the_known_ones(tmp_path: Path) -> None:
