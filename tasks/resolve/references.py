@@ -131,23 +131,24 @@ def nothing_to_keep(
 def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence[str]) -> list[str]:
     """Lines about sources without test rows, sources named twice, and an evaluation set without validation rows."""
     file = paths.params / "evaluation.yaml"
-    lines, validated = [], []
+    lines, complete, validated = [], True, False
     for key, names in (("sources", evaluation.sources), ("retention.sources", evaluation.retention.sources)):
         for source in names:
-            if source not in sources:
-                return []  # noted with its name
+            if source not in sources:  # noted with its name
+                complete = False
+                continue
             try:
                 parts = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split").asked()
             except TunesmithError:  # noted with the source itself
-                return []
+                complete = False
+                continue
             if "test" not in parts:
                 lines.append(
                     f"{file}: evaluation_set.{key}: {source!r} needs test rows; sources.{source}.split in "
                     "params/sources.yaml gives it no test part"
                 )
-            if key == "sources" and "validation" in parts:
-                validated.append(source)
-    if not validated:
+            validated |= key == "sources" and "validation" in parts
+    if complete and not validated:
         lines.append(
             f"{file}: evaluation_set.sources: a source must have validation rows, by which the candidate is chosen; no "
             "split in params/sources.yaml gives these sources a validation part"

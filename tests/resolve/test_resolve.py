@@ -564,6 +564,15 @@ def test_misspelt_names_of_all_kinds_come_with_the_nearest(paths: Paths) -> None
     assert any(line.endswith("; did you mean 'dialogue_summary'?") for line in problems(paths))
 
 
+def test_a_misspelt_source_hides_no_other_problem_of_the_evaluation_set(paths: Paths) -> None:
+    labelled(paths)
+    fractions = {"train": 0.9, "validation": 0.1, "test": 0}
+    edit(paths, "sources", lambda p: p["sources"]["reviews"]["split"].update(fractions=fractions))
+    edit(paths, "evaluation", lambda p: p["evaluation_set"].update(sources=["deom", "reviews"]))
+    misspelt, without_test = problems(paths)
+    assert "there is no source 'deom'" in misspelt and "'reviews' needs test rows" in without_test
+
+
 def test_a_source_without_test_rows_is_no_evaluation_set(paths: Paths) -> None:
     labelled(paths)
     fractions = {"train": 0.9, "validation": 0.1, "test": 0}
