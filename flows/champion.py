@@ -31,7 +31,8 @@ def champion_lines(root: Path) -> list[str]:
             lines.append(f"  the alias was set in MLflow, not by the gate; the version was made on {state['made']}")
     if last is None:
         return [*lines, "the gate has decided nothing here yet; `tunesmith run` asks it"]
-    if crowned and last["decided"] == crowned["decided"]:
+    # Times are whole seconds, so two decisions may share one.
+    if crowned and (last["decided"], last["key"]) == (crowned["decided"], crowned["key"]):
         return [*lines, "this was the latest decision"]
     lines.append(f"latest decision ({last['decided']}): {last['summary']}")
     return [*lines, *(f"    {reason}" for reason in last["reasons"])]

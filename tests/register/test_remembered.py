@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ledger_workspace import TEST, add_comparison, add_experiment, key_of
 
+import tasks.register.result
 from flows.champion import champion_lines, set_by_hand
 from tasks.errors import TunesmithError
 from tasks.files import read_json
@@ -120,7 +121,9 @@ def with_params(paths: Paths) -> Paths:
     return paths
 
 
-def test_the_champion_command_says_who_reigns_since_when_and_why(paths: Paths) -> None:
+def test_the_champion_command_says_who_reigns_since_when_and_why(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where two decisions fall into one second."""
+    monkeypatch.setattr(tasks.register.result, "now", lambda: "2026-01-02T03:04:05+00:00")
     with_params(paths)
     assert champion_lines(paths.root) == [
         "models:/tunesmith@champion: nobody reigns",
