@@ -386,3 +386,20 @@ def test_bitsandbytes_asks_for_no_download_in_the_log() -> None:
     """By the name of its logger, which another version may change."""
     quieten_bitsandbytes()
     assert not ops.logger.isEnabledFor(logging.WARNING)
+
+
+def test_a_training_quietens_bitsandbytes_before_it_is_imported(tmp_path: Path) -> None:
+    """It warns as it is imported, on some processors only, so the test looks at the level at that moment."""
+    code = """
+import importlib.abc, logging, runpy, sys
+class Watch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "bitsandbytes":
+            print("level", logging.getLogger("bitsandbytes.backends.cpu.ops").level)
+sys.meta_path.insert(0, Watch())
+sys.argv = ["", "none"]
+runpy.run_module("tasks.train", run_name="__main__")
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "level 40" in done.stdout.splitlines(), done.stderr

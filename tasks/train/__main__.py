@@ -3,8 +3,16 @@
 import sys
 
 from tasks.paths import Paths
+from tasks.stage import Stage
 from tasks.train.launcher import begin
-from tasks.train.run import run
 
 name = sys.argv[1]
-begin(name, lambda stage: run(name, Paths(stage.root), stage))
+
+
+def train(stage: Stage) -> None:
+    from tasks.train.run import run  # when the log is set up: bitsandbytes warns as it is imported
+
+    run(name, Paths(stage.root), stage)
+
+
+begin(name, train)
