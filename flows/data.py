@@ -25,6 +25,8 @@ from tasks.resolve.check import mapping
 
 How = Literal["new", "append", "replace"]
 
+logger = logging.getLogger("tunesmith")
+
 
 def add(
     root: Path,
@@ -98,41 +100,75 @@ def _aside(target: Path) -> Path:
     return target.with_name(f".{target.name}.before")
 
 
+def _unfinished(target: Path) -> Path:
+    """File that exists while files are stored: ``files`` (their names), ``how``, and ``dvc`` (``_version`` before)."""
+    return target.with_name(f".{target.name}.adding.json")
+
+
+def _version(target: Path) -> str | None:
+    """sha256 of the source's ``.dvc`` file, which DVC writes last; None before the first ``dvc add``."""
+    path = target.with_name(f"{target.name}.dvc")
+    return file_tools.sha256(path) if path.exists() else None
+
+
 def _recover(target: Path) -> None:
-    """Put back what an interrupted ``--replace`` moved aside, unless the new files are in place already."""
-    if target.exists():
-        file_tools.remove(_aside(target))
-    elif _aside(target).exists():
-        _aside(target).rename(target)
+    """Undo a ``data add`` that was killed before DVC had added its files, so that it can be typed again."""
+    path = _unfinished(target)
+    if not path.exists():
+        return
+    note = file_tools.read_json(path)
+    if _version(target) == note["dvc"]:
+        _undo(target, [target / name for name in note["files"]], note["how"])
+        logger.warning(
+            "data/sources/%s: an interrupted `data add` of %s is undone", target.name, ", ".join(note["files"])
+        )
+    file_tools.remove(_aside(target))
+    path.unlink()
 
 
 def _store(root: Path, target: Path, files: Sequence[Path], how: How) -> None:
     """Copy ``files`` and let DVC add the folder. If that fails, restore the folder as it was."""
-    if how == "replace" and target.exists():
-        target.rename(_aside(target))
+    how = how if target.exists() else "new"
+    note = {"files": [path.name for path in files], "how": how, "dvc": _version(target)}
     added = [target / path.name for path in files]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with file_tools.replacing(_unfinished(target)) as temporary:
+        file_tools.write_json(temporary, note)
     try:
         if how == "append":
             for path, copy in zip(files, added, strict=True):
                 with file_tools.replacing(copy) as temporary:
                     shutil.copyfile(path, temporary)
         else:
+            if target.exists():
+                target.rename(_aside(target))
             with file_tools.replacing(target) as temporary:
                 temporary.mkdir()
                 for path in files:
                     shutil.copyfile(path, temporary / path.name)
         _dvc_add(root, target)
     except BaseException:
-        for path in added if how == "append" else [target]:
-            file_tools.remove(path)
-        if _aside(target).exists():
-            _aside(target).rename(target)
+        _undo(target, added, how)
+        _unfinished(target).unlink()
         raise
     file_tools.remove(_aside(target))
+    _unfinished(target).unlink()
+
+
+def _undo(target: Path, added: Sequence[Path], how: How) -> None:
+    """Leave the folder of the source as it was before ``added`` were stored."""
+    if how == "append":
+        for path in added:
+            file_tools.remove(path)
+    elif how == "new":
+        file_tools.remove(target)
+    elif _aside(target).exists():
+        file_tools.remove(target)
+        _aside(target).rename(target)
 
 
 def _dvc_add(root: Path, target: Path) -> None:
-    done = run_dvc(root, ["add", str(target.relative_to(root))], logging.getLogger("tunesmith").warning)
+    done = run_dvc(root, ["add", str(target.relative_to(root))], logger.warning)
     if done.returncode != 0:
         problem = " ".join(done.stdout.split()).removeprefix("ERROR: ")
         raise TunesmithError(f"dvc add {target.relative_to(root)}: {problem}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from flows.data import add
 from tasks.errors import TunesmithError
-from tests.workspaces import edit, environment, make_workspace
+from tests.workspaces import ROOT, dvc, edit, environment, make_workspace
 
 TEAMS = ("billing", "delivery", "repair")
 ROWS = [[f"my bill, parcel or lamp {i} is wrong in way {7 * i}", TEAMS[i % 3]] for i in range(120)]
@@ -121,11 +122,46 @@ def test_a_split_by_file_must_name_the_file_first(root: Path, tmp_path: Path) ->
     assert "60 → 80 rows" in add(root, [new], "tickets", "append"), "week3_train may come later"
 
 
-def test_a_kill_between_the_two_renames_of_a_replacement_loses_no_file(root: Path, tmp_path: Path) -> None:
-    folder = root / "data/sources/tickets"
-    folder.rename(folder.with_name(".tickets.before"))
-    add(root, [table(tmp_path / "tickets2.csv", ROWS[60:80])], "tickets", "append")
-    assert files_of(root) == ["tickets.csv", "tickets2.csv"]
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from flows import data
+
+def kill(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[3] == "before DVC":
+    data._dvc_add = kill
+elif sys.argv[3] == "between the renames":
+    data.file_tools.replacing = lambda path, real=data.file_tools.replacing: (
+        kill() if path.name == "tickets" else real(path)
+    )
+else:
+    data._undo = data.file_tools.remove = kill  # after DVC: nothing is left but to clean up
+data.add(Path.cwd(), [Path(sys.argv[1])], "tickets", sys.argv[2], confirm=lambda going: True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "moment"),
+    [("append", "before DVC"), ("replace", "before DVC"), ("replace", "between the renames"), ("replace", "after DVC")],
+)
+def test_a_killed_add_is_undone_or_finished_and_can_be_typed_again(
+    root: Path, tmp_path: Path, how: Any, moment: str
+) -> None:
+    new = table(tmp_path / "tickets2.csv", ROWS[60:80])
+    command = [sys.executable, "-c", KILLED, str(new), how, moment]
+    done = subprocess.run(command, cwd=root, env=environment(root) | {"PYTHONPATH": str(ROOT)}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    if moment == "after DVC":
+        with pytest.raises(TunesmithError, match="tickets has this file already, with the same content"):
+            add(root, [new], "tickets", "append")
+    else:
+        printed = add(root, [new], "tickets", how, confirm=lambda going: "60 rows" in going)
+        assert how == "replace" or "60 → 80 rows, 0 already there" in printed
+    assert files_of(root) == (["tickets2.csv"] if how == "replace" else ["tickets.csv", "tickets2.csv"])
+    assert dvc(root, "status", "--json", "data/sources/tickets.dvc").stdout.strip() == "{}"
+    assert sorted(path.name for path in (root / "data/sources").glob(".tickets*")) == []
 
 
 def start(root: Path, *arguments: object) -> subprocess.Popen[str]:
