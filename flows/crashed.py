@@ -108,10 +108,15 @@ def _close(client: Any, run_id: UUID, message: str) -> tuple[bool, str | None]:
     tasks: list[Any] = []
     while page := client.read_task_runs(flow_run_filter=only, limit=_PAGE, offset=len(tasks)):
         tasks += page
-    open_tasks = [task for task in tasks if not (task.state and task.state.is_final())]
+    is_open = not (run.state and run.state.is_final())
+    # Prefect leaves the tasks behind a failed one as NotReady for good: they tell of no crash of a run that ended.
+    open_tasks = [
+        task
+        for task in tasks
+        if not (task.state and (task.state.is_final() or (task.state.name == "NotReady" and not is_open)))
+    ]
     for task in open_tasks:
         client.set_task_run_state(task.id, Crashed(message=message), force=True)
-    is_open = not (run.state and run.state.is_final())
     if is_open:
         client.set_flow_run_state(run_id, Crashed(message=message), force=True)
     return True, run.name if is_open or open_tasks else None

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from prefect import flow, get_client, task
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.states import Completed, Running
+from prefect.states import Completed, Failed, Pending, Running
 
 from flows.crashed import close_crashed, is_gone, note_flow
 
@@ -80,6 +80,19 @@ def test_runs_of_processes_that_are_gone_are_closed_with_their_tasks_and_no_othe
         assert _states(client, run_id) == ("Running", ["Completed", "Running"])
     assert close_crashed(tmp_path, told.append) == [] and len(told) == 3
     assert len(list(folder.glob("*.json"))) == 4, "the living, the others', the unknown and the half-written"
+
+
+def test_a_run_that_failed_is_no_crash_though_tasks_behind_the_failure_never_began(tmp_path: Path, client: Any) -> None:
+    run = client.create_flow_run(a_flow, state=Failed())
+    for state in (Failed(), Pending(name="NotReady")):
+        client.create_task_run(a_task, run.id, dynamic_key=str(uuid4()), state=state)
+    folder = tmp_path / ".tunesmith/flows"
+    folder.mkdir(parents=True)
+    (folder / f"{run.id}.json").write_text(json.dumps(_dead()))
+    told: list[str] = []
+    assert close_crashed(tmp_path, told.append) == told == []
+    assert _states(client, run.id) == ("Failed", ["Failed", "NotReady"])
+    assert list(folder.iterdir()) == []
 
 
 def test_a_flow_notes_its_own_process(tmp_path: Path) -> None:
