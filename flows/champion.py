@@ -20,7 +20,7 @@ def champion_lines(root: Path) -> list[str]:
     champion, crowned, last = state["champion"], state["crowned"], state["last"]
     name = f"models:/{params.model_name}@{params.alias}"
     if champion is None:
-        lines = [f"{name}: nobody reigns"]
+        lines = [f"{name}: no champion yet"]
     else:
         lines = [f"{name}: version {champion['version']}, experiment {champion['experiment']}"]
         lines += [f"  {state['description']}"] if state["description"] else []

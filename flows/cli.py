@@ -141,7 +141,7 @@ def plan(
     """What training would learn from: each mixture, and the label contract of each experiment. Trains nothing."""
     root = workspace()
     from flows.mixtures import show_mixtures
-    from flows.plan import mixtures_of, show
+    from flows.plan import gate_notes, mixtures_of, show
     from flows.plan import plan as contracts
     from tasks.resolve.preflight import preflight
 
@@ -150,6 +150,8 @@ def plan(
     contracts_of = contracts(root, experiment, say, new_split)
     mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiment))
     write(mixtures, show(contracts_of, samples))
+    for note in gate_notes(Paths(root)):
+        write(f"note: {note}")
     if memory or config:
         from flows.memory import draw_memory, plan_memory, show_memory
         from tasks import device
@@ -272,6 +274,8 @@ def champion(
     root = workspace()
     from flows.champion import champion_lines, set_by_hand
 
+    if experiment is None and because is not None:
+        raise TunesmithError("champion: --because gives the reason of --set; add `--set EXPERIMENT`")
     if experiment is not None:
         set_by_hand(root, experiment, because)
     write("\n".join(champion_lines(root)))

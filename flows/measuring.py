@@ -34,7 +34,10 @@ def predict(
         typer.Option("--input", help="CSV, TSV, JSONL, JSON or Parquet: rows of the source, or `prompt`."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The rows with `template`, `completion` and `finished`; format by the ending.")
+        Path | None,
+        typer.Option(
+            help="File for the input's rows with `template`, `completion` and `finished`; its ending sets the format."
+        ),
     ] = None,
     template: Annotated[str | None, typer.Option(help="SOURCE/ID of a template that the model knows.")] = None,
 ) -> None:

@@ -20,7 +20,7 @@ ALL = "all"
 
 
 def new_splits(paths: Paths) -> list[NewSplit]:
-    """The sources whose split has no memory any more, or one that was made under other parameters."""
+    """The sources whose split has lost its memory, or whose memory was made under other parameters."""
     file = paths.params / "sources.yaml"
     splits = []
     for name in mapping(file, "sources"):

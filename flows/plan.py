@@ -12,11 +12,13 @@ from rich.text import Text
 
 from flows.build import bring_up_to_date
 from flows.new_split import counts, refuse_new_splits
+from flows.text import counted
 from tasks.base_models import find, load_tokenizer
 from tasks.errors import TunesmithError
 from tasks.files import canonical_json, read_rows
 from tasks.params import load
 from tasks.paths import Paths
+from tasks.register.params import RegistrationParams
 from tasks.rendering import Renderer
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
@@ -71,6 +73,25 @@ def plan(
             seen[key] = _contracts(params, paths)
         found[name] = seen[key]
     return found
+
+
+def gate_notes(paths: Paths) -> list[str]:
+    """What keeps the gate from deciding well on the test rows of now, known before anything trains."""
+    rows = read_rows(paths.evaluation_set / "test.parquet")
+    params = load(RegistrationParams, paths.params / "registration.yaml", "registration")
+    test_rows = len({(row["source"], row["row_id"]) for row in rows})
+    notes = []
+    if test_rows < params.min_rows:
+        notes.append(
+            f"{counted(test_rows, 'test row')}: the gate decides nothing on fewer than {params.min_rows} "
+            "(registration.min_rows); give test a larger share of the split, or add rows"
+        )
+    if params.metric.startswith("rouge") and all(row["answer_choices"] for row in rows):
+        notes.append(
+            f"every test row has answer choices, and the gate decides by {params.metric}; for labels, write "
+            "`metric: accuracy` in params/registration.yaml"
+        )
+    return notes
 
 
 def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:

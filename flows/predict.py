@@ -10,13 +10,14 @@ from pathlib import Path
 from flows.registered import is_registered, registered_model
 from flows.text import counted
 from tasks import files
-from tasks.errors import TunesmithError
+from tasks.errors import TunesmithError, did_you_mean
 from tasks.evaluate.answer import Answerer, Question, Questions
 from tasks.evaluate.generate import Generated
 from tasks.evaluate.inference import NAME, Inference
 from tasks.ingest.tables import columns_of, read_table, refuse_unknown, refuse_unwritable, write_table
 from tasks.paths import Paths
 from tasks.register.decisions import decision_on
+from tasks.resolve.check import mapping
 from tasks.rows import Row
 from tasks.tuned import SharedBase
 
@@ -157,9 +158,12 @@ def _model(root: Path, name: str, stack: ExitStack, note: Say) -> Model:
 
 
 def _evaluated(paths: Paths, name: str) -> Inference:
-    if not paths.experiment(name).exists():
-        known = ", ".join(sorted(p.name for p in paths.resolved.glob("*"))) or "none yet"
-        raise TunesmithError(f"predict: no experiment {name!r} was built; there are: {known}; `tunesmith run` builds")
+    known = mapping(paths.params / "experiments.yaml", "experiments")
+    if name not in known:
+        raise TunesmithError(
+            f"predict: no experiment {name!r} in params/experiments.yaml; there are: {', '.join(known)}"
+            f"{did_you_mean(name, known)}"
+        )
     manifest, path = paths.model(name) / "manifest.json", paths.report(name) / NAME
     for needed in (manifest, path):
         if not needed.exists():

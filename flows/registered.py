@@ -65,6 +65,6 @@ def _version(tracker: Tracker, address: str) -> ModelVersion:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise TunesmithError(
-            f"{address}: no version of a registered model has this address in MLflow at {tracker.uri}; `tunesmith run` "
-            "gives it to a candidate that the gate accepts; `tunesmith predict --experiment X` uses the model of X"
+            f"{address}: no version of a registered model has this address in MLflow at {tracker.uri}; `tunesmith "
+            "champion` shows the champion; `tunesmith predict --experiment X` uses the model of X"
         ) from None

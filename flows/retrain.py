@@ -229,7 +229,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
 
 
 def _opponents(root: Path) -> set[str]:
-    """The experiments that comparison and gate hold every other one against: baselines, and all that train nothing."""
+    """The experiments that all others are compared with: the baselines, and those with method ``none``."""
     params = Paths(root).params
     experiments = mapping(params / "experiments.yaml", "experiments")
     untuned = {name for name, experiment in experiments.items() if experiment["method"] == "none"}

@@ -60,14 +60,21 @@ def next_runs(cron: str, zone: str, count: int = 3, start: datetime | None = Non
     Raises:
         TunesmithError: the cron line is wrong, or never comes.
     """
-    from prefect._vendor.croniter import CroniterBadDateError
+    from prefect._vendor.croniter import CroniterBadCronError, CroniterBadDateError, croniter
     from prefect.server.schemas.schedules import CronSchedule
     from pydantic import ValidationError
 
+    fields = len(cron.split())
+    if fields != 5 and not cron.startswith("@"):  # a sixth field would be seconds, after the weekday
+        raise TunesmithError(
+            f"schedule: --cron {cron!r}: must have five fields (minute hour day month weekday); it has {fields}; for "
+            f"example {EXAMPLE}"
+        )
     try:
+        croniter(cron)  # it names what is wrong, as the schedule below does not
         schedule = CronSchedule(cron=cron, timezone=zone)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+    except (CroniterBadCronError, ValidationError) as error:
+        reason = str(error) if isinstance(error, CroniterBadCronError) else error.errors()[0]["msg"]
         raise TunesmithError(f"schedule: --cron {cron!r}: {reason}; for example {EXAMPLE}") from None
     try:
         runs = asyncio.run(schedule.get_dates(count, start))

@@ -20,7 +20,7 @@ app = typer.Typer()
 def schedule(
     cron: Annotated[str, typer.Option(help="When to run: minute, hour, day, month, weekday.")] = "0 3 * * 1",
     timezone: Annotated[
-        str | None, typer.Option(help="Time zone of --cron, such as Europe/Berlin. [default: the machine's]")
+        str | None, typer.Option(help="Time zone of --cron, such as Europe/Berlin; that of this machine by default.")
     ] = None,
     experiment: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.")] = None,
     register: Annotated[bool, typer.Option(help="Ask the gate for a new champion at the end.")] = True,

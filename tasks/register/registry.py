@@ -130,7 +130,7 @@ class Registry:
         return count
 
     def refusal(self, judged: str) -> Decided | None:
-        """The refusal that was recorded under the digest ``judged``; None where there is none."""
+        """The refusal stored for the digest ``judged``, or None."""
         return self._decided(f"{_REFUSED}.{judged[:24]}")
 
     def remember_refusal(self, judged: str, decided: Decided) -> None:

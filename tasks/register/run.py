@@ -66,7 +66,8 @@ def set_champion(name: str, because: str, params: RegistrationParams, paths: Pat
     known = sorted(folder.name for folder in paths.resolved.iterdir()) if paths.resolved.is_dir() else []
     if name not in known:
         raise TunesmithError(
-            f"champion: no experiment {name!r} is built; there are: {', '.join(known)}{did_you_mean(name, known)}"
+            f"champion: no experiment {name!r} is built; there are: {', '.join(known) or 'none yet'}"
+            f"{did_you_mean(name, known)}; `tunesmith run` builds the experiments of params/experiments.yaml"
         )
     with _opened(params, paths) as question:
         candidate = read(name, params.metric, paths)

@@ -182,7 +182,7 @@ def test_compare_prints_the_table(built: Path, cli: Cli) -> None:
 
 def test_champion_of_a_workspace_that_never_asked_the_gate(built: Path, cli: Cli) -> None:
     code, printed = cli(built, "champion")
-    assert code == 0 and "models:/tunesmith@champion: nobody reigns" in printed
+    assert code == 0 and "models:/tunesmith@champion: no champion yet" in printed
     assert "the gate has decided nothing here yet; `tunesmith run` asks it" in printed
     assert "champion: --set needs --because TEXT" in _one_error(cli(built, "champion", "--set", "lora"))
 
@@ -252,7 +252,7 @@ def test_predict_needs_a_free_column_for_the_names(built: Path, cli: Cli, tmp_pa
     [
         (
             ["predict", "--experiment", "nothing", "text"],
-            "no experiment 'nothing' was built; there are: base, lora",
+            "no experiment 'nothing' in params/experiments.yaml; there are: base, full, lora",
         ),
         (["predict", "--experiment", "base", "--experiment", "no", "--template", "x/y", "t"], "no experiment 'no' was"),
         (["predict"], "give either a text, or --input and --output"),

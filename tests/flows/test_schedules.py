@@ -94,6 +94,21 @@ def test_a_line_that_never_comes_is_refused_with_an_example(cron: str) -> None:
     assert f"--cron {cron!r}" in str(caught.value) and '"0 3 * * 1" is Monday at 03:00' in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("cron", "why"),
+    [
+        ("0 0 3 * * 1", "must have five fields (minute hour day month weekday); it has 6"),
+        ("0 3 * *", "it has 4"),
+        ("0 25 * * 1", "out of range"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_told(cron: str, why: str) -> None:
+    """A sixth field would be seconds after the weekday: "0 0 3 * * 1" is the third of each month, not Monday at 3."""
+    with pytest.raises(TunesmithError) as caught:
+        next_runs(cron, "UTC")
+    assert why in str(caught.value)
+
+
 @pytest.fixture
 def zone_of_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     def become(name: str) -> None:

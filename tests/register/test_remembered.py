@@ -126,7 +126,7 @@ def test_the_champion_command_says_who_reigns_since_when_and_why(paths: Paths, m
     monkeypatch.setattr(tasks.register.result, "now", lambda: "2026-01-02T03:04:05+00:00")
     with_params(paths)
     assert champion_lines(paths.root) == [
-        "models:/tunesmith@champion: nobody reigns",
+        "models:/tunesmith@champion: no champion yet",
         "the gate has decided nothing here yet; `tunesmith run` asks it",
     ]
     result = refuse(paths)

@@ -1,0 +1,41 @@
+"""What ``plan`` tells of the gate before anything trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.plan import gate_notes
+from tasks.params import write_yaml
+from tasks.paths import Paths
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(tmp_path)
+    paths.params.mkdir()
+    paths.evaluation_set.mkdir(parents=True)
+    return paths
+
+
+def prepare(paths: Paths, rows: int, choices: list[str], **registration: Any) -> None:
+    test = [{"source": "tickets", "row_id": f"r{i}", "answer_choices": choices} for i in range(rows)]
+    test += [test[0]]  # in another wording
+    schema = pa.schema({"source": pa.string(), "row_id": pa.string(), "answer_choices": pa.list_(pa.string())})
+    pq.write_table(pa.Table.from_pylist(test, schema=schema), paths.evaluation_set / "test.parquet")
+    write_yaml(paths.params / "registration.yaml", {"registration": registration})
+
+
+def test_too_few_rows_and_a_metric_of_texts_for_labels_are_told_and_nothing_else(paths: Paths) -> None:
+    prepare(paths, 5, ["billing", "repair"])
+    few, labels = gate_notes(paths)
+    assert few.startswith("5 test rows: the gate decides nothing on fewer than 30 (registration.min_rows)")
+    assert "decides by rouge1_f" in labels and "`metric: accuracy` in params/registration.yaml" in labels
+    prepare(paths, 5, ["billing", "repair"], min_rows=5, metric="accuracy")
+    assert gate_notes(paths) == []
+    prepare(paths, 5, [], min_rows=5)
+    assert gate_notes(paths) == []
