@@ -25,7 +25,7 @@ def bring_up_to_date(root: Path, stages: Sequence[str], holder: str, tell: Tell)
     ``tell`` gets a line about each DVC process that this waits for.
 
     Raises:
-        TunesmithError: a stage fails; the lines are its own.
+        TunesmithError: A stage fails; the message holds that stage's error lines.
         DvcError: DVC fails.
     """
     with workspace_lock(root, holder):

@@ -166,7 +166,7 @@ def plan(
 
 @data_app.command("add")
 def data_add(
-    files: Annotated[list[Path], typer.Argument(help="JSONL, CSV or Parquet files of one source.")],
+    files: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL or Parquet files of one source.")],
     name: Annotated[str, typer.Option(help="Name of the source: data/sources/NAME.")],
     append: Annotated[bool, typer.Option("--append", help="Add the files to those that the source has.")] = False,
     replace: Annotated[
@@ -174,7 +174,7 @@ def data_add(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --replace: do not ask.")] = False,
     delimiter: Annotated[
-        str | None, typer.Option(help="Delimiter of CSV files, if it is not clear from the header.")
+        str | None, typer.Option(help="Delimiter of CSV files, if it is not clear: comma, semicolon, tab or pipe.")
     ] = None,
 ) -> None:
     """Check files, put them into data/sources/NAME, and let DVC version them."""

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import TunesmithError
 from tasks.files import read_json
-from tasks.ingest.readers import FORMATS, format_of, read
+from tasks.ingest.readers import FORMATS, format_of, read, to_utf8
 from tasks.mix.contamination import COMPARED, Contamination, summary
 from tasks.mix.params import load_contamination
 from tasks.paths import Paths
@@ -97,7 +97,7 @@ def _texts(file: Path) -> Iterator[tuple[int, str, str]]:
     if file.suffix.lower() not in FORMATS:
         raise TunesmithError(
             f"{file}: the ending must be one of {', '.join([*FORMATS, *sorted(TEXT)])}; it is "
-            f"{file.suffix or 'missing'!r}; rename the file"
+            f"{file.suffix or 'missing'!r}; save it as one of these"
         )
     for line, row in read(file, format_of(file)):
         for column, value in row.items():
@@ -122,7 +122,7 @@ def _paragraphs(file: Path) -> Iterator[tuple[int, str, str]]:
     except FileNotFoundError:
         raise TunesmithError(f"{file}: no such file; name one that exists") from None
     except UnicodeDecodeError as error:
-        raise TunesmithError(f"{file}: not UTF-8 at byte {error.start}; convert the file (`iconv -t UTF-8`)") from None
+        raise TunesmithError(f"{file}: not UTF-8 at byte {error.start}; {to_utf8(file)}") from None
     start = 0
     for i in range(len(lines) + 1):
         if i == len(lines) or not lines[i].strip():

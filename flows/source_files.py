@@ -12,7 +12,7 @@ from flows.text import counted
 from tasks.errors import TunesmithError
 from tasks.files import sha256
 from tasks.ingest.params import IngestParams
-from tasks.ingest.readers import Row
+from tasks.ingest.readers import DELIMITERS, Row
 from tasks.ingest.run import OWN_COLUMNS, rows_of, to_table
 from tasks.params import load, parse, value_at
 from tasks.paths import Paths
@@ -67,6 +67,7 @@ def ingest_params(root: Path, name: str, delimiter: str | None) -> IngestParams:
     Raises:
         TunesmithError: ``delimiter`` is unknown, or contradicts ``params/sources.yaml``.
     """
+    delimiter = _delimiter(delimiter) if delimiter else None
     requested = parse(IngestParams, {"delimiter": delimiter} if delimiter else {}, "data add")
     path = Paths(root).params / "sources.yaml"
     sources = mapping(path, "sources")
@@ -79,6 +80,18 @@ def ingest_params(root: Path, name: str, delimiter: str | None) -> IngestParams:
             f"so `--delimiter` cannot be {delimiter!r}; change the delimiter in that file, and leave `--delimiter` out"
         )
     return stated
+
+
+def _delimiter(text: str) -> str:
+    """The character that ``--delimiter`` names: itself, its name, or ``\\t`` for a tab."""
+    characters = {name: character for character, name in DELIMITERS.items()} | {"\\t": "\t"}
+    delimiter = characters.get(text.lower(), text)
+    if delimiter not in (*DELIMITERS, "auto"):
+        raise TunesmithError(
+            f"data add: `--delimiter` must be {', '.join(DELIMITERS.values())}, or the character itself in quotes; "
+            f"it is {text!r}"
+        )
+    return delimiter
 
 
 def refuse_same_stems(files: Sequence[Path]) -> None:
@@ -178,18 +191,30 @@ def fit(root: Path, name: str, overlap: Overlap) -> list[str]:
     for path, contents in overlap.new.items():
         lacking = {c: contents.rows - contents.columns[c] for c in every if contents.columns[c] < contents.rows}
         fresh = [column for column in contents.columns if column not in total]
-        also = f"; columns that are new: {', '.join(fresh)}" if fresh else ""
-        needed = [column for column in lacking if used is None or column in used]
-        errors += [
-            f"{path}: every row needs the column {column!r}, as all rows of data/sources/{name} have it; "
-            f"{lacking[column]:,} of {counted(contents.rows, 'row')} lack it{also}; add or rename it in the file"
-            for column in needed
-        ]
+        needed = {column: n for column, n in lacking.items() if used is None or column in used}
+        if needed:
+            errors.append(_lacks(path, name, needed, contents.rows, fresh))
         notes += [f"{path.name} lacks the column {column}, which nothing uses" for column in lacking]
         notes += [f"{path.name} has a new column {column}; it is empty in the old rows" for column in fresh]
     if errors:
         raise TunesmithError("\n".join(errors))
     return notes
+
+
+def _lacks(path: Path, name: str, needed: Mapping[str, int], rows: int, fresh: Sequence[str]) -> str:
+    """The error of a file: ``needed`` is column → rows that lack it, ``fresh`` are columns that the source lacks."""
+    absent = [column for column, n in needed.items() if n == rows]
+    parts = [f"lacks the column{'' if len(absent) == 1 else 's'} {', '.join(absent)}"] if absent else []
+    parts += [
+        f"has {counted(n, 'row')} (of {rows:,}) without the column {column}" for column, n in needed.items() if n < rows
+    ]
+    if len(fresh) == 1:
+        remedy = f"its other column is {fresh[0]}; rename it in the file"
+    elif fresh:
+        remedy = f"its other columns are {', '.join(fresh)}; rename them in the file"
+    else:
+        remedy = f"add {'it' if len(needed) == 1 else 'them'} to the file"
+    return f"{path} {' and '.join(parts)}, which every row of data/sources/{name} has; {remedy}"
 
 
 def _used_columns(root: Path, name: str) -> set[str] | None:
@@ -209,7 +234,7 @@ def _used_columns(root: Path, name: str) -> set[str] | None:
 def going(old: Sequence[Path], overlap: Overlap, ingest: IngestParams) -> str:
     """What ``--replace`` removes, in a sentence or two."""
     new = {row_id for contents in overlap.new.values() for row_id in contents.ids}
-    listed, rows, kept = [], 0, 0
+    listed, rows, kept, unreadable = [], 0, 0, False
     for path in old:
         contents = Contents()
         try:
@@ -218,10 +243,16 @@ def going(old: Sequence[Path], overlap: Overlap, ingest: IngestParams) -> str:
             listed.append(f"{path.name} ({counted(contents.rows, 'row')})")
         except TunesmithError:
             listed.append(f"{path.name} (which cannot be read)")
+            unreadable = True
         rows += contents.rows
         kept += sum(n for row_id, n in contents.ids.items() if row_id in new)
-    fresh = overlap.rows(overlap.new)
-    return (
-        f"`--replace` removes {counted(len(old), 'file')} with {counted(rows, 'row')}: {', '.join(listed)}. Of these "
-        f"rows {kept:,} are in the new files, which have {counted(fresh, 'row')}; {rows - kept:,} would be gone."
-    )
+    lost = rows - kept
+    if lost and lost == rows:
+        effect = " None of these rows is in the new files; all would be lost."
+    elif lost:
+        verb = "is" if lost == 1 else "are"
+        effect = f" {lost:,} of these {rows:,} rows {verb} in none of the new files and would be lost."
+    else:
+        effect = "" if unreadable else " The new files hold all of these rows."
+    size = f"{counted(len(old), 'file')} with {counted(rows, 'row')}"
+    return f"`--replace` removes {size}: {', '.join(listed)}.{effect}"

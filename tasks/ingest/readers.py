@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tasks.errors import TunesmithError
 
 Row = dict[str, Any]
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 """Delimiters of CSV that are recognised, with their names."""
@@ -35,7 +35,8 @@ def format_of(path: Path, requested: str = "auto") -> str:
     if path.suffix.lower() not in FORMATS:
         raise TunesmithError(
             f"{path}: the ending must be one of {', '.join(FORMATS)}; it is {path.suffix or 'missing'!r}; "
-            "rename the file or set `ingest.format` of the source"
+            "save it as CSV, JSONL or Parquet; if it is in one of these formats already, rename the file or set "
+            "`ingest.format` of the source"
         )
     return FORMATS[path.suffix.lower()]
 
@@ -49,7 +50,7 @@ def read(path: Path, requested: str = "auto", delimiter: str = "auto") -> Iterat
 
     Raises:
         TunesmithError: the file is missing, empty, not UTF-8, broken in a line, or holds no row, or its delimiter is
-            ambiguous.
+            ambiguous, or ``delimiter`` is not the one that splits its header and rows.
     """
     if not path.exists():
         raise TunesmithError(
@@ -59,7 +60,7 @@ def read(path: Path, requested: str = "auto", delimiter: str = "auto") -> Iterat
         raise TunesmithError(f"{path}: the file is empty; a source needs at least one row")
     readers = {
         "jsonl": _read_jsonl,
-        "csv": lambda path: _read_csv(path, delimiter_of(path) if delimiter == "auto" else delimiter),
+        "csv": lambda path: _read_csv(path, _delimiter(path, delimiter)),
         "parquet": _read_parquet,
     }
     empty = True
@@ -70,6 +71,12 @@ def read(path: Path, requested: str = "auto", delimiter: str = "auto") -> Iterat
         raise TunesmithError(f"{path}: the file holds no row; a source needs at least one row")
 
 
+def to_utf8(path: Path) -> str:
+    """The remedy for a file that is not UTF-8."""
+    new = shlex.quote(f"{path.stem}_utf8{path.suffix}")
+    return f"convert the file (if it is Latin-1: `iconv -f ISO-8859-1 -t UTF-8 {shlex.quote(str(path))} > {new}`)"
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -78,7 +85,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             except UnicodeDecodeError as error:
                 raise TunesmithError(
                     f"{path}:{number}: text must be UTF-8; byte {error.start + 1} of the line is "
-                    f"0x{error.object[error.start]:02x}; convert the file (`iconv -t UTF-8`)"
+                    f"0x{error.object[error.start]:02x}; {to_utf8(path)}"
                 ) from None
 
 
@@ -104,16 +111,20 @@ def delimiter_of(path: Path) -> str:
     """Recognise the delimiter of a CSV file from its header and first rows: a comma, semicolon, tab or pipe.
 
     The delimiter splits the header, and splits each row into as many cells as the header. If no delimiter splits the
-    header, the file has one column. A first line ``sep=;``, as Excel writes it, decides. ``csv.Sniffer`` is not used:
-    it counts characters inside texts, and takes a letter for the delimiter of a column of sentences.
+    header, the file has one column. A first line ``sep=;``, as Excel writes it, decides, and the ending ``.tsv`` means
+    a tab. ``csv.Sniffer`` is not used: it counts characters inside texts, and takes a letter for the delimiter of a
+    column of sentences.
 
     Raises:
         TunesmithError: several delimiters fit, or the file may as well have one column.
     """
+    if path.suffix.lower() == ".tsv":
+        return "\t"
     first = next(_lines(path), (1, ""))[1]
     if stated := _STATED_DELIMITER.fullmatch(first.rstrip("\r\n")):
         return stated.group(1)
-    widths = {delimiter: _widths(path, delimiter) for delimiter in DELIMITERS}
+    heads = {delimiter: _head(path, delimiter) for delimiter in DELIMITERS}
+    widths = {delimiter: [len(cells) for _, cells in head] for delimiter, head in heads.items()}
     splitting = [delimiter for delimiter, cells in widths.items() if cells and cells[0] > 1]
     regular = [delimiter for delimiter in splitting if len(set(widths[delimiter])) == 1]
     one_column = set(widths[","]) == {1}
@@ -123,31 +134,74 @@ def delimiter_of(path: Path) -> str:
         return ","
     if len(splitting) == 1 and not one_column:
         return splitting[0]
-    could = [f"{DELIMITERS[delimiter]} ({_cells(widths[delimiter])})" for delimiter in regular or splitting]
-    could += ["none (one column)"] if one_column else []
+    fitting = regular or splitting
+    could = [f"{DELIMITERS[delimiter]} ({_cells(widths[delimiter])})" for delimiter in fitting]
+    options = [f"`--delimiter {DELIMITERS[delimiter]}`" for delimiter in fitting]
+    if one_column:
+        could.append("none (one column)")
+        options.append("`--delimiter comma` (one column)")
+    ragged = [_ragged(heads[delimiter], delimiter) for delimiter in fitting if delimiter not in regular]
     raise TunesmithError(
         f"{path}: the delimiter of a CSV file must be clear from its header and first rows; it could be "
-        f"{' or '.join(could)}; name it with `--delimiter` of `tunesmith data add`, or as `delimiter` under `ingest` "
-        "of the source in params/sources.yaml"
+        f"{' or '.join(could)}; {''.join(ragged)}add {' or '.join(options)} to `tunesmith data add`, or name it as "
+        "`delimiter` under `ingest` of the source in params/sources.yaml"
     )
 
 
 _STATED_DELIMITER = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
 
 
-def _widths(path: Path, delimiter: str) -> list[int]:
-    """Number of cells of the header and of each first row; empty where they are not valid CSV with this delimiter."""
+def _delimiter(path: Path, requested: str) -> str:
+    """The delimiter of a CSV file: as requested, or recognised where that is ``auto``.
+
+    Raises:
+        TunesmithError: with the requested one, the file has one column, and another one splits its header and rows.
+    """
+    if requested == "auto":
+        return delimiter_of(path)
+    head = _head(path, requested)
+    if not head or len(head[0][1]) > 1:
+        return requested
+    for other, name in DELIMITERS.items():
+        widths = {len(cells) for _, cells in _head(path, other)}
+        if len(widths) == 1 and widths != {1}:
+            raise TunesmithError(
+                f"{path}: with the delimiter {DELIMITERS[requested]} the file has one column named {head[0][1][0]!r}; "
+                f"use `--delimiter {name}` (in params/sources.yaml: `delimiter: {json.dumps(other)}` under `ingest`), "
+                "or quote the name if the file has one column"
+            )
+    return requested
+
+
+def _head(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Line and cells of the header and of each first row; empty where they are not valid CSV with this delimiter."""
     csv.field_size_limit(2**31 - 1)
     reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    start = 1
     try:
-        rows = list(islice(filter(None, reader), 1 + _SNIFFED_ROWS))
+        for cells in reader:
+            if cells and not (start == 1 and _STATED_DELIMITER.fullmatch(delimiter.join(cells))):
+                rows.append((start, cells))
+            start = reader.line_num + 1
+            if len(rows) > _SNIFFED_ROWS:
+                break
     except csv.Error:
         return []
-    return [] if rows and len(set(rows[0])) < len(rows[0]) else [len(row) for row in rows]
+    return [] if rows and len(set(rows[0][1])) < len(rows[0][1]) else rows
 
 
 def _cells(widths: list[int]) -> str:
     return f"{' or '.join(map(str, sorted(set(widths))))} cells per row"
+
+
+def _ragged(head: list[tuple[int, list[str]]], delimiter: str) -> str:
+    """Names the first row that has another number of cells than the header."""
+    width = len(head[0][1])
+    line, cells = next((line, cells) for line, cells in head if len(cells) != width)
+    number = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+    cause = " (quote a cell that holds the delimiter)" if len(cells) > width else ""
+    return f"with {DELIMITERS[delimiter]}, line {line} has {number}, not {width} as the header{cause}; "
 
 
 def _read_csv(path: Path, delimiter: str) -> Iterator[tuple[int, Row]]:

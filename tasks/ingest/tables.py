@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from tasks import files
 from tasks.errors import TunesmithError
-from tasks.ingest.readers import Row, read
+from tasks.ingest.readers import FORMATS, Row, read
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+ENDINGS = (*FORMATS, ".json")
 
 
 def refuse_unknown(path: Path) -> None:
@@ -35,8 +35,6 @@ def read_table(path: Path) -> list[tuple[int, Row]]:
         TunesmithError: the ending is unknown, or as ``tasks.ingest.readers.read``.
     """
     refuse_unknown(path)
-    if path.suffix.lower() == ".tsv":
-        return list(read(path, "csv", delimiter="\t"))
     if path.suffix.lower() == ".json" and path.exists() and path.stat().st_size:
         return list(enumerate(_json_array(path), start=1))
     return list(read(path, "jsonl" if path.suffix.lower() == ".json" else "auto"))

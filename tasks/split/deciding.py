@@ -11,7 +11,7 @@ from tasks.files import canonical_json
 from tasks.split.params import PARTS, SplitParams
 
 _OF_SET = "template.set: "
-_COLUMNS, _VALUES = "template.columns.", "template.values."
+COLUMNS, VALUES = "template.columns.", "template.values."
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class Change:
     of_set: bool = False
 
     def __str__(self) -> str:
-        if self.of_set and self.key.startswith(_COLUMNS):
-            column = self.key.removeprefix(_COLUMNS)
-            return f"the set {'now' if self.before is None else 'no longer'} tells rows apart by its column {column}"
+        if self.of_set and self.key.startswith(COLUMNS):
+            column = self.key.removeprefix(COLUMNS)
+            adverb = "now" if self.before is None else "no longer"
+            return f"the template set {adverb} identifies a row by its column {column}"
         return f"{self.key} was {shown(self.before)}, now it is {shown(self.now)}"
 
 
@@ -59,7 +60,7 @@ def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
     result |= {f"template.{name}": made[name] for name in ("set", "group") if name in made}
     result |= {f"{_OF_SET}{name}": made[name] for name in ("identity", "text") if name in made}
     for name, (column, value) in made.get("columns", {}).items():
-        result |= {f"{_COLUMNS}{name}": column} if value is None else {f"{_VALUES}{name}": value}
+        result |= {f"{COLUMNS}{name}": column} if value is None else {f"{VALUES}{name}": value}
     return json.loads(canonical_json(result))
 
 
@@ -74,7 +75,7 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
             continue
         differences.append(Change(key, one, other, _is_of_set(key, before, now)))
     if any(change.key == "template.set" for change in differences):  # another set has other columns and identities
-        differences = [change for change in differences if not change.key.startswith((_COLUMNS, _OF_SET))]
+        differences = [change for change in differences if not change.key.startswith((COLUMNS, _OF_SET))]
     return differences
 
 
@@ -82,9 +83,9 @@ def _is_of_set(key: str, before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether the template set made this difference: its identity or text, or a column that is new or gone in it."""
     if key.startswith(_OF_SET):
         return True
-    moved = key.replace(_COLUMNS, _VALUES)  # from `columns` to `values` of the source, or back
+    moved = key.replace(COLUMNS, VALUES)  # from `columns` to `values` of the source, or back
     in_both = key in before and key in now
-    return key.startswith(_COLUMNS) and not in_both and moved not in before and moved not in now
+    return key.startswith(COLUMNS) and not in_both and moved not in before and moved not in now
 
 
 def _only_more(before: dict[str, list[str]], now: dict[str, list[str]]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tasks.split.deciding import Change, shown
+from tasks.split.deciding import COLUMNS, VALUES, Change, shown
 from tasks.split.memory import State
 
 
@@ -48,15 +48,22 @@ class NewSplit:
         if self.state == "none":
             return f"run `dvc checkout data/splits/{self.source}` (in a clone: `dvc pull data/splits/{self.source}`)"
         own = [change for change in self.changed or () if not change.of_set]
-        lines = [f"`{c.key}: {shown(c.before)}`" for c in own if _is_written(c)]
-        lines += [f"no `{c.key}`" for c in own if not _is_written(c)]
+        edits = [self._edit(change) for change in own]
         remedies = []
-        if lines or not self.changed:
-            written = ", ".join(lines) or "what it was before"
-            remedies.append(f"restore under sources.{self.source} in params/sources.yaml: {written}")
+        if edits:
+            remedies.append(f"in params/sources.yaml, {', '.join(edits)}")
+        elif not self.changed:
+            remedies.append(f"restore sources.{self.source} in params/sources.yaml as it was before")
         if len(own) < len(self.changed or ()):
             remedies.append("undo the change of the template set (`git diff tasks/template/library` shows it)")
         return ", and ".join(remedies)
+
+    def _edit(self, change: Change) -> str:
+        """What to type in ``params/sources.yaml`` to restore the value before."""
+        depth = 2 if change.key.startswith((COLUMNS, VALUES)) else 1  # a column's name may hold dots
+        *sections, key = change.key.split(".", depth)
+        line = f"set `{shown(key)}: {shown(change.before)}`" if _is_written(change) else f"delete `{shown(key)}`"
+        return f"{line} under sources.{'.'.join([self.source, *sections])}"
 
     def counts(self, after: int | None) -> str:
         """One line on what it did to the test rows."""

@@ -91,7 +91,8 @@ def examine(
             source,
             "note",
             "duplicate",
-            f"{duplicates.count} rows read as an earlier one, first {one} as {other}",
+            f"{duplicates.count} {'row reads' if duplicates.count == 1 else 'rows read'} as an earlier one, "
+            f"first {one} as {other}",
         )
     if long:
         yield Finding(

@@ -99,7 +99,8 @@ def test_files_of_every_kind_are_read(tmp_path: Path) -> None:
         ("n", None, "mixtures/n/contamination.json: no such file; run `tunesmith run` (or `dvc repro mix@n`) to build"),
         ("m", "gone.txt", "gone.txt: no such file"),
         ("m", "gone.jsonl", "gone.jsonl: no such file"),
-        ("m", "bench.pdf", "bench.pdf: the ending must be one of .jsonl, .ndjson, .csv, .parquet, .md, .text, .txt"),
+        ("m", "bench.pdf", "the ending must be one of .csv, .tsv, .jsonl, .ndjson, .parquet, .md, .text, .txt"),
+        ("m", "latin.txt", "not UTF-8 at byte 3; convert the file (if it is Latin-1: `iconv -f ISO-8859-1 -t UTF-8 "),
         ("m", "empty.txt", "empty.txt: a file to compare with must hold text; it holds none"),
     ],
 )
@@ -107,6 +108,7 @@ def test_what_cannot_be_compared_is_named(
     paths: Paths, tmp_path: Path, mixture: str, file: str | None, said: str
 ) -> None:
     (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     with pytest.raises(TunesmithError) as caught:
         list(examine(paths, mixture, tmp_path / file if file else None))
     assert said in str(caught.value)

@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.data import add
+from flows.source_files import ingest_params
 from tasks.errors import TunesmithError
 from tests.workspaces import ROOT, dvc, edit, environment, make_workspace
 
@@ -50,11 +52,11 @@ def files_of(root: Path) -> list[str]:
     return sorted(path.name for path in (root / "data/sources/tickets").iterdir())
 
 
-def error_of(root: Path, file: Path, *how: Any) -> str:
+def error_of(root: Path, file: Path, *how: Any, files: Sequence[str] = ("tickets.csv",)) -> str:
     before = (root / "data/sources/tickets.dvc").read_text()
     with pytest.raises(TunesmithError) as caught:
         add(root, [file], "tickets", *how)
-    assert files_of(root) == ["tickets.csv"] and (root / "data/sources/tickets.dvc").read_text() == before
+    assert files_of(root) == list(files) and (root / "data/sources/tickets.dvc").read_text() == before
     return str(caught.value)
 
 
@@ -63,8 +65,9 @@ def test_new_rows_join_the_source_or_take_its_place_only_on_request(root: Path, 
     error = error_of(root, new)
     assert "with `--append`" in error and "`--replace --yes`" in error
     error = error_of(root, new, "replace")
-    assert "removes 1 file with 60 rows: tickets.csv (60 rows). Of these rows 3 are in the new files" in error
-    assert "57 would be gone. Nothing was changed; add `--yes`" in error and "`--append`" in error
+    lost = "57 of these 60 rows are in none of the new files and would be lost"
+    assert f"removes 1 file with 60 rows: tickets.csv (60 rows). {lost}. Nothing was changed; add `--yes`" in error
+    assert "`--append`" in error
     printed = add(root, [new], "tickets", "append")
     assert "tickets: 60 → 80 rows, 3 already there" in printed and files_of(root) == ["tickets.csv", "tickets2.csv"]
     questions: list[str] = []
@@ -75,7 +78,37 @@ def test_new_rows_join_the_source_or_take_its_place_only_on_request(root: Path, 
 
     add(root, [new], "tickets", "replace", None, confirm)
     assert files_of(root) == ["tickets2.csv"]
-    assert "2 files with 80 rows: tickets.csv (60 rows), tickets2.csv (20 rows). Of these rows 23 are" in questions[0]
+    assert "2 files with 80 rows: tickets.csv (60 rows), tickets2.csv (20 rows). 57 of these 80" in questions[0]
+    assert "The new files hold all of these rows." in error_of(root, new, "replace", files=["tickets2.csv"])
+    other = table(tmp_path / "tickets3.csv", ROWS[80:90])
+    error = error_of(root, other, "replace", files=["tickets2.csv"])
+    assert "None of these rows is in the new files; all would be lost." in error
+    (root / "data/sources/tickets/tickets2.csv").unlink()
+    (root / "data/sources/tickets/tickets2.csv").write_text("")
+    error = error_of(root, other, "replace", files=["tickets2.csv"])
+    assert "tickets2.csv (which cannot be read). Nothing was changed" in error
+
+
+def test_a_file_that_lacks_columns_is_one_error(root: Path, tmp_path: Path) -> None:
+    squad = table(tmp_path / "squad.csv", [[*row, "x"] for row in ROWS[60:80]], ("text", "squad", "agent"))
+    assert error_of(root, squad, "append") == (
+        f"{squad} lacks the columns ticket, team, which every row of data/sources/tickets has; its other columns are "
+        "text, squad, agent; rename them in the file"
+    )
+    only = table(tmp_path / "only.csv", [row[:1] for row in ROWS[60:80]], ("ticket",))
+    assert error_of(root, only, "append").endswith(
+        "only.csv lacks the column team, which every row of data/sources/tickets has; add it to the file"
+    )
+    some = tmp_path / "some.jsonl"
+    some.write_text('{"ticket": "x", "team": "repair"}\n{"ticket": "y"}\n')
+    assert "some.jsonl has 1 row (of 2) without the column team, which every" in error_of(root, some, "append")
+
+
+def test_a_delimiter_may_be_named(root: Path) -> None:
+    delimiters = {"comma": ",", "Semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t", ";": ";", "\t": "\t"}
+    assert {text: ingest_params(root, "new", text).delimiter for text in delimiters} == delimiters
+    with pytest.raises(TunesmithError, match="must be comma, semicolon, tab, pipe, or the character itself"):
+        ingest_params(root, "new", "colon")
 
 
 def test_a_source_that_params_name_gets_no_block_to_paste(root: Path, tmp_path: Path) -> None:
@@ -97,7 +130,8 @@ def test_what_does_not_fit_is_refused_before_anything_changes(root: Path, tmp_pa
     assert "has another tickets.csv; rename yours" in error_of(root, other / "tickets.csv", "append")
     squad = table(tmp_path / "squad.csv", ROWS[60:80], ("ticket", "squad"))
     error = error_of(root, squad, "append")
-    assert "squad.csv: every row needs the column 'team'" in error and "columns that are new: squad" in error
+    assert "squad.csv lacks the column team, which every row of data/sources/tickets has" in error
+    assert "its other column is squad; rename it in the file" in error
     numbers = tmp_path / "numbers.jsonl"
     numbers.write_text('{"ticket": "x", "team": "repair"}\n{"ticket": "y", "team": 3}\n')
     assert "numbers:2: column 'team' must have one type in all rows" in error_of(root, numbers, "append")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +132,21 @@ def test_a_csv_is_read_with_the_delimiter_that_splits_its_header_and_rows(
 @pytest.mark.parametrize(
     ("content", "could"),
     [
-        ("id;price,currency\n1;2,5\n", "comma (2 cells per row) or semicolon (2 cells per row)"),
-        ("question | answer\nwhat?\nwho?\n", "pipe (1 or 2 cells per row) or none (one column)"),
+        (
+            "id;price,currency\n1;2,5\n",
+            "comma (2 cells per row) or semicolon (2 cells per row); add `--delimiter comma` or `--delimiter "
+            "semicolon`",
+        ),
+        (
+            "question | answer\nwhat?\nwho?\n",
+            "pipe (1 or 2 cells per row) or none (one column); with pipe, line 2 has 1 cell, not 2 as the header; add "
+            "`--delimiter pipe` or `--delimiter comma` (one column)",
+        ),
+        (
+            "a;b\n1;2\n\n3;4; 5\n",
+            "semicolon (2 or 3 cells per row) or none (one column); with semicolon, line 4 has 3 cells, not 2 as the "
+            "header (quote a cell that holds the delimiter); add `--delimiter semicolon` or",
+        ),
     ],
 )
 def test_a_csv_with_several_possible_delimiters_is_refused_with_the_remedy(
@@ -139,9 +154,32 @@ def test_a_csv_with_several_possible_delimiters_is_refused_with_the_remedy(
 ) -> None:
     path = written(tmp_path, "a.csv", content)
     message = error_of(path)
-    assert f"it could be {could}; name it with `--delimiter` of `tunesmith data add`" in message
+    assert f"it could be {could}" in message and "to `tunesmith data add`" in message
     assert "`delimiter` under `ingest`" in message
-    assert len(list(read(path, delimiter=","))) == content.count("\n") - 1
+    assert len(list(read(path, delimiter=","))) == len(list(filter(None, content.split("\n")))) - 1
+
+
+@pytest.mark.parametrize("content", ["a;b;c\n1,5;2;3\n", "sep=;\na;b;c\n1;2;3\n"])
+def test_a_requested_delimiter_that_leaves_one_column_is_refused(tmp_path: Path, content: str) -> None:
+    path = written(tmp_path, "a.csv", content)
+    with pytest.raises(TunesmithError, match=r"one column named 'a;b;c'; use `--delimiter semicolon`"):
+        list(read(path, delimiter=","))
+    assert [len(row) for _, row in read(path, delimiter=";")] == [3]
+    assert list(read(written(tmp_path, "b.csv", '"a;b"\n1;2\n'), delimiter=",")) == [(2, {"a;b": "1;2"})]
+
+
+def test_a_tsv_file_has_tabs(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.tsv", "x,y;z\tb\n1,2\t3\n")
+    assert list(read(path)) == [(2, {"x,y;z": "1,2", "b": "3"})] and delimiter_of(path) == "\t"
+
+
+@pytest.mark.skipif(shutil.which("iconv") is None, reason="needs iconv")
+def test_the_remedy_for_a_file_that_is_not_utf_8_works_as_typed(tmp_path: Path) -> None:
+    path = tmp_path / "my cafés.csv"
+    path.write_bytes("x\ncafé\n".encode("latin-1"))
+    command = error_of(path).split("`")[1]
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    assert list(read(tmp_path / "my cafés_utf8.csv")) == [(2, {"x": "café"})]
 
 
 def test_a_ragged_row_behind_the_first_ones_is_named_with_the_delimiter(tmp_path: Path) -> None:
@@ -210,7 +248,7 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.txt", "a"])
 def test_an_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
     message = error_of(written(tmp_path, name, '{"x": 1}\n'))
-    assert ".jsonl, .ndjson, .csv, .parquet" in message
+    assert ".csv, .tsv, .jsonl, .ndjson, .parquet" in message and "save it as CSV, JSONL or Parquet" in message
     assert "ingest.format" in message
 
 

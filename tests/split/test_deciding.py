@@ -50,7 +50,7 @@ def test_what_makes_groups_and_identities_is_named_too() -> None:
     columns = {"ticket": ["text", None]}
     assert changed(same, same, grouped(columns=columns)) == ["template.columns.ticket was ticket, now it is text"]
     columns = {"ticket": ["ticket", None], "team": ["team", None]}
-    assert changed(same, same, grouped(columns=columns)) == ["the set now tells rows apart by its column team"]
+    assert changed(same, same, grouped(columns=columns)) == ["the template set now identifies a row by its column team"]
     other = grouped(set="own/u", identity=["x"], columns={"x": ["x", None]})
     assert changed(same, same, other) == ["template.set was own/t, now it is own/u"]
 
@@ -87,19 +87,31 @@ def test_the_remedy_restores_a_null_and_names_the_file_of_the_value() -> None:
         differences = changes(values(before, GROUPED), values(now, grouped_by))
         return NewSplit("s", "other parameters", differences, 12).remedy()
 
-    written = "restore under sources.s in params/sources.yaml: "
+    written = "in params/sources.yaml, "
     same = SplitParams()
-    assert remedy(SplitParams(near_duplicates=None), same) == f"{written}`split.near_duplicates: null`"
+    near = "set `near_duplicates: null` under sources.s.split"
+    assert remedy(SplitParams(near_duplicates=None), same) == f"{written}{near}"
     of_set = "undo the change of the template set (`git diff tasks/template/library` shows it)"
     assert remedy(same, same, grouped(identity=["ticket"])) == of_set
     columns = {"ticket": ["ticket", None], "team": ["team", None]}
     assert remedy(same, same, grouped(columns=columns)) == of_set
-    assert remedy(same, SplitParams(seed=1), grouped(identity=["ticket"])) == f"{written}`split.seed: 0`, and {of_set}"
+    seed = "set `seed: 0` under sources.s.split"
+    assert remedy(same, SplitParams(seed=1), grouped(identity=["ticket"])) == f"{written}{seed}, and {of_set}"
     fixed = grouped(columns={"ticket": ["ticket", "none"]})
-    assert remedy(same, same, fixed) == f"{written}`template.columns.ticket: ticket`, no `template.values.ticket`"
+    column = "set `ticket: ticket` under sources.s.template.columns"
+    value = "delete `ticket` under sources.s.template.values"
+    assert remedy(same, same, fixed) == f"{written}{column}, {value}"
+    assert remedy(same, same, grouped(group="author")) == f"{written}delete `group` under sources.s.template"
+    dotted = [Change("template.columns.text", "a.b", "c"), Change("template.values.My.key", "x y", None)]
+    columns = 'set `text: "a.b"` under sources.s.template.columns'
+    values_before = 'set `"My.key": "x y"` under sources.s.template.values'
+    assert NewSplit("s", "other parameters", dotted, 12).remedy() == f"{written}{columns}, {values_before}"
+    grouped_before = [Change("template.group", "customer", None)]
+    group = "set `group: customer` under sources.s.template"
+    assert NewSplit("s", "other parameters", grouped_before, 12).remedy() == f"{written}{group}"
 
 
 def test_the_remedy_is_what_to_write() -> None:
     one = NewSplit("s", "other parameters", [Change("split.stratify", ["label"], [])], 12)
-    assert one.remedy() == "restore under sources.s in params/sources.yaml: `split.stratify: [label]`"
+    assert one.remedy() == "in params/sources.yaml, set `stratify: [label]` under sources.s.split"
     assert "(test has 12 rows now)" in one.effect() and one.counts(6) == "s: split anew: test rows 12 → 6"

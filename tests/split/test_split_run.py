@@ -94,7 +94,7 @@ def test_what_was_remembered_is_reported_and_said(tmp_path: Path, caplog: pytest
     fractions = "split.fractions was {test: 0.1, train: 0.8, validation: 0.1}, now it is {test: 0.4, train: 0.4, "
     assert lines[0].startswith(f"s: WARNING: rows are split anew: {fractions}")
     assert f"(test has {test} rows now); scores do not compare" in lines[1]
-    assert "restore under sources.s in params/sources.yaml: `split.fractions: {test: 0.1," in lines[2]
+    assert "in params/sources.yaml, set `fractions: {test: 0.1," in lines[2] and "` under sources.s.split" in lines[2]
     after = len(read_rows(Paths(tmp_path).split("s") / "test.parquet"))
     assert lines[3] == f"WARNING: s: split anew: test rows {test} → {after}" and after > test
 

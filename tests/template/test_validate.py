@@ -360,7 +360,7 @@ def test_validate_names_each_kind(tmp_path: Path) -> None:
     found = findings(tmp_path, [*CHATS, CHATS[0], {"q": "", "a": "x"}, long])
     assert [(f.weight, f.kind) for f in found] == [("error", "dropped"), ("note", "duplicate"), ("error", "context")]
     assert "1 with empty q, the first at f:12" in found[0].said
-    assert found[1].said == "1 rows read as an earlier one, first f:11 (planted) as f:1 (planted)"
+    assert found[1].said == "1 row reads as an earlier one, first f:11 (planted) as f:1 (planted)"
     assert "1 of 12 prompts alone exceed max_length (12 tokens" in found[2].said
     assert findings(tmp_path, CHATS) == []
     allowed = findings(tmp_path, [*CHATS, {"q": "", "a": "x"}], max_dropped=0.5)
