@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -173,7 +172,6 @@ def test_a_tsv_file_has_tabs(tmp_path: Path) -> None:
     assert list(read(path)) == [(2, {"x,y;z": "1,2", "b": "3"})] and delimiter_of(path) == "\t"
 
 
-@pytest.mark.skipif(shutil.which("iconv") is None, reason="needs iconv")
 def test_the_remedy_for_a_file_that_is_not_utf_8_works_as_typed(tmp_path: Path) -> None:
     path = tmp_path / "my cafés.csv"
     path.write_bytes("x\ncafé\n".encode("latin-1"))
