@@ -73,7 +73,7 @@ def test_a_plan_refuses_until_it_is_asked_and_counts_the_test_rows(root: Path) -
         assert change in lines[0]
     assert "rows may change sides (test has 12 rows now); scores do not compare" in lines[1]
     assert "the gate evaluates the champion on other test rows" in lines[1]
-    assert "`split.stratify: [label]`" in lines[2] and "`--new-split tickets`" in lines[2]
+    assert "`stratify: [label]`" in lines[2] and "`--new-split tickets`" in lines[2]
     assert (root / "data/splits/tickets/assignments.parquet").read_bytes() == before
     printed = dvc(root, "repro", "split@tickets").stdout
     assert "tickets: WARNING: rows are split anew: " in printed and "split.stratify was [label]" in printed
