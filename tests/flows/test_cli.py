@@ -254,7 +254,7 @@ def test_predict_needs_a_free_column_for_the_names(built: Path, cli: Cli, tmp_pa
             ["predict", "--experiment", "nothing", "text"],
             "no experiment 'nothing' in params/experiments.yaml; there are: base, lora",
         ),
-        (["predict", "--experiment", "base", "--experiment", "no", "--template", "x/y", "t"], "no experiment 'no' in params"),
+        (["predict", "--experiment", "base", "--experiment", "no", "--template", "x/y", "t"], "no experiment 'no' in"),
         (["predict"], "give either a text, or --input and --output"),
         (["predict", "--input", "no.jsonl", "--output", "g.jsonl"], "no.jsonl: no such file"),
         (["predict", "--template", "x/y", "text"], "lora knows no template 'x/y'; it knows: demo/summarise"),
