@@ -68,6 +68,8 @@ def evaluated_workspace(paths: Paths) -> Paths:
     mark_dirty(paths)
     for name in ("base", "base_2"):  # of weights that generate text: those of the tiny base give special tokens alone
         train(paths, name, {"method": "none", "base_model": {"name": "models/full"}})
+    paths.params.mkdir()
+    write_yaml(paths.params / "experiments.yaml", {"experiments": dict.fromkeys(EXPERIMENTS, {})})
     for name, shots in EXPERIMENTS.items():
         write_yaml(paths.experiment(name) / "evaluate.yaml", EVALUATE | {"shots": shots})
         run(name, paths, Stage.start(f"evaluate@{name}", paths.root))
@@ -84,7 +86,6 @@ def register(paths: Paths) -> Paths:
     """Make ``lora`` version 1 and the champion, and ``base_2`` version 2."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(VARIABLE, raising=False)
-        paths.params.mkdir()
         own_artifacts(paths)
         tracker = open_store(paths.root)
         runs = {synced.experiment: synced.run_id for synced in sync(paths, tracker)}
