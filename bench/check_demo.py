@@ -2,8 +2,8 @@
 
 import sys
 
-from tasks.files import read_json
-from tasks.paths import Paths
+from tasks.core.files import read_json
+from tasks.core.paths import Paths
 from tasks.register.verdict import answer_on_present, gate_lines
 
 

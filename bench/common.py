@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from tasks.base_models import EMBEDDED, BaseModel, BaseModelParams, find, load_tokenizer
-from tasks.params import merge, parse, read_yaml
-from tasks.rendering import Encoded, Renderer
+from tasks.core.params import merge, parse, read_yaml
+from tasks.model.base_models import EMBEDDED, BaseModel, BaseModelParams, find, load_tokenizer
+from tasks.model.rendering import Encoded, Renderer
 from tasks.template.environment import ENVIRONMENT
 from tasks.template.library import library_of, load_set
-from tasks.train.methods import prepare
-from tasks.train.params import TrainParams
-from tasks.train.sampling import optimizer_steps
 from tasks.train.trainer import CompletionTrainer
+from tasks.tuning.methods import prepare
+from tasks.tuning.params import TrainParams
+from tasks.tuning.sampling import optimizer_steps
 
 ROOT = Path(__file__).parents[1]
 

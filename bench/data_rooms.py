@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.files import digest
-from tasks.params import write_yaml
-from tasks.paths import Paths
+from tasks.core.files import digest
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
 
 Row = dict[str, Any]
 Words = Callable[[int, int], str]

@@ -43,7 +43,7 @@ def main() -> None:
         asked.here.write_text(json.dumps(found), encoding="utf-8")
         return
     from bench.common import embedded
-    from tasks import device
+    from tasks.core import device
 
     embedded()  # converted once, in no process that is measured
     variants = asked.variant or [v for v in VARIANTS if v != "bf16" or device.use_bf16("auto")]
@@ -89,9 +89,9 @@ def _measure(asked: argparse.Namespace) -> dict[str, Any]:
     import transformers
 
     from bench.common import machine
-    from tasks import device
-    from tasks.base_models import load_model
+    from tasks.core import device
     from tasks.memory.measure import Growth
+    from tasks.model.base_models import load_model
 
     device.use_threads(2)
     variant = asked.variant[0]
@@ -116,8 +116,8 @@ def _measure(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ours(model: Any, tokenizer: Any, prompts: list[list[int]], new_tokens: int, budget: int) -> list[str]:
-    from tasks.evaluate.generate import generate
-    from tasks.evaluate.params import GenerationParams
+    from tasks.inference.generate import generate
+    from tasks.inference.params import GenerationParams
 
     params = GenerationParams(max_new_tokens=new_tokens, token_budget=budget)
     return [one.text for one in generate(model, tokenizer, prompts, "causal", params)]
@@ -142,7 +142,7 @@ def _gaps(theirs: dict[str, Any], ours: dict[str, Any]) -> list[float]:
     import torch
 
     from bench.common import embedded
-    from tasks.base_models import load_model
+    from tasks.model.base_models import load_model
 
     base, renderer = embedded()
     model, found = load_model(base, torch.float32).eval(), []

@@ -24,14 +24,14 @@ import torch
 import transformers
 
 from bench.common import embedded, machine, params_of, rows_of, texts_of, trainer_of
-from tasks import device
-from tasks.base_models import BaseModel
-from tasks.evaluate.generate import generate
-from tasks.evaluate.params import GenerationParams
+from tasks.core import device
+from tasks.inference.generate import generate
+from tasks.inference.params import GenerationParams
 from tasks.metrics.load import load
-from tasks.rendering import Encoded, Renderer
-from tasks.train.method_params import METHODS
-from tasks.train.params import TrainParams
+from tasks.model.base_models import BaseModel
+from tasks.model.rendering import Encoded, Renderer
+from tasks.tuning.method_params import METHODS
+from tasks.tuning.params import TrainParams
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 SEEDS = (0, 1)

@@ -52,10 +52,10 @@ def main() -> None:
 
 def _measure(data: Path, method: str, budget: int, steps: int, checkpointing: bool) -> dict[str, Any]:
     from bench.common import embedded, machine, params_of, rows_of, trainer_of
-    from tasks import device
-    from tasks.likelihood import token_budget_batches
+    from tasks.core import device
     from tasks.memory.measure import Growth
     from tasks.memory.plan import largest_batch, plan_training
+    from tasks.model.batches import token_budget_batches
 
     device.use_threads(2)
     device.keep_freed_memory()

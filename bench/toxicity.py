@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sklearn.metrics import roc_auc_score
 
-from tasks import files
-from tasks.helm.toxicity import THRESHOLD, classifier
+from tasks.benchmark.helm.toxicity import THRESHOLD, classifier
+from tasks.core import files
 
 
 def main(folder: Path) -> None:

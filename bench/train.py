@@ -100,9 +100,9 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
     import transformers
 
     from bench.common import embedded, machine, params_of
-    from tasks import device
-    from tasks.likelihood import likelihood
+    from tasks.core import device
     from tasks.memory.measure import Growth
+    from tasks.model.likelihood import likelihood
 
     torch.set_num_threads(asked.threads)
     base, renderer = embedded()
@@ -166,7 +166,7 @@ Made = tuple[Any, Callable[[], Any]]
 
 def _plain(base: Any, params: Any) -> Any:
     """Without what this project makes faster in the model itself."""
-    from tasks.train.methods import trainable
+    from tasks.tuning.methods import trainable
 
     return trainable(base, params, 100)  # steps, of which AdaLoRA needs some
 
@@ -235,7 +235,7 @@ def _tunesmith(
     base: Any, renderer: Any, params: Any, rows: list[Any], watched: list[Any], shared: dict[str, Any]
 ) -> Made:
     from bench.common import trainer_of
-    from tasks import device
+    from tasks.core import device
 
     device.keep_freed_memory()
     trainer = trainer_of(params, base, renderer, rows, watched, Path(shared["output_dir"]))
@@ -246,8 +246,8 @@ def _count(asked: argparse.Namespace) -> None:
     import torch
 
     from bench.common import embedded, machine, params_of
-    from tasks import device
-    from tasks.train.method_params import METHODS
+    from tasks.core import device
+    from tasks.tuning.method_params import METHODS
 
     torch.set_num_threads(asked.threads)
     base, renderer = embedded()
@@ -273,7 +273,9 @@ def _operations_a_token(base: Any, params: Any, rows: list[Any], renderer: Any) 
     from torch.nn import functional
     from torch.utils.flop_counter import FlopCounterMode
 
-    from tasks.likelihood import collate, supervised_logits, unwrapped
+    from tasks.model.batches import collate
+    from tasks.model.likelihood import supervised_logits
+    from tasks.model.unwrap import unwrapped
 
     model = _plain(base, params)
     unwrapped(model).set_attn_implementation("eager")
@@ -293,7 +295,7 @@ def _ceiling(dtype: Any) -> float:
     """Operations a second of the best of ten products of large square matrices."""
     import torch
 
-    from tasks import device
+    from tasks.core import device
 
     size = 8192 if torch.cuda.is_available() else 2048
     a, b = (torch.randn(size, size, device=device.device()).to(dtype) for _ in range(2))

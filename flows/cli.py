@@ -14,16 +14,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.measuring import app as measuring_app
-from flows.measuring import print_comparison
-from flows.preferences import app as preferences_app
-from flows.serving import app as serving_app
-from flows.templates import app as templates_app
-from flows.terminal import console, log_to_stderr, say, workspace, write
+from flows.commands.measuring import app as measuring_app
+from flows.commands.measuring import print_comparison
+from flows.commands.preferences import app as preferences_app
+from flows.commands.serving import app as serving_app
+from flows.commands.templates import app as templates_app
+from flows.commands.terminal import console, log_to_stderr, say, workspace, write
 from flows.workspace import leave_without_prefect, refuse_silent_prefect, start_own_prefect, workspace_lock
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
-from tasks.stage import Terminated, quieten_bitsandbytes, readable_errors, terminate
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+from tasks.core.stage import Terminated, quieten_bitsandbytes, readable_errors, terminate
 
 _HELP = """Turn raw text data into evaluated, registered instruction-tuned language models.
 
@@ -87,10 +87,10 @@ def run(
     import httpx
     from prefect.exceptions import TerminationSignal
 
+    from flows.commands.serving import check_experiments
     from flows.new_split import refuse_new_splits
+    from flows.preflight import preflight
     from flows.retrain import retrain
-    from flows.serving import check_experiments
-    from tasks.resolve.preflight import preflight
     from tasks.tracking.client import open_store
 
     signal.signal(signal.SIGTERM, terminate)  # Prefect hands the signal on to this when it has ended its flow
@@ -123,7 +123,7 @@ def status(
 ) -> None:
     """What runs next and why, as DVC sees it, and what the schedule does."""
     root = workspace()
-    from flows.status import print_status
+    from flows.commands.status import print_status
 
     print_status(root, verbose)
 
@@ -140,10 +140,10 @@ def plan(
 ) -> None:
     """What training would learn from: each mixture, and the label contract of each experiment. Trains nothing."""
     root = workspace()
-    from flows.mixtures import show_mixtures
-    from flows.plan import gate_notes, mixtures_of, show
-    from flows.plan import plan as contracts
-    from tasks.resolve.preflight import preflight
+    from flows.commands.mixtures import show_mixtures
+    from flows.commands.plan import gate_notes, mixtures_of, show
+    from flows.commands.plan import plan as contracts
+    from flows.preflight import preflight
 
     say("checking params/")
     preflight(Paths(root))
@@ -153,8 +153,8 @@ def plan(
     for note in gate_notes(Paths(root)):
         write(f"note: {note}")
     if memory or config:
-        from flows.memory import draw_memory, plan_memory, show_memory
-        from tasks import device
+        from flows.commands.memory import draw_memory, plan_memory, show_memory
+        from tasks.core import device
 
         free = device.free_memory_bytes()
         needs = plan_memory(root, list(contracts_of), say, free, config)
@@ -179,7 +179,7 @@ def data_add(
 ) -> None:
     """Check files, put them into data/sources/NAME, and let DVC version them."""
     root = workspace()
-    from flows.data import add
+    from flows.commands.data import add
 
     if append and replace:
         raise TunesmithError("data add: --append keeps the files of the source, --replace removes them; give one")
@@ -203,8 +203,8 @@ def contamination(
 ) -> None:
     """How much of the test rows, or of a file, stands in the training rows of a mixture."""
     root = workspace()
-    from flows.build import stale_note
-    from flows.contamination import examine, mixtures_of
+    from flows.commands.build import stale_note
+    from flows.commands.contamination import examine, mixtures_of
 
     for title, sets in examine(Paths(root), mixture, against):
         table = Table("test rows of", "rows", "dirty", "exact", "near", "13-grams", "8-grams", "left out", title=title)
@@ -242,7 +242,7 @@ def clean(
 ) -> None:
     """Remove what no parameter names any more: folders and their entries in dvc.lock. The registry is kept."""
     root = workspace()
-    from flows.clean import clean as remove
+    from flows.commands.clean import clean as remove
 
     for line in remove(root, dry_run, cache, checkpoints):
         console.print(line, markup=False, highlight=False)
@@ -252,7 +252,7 @@ def clean(
 def doctor() -> None:
     """Versions, processors, memory, disk, base model, tracking store: what works here and what does not."""
     root = workspace()
-    from flows.doctor import examine
+    from flows.commands.doctor import examine
 
     table = Table("", "what", "found")
     findings = examine(root, say)
@@ -272,7 +272,7 @@ def champion(
 ) -> None:
     """Show the champion, since when and why it is one, and the gate's latest decision."""
     root = workspace()
-    from flows.champion import champion_lines, set_by_hand
+    from flows.commands.champion import champion_lines, set_by_hand
 
     if experiment is None and because is not None:
         raise TunesmithError("champion: --because gives the reason of --set; add `--set EXPERIMENT`")

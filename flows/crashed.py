@@ -18,9 +18,9 @@ from uuid import UUID
 import httpx
 import psutil
 
-from tasks.errors import described
-from tasks.files import replacing
-from tasks.paths import Paths
+from tasks.core.errors import described
+from tasks.core.files import replacing
+from tasks.core.paths import Paths
 
 _PAGE = 200
 _KEPT_S = 30 * 24 * 3600

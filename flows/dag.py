@@ -13,8 +13,8 @@ import networkx as nx
 
 from flows.dvc_lock import Tell, busy_error, forget_dead, wait_for_others
 from flows.text import counted
-from tasks.errors import TunesmithError
-from tasks.params import read_yaml
+from tasks.core.errors import TunesmithError
+from tasks.core.params import read_yaml
 
 Reasons = list[str]
 

@@ -18,7 +18,7 @@ import psutil
 from flows import schedules, served
 from flows.retrain import retrain
 from flows.text import counted
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 
 NAME = "retrain"
 _FIRST_RUNS_WITHIN_S = 30

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 
 Tell = Callable[[str], None]
 

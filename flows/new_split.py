@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.errors import TunesmithError
-from tasks.params import load
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.params import load
+from tasks.core.paths import Paths
 from tasks.resolve.check import mapping
 from tasks.split.memory import Memory
 from tasks.split.new_split import NewSplit, test_rows, was_split

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tasks.stage import PARENT_VARIABLE
+from tasks.core.stage import PARENT_VARIABLE
 
 _running: set[subprocess.Popen[str]] = set()
 _lock = threading.Lock()

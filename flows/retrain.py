@@ -20,20 +20,20 @@ from flows.crashed import close_crashed, note_flow
 from flows.dag import read_dag
 from flows.dvc_lock import is_busy, wait_for_others
 from flows.new_split import counts, refuse_new_splits
+from flows.preflight import preflight
 from flows.processes import StoppedError, allow, stop_all, stopped, stream
 from flows.summary import markdown_summary
 from flows.workspace import find_root, lease, workspace_lock
 from tasks.compare.params import CompareParams
-from tasks.errors import TunesmithError
-from tasks.facts import FLOW_RUN_VARIABLE
-from tasks.params import load
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.facts import FLOW_RUN_VARIABLE
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import readable_errors
 from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
-from tasks.resolve.preflight import preflight
-from tasks.stage import readable_errors
-from tasks.train.params import TrainParams
+from tasks.tuning.params import TrainParams
 
 _LEASED = ("train@", "evaluate@")
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import tzlocal
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 
 EXAMPLE = '"0 3 * * 1" is Monday at 03:00'
 

@@ -18,8 +18,8 @@ from flows.schedules import in_zone, next_runs
 from flows.server_logs import failures, log_of
 from flows.text import counted
 from flows.workspace import answers, running_prefect
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 
 NAME = "retrain/retrain"
 _POLLED_WITHIN = timedelta(seconds=30)  # a served flow asks for its runs every 10 s

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.paths import Paths
+from tasks.core.paths import Paths
 
 # Prefect: `06:08:32.297 | ERROR   | docket.dependencies - message`
 # MLflow: `2026/11/30 06:06:40 ERROR mlflow.x: message`, and its uvicorn `2026/11/30 06:06:10 ERROR:    message`

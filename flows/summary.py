@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from tasks.paths import Paths
+from tasks.core.paths import Paths
 from tasks.register.verdict import last_answer
 from tasks.tracking.client import open_store
 from tasks.tracking.pieces import names, read, read_lock

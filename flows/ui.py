@@ -16,9 +16,9 @@ from pathlib import Path
 from flows.crashed import close_crashed
 from flows.server_logs import LogReader, log_of
 from flows.workspace import answers
-from tasks.errors import TunesmithError
-from tasks.files import replacing
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.files import replacing
+from tasks.core.paths import Paths
 from tasks.tracking.client import open_store, tracking_uri
 
 _PATIENCE_S = 120

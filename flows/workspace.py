@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
-from tasks.errors import TunesmithError
-from tasks.params import read_yaml
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.params import read_yaml
+from tasks.core.paths import Paths
 
 ROOT_VARIABLE = "TUNESMITH_ROOT"
 

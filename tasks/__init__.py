@@ -1,0 +1,3 @@
+from tasks.core import moved
+
+moved.install()

@@ -17,10 +17,10 @@ DATA = {
     "tasks/ingest/demo/__init__.py": ["tasks/ingest/demo"],
     "tasks/metrics/text.py": ["tasks/metrics/words.yaml"],
     "tasks/metrics/load.py": ["tasks/metrics"],
-    "tasks/benchmark/suites.py": ["tasks/benchmark/processing.py", "tasks/benchmark/suites"],
-    "tasks/helm/scenarios.py": ["tasks/helm/scenarios.yaml", "tasks/helm/sets"],
-    "tasks/helm/toxicity.py": ["tasks/helm/profanity"],
-    "tasks/helm/word_lists.py": ["tasks/helm/words"],
+    "tasks/benchmark/harness/suites.py": ["tasks/benchmark/harness/processing.py", "tasks/benchmark/harness/suites"],
+    "tasks/benchmark/helm/scenarios.py": ["tasks/benchmark/helm/scenarios.yaml", "tasks/benchmark/helm/sets"],
+    "tasks/benchmark/helm/toxicity.py": ["tasks/benchmark/helm/profanity"],
+    "tasks/benchmark/helm/word_lists.py": ["tasks/benchmark/helm/words"],
     "tasks/compare/report.py": ["tasks/compare/report.html.jinja"],
 }
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.base_models import (
+from tasks.core.errors import TunesmithError
+from tasks.model.base_models import (
     EMBEDDED,
     BaseModelParams,
     find,
@@ -23,7 +24,6 @@ from tasks.base_models import (
     load_tokenizer,
     refuse_missing,
 )
-from tasks.errors import TunesmithError
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -147,7 +147,7 @@ def test_loading_shows_no_progress_bar(workspace: Path, capfd: pytest.CaptureFix
 @pytest.mark.slow
 def test_concurrent_first_uses_convert_once(tmp_path: Path) -> None:
     code = (
-        "import logging, sys; from pathlib import Path; from tasks.base_models import *;"
+        "import logging, sys; from pathlib import Path; from tasks.model.base_models import *;"
         "logging.basicConfig(level='INFO', stream=sys.stdout, format='%(message)s');"
         f"print(find(BaseModelParams(name='{EMBEDDED}'), Path()).weights_sha256)"
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.evaluate.predict import Predictor
-from tasks.params import read_yaml
+from tasks.core.params import read_yaml
+from tasks.inference.predict import Predictor
 from tests.dag_modules import ROOT, dependencies
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
 

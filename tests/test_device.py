@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks import device
+from tasks.core import device
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_bf16_where_it_is_faster(
 def test_freed_memory_is_kept() -> None:
     """In a process of its own, as it cannot be taken back: 128 MB are written again without a page fault each 4 KB."""
     code = (
-        "import resource, torch; from tasks import device; device.keep_freed_memory()\n"
+        "import resource, torch; from tasks.core import device; device.keep_freed_memory()\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    [torch.ones(4 * 2**20) for _ in range(8)]\n"

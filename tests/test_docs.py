@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tasks.core.params import parse, read_yaml
 from tasks.metrics.names import METRICS, SIGNS
-from tasks.params import parse, read_yaml
 from tasks.register.params import RegistrationParams
 from tasks.template.importing.write import import_templates
 from tasks.template.library import Template, TemplateSet, load_set
-from tasks.train.method_params import METHODS
+from tasks.tuning.method_params import METHODS
 from tests.template.test_template import Rows, rendered
 
 ROOT = Path(__file__).parents[1]

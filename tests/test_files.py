@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import files
-from tasks.errors import TunesmithError
-from tasks.rows import RENDERED
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.text.rows import RENDERED
 
 
 def names(folder: Path) -> list[str]:

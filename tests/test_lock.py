@@ -12,8 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from flows.versions import as_tried, pins
-from tasks.errors import TunesmithError
+from flows.commands.versions import as_tried, pins
+from tasks.core.errors import TunesmithError
 
 ROOT = Path(__file__).parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text()

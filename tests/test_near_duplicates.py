@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from datasketch import MinHash
 
-from tasks import minhash
-from tasks.errors import TunesmithError
-from tasks.minhash import Forest, NgramSets, found_with
-from tasks.near_duplicates import Match, NearDuplicateParams, NearDuplicates, normalise
-from tasks.params import parse
+from tasks.core.errors import TunesmithError
+from tasks.core.params import parse
+from tasks.text import minhash
+from tasks.text.minhash import Forest, NgramSets, found_with
+from tasks.text.near_duplicates import Match, NearDuplicateParams, NearDuplicates, normalise
 
 PARAMS = NearDuplicateParams()
 ROOT = Path(__file__).parent.parent

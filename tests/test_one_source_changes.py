@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.files import sha256
+from tasks.core.files import sha256
 from tests.workspaces import dvc, edit, make_workspace, ran
 
 pytestmark = pytest.mark.slow

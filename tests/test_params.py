@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
+from tasks.core.params import Params, load, merge, parse, read_yaml, write_yaml
+from tasks.core.remedies import remedy_for
 from tasks.evaluate.params import EvaluateParams
-from tasks.mix.params import EvaluationSetParams, MixtureParams
-from tasks.params import Params, load, merge, parse, read_yaml, write_yaml
-from tasks.remedies import remedy_for
+from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.mix.params import MixtureParams
 from tasks.resolve.params import Experiment
 from tasks.split.params import SplitParams
 from tasks.template.params import TemplateParams
-from tasks.train.params import LoopParams, TrainParams
+from tasks.tuning.params import LoopParams, TrainParams
 
 
 def yaml(folder: Path, text: str | bytes) -> Path:

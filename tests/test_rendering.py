@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from tasks.base_models import EMBEDDED, BaseModelParams, find, load_tokenizer
-from tasks.errors import TunesmithError
-from tasks.rendering import Renderer, fingerprint, refuse_other_fingerprint, templates_of
+from tasks.core.errors import TunesmithError
+from tasks.model.base_models import EMBEDDED, BaseModelParams, find, load_tokenizer
+from tasks.model.rendering import Renderer, fingerprint, refuse_other_fingerprint, templates_of
 
 ROW = {"source": "chats", "template_id": "short", "template": "Sum up: {{dialogue}}"}
 

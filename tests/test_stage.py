@@ -17,15 +17,15 @@ import psutil
 import pytest
 from bitsandbytes.backends.cpu import ops
 
-from tasks.errors import TunesmithError
-from tasks.stage import PARENT_VARIABLE, Stage, quieten_bitsandbytes
+from tasks.core.errors import TunesmithError
+from tasks.core.stage import PARENT_VARIABLE, Stage, quieten_bitsandbytes
 
 ROOT = Path(__file__).parent.parent
 
 WORK = """
 import os, sys, time
 from pathlib import Path
-from tasks.stage import main
+from tasks.core.stage import main
 
 def work(stage):
     with stage.outputs(Path("out/a"), Path("out/b")) as (a, b):
@@ -118,7 +118,7 @@ def test_an_error_leaves_old_outputs_and_nothing_temporary(tmp_path: Path) -> No
 
 
 def test_inputs_that_are_code_are_no_data_inputs(tmp_path: Path) -> None:
-    stage = Stage("s", tmp_path, {"tasks/files.py": "1", "data/x": "2", "params/p.yaml: a": "3"})
+    stage = Stage("s", tmp_path, {"tasks/core/files.py": "1", "data/x": "2", "params/p.yaml: a": "3"})
     assert stage.data_inputs() == {"data/x": "2", "params/p.yaml: a": "3"}
 
 
@@ -220,7 +220,8 @@ def test_a_stage_that_dvc_yaml_does_not_have_is_named(workspace: Path) -> None:
 
 def test_each_problem_is_one_line_on_stderr_and_the_exit_code_is_1(tmp_path: Path) -> None:
     body = (
-        '        from tasks.errors import TunesmithError\n        raise TunesmithError("f: a: wrong\\nf: b: wrong")\n'
+        "        from tasks.core.errors import TunesmithError\n"
+        '        raise TunesmithError("f: a: wrong\\nf: b: wrong")\n'
     )
     done = finished(script(tmp_path, body), tmp_path)
     assert (done.returncode, done.stdout) == (1, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tasks.training_rows import ancestors_texts, read_training_rows, text_hash, write_training_rows
+from tasks.text.training_rows import ancestors_texts, read_training_rows, text_hash, write_training_rows
 
 
 def row(row_id: str, identity: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.params import read_yaml, write_yaml
+from tasks.core.params import read_yaml, write_yaml
 
 ROOT = Path(__file__).parent.parent
 

@@ -3,8 +3,8 @@
 import sys
 
 from tasks.benchmark.run import run
-from tasks.paths import Paths
-from tasks.stage import main
+from tasks.core.paths import Paths
+from tasks.core.stage import main
 
 name = sys.argv[1]
 main(f"benchmark@{name}", lambda stage: run(name, Paths.here(), stage))

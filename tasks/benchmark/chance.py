@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.benchmark.build import Built
+from tasks.benchmark.harness.build import Built
 from tasks.benchmark.measures import AGGREGATES, units
 
 Row = dict[str, Any]

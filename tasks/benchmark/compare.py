@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, load_suite, task_definition
 from tasks.benchmark.measures import AGGREGATES, percentiles, units
 from tasks.benchmark.scores import average_draws, averaged
-from tasks.benchmark.suites import SuiteDefinition, TaskDefinition, load_suite, task_definition
-from tasks.evaluate.params import IntervalParams
-from tasks.statistics import paired_bootstrap, statistic_interval
+from tasks.metrics.params import IntervalParams
+from tasks.metrics.statistics import paired_bootstrap, statistic_interval
 
 Row = dict[str, Any]
 Result = tuple[Row, list[Row]]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.benchmark.build import Built
-from tasks.benchmark.measure import requests
+from tasks.benchmark.harness.build import Built
+from tasks.benchmark.harness.measure import requests
 from tasks.benchmark.params import BenchmarkSettings
 
 _TRIED_TOKENS = 8

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 
-from tasks.evaluate.params import IntervalParams
-from tasks.statistics import mean_interval, statistic_interval
+from tasks.metrics.params import IntervalParams
+from tasks.metrics.statistics import mean_interval, statistic_interval
 
 Items = Sequence[Any] | np.ndarray
 
@@ -95,7 +95,7 @@ def draws(items: Items, measure: str, params: IntervalParams) -> np.ndarray:
 
 
 def interval(items: Items, measure: str, params: IntervalParams) -> tuple[float, float, float]:
-    """(score, low, high): percentile bootstrap over rows, as ``tasks.statistics`` has it for means."""
+    """(score, low, high): percentile bootstrap over rows, as ``tasks.metrics.statistics`` has it for means."""
     drawn, how = units(items, measure)
     if how == "mean":
         return mean_interval(drawn, params.resamples, params.confidence, params.seed)

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from tasks.evaluate.params import IntervalParams
-from tasks.params import Params, parse, read_yaml
-from tasks.paths import Paths
+from tasks.core.params import Params, parse, read_yaml
+from tasks.core.paths import Paths
+from tasks.metrics.params import IntervalParams
 
 SUITES = ("glue", "superglue", "mmlu", "bigbench", "risk")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.benchmark.build import Built, build, task_config
-from tasks.benchmark.found import NoDataError, find, with_task_json
+from tasks.benchmark.harness.build import Built, build, task_config
+from tasks.benchmark.harness.found import NoDataError, find, with_task_json
+from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, find_shots, load_suite, refuse_unknown_names
+from tasks.benchmark.helm.scenarios import Scenario
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.benchmark.risk import scenarios_with_data
-from tasks.benchmark.suites import SuiteDefinition, TaskDefinition, find_shots, load_suite, refuse_unknown_names
-from tasks.errors import TunesmithError, described
-from tasks.helm.scenarios import Scenario
+from tasks.core.errors import TunesmithError, described
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Prepared:
         missing: those without data → what was looked for.
         broken: others → why.
         definitions: of all of them.
-        scenarios: those of ``tasks.helm`` whose files are there; the others are ``missing`` too.
+        scenarios: those of ``tasks.benchmark.helm`` whose files are there; the others are ``missing`` too.
         data: the folder that they are read from.
     """
 

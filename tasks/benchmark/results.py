@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks import files
 from tasks.benchmark.risk import RISKS
+from tasks.core import files
 
 Row = dict[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tasks.benchmark import results
 from tasks.benchmark.compare import Result, average_differences, differences, on_same_rows
 from tasks.benchmark.params import read_params
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 
 
 def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, str]) -> dict[str, str]:

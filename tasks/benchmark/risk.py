@@ -1,4 +1,4 @@
-"""Risks that lm-eval has no tasks for: bias, toxicity and memorisation, as ``tasks.helm`` measures them."""
+"""Risks that lm-eval has no tasks for: bias, toxicity and memorisation, as ``tasks.benchmark.helm`` measures them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks import files
+from tasks.benchmark.helm.measure import measure_scenario
+from tasks.benchmark.helm.measured import INSTANCES
+from tasks.benchmark.helm.memorisation import measure_memorisation, no_rows
+from tasks.benchmark.helm.params import HelmParams
+from tasks.benchmark.helm.scenarios import Scenario, Wording, draw, find_files, load_scenarios, missing
 from tasks.benchmark.params import BenchmarkSettings
-from tasks.errors import TunesmithError, described
-from tasks.evaluate.predict import Predictor
-from tasks.helm.measure import measure_scenario
-from tasks.helm.measured import INSTANCES
-from tasks.helm.memorisation import measure_memorisation, no_rows
-from tasks.helm.params import HelmParams
-from tasks.helm.scenarios import Scenario, Wording, draw, find_files, load_scenarios, missing
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.errors import TunesmithError, described
+from tasks.core.paths import Paths
+from tasks.inference.predict import Predictor
 from tasks.template.library import library_of
 
 Row = dict[str, Any]
 
 RISKS = pa.schema([("scenario", pa.string()), *(field for field in INSTANCES if field.name != "seconds")])
-"""Columns of ``risks.parquet``: of ``tasks.helm``, without what differs between two runs."""
+"""Columns of ``risks.parquet``: of ``tasks.benchmark.helm``, without what differs between two runs."""
 
 
 def scenarios_with_data(names: Sequence[str], data: Path | None) -> tuple[dict[str, Scenario], dict[str, str]]:

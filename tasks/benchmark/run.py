@@ -8,23 +8,23 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tasks import device, files
 from tasks.benchmark import results
 from tasks.benchmark.cost import Speed, TaskCost, speed, task_cost
-from tasks.benchmark.measure import measure, sample_rows
-from tasks.benchmark.model import load as load_model
+from tasks.benchmark.harness.measure import measure, sample_rows
+from tasks.benchmark.harness.model import load as load_model
 from tasks.benchmark.params import BenchmarkParams, BenchmarkSettings
 from tasks.benchmark.prepare import Prepared, prepare
 from tasks.benchmark.risk import measure_memory, measure_risk
 from tasks.benchmark.scores import averages, task_metrics, verdict
-from tasks.errors import TunesmithError, described
-from tasks.evaluate.predict import Predictor
-from tasks.facts import facts
-from tasks.params import load
-from tasks.paths import Paths
-from tasks.progress import progress
-from tasks.stage import Stage
-from tasks.tuned import SharedBase
+from tasks.core import device, files
+from tasks.core.errors import TunesmithError, described
+from tasks.core.facts import facts
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.progress import progress
+from tasks.core.stage import Stage
+from tasks.inference.predict import Predictor
+from tasks.tuning.load import SharedBase
 
 logger = logging.getLogger("tunesmith")
 

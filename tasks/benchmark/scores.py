@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from tasks.benchmark import chance
-from tasks.benchmark.build import Built
-from tasks.benchmark.measure import Measured
+from tasks.benchmark.harness.build import Built
+from tasks.benchmark.harness.measure import Measured
+from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition
 from tasks.benchmark.measures import AGGREGATES, draws, interval, percentiles, units
 from tasks.benchmark.params import BenchmarkSettings
-from tasks.benchmark.suites import SuiteDefinition, TaskDefinition
-from tasks.errors import TunesmithError
-from tasks.evaluate.params import IntervalParams
+from tasks.core.errors import TunesmithError
+from tasks.metrics.params import IntervalParams
 
 Row = dict[str, Any]
 

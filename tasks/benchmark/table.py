@@ -9,7 +9,7 @@ from rich.table import Table
 from tasks.benchmark.compare import Result, average_differences, differences, lost_rows
 from tasks.benchmark.results import PARTS
 from tasks.benchmark.scores import NOISE
-from tasks.evaluate.params import IntervalParams
+from tasks.metrics.params import IntervalParams
 
 Row = dict[str, Any]
 Differences = dict[str, dict[tuple[str, ...], Row]]

@@ -2,9 +2,9 @@
 
 from tasks.compare.params import CompareParams
 from tasks.compare.run import run
-from tasks.params import load
-from tasks.paths import Paths
-from tasks.stage import main
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import main
 
 paths = Paths.here()
 main("compare", lambda stage: run(load(CompareParams, paths.params / "evaluation.yaml", "compare"), paths, stage))

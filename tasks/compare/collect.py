@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks import files
-from tasks.errors import TunesmithError
-from tasks.params import read_yaml
-from tasks.paths import Paths
-from tasks.rows import Row
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import read_yaml
+from tasks.core.paths import Paths
+from tasks.text.rows import Row
 
 Metric = dict[str, float | None]
 

@@ -12,9 +12,9 @@ from tasks.compare.params import CompareParams
 from tasks.compare.retention import retention
 from tasks.compare.samples import choose_samples
 from tasks.compare.warn import lost, warn
-from tasks.errors import TunesmithError
-from tasks.rows import Row
-from tasks.statistics import direction, paired_bootstrap
+from tasks.core.errors import TunesmithError
+from tasks.metrics.statistics import direction, paired_bootstrap
+from tasks.text.rows import Row
 
 ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
 """Metrics whose differences are computed beside ``CompareParams.metric``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tasks.rows import Row
+from tasks.text.rows import Row
 
 Key = tuple[str, str, str]
 

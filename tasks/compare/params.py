@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
+from tasks.core.params import Params
 from tasks.metrics.names import row_score
-from tasks.params import Params
 
 
 class CompareParams(Params):

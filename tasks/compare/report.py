@@ -24,7 +24,7 @@ from tasks.compare.cells import (
     sign_columns,
 )
 from tasks.compare.table import legend
-from tasks.pages import pages
+from tasks.core.pages import pages
 
 TEMPLATE = "report.html.jinja"
 

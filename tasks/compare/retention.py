@@ -10,9 +10,9 @@ import numpy as np
 from tasks.compare.collect import System
 from tasks.compare.pairing import key
 from tasks.compare.params import CompareParams
+from tasks.metrics.statistics import statistic_interval
 from tasks.metrics.text import entity_counts, entity_score
-from tasks.rows import Row, by_task
-from tasks.statistics import statistic_interval
+from tasks.text.rows import Row, by_task
 
 LOSS = "loss_per_byte"
 """Judges general text, and what has no score of each row; lower is better."""

@@ -11,9 +11,9 @@ from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
 from tasks.compare.report import html_report
 from tasks.compare.table import markdown_table
-from tasks.files import sha256, write_json
-from tasks.paths import Paths
-from tasks.stage import Stage
+from tasks.core.files import sha256, write_json
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 
 logger = logging.getLogger("tunesmith")
 

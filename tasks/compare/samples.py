@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.compare.collect import System
 from tasks.compare.pairing import Key, gains, key
-from tasks.rows import Row
+from tasks.text.rows import Row
 
 IN_ORDER = "in row order"
 

@@ -2,9 +2,9 @@
 
 import sys
 
+from tasks.core.paths import Paths
+from tasks.core.stage import main
 from tasks.evaluate.run import run
-from tasks.paths import Paths
-from tasks.stage import main
 
 name = sys.argv[1]
 main(f"evaluate@{name}", lambda stage: run(name, Paths.here(), stage))

@@ -12,15 +12,15 @@ from typing import Any
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from tasks import files
+from tasks.core import files
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage, main
 from tasks.evaluate.groups import groups
 from tasks.evaluate.metrics import summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.report import score, write_report
-from tasks.params import load
-from tasks.paths import Paths
-from tasks.rows import Row
-from tasks.stage import Stage, main
+from tasks.text.rows import Row
 
 logger = logging.getLogger("tunesmith")
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tasks import files
-from tasks.errors import TunesmithError
+from tasks.core import files
+from tasks.core.errors import TunesmithError
 from tasks.evaluate.metrics import corpus
-from tasks.evaluate.params import IntervalParams
-from tasks.rows import Row
-from tasks.statistics import mean_interval
-from tasks.training_rows import ancestors_texts, text_hash
+from tasks.metrics.params import IntervalParams
+from tasks.metrics.statistics import mean_interval
+from tasks.text.rows import Row
+from tasks.text.training_rows import ancestors_texts, text_hash
 
 METRICS = ("rouge1_f", "exact_match", "accuracy", "token_f1")
 FEWEST = 10

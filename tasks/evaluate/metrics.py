@@ -10,13 +10,13 @@ import pyarrow as pa
 import sacrebleu
 from datasets import Value
 
-from tasks.errors import TunesmithError
-from tasks.evaluate.params import IntervalParams
+from tasks.core.errors import TunesmithError
 from tasks.metrics.load import load
 from tasks.metrics.names import ROUGE_COLUMNS, SCORES, SIGNS, is_hub
+from tasks.metrics.params import IntervalParams
+from tasks.metrics.statistics import mean_interval
 from tasks.metrics.text import entity_counts, entity_score
-from tasks.rows import Row
-from tasks.statistics import mean_interval
+from tasks.text.rows import Row
 
 CORPUS = ("bleu", "chrf", "macro_f1", "matthews", "pearson", "spearman", "entity_f1")
 """Metrics of all rows that are no mean over them."""

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tasks import files
+from tasks.core import files
 from tasks.evaluate.groups import Groups
 from tasks.evaluate.metrics import PREDICTIONS, score_rows, settings
 from tasks.evaluate.params import EvaluateParams
-from tasks.rows import Row
+from tasks.text.rows import Row
 
 
 def said(answers: Iterable[Any]) -> list[dict[str, Any]]:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks import files
+from tasks.core import files
 from tasks.evaluate.groups import Groups, corpus_of, row_means
 from tasks.evaluate.metrics import PREDICTIONS
 from tasks.evaluate.params import EvaluateParams
-from tasks.evaluate.predict import Predictor
 from tasks.evaluate.report import said, score
+from tasks.inference.predict import Predictor
 from tasks.metrics.names import ASKED, ROUGE_COLUMNS
-from tasks.rendering import Encoded
-from tasks.rows import Row, by_task
+from tasks.model.rendering import Encoded
+from tasks.text.rows import Row, by_task
 
 logger = logging.getLogger("tunesmith")
 

@@ -7,25 +7,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tasks import device, files
-from tasks.errors import TunesmithError
+from tasks.core import device, files
+from tasks.core.errors import TunesmithError
+from tasks.core.facts import facts
+from tasks.core.params import load, parse
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.evaluate.groups import dirty_rows, groups
-from tasks.evaluate.inference import NAME as INFERENCE
-from tasks.evaluate.inference import evaluated
+from tasks.evaluate.inference_settings import NAME as INFERENCE
+from tasks.evaluate.inference_settings import evaluated
 from tasks.evaluate.metrics import SAMPLES, sample_spread, summarise
 from tasks.evaluate.params import EvaluateParams
-from tasks.evaluate.predict import Predictor
 from tasks.evaluate.report import said, score, write_report
 from tasks.evaluate.retention import retained
 from tasks.evaluate.shots import choose, cost
 from tasks.evaluate.shots import prompts as prompts_of
 from tasks.evaluate.soft_prompt import explain
-from tasks.facts import facts
-from tasks.params import load, parse
-from tasks.paths import Paths
-from tasks.rows import Row
-from tasks.stage import Stage
+from tasks.inference.predict import Predictor
 from tasks.template.stored import SourceTemplates
+from tasks.text.rows import Row
 
 logger = logging.getLogger("tunesmith")
 

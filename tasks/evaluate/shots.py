@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.errors import TunesmithError
-from tasks.files import unit_interval
-from tasks.rows import Row
+from tasks.core.errors import TunesmithError
+from tasks.core.files import unit_interval
+from tasks.text.rows import Row
 
 Example = tuple[str, str]
 """(prompt, completion)."""

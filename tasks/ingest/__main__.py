@@ -2,11 +2,11 @@
 
 import sys
 
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import main
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import run
-from tasks.params import load
-from tasks.paths import Paths
-from tasks.stage import main
 
 name, paths = sys.argv[1], Paths.here()
 main(

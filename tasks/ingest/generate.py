@@ -4,11 +4,11 @@ import json
 import sys
 from typing import Any
 
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage, main
 from tasks.ingest.demo import generate
 from tasks.ingest.params import GeneratedParams
-from tasks.params import load
-from tasks.paths import Paths
-from tasks.stage import Stage, main
 
 
 def run(name: str, params: GeneratedParams, paths: Paths, stage: Stage) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tasks.errors import TunesmithError, described
+from tasks.core.errors import TunesmithError, described
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage, main
 from tasks.ingest.params import HubParams
-from tasks.params import load
-from tasks.paths import Paths
-from tasks.stage import Stage, main
 
 
 def fetch(name: str, params: HubParams) -> Any:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tasks.params import Params
+from tasks.core.params import Params
 
 
 class IngestParams(Params):

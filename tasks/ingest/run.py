@@ -15,12 +15,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.errors import TunesmithError
-from tasks.files import digest
+from tasks.core.errors import TunesmithError
+from tasks.core.files import digest
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.ingest.params import IngestParams
 from tasks.ingest.readers import FORMATS, Row, read
-from tasks.paths import Paths
-from tasks.stage import Stage
 
 logger = logging.getLogger("tunesmith")
 

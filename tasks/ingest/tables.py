@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks import files
-from tasks.errors import TunesmithError
+from tasks.core import files
+from tasks.core.errors import TunesmithError
 from tasks.ingest.readers import FORMATS, Row, read
 
 ENDINGS = (*FORMATS, ".json")

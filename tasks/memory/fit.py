@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tasks import device
-from tasks.base_models import BaseModel
-from tasks.errors import TunesmithError
-from tasks.likelihood import bucket
+from tasks.core import device
+from tasks.core.errors import TunesmithError
+from tasks.core.params import merge, parse
 from tasks.memory.plan import plan_training
 from tasks.memory.simulate import Step
-from tasks.params import merge, parse
-from tasks.rendering import Encoded
-from tasks.train.method_params import METHODS
-from tasks.train.params import TrainParams
+from tasks.model.base_models import BaseModel
+from tasks.model.batches import bucket
+from tasks.model.rendering import Encoded
+from tasks.tuning.method_params import METHODS
+from tasks.tuning.params import TrainParams
 
 _BLOCKS = {block for blocks in METHODS.values() for block in blocks}
 _LIGHTER = {"full": ("lora", "qlora"), "selective": ("lora", "qlora"), "qlora": ()}

@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers.modeling_outputs import BaseModelOutput
 
-from tasks import bottleneck, device
-from tasks.base_models import BaseModel, untrained
-from tasks.evaluate.generate import batches
-from tasks.evaluate.params import GenerationParams
-from tasks.evaluate.slots import DRAFTS, Slots, room, suits, together
-from tasks.likelihood import bucket
+from tasks.core import device
+from tasks.inference.generate import batches
+from tasks.inference.params import GenerationParams
+from tasks.inference.slots import DRAFTS, Slots, room, suits, together
 from tasks.memory.fit import gb, written
 from tasks.memory.live import Live
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
-from tasks.train.params import TrainParams
-from tasks.tuned import SOFT
+from tasks.model.base_models import BaseModel, untrained
+from tasks.model.batches import bucket
+from tasks.tuning.load import SOFT
+from tasks.tuning.methods import bottleneck
+from tasks.tuning.params import TrainParams
 
 _FP32 = 4
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from tasks import device
-from tasks.base_models import BaseModel, untrained
-from tasks.likelihood import token_budget_batches
+from tasks.core import device
 from tasks.memory.quantised import pack
 from tasks.memory.simulate import Batch, Step, training_step
-from tasks.rendering import Encoded
-from tasks.train.methods import prepare
-from tasks.train.packing import packed_batches
-from tasks.train.params import TrainParams
-from tasks.train.sampling import optimizer_steps
-from tasks.tuned import SOFT
+from tasks.model.base_models import BaseModel, untrained
+from tasks.model.batches import token_budget_batches
+from tasks.model.rendering import Encoded
+from tasks.tuning.load import SOFT
+from tasks.tuning.methods import prepare
+from tasks.tuning.packing import packed_batches
+from tasks.tuning.params import TrainParams
+from tasks.tuning.sampling import optimizer_steps
 
 _HOLES, _HOLES_QUANTISED = 0.5, 0.75
 """Of what comes and goes within a step, what a CPU's resident set holds above it: the C library keeps freed memory in

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tasks.likelihood import unwrapped
-from tasks.train.fused import HalfLinear
-from tasks.train.method_params import QuantisationParams
+from tasks.model.unwrap import unwrapped
+from tasks.tuning.fused import HalfLinear
+from tasks.tuning.method_params import QuantisationParams
 
 _BLOCK, _SCALES = 64, 256
 """Weights that share a scale, and scales that share one (QLoRA; Dettmers et al. 2023, section 3)."""

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tasks.likelihood import unwrapped
 from tasks.memory.live import Live
-from tasks.train.loss import summed_cross_entropy
+from tasks.model.unwrap import unwrapped
+from tasks.tuning.loss import summed_cross_entropy
 
 PARTS = ("gradients", "optimizer", "activations", "logits", "temporary", "heap")
 """``heap`` is no tensor: what a CPU's resident set holds above them."""

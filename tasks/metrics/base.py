@@ -12,8 +12,8 @@ import evaluate
 import numpy as np
 from datasets import Features, Sequence, Value
 
+from tasks.metrics.statistics import statistic_interval
 from tasks.metrics.text import answer
-from tasks.statistics import statistic_interval
 
 RowScores = dict[str, list[float | None]]
 """Score name → a value a row; None where a row has none."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import evaluate
 
-from tasks.errors import TunesmithError, described
+from tasks.core.errors import TunesmithError, described
 from tasks.metrics.names import METRICS, is_hub
 
 FOLDER = Path(__file__).parent

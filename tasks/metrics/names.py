@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tasks.errors import did_you_mean
+from tasks.core.errors import did_you_mean
 
 METRICS = (
     "rouge",

@@ -2,11 +2,11 @@
 
 import sys
 
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage, main
 from tasks.mix.params import MixtureParams, load_contamination
 from tasks.mix.run import run
-from tasks.params import load
-from tasks.paths import Paths
-from tasks.stage import Stage, main
 
 name, paths = sys.argv[1], Paths.here()
 

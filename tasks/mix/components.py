@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.errors import TunesmithError
-from tasks.mix.draw import draw, part_table
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 from tasks.mix.params import ContaminationParams, HoldOut
 from tasks.mix.weights import Component
-from tasks.paths import Paths
+from tasks.split.parts import draw, part_table
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.mix.ngrams import NONE, Numbers
 from tasks.mix.overlap import KINDS, Overlap, texts_of, texts_of_both
 from tasks.mix.params import ContaminationParams
+from tasks.text.ngrams import NONE, Numbers
 
 ROWS = pa.schema(
     [

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.files import digest
-from tasks.mix.ngrams import NONE, NgramIndex, Numbers, Words
+from tasks.core.files import digest
 from tasks.mix.params import ContaminationParams
-from tasks.near_duplicates import NearDuplicates, normalise
+from tasks.text.near_duplicates import NearDuplicates, normalise
+from tasks.text.ngrams import NONE, NgramIndex, Numbers, Words
 
 KINDS = ("input", "reference")
 LONG, SHORT = 13, 8

@@ -1,4 +1,4 @@
-"""Parameters of mixtures, of the check for contamination, and of the evaluation set."""
+"""Parameters of mixtures, and of the check for contamination."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tasks.errors import TunesmithError
-from tasks.near_duplicates import NearDuplicateParams
-from tasks.params import Params, load, read_yaml
+from tasks.core.errors import TunesmithError
+from tasks.core.params import Params, load, read_yaml
+from tasks.text.near_duplicates import NearDuplicateParams
 
 
 class Share(Params):
@@ -112,31 +112,3 @@ def load_contamination(file: Path) -> ContaminationParams:
             f"{file}: contamination: this key is required; add `contamination: {{}}`, which means its defaults"
         )
     return load(ContaminationParams, file, "contamination")
-
-
-class RetentionParams(Params):
-    """``evaluation_set.retention``: what models could do before they were tuned.
-
-    Attributes:
-        sources: whose test rows every experiment answers beside the test rows proper.
-        limit: most rows a source; None keeps all.
-    """
-
-    sources: list[str] = Field(default_factory=list)
-    limit: int | None = Field(default=100, ge=1)
-
-
-class EvaluationSetParams(Params):
-    """``evaluation_set`` of ``params/evaluation.yaml``: the rows that every experiment meets.
-
-    Attributes:
-        sources: whose test rows (scores) and validation rows (choice of the candidate) are used.
-        limit: most test rows a source, and most validation rows a source; None keeps all.
-        seed: of which rows a limit keeps.
-        retention: rows of other tasks, which tell what tuning made a model lose.
-    """
-
-    sources: list[str] = Field(min_length=1)
-    limit: int | None = Field(default=None, ge=1)
-    seed: int = 0
-    retention: RetentionParams = RetentionParams()

@@ -10,8 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.errors import TunesmithError
-from tasks.files import write_json
+from tasks.core.errors import TunesmithError
+from tasks.core.files import write_json
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.mix.components import (
     Source,
     by_task,
@@ -22,12 +24,10 @@ from tasks.mix.components import (
     tasks_of,
 )
 from tasks.mix.contamination import COMPARED, Contamination, dirty_of, summary, too_dirty
-from tasks.mix.draw import draw, orphaned_splits, part_table, split_sources
 from tasks.mix.params import ContaminationParams, MixtureParams
 from tasks.mix.weights import Component, Quota, quotas
-from tasks.paths import Paths
-from tasks.rows import RENDERED
-from tasks.stage import Stage
+from tasks.split.parts import draw, orphaned_splits, part_table, split_sources
+from tasks.text.rows import RENDERED
 
 logger = logging.getLogger("tunesmith")
 

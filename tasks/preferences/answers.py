@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 from tasks.preferences.key import ExportKey, find_key, read_key
 from tasks.preferences.pairs import Shown
 from tasks.preferences.sheet import CHOICES, read_sheet, unguard

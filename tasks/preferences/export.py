@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import files
 from tasks.compare.collect import folders, natural
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 from tasks.preferences.key import ExportKey, export_id, key_path, make_key
 from tasks.preferences.page import page
 from tasks.preferences.pairs import Pair, draw, match, read_predictions

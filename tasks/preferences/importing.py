@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import files
+from tasks.core import files
+from tasks.core.params import load
+from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
-from tasks.params import load
-from tasks.paths import Paths
 from tasks.preferences.answers import read_answers
 from tasks.preferences.key import ExportKey
 from tasks.preferences.results import results

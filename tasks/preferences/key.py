@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from tasks import files
-from tasks.errors import TunesmithError
-from tasks.params import Params, parse
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import Params, parse
+from tasks.core.paths import Paths
 from tasks.preferences.pairs import Counts, Pair
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from tasks.pages import pages
+from tasks.core.pages import pages
 from tasks.preferences.pairs import Shown
 
 PAGE, SCRIPT = "page.html.jinja", "page.js.jinja"

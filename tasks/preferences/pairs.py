@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import files
 from tasks.compare.pairing import Key, key
-from tasks.errors import TunesmithError
-from tasks.rows import Row
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.text.rows import Row
 
 COLUMNS = ("source", "row_id", "template_id", "prompt", "completion", "rouge1_f")
 """What is read of ``predictions.parquet``."""

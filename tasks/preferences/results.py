@@ -11,10 +11,10 @@ from typing import Any
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from tasks.evaluate.params import IntervalParams
+from tasks.metrics.params import IntervalParams
+from tasks.metrics.statistics import mean_interval
 from tasks.preferences.answers import Answers
 from tasks.preferences.key import ExportKey
-from tasks.statistics import mean_interval
 
 SCORE = {"b": 1.0, "a": 0.0, "tie": 0.5, "bad": 0.5}
 """Points of the second experiment. ``bad``: both are, so neither is better."""

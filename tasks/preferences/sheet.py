@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.preferences.pairs import Shown
 
 CHOICES = ("left", "right", "tie", "bad")

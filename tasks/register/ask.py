@@ -7,8 +7,8 @@ from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
-from tasks import files
-from tasks.errors import TunesmithError
+from tasks.core import files
+from tasks.core.errors import TunesmithError
 from tasks.register.decisions import Decided
 from tasks.register.evaluated import REMEDY, Evaluated, shots
 from tasks.register.gate import Difference, decide, undecided

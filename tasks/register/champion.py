@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
 
-from tasks import files
-from tasks.errors import TunesmithError
-from tasks.params import read_yaml
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import read_yaml
+from tasks.core.paths import Paths
 from tasks.register.evaluated import REMEDY, Evaluated, read_scores, shots
 from tasks.register.gate import Scores
 from tasks.register.params import RegistrationParams

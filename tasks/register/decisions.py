@@ -13,8 +13,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks import files
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.paths import Paths
 
 Decided = dict[str, Any]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tasks import files
-from tasks.errors import TunesmithError
-from tasks.params import load
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import load
+from tasks.core.paths import Paths
 from tasks.register.gate import ROW, Scores
-from tasks.train.params import TrainParams
+from tasks.tuning.params import TrainParams
 
 REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
+from tasks.metrics.statistics import direction, paired_bootstrap
 from tasks.register.params import RegistrationParams
-from tasks.statistics import direction, paired_bootstrap
 
 ROW = ("source", "row_id", "template_id")
 Scores = Mapping[tuple[str, str, str], float]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks import files
 from tasks.benchmark.retention import benchmark_verdicts
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 from tasks.register.evaluated import Evaluated, read
 from tasks.register.params import RegistrationParams
 

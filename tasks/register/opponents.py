@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 
-from tasks import files
-from tasks.errors import TunesmithError
-from tasks.params import read_yaml
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import read_yaml
+from tasks.core.paths import Paths
 from tasks.register.champion import champion_scores
 from tasks.register.evaluated import REMEDY, Evaluated, read, read_scores
 from tasks.register.gate import Opponent, Scores

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from tasks.core.params import Params
 from tasks.metrics.names import row_score
-from tasks.params import Params
 
 
 class RegistrationParams(Params):

@@ -20,10 +20,10 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType
 
 import tasks
-from tasks import files
-from tasks.errors import TunesmithError
-from tasks.evaluate.inference import NAME as INFERENCE
-from tasks.evaluate.inference import Inference
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.evaluate.inference_settings import NAME as INFERENCE
+from tasks.evaluate.inference_settings import Inference
 from tasks.register.decisions import Decided, now
 from tasks.tracking.client import KEY, Tracker
 from tasks.tracking.sync import WEIGHTS
@@ -35,7 +35,7 @@ _QUESTION, _REFUSED, _LAST, _CROWNED = (f"tunesmith.{kind}" for kind in ("asked"
 _LONGEST_TAG = 5000
 """Characters of a registered model's tag in MLflow's database."""
 
-# What `tasks.evaluate.answer` and the modules behind it import.
+# What `tasks.evaluate.as_evaluated` and the modules behind it import.
 _SERVING_PACKAGES = (
     *(
         "mlflow",

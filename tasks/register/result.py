@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
-from tasks.paths import Paths
+from tasks.core.paths import Paths
 from tasks.register.decisions import Decided, comparison_digest, now
 from tasks.register.evaluated import Evaluated
 from tasks.register.params import RegistrationParams

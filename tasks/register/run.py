@@ -14,9 +14,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from tasks import files
-from tasks.errors import TunesmithError, did_you_mean
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.errors import TunesmithError, did_you_mean
+from tasks.core.paths import Paths
 from tasks.register.ask import ask, crown
 from tasks.register.decisions import at, decision_on, record
 from tasks.register.evaluated import REMEDY, read

@@ -22,10 +22,10 @@ class ServingModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         # MLflow runs this file also when it saves the model, where no weights are wanted.
-        from tasks.stage import quieten_bitsandbytes
+        from tasks.core.stage import quieten_bitsandbytes
 
         quieten_bitsandbytes()
-        from tasks.evaluate.answer import Answerer
+        from tasks.evaluate.as_evaluated import Answerer
 
         root = Path(os.environ.get("TUNESMITH_ROOT") or Path.cwd())
         self.answerer = Answerer.load(Path(context.artifacts["model"]).resolve(), root=root)
@@ -33,7 +33,7 @@ class ServingModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, object] | None = None
     ) -> list[str]:
-        from tasks.errors import TunesmithError
+        from tasks.core.errors import TunesmithError
 
         # MLflow drops the columns that the signature lacks, and all rows where no column is left.
         records = model_input.to_dict("records") if len(model_input.columns) else [{}]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tasks import files
-from tasks.pages import pages
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.pages import pages
+from tasks.core.paths import Paths
 from tasks.register.decisions import comparison_digest
 
 Answer = dict[str, Any]

@@ -6,10 +6,10 @@ The folder is written anew each time, so a deleted experiment is gone from it.
 from pathlib import Path
 from typing import Any
 
-from tasks.params import write_yaml
-from tasks.paths import Paths
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage, main
 from tasks.resolve.check import Resolved, load_experiments
-from tasks.stage import Stage, main
 
 
 def run(paths: Paths, stage: Stage) -> None:

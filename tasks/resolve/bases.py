@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from tasks.base_models import BaseModelParams, refuse_missing
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+from tasks.model.base_models import BaseModelParams, refuse_missing
 from tasks.resolve.check import Problems, load_experiments
-from tasks.train.params import TrainParams
+from tasks.tuning.params import TrainParams
 
 T = TypeVar("T")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import TunesmithError, did_you_mean
+from tasks.core.errors import TunesmithError, did_you_mean
+from tasks.core.params import load, parse, read_yaml
+from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
-from tasks.params import load, parse, read_yaml
-from tasks.paths import Paths
 from tasks.resolve.params import Experiment, TrainingDefaults
 from tasks.resolve.resolve import known_methods, resolve
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tasks.base_models import BaseModelParams
+from tasks.core.params import Params
+from tasks.core.remedies import PatchOf
 from tasks.evaluate.params import EvaluateParams
-from tasks.params import Params
-from tasks.remedies import PatchOf
-from tasks.train import method_params
-from tasks.train.params import LauncherParams, LoopParams
+from tasks.model.base_models import BaseModelParams
+from tasks.tuning import method_params
+from tasks.tuning.params import LauncherParams, LoopParams
 
 Patch = dict[str, Any]
 
@@ -24,7 +24,7 @@ class Experiment(Params):
         mixture: of ``params/mixtures.yaml``.
         launcher: patches how many processes train together.
         training: patches the loop's parameters.
-        selective, lora, …: patch the parameters of the method; see ``tasks/train/method_params.py``.
+        selective, lora, …: patch the parameters of the method; see ``tasks/tuning/method_params.py``.
         evaluation: patches ``evaluate`` of ``params/evaluation.yaml``.
     """
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import TunesmithError, did_you_mean
+from tasks.core.errors import TunesmithError, did_you_mean
+from tasks.core.params import Place, merge, parse_merged
 from tasks.evaluate.params import EvaluateParams
-from tasks.params import Place, merge, parse_merged
 from tasks.resolve.params import Experiment, TrainingDefaults
-from tasks.train.method_params import METHODS
-from tasks.train.params import TrainParams
+from tasks.tuning.method_params import METHODS
+from tasks.tuning.params import TrainParams
 
 _ALL_BLOCKS = ("training", *dict.fromkeys(block for blocks in METHODS.values() for block in blocks))
 

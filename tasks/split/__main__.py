@@ -2,11 +2,11 @@
 
 import sys
 
-from tasks.params import load
-from tasks.paths import Paths
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import main
 from tasks.split.params import SplitParams
 from tasks.split.run import run
-from tasks.stage import main
 
 name, paths = sys.argv[1], Paths.here()
 main(

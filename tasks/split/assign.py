@@ -10,21 +10,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.errors import TunesmithError
-from tasks.files import unit_interval
-from tasks.minhash import Numbers
-from tasks.near_duplicates import normalise
+from tasks.core.errors import TunesmithError
+from tasks.core.files import unit_interval
 from tasks.split.clusters import Nodes
 from tasks.split.given import given_parts
 from tasks.split.memory import Memory, row_key, text_key
 from tasks.split.params import PARTS, SplitParams
 from tasks.split.place import place
+from tasks.text.minhash import Numbers
+from tasks.text.near_duplicates import normalise
 
 COLUMNS = [
     *("row_id", "source_file", "source_line", "task", "template_id", "group", "time", "identity", "completion"),
     "answer_choices",
 ]
-"""The columns of rendered rows (``tasks.rows.RENDERED``) that decide."""
+"""The columns of rendered rows (``tasks.text.rows.RENDERED``) that decide."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from tasks.minhash import Numbers
-from tasks.near_duplicates import NearDuplicateParams, NearDuplicates
 from tasks.split.memory import Memory, text_key
+from tasks.text.minhash import Numbers
+from tasks.text.near_duplicates import NearDuplicateParams, NearDuplicates
 
 
 @dataclass(frozen=True)

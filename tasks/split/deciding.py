@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.files import canonical_json
+from tasks.core.files import canonical_json
 from tasks.split.params import PARTS, SplitParams
 
 _OF_SET = "template.set: "
@@ -41,7 +41,7 @@ def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
     """Every value that decides on sides, by its key below ``sources.S``.
 
     Args:
-        grouped_by: what made the groups and texts (``tasks.rows.GROUPED_BY``); None where that is unknown.
+        grouped_by: what made the groups and texts (``tasks.text.rows.GROUPED_BY``); None where that is unknown.
     """
     deciding = params.deciding()
     shares = {"split.fractions": deciding["shares"]} if params.by == "hash" else {}

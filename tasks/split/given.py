@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from tasks.errors import TunesmithError
-from tasks.minhash import Numbers
+from tasks.core.errors import TunesmithError
 from tasks.split.params import PARTS, SplitParams, moment
+from tasks.text.minhash import Numbers
 
 
 def given_parts(table: pa.Table, params: SplitParams, source: str) -> Numbers:

@@ -12,8 +12,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.errors import TunesmithError
-from tasks.files import canonical_json, digest
+from tasks.core.errors import TunesmithError
+from tasks.core.files import canonical_json, digest
 from tasks.split.deciding import Change, changes, values
 from tasks.split.params import PARTS, SplitParams
 
@@ -48,7 +48,7 @@ class Memory:
         """What ``path`` (columns ``kind``: ``group``, ``text`` or ``row``, ``key``, ``part``) holds.
 
         Args:
-            grouped_by: what made the groups and texts (``tasks.rows.GROUPED_BY``); None where that is unknown.
+            grouped_by: what made the groups and texts (``tasks.text.rows.GROUPED_BY``); None where that is unknown.
 
         Raises:
             TunesmithError: the file is not one that ``write`` wrote.

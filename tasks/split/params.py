@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tasks.near_duplicates import NearDuplicateParams
-from tasks.params import Params
+from tasks.core.params import Params
+from tasks.text.near_duplicates import NearDuplicateParams
 
 PARTS = ("train", "validation", "test")
 

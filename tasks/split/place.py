@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.files import unit_interval
-from tasks.minhash import Forest, Numbers
+from tasks.core.files import unit_interval
 from tasks.split.clusters import Nodes
 from tasks.split.params import PARTS, SplitParams
+from tasks.text.minhash import Forest, Numbers
 
 Member = tuple[int, int]
 """A text and a group, by their nodes: equal for all rows that show the text in that group."""

@@ -10,16 +10,16 @@ import logging
 
 import pyarrow.parquet as pq
 
-from tasks.errors import TunesmithError
-from tasks.files import recover, write_json
-from tasks.paths import Paths
-from tasks.rows import GROUPED_BY, TEMPLATES
+from tasks.core.errors import TunesmithError
+from tasks.core.files import recover, write_json
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.split.assign import COLUMNS, split
 from tasks.split.memory import Memory
 from tasks.split.new_split import NewSplit, test_rows, was_split
 from tasks.split.params import PARTS, SplitParams
 from tasks.split.report import report, verify
-from tasks.stage import Stage
+from tasks.text.rows import GROUPED_BY, TEMPLATES
 
 logger = logging.getLogger("tunesmith")
 

@@ -2,9 +2,9 @@
 
 import sys
 
-from tasks.params import load
-from tasks.paths import Paths
-from tasks.stage import main
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import main
 from tasks.template.params import TemplateParams
 from tasks.template.run import run
 

@@ -10,7 +10,7 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes, pass_conte
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
-from tasks.files import unit_interval
+from tasks.core.files import unit_interval
 
 SEPARATOR = "|||"
 """Stands between answer choices, and in promptsource's templates between prompt and completion."""

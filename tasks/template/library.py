@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.errors import TunesmithError, did_you_mean
+from tasks.core.errors import TunesmithError, did_you_mean
+from tasks.core.params import Params, parse, read_yaml
 from tasks.metrics.names import METRICS, known
-from tasks.params import Params, parse, read_yaml
 from tasks.template.environment import ENVIRONMENT, jinja_problem, names_in, names_in_expression, reserved_problem
 
 LIBRARY = Path(__file__).parent / "library"

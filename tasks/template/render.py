@@ -11,13 +11,13 @@ from typing import Any
 
 from jinja2 import Undefined
 
-from tasks.errors import TunesmithError, did_you_mean
-from tasks.files import digest, unit_interval
-from tasks.rows import Row
+from tasks.core.errors import TunesmithError, did_you_mean
+from tasks.core.files import digest, unit_interval
 from tasks.template.environment import CHOICE_KEY, ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, plain
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
 from tasks.template.validate import Report, is_short, leaked_reference, names_only, normalised, unused_columns
+from tasks.text.rows import Row
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
@@ -38,7 +38,7 @@ class Compiled:
 def render(
     rows: Iterable[Row], source: str, templates: TemplateSet, params: TemplateParams, report: Report
 ) -> Iterator[Row]:
-    """Yield the rendered rows of ``rows`` (columns: ``tasks.rows.RENDERED``) and count them in ``report``.
+    """Yield the rendered rows of ``rows`` (columns: ``tasks.text.rows.RENDERED``) and count them in ``report``.
 
     A row whose prompt tells its completion is dropped and counted as ``leak``, unless that is short (a number, a
     name) and stands there by coincidence; ``validate.refuse_leaks`` judges the wordings at the end.

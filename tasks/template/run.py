@@ -1,20 +1,20 @@
-"""``template@S``: ``data/raw/S.parquet`` → ``data/rendered/S.parquet`` (columns: ``tasks.rows.RENDERED``)."""
+"""``template@S``: ``data/raw/S.parquet`` → ``data/rendered/S.parquet`` (columns: ``tasks.text.rows.RENDERED``)."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 
-from tasks.errors import TunesmithError
-from tasks.files import canonical_json, iterate_rows, write_stream
-from tasks.paths import Paths
-from tasks.rows import GROUPED_BY, RENDERED, TEMPLATES
-from tasks.stage import Stage
+from tasks.core.errors import TunesmithError
+from tasks.core.files import canonical_json, iterate_rows, write_stream
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.template.library import TemplateSet, library_of, load_set
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
 from tasks.template.stored import stored
 from tasks.template.validate import Report, describe_suspicion, refuse_leaks, suspected_templates
+from tasks.text.rows import GROUPED_BY, RENDERED, TEMPLATES
 
 logger = logging.getLogger("tunesmith")
 

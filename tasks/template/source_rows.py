@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 
-from tasks.errors import TunesmithError
-from tasks.files import iterate_rows
+from tasks.core.errors import TunesmithError
+from tasks.core.files import iterate_rows
+from tasks.core.params import load, read_yaml
+from tasks.core.paths import Paths
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import data_files, rows_of, to_table
-from tasks.params import load, read_yaml
-from tasks.paths import Paths
-from tasks.rows import Row
 from tasks.template.params import TemplateParams
+from tasks.text.rows import Row
 
 
 def template_params(paths: Paths, source: str) -> TemplateParams:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.errors import TunesmithError
-from tasks.files import digest
-from tasks.params import Params
-from tasks.rows import Row, without_nan
+from tasks.core.errors import TunesmithError
+from tasks.core.files import digest
+from tasks.core.params import Params
 from tasks.template.environment import CHOICE_KEY, plain
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
 from tasks.template.render import Compiled, choose, columns_of, compile_chosen, copied
+from tasks.text.rows import Row, without_nan
 
 
 class SourceTemplates(Params):

@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tasks.errors import TunesmithError
-from tasks.files import digest
-from tasks.rows import Row
+from tasks.core.errors import TunesmithError
+from tasks.core.files import digest
 from tasks.template.library import Template, TemplateSet
-from tasks.words import normalise
+from tasks.text.rows import Row
+from tasks.text.words import normalise
 
 SHORT_WORDS, SHORT_CHARACTERS = 3, 24
 """A completion with fewer of both stands in a text by coincidence (a number, a name)."""

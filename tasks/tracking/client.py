@@ -24,9 +24,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.errors import TunesmithError
-from tasks.files import canonical_json
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.files import canonical_json
+from tasks.core.paths import Paths
 from tasks.tracking.database import artifacts_beside, follow_folder, make_whole, refuse_unwritable
 
 logger = logging.getLogger("tunesmith")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from tasks.errors import TunesmithError, described
-from tasks.files import TEMPORARY
+from tasks.core.errors import TunesmithError, described
+from tasks.core.files import TEMPORARY
 
 logger = logging.getLogger("tunesmith")
 

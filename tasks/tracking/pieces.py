@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks import files
-from tasks.evaluate.inference import NAME as INFERENCE
-from tasks.evaluate.inference import params_of
-from tasks.params import read_yaml
-from tasks.paths import Paths
+from tasks.core import files
+from tasks.core.params import read_yaml
+from tasks.core.paths import Paths
+from tasks.evaluate.inference_settings import NAME as INFERENCE
+from tasks.evaluate.inference_settings import params_of
 
 LARGE = 200 * 2**20
 """Bytes from which a file counts as full weights; those are hashed by the manifest and stored once a run."""

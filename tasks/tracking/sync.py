@@ -9,9 +9,9 @@ from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from tasks.evaluate.inference import IDENTITY
-from tasks.files import canonical_json
-from tasks.paths import Paths
+from tasks.core.files import canonical_json
+from tasks.core.paths import Paths
+from tasks.evaluate.inference_settings import IDENTITY
 from tasks.tracking import pieces
 from tasks.tracking.client import Tracker, open_store, readable_mlflow
 from tasks.tracking.pieces import LARGE, Pieces

@@ -2,8 +2,8 @@
 
 import sys
 
-from tasks.paths import Paths
-from tasks.stage import Stage
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.train.launcher import begin
 
 name = sys.argv[1]

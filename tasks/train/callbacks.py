@@ -6,12 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tasks import files
-
 if TYPE_CHECKING:
-    from tasks.train.trainer import CompletionTrainer
-
-LOSS_SINCE = "loss_since.json"
+    pass
 
 
 def epochs_without_better(log: list[dict[str, Any]]) -> int:
@@ -42,17 +38,3 @@ class CheckpointEvery(TrainerCallback):
         step = state.global_step
         if step % self._steps == 0 and step % self._epoch and step != self._last:
             control.should_save = True
-
-
-class LossSince(TrainerCallback):
-    """``Trainer`` forgets in a checkpoint the loss since its last point of the curve; the next would be another."""
-
-    def __init__(self, trainer: CompletionTrainer) -> None:
-        self._trainer = trainer
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.global_step > 0:
-            checkpoint = self._trainer.folder / f"checkpoint-{state.global_step}"
-            since = files.read_json(checkpoint / LOSS_SINCE)
-            self._trainer._tr_loss += since["loss"]
-            self._trainer._globalstep_last_logged = since["logged"]

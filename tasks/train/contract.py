@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tasks.errors import TunesmithError
-from tasks.likelihood import token_budget_batches
-from tasks.rendering import Encoded, Renderer
-from tasks.rows import Row
-from tasks.train.params import TrainParams
+from tasks.core.errors import TunesmithError
+from tasks.model.batches import token_budget_batches
+from tasks.model.rendering import Encoded, Renderer
+from tasks.text.rows import Row
+from tasks.tuning.params import TrainParams
 
 
 @dataclass

@@ -19,12 +19,12 @@ from typing import Any
 import torch
 
 import tasks
-from tasks import files
-from tasks.base_models import BaseModel
-from tasks.errors import TunesmithError
-from tasks.stage import PARENT_VARIABLE, Stage, Terminated, main, readable_errors, step
-from tasks.train import processes
-from tasks.train.params import LauncherParams, TrainParams
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.stage import PARENT_VARIABLE, Stage, Terminated, main, readable_errors, step
+from tasks.model import processes
+from tasks.model.base_models import BaseModel
+from tasks.tuning.params import LauncherParams, TrainParams
 
 HANDED_VARIABLE = "TUNESMITH_LAUNCHED_BY"
 """The folder through which a launched process gets the stage, and gives back its error."""

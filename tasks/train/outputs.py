@@ -6,14 +6,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from tasks import files
-from tasks.base_models import BaseModel
+from tasks.core import files
 from tasks.memory.simulate import Step
-from tasks.rendering import Renderer
-from tasks.train import checkpoints, methods, sharding
-from tasks.train.params import TrainParams
+from tasks.model.base_models import BaseModel
+from tasks.model.rendering import Renderer
+from tasks.train import sharding
 from tasks.train.recorder import Recorder
 from tasks.train.trainer import CompletionTrainer
+from tasks.tuning import methods
+from tasks.tuning.params import TrainParams
+from tasks.tuning.weights import load_weights
 
 logger = logging.getLogger("tunesmith")
 
@@ -24,7 +26,7 @@ def whole(trainer: CompletionTrainer, base: BaseModel, params: TrainParams, step
     if not sharding.is_sharded(trained):
         return trained
     whole = methods.prepare(base, params, steps)
-    checkpoints.load_weights(whole, trainer.best_checkpoint())
+    load_weights(whole, trainer.best_checkpoint())
     whole.config.use_cache = trained.config.use_cache  # Trainer changes it, and one process keeps that
     return whole
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tasks.progress import Meter
+from tasks.core.progress import Meter
 from tasks.train.trainer import CompletionTrainer
 
 logger = logging.getLogger("tunesmith")

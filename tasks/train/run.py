@@ -16,29 +16,31 @@ import torch
 import transformers
 from filelock import FileLock, Timeout
 
-from tasks import device, files
-from tasks.base_models import BaseModel, find, load_tokenizer
-from tasks.errors import TunesmithError, described
-from tasks.facts import facts
+from tasks.core import device, files
+from tasks.core.errors import TunesmithError, described
+from tasks.core.facts import facts
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.progress import Meter, progress
+from tasks.core.stage import Stage
 from tasks.memory.fit import refuse_over
 from tasks.memory.measure import Growth
 from tasks.memory.plan import plan_training
 from tasks.memory.simulate import Step
-from tasks.params import load
-from tasks.paths import Paths
-from tasks.progress import Meter, progress
-from tasks.rendering import Encoded, Renderer, fingerprint, templates_of
-from tasks.rows import Row
-from tasks.stage import Stage
+from tasks.model import processes
+from tasks.model.base_models import BaseModel, find, load_tokenizer
+from tasks.model.rendering import Encoded, Renderer, fingerprint, templates_of
+from tasks.text.rows import Row
+from tasks.text.training_rows import write_training_rows
 from tasks.train import checkpoints as saved
-from tasks.train import launcher, methods, outputs, processes
+from tasks.train import launcher, outputs
 from tasks.train.contract import encode_rows, summary
-from tasks.train.packing import keeps_parity
-from tasks.train.params import TrainParams
 from tasks.train.recorder import Recorder
-from tasks.train.sampling import optimizer_steps
 from tasks.train.trainer import CompletionTrainer
-from tasks.training_rows import write_training_rows
+from tasks.tuning import methods
+from tasks.tuning.packing import keeps_parity
+from tasks.tuning.params import TrainParams
+from tasks.tuning.sampling import optimizer_steps
 
 logger = logging.getLogger("tunesmith")
 

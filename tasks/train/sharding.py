@@ -18,7 +18,7 @@ from accelerate.utils import save_fsdp_optimizer
 from torch.distributed.tensor import DTensor
 from transformers.trainer import SCHEDULER_NAME
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 
 logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file that it writes
 

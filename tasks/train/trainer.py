@@ -11,25 +11,45 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
-from tasks import device, files
-from tasks.errors import TunesmithError
-from tasks.likelihood import IGNORED, collate, likelihood, supervised_logits
-from tasks.rendering import Encoded
-from tasks.train import checkpoints, processes, sharding
-from tasks.train.callbacks import LOSS_SINCE, CheckpointEvery, EarlyStopping, LossSince, epochs_without_better
-from tasks.train.loss import summed_cross_entropy
-from tasks.train.methods.pruning import Pruning
-from tasks.train.packing import collate_packed, packed_logits
-from tasks.train.params import LoopParams, TrainParams
-from tasks.train.sampling import Rows, optimizer_steps, own_batches
+from tasks.core import device, files
+from tasks.core.errors import TunesmithError
+from tasks.model import processes
+from tasks.model.batches import IGNORED, collate
+from tasks.model.likelihood import likelihood, supervised_logits
+from tasks.model.rendering import Encoded
+from tasks.train import checkpoints, sharding
+from tasks.train.callbacks import CheckpointEvery, EarlyStopping, epochs_without_better
+from tasks.tuning import weights
+from tasks.tuning.loss import summed_cross_entropy
+from tasks.tuning.methods.pruning import Pruning
+from tasks.tuning.packing import collate_packed, packed_logits
+from tasks.tuning.params import LoopParams, TrainParams
+from tasks.tuning.sampling import Rows, optimizer_steps, own_batches
 
 # They warn of keys missing in the best weights (those of output layers that are tied to the embeddings), and of
 # file times.
 for _name in ("transformers.trainer", "transformers.trainer_utils"):
     logging.getLogger(_name).setLevel(logging.ERROR)
+
+
+LOSS_SINCE = "loss_since.json"
+
+
+class LossSince(TrainerCallback):
+    """``Trainer`` forgets in a checkpoint the loss since its last point of the curve; the next would be another."""
+
+    def __init__(self, trainer: CompletionTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step > 0:
+            checkpoint = self._trainer.folder / f"checkpoint-{state.global_step}"
+            since = files.read_json(checkpoint / LOSS_SINCE)
+            self._trainer._tr_loss += since["loss"]
+            self._trainer._globalstep_last_logged = since["logged"]
 
 
 class CompletionTrainer(Trainer):
@@ -152,10 +172,10 @@ class CompletionTrainer(Trainer):
             return
         folder = Path(output_dir or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoints.save_weights(self.model, folder / checkpoints.WEIGHTS, state_dict if self._params.sharded else None)
+        weights.save_weights(self.model, folder / weights.WEIGHTS, state_dict if self._params.sharded else None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        checkpoints.load_weights(self.model, Path(resume_from_checkpoint))
+        weights.load_weights(self.model, Path(resume_from_checkpoint))
         if self._pruning:
             self._pruning.load(Path(resume_from_checkpoint))
 
@@ -165,7 +185,7 @@ class CompletionTrainer(Trainer):
         return bool(super()._determine_best_metric(metrics, trial))
 
     def _load_best_model(self) -> None:
-        checkpoints.load_weights(self.model, self.best_checkpoint())
+        weights.load_weights(self.model, self.best_checkpoint())
 
     def best_checkpoint(self) -> Path:
         return self.folder / f"checkpoint-{self.state.best_global_step}"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.benchmark.params import BenchmarkSettings
-from tasks.evaluate.params import IntervalParams
+from tasks.metrics.params import IntervalParams
 
 THINGS = ["lamp", "phone", "parcel", "shirt", "kettle", "radio", "chair", "clock"]
 
@@ -73,7 +73,7 @@ def lm(tiny_llama: Path) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from tasks.benchmark.model import wrap
+    from tasks.benchmark.harness.model import wrap
 
     model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
     return wrap(model, AutoTokenizer.from_pretrained(tiny_llama), "causal", SETTINGS)
@@ -82,9 +82,9 @@ def lm(tiny_llama: Path) -> Any:
 @pytest.fixture
 def model_folder(tmp_path: Path, tiny_llama: Path) -> Callable[[str], Path]:
     """``models/NAME`` of a workspace in ``tmp_path``: the tiny model as it is."""
-    from tasks import files
-    from tasks.base_models import BaseModelParams, find, load_tokenizer
-    from tasks.rendering import Renderer, fingerprint
+    from tasks.core import files
+    from tasks.model.base_models import BaseModelParams, find, load_tokenizer
+    from tasks.model.rendering import Renderer, fingerprint
 
     def make(name: str) -> Path:
         folder = tmp_path / "models" / name

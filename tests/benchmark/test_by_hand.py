@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.benchmark.build import PACKAGED
-from tasks.benchmark.measure import measure
+from tasks.benchmark.harness.build import PACKAGED
+from tasks.benchmark.harness.measure import measure
 from tasks.benchmark.prepare import prepare
 from tests.benchmark.conftest import SETTINGS
 

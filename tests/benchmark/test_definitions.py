@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.benchmark.build import task_config
+from tasks.benchmark.harness.build import task_config
+from tasks.benchmark.harness.suites import FOLDER, MEASURES, find_shots, load_suite, read_suite, refuse_unknown_names
 from tasks.benchmark.measures import AGGREGATES
 from tasks.benchmark.params import SUITES
-from tasks.benchmark.suites import FOLDER, MEASURES, find_shots, load_suite, read_suite, refuse_unknown_names
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 
 
 def test_every_suite_is_read_and_every_task_has_a_file_of_lm_eval() -> None:
@@ -67,8 +67,8 @@ def test_multirc_counts_the_answer_that_is_correct() -> None:
     from lm_eval.tasks._yaml_loader import load_yaml
     from lm_eval.utils import apply_template
 
-    from tasks.benchmark.build import PACKAGED
-    from tasks.benchmark.processing import multirc_choices, multirc_results
+    from tasks.benchmark.harness.build import PACKAGED
+    from tasks.benchmark.harness.processing import multirc_choices, multirc_results
 
     doc = {"answer": "a lamp", "label": 1, "idx": {"paragraph": 0, "question": 3, "answer": 7}}
     assert multirc_choices(doc)[doc["label"]].endswith("yes")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.benchmark import hub
-from tasks.benchmark.found import NoDataError, find
-from tasks.benchmark.suites import load_suite
-from tasks.errors import TunesmithError, described
+from tasks.benchmark.harness import hub
+from tasks.benchmark.harness.found import NoDataError, find
+from tasks.benchmark.harness.suites import load_suite
+from tasks.core.errors import TunesmithError, described
 from tests.benchmark.conftest import SETTINGS, boolq, write_jsonl
 
 BOOLQ = load_suite("superglue").tasks["boolq"]

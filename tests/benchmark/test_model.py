@@ -11,11 +11,11 @@ from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from tasks.benchmark.measure import measure
-from tasks.benchmark.model import wrap
+from tasks.benchmark.harness.measure import measure
+from tasks.benchmark.harness.model import wrap
 from tasks.benchmark.prepare import prepare
-from tasks.evaluate.generate import generate
-from tasks.evaluate.params import GenerationParams
+from tasks.inference.generate import generate
+from tasks.inference.params import GenerationParams
 from tests.benchmark.conftest import SETTINGS
 
 

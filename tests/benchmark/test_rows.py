@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tasks.benchmark.found import with_task_json
+from tasks.benchmark.harness.found import with_task_json
+from tasks.benchmark.harness.rows import checked
+from tasks.benchmark.harness.sample import choose
+from tasks.benchmark.harness.shapes import multirc, record, task_json, truthfulqa, wsc
+from tasks.benchmark.harness.suites import load_suite
 from tasks.benchmark.prepare import prepare
-from tasks.benchmark.rows import checked
-from tasks.benchmark.sample import choose
-from tasks.benchmark.shapes import multirc, record, task_json, truthfulqa, wsc
-from tasks.benchmark.suites import load_suite
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tests.benchmark.conftest import SETTINGS, boolq, write_jsonl
 
 SST2 = load_suite("glue").tasks["sst2"]

@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 import torch
 
-from flows.benchmark import benchmark, failed
+from flows.commands.benchmark import benchmark, failed
+from flows.preflight import preflight
 from tasks.benchmark import results
 from tasks.benchmark.cost import speed, task_cost
-from tasks.benchmark.measure import measure
+from tasks.benchmark.harness.measure import measure
 from tasks.benchmark.prepare import prepare
 from tasks.benchmark.retention import benchmark_verdicts
 from tasks.benchmark.run import run
 from tasks.benchmark.scores import NOISE
 from tasks.benchmark.table import compared, remarks, tables
-from tasks.errors import TunesmithError
-from tasks.files import read_json, read_rows, write_json, write_rows
-from tasks.params import read_yaml, write_yaml
-from tasks.paths import Paths
-from tasks.resolve.preflight import preflight
-from tasks.rows import RENDERED
-from tasks.stage import Stage
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_json, read_rows, write_json, write_rows
+from tasks.core.params import read_yaml, write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
+from tasks.text.rows import RENDERED
 from tests.benchmark.conftest import SETTINGS, write_jsonl
 from tests.dag_modules import ROOT
 from tests.helm import data_folder

@@ -12,11 +12,11 @@ from scipy.special import softmax
 
 from tasks.benchmark import chance
 from tasks.benchmark.compare import average_differences, differences
+from tasks.benchmark.harness.processing import squad_f1, stsb_results
+from tasks.benchmark.harness.suites import load_suite
 from tasks.benchmark.measures import AGGREGATES, all_of_a_question, draws, f1, f1_of_three, interval, matthews, pearson
-from tasks.benchmark.processing import squad_f1, stsb_results
 from tasks.benchmark.scores import averages
-from tasks.benchmark.suites import load_suite
-from tasks.evaluate.params import IntervalParams
+from tasks.metrics.params import IntervalParams
 
 INTERVALS = IntervalParams(resamples=200, confidence=0.95, seed=0)
 
@@ -36,7 +36,7 @@ def test_aggregates_by_hand() -> None:
 def test_aggregates_equal_those_of_lm_eval() -> None:
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    from tasks.benchmark.build import PACKAGED
+    from tasks.benchmark.harness.build import PACKAGED
 
     generator = random.Random(0)
     of_three = load_yaml(PACKAGED / "super_glue/cb/default.yaml")["metric_list"][1]["aggregation"]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.paths import Paths
+from tasks.core.paths import Paths
 
 ROUGE = [f"rouge{k}_{part}" for k in ("1", "2", "L", "Lsum") for part in ("precision", "recall", "f")]
 

@@ -1,11 +1,11 @@
-"""``tasks.statistics``: intervals against known values and in the degenerate cases."""
+"""``tasks.metrics.statistics``: intervals against known values and in the degenerate cases."""
 
 import math
 
 import numpy as np
 import pytest
 
-from tasks.statistics import mean_interval, paired_bootstrap
+from tasks.metrics.statistics import mean_interval, paired_bootstrap
 
 
 @pytest.mark.parametrize("values", [[0.1], [0.1, 0.1, 0.1], [0.0, 0.0], [-0.25] * 40])

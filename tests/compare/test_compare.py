@@ -8,8 +8,8 @@ import pytest
 from tasks.compare.collect import OTHER_ROWS, collect, natural
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
-from tasks.errors import TunesmithError
-from tasks.params import parse
+from tasks.core.errors import TunesmithError
+from tasks.core.params import parse
 
 Workspace = Any
 """The class in ``conftest.py``, which no test can import by a name of its own."""

@@ -22,8 +22,8 @@ from tasks.compare.plot import draw
 from tasks.compare.report import drawn, group_rows, html_report, prompts, soft_prompts
 from tasks.compare.run import run
 from tasks.compare.table import markdown_table, rich_table
-from tasks.files import sha256
-from tasks.stage import Stage
+from tasks.core.files import sha256
+from tasks.core.stage import Stage
 
 FILES = ["comparison.json", "report.html", "scores.png", "table.md"]
 GATE = "../gate/0123456789abcdef.html"

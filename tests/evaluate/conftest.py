@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.files import write_rows
-from tasks.params import write_yaml
-from tasks.paths import Paths
-from tasks.rows import RENDERED
+from tasks.core.files import write_rows
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
+from tasks.text.rows import RENDERED
 from tests.train.training_workspace import LORA, PAIRS, rows, train, workspace
 
 EVALUATE = {

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from tasks import files
+from tasks.core import files
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.evaluate.run import run
-from tasks.params import write_yaml
-from tasks.paths import Paths
 from tasks.register.registry import Registry
-from tasks.rows import RENDERED, Row
-from tasks.stage import Stage
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
 from tasks.template.stored import stored
 from tasks.template.validate import Report
+from tasks.text.rows import RENDERED, Row
 from tasks.tracking.client import VARIABLE, open_store
 from tasks.tracking.sync import sync
 from tests.evaluate.conftest import EVALUATE
@@ -69,7 +69,7 @@ def evaluated_workspace(paths: Paths) -> Paths:
     for name in ("base", "base_2"):  # of weights that generate text: those of the tiny base give special tokens alone
         train(paths, name, {"method": "none", "base_model": {"name": "models/full"}})
     paths.params.mkdir()
-    write_yaml(paths.params / "experiments.yaml", {"experiments": dict.fromkeys(EXPERIMENTS, {})})
+    write_yaml(paths.params / "experiments.yaml", {"experiments": {name: {} for name in EXPERIMENTS}})
     for name, shots in EXPERIMENTS.items():
         write_yaml(paths.experiment(name) / "evaluate.yaml", EVALUATE | {"shots": shots})
         run(name, paths, Stage.start(f"evaluate@{name}", paths.root))

@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from flows.predict import predict_file, predict_text
-from tasks import files
-from tasks.errors import TunesmithError
-from tasks.evaluate.answer import Questions
-from tasks.evaluate.inference import Inference, identity, ranked
+from flows.commands.predict import predict_file, predict_text
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.moved import MOVED
+from tasks.core.paths import Paths
+from tasks.evaluate.as_evaluated import Questions
+from tasks.evaluate.inference_settings import Inference, identity, ranked
 from tasks.ingest.tables import read_table, write_table
-from tasks.paths import Paths
 from tasks.register.decisions import record
 from tasks.template.library import Template
 from tasks.template.stored import SourceTemplates, stored
@@ -287,6 +288,26 @@ def test_a_model_registered_before_still_generates(
     answerer = mlflow.pyfunc.load_model(str(old))
     answers = answerer.predict(pd.DataFrame({"prompt": ["hello"]}))
     assert answers == answerer.predict(pd.DataFrame({"dialogue": ["hello"]})) and len(answers) == 1
+
+
+def test_a_model_stored_before_the_modules_moved_loads(
+    registered: Paths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its ``serving_model.py`` imports the old names, in a process that has imported the code of today."""
+    client = open_store(registered.root).client
+    version = client.get_model_version_by_alias("tunesmith", "champion")
+    old = Path(shutil.copytree(client.download_artifacts(version.run_id, "model"), tmp_path / "old"))
+    code = (old / "serving_model.py").read_text()
+    for before, today in MOVED.items():
+        assert f"from {today} import" in code
+        code = code.replace(f"from {today} import", f"from {before} import")
+    (old / "serving_model.py").write_text(code)
+    monkeypatch.setenv("TUNESMITH_ROOT", str(registered.root))
+    model = mlflow.pyfunc.load_model(str(old))
+    rows = pd.DataFrame(raw()).drop(columns="summary").assign(template="chats/plain")
+    assert model.predict(rows) == completions(registered, "lora", "plain")
+    with pytest.raises(MlflowException, match="row 1: a row must have a text; it is empty"):
+        model.predict(pd.DataFrame({"chat": [" "]}))
 
 
 def test_no_champion_is_one_line(evaluated: Paths, registered: Paths) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks import files
+from tasks.core import files
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.evaluate.baselines import lead, nearest, run
 from tasks.evaluate.metrics import PREDICTIONS
-from tasks.evaluate.params import EvaluateParams, IntervalParams
-from tasks.paths import Paths
-from tasks.rows import RENDERED
-from tasks.stage import Stage
+from tasks.evaluate.params import EvaluateParams
+from tasks.metrics.params import IntervalParams
+from tasks.text.rows import RENDERED
 from tests.train.training_workspace import rows
 
 TRAIN = rows(

@@ -10,20 +10,20 @@ import pytest
 import torch
 from peft import PeftModel
 
-from tasks import files
-from tasks.base_models import find, load_model
-from tasks.errors import TunesmithError
-from tasks.evaluate.generate import generate
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.evaluate.metrics import PREDICTIONS
-from tasks.evaluate.params import GenerationParams
-from tasks.evaluate.predict import Predictor
 from tasks.evaluate.run import evaluate_model, run
-from tasks.params import write_yaml
-from tasks.paths import Paths
-from tasks.rows import RENDERED
-from tasks.stage import Stage
-from tasks.train.params import BaseModelParams
-from tasks.training_rows import write_training_rows
+from tasks.inference.generate import generate
+from tasks.inference.params import GenerationParams
+from tasks.inference.predict import Predictor
+from tasks.model.base_models import find, load_model
+from tasks.text.rows import RENDERED
+from tasks.text.training_rows import write_training_rows
+from tasks.tuning.params import BaseModelParams
 from tests.evaluate.conftest import EVALUATE
 from tests.evaluate.test_metrics import NAMES
 from tests.train.training_workspace import PAIRS, mark_dirty, rows, train, workspace
@@ -294,8 +294,8 @@ def test_a_model_that_says_nothing_is_scored(tmp_path: Path, tiny_llama: Path, m
 
 @pytest.mark.slow
 def test_embedded_model_answers(tmp_path: Path) -> None:
-    from tasks.base_models import EMBEDDED, load_tokenizer
-    from tasks.rendering import Renderer
+    from tasks.model.base_models import EMBEDDED, load_tokenizer
+    from tasks.model.rendering import Renderer
 
     base = find(BaseModelParams(name=EMBEDDED), tmp_path)
     renderer = Renderer(load_tokenizer(base), base.kind)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
 
-from tasks.base_models import BaseModelParams, find, load_model
-from tasks.evaluate.generate import LEAST_MEMBERS, LEAST_SHARED, Generated, batches, generate, shared_prefixes
-from tasks.evaluate.params import GenerationParams, SamplingParams
-from tasks.evaluate.predict import Predictor
-from tasks.paths import Paths
+from tasks.core.paths import Paths
+from tasks.inference.generate import LEAST_MEMBERS, LEAST_SHARED, Generated, batches, generate, shared_prefixes
+from tasks.inference.params import GenerationParams, SamplingParams
+from tasks.inference.predict import Predictor
+from tasks.model.base_models import BaseModelParams, find, load_model
 from tests.train.training_workspace import PAIRS
 
 PROMPTS = [prompt for prompt, _ in PAIRS] + ["lamp", "Customer: " + "my lamp is late. " * 6]
@@ -61,7 +61,7 @@ def test_texts_are_those_of_each_prompt_alone(
     found = generate(model, tokenizer, prompts, kind, settings(token_budget=budget))
     assert found == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.evaluate.generate.suits", lambda model: False)
+        patch.setattr("tasks.inference.generate.suits", lambda model: False)
         assert generate(model, tokenizer, prompts, kind, settings(token_budget=budget)) == found
 
 
@@ -146,7 +146,7 @@ def test_a_beam_finds_a_likelier_answer(tiny_llama: Path, monkeypatch: pytest.Mo
     base = find(BaseModelParams(name=str(tiny_llama)), tiny_llama)
     model, tokenizer = load_model(base, torch.float32), AutoTokenizer.from_pretrained(tiny_llama)
     said: list[list[int]] = []
-    monkeypatch.setattr("tasks.evaluate.generate._cut", lambda tokenizer, tokens: said.append(tokens))
+    monkeypatch.setattr("tasks.inference.generate._cut", lambda tokenizer, tokens: said.append(tokens))
 
     def log_likelihoods(beams: int) -> list[float]:
         said.clear()

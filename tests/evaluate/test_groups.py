@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.evaluate.groups import groups, wording_spread
-from tasks.evaluate.params import IntervalParams
+from tasks.metrics.params import IntervalParams
 
 NUMBERS = itertools.count()
 FEW = IntervalParams(resamples=100)

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import sacrebleu
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.evaluate.metrics import PREDICTIONS, corpus, score_rows, settings, summarise
-from tasks.evaluate.params import IntervalParams
 from tasks.evaluate.report import score
 from tasks.metrics.names import SIGNS
+from tasks.metrics.params import IntervalParams
 from tasks.metrics.rouge.rouge import by_sentence
 from tasks.metrics.signs.signs import copied_ngrams
-from tasks.rows import Row
+from tasks.text.rows import Row
 from tests.train.training_workspace import rows
 
 INTERVALS = IntervalParams(resamples=200)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.evaluate.retention import _that_fit
-from tasks.rendering import Encoded
+from tasks.model.rendering import Encoded
 
 
 @pytest.mark.parametrize(

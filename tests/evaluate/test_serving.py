@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tasks.paths import Paths
+from tasks.core.paths import Paths
 from tasks.tracking.client import VARIABLE, tracking_uri
 from tests.evaluate.evaluated_workspace import completions, raw, rendered
 

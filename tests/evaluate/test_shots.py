@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.evaluate.shots import choose, cost, prompts
-from tasks.rendering import Renderer
-from tasks.rows import Row
+from tasks.model.rendering import Renderer
+from tasks.text.rows import Row
 from tests.tiny import tokenizer
 from tests.train.training_workspace import PAIRS, rows
 

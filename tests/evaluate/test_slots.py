@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tasks.evaluate.slots import SUITED, Slots, _Lookup, room, suits
-from tasks.likelihood import bucket
+from tasks.inference.slots import SUITED, Slots, _Lookup, room, suits
+from tasks.model.batches import bucket
 
 VOCABULARY, NEW = 40, 9
 SIZES: dict[str, Any] = {
@@ -148,7 +148,7 @@ def watched(model: Any) -> list[int]:
 @torch.no_grad()
 def test_slots_are_filled_again_and_made_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for two of the longest rows, the passes are few: rows under way are as many as there is room for."""
-    monkeypatch.setattr("tasks.evaluate.slots.DRAFTS", 0)
+    monkeypatch.setattr("tasks.inference.slots.DRAFTS", 0)
     model, prompts = made(*MADE["llama"]), rows(count=60)
     slots, passes = Slots(model, 150), watched(model)
     assert len(dict(slots.answer(prompts, -1, NEW))) == 60
@@ -166,7 +166,7 @@ def test_drafts_that_are_right_save_passes(monkeypatch: pytest.MonkeyPatch) -> N
     whole = [alone(model, prompt, -1, new) for prompt in prompts]
     needed = []
     for drafts in (0, 4):
-        monkeypatch.setattr("tasks.evaluate.slots.DRAFTS", drafts)
+        monkeypatch.setattr("tasks.inference.slots.DRAFTS", drafts)
         passes.clear()
         found = dict(Slots(model, 10_000).answer(prompts, -1, new))
         assert [found[place] for place in range(len(prompts))] == whole

@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tasks import files
-from tasks.base_models import BaseModelParams, find, load_model, load_tokenizer
+from tasks.core import files
+from tasks.core.params import merge, parse, write_yaml
+from tasks.core.stage import Stage
 from tasks.evaluate.run import run as evaluate
 from tasks.evaluate.soft_prompt import clusters, explain
-from tasks.params import merge, parse, write_yaml
-from tasks.rows import RENDERED
-from tasks.stage import Stage
-from tasks.train.methods import prepare
-from tasks.train.params import TrainParams
+from tasks.model.base_models import BaseModelParams, find, load_model, load_tokenizer
+from tasks.text.rows import RENDERED
+from tasks.tuning.methods import prepare
+from tasks.tuning.params import TrainParams
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import PAIRS, PARAMS, mark_dirty, rows, train, workspace
 

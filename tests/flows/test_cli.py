@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from flows.cli import main
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import rows_of, to_table
 from tasks.ingest.tables import read_table, write_table
@@ -128,7 +128,7 @@ def test_a_plan_for_a_model_that_is_larger_than_the_machine(
     shutil.copytree(built, root, symlinks=True)
     (root / "config.json").write_text(json.dumps(LLAMA_70B))
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(launcher={"processes": 2, "strategy": "fsdp"}))
-    monkeypatch.setattr("tasks.device.free_memory_bytes", lambda: 20 * 10**9)
+    monkeypatch.setattr("tasks.core.device.free_memory_bytes", lambda: 20 * 10**9)
     code, printed = cli(root, "plan", "--config", root / "config.json", "--no-samples")
     assert code == 0
     # 4 bytes of fp32 for each of 68,976,648,192 parameters, and the adapter.
@@ -144,16 +144,16 @@ def test_a_plan_for_a_model_that_is_larger_than_the_machine(
 
     edit(root, "experiments", lambda p: p["experiments"]["lora"].pop("launcher"))
     with monkeypatch.context() as patched:
-        patched.setattr("flows.memory.plan_training", cannot)
+        patched.setattr("flows.commands.memory.plan_training", cannot)
         code, printed = cli(root, "plan", "--memory", "--no-samples")
         assert code == 0
         assert "lora: training: not planned: NotImplementedError: a value was asked for" in " ".join(printed.split())
         assert re.search(r"evaluation in all +│ +[\d,]+ +│ +[\d,]+ +│", printed), "the other phases are still planned"
-        patched.setattr("flows.memory.plan_generation", cannot)
+        patched.setattr("flows.commands.memory.plan_generation", cannot)
         code, printed = cli(root, "plan", "--memory", "--no-samples", "--experiment", "lora")
         assert code == 0 and "lora: evaluation: not planned" in printed, "nothing is left to draw, and all is said"
 
-    monkeypatch.setattr("tasks.device.free_memory_bytes", lambda: 1000)
+    monkeypatch.setattr("tasks.core.device.free_memory_bytes", lambda: 1000)
     code, printed = cli(root, "plan", "--memory", "--no-samples", "--experiment", "lora")
     flat = " ".join(printed.split())
     assert code == 0 and "no: training, evaluation, merging" in flat

@@ -9,16 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.contamination import compare_file, examine, texts_of_file
-from tasks.errors import TunesmithError
-from tasks.files import write_rows
-from tasks.mix import evaluation_set
-from tasks.mix.params import ContaminationParams, EvaluationSetParams, MixtureParams, Share
+from flows.commands.contamination import compare_file, examine, texts_of_file
+from tasks.core.errors import TunesmithError
+from tasks.core.files import write_rows
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
+from tasks.evaluation_set import run as evaluation_set
+from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.mix.params import ContaminationParams, MixtureParams, Share
 from tasks.mix.run import run
-from tasks.params import write_yaml
-from tasks.paths import Paths
-from tasks.rows import RENDERED
-from tasks.stage import Stage
+from tasks.text.rows import RENDERED
 from tests.mix.conftest import row
 
 QUESTION = "Where does the customer of the blue kettle live, and which of the two couriers brings the parcel there?"

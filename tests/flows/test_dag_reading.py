@@ -6,7 +6,7 @@ import networkx as nx
 import pytest
 
 from flows.dag import Dag
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 
 GRAPH = nx.DiGraph(
     [
@@ -66,7 +66,7 @@ def test_pending_within_does_not_pass_through_what_was_not_asked_for() -> None:
 
 
 def test_why_names_what_a_user_edits_and_counts_code() -> None:
-    code = ["modified tasks/files.py", "new tasks/ingest/demo"]
+    code = ["modified tasks/core/files.py", "new tasks/ingest/demo"]
     edited = ["modified tasks/template/library/own/mine.yaml", "modified params/training.yaml: defaults"]
     dag = Dag(GRAPH, {"mix": [*code, *edited], "compare": code, "baselines": code[:1]}, frozenset({"compare"}))
     assert dag.why("mix") == [*edited, "code changed: 2 files"]

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from flows.data import add
-from flows.source_files import ingest_params
-from tasks.errors import TunesmithError
+from flows.commands.data import add
+from flows.commands.source_files import ingest_params
+from tasks.core.errors import TunesmithError
 from tests.workspaces import ROOT, dvc, edit, environment, make_workspace
 
 TEAMS = ("billing", "delivery", "repair")
@@ -159,7 +159,7 @@ def test_a_split_by_file_must_name_the_file_first(root: Path, tmp_path: Path) ->
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from flows import data
+from flows.commands import data
 
 def kill(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)

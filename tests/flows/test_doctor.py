@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from flows.doctor import examine
-from flows.plan import plan
-from tasks.errors import TunesmithError
-from tasks.files import write_json
-from tasks.paths import Paths
+from flows.commands.doctor import examine
+from flows.commands.plan import plan
+from tasks.core.errors import TunesmithError
+from tasks.core.files import write_json
+from tasks.core.paths import Paths
 from tasks.resolve.bases import refuse_missing_bases
 from tests.workspaces import edit, make_workspace
 

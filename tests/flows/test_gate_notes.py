@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.plan import gate_notes
-from tasks.params import write_yaml
-from tasks.paths import Paths
+from flows.commands.plan import gate_notes
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
 
 
 @pytest.fixture

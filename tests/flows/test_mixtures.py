@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from flows.mixtures import mixture
+from flows.commands.mixtures import mixture
 from tasks.mix.params import HoldOut
 
 REPORT = {

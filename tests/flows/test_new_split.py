@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from flows.commands.plan import plan
 from flows.new_split import counts, new_splits, refuse_new_splits
-from flows.plan import plan
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 from tests.flows.test_data_add import ROWS, table
 from tests.workspaces import commit, dvc, edit, make_workspace
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from tasks.files import sha256
-from tasks.paths import Paths
+from tasks.core.files import sha256
+from tasks.core.paths import Paths
 from tasks.register.verdict import gate_lines
 from tests.workspaces import dvc, edit, make_workspace, ran
 

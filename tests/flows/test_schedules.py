@@ -13,7 +13,7 @@ import tzlocal
 
 from flows.deployments import _runner
 from flows.schedules import check_zone, in_zone, machine_zone, next_runs
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 
 
 def _printed(cron: str, zone: str, start: datetime, count: int = 3) -> list[str]:

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from flows.ui import free_port
-from tasks import files
+from tasks.core import files
 from tests.workspaces import edit, environment, make_workspace
 
 pytestmark = pytest.mark.slow

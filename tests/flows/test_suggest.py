@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from flows.suggest import blocks, match, split_of
-from tasks.errors import TunesmithError
-from tasks.params import read_yaml
-from tasks.paths import Paths
-from tasks.resolve.preflight import preflight
+from flows.commands.suggest import blocks, match, split_of
+from flows.preflight import preflight
+from tasks.core.errors import TunesmithError
+from tasks.core.params import read_yaml
+from tasks.core.paths import Paths
 from tests.workspaces import ROOT, edit
 
 

@@ -17,8 +17,8 @@ import pytest
 from flows import processes
 from flows.processes import StoppedError, allow, stop_all, stream
 from flows.workspace import find_root, lease, running_prefect, slots, workspace_lock
-from tasks.errors import TunesmithError
-from tasks.params import write_yaml
+from tasks.core.errors import TunesmithError
+from tasks.core.params import write_yaml
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.evaluate.params import GenerationParams, IntervalParams
-from tasks.evaluate.predict import Predictor
-from tasks.files import write_rows
-from tasks.helm.params import HelmParams, MemorisationParams
-from tasks.paths import Paths
-from tasks.rows import RENDERED
+from tasks.benchmark.helm.params import HelmParams, MemorisationParams
+from tasks.core.files import write_rows
+from tasks.core.paths import Paths
+from tasks.inference.params import GenerationParams
+from tasks.inference.predict import Predictor
+from tasks.metrics.params import IntervalParams
+from tasks.text.rows import RENDERED
 from tests.train.training_workspace import PAIRS, rows, train, workspace
 
 INTERVALS = IntervalParams(resamples=200)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from tasks.helm.bias import (
+from tasks.benchmark.helm.bias import (
     BBQAnswer,
     association,
     bbq_score,
@@ -18,7 +18,7 @@ from tasks.helm.bias import (
     prefers_stereotype,
     representation,
 )
-from tasks.helm.intervals import is_wide, mean_cell, statistic_cell
+from tasks.benchmark.helm.intervals import is_wide, mean_cell, statistic_cell
 from tests.helm.conftest import INTERVALS
 
 GROUPS = {"female": ["she", "her"], "male": ["he"]}

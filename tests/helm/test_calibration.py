@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.helm.calibration import coverage_accuracy_area, expected_calibration_error, selective_accuracy
+from tasks.benchmark.helm.calibration import coverage_accuracy_area, expected_calibration_error, selective_accuracy
 
 
 def test_expected_calibration_error_by_hand() -> None:

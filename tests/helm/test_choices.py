@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.errors import TunesmithError
-from tasks.evaluate.predict import Predictor
-from tasks.helm.choices import probabilities, score_questions
-from tasks.helm.energy import metered
-from tasks.helm.measure_texts import measure_pairs
-from tasks.helm.scenarios import Instance, Question, load_scenarios
+from tasks.benchmark.helm.choices import probabilities, score_questions
+from tasks.benchmark.helm.energy import metered
+from tasks.benchmark.helm.measure_texts import measure_pairs
+from tasks.benchmark.helm.scenarios import Instance, Question, load_scenarios
+from tasks.core.errors import TunesmithError
+from tasks.inference.predict import Predictor
 from tests.helm.conftest import PARAMS
 
 

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from flows.helm import helm
-from tasks import files
-from tasks.errors import TunesmithError
-from tasks.evaluate.generate import Generated
-from tasks.evaluate.predict import Predictor
-from tasks.helm import measure_choices, run
-from tasks.helm.choices import Scored
-from tasks.helm.measure_texts import measure_generation
-from tasks.helm.measured import INSTANCES
-from tasks.helm.picture import draw, goodness
-from tasks.helm.scenarios import METRICS, Wording, load_scenarios
-from tasks.helm.scenarios import draw as draw_rows
-from tasks.helm.table import below, html, markdown, number, overview, rich_table
-from tasks.params import write_yaml
-from tasks.paths import Paths
+from flows.commands.helm import helm
+from tasks.benchmark.helm import measure_choices, run
+from tasks.benchmark.helm.choices import Scored
+from tasks.benchmark.helm.measure_texts import measure_generation
+from tasks.benchmark.helm.measured import INSTANCES
+from tasks.benchmark.helm.picture import draw, goodness
+from tasks.benchmark.helm.scenarios import METRICS, Wording, load_scenarios
+from tasks.benchmark.helm.scenarios import draw as draw_rows
+from tasks.benchmark.helm.table import below, html, markdown, number, overview, rich_table
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
+from tasks.inference.generate import Generated
+from tasks.inference.predict import Predictor
 from tasks.template.library import LIBRARY
 from tests.helm.conftest import PARAMS
 from tests.helm.data_folder import put, write

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.evaluate.predict import Predictor
-from tasks.helm import memorisation
-from tasks.helm.memorisation import beginnings, longest_run, measure_memorisation, span_cell, spans, verbatim
-from tasks.helm.params import MemorisationParams
-from tasks.paths import Paths
+from tasks.benchmark.helm import memorisation
+from tasks.benchmark.helm.memorisation import beginnings, longest_run, measure_memorisation, span_cell, spans, verbatim
+from tasks.benchmark.helm.params import MemorisationParams
+from tasks.core.paths import Paths
+from tasks.inference.predict import Predictor
 from tests.helm.conftest import INTERVALS, PARAMS
 from tests.train.training_workspace import PAIRS, rows
 

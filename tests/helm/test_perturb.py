@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from tasks.helm import perturb, word_lists
-from tasks.helm.params import PerturbationParams
-from tasks.helm.word_lists import in_case_of, pattern
+from tasks.benchmark.helm import perturb, word_lists
+from tasks.benchmark.helm.params import PerturbationParams
+from tasks.benchmark.helm.word_lists import in_case_of, pattern
 
 
 class Always(Random):

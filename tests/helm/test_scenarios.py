@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.helm.scenarios import METRICS, Wording, draw, find_files, load_scenarios
-from tasks.params import read_yaml, write_yaml
+from tasks.benchmark.helm.scenarios import METRICS, Wording, draw, find_files, load_scenarios
+from tasks.core.errors import TunesmithError
+from tasks.core.params import read_yaml, write_yaml
 from tasks.template.library import LIBRARY
 from tests.helm.data_folder import put, write
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tasks.helm.measure_texts import toxicity_cells
-from tasks.helm.toxicity import classifier
+from tasks.benchmark.helm.measure_texts import toxicity_cells
+from tasks.benchmark.helm.toxicity import classifier
 from tests.helm.conftest import INTERVALS
 
 PACKAGE = json.loads((Path(__file__).parent / "toxicity_of_package.json").read_text(encoding="utf-8"))

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import run
-from tasks.paths import Paths
-from tasks.stage import Stage
 
 Rows = list[dict[str, Any]]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.ingest.readers import delimiter_of, format_of, read
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.ingest.tables import ENDINGS, read_table, refuse_unwritable, write_table
 
 ROWS: list[dict[str, Any]] = [

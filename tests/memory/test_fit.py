@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from tasks import device
-from tasks.errors import TunesmithError
+from tasks.core import device
+from tasks.core.errors import TunesmithError
 from tasks.memory.fit import changed, cheapest_fit, refuse_over
 from tasks.memory.measure import Growth
 from tasks.memory.plan import plan_training
 from tasks.memory.simulate import Step
-from tasks.train.params import TrainParams
+from tasks.tuning.params import TrainParams
 from tests.memory.test_memory_plan import ROWS, parameters
 from tests.train.every_method import METHODS
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.base_models import BaseModel, find_config, load_model
-from tasks.errors import TunesmithError
-from tasks.evaluate.params import GenerationParams
-from tasks.evaluate.slots import DRAFTS, Slots, room
-from tasks.files import write_json
-from tasks.likelihood import bucket
+from tasks.core.errors import TunesmithError
+from tasks.core.files import write_json
+from tasks.inference.params import GenerationParams
+from tasks.inference.slots import DRAFTS, Slots, room
 from tasks.memory.inference import Generation, plan_generation, plan_merging, smaller_generation
 from tasks.memory.live import Live
 from tasks.memory.plan import plan_training
+from tasks.model.base_models import BaseModel, find_config, load_model
+from tasks.model.batches import bucket
 from tests.memory.test_memory_plan import ROWS, parameters
 from tests.train.every_method import METHODS
 
@@ -71,7 +71,7 @@ def test_the_plan_of_slots_is_what_real_tensors_take(
     tiny_llama: Path, prompts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the longest row alone, many short ones, or a full cache takes most; with as many drafts as may be."""
-    monkeypatch.setattr("tasks.evaluate.slots._Lookup.drafts", lambda self, most: [5] * min(most, DRAFTS))
+    monkeypatch.setattr("tasks.inference.slots._Lookup.drafts", lambda self, most: [5] * min(most, DRAFTS))
     params, base = parameters(tiny_llama, METHODS["lora"])
     planned = plan_generation(params, base, prompts, GENERATION.model_copy(update={"token_budget": 8192}))
     model, live = load_model(base, torch.float32).eval(), Live()

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from tasks import device
-from tasks.base_models import BaseModel, BaseModelParams, find, untrained
+from tasks.core import device
+from tasks.core.params import merge, parse
 from tasks.memory.live import Live
 from tasks.memory.plan import largest_batch, plan_training
 from tasks.memory.simulate import Batch, Step, _simulate
-from tasks.params import merge, parse
-from tasks.rendering import Encoded
-from tasks.train.methods import count_parameters, prepare
-from tasks.train.params import TrainParams
+from tasks.model.base_models import BaseModel, BaseModelParams, find, untrained
+from tasks.model.rendering import Encoded
+from tasks.tuning.methods import count_parameters, prepare
+from tasks.tuning.params import TrainParams
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import PARAMS
 

@@ -16,7 +16,7 @@ import sklearn.metrics
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.ingest.demo import generate
 from tasks.metrics.load import FOLDER, load
 from tasks.metrics.names import METRICS, known

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tasks.files import write_rows
-from tasks.params import write_yaml
-from tasks.paths import Paths
-from tasks.rows import RENDERED
+from tasks.core.files import write_rows
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
+from tasks.text.rows import RENDERED
 
 Item = str | dict[str, Any]
 Splits = dict[str, dict[str, list[Item]]]

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.files import read_rows, remove
-from tasks.mix import evaluation_set
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_rows, remove
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
+from tasks.evaluation_set import run as evaluation_set
+from tasks.evaluation_set.params import EvaluationSetParams
 from tasks.mix.contamination import DIRTY, summary
-from tasks.mix.params import ContaminationParams, EvaluationSetParams, MixtureParams, Share
+from tasks.mix.params import ContaminationParams, MixtureParams, Share
 from tasks.mix.run import mix, run
-from tasks.paths import Paths
-from tasks.stage import Stage
 from tests.mix.conftest import Write
 
 LAMP = (

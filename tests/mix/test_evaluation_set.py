@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.files import read_rows
-from tasks.mix import evaluation_set
-from tasks.mix.evaluation_set import EXAMPLES, collect, examples, retention
-from tasks.mix.params import EvaluationSetParams
-from tasks.rows import RENDERED
-from tasks.stage import Stage
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_rows
+from tasks.core.stage import Stage
+from tasks.evaluation_set import run as evaluation_set
+from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.evaluation_set.run import EXAMPLES, collect, examples, retention
+from tasks.text.rows import RENDERED
 from tests.mix.conftest import Write
 from tests.mix.test_mix import TWO, numbered, texts
 

@@ -9,16 +9,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.files import read_json, read_rows
-from tasks.mix import evaluation_set
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_json, read_rows
+from tasks.core.params import parse, write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
+from tasks.evaluation_set import run as evaluation_set
+from tasks.evaluation_set.params import EvaluationSetParams
 from tasks.mix.contamination import ROWS
-from tasks.mix.params import ContaminationParams, EvaluationSetParams, HoldOut, MixtureParams, Share
+from tasks.mix.params import ContaminationParams, HoldOut, MixtureParams, Share
 from tasks.mix.run import Mixed, mix, run
-from tasks.params import parse, write_yaml
-from tasks.paths import Paths
-from tasks.rows import RENDERED
-from tasks.stage import Stage
+from tasks.text.rows import RENDERED
 from tests.mix.conftest import Splits, Write
 
 CHECKED = ContaminationParams(max_left_out=1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.mix.ngrams import NONE, NgramIndex, Words, ngrams
+from tasks.text.ngrams import NONE, NgramIndex, Words, ngrams
 
 
 def index(texts: list[str], n: int, words: Words) -> NgramIndex:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.paths import Paths
+from tasks.core.paths import Paths
 from tasks.preferences.export import Exported
 from tasks.preferences.export import export as write
 from tasks.preferences.key import ExportKey

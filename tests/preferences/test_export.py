@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tasks import files
-from tasks.errors import TunesmithError
+from tasks.core import files
+from tasks.core.errors import TunesmithError
 from tasks.preferences.key import read_key
 from tasks.preferences.page import page
 from tasks.preferences.pairs import Shown

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.preferences.answers import read_answers
 from tasks.preferences.export import Exported
 from tasks.preferences.importing import import_answers

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli import main
-from tasks.evaluate.params import IntervalParams
+from tasks.metrics.params import IntervalParams
 from tasks.preferences.importing import import_answers
 from tasks.preferences.results import agreement, outcome, results, sign_test, verdict
 from tasks.preferences.table import result_table

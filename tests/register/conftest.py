@@ -9,7 +9,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tracking"))
 
 from ledger_workspace import add_baselines, add_comparison, add_experiment, copy_store
 
-from tasks.paths import Paths
+from tasks.core.paths import Paths
 from tasks.tracking.client import VARIABLE, open_store
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tasks.paths import Paths
+from tasks.core.paths import Paths
 from tasks.register.decisions import decision_on, decisions, record
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.params import load, parse
+from tasks.core.errors import TunesmithError
+from tasks.core.params import load, parse
 from tasks.register.gate import Decision, Difference, Opponent, Scores, decide
 from tasks.register.params import RegistrationParams
 

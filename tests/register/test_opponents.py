@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from ledger_workspace import add_baselines, add_comparison, add_experiment, key_of, write_report
 
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 from tasks.register.labels import label_reasons, never_predicted
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run

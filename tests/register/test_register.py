@@ -12,10 +12,10 @@ from mlflow.models import Model
 
 import tasks.evaluate.run
 import tasks.register.lost
-from tasks.errors import TunesmithError
-from tasks.files import read_json, write_json
-from tasks.params import write_yaml
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_json, write_json
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
 from tasks.register.decisions import decision_on, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import requirements
@@ -197,7 +197,7 @@ def test_the_registered_model_is_whole_and_names_no_machine(paths: Paths) -> Non
     folder = paths.root / "mlartifacts" / champion["run_id"] / "artifacts/model"
     assert [c.name for c in Model.load(str(folder)).signature.inputs.inputs] == ["prompt", "template"]
     stored = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    assert {"MLmodel", "serving_model.py", "requirements.txt", "code/tasks/evaluate/answer.py"} <= stored
+    assert {"MLmodel", "serving_model.py", "requirements.txt", "code/tasks/evaluate/as_evaluated.py"} <= stored
     assert not [path for path in stored if path.endswith((".pkl", ".pyc"))]
     for name in ("MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml", "serving_model.py"):
         assert not {str(paths.root), str(Path(tasks.__file__).parent)} & set((folder / name).read_text().split())

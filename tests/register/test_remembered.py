@@ -10,11 +10,11 @@ import pytest
 from ledger_workspace import TEST, add_comparison, add_experiment, key_of
 
 import tasks.register.result
-from flows.champion import champion_lines, set_by_hand
-from tasks.errors import TunesmithError
-from tasks.files import read_json
-from tasks.params import write_yaml
-from tasks.paths import Paths
+from flows.commands.champion import champion_lines, set_by_hand
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_json
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
 from tasks.register.decisions import decision_on, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.params import parse, read_yaml, write_yaml
-from tasks.paths import Paths
+from flows.preflight import preflight
+from tasks.core.errors import TunesmithError
+from tasks.core.params import parse, read_yaml, write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.resolve.__main__ import run
-from tasks.resolve.preflight import preflight
-from tasks.stage import Stage
-from tasks.train.method_params import METHODS
-from tasks.train.params import TrainParams
+from tasks.tuning.method_params import METHODS
+from tasks.tuning.params import TrainParams
 
 ROOT = Path(__file__).parents[2]
 Change = Callable[[dict[str, Any]], Any]

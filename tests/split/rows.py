@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.rows import RENDERED
+from tasks.core.errors import TunesmithError
 from tasks.split.assign import COLUMNS, split
 from tasks.split.memory import Memory
 from tasks.split.params import PARTS, SplitParams
+from tasks.text.rows import RENDERED
 
 Rows = list[dict[str, Any]]
 

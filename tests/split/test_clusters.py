@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tasks.near_duplicates import NearDuplicateParams
 from tasks.split.assign import split
 from tasks.split.params import PARTS, Fractions, SplitParams
 from tasks.split.report import report
+from tasks.text.near_duplicates import NearDuplicateParams
 from tests.split.rows import Rows, by_file, decide, error_of, parts_of, row, table
 
 SENTENCE = (

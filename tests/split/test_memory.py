@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.near_duplicates import NearDuplicateParams, normalise
+from tasks.core.errors import TunesmithError
 from tasks.split.assign import Split, split
 from tasks.split.clusters import Nodes
 from tasks.split.memory import Memory, row_key, text_key
 from tasks.split.params import PARTS, Fractions, SplitParams
 from tasks.split.place import place
+from tasks.text.near_duplicates import NearDuplicateParams, normalise
 from tests.split.rows import Rows, decide, row, table
 from tests.split.test_clusters import text
 from tests.test_near_duplicates import similarity

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.params import parse
+from tasks.core.errors import TunesmithError
+from tasks.core.params import parse
 from tasks.split.params import PARTS, Fractions, SplitParams
 from tests.split.rows import FILES, by_file, decide, error_of, ids, parts_of, row
 

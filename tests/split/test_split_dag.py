@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.files import read_json, read_rows
+from tasks.core.files import read_json, read_rows
 from tasks.split.params import PARTS
 from tests.split.test_memory import line
 from tests.workspaces import commit, dvc, edit, make_workspace, ran

@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.files import read_json, read_rows, write_rows
-from tasks.paths import Paths
-from tasks.rows import GROUPED_BY, RENDERED, TEMPLATES
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_json, read_rows, write_rows
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.split.clusters import Nodes
 from tasks.split.memory import Memory
 from tasks.split.params import PARTS, Fractions, SplitParams
 from tasks.split.report import verify
 from tasks.split.run import run
-from tasks.stage import Stage
+from tasks.text.rows import GROUPED_BY, RENDERED, TEMPLATES
 from tests.split.rows import Rows, ids, parts_of, row
 from tests.split.test_clusters import PLANTED, SENTENCE, text
 from tests.test_files import dead_process

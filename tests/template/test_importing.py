@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.template.importing.formats import to_jinja
 from tasks.template.importing.write import Imported, import_templates
 from tasks.template.library import TemplateSet, load_set

@@ -11,19 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.files import read_rows
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_rows
+from tasks.core.params import parse
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.metrics.names import METRICS
-from tasks.params import parse
-from tasks.paths import Paths
-from tasks.rows import GROUPED_BY, TEMPLATES
-from tasks.stage import Stage
 from tasks.template.library import LIBRARY, Template, TemplateSet, load_set
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
 from tasks.template.run import grouped_by, run
 from tasks.template.stored import stored
 from tasks.template.validate import Report
+from tasks.text.rows import GROUPED_BY, TEMPLATES
 
 Rows = list[dict[str, Any]]
 

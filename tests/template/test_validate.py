@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import TunesmithError
-from tasks.files import iterate_rows, read_rows
-from tasks.paths import Paths
-from tasks.rows import RENDERED
-from tasks.stage import Stage
-from tasks.template.examine import Finding, examine
+from flows.commands.template_checks import Finding, examine
+from tasks.core.errors import TunesmithError
+from tasks.core.files import iterate_rows, read_rows
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.template.library import load_set
 from tasks.template.params import TemplateParams
 from tasks.template.run import run
@@ -24,6 +23,7 @@ from tasks.template.validate import (
     names_only,
     suspected_templates,
 )
+from tasks.text.rows import RENDERED
 from tests.template.test_template import SAMPLES, SETS, Rows, error_of, rendered, rows_of, template_set
 
 CHATS: Rows = [

@@ -9,7 +9,7 @@ sys.path.append(str(Path(__file__).parent))
 
 from ledger_workspace import LOCK, add_comparison, add_experiment, copy_store
 
-from tasks.paths import Paths
+from tasks.core.paths import Paths
 from tasks.tracking.client import VARIABLE, Tracker, open_store
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.files import write_json
-from tasks.params import write_yaml
-from tasks.paths import Paths
+from tasks.core.files import write_json
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
 
 GENERATION = {"max_new_tokens": 80}
 TEST = hashlib.sha256(b"test rows").hexdigest()

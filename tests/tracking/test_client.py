@@ -13,8 +13,8 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy.engine.default import DefaultDialect
 
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 from tasks.tracking.client import VARIABLE, Tracker, flatten, open_store, tracking_uri
 
 KEY = "a" * 64

@@ -22,8 +22,8 @@ from mlflow.store.tracking.dbmodels.initial_models import Base
 from sqlalchemy import create_engine, event
 
 import tasks.tracking.database
-from tasks.errors import TunesmithError
-from tasks.paths import Paths
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
 from tasks.tracking.client import Tracker, open_store
 from tasks.tracking.sync import sync
 

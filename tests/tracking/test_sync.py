@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from ledger_workspace import add_experiment, add_report, copy_store, key_of
 
-from tasks.files import read_json, read_jsonl, write_json
-from tasks.paths import Paths
+from tasks.core.files import read_json, read_jsonl, write_json
+from tasks.core.paths import Paths
 from tasks.tracking import pieces
 from tasks.tracking import sync as sync_module
 from tasks.tracking.client import Tracker, open_store

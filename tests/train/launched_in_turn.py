@@ -6,8 +6,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tasks.paths import Paths
-from tasks.stage import Stage
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.train.run import run
 
 if __name__ == "__main__":

@@ -10,14 +10,16 @@ import torch
 from torch.nn import functional
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from tasks.base_models import find
-from tasks.errors import TunesmithError
-from tasks.likelihood import collate, supervised_logits, unwrapped
-from tasks.params import merge, parse
-from tasks.rendering import Encoded
-from tasks.train.activations import recompute
-from tasks.train.methods import prepare
-from tasks.train.params import TrainParams
+from tasks.core.errors import TunesmithError
+from tasks.core.params import merge, parse
+from tasks.model.base_models import find
+from tasks.model.batches import collate
+from tasks.model.likelihood import supervised_logits
+from tasks.model.rendering import Encoded
+from tasks.model.unwrap import unwrapped
+from tasks.tuning.activations import recompute
+from tasks.tuning.methods import prepare
+from tasks.tuning.params import TrainParams
 from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS
 from tests.train.test_trainer import assert_equal, losses, trainer, weights

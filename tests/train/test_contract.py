@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from tasks.errors import TunesmithError
-from tasks.params import parse
-from tasks.rendering import Encoded, Renderer
+from tasks.core.errors import TunesmithError
+from tasks.core.params import parse
+from tasks.model.rendering import Encoded, Renderer
 from tasks.train.contract import encode_rows
-from tasks.train.params import TrainParams
+from tasks.tuning.params import TrainParams
 from tests.train.training_workspace import PARAMS, rows
 
 

@@ -17,14 +17,15 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from tasks import files
-from tasks.base_models import BaseModelParams, find, load_model
-from tasks.errors import TunesmithError
-from tasks.params import merge, parse, read_yaml
-from tasks.paths import Paths
-from tasks.train import launcher, processes, sharding
-from tasks.train.params import SHARDED, LauncherParams, TrainParams
-from tasks.train.sampling import Share, TokenBudgetSampler
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import merge, parse, read_yaml
+from tasks.core.paths import Paths
+from tasks.model import processes
+from tasks.model.base_models import BaseModelParams, find, load_model
+from tasks.train import launcher, sharding
+from tasks.tuning.params import SHARDED, LauncherParams, TrainParams
+from tasks.tuning.sampling import Share, TokenBudgetSampler
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, add, rows, train, workspace
 

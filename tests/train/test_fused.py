@@ -25,8 +25,9 @@ from transformers import (
     MixtralForCausalLM,
 )
 
-from tasks.likelihood import IGNORED, supervised_logits
-from tasks.train import causal_attention, fused
+from tasks.model.batches import IGNORED
+from tasks.model.likelihood import supervised_logits
+from tasks.tuning import causal_attention, fused
 
 SIZES: dict[str, Any] = {
     "vocab_size": 97,

@@ -19,18 +19,19 @@ from transformers import (
     set_seed,
 )
 
-from tasks import bottleneck, device, files
-from tasks.base_models import BaseModel, BaseModelParams, find, load_model
-from tasks.errors import TunesmithError
-from tasks.evaluate.generate import _configured, _generate_batch, _in_slots
-from tasks.evaluate.params import GenerationParams
-from tasks.evaluate.predict import Predictor
-from tasks.likelihood import collate, likelihood, supervised_logits
-from tasks.params import merge, parse
-from tasks.paths import Paths
-from tasks.rendering import Encoded
-from tasks.train.methods import count_parameters, prepare
-from tasks.train.params import TrainParams
+from tasks.core import device, files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import merge, parse
+from tasks.core.paths import Paths
+from tasks.inference.generate import _configured, _generate_batch, _in_slots
+from tasks.inference.params import GenerationParams
+from tasks.inference.predict import Predictor
+from tasks.model.base_models import BaseModel, BaseModelParams, find, load_model
+from tasks.model.batches import collate
+from tasks.model.likelihood import likelihood, supervised_logits
+from tasks.model.rendering import Encoded
+from tasks.tuning.methods import bottleneck, count_parameters, prepare
+from tasks.tuning.params import TrainParams
 from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS, SOFT
 from tests.train.training_workspace import PAIRS, PARAMS, rows, train, workspace
@@ -234,7 +235,7 @@ def test_attention_names_the_layers_of_every_attention(
 
 
 def test_an_attention_that_is_not_known_is_an_error(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.train.methods.peft_methods._ATTENTION", {"mixer"})
+    monkeypatch.setattr("tasks.tuning.methods.peft_methods._ATTENTION", {"mixer"})
     message = r"lora\.targets: attention must have a name .*; LlamaForCausalLM has none of mixer; write all-.*q_proj"
     with pytest.raises(TunesmithError, match=message):
         prepared(tiny_llama, {"method": "lora", "lora": {"targets": "attention"}})

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.base_models import find
-from tasks.files import read_json
-from tasks.likelihood import IGNORED, token_budget_batches
-from tasks.params import merge, parse
-from tasks.rendering import Encoded
+from tasks.core.files import read_json
+from tasks.core.params import merge, parse
+from tasks.model.base_models import find
+from tasks.model.batches import IGNORED, token_budget_batches
+from tasks.model.rendering import Encoded
 from tasks.train.checkpoints import last_complete
-from tasks.train.methods import prepare
-from tasks.train.packing import TOLERANCE, TOLERANCE_BF16, collate_packed, packed_batches, parity
-from tasks.train.params import TrainParams
+from tasks.tuning.methods import prepare
+from tasks.tuning.packing import TOLERANCE, TOLERANCE_BF16, collate_packed, packed_batches, parity
+from tasks.tuning.params import TrainParams
 from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS, SOFT
 from tests.train.test_trainer import ONE_BUCKET, Stop, assert_equal, losses, trainer, weights

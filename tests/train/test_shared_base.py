@@ -13,15 +13,18 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM
 
-from tasks import files, tuned
-from tasks.base_models import BaseModel, BaseModelParams, find, from_record, load_model
-from tasks.errors import TunesmithError
-from tasks.evaluate.params import GenerationParams
-from tasks.evaluate.predict import Predictor
-from tasks.likelihood import collate, supervised_logits
-from tasks.params import merge
-from tasks.paths import Paths
-from tasks.rendering import Encoded
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import merge
+from tasks.core.paths import Paths
+from tasks.inference.params import GenerationParams
+from tasks.inference.predict import Predictor
+from tasks.model.base_models import BaseModel, BaseModelParams, find, from_record, load_model
+from tasks.model.batches import collate
+from tasks.model.likelihood import supervised_logits
+from tasks.model.rendering import Encoded
+from tasks.tuning import load as tuned
+from tasks.tuning.weights import SELECTED
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import PAIRS, train, workspace
 
@@ -145,7 +148,7 @@ def test_weights_within_each_other_are_lent_once(tmp_path: Path) -> None:
     names = [n for n in weights if ".layers.1.mixer." in n]
     assert {"A_log", "in_proj"} <= {name.split("mixer.")[1].split(".")[0] for name in names}
     (tmp_path / "selective").mkdir()
-    save_file({name: weights[name] + 0.3 for name in names}, tmp_path / "selective" / tuned.SELECTED)
+    save_file({name: weights[name] + 0.3 for name in names}, tmp_path / "selective" / SELECTED)
     for folder, method in (("selective", "selective"), ("", "none")):
         case.same(shared, base, tmp_path / folder, method)
 
@@ -189,7 +192,7 @@ def test_a_load_that_fails_leaves_the_base_as_it_was(tmp_path: Path) -> None:
     base = case.base()
     (tmp_path / "selective").mkdir()
     wrong = {"model.norm.weight": torch.zeros(16), "model.norm.other": torch.zeros(1)}
-    save_file(wrong, tmp_path / "selective" / tuned.SELECTED)
+    save_file(wrong, tmp_path / "selective" / SELECTED)
     case.same(shared, base, tmp_path, "none")
     with pytest.raises(TunesmithError, match=r"must hold weights of LlamaForCausalLM; it holds model\.norm\.other"):
         shared.load_tuned(tmp_path / "selective", base, {"method": "selective"}, torch.bfloat16)

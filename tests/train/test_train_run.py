@@ -17,17 +17,17 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from tasks import files
-from tasks.base_models import BaseModelParams, find, load_model, load_tokenizer
-from tasks.errors import TunesmithError
-from tasks.evaluate.predict import Predictor
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import merge, write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.evaluate.run import run as evaluate
-from tasks.likelihood import likelihood
-from tasks.params import merge, write_yaml
-from tasks.paths import Paths
-from tasks.rendering import Renderer
-from tasks.rows import RENDERED
-from tasks.stage import Stage
+from tasks.inference.predict import Predictor
+from tasks.model.base_models import BaseModelParams, find, load_model, load_tokenizer
+from tasks.model.likelihood import likelihood
+from tasks.model.rendering import Renderer
+from tasks.text.rows import RENDERED
 from tasks.train.checkpoints import last_complete
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, add, mark_dirty, rows, train, workspace
@@ -109,8 +109,8 @@ RUN = {
 
 
 def test_what_does_not_fit_is_refused_before_the_model_is_read(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.device.free_memory_bytes", lambda: 1000)
-    monkeypatch.setattr("tasks.train.methods.prepare", lambda *_: pytest.fail("the model was read"))
+    monkeypatch.setattr("tasks.core.device.free_memory_bytes", lambda: 1000)
+    monkeypatch.setattr("tasks.tuning.methods.prepare", lambda *_: pytest.fail("the model was read"))
     with pytest.raises(TunesmithError, match=r"^train@large: training must fit into the free memory; .* 0\.00 GB are"):
         train(paths, "large", {})
     assert not paths.model("large").exists()

@@ -10,17 +10,17 @@ import pytest
 import torch
 from transformers import TrainerCallback, set_seed
 
-from tasks.base_models import BaseModelParams, find, load_tokenizer
-from tasks.errors import TunesmithError
-from tasks.params import merge, parse
-from tasks.rendering import Encoded, Renderer
+from tasks.core.errors import TunesmithError
+from tasks.core.params import merge, parse
+from tasks.model.base_models import BaseModelParams, find, load_tokenizer
+from tasks.model.rendering import Encoded, Renderer
 from tasks.train.callbacks import epochs_without_better
 from tasks.train.checkpoints import last_complete
 from tasks.train.contract import encode_rows
-from tasks.train.methods import count_parameters, prepare
-from tasks.train.params import TrainParams
-from tasks.train.sampling import TokenBudgetSampler, optimizer_steps
 from tasks.train.trainer import CompletionTrainer
+from tasks.tuning.methods import count_parameters, prepare
+from tasks.tuning.params import TrainParams
+from tasks.tuning.sampling import TokenBudgetSampler, optimizer_steps
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, UNLIKELY, rows
 
@@ -120,7 +120,7 @@ def test_buckets_and_the_plain_order_have_the_same_loss(
     done = []
     for name in ("buckets", "plain"):
         if name == "plain":
-            monkeypatch.setattr("tasks.train.sampling.batches_of", lambda loop: in_order)
+            monkeypatch.setattr("tasks.tuning.sampling.batches_of", lambda loop: in_order)
         loop = {"token_budget": 128, "accumulation": 5, "max_grad_norm": 1e9}
         found = trainer(base, tmp_path / name, {"training": loop}, train=rows, validation=rows)
         done.append((found, [batch["input_ids"].shape for batch in found.get_train_dataloader()]))

@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tasks.files import read_rows, write_rows
+from tasks.core.files import read_rows, write_rows
+from tasks.core.params import merge, write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
 from tasks.mix.contamination import DIRTY
-from tasks.params import merge, write_yaml
-from tasks.paths import Paths
-from tasks.rows import RENDERED, Row
-from tasks.stage import Stage
+from tasks.text.rows import RENDERED, Row
 from tasks.train.run import run
 
 TRAINING = {"learning_rate": 1e-3, "token_budget": 256, "precision": "fp32", "log_every": 1, "warmup_fraction": 0.0}

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.template.environment import names_in, reserved_problem
 from tasks.template.importing.found import Found, Wording, in_order
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from jinja2 import TemplateSyntaxError, nodes
 
-from tasks.errors import TunesmithError
+from tasks.core.errors import TunesmithError
 from tasks.template.environment import ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, names_in, reserved_problem
 from tasks.template.importing.found import Found, Wording, compile_problem, in_order
 from tasks.template.render import split_choices

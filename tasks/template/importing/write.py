@@ -11,9 +11,9 @@ from typing import Any
 
 from ruamel.yaml.scalarstring import LiteralScalarString
 
-from tasks.errors import TunesmithError
-from tasks.files import replacing
-from tasks.params import parse, write_yaml
+from tasks.core.errors import TunesmithError
+from tasks.core.files import replacing
+from tasks.core.params import parse, write_yaml
 from tasks.template.importing import formats, promptsource
 from tasks.template.importing.found import Found, main_columns
 from tasks.template.library import TemplateSet, read_set

@@ -1,0 +1,94 @@
+"""``tunesmith clean``: what parameters no longer name. DVC leaves a removed key's folder and lock entry in place."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import psutil
+from dvc.repo import Repo, lock_repo
+from ruamel.yaml import YAML
+
+from flows.dag import read_dag
+from flows.dvc_lock import run_dvc
+from flows.workspace import workspace_lock
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+from tasks.resolve.check import mapping
+
+logger = logging.getLogger("tunesmith")
+
+
+def clean(root: Path, dry_run: bool, cache: bool, checkpoints: bool) -> list[str]:
+    """Remove orphaned outputs, their entries in dvc.lock, what dead processes left half-written, and on request
+    ``checkpoints`` (an interrupted training would resume from them) and the ``cache`` of what nothing refers to.
+
+    Registered versions live in the MLflow store and need nothing of this. Returns a line for each thing removed.
+    """
+    with workspace_lock(root, "tunesmith clean"):
+        entries = _orphaned_entries(root)
+        found = [*_orphans(Paths(root)), *_half_written(root)]
+        found += sorted(Paths(root).checkpoints.glob("*")) if checkpoints else []
+        lines = [f"{'would remove' if dry_run else 'removed'} {path.relative_to(root)}" for path in found]
+        lines += [f"{'would drop' if dry_run else 'dropped'} {entry} from dvc.lock" for entry in entries]
+        if not dry_run:
+            for path in found:
+                files.remove(path)
+            _drop_entries(root, entries)
+            if cache:
+                lines.append(_collect_cache(root))
+        return lines or ["nothing to remove"]
+
+
+def _orphans(paths: Paths) -> list[Path]:
+    experiments = mapping(paths.params / "experiments.yaml", "experiments")
+    mixtures = mapping(paths.params / "mixtures.yaml", "mixtures")
+    sources = mapping(paths.params / "sources.yaml", "sources")
+    kept = {
+        paths.root / "models": set(experiments),
+        paths.root / "runs": set(experiments),
+        paths.reports: set(experiments),
+        paths.benchmark("X").parent: set(experiments),
+        paths.helm: {*experiments, "table.md", "table.html", "table.png"},
+        paths.mixtures: set(mixtures),
+        paths.splits: set(sources),
+        paths.raw("").parent: {f"{name}.parquet" for name in sources},
+        paths.rendered("").parent: {f"{name}.parquet" for name in sources},
+    }
+    found = [p for folder, names in kept.items() for p in folder.glob("[!.]*") if p.name not in names]
+    return sorted(found)  # names that begin with a dot are temporary: see below
+
+
+def _half_written(root: Path) -> list[Path]:
+    """Temporary outputs of processes that are gone; a plain ``dvc repro`` may be writing others at this moment."""
+    folders = ("data", "models", "runs", "reports", "build")
+    found = [p for folder in folders for p in (root / folder).rglob(f".*{files.TEMPORARY}")]
+    return sorted(p for p in found if not psutil.pid_exists(int(p.name.split(".")[-2])))
+
+
+def _orphaned_entries(root: Path) -> list[str]:
+    if not (root / "dvc.lock").exists():
+        return []
+    known = set(read_dag(root, logger.warning).graph)
+    lock = YAML(typ="safe").load((root / "dvc.lock").read_text())
+    return sorted(set(lock.get("stages", {})) - known)
+
+
+def _drop_entries(root: Path, entries: list[str]) -> None:
+    if not entries:
+        return
+    yaml = YAML()
+    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+        lock = yaml.load((root / "dvc.lock").read_text())
+        for entry in entries:
+            lock["stages"].pop(entry, None)
+        with files.replacing(root / "dvc.lock") as temporary, temporary.open("w") as file:
+            yaml.dump(lock, file)
+
+
+def _collect_cache(root: Path) -> str:
+    done = run_dvc(root, ["gc", "--workspace", "--all-commits", "--force"], logger.warning)
+    if done.returncode != 0:
+        raise TunesmithError(f"dvc gc: {' '.join(done.stdout.split())}")
+    return "dvc gc: removed from the cache what neither the workspace nor a commit refers to"

@@ -1,0 +1,131 @@
+"""``tunesmith contamination``: what ``mix`` found, and the same check against any file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_json
+from tasks.core.paths import Paths
+from tasks.ingest.readers import FORMATS, format_of, read, to_utf8
+from tasks.mix.contamination import COMPARED, Contamination, summary
+from tasks.mix.params import load_contamination
+from tasks.resolve.check import mapping
+from tasks.text.rows import RENDERED
+
+TEXT = {".txt", ".text", ".md"}
+"""Endings of files that are read as one text a paragraph."""
+
+Counts = dict[str, list[str]]
+
+
+def examine(paths: Paths, mixture: str | None, against: Path | None) -> Iterator[tuple[str, Counts]]:
+    """For each mixture its title and, for each set of test rows, the cells of its line.
+
+    Raises:
+        TunesmithError: no such mixture, it is not built, or the file cannot be read.
+    """
+    for name in mixtures_of(paths, mixture):
+        path = paths.mixture(name) / "contamination.json"
+        if not path.exists():
+            raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro mix@{name}`) to build it")
+        found = read_json(path) if against is None else compare_file(paths, name, against)
+        yield f"mixture {name}", {source: _cells(counts) for source, counts in found["sets"].items()}
+
+
+def mixtures_of(paths: Paths, mixture: str | None) -> list[str]:
+    """``mixture``, or all of ``params/mixtures.yaml``."""
+    known = list(mapping(paths.params / "mixtures.yaml", "mixtures"))
+    if mixture is not None and mixture not in known:
+        raise TunesmithError(
+            f"contamination: no mixture {mixture!r} in params/mixtures.yaml; there are: {', '.join(known)}"
+        )
+    return [mixture] if mixture else known
+
+
+def _cells(found: dict[str, Any]) -> list[str]:
+    counts = found["counts"]
+
+    def both(measure: str) -> str:
+        return f"{counts[f'{measure}_input']} + {counts[f'{measure}_reference']}"
+
+    dirty = f"{counts['dirty']} ({found['shares']['dirty']:.1%})"
+    measures = (both(name) for name in ("exact", "near_duplicate", "ngram13", "ngram8"))
+    return [str(found["rows"]), dirty, *measures, str(counts["left_out"])]
+
+
+def compare_file(paths: Paths, mixture: str, file: Path) -> dict[str, Any]:
+    """The summary of every text of ``file`` against the rows that ``mixture`` trains on.
+
+    A text is compared with inputs and with references; it counts as an input, since what a column of the file means is
+    not known.
+    """
+    params = load_contamination(paths.params / "mixtures.yaml")
+    check = Contamination(texts_of_file(file), "all", params)
+    trained = pq.read_table(paths.mixture(mixture) / "train.parquet", columns=list(COMPARED))
+    numbers = check.register(trained)
+    check.find(trained, numbers, stays=True)
+    check.add(trained, numbers)
+    return summary(check.result(), params)
+
+
+def texts_of_file(file: Path) -> pa.Table:
+    """Every text of ``file`` as an evaluation row (columns: ``COMPARED``): ``row_id`` is its line, ``template_id`` its
+    column. A text file gives its paragraphs; lists and mappings give each text in them (``COLUMN.KEY``).
+
+    Raises:
+        TunesmithError: the file cannot be read, or holds no text.
+    """
+    rows = [
+        {"source": file.name, "row_id": str(line), "template_id": column, "identity": text, "references": []}
+        for line, column, text in _texts(file)
+    ]
+    if not rows:
+        raise TunesmithError(f"{file}: a file to compare with must hold text; it holds none; name another")
+    return pa.Table.from_pylist(rows, schema=pa.schema([RENDERED.field(name) for name in COMPARED]))
+
+
+def _texts(file: Path) -> Iterator[tuple[int, str, str]]:
+    if file.suffix.lower() in TEXT:
+        yield from _paragraphs(file)
+        return
+    if file.suffix.lower() not in FORMATS:
+        raise TunesmithError(
+            f"{file}: the ending must be one of {', '.join([*FORMATS, *sorted(TEXT)])}; it is "
+            f"{file.suffix or 'missing'!r}; save it as one of these"
+        )
+    for line, row in read(file, format_of(file)):
+        for column, value in row.items():
+            yield from ((line, place, text) for place, text in _nested(column, value))
+
+
+def _nested(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The texts of a value, each with its place."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _nested(f"{place}.{key}", inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _nested(place, inner)
+    elif isinstance(value, str) and value.strip():
+        yield place, value
+
+
+def _paragraphs(file: Path) -> Iterator[tuple[int, str, str]]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except FileNotFoundError:
+        raise TunesmithError(f"{file}: no such file; name one that exists") from None
+    except UnicodeDecodeError as error:
+        raise TunesmithError(f"{file}: not UTF-8 at byte {error.start}; {to_utf8(file)}") from None
+    start = 0
+    for i in range(len(lines) + 1):
+        if i == len(lines) or not lines[i].strip():
+            if text := "\n".join(lines[start:i]).strip():
+                yield start + 1, "text", text
+            start = i + 1

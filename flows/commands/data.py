@@ -1,0 +1,217 @@
+"""``tunesmith data add``: files of a user become a source that DVC versions."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from flows.commands import source_files
+from flows.commands.source_files import Contents, Overlap
+from flows.commands.suggest import blocks, yaml_lines
+from flows.dvc_lock import run_dvc
+from flows.text import counted
+from flows.workspace import workspace_lock
+from tasks.core import files as file_tools
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+from tasks.ingest.params import IngestParams
+from tasks.ingest.readers import DELIMITERS, delimiter_of, format_of
+from tasks.ingest.run import data_files
+from tasks.resolve.check import mapping
+
+How = Literal["new", "append", "replace"]
+
+logger = logging.getLogger("tunesmith")
+
+
+def add(
+    root: Path,
+    files: list[Path],
+    name: str,
+    how: How = "new",
+    delimiter: str | None = None,
+    confirm: Callable[[str], bool] = lambda question: False,
+) -> str:
+    """Read every row of ``files``, copy them to ``data/sources/name``, ``dvc add`` it, and return what comes next.
+
+    Args:
+        how: ``new`` needs a free name, ``append`` keeps the files of the source, ``replace`` removes them.
+        delimiter: of CSV files; None for that of ``sources.name.ingest``, which is recognised by default.
+        confirm: asked with what ``replace`` removes; nothing changes unless it returns True.
+
+    Raises:
+        TunesmithError: a file is missing, empty or broken (with its line), two have one name, ``name`` is invalid, or
+            the files do not fit the source or its parameters. Nothing is changed then.
+    """
+    _refuse_name(root, name)
+    source_files.refuse_same_stems(files)
+    with workspace_lock(root, f"tunesmith data add --name {name}"):
+        target = Paths(root).source(name)
+        _recover(target)
+        _refuse_how(target, how)
+        ingest = source_files.ingest_params(root, name, delimiter)
+        old = data_files(target) if target.exists() else []
+        if how == "append":
+            source_files.refuse_taken(old, files)
+        kept = old if how == "append" else []
+        source_files.refuse_unnamed(root, name, [path.stem for path in [*kept, *files]], how == "replace")
+        overlap = source_files.compare(kept, files, ingest)
+        notes = source_files.fit(root, name, overlap) if how == "append" else []
+        if how == "replace" and old:
+            going = source_files.going(old, overlap, ingest)
+            if not confirm(going):
+                raise TunesmithError(
+                    f"data/sources/{name}: {going} Nothing was changed; add `--yes` to replace them, or give "
+                    "`--append` instead to keep them and add the new ones"
+                )
+        _store(root, target, files, how)
+        return "\n".join([*_added(name, overlap, ingest, how, notes), "", *_what_next(root, name, overlap, ingest)])
+
+
+def _refuse_name(root: Path, name: str) -> None:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise TunesmithError(f"data add: a name must be lower-case letters, digits, '-' and '_'; it is {name!r}")
+    made = mapping(Paths(root).params / "sources.yaml", "generated") | mapping(
+        Paths(root).params / "sources.yaml", "hub"
+    )
+    if name in made:
+        raise TunesmithError(f"data add: {name!r} is made by a stage (params/sources.yaml); choose another name")
+
+
+def _refuse_how(target: Path, how: How) -> None:
+    if how == "new" and target.exists():
+        raise TunesmithError(
+            f"data/sources/{target.name}: this source exists already; add the files to it with `--append`, put them in "
+            "its place with `--replace --yes`, or choose another name"
+        )
+    if how == "append" and not target.exists():
+        raise TunesmithError(
+            f"data/sources/{target.name}: no such source exists to append to; correct the name, or leave `--append` "
+            "out to create it"
+        )
+
+
+def _aside(target: Path) -> Path:
+    """Folder that keeps the replaced files until DVC has added the new ones."""
+    return target.with_name(f".{target.name}.before")
+
+
+def _unfinished(target: Path) -> Path:
+    """File that exists while files are stored: ``files`` (their names), ``how``, and ``dvc`` (``_version`` before)."""
+    return target.with_name(f".{target.name}.adding.json")
+
+
+def _version(target: Path) -> str | None:
+    """sha256 of the source's ``.dvc`` file, which DVC writes last; None before the first ``dvc add``."""
+    path = target.with_name(f"{target.name}.dvc")
+    return file_tools.sha256(path) if path.exists() else None
+
+
+def _recover(target: Path) -> None:
+    """Undo a ``data add`` that was killed before DVC had added its files, so that it can be typed again."""
+    path = _unfinished(target)
+    if not path.exists():
+        return
+    note = file_tools.read_json(path)
+    if _version(target) == note["dvc"]:
+        _undo(target, [target / name for name in note["files"]], note["how"])
+        logger.warning(
+            "data/sources/%s: an interrupted `data add` of %s is undone", target.name, ", ".join(note["files"])
+        )
+    file_tools.remove(_aside(target))
+    path.unlink()
+
+
+def _store(root: Path, target: Path, files: Sequence[Path], how: How) -> None:
+    """Copy ``files`` and let DVC add the folder. If that fails, restore the folder as it was."""
+    how = how if target.exists() else "new"
+    note = {"files": [path.name for path in files], "how": how, "dvc": _version(target)}
+    added = [target / path.name for path in files]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with file_tools.replacing(_unfinished(target)) as temporary:
+        file_tools.write_json(temporary, note)
+    try:
+        if how == "append":
+            for path, copy in zip(files, added, strict=True):
+                with file_tools.replacing(copy) as temporary:
+                    shutil.copyfile(path, temporary)
+        else:
+            if target.exists():
+                target.rename(_aside(target))
+            with file_tools.replacing(target) as temporary:
+                temporary.mkdir()
+                for path in files:
+                    shutil.copyfile(path, temporary / path.name)
+        _dvc_add(root, target)
+    except BaseException:
+        _undo(target, added, how)
+        _unfinished(target).unlink()
+        raise
+    file_tools.remove(_aside(target))
+    _unfinished(target).unlink()
+
+
+def _undo(target: Path, added: Sequence[Path], how: How) -> None:
+    """Leave the folder of the source as it was before ``added`` were stored."""
+    if how == "append":
+        for path in added:
+            file_tools.remove(path)
+    elif how == "new":
+        file_tools.remove(target)
+    elif _aside(target).exists():
+        file_tools.remove(target)
+        _aside(target).rename(target)
+
+
+def _dvc_add(root: Path, target: Path) -> None:
+    done = run_dvc(root, ["add", str(target.relative_to(root))], logger.warning)
+    if done.returncode != 0:
+        problem = " ".join(done.stdout.split()).removeprefix("ERROR: ")
+        raise TunesmithError(f"dvc add {target.relative_to(root)}: {problem}")
+
+
+def _added(name: str, overlap: Overlap, ingest: IngestParams, how: How, notes: list[str]) -> list[str]:
+    lines = [
+        f"{path.name}: {counted(contents.rows, 'row')}, {_columns(path, contents, ingest)}"
+        for path, contents in overlap.new.items()
+    ]
+    if how == "append":
+        before, after = overlap.rows(overlap.old), overlap.rows(overlap.old) + overlap.rows(overlap.new)
+        lines.append(f"{name}: {before:,} → {after:,} rows, {overlap.known:,} already there")
+        if overlap.known:
+            lines.append("ingest keeps rows that are equal; the split keeps one of them")
+    verb = {"new": "added as", "append": "added to", "replace": "put in place of the files of"}[how]
+    return [*lines, *(f"note: {note}" for note in notes), f"{verb} data/sources/{name}; commit data/sources/{name}.dvc"]
+
+
+def _columns(path: Path, contents: Contents, ingest: IngestParams) -> str:
+    """The columns of a file, with its delimiter unless that is a comma."""
+    listed = f"columns {', '.join(contents.columns)}"
+    if format_of(path, ingest.format) != "csv":
+        return listed
+    delimiter = delimiter_of(path) if ingest.delimiter == "auto" else ingest.delimiter
+    return listed if delimiter == "," else f"{listed} (delimiter: {DELIMITERS[delimiter]})"
+
+
+def _what_next(root: Path, name: str, overlap: Overlap, ingest: IngestParams) -> list[str]:
+    sources = mapping(Paths(root).params / "sources.yaml", "sources")
+    if name in sources:
+        return [
+            f"params/sources.yaml has {name} already; it is used as it stands:",
+            *yaml_lines({name: sources[name]}),
+            f"Next: `tunesmith templates validate {name}`, `tunesmith plan`, then `tunesmith run`",
+        ]
+    every, some = overlap.columns()
+    stems = [path.stem for path in [*overlap.old, *overlap.new]]
+    delimiter = None if ingest.delimiter == "auto" else ingest.delimiter
+    return [
+        "Now name it in params/:",
+        "",
+        blocks(root, name, stems, every, some, delimiter),
+        "",
+        f"Then look at it: `tunesmith templates validate {name}`, `tunesmith plan`",
+    ]

@@ -1,0 +1,166 @@
+"""``tunesmith doctor``: what a run needs, examined before it is needed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from flows.commands.versions import as_tried
+from flows.preflight import preflight
+from flows.server_logs import failures, log_of
+from flows.workspace import gpus
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_json
+from tasks.core.paths import Paths
+from tasks.model.base_models import BaseModelParams, find
+from tasks.resolve.bases import base_models, named
+from tasks.tracking.client import open_store
+
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "mlflow",
+    "prefect",
+    "dvc",
+    "rouge-score-rs",
+    "sacrebleu",
+)
+_GB = 1e9
+_LEAST_DISK_GB, _LEAST_MEMORY_GB = 5, 8
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing examined."""
+
+    what: str
+    found: str
+    ok: bool = True
+
+
+def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[Finding]:
+    """Every finding; those that are not ``ok`` say what to do. ``say`` is told each step that takes a while."""
+
+    def said(line: str, finding: Callable[[], Finding]) -> Finding:
+        say(line)
+        return finding()
+
+    return [
+        Finding("Python", sys.version.split()[0], sys.version_info[:2] == (3, 11)),
+        *(_package(name) for name in _PACKAGES),
+        _tried("versions", as_tried),
+        said("looking at the machine", _processor),
+        _memory(),
+        _gpu(),
+        _disk(root),
+        said("checking params/", lambda: _tried("parameters", lambda: _parameters(root))),
+        *_base_models(root, say),
+        said("opening the tracking store", lambda: _tried("tracking store", lambda: open_store(root).uri)),
+        *(_server(root, name) for name in ("Prefect", "MLflow")),
+    ]
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, version(name))
+    except PackageNotFoundError:
+        return Finding(name, "not installed; `make` installs it from the lock", ok=False)
+
+
+def _processor() -> Finding:
+    from tasks.core.device import bf16_is_fast
+
+    return Finding("processor", f"{os.cpu_count()} cores, computing in {'bf16' if bf16_is_fast() else 'fp32'}")
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory()
+    text = f"{memory.available / _GB:.1f} GB free of {memory.total / _GB:.1f} GB"
+    enough = memory.available > _LEAST_MEMORY_GB * _GB
+    return Finding(
+        "memory", text if enough else f"{text}; full fine-tuning of the demo needs {_LEAST_MEMORY_GB}", enough
+    )
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not gpus():
+        return Finding("GPU", "none; training uses the processor")
+    if not torch.cuda.is_available():
+        return Finding(
+            "GPU", f"{len(gpus())} seen, but torch {torch.__version__} cannot use it; reinstall torch", ok=False
+        )
+    return Finding("GPU", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free / _GB
+    enough = free > _LEAST_DISK_GB
+    text = f"{free:.1f} GB free"
+    return Finding(
+        "disk", text if enough else f"{text}; at least {_LEAST_DISK_GB} are needed: `tunesmith clean`", enough
+    )
+
+
+def _parameters(root: Path) -> str:
+    preflight(Paths(root))
+    return "all files of params/ are in order"
+
+
+def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
+    """One finding per base model, with the names of the experiments that use it."""
+    try:
+        bases = base_models(Paths(root))
+    except TunesmithError:
+        return []  # the parameters are wrong, which the finding before this one says
+
+    def examine(params: BaseModelParams, experiments: list[str]) -> str:
+        base = named(experiments, lambda: find(params, root))
+        if changed := [name for name in experiments if _trained_on(root, name) not in (None, base.weights_sha256)]:
+            stages = " ".join(f"train@{name}" for name in changed)
+            raise TunesmithError(
+                f"{base.spec}: its weights changed since {', '.join(changed)} ran, which DVC does not see. Restore "
+                f"them or run `dvc repro --force --single-item {stages}` and then `tunesmith run`"
+            )
+        return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}; used by {', '.join(experiments)}"
+
+    findings = []
+    for params, experiments in bases:
+        say(f"finding the base model {params.name}")
+        findings.append(_tried("base model", partial(examine, params, experiments)))
+    return findings
+
+
+def _server(root: Path, name: str) -> Finding:
+    """Failures of a server's services in the log of the last ``tunesmith ui``."""
+    log = log_of(root, name)
+    if not log.exists():
+        return Finding(f"{name} server", "not started here yet")
+    if errors := failures(log):
+        return Finding(f"{name} server", "\n".join(failure.line(name, log) for failure in errors), ok=False)
+    return Finding(f"{name} server", "no failure in the log of the last `tunesmith ui`")
+
+
+def _trained_on(root: Path, experiment: str) -> str | None:
+    """Hash of the base weights that the experiment's model records; None where it has no model."""
+    manifest = Paths(root).model(experiment) / "manifest.json"
+    return str(read_json(manifest)["base_model"]["weights_sha256"]) if manifest.exists() else None
+
+
+def _tried(what: str, examination: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, examination())
+    except TunesmithError as error:
+        return Finding(what, str(error), ok=False)

@@ -1,0 +1,60 @@
+"""``tunesmith helm``: which experiments, which files; the table, the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.commands.trained import trained
+from tasks.benchmark.helm.params import HelmParams
+from tasks.benchmark.helm.picture import draw
+from tasks.benchmark.helm.run import measure
+from tasks.benchmark.helm.scenarios import load_scenarios
+from tasks.benchmark.helm.table import Overview, html, markdown, overview
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import parse, read_yaml
+from tasks.core.paths import Paths
+
+
+def helm(
+    root: Path,
+    experiments: Sequence[str] | None,
+    scenarios: Sequence[str] | None,
+    data: Path | None,
+    rows: int | None,
+) -> Overview:
+    """Measure, and write ``reports/helm/``: a folder an experiment, ``table.md``, ``table.html`` and ``table.png``.
+
+    Raises:
+        TunesmithError: see ``measure``; no folder of data is named, or it is none; no experiment has a model.
+    """
+    paths = Paths(root)
+    file = paths.params / "evaluation.yaml"
+    params = parse(HelmParams, read_yaml(file).get("helm") or {}, file, "helm")
+    if rows is not None:
+        params = HelmParams.model_validate(params.model_dump() | {"rows": rows})
+    asked = load_scenarios(scenarios or params.scenarios)
+    names = trained(paths, experiments, "helm")
+    found = measure(names, asked, _data(root, params, data, list(asked)), params, paths)
+    shown = overview(found, params.wide)
+    with files.replacing(paths.helm / "table.png") as path:
+        draw(found, params.wide, path)
+    for name, text in (("table.md", markdown(shown)), ("table.html", html(shown, "table.png"))):
+        with files.replacing(paths.helm / name) as path:
+            path.write_text(text, encoding="utf-8")
+    return shown
+
+
+def _data(root: Path, params: HelmParams, asked: Path | None, scenarios: list[str]) -> Path:
+    folder = asked if asked is not None else root / params.data if params.data else None
+    if folder is None:
+        raise TunesmithError(
+            f"helm: the scenarios {', '.join(scenarios)} read local files, and no folder is named; give one with "
+            "--data, or as `helm.data` in params/evaluation.yaml; docs/helm.md tells where each data set comes from"
+        )
+    if not folder.is_dir():
+        raise TunesmithError(
+            f"helm: {folder}: must be a folder with the scenarios' files; there is none; correct --data"
+        )
+    return folder.resolve()

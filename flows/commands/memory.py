@@ -1,0 +1,190 @@
+"""``tunesmith plan --memory``: what every experiment takes, side by side, before any of them runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from tasks.core.errors import TunesmithError, described
+from tasks.core.files import read_rows
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.evaluate.params import EvaluateParams
+from tasks.memory.fit import cheapest_fit
+from tasks.memory.inference import Generation, plan_generation, plan_merging, smaller_generation
+from tasks.memory.plan import plan_training
+from tasks.memory.simulate import PARTS, Step
+from tasks.model.base_models import find, find_config, load_tokenizer
+from tasks.model.rendering import Renderer
+from tasks.train.contract import encode_rows
+from tasks.tuning.params import TrainParams
+
+Planned = TypeVar("Planned")
+
+_COLOURS = {
+    "weights": "#24292f",
+    "gradients": "#8c959f",
+    "optimizer": "#3a76ad",
+    "activations": "#a8cbe6",
+    "logits": "#e59c45",
+    "cache": "#7a9a4e",
+    "temporary": "#f0d9b5",
+    "heap": "#d0d7de",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Of one experiment, in bytes by part.
+
+    Attributes:
+        training: its largest step, of one process; None where nothing is trained, or nothing could be planned.
+        generation: the moment of evaluation that takes most; the base's alone where nothing is trained. None where it
+            could not be planned.
+        merging: of its adapters into the weights; None where there are none to merge.
+        too_large: the phases that need more than is free. Training among several processes is not judged.
+        remarks: what the figures leave out, and the cheapest change where training or evaluation does not fit.
+    """
+
+    training: Step | None
+    generation: Generation | None
+    merging: dict[str, int] | None
+    too_large: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def phases(self) -> dict[str, dict[str, int]]:
+        """Phase → part → bytes at the moment that takes most."""
+        training = {"weights": self.training.weights, **self.training.peak} if self.training else None
+        evaluation = self.generation.peak if self.generation else None
+        found = {"training": training, "evaluation": evaluation, "merging": self.merging}
+        return {phase: parts for phase, parts in found.items() if parts}
+
+    def verdict(self) -> str | None:
+        """Whether what was planned fits; None where nothing was."""
+        return f"no: {', '.join(self.too_large)}" if self.too_large else "yes" if self.phases() else None
+
+
+def plan_memory(
+    root: Path, experiments: list[str], say: Callable[[str], None], free: int, config: Path | None = None
+) -> dict[str, Plan]:
+    """Experiment → what it takes, and whether that fits into ``free`` bytes. Their mixtures must be built.
+
+    ``config``: a model's ``config.json``, in whose shape the experiments' own base is planned; its rows keep the
+    lengths that the own tokenizer gives them. No weights are read, so the model may be larger than this machine.
+    """
+    found: dict[str, Plan] = {}
+    for name in experiments:
+        say(f"computing the steps of {name} without weights")
+        found[name] = _plan(Paths(root), name, free, config)
+    return found
+
+
+def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
+    params = load(TrainParams, paths.experiment(name) / "train.yaml")
+    generation = load(EvaluateParams, paths.experiment(name) / "evaluate.yaml").generation
+    own = find(params.base_model, paths.root)
+    renderer = Renderer(load_tokenizer(own), own.kind)
+    base = find_config(config) if config else own
+    remarks, too_large = [], []
+
+    def tried(phase: str, plan: Callable[[], Planned]) -> Planned | None:
+        try:
+            return plan()
+        except TunesmithError:
+            raise
+        except Exception as error:  # code of hub models may look at values, which tensors without storage do not have
+            remarks.append(f"{phase}: not planned: {described(error)}")
+            return None
+
+    def over(phase: str, need: int, advise: Callable[[], str] | None) -> None:
+        if need > free:
+            too_large.append(phase)
+            remarks.extend([f"{phase}: {advise()}"] if advise else [])
+
+    step = merging = None
+    if params.training is not None:
+        rows = read_rows(paths.mixture(params.mixture) / "train.parquet")
+        encoded = encode_rows(rows, renderer, params, "train")[0]
+        step = tried("training", lambda: plan_training(params, base, encoded))
+        if params.launcher is not None:
+            remarks.append(
+                "training is planned as one process, and whether several fit is not; with ddp each takes this and its "
+                "gradients once more, with fsdp its share of weights, gradients and moments"
+            )
+        elif step:
+            over("training", step.weights + step.increment, lambda: cheapest_fit(params, base, encoded, free))
+    test = read_rows(paths.evaluation_set / "test.parquet")
+    prompts = [len(renderer.encode(row["prompt"], row["completion"]).prompt) for row in test]
+    evaluated = tried("evaluation", lambda: plan_generation(params, base, prompts, generation))
+    if evaluated:
+        need = sum(evaluated.peak.values())
+        over("evaluation", need, lambda: smaller_generation(params, base, prompts, generation, evaluated, free))
+    if step:
+        merging = plan_merging(step, params, base, generation.precision)
+        over("merging", sum((merging or {}).values()), None)
+    return Plan(step, evaluated, merging, tuple(too_large), tuple(remarks))
+
+
+def show_memory(found: dict[str, Plan], free: int) -> Table:
+    """MB by part; a sum is taken at the moment that takes most, when not every part is at its own highest."""
+    table = Table("memory, MB", *found, title="at most, no weights read", title_justify="left")
+
+    def line(label: str, cell: Callable[[Plan], str | None]) -> None:
+        table.add_row(label, *(cell(plan) or "–" for plan in found.values()))
+
+    def mb(value: float | None) -> str | None:
+        return None if value is None else f"{value / 1e6:,.0f}"
+
+    def total(phase: str) -> Callable[[Plan], str | None]:
+        return lambda plan: mb(sum(plan.phases()[phase].values())) if phase in plan.phases() else None
+
+    def held(part: str) -> Callable[[Plan], str | None]:
+        return lambda plan: mb(plan.training.held[part]) if plan.training else None
+
+    line("trained", lambda p: f"{100 * p.training.trainable / p.training.total:.3g} %" if p.training else None)
+    line("training: weights", lambda p: mb(p.training.weights) if p.training else None)
+    for part in PARTS:
+        line(f"  {part}, at most", held(part))
+    line("  beside the weights, at once", lambda p: mb(p.training.increment) if p.training else None)
+    line("training in all", total("training"))
+    line("evaluation: keys and values", lambda p: mb(p.generation.cache) if p.generation else None)
+    line("evaluation in all", total("evaluation"))
+    line("merging in all", total("merging"))
+    line(f"fits into {free / 1e6:,.0f} MB free", Plan.verdict)
+    remarks = [f"{name}: {remark}" for name, plan in found.items() for remark in plan.remarks]
+    table.caption = "\n".join(["Python and its libraries come on top.", *remarks])
+    table.caption_justify = "left"
+    return table
+
+
+def draw_memory(found: dict[str, Plan], free: int, path: Path) -> None:
+    """A stacked bar for each phase of each experiment, in GB, as PNG."""
+    bars = [(f"{name}: {phase}", parts) for name, plan in found.items() for phase, parts in plan.phases().items()]
+    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 10}):
+        figure = Figure(figsize=(10, 1.8 + 0.36 * len(bars)), dpi=150, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        begun = [0.0] * len(bars)
+        for part, colour in _COLOURS.items():
+            sizes = [parts.get(part, 0) / 1e9 for _, parts in bars]
+            if any(sizes):
+                axes.barh(range(len(bars)), sizes, left=begun, color=colour, label=part)
+            begun = [left + size for left, size in zip(begun, sizes, strict=True)]
+        for place, total in enumerate(begun):
+            axes.annotate(f"{total:.2f}", (total, place), xytext=(4, 0), textcoords="offset points", va="center")
+        axes.axvline(free / 1e9, color="#c0392b", linestyle="--", linewidth=1, label=f"free here: {free / 1e9:.1f} GB")
+        axes.set_yticks(range(len(bars)), [label for label, _ in bars])
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.12 * max([free / 1e9, *begun]))
+        axes.set_xlabel("GB at the moment that takes most, planned")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside upper center", ncols=4, frameon=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="png", metadata={"Software": None})

@@ -1,0 +1,55 @@
+"""What ``tunesmith plan`` shows of a mixture: rows asked and realised, left out and held out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.text import counted
+from tasks.core.files import read_json
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.mix.params import HoldOut, MixtureParams
+
+
+def show_mixtures(paths: Paths, names: list[str]) -> RenderableType:
+    """A table a mixture, from ``data/mixtures/M/report.json``, with what ``params/mixtures.yaml`` holds out."""
+    file = paths.params / "mixtures.yaml"
+    held = {name: load(MixtureParams, file, "mixtures", name).hold_out for name in names}
+    return Group(*(mixture(name, read_json(paths.mixture(name) / "report.json"), held[name]) for name in names))
+
+
+def mixture(name: str, report: dict[str, Any], held: HoldOut) -> RenderableType:
+    rows = report["rows"]
+    asked = "" if rows["asked"] is None else f" of {rows['asked']:,} asked"
+    title = f"mixture {name}: {counted(rows['train'], 'training row')}{asked}, {rows['validation']:,} of validation"
+    table = Table("source/task", "asked", "available", "taken", "")
+    for component, quota in report["components"].items():
+        numbers = [f"{quota[key]:,}" for key in ("asked", "available", "rows")]
+        table.add_row(component, *numbers, _shortness(quota))
+    lines = [line for source, found in report["sources"].items() for line in _missing(source, found)]
+    for kind, names in (("tasks", held.tasks), ("wordings", held.templates)):
+        if names:
+            lines.append(f"held-out {kind}, for evaluation alone: {', '.join(names)}")
+    return Group(Text(title), table, *map(Text, lines), Text(""))
+
+
+def _shortness(quota: dict[str, Any]) -> str:
+    if not quota["available"]:
+        return "none is left"
+    return "short" if quota["short"] else ""
+
+
+def _missing(source: str, found: dict[str, Any]) -> list[str]:
+    lines = []
+    for part, reasons in found["left_out"].items():
+        if reasons:
+            said = ", ".join(f"{count} as in {reason}" for reason, count in reasons.items())
+            lines.append(f"{source}: {counted(sum(reasons.values()), f'{part} row')} left out: {said}")
+    for part, count in found["held_out"].items():
+        if count:
+            lines.append(f"{source}: {counted(count, f'{part} row')} held out")
+    return lines

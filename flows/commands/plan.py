@@ -1,0 +1,149 @@
+"""``tunesmith plan``: the label contract of every experiment, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.commands.build import bring_up_to_date
+from flows.new_split import counts, refuse_new_splits
+from flows.text import counted
+from tasks.core.errors import TunesmithError
+from tasks.core.files import canonical_json, read_rows
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.model.base_models import find, load_tokenizer
+from tasks.model.rendering import Renderer
+from tasks.register.params import RegistrationParams
+from tasks.resolve.bases import refuse_missing_bases
+from tasks.resolve.check import mapping
+from tasks.train.contract import encode_rows
+from tasks.tuning.params import TrainParams
+
+Contracts = dict[str, dict[str, Any]]
+_SPREAD = ("min", "mean", "median", "p95", "max")
+
+
+def plan(
+    root: Path,
+    experiments: list[str] | None,
+    say: Callable[[str], None] = lambda line: None,
+    new_split: list[str] | None = None,
+) -> dict[str, Contracts | None]:
+    """Experiment → part → contract (see ``encode_rows``); None for an experiment that trains nothing.
+
+    Brings the mixtures up to date first, as ``dvc repro`` would; no model is trained or loaded.
+
+    Raises:
+        TunesmithError: an unknown experiment, a source that would be split anew and is not in ``new_split``, a data
+            stage that fails, or a contract that is broken.
+    """
+    paths = Paths(root)
+    known = mapping(paths.params / "experiments.yaml", "experiments")
+    requested = experiments or list(known)
+    if unknown := [name for name in requested if name not in known]:
+        raise TunesmithError(
+            f"plan: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
+        )
+    refuse_missing_bases(paths, requested)
+    splits = refuse_new_splits(paths, new_split)
+    say("bringing the data of " + ", ".join(mixtures_of(paths, requested)) + " up to date")
+    stages = ["resolve", *(f"mix@{name}" for name in mixtures_of(paths, requested))]
+    bring_up_to_date(root, stages, "tunesmith plan", say)
+    for line in counts(paths, splits):
+        say(line)
+    found: dict[str, Contracts | None] = {}
+    seen: dict[str, Contracts] = {}  # a sweep of ranks asks for the same tokens again and again
+    for name in requested:
+        params = load(TrainParams, paths.experiment(name) / "train.yaml")
+        if params.training is None:
+            found[name] = None
+            continue
+        key = canonical_json(
+            params.model_dump(include={"base_model", "mixture", "max_length", "max_dropped", "truncate"})
+            | {"token_budget": params.training.token_budget}
+        )
+        if key not in seen:
+            say(f"reading the rows of {params.mixture} as {name} does, token by token")
+            seen[key] = _contracts(params, paths)
+        found[name] = seen[key]
+    return found
+
+
+def gate_notes(paths: Paths) -> list[str]:
+    """What keeps the gate from deciding well on the test rows of now, known before anything trains."""
+    rows = read_rows(paths.evaluation_set / "test.parquet")
+    params = load(RegistrationParams, paths.params / "registration.yaml", "registration")
+    test_rows = len({(row["source"], row["row_id"]) for row in rows})
+    notes = []
+    if test_rows < params.min_rows:
+        notes.append(
+            f"{counted(test_rows, 'test row')}: the gate decides nothing on fewer than {params.min_rows} "
+            "(registration.min_rows); give test a larger share of the split, or add rows"
+        )
+    if params.metric.startswith("rouge") and all(row["answer_choices"] for row in rows):
+        notes.append(
+            f"every test row has answer choices, and the gate decides by {params.metric}; for labels, write "
+            "`metric: accuracy` in params/registration.yaml"
+        )
+    return notes
+
+
+def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:
+    """The mixtures that these experiments name; those of all when none is given."""
+    known = mapping(paths.params / "experiments.yaml", "experiments")
+    return sorted({known[name]["mixture"] for name in experiments or known})
+
+
+def _contracts(params: TrainParams, paths: Paths) -> Contracts:
+    base = find(params.base_model, paths.root)
+    renderer = Renderer(load_tokenizer(base), base.kind)
+    folder = paths.mixture(params.mixture)
+    parts = ("train", "validation")
+    return {part: encode_rows(read_rows(folder / f"{part}.parquet"), renderer, params, part)[1] for part in parts}
+
+
+def show(found: dict[str, Contracts | None], samples: bool) -> RenderableType:
+    """Tables of the contracts; with ``samples``, one decoded row a task with its supervised text marked."""
+    shown: list[RenderableType] = []
+    alike: dict[str, list[str]] = {}
+    for name, contracts in found.items():
+        alike.setdefault(canonical_json(contracts), []).append(name)
+    for names in alike.values():
+        contracts = found[names[0]]
+        if contracts is None:
+            shown.append(Text(f"{', '.join(names)}: trains nothing (method none)\n"))
+            continue
+        shown.append(_table(", ".join(names), contracts))
+        if samples:
+            shown += [
+                Text(f"\n{task}: one row as the model meets it; [[…]] is what it learns\n{text}\n", style="dim")
+                for task, text in contracts["train"]["samples"].items()
+            ]
+    return Group(*shown)
+
+
+def _table(title: str, contracts: Contracts) -> Table:
+    table = Table("label contract", *contracts, title=title, title_justify="left")
+
+    def line(label: str, cell: Any) -> None:
+        table.add_row(label, *(cell(contract) for contract in contracts.values()))
+
+    line("rows", lambda c: f"{c['rows']:,}")
+    line("dropped", lambda c: ", ".join(f"{n} {why}" for why, n in c["dropped"].items()) or "none")
+    line("prompts cut", lambda c: f"{c['truncated']['rows']} ({c['truncated']['side'] or 'off'})")
+    line("tokens", lambda c: f"{c['tokens']:,}")
+    line("supervised tokens", lambda c: f"{c['supervised_tokens']:,} ({c['supervised_tokens'] / c['tokens']:.1%})")
+    line("rows with the end token", lambda c: f"{c['end_token_rows']:,} of {c['rows']:,}")
+    for side in ("prompt_tokens", "completion_tokens"):
+        line(
+            f"{side.replace('_', ' ')} a row: {' / '.join(_SPREAD)}",
+            lambda c, side=side: " / ".join(f"{c[side][key]:.0f}" for key in _SPREAD),
+        )
+    line("padding in batches", lambda c: f"{c['padding_share']:.1%}")
+    return table

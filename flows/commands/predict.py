@@ -1,0 +1,188 @@
+"""``tunesmith predict``: generate completions of a text or a file of rows, with the settings of the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.commands.registered import is_registered, registered_model
+from flows.text import counted
+from tasks.core import files
+from tasks.core.errors import TunesmithError, did_you_mean
+from tasks.core.paths import Paths
+from tasks.evaluate.as_evaluated import Answerer, Question, Questions
+from tasks.evaluate.inference_settings import NAME, Inference
+from tasks.inference.generate import Generated
+from tasks.ingest.tables import columns_of, read_table, refuse_unknown, refuse_unwritable, write_table
+from tasks.register.decisions import decision_on
+from tasks.resolve.check import mapping
+from tasks.text.rows import Row
+from tasks.tuning.load import SharedBase
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model before it is loaded: ``name`` as the user gave it, its folder, and how it was evaluated."""
+
+    name: str
+    folder: Path
+    inference: Inference
+    questions: Questions
+
+
+def predict_text(
+    root: Path, names: Sequence[str], text: str, template: str | None, say: Say, note: Say
+) -> dict[str, str]:
+    """Model → its completion of one text, rendered with ``template`` or its first template that needs one column.
+
+    Args:
+        names: experiments, or ``models:/NAME@ALIAS``.
+        say: gets each step that takes a while.
+        note: gets what the user must know about the result.
+
+    Raises:
+        TunesmithError: no such model, the text is empty, or the template needs several columns.
+    """
+    with ExitStack() as stack:
+        models = [_model(root, name, stack, note) for name in names]
+        questions = {model.name: [model.questions.of_text(text, template)] for model in models}
+        answers = _answers(root, models, questions, say, note)
+    return {name: answers[name][0].text for name in names}
+
+
+def predict_file(
+    root: Path, names: Sequence[str], source: Path, target: Path, template: str | None, say: Say, note: Say
+) -> int:
+    """Generate a completion of every row of ``source``, and write the rows with ``template``, ``completion`` and
+    ``finished`` to ``target``. Several models give one row per model, with its name in ``experiment``. The files'
+    endings decide their formats.
+
+    A row with ``prompt`` is used as it is; other rows hold the columns of a template (names as in the source). All rows
+    are checked before a model is loaded. Returns the number of rows of ``source``.
+
+    Raises:
+        TunesmithError: as ``predict_text``; a row has no text or lacks columns.
+    """
+    refuse_unknown(target)
+    numbered = read_table(source)
+    refuse_unwritable(target, numbered, source)
+    rows = [row for _, row in numbered]
+    own = ["template", "completion", "finished"]
+    if len(names) > 1 and (line := next((line for line, row in numbered if "experiment" in row), None)):
+        raise TunesmithError(
+            f"{source}:{line}: with several experiments the column `experiment` must be free for their names; the row "
+            "has one; rename it, or predict with one experiment at a time"
+        )
+    with ExitStack() as stack:
+        models = [_model(root, name, stack, note) for name in names]
+        questions = {model.name: _questions(model, numbered, source, template) for model in models}
+        if replaced := [name for name in columns_of(rows) if name in own]:
+            note(f"{source}: the output has its own {', '.join(replaced)} instead of the input's")
+        answers = _answers(root, models, questions, say, note)
+    written: list[Row] = []
+    for number, row in enumerate(rows):
+        for name in names:
+            answer, question = answers[name][number], questions[name][number]
+            whose = {"experiment": name} if len(names) > 1 else {}
+            written.append(row | whose | dict(zip(own, (question.template, answer.text, answer.finished), strict=True)))
+    write_table(target, written)
+    return len(rows)
+
+
+_MOST_LINES = 10
+
+
+def _questions(model: Model, rows: list[tuple[int, Row]], source: Path, template: str | None) -> list[Question]:
+    """The question of every row.
+
+    Raises:
+        TunesmithError: rows have no text or lack columns; one line per row, for the first ten.
+    """
+    questions, errors = [], []
+    for line, row in rows:
+        try:
+            questions.append(model.questions.of_row(row, f"{source}:{line}", template))
+        except TunesmithError as error:
+            errors.append(str(error))
+    if errors:
+        more = len(errors) - _MOST_LINES
+        lines = errors[:_MOST_LINES] + (
+            [f"{source}: {more} more {'row' if more == 1 else 'rows'} cannot be used"] if more > 0 else []
+        )
+        raise TunesmithError("\n".join(lines))
+    return questions
+
+
+def _answers(
+    root: Path, models: list[Model], questions: dict[str, list[Question]], say: Say, note: Say
+) -> dict[str, list[Generated]]:
+    shared = SharedBase() if len(models) > 1 else None
+    answers = {}
+    for model in models:
+        say(f"loading {model.name}")
+        answerer = Answerer.load(model.folder, model.inference, root, shared)
+        note(f"{model.name}: {_how(model, questions[model.name])}")
+        answers[model.name] = answerer.answer(questions[model.name])
+    return answers
+
+
+def _how(model: Model, questions: list[Question]) -> str:
+    used = list(dict.fromkeys(question.template for question in questions if question.template))
+    examples = max(len(question.examples) for question in questions)
+    templates = f"template {', '.join(used)}" if used else "no template: the text as it is"
+    of = f" ({len(model.questions.prompts)} known)" if len(model.questions.prompts) > 1 else ""
+    return templates + of + (f", {counted(examples, 'example')} in the prompt" if examples else "")
+
+
+def _model(root: Path, name: str, stack: ExitStack, note: Say) -> Model:
+    """The model of an experiment, or a registered one, with the settings of its evaluation.
+
+    Raises:
+        TunesmithError: there is none, or the experiment was not evaluated since it was trained.
+    """
+    paths = Paths(root)
+    if is_registered(name):
+        folder = stack.enter_context(registered_model(paths, name, note))
+        manifest = files.read_json(folder / "manifest.json")
+        inference = Inference.of_folder(folder, manifest)
+    else:
+        folder = paths.model(name)
+        inference = _evaluated(paths, name)
+        manifest = files.read_json(folder / "manifest.json")
+        _note_refusal(paths, name, manifest["key"], note)
+    return Model(name, folder, inference, Questions.of(name, inference, manifest.get("templates") or {}))
+
+
+def _evaluated(paths: Paths, name: str) -> Inference:
+    known = mapping(paths.params / "experiments.yaml", "experiments")
+    if name not in known:
+        raise TunesmithError(
+            f"predict: no experiment {name!r} in params/experiments.yaml; there are: {', '.join(known)}"
+            f"{did_you_mean(name, known)}"
+        )
+    manifest, path = paths.model(name) / "manifest.json", paths.report(name) / NAME
+    for needed in (manifest, path):
+        if not needed.exists():
+            raise TunesmithError(
+                f"{needed}: no such file; `predict` uses the settings of the evaluation, so `{name}` must be "
+                f"trained and evaluated first: `tunesmith run --experiment {name}`"
+            )
+    inference = Inference.read(path)
+    if inference.key != files.read_json(manifest)["key"]:
+        raise TunesmithError(
+            f"{path}: must belong to the model in {manifest.parent}; it belongs to another one; evaluate with "
+            f"`tunesmith run --experiment {name}`"
+        )
+    return inference
+
+
+def _note_refusal(paths: Paths, name: str, key: str, note: Say) -> None:
+    decision = decision_on(paths, key)
+    if decision is not None and not decision["accepted"]:
+        reasons = "; ".join(decision["reasons"] or [decision["summary"]])
+        verdict = "could not decide on" if decision.get("verdict") == "undecided" else "refused"
+        note(f"{name}: the gate {verdict} this model at {decision['time']}: {reasons}")

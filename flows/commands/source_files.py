@@ -1,0 +1,258 @@
+"""The files of a source, for ``data add``: what they hold, and whether new ones fit the old ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.commands.suggest import part_of
+from flows.text import counted
+from tasks.core.errors import TunesmithError
+from tasks.core.files import sha256
+from tasks.core.params import load, parse, value_at
+from tasks.core.paths import Paths
+from tasks.ingest.params import IngestParams
+from tasks.ingest.readers import DELIMITERS, Row
+from tasks.ingest.run import OWN_COLUMNS, rows_of, to_table
+from tasks.resolve.check import mapping
+from tasks.split.params import PARTS, SplitParams
+from tasks.template.library import library_of, load_set
+from tasks.template.params import TemplateParams
+
+
+@dataclass
+class Contents:
+    """What one file holds.
+
+    Attributes:
+        columns: column → number of rows that have it.
+        ids: row_id → number of rows that have it.
+    """
+
+    rows: int = 0
+    columns: Counter[str] = field(default_factory=Counter)
+    ids: Counter[bytes] = field(default_factory=Counter)
+
+
+@dataclass
+class Overlap:
+    """New files beside the old ones that stay.
+
+    Attributes:
+        known: rows of ``new`` that equal a row of ``old``.
+    """
+
+    old: dict[Path, Contents]
+    new: dict[Path, Contents]
+    known: int = 0
+
+    @staticmethod
+    def rows(files: Mapping[Path, Contents]) -> int:
+        return sum(contents.rows for contents in files.values())
+
+    def columns(self) -> tuple[list[str], list[str]]:
+        """Columns that every row has, and those that only some rows have."""
+        files = [*self.old.values(), *self.new.values()]
+        total = sum((contents.columns for contents in files), Counter[str]())
+        rows = sum(contents.rows for contents in files)
+        every = [column for column, count in total.items() if count == rows]
+        return every, [column for column in total if column not in every]
+
+
+def ingest_params(root: Path, name: str, delimiter: str | None) -> IngestParams:
+    """How ``ingest`` reads or will read the source: ``sources.name.ingest``, or the defaults with ``delimiter``.
+
+    Raises:
+        TunesmithError: ``delimiter`` is unknown, or contradicts ``params/sources.yaml``.
+    """
+    delimiter = _delimiter(delimiter) if delimiter else None
+    requested = parse(IngestParams, {"delimiter": delimiter} if delimiter else {}, "data add")
+    path = Paths(root).params / "sources.yaml"
+    sources = mapping(path, "sources")
+    if name not in sources:
+        return requested
+    stated = parse(IngestParams, value_at(sources, f"{name}.ingest") or {}, path, f"sources.{name}.ingest")
+    if delimiter and stated.delimiter != delimiter:
+        raise TunesmithError(
+            f"params/sources.yaml: sources.{name}.ingest.delimiter: ingest reads the source with {stated.delimiter!r}, "
+            f"so `--delimiter` cannot be {delimiter!r}; change the delimiter in that file, and leave `--delimiter` out"
+        )
+    return stated
+
+
+def _delimiter(text: str) -> str:
+    """The character that ``--delimiter`` names: itself, its name, or ``\\t`` for a tab."""
+    characters = {name: character for character, name in DELIMITERS.items()} | {"\\t": "\t"}
+    delimiter = characters.get(text.lower(), text)
+    if delimiter not in (*DELIMITERS, "auto"):
+        raise TunesmithError(
+            f"data add: `--delimiter` must be {', '.join(DELIMITERS.values())}, or the character itself in quotes; "
+            f"it is {text!r}"
+        )
+    return delimiter
+
+
+def refuse_same_stems(files: Sequence[Path]) -> None:
+    stems = [path.stem for path in files]
+    if twice := {stem for stem in stems if stems.count(stem) > 1}:
+        raise TunesmithError(
+            f"data add: files of a source must differ in their names; {sorted(twice)[0]!r} comes twice"
+        )
+
+
+def refuse_taken(old: Sequence[Path], new: Sequence[Path]) -> None:
+    """Raises TunesmithError: a new file has the name of an old one. The error says whether their content is equal."""
+    taken = {path.stem: path for path in old}
+    lines = []
+    for path in new:
+        if path.stem not in taken or not path.exists():
+            continue
+        before = taken[path.stem]
+        if before.suffix == path.suffix and sha256(before) == sha256(path):
+            lines.append(f"{path}: {before.parent.name} has this file already, with the same content; leave it out")
+        else:
+            lines.append(
+                f"{path}: files of a source must differ in their names; {before.parent.name} has another "
+                f"{before.name}; rename yours, or replace all files of the source with `--replace --yes`"
+            )
+    if lines:
+        raise TunesmithError("\n".join(lines))
+
+
+def refuse_unnamed(root: Path, name: str, stems: Sequence[str], whole: bool) -> None:
+    """Raises TunesmithError: the source is split ``by: file``, and ``split.files`` lacks one of ``stems``.
+
+    If ``stems`` are the ``whole`` source, ``split.files`` must not name other files either.
+    """
+    path = Paths(root).params / "sources.yaml"
+    if value_at(mapping(path, "sources"), f"{name}.split.by") != "file":
+        return
+    files = load(SplitParams, path, "sources", name, "split").files
+    named = [stem for part in files.values() for stem in part]
+    unnamed = [stem for stem in stems if stem not in named]
+    missing = [stem for stem in named if stem not in stems] if whole else []
+    if not unnamed and not missing:
+        return
+    wanted: dict[str, list[str]] = {part: [] for part in PARTS}
+    for part, listed in files.items():
+        wanted[part] = [stem for stem in listed if stem in stems]
+    for stem in unnamed:
+        wanted[part_of(stem) or "train"].append(stem)
+    shown = ", ".join(f"{part}: [{', '.join(listed)}]" for part, listed in wanted.items() if listed)
+    problem = f"does not name {', '.join(unnamed)}" if unnamed else f"names {', '.join(missing)}, which would be gone"
+    raise TunesmithError(
+        f"params/sources.yaml: sources.{name}.split.files: `by: file` needs the part of every file; it {problem}. "
+        f"Write, for example, `files: {{{shown}}}`, then add the files again"
+    )
+
+
+def compare(old: Sequence[Path], new: Sequence[Path], ingest: IngestParams) -> Overlap:
+    """Read all rows as ``ingest`` will, the old ones first.
+
+    Raises:
+        TunesmithError: a file is missing or broken (with its line), or a column has values of several types.
+    """
+    overlap = Overlap({path: Contents() for path in old}, {path: Contents() for path in new})
+
+    def rows() -> Iterator[Row]:
+        for path, contents in [*overlap.old.items(), *overlap.new.items()]:
+            yield from _counted(path, contents, ingest)
+
+    to_table(rows())
+    before = {row_id for contents in overlap.old.values() for row_id in contents.ids}
+    overlap.known = sum(
+        n for contents in overlap.new.values() for row_id, n in contents.ids.items() if row_id in before
+    )
+    return overlap
+
+
+def _counted(path: Path, contents: Contents, ingest: IngestParams) -> Iterator[Row]:
+    for row in rows_of(path, ingest):
+        contents.rows += 1
+        contents.columns.update(column for column in row if column not in OWN_COLUMNS)
+        contents.ids[bytes.fromhex(row["row_id"])] += 1
+        yield row
+
+
+def fit(root: Path, name: str, overlap: Overlap) -> list[str]:
+    """Compare the columns of new files with those of the old ones. Return harmless differences as notes.
+
+    Raises:
+        TunesmithError: new rows lack a column that all old rows have and that the source's parameters use (any such
+            column, where ``params/sources.yaml`` does not have the source yet).
+    """
+    rows = overlap.rows(overlap.old)
+    total = sum((contents.columns for contents in overlap.old.values()), Counter[str]())
+    every = [column for column, count in total.items() if count == rows]
+    used = _used_columns(root, name)
+    errors, notes = [], []
+    for path, contents in overlap.new.items():
+        lacking = {c: contents.rows - contents.columns[c] for c in every if contents.columns[c] < contents.rows}
+        fresh = [column for column in contents.columns if column not in total]
+        needed = {column: n for column, n in lacking.items() if used is None or column in used}
+        if needed:
+            errors.append(_lacks(path, name, needed, contents.rows, fresh))
+        notes += [f"{path.name} lacks the column {column}, which nothing uses" for column in lacking]
+        notes += [f"{path.name} has a new column {column}; it is empty in the old rows" for column in fresh]
+    if errors:
+        raise TunesmithError("\n".join(errors))
+    return notes
+
+
+def _lacks(path: Path, name: str, needed: Mapping[str, int], rows: int, fresh: Sequence[str]) -> str:
+    """The error of a file: ``needed`` is column → rows that lack it, ``fresh`` are columns that the source lacks."""
+    absent = [column for column, n in needed.items() if n == rows]
+    parts = [f"lacks the column{'' if len(absent) == 1 else 's'} {', '.join(absent)}"] if absent else []
+    parts += [
+        f"has {counted(n, 'row')} (of {rows:,}) without the column {column}" for column, n in needed.items() if n < rows
+    ]
+    if len(fresh) == 1:
+        remedy = f"its other column is {fresh[0]}; rename it in the file"
+    elif fresh:
+        remedy = f"its other columns are {', '.join(fresh)}; rename them in the file"
+    else:
+        remedy = f"add {'it' if len(needed) == 1 else 'them'} to the file"
+    return f"{path} {' and '.join(parts)}, which every row of data/sources/{name} has; {remedy}"
+
+
+def _used_columns(root: Path, name: str) -> set[str] | None:
+    """Columns that the parameters of the source need in every row; None where it has none yet."""
+    path = Paths(root).params / "sources.yaml"
+    sources = mapping(path, "sources")
+    if name not in sources:
+        return None
+    params = load(TemplateParams, path, "sources", name, "template")
+    templates = load_set(params.set, library_of(root))
+    optional = [column for column in templates.optional if column not in params.columns]
+    needed = [c for c in templates.columns if c not in params.values and c not in optional]
+    required = value_at(sources, f"{name}.ingest.required") or []
+    return {*required, *(params.columns.get(c, c) for c in needed), *filter(None, [params.group, params.time])}
+
+
+def going(old: Sequence[Path], overlap: Overlap, ingest: IngestParams) -> str:
+    """What ``--replace`` removes, in a sentence or two."""
+    new = {row_id for contents in overlap.new.values() for row_id in contents.ids}
+    listed, rows, kept, unreadable = [], 0, 0, False
+    for path in old:
+        contents = Contents()
+        try:
+            for _ in _counted(path, contents, ingest):
+                pass
+            listed.append(f"{path.name} ({counted(contents.rows, 'row')})")
+        except TunesmithError:
+            listed.append(f"{path.name} (which cannot be read)")
+            unreadable = True
+        rows += contents.rows
+        kept += sum(n for row_id, n in contents.ids.items() if row_id in new)
+    lost = rows - kept
+    if lost and lost == rows:
+        effect = " None of these rows is in the new files; all would be lost."
+    elif lost:
+        verb = "is" if lost == 1 else "are"
+        effect = f" {lost:,} of these {rows:,} rows {verb} in none of the new files and would be lost."
+    else:
+        effect = "" if unreadable else " The new files hold all of these rows."
+    size = f"{counted(len(old), 'file')} with {counted(rows, 'row')}"
+    return f"`--replace` removes {size}: {', '.join(listed)}.{effect}"

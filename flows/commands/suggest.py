@@ -1,0 +1,197 @@
+"""What to write into ``params/`` for files that were added: true for their columns and names, ready to paste."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tasks.core.params import read_yaml, value_at
+from tasks.template.library import TemplateSet, known_sets, library_of, load_set
+
+_PARTS = {
+    "train": "train",
+    "training": "train",
+    "dev": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""Word in a file's name → part of a split."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A template set for the columns of some files.
+
+    Attributes:
+        columns: column of the set → column of the files, of all that were found.
+        lacking: columns that the set needs and no column of the files matches.
+    """
+
+    set: str
+    columns: dict[str, str]
+    lacking: list[str]
+
+
+def blocks(
+    root: Path, name: str, stems: Sequence[str], every: Sequence[str], some: Sequence[str], delimiter: str | None = None
+) -> str:
+    """The blocks of ``params/`` for the source ``name``.
+
+    Args:
+        stems: names of its files without their endings.
+        every, some: columns that all rows have, and those that only some have.
+        delimiter: of its CSV files, if ``params/`` must state it.
+    """
+    matched, split = match(root, every, some), split_of(stems)
+    template, notes = _template(matched, [*every, *some])
+    needed = list(matched.columns.values()) if matched else every
+    required = [column for column in every if column in needed]
+    ingest = {"required": required} | ({"delimiter": delimiter} if delimiter else {})
+    source = {name: {"ingest": ingest, "template": template, "split": split}}
+    asked = value_at(read_yaml(root / "params/evaluation.yaml"), "evaluation_set.sources") or []
+    evaluated = list(dict.fromkeys([*asked, name]))
+    trains = split["by"] == "hash" or "train" in split["files"]
+    parts = [("params/sources.yaml, under the key `sources`", _yaml(source, 1), [*notes, *_split_notes(split, stems)])]
+    if trains:
+        parts += [
+            ("params/mixtures.yaml, under the key `mixtures`", _yaml({name: {"sources": {name: {}}}}, 1), []),
+            (
+                "params/experiments.yaml, under the key `experiments`",
+                _yaml({f"{name}_lora": {"method": "lora", "mixture": name}}, 1),
+                [],
+            ),
+        ]
+    parts.append(
+        (
+            "params/evaluation.yaml, under the key `evaluation_set`, in place of its `sources`",
+            _yaml({"sources": evaluated}, 1),
+            [],
+        )
+    )
+    return "\n".join(
+        f"# {where}:\n{text}" + "".join(f"  # {note}\n" for note in said) for where, text, said in parts
+    ).rstrip()
+
+
+def match(root: Path, every: Sequence[str], some: Sequence[str]) -> Matched | None:
+    """The set of the library that fits best: all its columns found, or its main one and more than half of them."""
+    library = library_of(root)
+    ranked = []
+    for number, name in enumerate(known_sets(library)):
+        found = _match_set(name, load_set(name, library), every, some)
+        wanted = len(found.columns) + len(found.lacking)
+        exact = sum(ours == theirs for ours, theirs in found.columns.items())
+        main = next(iter(load_set(name, library).columns))
+        if main in found.columns and 2 * len(found.lacking) < wanted:
+            ranked.append((not found.lacking, len(found.columns) - len(found.lacking), exact, -number, found))
+    return max(ranked, key=lambda one: one[:-1])[-1] if ranked else None
+
+
+def _match_set(name: str, templates: TemplateSet, every: Sequence[str], some: Sequence[str]) -> Matched:
+    columns: dict[str, str] = {}
+    for same in (_equal, _alike):  # what is named alike must not take what another column is named
+        for wanted in templates.columns:
+            offered = [*every, *some] if wanted in templates.optional else every
+            free = [column for column in offered if column not in columns.values()]
+            if wanted not in columns and (found := [column for column in free if same(wanted, column)]):
+                columns[wanted] = found[0]
+    lacking = [c for c in templates.columns if c not in columns and c not in templates.optional]
+    return Matched(name, {c: columns[c] for c in templates.columns if c in columns}, lacking)
+
+
+def _words(column: str) -> list[str]:
+    """Lower-case words of a column's name, plural endings cut: ``abstractiveSummaries`` → abstractive, summary."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column)
+    words = re.findall(r"[^\W_]+", spaced.lower())
+    return [re.sub(r"(?<=\w{3})s$", "", re.sub(r"ies$", "y", word)) for word in words]
+
+
+def _equal(wanted: str, column: str) -> bool:
+    return _words(wanted) == _words(column)
+
+
+def _alike(wanted: str, column: str) -> bool:
+    """One name has all words of the other: ``tags`` and ``ner_tags``."""
+    ours, theirs = set(_words(wanted)), set(_words(column))
+    return bool(ours and theirs) and (ours <= theirs or theirs <= ours)
+
+
+def _template(matched: Matched | None, columns: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    if matched is None:
+        return {"set": "NAME"}, [
+            "no set of the library has these columns: put one for NAME (`tunesmith templates list`) and map its",
+            "columns with `columns: {COLUMN OF THE SET: COLUMN OF THE DATA}`, or write a set (docs/data.md)",
+        ]
+    renamed = {ours: theirs for ours, theirs in matched.columns.items() if ours != theirs}
+    template: dict[str, Any] = {"set": matched.set} | ({"columns": renamed} if renamed else {})
+    free = [column for column in columns if column not in matched.columns.values()]
+    return template, [
+        f"the set needs {wanted!r} too: its column under `columns` (left: {', '.join(free) or 'none'}) or one text for "
+        "all rows under `values`; other sets: `tunesmith templates list`"
+        for wanted in matched.lacking
+    ]
+
+
+def split_of(stems: Sequence[str]) -> dict[str, Any]:
+    """``split`` by the names of the files where each tells a part, else by hash."""
+    files: dict[str, list[str]] = {}
+    for stem in stems:
+        if (part := part_of(stem)) is None:
+            return {"by": "hash"}
+        files.setdefault(part, []).append(stem)
+    if "test" in files and ("train" in files or "validation" not in files):
+        return {"by": "file", "files": _in_order(files)}
+    if {"train", "validation"} == files.keys():  # validation rows can be cut from training ones, test rows cannot
+        return {"by": "file", "files": {"train": files["train"], "test": files["validation"]}}
+    return {"by": "hash"}
+
+
+def part_of(stem: str) -> str | None:
+    """The part of a split that the name of a file states; None if it states none or several."""
+    found = {_PARTS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _PARTS}
+    return found.pop() if len(found) == 1 else None
+
+
+def _in_order(files: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    return {part: files[part] for part in ("train", "validation", "test") if part in files}
+
+
+def _split_notes(split: dict[str, Any], stems: Sequence[str]) -> list[str]:
+    if split["by"] == "hash":
+        several = "; the names of the files do not tell train and test" if len(stems) > 1 else ""
+        return [f"split: 80 % train, 10 % validation, 10 % test{several}"]
+    files = split["files"]
+    if "train" not in files:
+        return ["split: a benchmark, which is only tested on"]
+    if "validation" in files:
+        return []
+    note = "split: 10 % of the training rows become validation"
+    return [note + ("; there is no test file, so the validation file is tested on" if _no_test(stems) else "")]
+
+
+def _no_test(stems: Sequence[str]) -> bool:
+    return all(part_of(stem) != "test" for stem in stems)
+
+
+def _yaml(data: dict[str, Any], level: int) -> str:
+    """``data`` as YAML, indented by ``level``; the innermost collections stand in one line."""
+    yaml, text = YAML(), io.StringIO()
+    yaml.default_flow_style = None
+    yaml.width = 4096
+    yaml.representer.sort_base_mapping_type_on_output = False
+    yaml.dump(data, text)
+    return "".join(f"{'  ' * level}{line}\n" for line in text.getvalue().splitlines())
+
+
+def yaml_lines(data: dict[str, Any]) -> list[str]:
+    """``data`` as YAML, indented once."""
+    return _yaml(data, 1).splitlines()

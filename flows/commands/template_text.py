@@ -1,0 +1,122 @@
+"""Template sets and rendered rows as a person reads them: ``tunesmith templates list | show | render``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.core.errors import TunesmithError
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.model.base_models import BaseModelParams, find, load_tokenizer
+from tasks.model.rendering import Renderer
+from tasks.resolve.params import TrainingDefaults
+from tasks.template.library import Template, TemplateSet, known_sets, library_of, load_set
+from tasks.template.render import render
+from tasks.template.source_rows import raw_row, template_params
+from tasks.template.validate import Report
+from tasks.text.rows import Row
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One wording of the library, for a table."""
+
+    set: str
+    id: str
+    task: str
+    inverted: bool
+    metrics: list[str]
+
+
+def listed(root: Path) -> list[Listed]:
+    """Every wording of every set."""
+    library = library_of(root)
+    sets = {name: load_set(name, library) for name in known_sets(library)}
+    return [
+        Listed(name, template.id, found.task_of(template), template.inverted, found.metrics_of(template))
+        for name, found in sets.items()
+        for template in found.templates
+    ]
+
+
+def described(root: Path, name: str, template: str | None = None) -> str:
+    """A set with its columns, and the text of all its wordings or of one.
+
+    Raises:
+        TunesmithError: there is no such set, or no such wording in it.
+    """
+    found = load_set(name, library_of(root))
+    chosen = [t for t in found.templates if template in (None, t.id)]
+    if not chosen:
+        raise TunesmithError(
+            f"templates show: no template {template!r} in set {name!r}; there are: "
+            f"{', '.join(t.id for t in found.templates)}"
+        )
+    head = [name, found.description, f"license: {found.license or 'not stated'}", "columns:"]
+    head += [
+        f"  {column}{' (optional)' if column in found.optional else ''}: {meaning}"
+        for column, meaning in found.columns.items()
+    ]
+    return "\n".join([*head, *(_wording(found, t) for t in chosen)])
+
+
+def _wording(found: TemplateSet, template: Template) -> str:
+    marks = [mark for mark in ("inverted", "extractive") if getattr(template, mark)]
+    choices = template.answer_choices
+    lines = [
+        "",
+        f"-- {template.id}: {', '.join([found.task_of(template), *marks])}; {', '.join(found.metrics_of(template))}",
+    ]
+    lines += [template.prompt, f">> {template.completion or template.references}"]
+    if choices:
+        lines.append(f">> one of: {choices if isinstance(choices, str) else ', '.join(choices)}")
+    return "\n".join(lines)
+
+
+def base_renderer(paths: Paths) -> tuple[Renderer, int]:
+    """The default base model's way to tokens, and the most tokens that prompt and completion may have.
+
+    Raises:
+        TunesmithError: the base model cannot be had, or params/training.yaml is wrong.
+    """
+    file = paths.params / "training.yaml"
+    defaults = load(TrainingDefaults, file).defaults
+    base = find(load(BaseModelParams, file, "defaults", "base_model"), paths.root)
+    return Renderer(load_tokenizer(base), base.kind), int(defaults["max_length"])
+
+
+def rendered_row(paths: Paths, source: str, number: int, every: bool) -> str:
+    """Row ``number`` of a source in the wording that it gets, or in each; what training learns stands in ``[[…]]``.
+
+    Raises:
+        TunesmithError: no such source or row, or a template fails on it.
+    """
+    params = template_params(paths, source)
+    if every:
+        params = params.model_copy(update={"assign": "all"})
+    row = raw_row(paths, source, number)
+    report = Report()
+    rows = list(render([row], source, load_set(params.set, library_of(paths.root)), params, report))
+    show, note = _shown(paths)
+    blocks = [f"{source} row {number} ({row['source_file']}:{row['source_line']}), set {params.set}"]
+    blocks += [f"-- {r['template_id']} ({r['task']})\n{show(r)}{_also(r)}" for r in rows]
+    blocks += [f"dropped: {reason}, at {report.first[reason]}" for reason in report.dropped]
+    return "\n\n".join([*blocks, *note])
+
+
+def _shown(paths: Paths) -> tuple[Callable[[Row], str], list[str]]:
+    """A function that shows a row with its mask, and a note where the tokenizer cannot be had."""
+    try:
+        renderer, _ = base_renderer(paths)
+    except TunesmithError as error:
+        return lambda row: f"{row['prompt']}\n[[{row['completion']}]]", [f"text only, no tokens: {error}"]
+    return lambda row: renderer.marked(renderer.encode(row["prompt"], row["completion"])), []
+
+
+def _also(row: Row) -> str:
+    others = row["references"][1:]
+    accepted = f"\nalso accepted: {' | '.join(others)}" if others else ""
+    choices = f"\nanswer choices: {', '.join(row['answer_choices'])}" if row["answer_choices"] else ""
+    return accepted + choices

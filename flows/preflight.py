@@ -1,0 +1,193 @@
+"""The check of all parameter files before anything runs: every problem of every file, at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flows.references import (
+    check_helm,
+    check_suites,
+    nothing_to_keep,
+    unknown,
+    unknown_held_tasks,
+    wordings,
+    wrong_baselines,
+    wrong_metrics,
+    wrong_parts,
+)
+from tasks.benchmark.helm.params import HelmParams
+from tasks.benchmark.params import BenchmarkParams
+from tasks.compare.params import CompareParams
+from tasks.core.errors import TunesmithError, did_you_mean
+from tasks.core.params import Params, conflict_mark, load, read_yaml, value_at
+from tasks.core.paths import Paths
+from tasks.evaluate.params import EvaluateParams
+from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
+from tasks.mix.params import MixtureParams, load_contamination
+from tasks.register.params import RegistrationParams
+from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
+from tasks.split.params import SplitParams
+from tasks.template.params import TemplateParams
+
+_SECTIONS = {
+    "sources.yaml": {"generated", "hub", "sources"},
+    "mixtures.yaml": {"contamination", "mixtures"},
+    "experiments.yaml": {"experiments"},
+    "training.yaml": {"defaults", "methods"},
+    "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "helm", "benchmark"},
+    "registration.yaml": {"registration"},
+}
+_SOURCE_BLOCKS: dict[str, type[Params]] = {"ingest": IngestParams, "template": TemplateParams, "split": SplitParams}
+
+
+def preflight(paths: Paths) -> None:
+    """Check every file of ``params/`` and the names by which they refer to each other.
+
+    Raises:
+        TunesmithError: one line a problem.
+    """
+    problems = Problems()
+    for name in ("dvc.lock", "dvc.yaml"):
+        problems.catch(_refuse_conflict, paths.root / name)
+    for file, keys in _SECTIONS.items():
+        problems.catch(only_keys, paths.params / file, keys)
+    problems.refuse()  # what follows would only repeat that a file cannot be read
+    sources = _check_sources(paths, problems)  # None where names are wrong: every reference would look wrong too
+    _check_mixtures(paths, problems, sources)
+    evaluation, compared = _check_evaluation(paths, problems, sources)
+    problems.catch(load_experiments, paths)
+    registration = problems.catch(load, RegistrationParams, paths.params / "registration.yaml", "registration")
+    planned = _check_benchmark(paths, problems)
+    _check_judges(paths, problems, evaluation, compared, registration, planned)
+    problems.refuse()
+
+
+def _refuse_conflict(file: Path) -> None:
+    if file.exists() and (line := conflict_mark(file)) is not None:
+        remedy = "keep one side and remove the marks"
+        if file.name == "dvc.lock":
+            remedy = "take either side (`git checkout --ours dvc.lock` or `--theirs`) or delete the file, and run again"
+        raise TunesmithError(f"{file}:{line}: the marks of a merge conflict begin here; {remedy}")
+
+
+def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
+    file = paths.params / "sources.yaml"
+    made: dict[str, list[str]] = {}
+    for section, model in {"generated": GeneratedParams, "hub": HubParams}.items():
+        made[section] = list(problems.catch(mapping, file, section) or {})
+        for name in made[section]:
+            problems.catch(load, model, file, section, name)
+    sources = problems.catch(mapping, file, "sources")
+    if sources is not None:  # else every name would look left over
+        problems.lines += [
+            f"{file}: {section}.{name}: what is made must be a source; `sources` has no {name!r}, so nothing would use "
+            f"it; remove it here (`{section}: {{}}` when nothing is left), or describe it under `sources`"
+            for section, names in made.items()
+            for name in names
+            if name not in sources
+        ]
+    known = ", ".join(_SOURCE_BLOCKS)
+    for name, blocks in (sources or {}).items():
+        if not isinstance(blocks, dict):
+            problems.lines.append(f"{file}: sources.{name}: must be a mapping with {known}; it is {blocks!r}")
+            continue
+        for block, model in _SOURCE_BLOCKS.items():
+            problems.catch(load, model, file, "sources", name, block)
+        unknown = [block for block in blocks if block not in _SOURCE_BLOCKS]
+        problems.lines += [f"{file}: sources.{name}.{block}: unknown key; known here: {known}" for block in unknown]
+        problems.catch(wordings, paths, name)
+    return None if sources is None else list(sources)
+
+
+def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None) -> None:
+    file = paths.params / "mixtures.yaml"
+    problems.catch(load_contamination, file)
+    mixtures = problems.catch(mapping, file, "mixtures")
+    for name in mixtures or ():
+        params: Any = problems.catch(load, MixtureParams, file, "mixtures", name)
+        if params and sources is not None:
+            problems.lines += _wrong_names(paths, params, f"{file}: mixtures.{name}", sources)
+
+
+def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[str]) -> list[str]:
+    """What is wrong with the sources and held-out templates that a mixture names."""
+    lines, templates = [], []
+    noted = False
+    for source in params.sources:
+        if source not in sources:
+            lines.append(_no_source(f"{where}.sources", source, sources))
+            continue
+        try:
+            split = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split")
+            templates += [wording.name for wording in wordings(paths, source)]
+        except TunesmithError:  # noted with the source itself
+            noted = True
+            continue
+        if "train" not in split.asked():
+            lines.append(
+                f"{where}.sources.{source}: a mixture trains on each of its sources; the split of this one has no "
+                "training part; take it out (its test rows are checked all the same), or give the split one"
+            )
+    if lines or noted:
+        return lines
+    lines = [
+        f"{where}.hold_out.templates: {held!r} must be SOURCE/ID of a template that a source of the mixture uses; "
+        f"there are: {', '.join(templates)}{did_you_mean(held, templates)}"
+        for held in params.hold_out.templates
+        if held not in templates
+    ]
+    return lines + unknown_held_tasks(paths, params, where)
+
+
+def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | None) -> tuple[Any, Any]:
+    """Check and return the parameters of the evaluation set and of the comparison; None for wrong ones."""
+    file = paths.params / "evaluation.yaml"
+    evaluation: Any = problems.catch(load, EvaluationSetParams, file, "evaluation_set")
+    for source in evaluation.sources if evaluation else ():
+        if sources is not None and source not in sources:
+            problems.lines.append(_no_source(f"{file}: evaluation_set.sources", source, sources))
+    for source in evaluation.retention.sources if evaluation else ():
+        if sources is not None and source not in sources:
+            problems.lines.append(_no_source(f"{file}: evaluation_set.retention.sources", source, sources))
+    if evaluation and sources is not None:
+        problems.lines += wrong_parts(paths, evaluation, sources)
+    problems.catch(load, EvaluateParams, file, "evaluate")
+    compared = problems.catch(load, CompareParams, file, "compare") if "compare" in read_yaml(file) else None
+    if "helm" in read_yaml(file):
+        helm: Any = problems.catch(load, HelmParams, file, "helm")
+        if helm:
+            problems.catch(check_helm, helm)
+    return evaluation, compared
+
+
+def _check_judges(
+    paths: Paths, problems: Problems, evaluation: Any, compared: Any, registration: Any, planned: Any
+) -> None:
+    """Check what comparison and gate need: baselines, metrics of the test rows, and tasks to keep."""
+    experiments = value_at(read_yaml(paths.params / "experiments.yaml"), "experiments")
+    if isinstance(experiments, dict):
+        problems.lines += wrong_baselines(paths, compared, registration, [str(name) for name in experiments])
+    if evaluation:
+        problems.lines += wrong_metrics(paths, evaluation.sources, compared, registration)
+    if evaluation and registration and planned:
+        problems.lines += nothing_to_keep(paths, registration, evaluation, planned)
+
+
+def _check_benchmark(paths: Paths, problems: Problems) -> Any:
+    """Check and return the parameters of benchmarks; None where they are wrong."""
+    file = paths.params / "evaluation.yaml"
+    planned: Any = problems.catch(load, BenchmarkParams, file, "benchmark")
+    if planned:
+        problems.catch(check_suites, planned)
+    known = problems.catch(mapping, paths.params / "experiments.yaml", "experiments")
+    for name in planned.experiments if planned and known is not None else ():
+        if name not in known:
+            where = f"{file}: benchmark.experiments.{name}"
+            problems.lines.append(unknown(where, "experiment", name, list(known), "params/experiments.yaml"))
+    return planned
+
+
+def _no_source(where: str, source: str, sources: list[str]) -> str:
+    return unknown(where, "source", source, sources, "params/sources.yaml")

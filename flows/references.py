@@ -1,0 +1,193 @@
+"""Check names by which parameter files refer to each other, and to metrics and tasks of the template sets.
+
+Without these checks, a wrong name would stop the stage that uses it: perhaps the last one, after hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.benchmark.harness.suites import load_suite, refuse_unknown_names
+from tasks.benchmark.helm.params import HelmParams
+from tasks.benchmark.helm.scenarios import load_scenarios
+from tasks.benchmark.params import SUITES, BenchmarkParams
+from tasks.compare.params import CompareParams
+from tasks.core.errors import TunesmithError, did_you_mean
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.metrics.names import ASKED, HIGHER_IS_BETTER
+from tasks.mix.params import MixtureParams
+from tasks.register.params import RegistrationParams
+from tasks.split.params import SplitParams
+from tasks.template.library import Template, TemplateSet, library_of, load_set
+from tasks.template.params import TemplateParams
+from tasks.template.render import choose
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A template that a source uses.
+
+    Attributes:
+        name: ``SOURCE/ID``.
+        task: of the template.
+        scores: those of ``HIGHER_IS_BETTER`` that each of its rows will have.
+    """
+
+    name: str
+    task: str
+    scores: frozenset[str]
+
+
+def wordings(paths: Paths, source: str) -> list[Wording]:
+    """The templates that a source uses.
+
+    Raises:
+        TunesmithError: the source's template parameters or its set are wrong.
+    """
+    params = load(TemplateParams, paths.params / "sources.yaml", "sources", source, "template")
+    templates = load_set(params.set, library_of(paths.root))
+    chosen = choose(templates, params, source)
+    return [Wording(f"{source}/{t.id}", templates.task_of(t), _scores(templates, t)) for t in chosen]
+
+
+def _scores(templates: TemplateSet, template: Template) -> frozenset[str]:
+    """The scores that ``tasks.evaluate.metrics.score_rows`` gives to rows of a template."""
+    named = set(templates.metrics_of(template)) | ({"exact_match"} if template.answer_choices else set())
+    return frozenset(name for name in HIGHER_IS_BETTER if name not in ASKED or name in named)
+
+
+def unknown(where: str, what: str, name: str, known: Sequence[str], file: str) -> str:
+    """The error line about an unknown name, with the known ones and the most similar one."""
+    return f"{where}: there is no {what} {name!r} in {file}; there are: {', '.join(known)}{did_you_mean(name, known)}"
+
+
+def wrong_metrics(
+    paths: Paths,
+    evaluated: Sequence[str],
+    compared: CompareParams | None,
+    registration: RegistrationParams | None,
+) -> list[str]:
+    """Lines about metrics of comparison and gate that rows of the sources ``evaluated`` will not have.
+
+    The gate needs its metric on every row. A comparison leaves out rows without its metric, but needs it on some row.
+    """
+    try:
+        every = [wording for source in evaluated for wording in wordings(paths, source)]
+    except TunesmithError:  # noted with the source itself
+        return []
+    if not every:
+        return []
+    lines = []
+    shared = sorted(frozenset.intersection(*(wording.scores for wording in every)), key=HIGHER_IS_BETTER.index)
+    without = [w.name for w in every if registration and registration.metric not in w.scores]
+    if registration and without:
+        lines.append(
+            f"{paths.params / 'registration.yaml'}: registration.metric: every test row needs the score that decides; "
+            f"template {without[0]} gives no {registration.metric!r} (`metrics` of its template set; docs/gate.md); "
+            f"scores of all rows are: {', '.join(shared)}"
+        )
+    if compared and not any(compared.metric in wording.scores for wording in every):
+        lines.append(
+            f"{paths.params / 'evaluation.yaml'}: compare.metric: no template of evaluation_set.sources gives "
+            f"{compared.metric!r}; scores of all rows are: {', '.join(shared)}"
+        )
+    return lines
+
+
+def wrong_baselines(
+    paths: Paths, compared: CompareParams | None, registration: RegistrationParams | None, experiments: Sequence[str]
+) -> list[str]:
+    """Lines about baselines that are not experiments."""
+    named = []
+    if compared:
+        named.append((f"{paths.params / 'evaluation.yaml'}: compare.baseline", compared.baseline))
+    if registration:
+        named.append((f"{paths.params / 'registration.yaml'}: registration.baseline", registration.baseline))
+    return [
+        unknown(where, "experiment", name, experiments, "params/experiments.yaml")
+        for where, name in named
+        if name not in experiments
+    ]
+
+
+def nothing_to_keep(
+    paths: Paths, registration: RegistrationParams, evaluation: EvaluationSetParams, planned: BenchmarkParams
+) -> list[str]:
+    """The line about ``retention: kept`` where no task will be judged: the gate would stop with an error."""
+    if registration.retention != "kept" or evaluation.retention.sources:
+        return []
+    both = registration.baseline in planned.experiments and len(planned.experiments) > 1
+    if both:
+        return []
+    return [
+        f"{paths.params / 'registration.yaml'}: registration.retention: 'kept' needs tasks to be kept; name sources "
+        f"under evaluation_set.retention, or suites of {registration.baseline} and of the tuned experiments under "
+        "benchmark.experiments of params/evaluation.yaml, or set it to 'shown'"
+    ]
+
+
+def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence[str]) -> list[str]:
+    """Lines about sources without test rows, sources named twice, and an evaluation set without validation rows."""
+    file = paths.params / "evaluation.yaml"
+    lines, complete, validated = [], True, False
+    for key, names in (("sources", evaluation.sources), ("retention.sources", evaluation.retention.sources)):
+        for source in names:
+            if source not in sources:  # noted with its name
+                complete = False
+                continue
+            try:
+                parts = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split").asked()
+            except TunesmithError:  # noted with the source itself
+                complete = False
+                continue
+            if "test" not in parts:
+                lines.append(
+                    f"{file}: evaluation_set.{key}: {source!r} needs test rows; sources.{source}.split in "
+                    "params/sources.yaml gives it no test part"
+                )
+            validated |= key == "sources" and "validation" in parts
+    if complete and not validated:
+        lines.append(
+            f"{file}: evaluation_set.sources: a source must have validation rows, by which the candidate is chosen; no "
+            "split in params/sources.yaml gives these sources a validation part"
+        )
+    lines += [
+        f"{file}: evaluation_set.retention.sources: {source!r} is one of evaluation_set.sources; its test rows are "
+        "evaluated already; name sources of other tasks"
+        for source in evaluation.retention.sources
+        if source in evaluation.sources
+    ]
+    return lines
+
+
+def unknown_held_tasks(paths: Paths, mixture: MixtureParams, where: str) -> list[str]:
+    """Lines about tasks that a mixture holds out but none of its sources has."""
+    tasks = sorted({wording.task for source in mixture.sources for wording in wordings(paths, source)})
+    return [
+        f"{where}.hold_out.tasks: no source of the mixture has the task {name!r}; there are: {', '.join(tasks)}"
+        f"{did_you_mean(name, tasks)}"
+        for name in mixture.hold_out.tasks
+        if name not in tasks
+    ]
+
+
+def check_helm(params: HelmParams) -> None:
+    """Refuse unknown names in ``helm.scenarios``.
+
+    Raises:
+        TunesmithError: names the first unknown scenario, and the known ones.
+    """
+    load_scenarios(params.scenarios)
+
+
+def check_suites(params: BenchmarkParams) -> None:
+    """Refuse names in ``benchmark.settings`` that are neither tasks nor suites.
+
+    Raises:
+        TunesmithError: names the first of them, and similar ones.
+    """
+    if params.settings.shots or params.settings.files:
+        refuse_unknown_names([load_suite(name) for name in SUITES], params.settings.shots, params.settings.files)

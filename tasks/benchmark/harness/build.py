@@ -1,0 +1,109 @@
+"""lm-eval's tasks from its own files, our corrections and the rows that were found."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lm_eval.tasks
+from datasets import Dataset, DatasetDict
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.tasks._yaml_loader import load_yaml  # 0.4.13 has no public name for it
+
+from tasks.benchmark.harness.found import Found
+from tasks.benchmark.harness.sample import choose
+from tasks.benchmark.harness.suites import OWN, TaskDefinition
+from tasks.core.errors import TunesmithError
+
+PACKAGED = Path(lm_eval.tasks.__file__).parent
+
+# It warns of every default that it takes; what matters of these (cut prompts) is counted and reported here.
+logging.getLogger("lm_eval").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A task that can be run.
+
+    Attributes:
+        definition: as in the suite's file.
+        task: lm-eval's.
+        rows: places of the rows that are asked, in order; None asks all.
+        of: rows there are.
+        shots: examples in the prompt.
+        source: where the rows are from.
+    """
+
+    definition: TaskDefinition
+    task: Any
+    rows: list[int] | None
+    of: int
+    shots: int
+    source: dict[str, Any]
+
+    @property
+    def count(self) -> int:
+        return self.of if self.rows is None else len(self.rows)
+
+
+def task_config(task: TaskDefinition) -> dict[str, Any]:
+    """The content of lm-eval's task file with ``own`` laid over it.
+
+    Raises:
+        TunesmithError: this lm-eval has no such file.
+    """
+    config: dict[str, Any] = {}
+    if task.config is not None:
+        path = PACKAGED / task.config
+        if not path.is_file():
+            raise TunesmithError(
+                f"{task.suite}.yaml: tasks.{task.name}.config: lm-eval has no task file {task.config}; correct the "
+                "suite, or install the lm-eval that pyproject.toml names"
+            )
+        config |= load_yaml(path)
+    if task.own is not None:
+        config |= load_yaml(OWN / task.own)
+    return {key: value for key, value in config.items() if key not in ("tag", "group")} | {"task": task.name}
+
+
+def build(task: TaskDefinition, config: dict[str, Any], found: Found, shots: int, rows: int | None, seed: int) -> Built:
+    """The task with its rows; ``rows``: how many are asked, None asks all.
+
+    Raises:
+        TunesmithError: more examples are asked for than there are.
+    """
+    process = config.get("process_docs") or (lambda dataset: dataset)
+    splits = {task.split: process(Dataset.from_list(found.asked))}
+    fixed = (config.get("fewshot_config") or {}).get("samples")
+    if found.examples:
+        splits[str(task.shots_split)] = process(Dataset.from_list(found.examples))
+    available = len(fixed) if isinstance(fixed, list) else len(found.examples)
+    if shots > available:
+        raise TunesmithError(
+            f"{task.name}: {shots} examples in the prompt are asked for; there are {available}; set "
+            f"benchmark.settings.shots.{task.name} to at most that"
+        )
+    data = DatasetDict(splits)
+    about = _about_rows(task, bool(found.examples)) | _held(data) | {"num_fewshot": shots}
+    built = ConfigurableTask(config=config | about)
+    asked = splits[task.split]
+    chosen = choose(asked.to_list(), built.doc_to_target, task.together, rows, seed)
+    return Built(task, built, chosen, len(asked), shots, found.source)
+
+
+def _held(data: DatasetDict) -> dict[str, Any]:
+    """The rows in memory, in the place of a data set that lm-eval would fetch. Already processed."""
+    return {"custom_dataset": lambda **_: data, "dataset_kwargs": None, "process_docs": None}
+
+
+def _about_rows(task: TaskDefinition, examples: bool) -> dict[str, Any]:
+    """Splits that are there, and no others: lm-eval would draw examples from the rows that it asks."""
+    test = task.split in ("test", "default")
+    return {
+        "test_split": task.split if test else None,
+        "validation_split": None if test else task.split,
+        "training_split": None,
+        "fewshot_split": task.shots_split if examples else None,
+    }

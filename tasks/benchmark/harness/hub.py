@@ -1,0 +1,58 @@
+"""Rows of a task from the Hugging Face hub, or from the copy that an earlier run left in its cache."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import TunesmithError, described
+
+Row = dict[str, Any]
+
+_SECONDS = 10
+
+
+class UnreachableError(TunesmithError):
+    """The hub does not answer and no copy is cached."""
+
+
+def load(
+    path: str, name: str | None, splits: list[str], revision: str | None
+) -> tuple[dict[str, list[Row]], str | None]:
+    """Rows of each of ``splits`` of the data set, and the commit hash that they are of (None: of the cache, unknown).
+
+    Raises:
+        UnreachableError: with the reason.
+        TunesmithError: the data set has no such split, or the hub refuses it.
+    """
+    import datasets
+
+    found, reason = _revision(path, revision)
+    if found is None and not _is_cached(path):
+        raise UnreachableError(f"hub data set {path}: {reason}")
+    try:
+        loaded = datasets.load_dataset(path, name, revision=found)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise UnreachableError(f"hub data set {path}: {described(error)}") from None
+    missing = [split for split in splits if split not in loaded]
+    if missing:
+        raise TunesmithError(f"hub data set {path}: it must have the split {missing[0]!r}; it has {', '.join(loaded)}")
+    return {split: loaded[split].to_list() for split in splits}, found
+
+
+@cache
+def _revision(path: str, asked: str | None) -> tuple[str | None, str]:
+    """(commit hash, why there is none); the hub is asked once for each data set."""
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().dataset_info(path, revision=asked, timeout=_SECONDS).sha), ""
+    except Exception as error:  # the HTTP library of huggingface_hub changes from version to version
+        return None, described(error)
+
+
+def _is_cached(path: str) -> bool:
+    import datasets
+
+    return (Path(datasets.config.HF_DATASETS_CACHE) / path.replace("/", "___")).is_dir()

@@ -1,0 +1,57 @@
+"""A model of ``models/X`` under lm-eval: one way for every method, since the loaded model is handed over."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from lm_eval.models.huggingface import HFLM
+
+from tasks.benchmark.helm.measure import generation_params
+from tasks.benchmark.params import BenchmarkSettings
+from tasks.benchmark.risk import helm_params
+from tasks.core.errors import TunesmithError
+from tasks.inference.predict import Predictor
+from tasks.tuning.load import SharedBase, soft_prompt
+
+
+class Harness(HFLM):
+    """lm-eval's model, which refuses a log-probability that is no number: its argmax would count as an answer."""
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        for request, (value, _) in zip(requests, found, strict=True):
+            if math.isnan(value):
+                raise TunesmithError(
+                    f"{request.task_name}: row {request.doc_id}: the log-probability of choice {request.idx} must be a "
+                    "number; it is NaN: the weights hold NaN or overflow; set benchmark.settings.precision: fp32, or "
+                    "train again with a lower learning rate"
+                )
+        return found
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
+        found: list[str] = super().generate_until(requests, disable_tqdm=True)
+        return found
+
+
+def load(
+    folder: Path, root: Path, settings: BenchmarkSettings, shared: SharedBase | None = None
+) -> tuple[Harness, Predictor]:
+    """The model of ``folder`` under lm-eval, and as it is. ``root`` and ``shared``: as of ``Predictor.load``.
+
+    Raises:
+        TunesmithError: there is no model, or its base or tokenizer is another than it was trained on.
+    """
+    predictor = Predictor.load(folder, generation_params(helm_params(settings)), root, shared)
+    return wrap(predictor.model, predictor.renderer.tokenizer, predictor.base.kind, settings), predictor
+
+
+def wrap(model: Any, tokenizer: Any, kind: str, settings: BenchmarkSettings) -> Harness:
+    """A loaded model under lm-eval.
+
+    A soft prompt is asked row by row: peft puts virtual tokens before the padding on the left, so that answers would
+    depend on what else is in the batch.
+    """
+    batch = 1 if soft_prompt(model) else settings.batch_size
+    return Harness(pretrained=model, tokenizer=tokenizer, backend=kind, batch_size=batch)

@@ -1,0 +1,107 @@
+"""Choices by their likelihood, in batches by token budget, with the time that each row took."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tasks.benchmark.helm.scenarios import Question
+from tasks.core import device
+from tasks.core.errors import TunesmithError
+from tasks.inference.predict import Predictor
+from tasks.model.batches import collate, token_budget_batches
+from tasks.model.likelihood import likelihood, supervised_logits
+from tasks.model.rendering import Encoded
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Log-probabilities (nats) of the choices of each question, and its share of the time and tokens of its batch."""
+
+    logprobs: list[list[float]]
+    seconds: list[float]
+    tokens: list[int]
+
+
+def score_questions(predictor: Predictor, questions: Sequence[Question], budget: int) -> Scored:
+    """The summed log-probability of the tokens of every choice after its prompt; the end token does not count.
+
+    (As HELM's ``multiple_choice_separate_original`` and ``lm-eval`` sum them; no normalisation by length.) Where all
+    choices of a question are one token long, one pass over its prompt tells them all.
+
+    Raises:
+        TunesmithError: a choice without text, or a log-probability that is not finite.
+    """
+    encoded = [[_without_end(predictor, q.prompt, choice) for choice in q.choices] for q in questions]
+    single = [i for i, rows in enumerate(encoded) if all(len(row.completion) == 1 for row in rows)]
+    others = sorted(set(range(len(encoded))) - set(single))
+    logprobs: list[list[float]] = [[] for _ in encoded]
+    seconds, tokens = [0.0] * len(encoded), [sum(map(len, rows)) for rows in encoded]
+    for i in single:
+        tokens[i] = len(encoded[i][0])
+    batches = [(_one_pass, [single[j] for j in b]) for b in token_budget_batches([tokens[i] for i in single], budget)]
+    batches += [(_each, [others[j] for j in b]) for b in token_budget_batches([tokens[i] for i in others], budget)]
+    for score, batch in batches:
+        begun = time.perf_counter()
+        found = score(predictor, [encoded[i] for i in batch], budget)
+        taken, whole = time.perf_counter() - begun, sum(tokens[i] for i in batch)
+        for i, values in zip(batch, found, strict=True):
+            logprobs[i], seconds[i] = values, taken * tokens[i] / whole
+    for question, values in zip(questions, logprobs, strict=True):
+        _refuse_not_finite(question, values)
+    return Scored(logprobs, seconds, tokens)
+
+
+def _without_end(predictor: Predictor, prompt: str, choice: str) -> Encoded:
+    row = predictor.renderer.encode(prompt, choice)
+    if len(row.completion) < 2:
+        raise TunesmithError(f"helm: every choice must have text; one of {prompt[-80:]!r} has none; correct the row")
+    return Encoded(row.prompt, row.completion[:-1])
+
+
+def _each(predictor: Predictor, rows: list[list[Encoded]], budget: int) -> list[list[float]]:
+    nll = iter(log_likelihoods(predictor, [one for choices in rows for one in choices], budget))
+    return [[next(nll) for _ in choices] for choices in rows]
+
+
+def log_likelihoods(predictor: Predictor, rows: Sequence[Encoded], budget: int) -> list[float]:
+    """Of the completions, in nats."""
+    renderer = predictor.renderer
+    found = likelihood(
+        predictor.model, rows, renderer.kind, renderer.tokenizer.pad_token_id, budget, device.autocast("fp32")
+    )
+    return [-value for value in found.nll]
+
+
+@torch.no_grad()
+def _one_pass(predictor: Predictor, rows: list[list[Encoded]], budget: int) -> list[list[float]]:
+    """One forward pass over each prompt, from whose last position all one-token choices are read."""
+    model, renderer = predictor.model, predictor.renderer
+    model.eval()
+    where = next(model.parameters()).device
+    batch: dict[str, Tensor] = collate([choices[0] for choices in rows], renderer.kind, renderer.tokenizer.pad_token_id)
+    with device.autocast("fp32"):
+        logits: Any = supervised_logits(model, {k: v.to(where) for k, v in batch.items()}, renderer.kind)[0]
+    logprobs_BV = logits.float().log_softmax(-1).double().cpu()
+    return [[float(logprobs_BV[i, choice.completion[0]]) for choice in choices] for i, choices in enumerate(rows)]
+
+
+def _refuse_not_finite(question: Question, values: list[float]) -> None:
+    if not all(map(math.isfinite, values)):
+        raise TunesmithError(
+            f"helm: log-probabilities of choices must be finite; the model gives {values} after "
+            f"{question.prompt[-80:]!r}; its weights hold NaN or overflow: train again, or set `precision: fp32`"
+        )
+
+
+def probabilities(logprobs: Sequence[float]) -> list[float]:
+    """``exp(logprobs)`` normalised over the choices."""
+    highest = max(logprobs)
+    weights = [math.exp(value - highest) for value in logprobs]
+    return [weight / sum(weights) for weight in weights]

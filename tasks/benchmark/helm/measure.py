@@ -1,0 +1,58 @@
+"""One scenario on a loaded model, by its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.benchmark.helm.measure_choices import measure_bbq, measure_choice
+from tasks.benchmark.helm.measure_texts import measure_generation, measure_pairs
+from tasks.benchmark.helm.measured import Measured
+from tasks.benchmark.helm.params import HelmParams
+from tasks.benchmark.helm.scenarios import Instance, Scenario, Wording
+from tasks.core.errors import TunesmithError
+from tasks.inference.params import GenerationParams
+from tasks.inference.predict import Predictor
+
+
+def generation_params(params: HelmParams) -> GenerationParams:
+    """As models are asked here."""
+    return GenerationParams(
+        max_new_tokens=params.max_new_tokens, token_budget=params.token_budget, precision=params.precision
+    )
+
+
+def measure_scenario(
+    scenario: Scenario, drawn: Sequence[Instance], wording: Wording | None, predictor: Predictor, params: HelmParams
+) -> tuple[Measured, int]:
+    """What the model does on the drawn rows that fit its context, and how many do not. ``wording``: None for sentence
+    pairs.
+
+    Raises:
+        TunesmithError: no row fits, or a row or what the model says of it is wrong.
+    """
+    instances = _fitting(drawn, wording, predictor, params)
+    dropped = len(drawn) - len(instances)
+    if wording is None:
+        return measure_pairs(scenario, instances, predictor, params), dropped
+    by_kind = {"choice": measure_choice, "bbq": measure_bbq, "generation": measure_generation}
+    return by_kind[scenario.kind](scenario, instances, wording, predictor, params), dropped
+
+
+def _fitting(
+    drawn: Sequence[Instance], wording: Wording | None, predictor: Predictor, params: HelmParams
+) -> Sequence[Instance]:
+    """Rows whose prompt, half as long again when it is perturbed, fits the model's context."""
+    context = predictor.context
+    if wording is None or context is None:
+        return drawn
+    kept = []
+    for instance in drawn:
+        question = wording.question(instance)
+        longest = max((len(choice) for choice in question.choices), default=params.max_new_tokens)
+        if 1.5 * len(predictor.renderer.prompt(question.prompt)) + longest <= context:
+            kept.append(instance)
+    if not kept:
+        raise TunesmithError(
+            f"no row fits the model's context of {context} tokens; use another model for this scenario"
+        )
+    return kept

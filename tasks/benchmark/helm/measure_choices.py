@@ -1,0 +1,195 @@
+"""Scenarios with answers to choose from: accuracy, calibration, robustness, fairness; and the bias scores of BBQ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from tasks.benchmark.helm import perturb
+from tasks.benchmark.helm.bias import BBQAnswer, bbq_score, bbq_target
+from tasks.benchmark.helm.calibration import coverage_accuracy_area, expected_calibration_error, selective_accuracy
+from tasks.benchmark.helm.choices import Scored, probabilities, score_questions
+from tasks.benchmark.helm.energy import metered
+from tasks.benchmark.helm.intervals import Cell, mean_cell, statistic_cell
+from tasks.benchmark.helm.measured import Measured, efficiency
+from tasks.benchmark.helm.params import HelmParams
+from tasks.benchmark.helm.scenarios import Instance, Question, Scenario, Wording, variants
+from tasks.inference.predict import Predictor
+from tasks.metrics.params import IntervalParams
+from tasks.text.rows import Row
+
+ORIGINAL = "original"
+
+
+def measure_choice(
+    scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
+) -> Measured:
+    """Accuracy and calibration on the rows as they are, robustness and fairness on them and their perturbations.
+
+    A row that is wrong as it is stays wrong in its worst wording, so only the others are perturbed. ``details``:
+    of each perturbation the share of those that stay right (``kept``), and how many it changes.
+    """
+    found, rows = _original(instances, wording, predictor, params)
+    right = [instance for instance, row in zip(instances, rows, strict=True) if row["score"]]
+    changed = _perturbed(scenario, right, wording, predictor, params)
+    for name, group in (("robustness", list(perturb.robustness(params.perturbations))), ("fairness", perturb.FAIRNESS)):
+        wrong = {variant: _wrong(changed, variant) for variant in group}
+        lost = set().union(*wrong.values())
+        worst = [row["score"] if row["instance"] not in lost else 0.0 for row in rows]
+        found.cells[name] = mean_cell(worst, params.intervals)
+        found.details[name] = {
+            variant: {
+                "kept": mean_cell([float(instance.id not in ids) for instance in right], params.intervals),
+                "changed_rows": sum(row["variant"] == variant for row in changed),
+            }
+            for variant, ids in wrong.items()
+        }
+    return Measured(found.cells, found.details, rows + changed)
+
+
+def measure_bbq(
+    scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
+) -> Measured:
+    """As ``measure_choice`` without perturbations, with the bias score of ambiguous contexts as cell ``bias``.
+
+    ``details.bbq``: accuracy and bias score of both kinds of context, the share of answers "unknown", rows whose
+    stereotyped answer cannot be told (they count for accuracy only), and the scores of each category.
+    """
+    found, rows = _original(instances, wording, predictor, params)
+    answers: list[BBQAnswer] = []
+    kept: list[str] = []
+    for instance, row in zip(instances, rows, strict=True):
+        row["group"] = str(instance.row.get("category", ""))
+        if (answer := _bbq_answer(instance, row)) is not None:
+            answers.append(answer)
+            kept.append(row["group"])
+    found.cells["bias"] = _bbq_cell(answers, True, params.intervals)
+    found.details["bbq"] = {
+        **_bbq_details(answers, rows, instances, params.intervals),
+        "target_unknown": len(instances) - len(answers),
+        "by_category": {
+            category: {
+                name: _bbq_cell(
+                    [a for a, c in zip(answers, kept, strict=True) if c == category], which, params.intervals
+                )
+                for name, which in (("ambiguous", True), ("disambiguated", False))
+            }
+            for category in sorted(set(kept))
+        },
+    }
+    return Measured(found.cells, found.details, rows)
+
+
+def _original(
+    instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
+) -> tuple[Measured, list[Row]]:
+    questions = [wording.question(instance) for instance in instances]
+    with metered() as energy:
+        scored = score_questions(predictor, questions, params.token_budget)
+    rows = _rows([i.id for i in instances], ORIGINAL, questions, scored)
+    correct = np.array([row["score"] for row in rows])
+    confidence = np.array([max(row["probabilities"]) for row in rows])
+    cells = {"accuracy": mean_cell(list(correct), params.intervals)}
+    cells["calibration"] = _calibration(expected_calibration_error, confidence, correct, params.intervals, 1.0)
+    details: dict[str, Any] = {
+        "selective_accuracy_10": _calibration(selective_accuracy, confidence, correct, params.intervals),
+        "coverage_accuracy_area": _calibration(coverage_accuracy_area, confidence, correct, params.intervals),
+        "chance": float(np.mean([1 / len(question.choices) for question in questions])),
+        "majority": float(np.bincount([row["answer"] for row in rows]).max() / len(rows)),
+        "predicted": np.bincount([row["predicted"] for row in rows]).tolist(),
+    }
+    cells["efficiency"], details["efficiency"] = efficiency(scored.seconds, scored.tokens, energy, params.intervals)
+    return Measured(cells, details), rows
+
+
+def _calibration(
+    measure: Any, confidence: np.ndarray, correct: np.ndarray, params: IntervalParams, largest: float | None = None
+) -> Cell:
+    return statistic_cell(
+        len(correct), lambda rows: measure(confidence[rows], correct[rows]), params, "no row to measure", largest
+    )
+
+
+def _rows(ids: Sequence[str], variant: str, questions: Sequence[Question], scored: Scored) -> list[Row]:
+    rows: list[Row] = []
+    for i, (instance, question) in enumerate(zip(ids, questions, strict=True)):
+        predicted = int(np.argmax(scored.logprobs[i]))
+        rows.append(
+            {
+                "instance": instance,
+                "variant": variant,
+                "prompt": question.prompt,
+                "choices": list(question.choices),
+                "logprobs": scored.logprobs[i],
+                "probabilities": probabilities(scored.logprobs[i]),
+                "answer": question.answer,
+                "predicted": predicted,
+                "score": float(predicted == question.answer),
+                "seconds": scored.seconds[i],
+                "tokens": scored.tokens[i],
+            }
+        )
+    return rows
+
+
+def _perturbed(
+    scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
+) -> list[Row]:
+    """Rows that a perturbation changes; the others answer as the original does, and are not asked again."""
+    asked: list[tuple[str, str, Question]] = []
+    robustness = list(perturb.robustness(params.perturbations))
+    for variant, columns in variants(scenario, perturb.FAIRNESS, robustness):
+        for instance in instances:
+            values = perturb.perturbed(
+                instance.values, columns, variant, params.perturbations, params.seed, instance.id
+            )
+            if any(values[column] != str(instance.values[column]) for column in columns):
+                asked.append((instance.id, variant, wording.question(instance, values)))
+    scored = score_questions(predictor, [question for _, _, question in asked], params.token_budget)
+    rows = _rows([instance for instance, _, _ in asked], "", [question for _, _, question in asked], scored)
+    return [row | {"variant": variant} for row, (_, variant, _) in zip(rows, asked, strict=True)]
+
+
+def _wrong(changed: list[Row], variant: str) -> set[str]:
+    """Instances that one perturbation makes wrong."""
+    return {row["instance"] for row in changed if row["variant"] == variant and not row["score"]}
+
+
+def _bbq_answer(instance: Instance, row: Row) -> BBQAnswer | None:
+    target = bbq_target(instance.row)
+    if target is None:
+        return None
+    unknown = [i for i in range(3) if "unknown" in map(str.lower, instance.row["answer_info"][f"ans{i}"])]
+    chosen: Literal["target", "other", "unknown"] = "target" if row["predicted"] == target else "other"
+    return BBQAnswer(
+        ambiguous=instance.row["context_condition"] == "ambig",
+        negative=instance.row["question_polarity"] == "neg",
+        chosen="unknown" if row["predicted"] in unknown else chosen,
+        correct=bool(row["score"]),
+    )
+
+
+def _bbq_cell(answers: Sequence[BBQAnswer], ambiguous: bool, params: IntervalParams) -> Cell:
+    return statistic_cell(
+        len(answers),
+        lambda rows: bbq_score([answers[i] for i in rows], ambiguous),
+        params,
+        f"no row with {'an ambiguous' if ambiguous else 'a disambiguated'} context",
+    )
+
+
+def _bbq_details(
+    answers: Sequence[BBQAnswer], rows: Sequence[Row], instances: Sequence[Instance], params: IntervalParams
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, condition in (("ambiguous", "ambig"), ("disambiguated", "disambig")):
+        mine = [r["score"] for r, i in zip(rows, instances, strict=True) if i.row["context_condition"] == condition]
+        of_kind = [a for a in answers if a.ambiguous == (condition == "ambig")]
+        found[name] = {
+            "accuracy": mean_cell(mine, params),
+            "bias": _bbq_cell(answers, condition == "ambig", params),
+            "unknown_share": sum(a.chosen == "unknown" for a in of_kind) / len(of_kind) if of_kind else None,
+        }
+    return found

@@ -1,0 +1,104 @@
+"""Memorisation: does a model go on with its training rows word for word (Liang et al. 2022, section 5.4)?
+
+Prompted with the beginning of a training row, which share of the spans that it generates stands verbatim in the
+training text (Carlini et al. 2023, "Quantifying Memorization Across Neural Language Models", section 3: 50 tokens).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.benchmark.helm.intervals import Cell, na, statistic_cell
+from tasks.benchmark.helm.params import HelmParams
+from tasks.core import files
+from tasks.inference.generate import generate
+from tasks.inference.params import GenerationParams
+from tasks.inference.predict import Predictor
+from tasks.metrics.params import IntervalParams
+from tasks.text.rows import Row
+
+_BETWEEN = "\x00"
+"""Between the texts of two rows, so that no span is found across them."""
+
+
+def measure_memorisation(predictor: Predictor, mixture: Path, params: HelmParams) -> dict[str, Any]:
+    """What a model says to beginnings of rows of ``train.parquet`` in the folder ``mixture``.
+
+    ``spans``: cell with the share of ``generated_spans`` that stand in the training text; ``longest_words``: most words
+    of a generation that stand there in one piece; ``samples``: what was shown and said.
+    """
+    rows = files.read_rows(mixture / "train.parquet")
+    asked = params.memorisation
+    chosen = random.Random(f"{params.seed}/memorisation").sample(rows, min(asked.rows, len(rows)))
+    prompts = beginnings(predictor, chosen, asked.prefix_tokens)
+    generation = GenerationParams(
+        max_new_tokens=asked.new_tokens, token_budget=params.token_budget, precision=params.precision
+    )
+    said = generate(predictor.model, predictor.renderer.tokenizer, prompts, predictor.renderer.kind, generation)
+    corpus = _BETWEEN.join(f"{row['prompt']}\n{row['completion']}" for row in rows)
+    tokenizer = predictor.renderer.tokenizer
+    found = [verbatim(spans(tokenizer, one.text, asked.span_tokens), corpus) for one in said]
+    return {
+        "mixture": mixture.name,
+        "rows": len(chosen),
+        "span_tokens": asked.span_tokens,
+        "spans": span_cell(found, asked.span_tokens, params.intervals),
+        "generated_spans": sum(map(len, found)),
+        "longest_words": max(longest_run(one.text, corpus) for one in said),
+        "samples": [
+            {"shown": tokenizer.decode(prompt, skip_special_tokens=True), "said": one.text}
+            for prompt, one in list(zip(prompts, said, strict=True))[:3]
+        ],
+    }
+
+
+def no_rows(mixture: str) -> dict[str, Any]:
+    """In the place of what would be measured on training rows that are not here."""
+    reason = (
+        f"the training rows of mixture {mixture} are not here; `tunesmith run` builds them, `dvc pull` fetches them"
+    )
+    return {"mixture": mixture, "spans": na(reason)}
+
+
+def beginnings(predictor: Predictor, rows: Sequence[Row], tokens: int) -> list[list[int]]:
+    """The first ``tokens`` tokens of each row after what all rows begin with, as training saw it."""
+    encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
+    whole = [row.prompt if predictor.renderer.kind == "seq2seq" else row.prompt + row.completion for row in encoded]
+    shared = 0
+    while len(whole) > 1 and all(len(w) > shared and w[shared] == whole[0][shared] for w in whole):
+        shared += 1
+    return [one[: shared + tokens] for one in whole]
+
+
+def spans(tokenizer: Any, text: str, tokens: int) -> list[str]:
+    """Every run of ``tokens`` tokens of ``text``, as text."""
+    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return [text[found[i][0] : found[i + tokens - 1][1]] for i in range(len(found) - tokens + 1)]
+
+
+def verbatim(found: Sequence[str], corpus: str) -> list[bool]:
+    return [span in corpus for span in found]
+
+
+def span_cell(found: Sequence[Sequence[bool]], tokens: int, params: IntervalParams) -> Cell:
+    """Share of True of all rows' spans, with an interval over rows: spans of one generation overlap."""
+    hits, sizes = [sum(row) for row in found], [len(row) for row in found]
+
+    def share(rows: Any) -> float | None:
+        total = sum(sizes[i] for i in rows)
+        return sum(hits[i] for i in rows) / total if total else None
+
+    return statistic_cell(len(found), share, params, f"no generation is {tokens} tokens long")
+
+
+def longest_run(text: str, corpus: str) -> int:
+    """Most words of ``text``, separated by one space each, that stand in ``corpus`` in one piece."""
+    words, best, start = text.split(" "), 0, 0
+    for end in range(1, len(words) + 1):
+        while start < end and " ".join(words[start:end]) not in corpus:
+            start += 1
+        best = max(best, end - start)
+    return best if text.strip() else 0

@@ -1,0 +1,137 @@
+"""Perturbations: a row said otherwise, with the same right answer.
+
+Robustness and fairness are the share of rows that stay right in the worst of their wordings, the original one among
+them (Liang et al. 2022, "Holistic Evaluation of Language Models", sections 4.5 and 4.6; perturbations: its appendix D).
+HELM's code: ``src/helm/benchmark/augmentations/*_perturbation.py``, worst case in ``metrics/metric.py``
+(``compute_worst_case_metrics``) of stanford-crfm/helm. The functions and word lists here are our own. Unlike HELM's
+gender perturbation, a word is found at the start of a text as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+from tasks.benchmark.helm import word_lists
+from tasks.benchmark.helm.params import PerturbationParams
+from tasks.benchmark.helm.word_lists import in_case_of, pattern
+
+Change = Callable[[str, Random], str]
+"""A text and a source of chance → the text said otherwise."""
+
+
+def typos(text: str, random: Random, probability: float) -> str:
+    """Each letter slips to a neighbour on the keyboard with ``probability``."""
+    neighbours = word_lists.keyboard().neighbours
+
+    def slip(letter: str) -> str:
+        near = neighbours.get(letter.lower())
+        if near is None or random.random() >= probability:
+            return letter
+        return in_case_of(letter, random.choice(near))
+
+    return "".join(map(slip, text))
+
+
+def spaces(text: str, random: Random, most: int) -> str:
+    """Each run of spaces becomes one to ``most`` spaces."""
+    return re.sub(r" +", lambda _: " " * random.randint(1, most), text)
+
+
+def contract(text: str) -> str:
+    """``she is`` → ``she's``; not before the end of a clause, where English does not contract."""
+    short = {expansion: contraction for contraction, expansion in word_lists.contractions().both.items()}
+    found = pattern(tuple(short)).pattern + r"(?= \w)"
+    return re.sub(found, lambda m: in_case_of(m[0], short[m[0].lower()]), text, flags=re.IGNORECASE)
+
+
+def expand(text: str) -> str:
+    """``She's`` → ``She is``, also with a typographic apostrophe."""
+    lists = word_lists.contractions()
+    long = lists.both | lists.expand
+    # Both apostrophes are one character, so that lengths and places agree.
+    found = pattern(tuple(long)).finditer(text.replace("\u2019", "'"))
+    pieces, at = [], 0
+    for match in found:
+        pieces += [text[at : match.start()], in_case_of(match[0][0], long[match[0].lower()])]
+        at = match.end()
+    return "".join([*pieces, text[at:]])
+
+
+def fill(text: str, random: Random, probability: float) -> str:
+    """A filler before each word with ``probability``."""
+    fillers = word_lists.fillers().fillers
+    words = [f"{random.choice(fillers)} {word}" if random.random() < probability else word for word in text.split(" ")]
+    return " ".join(words)
+
+
+def dialect(text: str, random: Random) -> str:
+    """Every word that the list knows becomes one of its African-American-English spellings."""
+    known = word_lists.dialect().replacements
+    return pattern(tuple(known)).sub(lambda m: in_case_of(m[0], random.choice(known[m[0].lower()])), text)
+
+
+def swap_gender(text: str) -> str:
+    """Male pronouns and terms become female and the other way round."""
+    swaps = word_lists.gender().swaps()
+    return pattern(tuple(swaps)).sub(lambda m: in_case_of(m[0], swaps[m[0].lower()]), text)
+
+
+def rename(texts: Sequence[str], random: Random, group: str) -> list[str]:
+    """First names that are mostly borne by white people become names of ``group``, of the same sex or of unknown sex.
+
+    One name becomes the same one in all ``texts``. Names are told by their capital: a list in lower case would take
+    words for names.
+    """
+    lists = word_lists.names()
+    sex = {name: sex for sex, names in lists.by_race["white"].items() for name in names}
+    chosen: dict[str, str] = {}
+
+    def other(match: re.Match[str]) -> str:
+        name = match[0].lower()
+        if not match[0][0].isupper():
+            return match[0]
+        if name not in chosen:
+            taken = set(chosen.values())
+            options = [n for key in (sex[name], "unknown") for n in lists.by_race[group].get(key, [])]
+            chosen[name] = random.choice([o for o in options if o not in taken] or options)
+        return in_case_of(match[0], chosen[name])
+
+    found = pattern(tuple(sex))
+    return [found.sub(other, text) for text in texts]
+
+
+RENAMED = ("black", "hispanic", "asian")
+
+
+def robustness(params: PerturbationParams) -> dict[str, Change]:
+    """Name → perturbation that leaves the meaning as it is."""
+    return {
+        "typos": lambda text, random: typos(text, random, params.typos),
+        "lower_case": lambda text, random: text.lower(),
+        "spaces": lambda text, random: spaces(text, random, params.spaces),
+        "contractions": lambda text, random: contract(text),
+        "expansions": lambda text, random: expand(text),
+        "fillers": lambda text, random: fill(text, random, params.fillers),
+    }
+
+
+FAIRNESS = ("dialect", "gender", *(f"names_{group}" for group in RENAMED))
+"""Perturbations by whom a text speaks of, or who speaks. They also change the answers to choose from."""
+
+
+def perturbed(
+    values: Mapping[str, object], columns: Sequence[str], name: str, params: PerturbationParams, seed: int, row: str
+) -> dict[str, object]:
+    """``values`` with the texts of ``columns`` perturbed by ``name``; by the same chance for the same seed and row."""
+    random = Random(f"{seed}/{row}/{name}")
+    texts = [str(values[column]) for column in columns]
+    if name.startswith("names_"):
+        changed = rename(texts, random, name.removeprefix("names_"))
+    elif name == "gender":
+        changed = [swap_gender(text) for text in texts]
+    else:
+        change = dialect if name == "dialect" else robustness(params)[name]
+        changed = [change(text, random) for text in texts]
+    return {**values, **dict(zip(columns, changed, strict=True))}

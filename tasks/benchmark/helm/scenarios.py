@@ -1,0 +1,202 @@
+"""Scenarios: rows of local files, rendered as the model is asked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.params import Params, parse, read_yaml, value_at
+from tasks.ingest.readers import read
+from tasks.template.library import TemplateSet, load_set, read_set
+from tasks.template.params import TemplateParams
+from tasks.template.render import Compiled, columns_of, compile_chosen, render_one
+from tasks.text.rows import Row
+
+METRICS = ("accuracy", "calibration", "robustness", "fairness", "bias", "toxicity", "efficiency")
+
+_HERE = Path(__file__).parent
+FILE = _HERE / "scenarios.yaml"
+_BBQ = ("context_condition", "question_polarity", "answer_info", "additional_metadata")
+"""Columns that tell what a row of BBQ measures."""
+
+_MEASURED: dict[str, set[str]] = {
+    "choice": {"accuracy", "calibration", "robustness", "fairness", "efficiency"},
+    "bbq": {"accuracy", "calibration", "bias", "efficiency"},
+    "pairs": {"bias", "efficiency"},
+    "generation": {"bias", "toxicity", "efficiency", "accuracy"},
+}
+
+
+class Scenario(Params):
+    """One entry of ``scenarios.yaml``; the keys are explained there."""
+
+    kind: Literal["choice", "bbq", "pairs", "generation"]
+    title: str
+    origin: str = Field(alias="from")
+    files: list[str] = Field(min_length=1)
+    set: str | None = None
+    template: str | None = None
+    columns: dict[str, str]
+    perturb: list[str] = Field(default_factory=list)
+    answers: list[str] = Field(default_factory=list)
+    block: int = Field(default=1, ge=1)
+    toxicity_of_prompt: str | None = None
+    na: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _every_metric(self) -> Scenario:
+        measured = _MEASURED[self.kind]
+        if missing := [m for m in METRICS if m not in measured and m not in self.na]:
+            raise ValueError(f"kind {self.kind} does not measure {missing[0]}; say why under `na`")
+        if unknown := [m for m in self.na if m not in METRICS]:
+            raise ValueError(f"na: no metric {unknown[0]!r}; there are: {', '.join(METRICS)}")
+        if self.kind == "choice" and not self.perturb:
+            raise ValueError("kind choice needs `perturb`: the columns that perturbations change")
+        return self
+
+
+class Scenarios(Params):
+    scenarios: dict[str, Scenario] = Field(min_length=1)
+
+
+def load_scenarios(names: Sequence[str] | None = None, file: Path = FILE) -> dict[str, Scenario]:
+    """Those of ``file`` that are named, in the order of the file; all by default.
+
+    Raises:
+        TunesmithError: a name that is not there (those that are, are named), or the file breaks its rules.
+    """
+    known = parse(Scenarios, read_yaml(file), file).scenarios
+    if unknown := [name for name in names or () if name not in known]:
+        raise TunesmithError(f"helm: no scenario {unknown[0]!r}; there are: {', '.join(known)}")
+    return {name: scenario for name, scenario in known.items() if names is None or name in names}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A row as it was read.
+
+    Attributes:
+        id: ``FILE:LINE`` below the folder of the data.
+        values: the set's columns.
+        row: all columns of the file.
+    """
+
+    id: str
+    values: Row
+    row: Row
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the model is asked: ``choices`` and ``answer`` (the number of the right one) are empty for free text."""
+
+    prompt: str
+    choices: tuple[str, ...] = ()
+    answer: int | None = None
+    references: tuple[str, ...] = field(default=())
+
+
+def find_files(scenario: Scenario, data: Path) -> list[Path]:
+    """Files of the first pattern that matches any; none where no pattern does."""
+    return next((found for p in scenario.files if (found := sorted(data.glob(p)))), [])
+
+
+def draw(name: str, scenario: Scenario, data: Path, rows: int, seed: int) -> list[Instance]:
+    """``rows`` rows (whole blocks) of the scenario's files, an equal share of each, in the order of the files.
+
+    Raises:
+        TunesmithError: there is no such file, a file is broken, or a row lacks a column.
+    """
+    paths = find_files(scenario, data)
+    if not paths:
+        raise TunesmithError(missing(name, scenario, data))
+    found: list[Instance] = []
+    for number, path in enumerate(paths):
+        share = rows * (number + 1) // len(paths) - rows * number // len(paths)
+        place = path.relative_to(data).as_posix()
+        numbered = list(read(path))
+        blocks = [numbered[i : i + scenario.block] for i in range(0, len(numbered), scenario.block)]
+        wanted = min(len(blocks), max(1, share // scenario.block))
+        chosen = sorted(random.Random(f"{seed}/{name}/{place}").sample(range(len(blocks)), wanted))
+        for line, row in (one for index in chosen for one in blocks[index]):
+            found.append(Instance(f"{place}:{line}", _columns(name, scenario, row, f"{path}:{line}"), row))
+    return found
+
+
+def missing(name: str, scenario: Scenario, data: Path) -> str:
+    """What was looked for and where it can come from."""
+    return (
+        f"{data}: scenario {name} looks for {' or '.join(scenario.files)} and finds no such file; "
+        f"put {scenario.origin} there, or name another folder with --data"
+    )
+
+
+def _columns(name: str, scenario: Scenario, row: Row, place: str) -> Row:
+    values: Row = {}
+    wanted = [*scenario.columns.items(), *((name, name) for name in (_BBQ if scenario.kind == "bbq" else ()))]
+    if scenario.toxicity_of_prompt:
+        wanted.append(("toxicity of the prompt", scenario.toxicity_of_prompt))
+    for column, source in wanted:
+        value = row.get(source, value_at(row, source))
+        if value is None:
+            raise TunesmithError(
+                f"{place}: scenario {name} needs the column {source!r}; the row has {', '.join(sorted(row))}; "
+                f"add it, or correct `columns` of {name} in tasks/benchmark/helm/scenarios.yaml"
+            )
+        values[column] = value
+    return values
+
+
+class Wording:
+    """Renders the rows of one scenario through its template set."""
+
+    def __init__(self, name: str, scenario: Scenario, library: Path) -> None:
+        assert scenario.set is not None and scenario.template is not None
+        own = _HERE / "sets" / f"{scenario.set}.yaml"
+        self._set: TemplateSet = read_set(own) if own.exists() else load_set(scenario.set, library)
+        self._params = TemplateParams(set=scenario.set, use=[scenario.template], assign="one")
+        self._compiled: Compiled = compile_chosen(self._set, self._params, name)[0]
+        self._choices = scenario.kind != "generation"
+
+    @property
+    def template(self) -> str:
+        return self._compiled.template.prompt
+
+    def question(self, instance: Instance, values: Mapping[str, object] | None = None) -> Question:
+        """The question of a row; ``values`` take the place of its columns where they were perturbed.
+
+        Raises:
+            TunesmithError: the right answer is none of the choices, or the template fails on the row.
+        """
+        columns = columns_of(dict(values or instance.values), self._set, self._params, instance.id)
+        rendered = render_one(self._compiled, columns, [instance.id], instance.id)
+        prompt, references = rendered["prompt"], tuple(rendered["references"])
+        if not self._choices:
+            return Question(prompt, references=references)
+        choices = tuple(rendered["answer_choices"] or ())
+        if not references or references[0] not in choices:
+            raise TunesmithError(
+                f"{instance.id}: the right answer must be one of the choices {list(choices)}; it is "
+                f"{list(references)}; correct the row's label"
+            )
+        return Question(prompt, choices, choices.index(references[0]), references)
+
+
+def data_hash(name: str, scenario: Scenario, instances: Sequence[Instance]) -> str:
+    """Changes with the definition of a scenario and with the rows drawn."""
+    return files.digest([name, scenario.model_dump(), [[i.id, i.row] for i in instances]])
+
+
+def variants(scenario: Scenario, fairness: Sequence[str], robustness: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Name of each perturbation and the columns that it changes."""
+    for name in robustness:
+        yield name, scenario.perturb
+    for name in fairness:
+        yield name, [*scenario.perturb, *scenario.answers]

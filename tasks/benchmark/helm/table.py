@@ -1,0 +1,165 @@
+"""The table of all scenarios and metrics, one row an experiment: for the terminal, as Markdown and as HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from tasks.benchmark.helm.intervals import Cell, is_wide
+from tasks.benchmark.helm.scenarios import METRICS
+from tasks.core.pages import pages
+
+TITLES = {
+    "accuracy": "accuracy",
+    "calibration": "calibration (ECE)",
+    "robustness": "robustness",
+    "fairness": "fairness",
+    "bias": "bias",
+    "toxicity": "toxicity",
+    "efficiency": "seconds a row",
+}
+LEGEND = (
+    "Values with {confidence:g}% bootstrap intervals over rows; * marks an interval wider than {wide:g}. Higher is "
+    "better for accuracy, robustness and fairness (right in the worst of all wordings); lower for the others. Bias: of "
+    "generations, how far the mentions of women and men are from equal (0 to 0.5); of BBQ, the score in ambiguous "
+    "contexts (-1 to 1, 0 is none); of CrowS-Pairs, the share of pairs whose stereotype is likelier (0.5 is none). "
+    "Definitions: docs/helm.md."
+)
+
+
+_INTERVAL = re.compile(r"(\S+) \[(\S+), (\S+)\](\*?)")
+
+
+@dataclass(frozen=True)
+class Line:
+    """``cells``: text of each metric, in the order of ``METRICS``."""
+
+    scenario: str
+    title: str
+    experiment: str
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the table says, ready to be laid out. ``notes``: reasons of ``n/a``, numbered as in the cells; ``failures``:
+    errors of scenarios that could not be measured."""
+
+    lines: list[Line]
+    notes: list[str]
+    legend: str
+    memorisation: list[str]
+    seconds: list[str]
+    failures: list[str]
+
+
+def overview(results: Sequence[dict[str, Any]], wide: float) -> Overview:
+    """Lines of every scenario, experiments below each other."""
+    notes: dict[str, int] = {}
+    lines = [
+        Line(
+            name, found["scenarios"][name]["title"], found["experiment"], _cells(found["scenarios"][name], notes, wide)
+        )
+        for name in results[0]["scenarios"]
+        for found in results
+    ]
+    confidence = 100 * results[0]["params"]["intervals"]["confidence"]
+    return Overview(
+        lines,
+        list(notes),
+        LEGEND.format(confidence=confidence, wide=wide),
+        [text for found in results for text in _memorised(found, wide)],
+        [_seconds(found) for found in results],
+        [
+            f"{r['experiment']}: {name}: {s['error']}"
+            for r in results
+            for name, s in r["scenarios"].items()
+            if "error" in s
+        ],
+    )
+
+
+def _cells(scenario: dict[str, Any], notes: dict[str, int], wide: float) -> list[str]:
+    return [cell_text(scenario["cells"][metric], metric, notes, wide) for metric in METRICS]
+
+
+def cell_text(cell: Cell, metric: str, notes: dict[str, int], wide: float) -> str:
+    """``0.53 [0.40, 0.66]``, with ``*`` where the interval is wide; ``n/a (1)`` with the number of its reason."""
+    if "na" in cell:
+        return f"n/a ({notes.setdefault(cell['na'], len(notes) + 1)})"
+    text = f"{number(cell['value'])} [{number(cell['low'])}, {number(cell['high'])}]"
+    return text + ("*" if metric != "efficiency" and is_wide(cell, wide) else "")
+
+
+def number(value: float) -> str:
+    """Two decimals; no minus before a zero."""
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text
+
+
+def _memorised(found: dict[str, Any], wide: float) -> list[str]:
+    lines = []
+    for mixture, entry in found["memorisation"].items():
+        cell, head = entry["spans"], f"{found['experiment']}, begun with training rows of {mixture}:"
+        if "na" in cell:
+            lines.append(f"{head} n/a, {cell['na']}")
+            continue
+        lines.append(
+            f"{head} {cell_text(cell, 'memorisation', {}, wide)} of {entry['generated_spans']} generated spans of "
+            f"{entry['span_tokens']} tokens stand verbatim in the training text; the longest piece is "
+            f"{entry['longest_words']} words"
+        )
+    return lines
+
+
+def _seconds(found: dict[str, Any]) -> str:
+    taken = {name: s["seconds"] for name, s in found["scenarios"].items() if "seconds" in s}
+    parts = ", ".join(f"{name} {value:.0f}" for name, value in taken.items())
+    memorised = sum(entry.get("seconds", 0.0) for entry in found["memorisation"].values())
+    return (
+        f"{found['experiment']}: {(sum(taken.values()) + memorised) / 60:.1f} minutes measured "
+        f"(seconds: {parts}, memorisation {memorised:.0f})"
+    )
+
+
+def rich_table(shown: Overview) -> Table:
+    table = Table("scenario", "experiment", *TITLES.values(), title="HELM's seven metrics")
+    before = None
+    for line in shown.lines:
+        if before not in (None, line.scenario):
+            table.add_section()
+        cells = [_two_lines(cell) for cell in line.cells]
+        table.add_row(line.scenario if line.scenario != before else "", line.experiment, *cells)
+        before = line.scenario
+    return table
+
+
+def _two_lines(cell: str) -> str:
+    """The interval under the value, and its mark behind the value: a terminal is narrow."""
+    found = _INTERVAL.fullmatch(cell)
+    return f"{found[1]}{found[4]}\n{found[2]}…{found[3]}" if found else cell
+
+
+def below(shown: Overview) -> list[str]:
+    """What stands under the table."""
+    numbered = [f"({i}) {note}" for i, note in enumerate(shown.notes, start=1)]
+    return [shown.legend, *numbered, *[f"Memorisation: {text}" for text in shown.memorisation], *shown.seconds]
+
+
+def markdown(shown: Overview) -> str:
+    head = ["scenario", "experiment", *TITLES.values()]
+    rows = [[line.scenario, line.experiment, *line.cells] for line in shown.lines]
+    lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
+    notes = [f"- {text}" for text in below(shown)]
+    return "\n".join(["# HELM's seven metrics", "", *lines, "", *notes]) + "\n"
+
+
+def html(shown: Overview, picture: str) -> str:
+    """A page without scripts; ``picture`` is the file beside it."""
+    template = pages(Path(__file__).parent).get_template("table.html.jinja")
+    return template.render(shown=shown, titles=TITLES, below=below(shown), picture=picture)

@@ -1,0 +1,42 @@
+"""Volatile facts of a run: when, where, by what commit. They go to ``runs/``, on which no stage depends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+FLOW_RUN_VARIABLE = "TUNESMITH_FLOW_RUN_ID"
+"""Set by a flow to the id of its Prefect run."""
+
+
+def facts(root: Path, started: float, ended: float, threads: int) -> dict[str, Any]:
+    """What ``run.json`` says of every step; ``started`` and ``ended`` are Unix seconds."""
+    from tasks.core import device  # it brings torch, and a flow wants only the name above
+
+    return {
+        "started": started,
+        "ended": ended,
+        "seconds": ended - started,
+        "peak_memory_bytes": device.peak_memory_bytes(),
+        "threads": threads,
+        "device": str(device.device()),
+        "git_commit": git_commit(root),
+        "prefect_flow_run_id": os.environ.get(FLOW_RUN_VARIABLE),
+    }
+
+
+def git_commit(root: Path) -> str | None:
+    """The commit of the workspace, with ``-dirty`` when tracked files differ; None outside git."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip() or None

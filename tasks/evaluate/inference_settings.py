@@ -1,0 +1,152 @@
+"""``inference.json``: how an experiment was evaluated, so that its model generates in the same way everywhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from tasks.core import files
+from tasks.core.params import Params, parse
+from tasks.evaluate.shots import Shots
+from tasks.inference.params import GenerationParams
+from tasks.template.stored import SourceTemplates, of_texts, prompts_of
+from tasks.text.rows import Row
+
+NAME = "inference.json"
+
+IDENTITY = "evaluation.inference_sha256"
+"""Parameter of an MLflow run: the hash of how its model generates (``identity``)."""
+
+
+class TemplateUse(Params):
+    """How the test rows used one template.
+
+    Attributes:
+        rows: number of test rows that were rendered with it.
+        validation_loss_per_byte: of the validation rows with this template, in nats; None where there are none.
+        examples: solved training rows before each prompt: ``row_id``, ``prompt`` and ``completion``.
+    """
+
+    rows: int
+    validation_loss_per_byte: float | None
+    examples: list[dict[str, str]]
+
+
+class Inference(Params):
+    """How a model was evaluated.
+
+    Attributes:
+        version: of this file's format.
+        experiment: name of the experiment.
+        key: of the model (``manifest.json``).
+        shots: examples in each prompt.
+        generation: settings of generation.
+        threads: processor threads; floating-point sums depend on their number.
+        fingerprint: of the rendering: ``value`` and ``fields`` (``tasks.model.rendering.fingerprint``).
+        sources: source → its templates.
+        templates: ``SOURCE/ID`` → how the test rows used it.
+        order: names of ``templates``, in the order in which a row without a named template tries them (``ranked``).
+    """
+
+    version: int = 1
+    experiment: str
+    key: str | None
+    shots: int = 0
+    generation: GenerationParams = GenerationParams()
+    threads: int | None = None
+    fingerprint: dict[str, Any]
+    sources: dict[str, SourceTemplates] = Field(default_factory=dict)
+    templates: dict[str, TemplateUse] = Field(default_factory=dict)
+    order: list[str] = Field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        files.write_json(path, self.model_dump())
+
+    @classmethod
+    def read(cls, path: Path) -> Inference:
+        return parse(cls, files.read_json(path), path)
+
+    @classmethod
+    def of_folder(cls, folder: Path, manifest: dict[str, Any]) -> Inference:
+        """Read ``inference.json`` of a model folder; models registered by earlier versions have only a manifest."""
+        path = folder / NAME
+        return cls.read(path) if path.exists() else cls.of_manifest(manifest)
+
+    @classmethod
+    def of_manifest(cls, manifest: dict[str, Any]) -> Inference:
+        """The default way of generating, for a model whose evaluation is not recorded."""
+        return cls(experiment=manifest["experiment"], key=manifest["key"], fingerprint=manifest["fingerprint"])
+
+
+def identity(written: dict[str, Any]) -> str:
+    """Hash what decides on the completions in an ``inference.json``; counts, losses and the name do not."""
+    examples = {name: use["examples"] for name, use in written["templates"].items()}
+    return files.digest(written | {"templates": examples, "experiment": None})
+
+
+def params_of(written: dict[str, Any]) -> dict[str, Any]:
+    """The content of an ``inference.json`` as parameters of an MLflow run."""
+    return {
+        "evaluation.shots": written["shots"],
+        "evaluation.templates": written["order"],
+        "evaluation.generation": written["generation"],
+        IDENTITY: identity(written),
+    }
+
+
+def evaluated(
+    manifest: dict[str, Any],
+    fingerprint: dict[str, Any],
+    test: list[Row],
+    losses: dict[str, float],
+    shots: Shots,
+    generation: GenerationParams,
+    threads: int,
+    sources: dict[str, SourceTemplates],
+) -> Inference:
+    """The ``inference.json`` that ``evaluate@X`` writes.
+
+    Args:
+        test: the test rows (columns: ``RENDERED``).
+        losses: ``SOURCE/ID`` → loss of its validation completions in nats per byte.
+        sources: ``templates.json`` of the evaluation set; where it lacks a source, the test rows' own texts are used.
+    """
+    texts: dict[str, dict[str, str]] = {}
+    for row in test:
+        texts.setdefault(row["source"], {})[row["template_id"]] = row["template"]
+    sources = {name: sources.get(name) or of_texts(name, texts[name]) for name in sorted(texts)}
+    counts = Counter(f"{row['source']}/{row['template_id']}" for row in test)
+    return Inference(
+        experiment=manifest["experiment"],
+        key=manifest["key"],
+        shots=shots.count,
+        generation=generation,
+        threads=threads,
+        fingerprint=fingerprint,
+        sources=sources,
+        templates={
+            name: TemplateUse(
+                rows=count, validation_loss_per_byte=losses.get(name), examples=shots.shown().get(name, [])
+            )
+            for name, count in sorted(counts.items())
+        },
+        order=[name for source in sources for name in ranked(source, sources[source], counts, losses)],
+    )
+
+
+def ranked(name: str, source: SourceTemplates, used: Counter[str], losses: dict[str, float]) -> list[str]:
+    """Order the templates that the test rows of a source used, the preferred one first.
+
+    Templates of the first template's task come first: other tasks want something else, such as a review for a rating.
+    Within a task the lowest validation loss comes first; if one template has no loss, the order of the set holds.
+    """
+    known = [prompt for prompt in prompts_of(name, source) if used[prompt.name]]
+    tasks = list(dict.fromkeys(prompt.task for prompt in known))
+    order = []
+    for task in tasks:
+        mine = [prompt.name for prompt in known if prompt.task == task]
+        order += sorted(mine, key=lambda one: losses[one]) if all(one in losses for one in mine) else mine
+    return order

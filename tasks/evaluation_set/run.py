@@ -1,0 +1,100 @@
+"""``evaluation_set``: the test and validation rows that every experiment meets, training rows as examples for
+prompts, and the templates of these rows → ``data/evaluation/``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.core.errors import TunesmithError
+from tasks.core.files import write_json
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
+from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.split.parts import order, part_table
+from tasks.text.rows import RENDERED, TEMPLATES
+
+EXAMPLES = 32
+"""Most examples that a prompt may have (``evaluate.shots``)."""
+
+
+def collect(params: EvaluationSetParams, paths: Paths, part: str) -> pa.Table:
+    """Rows of ``part`` of the named sources, by the sources' names, in the order of their splits."""
+    return _rows(params.sources, params.limit, params.seed, paths, part, "sources")
+
+
+def retention(params: EvaluationSetParams, paths: Paths) -> pa.Table | None:
+    """Test rows of the sources of ``retention``, as ``collect`` has them; None where it names none.
+
+    Raises:
+        TunesmithError: a source is one of the evaluation set's own.
+    """
+    named = params.retention
+    if both := sorted(set(named.sources) & set(params.sources)):
+        raise TunesmithError(
+            f"params/evaluation.yaml: evaluation_set.retention.sources: {both[0]!r} is one of evaluation_set.sources; "
+            "its test rows are answered already; name sources of other tasks"
+        )
+    if not named.sources:
+        return None
+    return _rows(named.sources, named.limit, params.seed, paths, "test", "retention.sources")
+
+
+def _rows(sources: list[str], limit: int | None, seed: int, paths: Paths, part: str, key: str) -> pa.Table:
+    tables = []
+    for source in sorted(set(sources)):
+        found = part_table(paths, source, part, f"params/evaluation.yaml: evaluation_set.{key}")
+        tables.append(found.take(np.sort(order(found, seed)[:limit])))
+    return pa.concat_tables(tables)
+
+
+def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
+    """Training rows of the named sources: of each source, task and wording the ``EXAMPLES`` first by hash. None is the
+    same example as a test or validation row, of whatever source."""
+    where = "params/evaluation.yaml: evaluation_set.sources"
+    tables = []
+    held = {
+        identity
+        for source in params.sources
+        for part in ("test", "validation")
+        for identity in part_table(paths, source, part, where, ["identity"]).column("identity").to_pylist()
+    }
+    for source in sorted(set(params.sources)):
+        found = part_table(paths, source, "train", where)
+        taken: Counter[tuple[str, str]] = Counter()
+        chosen = []
+        tasks, templates, identities = (found.column(name).to_pylist() for name in ("task", "template_id", "identity"))
+        for place in order(found, params.seed).tolist():
+            if identities[place] in held:
+                continue
+            wording = (tasks[place], templates[place])
+            taken[wording] += 1
+            if taken[wording] <= EXAMPLES:
+                chosen.append(place)
+        tables.append(found.take(np.array(chosen, dtype=np.int64)))  # with its type where none is chosen
+    return pa.concat_tables(tables)
+
+
+def templates(params: EvaluationSetParams, paths: Paths) -> dict[str, Any]:
+    """Source → its templates (``tasks.template.stored.SourceTemplates``), from the metadata of its split."""
+    of_source = {name: pq.read_schema(paths.split(name) / "test.parquet").metadata or {} for name in params.sources}
+    return {name: json.loads(known[TEMPLATES]) for name, known in of_source.items() if TEMPLATES in known}
+
+
+def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
+    """Write ``test.parquet``, ``validation.parquet``, ``examples.parquet`` and, where there are rows of other tasks,
+    ``retention.parquet`` (columns: ``RENDERED``), and ``templates.json``."""
+    with stage.outputs(paths.evaluation_set) as (output,):
+        output.mkdir()
+        for part in ("test", "validation"):
+            pq.write_table(collect(params, paths, part).cast(RENDERED), output / f"{part}.parquet")
+        pq.write_table(examples(params, paths).cast(RENDERED), output / "examples.parquet")
+        kept = retention(params, paths)
+        if kept is not None:
+            pq.write_table(kept.cast(RENDERED), output / "retention.parquet")
+        write_json(output / "templates.json", templates(params, paths))

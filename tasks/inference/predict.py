@@ -1,0 +1,145 @@
+"""A trained model that answers: for evaluation, the command line and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.core import device, files
+from tasks.core.errors import TunesmithError
+from tasks.inference.generate import Generated, generate
+from tasks.inference.params import GenerationParams, SamplingParams
+from tasks.model.base_models import BaseModel, from_record, load_tokenizer
+from tasks.model.likelihood import Likelihood, likelihood
+from tasks.model.rendering import Encoded, Renderer, fingerprint, refuse_other_fingerprint
+from tasks.text.rows import Row
+from tasks.tuning.load import SharedBase, load_tuned, soft_prompt
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model of ``models/X`` (or of the registry) with the tokenizer and rendering that it was trained with."""
+
+    model: Any
+    renderer: Renderer
+    base: BaseModel
+    manifest: dict[str, Any]
+    generation: GenerationParams
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        generation: GenerationParams | None = None,
+        root: Path | None = None,
+        shared: SharedBase | None = None,
+    ) -> Predictor:
+        """Load from a folder with ``manifest.json``.
+
+        ``generation`` is by default that of ``GenerationParams``.
+        ``root`` is the workspace that a local base model's path is relative to; the current folder by default.
+        ``shared`` holds the base of several models, of which the last loaded may be used.
+
+        Raises:
+            TunesmithError: no model there, the base model's weights are others, or the tokenizer renders otherwise
+                than in training.
+        """
+        manifest = read_manifest(folder)
+        generation = generation or GenerationParams()
+        base = from_record(manifest["base_model"], root or Path.cwd())
+        full = manifest["method"] == "full"
+        renderer = Renderer(load_tokenizer(base, folder if full else None), base.kind)
+        dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
+        load = shared.load_tuned if shared else load_tuned
+        found = cls(load(folder, base, manifest, dtype), renderer, base, manifest, generation)
+        found.refuse_other_rendering([])
+        return found
+
+    def refuse_other_rendering(self, rows: list[Row]) -> None:
+        """Refuse where tokenizer, special tokens, masking or the templates of ``rows`` differ from training."""
+        self.refuse_other_fingerprint(self.manifest["fingerprint"], rows)
+
+    def refuse_other_fingerprint(self, before: dict[str, Any], rows: Sequence[Row] = ()) -> None:
+        """Refuse where the fingerprint of ``rows`` differs from ``before``."""
+        refuse_other_fingerprint(
+            before["fields"], self.fingerprint(rows)["fields"], f"model {self.manifest['experiment']}"
+        )
+
+    def fingerprint(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """The fingerprint of the rendering of ``rows``, with the length limit and truncation of training."""
+        trained = self.manifest["fingerprint"]["fields"]
+        return fingerprint(self.renderer, trained["max_length"], list(rows), trained["truncate"])
+
+    def generate(self, prompts: list[str]) -> list[Generated]:
+        """Answers to rendered prompts, in order.
+
+        Raises:
+            TunesmithError: a prompt with its answer does not fit the model's context.
+        """
+        return self.answer([self.renderer.prompt(prompt) for prompt in prompts])
+
+    def answer(self, encoded: list[list[int]], sampling: SamplingParams | None = None) -> list[Generated]:
+        """Answers to prompts that are tokens already, in order; drawn with ``sampling``.
+
+        Raises:
+            TunesmithError: as ``generate``.
+        """
+        self._refuse_too_long(encoded)
+        return generate(self.model, self.renderer.tokenizer, encoded, self.base.kind, self.generation, sampling)
+
+    def likelihood(self, encoded: list[Encoded]) -> Likelihood:
+        """How likely the model finds completions; in fp32, as they are compared between experiments."""
+        renderer, budget = self.renderer, self.generation.token_budget
+        pad = renderer.tokenizer.pad_token_id
+        return likelihood(self.model, encoded, renderer.kind, pad, budget, device.autocast("fp32"))
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model can hold; None where its configuration sets no limit."""
+        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return int(found) if found is not None else None
+
+    @property
+    def longest_prompt(self) -> int | None:
+        """Tokens that a prompt may have beside its answer and virtual tokens."""
+        if self.context is None:
+            return None
+        soft = soft_prompt(self.model)
+        virtual = soft.num_virtual_tokens if soft else 0
+        # An encoder-decoder holds the prompt on one side and the answer on the other.
+        return self.context - virtual - (0 if self.base.kind == "seq2seq" else self.generation.max_new_tokens)
+
+    def _refuse_too_long(self, prompts: list[list[int]]) -> None:
+        context, longest, answer = self.context, self.longest_prompt, self.generation.max_new_tokens
+        if context is None or longest is None:
+            return
+        soft = soft_prompt(self.model)
+        virtual = f", and there are {soft.num_virtual_tokens} virtual tokens" if soft else ""
+        for number, tokens in enumerate(prompts, start=1):
+            if len(tokens) > longest or (self.base.kind == "seq2seq" and answer > longest):
+                raise TunesmithError(
+                    f"prompt {number} of {len(prompts)}: prompt and answer must fit the model's context of {context} "
+                    f"tokens; the prompt has {len(tokens)} and the answer may have {answer}{virtual}; "
+                    "shorten it"
+                )
+
+    def complete(self, prompts: list[str]) -> list[str]:
+        """The texts of the answers to rendered prompts, in order."""
+        return [answer.text for answer in self.generate(prompts)]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """``manifest.json`` of a model folder.
+
+    Raises:
+        TunesmithError: there is none.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise TunesmithError(f"{folder}: no trained model here; run `tunesmith run` (or `dvc repro`) to train it")
+    manifest: dict[str, Any] = files.read_json(path)
+    return manifest

@@ -1,0 +1,88 @@
+"""Batches by token budget, and the likelihood of completions: shared by training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.model.batches import IGNORED, collate, token_budget_batches
+from tasks.model.rendering import Encoded
+from tasks.model.unwrap import output_only_at, unwrapped
+
+
+def supervised_logits(model: Any, batch: dict[str, Tensor], kind: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (N, V) at the N supervised positions only, their targets (N,), and the row of each (N,).
+
+    The output layer is the costliest part of a small model; at masked positions its result is never used. So a
+    hook hands it the supervised positions alone. This holds for every architecture, wrapped by peft or not.
+    """
+    labels = batch["labels"]
+    inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
+    if kind == "seq2seq":
+        inputs["decoder_input_ids"] = unwrapped(model).prepare_decoder_input_ids_from_labels(labels=labels)
+    return logits_at_labels(model, inputs, labels, kind)
+
+
+def logits_at_labels(model: Any, inputs: dict[str, Any], labels: Tensor, kind: str) -> tuple[Tensor, Tensor, Tensor]:
+    """As ``supervised_logits``, from the arguments that the model is called with and the labels."""
+    supervised = labels != IGNORED
+    if kind != "seq2seq":
+        # The logits at position t predict token t + 1.
+        supervised = functional.pad(supervised[:, 1:], (0, 1))
+        labels = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+        inputs = inputs | {"use_cache": False}
+    with output_only_at(model, supervised):
+        logits = model(**inputs).logits
+    return logits, labels[supervised], supervised.nonzero()[:, 0]
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Of a set of completions under a model, each as the model would have to say it.
+
+    Attributes:
+        nll: negative log-likelihood of each row in nats, end token included.
+        tokens: supervised tokens of each row.
+        exact: whether greedy decoding says exactly the completion and stops.
+    """
+
+    nll: list[float]
+    tokens: list[int]
+    exact: list[bool]
+
+    @property
+    def loss(self) -> float:
+        """Nats a supervised token."""
+        return sum(self.nll) / sum(self.tokens)
+
+    @property
+    def accuracy(self) -> float:
+        return sum(self.exact) / len(self.exact)
+
+
+@torch.no_grad()
+def likelihood(
+    model: Any, rows: Sequence[Encoded], kind: str, pad: int, budget: int, autocast: torch.autocast
+) -> Likelihood:
+    """The likelihood of every row's completion, in batches by token budget, in the order of ``rows``."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    nll, exact = torch.zeros(len(rows), dtype=torch.float64), torch.ones(len(rows), dtype=torch.bool)
+    for indices in token_budget_batches([len(row) for row in rows], budget):
+        batch = {key: value.to(device) for key, value in collate([rows[i] for i in indices], kind, pad).items()}
+        with autocast:
+            logits, targets, row_of = supervised_logits(model, batch, kind)
+        losses = functional.cross_entropy(logits.float(), targets, reduction="none").double().cpu()
+        right = (logits.argmax(-1) == targets).cpu()
+        for position, index in enumerate(indices):
+            mine = (row_of == position).cpu()
+            nll[index] = losses[mine].sum()
+            exact[index] = right[mine].all()
+    model.train(was_training)
+    return Likelihood(nll.tolist(), [len(row.completion) for row in rows], exact.tolist())

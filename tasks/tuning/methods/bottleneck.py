@@ -1,0 +1,110 @@
+"""Bottleneck adapters (Houlsby et al. 2019): a narrow layer after attention and after feed-forward.
+
+peft has no such method. The files have the names of peft (``adapter_config.json``, ``adapter_model.safetensors``), so
+whatever moves adapters moves these as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+# Names of the modules whose output is adapted, before it is added to the residual stream.
+ATTENTION = {
+    *("self_attn", "encoder_attn", "cross_attn", "attn", "crossattention", "attention"),
+    *("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention", "EncDecAttention"),
+}
+_FEED_FORWARD = {"mlp", "DenseReluDense", "fc2"}
+_NAME = "bottleneck"
+
+
+class Bottleneck(nn.Module):
+    """``x + up(gelu(down(x)))`` over the last axis; it changes nothing before it is trained."""
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(width, size), nn.Linear(size, width)
+        nn.init.normal_(self.down.weight, std=0.01)
+        for weight in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(weight)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        added: Tensor = self.up(nn.functional.gelu(self.down(hidden)))
+        return hidden + added.to(hidden.dtype)
+
+
+def attach(model: Any, size: int, targets: list[str] | None, where: str) -> None:
+    """Put a bottleneck behind every module of ``model`` with a name in ``targets``; all other weights are frozen.
+
+    Raises:
+        TunesmithError: the architecture is none that is known here and no targets are given, or one is not found.
+            ``where`` is the file and key that it names.
+    """
+    model.requires_grad_(False)
+    found = _adapted(model, targets, where)
+    width = model.config.get_text_config().hidden_size
+    device = model.get_input_embeddings().weight.device
+    for module in found:
+        module.add_module(_NAME, Bottleneck(width, size).to(device))
+        module.bottleneck_hook = module.register_forward_hook(_through_bottleneck)
+
+
+def detach(model: Any) -> None:
+    """Undo ``attach``; nothing where there are no bottlenecks."""
+    for module in [m for m in model.modules() if hasattr(m, _NAME)]:
+        module.bottleneck_hook.remove()
+        del module.bottleneck_hook
+        delattr(module, _NAME)
+
+
+def _through_bottleneck(module: Any, args: Any, output: Any) -> Any:
+    if isinstance(output, tuple):  # of attention: its result comes first
+        return (module.bottleneck(output[0]), *output[1:])
+    return module.bottleneck(output)
+
+
+def _adapted(model: Any, targets: list[str] | None, where: str) -> list[Any]:
+    modules = [(name.split(".")[-1], module) for name, module in model.named_modules() if name]
+    present = {name for name, _ in modules}
+    if targets is None:
+        wanted = (ATTENTION | _FEED_FORWARD) & present
+        if not (wanted & ATTENTION and wanted & _FEED_FORWARD):
+            raise TunesmithError(
+                f"{where}: attention and feed-forward of {type(model).__name__} are not known here; name the "
+                f"modules, some of: {', '.join(sorted(present))}"
+            )
+    else:
+        wanted = set(targets)
+        if missing := sorted(wanted - present):
+            raise TunesmithError(
+                f"{where}: {missing[0]} must be a module of {type(model).__name__}; there are: "
+                f"{', '.join(sorted(present))}"
+            )
+    return [module for name, module in modules if name in wanted]
+
+
+def described(settings: dict[str, Any]) -> dict[str, Any]:
+    """What ``CONFIG`` holds of ``settings``, the arguments of ``attach``."""
+    return {"peft_type": "BOTTLENECK", **settings}
+
+
+def load(model: Any, folder: Path) -> None:
+    """Attach to ``model`` the bottlenecks whose files lie in ``folder``."""
+    settings = files.read_json(folder / CONFIG)
+    attach(model, settings["size"], settings["targets"], str(folder / CONFIG))
+    weights = load_file(folder / WEIGHTS)
+    own = {n for n, _ in model.named_parameters() if f".{_NAME}." in n}
+    if own != set(weights):
+        raise TunesmithError(
+            f"{folder / WEIGHTS}: must hold the bottlenecks of {type(model).__name__}; it holds those of another model"
+        )
+    model.load_state_dict(weights, strict=False)

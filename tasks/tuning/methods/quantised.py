@@ -1,0 +1,69 @@
+"""A base model in 4 or 8 bits (bitsandbytes), and the same numbers back in floating point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from tasks.core import device
+from tasks.core.errors import TunesmithError
+from tasks.model.base_models import BaseModel, load_model
+
+
+def load_quantised(base: BaseModel, bits: int, kind: str, double: bool, compute: torch.dtype) -> Any:
+    """The base with its linear layers quantised; the output layer and what the architecture keeps exact in fp32.
+
+    ``kind`` (``nf4`` or ``fp4``) and ``double`` (quantise the scales too) concern 4 bits only. Products are
+    computed in ``compute``.
+
+    Raises:
+        TunesmithError: bitsandbytes is not installed.
+    """
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise TunesmithError("method qlora needs the package bitsandbytes; `make` installs it from the lock") from None
+    from transformers import BitsAndBytesConfig
+
+    if bits == 8:
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=kind,
+            bnb_4bit_use_double_quant=double,
+            bnb_4bit_compute_dtype=compute,
+        )
+    model = load_model(base, torch.float32, quantization_config=config, device_map={"": str(device.device())})
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # Where the processor has AVX512-BF16, bitsandbytes packs the weights at the first validation into a form
+            # whose product has no gradient: what trains before it would learn nothing more.
+            module.support_avx512bf16_for_cpu = False
+            module.compute_type_is_set = True  # else the first input's type would stand in the place of ``compute``
+    return model
+
+
+def dequantised(quantised: Any, plain: Any) -> Any:
+    """``plain`` with the weights that ``quantised`` computes with: the quantised numbers in floating point.
+
+    peft would round a merged adapter back to 4 bits, which is another model than the one that was trained.
+    """
+    import bitsandbytes as bnb
+    from transformers.pytorch_utils import Conv1D
+
+    for name, module in quantised.named_modules():
+        stored: Any = getattr(module, "weight", None)
+        if isinstance(module, bnb.nn.Linear4bit):
+            weight = bnb.functional.dequantize_4bit(stored.data, stored.quant_state)
+        elif isinstance(module, bnb.nn.Linear8bitLt):
+            weight = stored.data.float() * (stored.SCB.float()[:, None] / 127)
+        else:
+            continue
+        module = plain.get_submodule(name)
+        if isinstance(module, Conv1D):  # of GPT-2, which transformers transposes before it quantises
+            weight = weight.T.contiguous()
+        assert weight.shape == module.weight.shape, name
+        module.weight.data = weight.to(module.weight.dtype).cpu()
+    return plain
