@@ -22,8 +22,8 @@ import numpy as np
 from tasks.core.files import digest
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
+from tasks.text.rows import Row
 
-Row = dict[str, Any]
 Words = Callable[[int, int], str]
 
 KINDS: dict[str, Callable[[Words, int], Row]] = {

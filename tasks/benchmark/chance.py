@@ -11,8 +11,7 @@ import numpy as np
 
 from tasks.benchmark.harness.build import Built
 from tasks.benchmark.measures import AGGREGATES, units
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 _CERTAIN, _NEVER = (0.0, True), (-1e9, False)
 """A log-probability of a choice, and of the others, under somebody who has decided."""

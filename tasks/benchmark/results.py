@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from tasks.benchmark.risk import RISKS
 from tasks.core import files
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 SAMPLES = pa.schema(
     [

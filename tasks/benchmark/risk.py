@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -20,8 +19,7 @@ from tasks.core.errors import TunesmithError, described
 from tasks.core.paths import Paths
 from tasks.inference.predict import Predictor
 from tasks.template.library import library_of
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 RISKS = pa.schema([("scenario", pa.string()), *(field for field in INSTANCES if field.name != "seconds")])
 """Columns of ``risks.parquet``: of ``tasks.benchmark.helm``, without what differs between two runs."""

@@ -24,11 +24,11 @@ from tasks.core.paths import Paths
 from tasks.core.progress import progress
 from tasks.core.stage import Stage
 from tasks.inference.predict import Predictor
+from tasks.text.rows import Row
 from tasks.tuning.load import SharedBase
 
 logger = logging.getLogger("tunesmith")
 
-Row = dict[str, Any]
 Say = Callable[[str], None]
 
 

@@ -14,8 +14,7 @@ from tasks.benchmark.measures import AGGREGATES, draws, interval, percentiles, u
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.core.errors import TunesmithError
 from tasks.metrics.params import IntervalParams
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 Done = dict[str, tuple[TaskDefinition, list[Row]]]
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.table import Table
 
 from tasks.benchmark.compare import Result, average_differences, differences, lost_rows
 from tasks.benchmark.results import PARTS
 from tasks.benchmark.scores import NOISE
 from tasks.metrics.params import IntervalParams
+from tasks.text.rows import Row
 
-Row = dict[str, Any]
 Differences = dict[str, dict[tuple[str, ...], Row]]
 """Experiment → (suite, task, metric), or (suite, average) → its difference to the base."""
 

@@ -12,8 +12,7 @@ from tasks.benchmark.harness.suites import TaskDefinition
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.ingest.readers import read
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 ENDINGS = (".jsonl", ".ndjson", ".csv", ".parquet", ".json")
 _OTHER_NAMES = {"validation": ("validation", "val", "dev", "valid")}

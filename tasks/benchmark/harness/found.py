@@ -14,8 +14,7 @@ from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, task
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 
 class NoDataError(TunesmithError):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from tasks.core.errors import TunesmithError, described
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 _SECONDS = 10
 

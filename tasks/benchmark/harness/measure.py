@@ -16,8 +16,7 @@ from lm_eval.evaluator import evaluate
 from tasks.benchmark.harness.build import Built
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.core.errors import TunesmithError
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 
 @dataclass(frozen=True)

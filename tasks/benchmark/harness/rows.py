@@ -8,8 +8,7 @@ from typing import Any
 from tasks.benchmark.harness.shapes import BY_NAME
 from tasks.benchmark.harness.suites import TaskDefinition
 from tasks.core.errors import TunesmithError
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 
 def checked(rows: list[Row], task: TaskDefinition, place: str) -> list[Row]:

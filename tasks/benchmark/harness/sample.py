@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tasks.core.params import value_at
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 _MOST_STRATA = 20
 """Right answers that are more than these are texts, not labels."""

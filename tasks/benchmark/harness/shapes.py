@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from tasks.core.errors import TunesmithError
-
-Row = dict[str, Any]
+from tasks.text.rows import Row
 
 
 def mmlu(row: Row) -> list[Row]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from hashlib import sha256
 from random import Random
-from typing import Any
 
 from tasks.ingest.demo.catalog import load
 from tasks.ingest.demo.dialogue import write
 from tasks.ingest.demo.plan import plan
 from tasks.ingest.demo.summary import summarize
+from tasks.text.rows import Row
 
-Row = dict[str, Any]
 _ATTEMPTS = 20
 
 
