@@ -11,12 +11,10 @@ from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, load
 from tasks.benchmark.measures import AGGREGATES, percentiles, units
 from tasks.benchmark.scores import average_draws, averaged
 from tasks.metrics.params import IntervalParams
-from tasks.metrics.statistics import paired_bootstrap, statistic_interval
+from tasks.metrics.statistics import paired_bootstrap, statistic_interval, verdict
+from tasks.text.rows import Row
 
-Row = dict[str, Any]
 Result = tuple[Row, list[Row]]
-
-_ROUNDING = 1e-12
 
 
 def differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tuple[str, str, str], Row]:
@@ -49,7 +47,7 @@ def _difference(ours: list[Any], theirs: list[Any], measure: str, params: Interv
     else:
         aggregate, pairs = AGGREGATES[how], np.hstack([mine, others])
         value, low, high = statistic_interval(pairs, lambda p: aggregate(p[:, :2]) - aggregate(p[:, 2:]), *settings)
-    return {"value": value, "low": low, "high": high, "n": len(mine), "verdict": _verdict(low, high)}
+    return {"value": value, "low": low, "high": high, "n": len(mine), "verdict": verdict(low, high)}
 
 
 def average_differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tuple[str, str], Row]:
@@ -67,7 +65,7 @@ def average_differences(base: Result, tuned: Result, params: IntervalParams) -> 
             old, drawn = average_draws(suite, before[group], params)
             new, others = average_draws(suite, mine, params)
             low, high = percentiles(others - drawn, params)
-            change = {"value": new - old, "low": low, "high": high, "verdict": _verdict(low, high)}
+            change = {"value": new - old, "low": low, "high": high, "verdict": verdict(low, high)}
             found[name, group] = {**change, "tasks": len(mine)}
     return found
 
@@ -80,10 +78,6 @@ def _definition(name: str, suite: SuiteDefinition, about: Row) -> TaskDefinition
     kind = next(iter(suite.task_json.values()))
     given = {"shots": 0, **kind, "metrics": metrics}
     return task_definition(given, name, suite.name, about["group"], Path("task.json"))
-
-
-def _verdict(low: float, high: float) -> str:
-    return "lost" if high < -_ROUNDING else "gained" if low > _ROUNDING else "kept"
 
 
 def lost_rows(base: Result, tuned: Result, count: int) -> dict[tuple[str, str], list[tuple[Row, Row]]]:

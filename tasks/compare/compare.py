@@ -13,7 +13,7 @@ from tasks.compare.retention import retention
 from tasks.compare.samples import choose_samples
 from tasks.compare.warn import lost, warn
 from tasks.core.errors import TunesmithError
-from tasks.metrics.statistics import direction, paired_bootstrap
+from tasks.metrics.statistics import direction, paired_bootstrap, row_averages
 from tasks.text.rows import Row
 
 ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
@@ -108,15 +108,11 @@ def difference(ours: list[Row], theirs: list[Row], metric: str, params: CompareP
 
 
 def paired_differences(ours: list[Row], theirs: list[Row], metric: str) -> np.ndarray:
-    """Differences of ``metric``, one a test row (shape: rows), in the order of ``theirs``.
+    """Differences of ``metric``, one per test row (shape: rows), in the order of ``theirs``.
 
-    Rows pair by source, row_id and template_id. Several templates of one row are averaged first: wordings of one
-    dialogue are no independent draws, and would make the interval too narrow.
+    Predictions pair by ``ROW_KEY``; the differences of a row's prompt variants are averaged.
     """
-    by_row: dict[tuple[str, str], list[float]] = {}
-    for (source, row_id, _), gain in gains(ours, theirs, metric).items():
-        by_row.setdefault((source, row_id), []).append(gain)
-    return np.array([np.mean(values) for values in by_row.values()])
+    return row_averages(gains(ours, theirs, metric).items())
 
 
 def _without_baseline(systems: list[System], name: str) -> str:

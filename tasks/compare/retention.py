@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from tasks.compare.collect import System
-from tasks.compare.pairing import key
 from tasks.compare.params import CompareParams
-from tasks.metrics.statistics import statistic_interval
+from tasks.metrics.statistics import ROUNDING, statistic_interval, variants_by_row, verdict
 from tasks.metrics.text import entity_counts, entity_score
-from tasks.text.rows import Row, by_task
+from tasks.text.rows import Row, by_task, row_key
 
 LOSS = "loss_per_byte"
 """Judges general text, and what has no score of each row; lower is better."""
@@ -30,8 +29,6 @@ COLUMN = {
     "loss": LOSS,
 }
 """Metric of a template → the score of each row by which its task is judged."""
-
-_ROUNDING = 1e-12
 
 
 def retention(system: System, baseline: System, params: CompareParams) -> dict[str, dict[str, Any]]:
@@ -53,8 +50,8 @@ def retention(system: System, baseline: System, params: CompareParams) -> dict[s
 
 
 def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[str, Any]:
-    known = {key(row): row for row in ours}
-    pairs = [(known[key(row)], row) for row in theirs if key(row) in known]
+    known = {row_key(row): row for row in ours}
+    pairs = [(known[row_key(row)], row) for row in theirs if row_key(row) in known]
     unpaired = len(ours) + len(theirs) - 2 * len(pairs)
     metric = _metric([*ours, *theirs])
     if not pairs:
@@ -66,12 +63,11 @@ def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[st
         metric, judged = LOSS, _difference(pairs, LOSS, params)
     better, change = (-1 if metric == LOSS else 1), judged["difference"]
     worst, best = sorted((better * change["low"], better * change["high"]))
-    real = change["rows"] > 1
     return {
         "metric": metric,
         **judged,
         "unpaired": unpaired,
-        "verdict": "lost" if real and best < -_ROUNDING else "gained" if real and worst > _ROUNDING else "kept",
+        "verdict": verdict(worst, best) if change["rows"] > 1 else "kept",
         "examples": _examples(pairs, metric, better, params.lost_examples),
     }
 
@@ -79,10 +75,8 @@ def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[st
 def _difference(pairs: list[tuple[Row, Row]], metric: str, params: CompareParams) -> dict[str, Any]:
     """``before``, ``after`` and ``difference``. Wordings of one row are no independent draws: rows are drawn, with all
     of their wordings."""
-    by_row: dict[tuple[str, str], list[np.ndarray]] = {}
-    for row, other in pairs:
-        by_row.setdefault((row["source"], row["row_id"]), []).append(_numbers(row, other, metric))
-    drawn = np.array([np.sum(values, axis=0) for values in by_row.values()])
+    counts = variants_by_row((row_key(row), _numbers(row, other, metric)) for row, other in pairs)
+    drawn = np.array([np.sum(variants, axis=0) for variants in counts])
     score = entity_score if metric == "entity_f1" else _mean
     value, low, high = statistic_interval(
         drawn,
@@ -123,7 +117,7 @@ def _known(row: Row, column: str) -> bool:
 
 def _examples(pairs: list[tuple[Row, Row]], metric: str, better: int, count: int) -> list[dict[str, Any]]:
     drops = [(better * (row[metric] - other[metric]), place) for place, (row, other) in enumerate(pairs)]
-    chosen = [place for drop, place in sorted(drops) if drop < -_ROUNDING][:count]
+    chosen = [place for drop, place in sorted(drops) if drop < -ROUNDING][:count]
     return [
         {
             "row_id": pairs[place][0]["row_id"],

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from tasks.compare.collect import System
-from tasks.compare.pairing import Key, gains, key
-from tasks.text.rows import Row
+from tasks.compare.pairing import gains
+from tasks.text.rows import Row, RowKey, row_key
 
 IN_ORDER = "in row order"
 
@@ -26,14 +26,14 @@ def choose_samples(
     """
     first = baseline or compared[0]
     contrast = candidate or next((s for s in compared if s.kind == "experiment" and s is not baseline), None)
-    order = {key(row): row for row in first.rows}
+    order = {row_key(row): row for row in first.rows}
     reasons = dict.fromkeys(list(order)[: math.ceil(count / 2)], IN_ORDER)
     if baseline is not None and contrast is not None and contrast is not baseline:
         reasons |= _extremes(gains(contrast.rows, baseline.rows, metric), set(reasons), count, contrast, baseline)
     for k in order:
         if len(reasons) < count:
             reasons.setdefault(k, IN_ORDER)
-    answers = [(system.name, {key(row): row for row in system.rows}) for system in compared]
+    answers = [(system.name, {row_key(row): row for row in system.rows}) for system in compared]
     places = {k: place for place, k in enumerate(order, start=1)}
     return [
         _sample(k, places[k], reasons[k], order[k], [(name, rows[k]) for name, rows in answers if k in rows])
@@ -41,7 +41,9 @@ def choose_samples(
     ]
 
 
-def _extremes(found: dict[Key, float], taken: set[Key], count: int, ours: System, theirs: System) -> dict[Key, str]:
+def _extremes(
+    found: dict[RowKey, float], taken: set[RowKey], count: int, ours: System, theirs: System
+) -> dict[RowKey, str]:
     """The largest gains, the largest first, then the largest losses, that fill ``count`` together with ``taken``."""
     left = count - len(taken)
     rest = sorted((k for k in found if k not in taken), key=lambda k: -found[k])
@@ -51,7 +53,7 @@ def _extremes(found: dict[Key, float], taken: set[Key], count: int, ours: System
     return dict.fromkeys(best, gain) | dict.fromkeys(worst, loss)
 
 
-def _sample(k: Key, place: int, why: str, row: Row, answers: list[tuple[str, Row]]) -> dict[str, Any]:
+def _sample(k: RowKey, place: int, why: str, row: Row, answers: list[tuple[str, Row]]) -> dict[str, Any]:
     return {
         "source": k[0],
         "row_id": k[1],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.compare.collect import System
-from tasks.compare.pairing import key
+from tasks.metrics.statistics import ROUNDING
+from tasks.text.rows import row_key
 
 MORE_COPIED = 0.10
 """Share of 4-grams that an experiment may copy beyond the baseline before it is said."""
@@ -15,8 +16,6 @@ MORE_REPEATED = 0.10
 
 UNFINISHED = 0.20
 """Share of outputs that may hit the length limit before it is said."""
-
-_ROUNDING = 1e-9
 
 
 def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]]:
@@ -81,7 +80,7 @@ def _beyond(system: System, baseline: System | None, metric: str, most: float) -
     if baseline is None or system is baseline:
         return None
     ours, theirs = system.value(metric), baseline.value(metric)
-    if ours is None or theirs is None or ours - theirs <= most + _ROUNDING:
+    if ours is None or theirs is None or ours - theirs <= most + ROUNDING:
         return None
     return ours, theirs, baseline.name
 
@@ -99,7 +98,7 @@ def _beaten(system: System, trivial: list[System]) -> str | None:
 
 def _unfinished(system: System) -> str | None:
     finished = system.value("finished")
-    if finished is None or 1 - finished <= UNFINISHED + _ROUNDING:
+    if finished is None or 1 - finished <= UNFINISHED + ROUNDING:
         return None
     return (
         f"{system.name} does not stop: {1 - finished:.1%} of its outputs hit the length limit. "
@@ -121,7 +120,7 @@ def _no_validation_loss(system: System) -> str | None:
 def _unpaired(system: System, baseline: System | None) -> str | None:
     if baseline is None or system is baseline:
         return None
-    ours, theirs = ({key(row) for row in s.rows} for s in (system, baseline))
+    ours, theirs = ({row_key(row) for row in s.rows} for s in (system, baseline))
     if ours == theirs:
         return None
     return (

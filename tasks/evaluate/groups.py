@@ -12,16 +12,13 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.evaluate.metrics import corpus
 from tasks.metrics.params import IntervalParams
-from tasks.metrics.statistics import mean_interval
-from tasks.text.rows import Row
+from tasks.metrics.statistics import mean_interval, row_averages
+from tasks.text.rows import Row, RowKey, row_key
 from tasks.text.training_rows import ancestors_texts, text_hash
 
 METRICS = ("rouge1_f", "exact_match", "accuracy", "token_f1")
 FEWEST = 10
 """Rows that a wording needs for its mean to count in the spread."""
-
-RowKey = tuple[str, str, str]
-"""(source, row_id, template_id)."""
 
 Groups = dict[str, dict[str, dict[str, Any]]]
 
@@ -82,7 +79,7 @@ def _seen(seen: bool) -> str:
 
 
 def _dirt(row: Row, dirty: Mapping[RowKey, bool]) -> str:
-    key = (row["source"], row["row_id"], row["template_id"])
+    key = row_key(row)
     if key not in dirty:
         raise TunesmithError(
             f"dirty.parquet of the mixture: must hold every test row; row {key[1]} of {key[0]} with template {key[2]} "
@@ -102,13 +99,9 @@ def row_means(rows: list[Row], metrics: Iterable[str], params: IntervalParams) -
     """Means of those ``metrics`` that the rows have: not every completion is a label."""
     found = {}
     for metric in metrics:
-        # Wordings of one row are no independent draws: they would make the interval too narrow.
-        by_row: dict[tuple[str, str], list[float]] = {}
-        for row in rows:
-            if row[metric] is not None:
-                by_row.setdefault((row["source"], row["row_id"]), []).append(row[metric])
-        if values := [float(np.mean(scores)) for scores in by_row.values()]:
-            value, low, high = mean_interval(np.array(values), params.resamples, params.confidence, params.seed)
+        values = row_averages((row_key(row), row[metric]) for row in rows if row[metric] is not None)
+        if len(values):
+            value, low, high = mean_interval(values, params.resamples, params.confidence, params.seed)
             found[metric] = {"value": value, "low": low, "high": high, "n": len(values)}
     return found
 
@@ -143,11 +136,9 @@ def wording_spread(predictions: list[Row]) -> dict[str, dict[str, Any]]:
 def dirty_rows(dirty: Path, test: list[Row], model: Path) -> dict[RowKey, bool]:
     """Which test rows count as seen in training: by the mixture's ``dirty.parquet``, and those whose text an ancestor
     of the model in the folder ``model`` was trained on."""
-    keys = ("source", "row_id", "template_id")
-    found = {tuple(row[key] for key in keys): bool(row["dirty"]) for row in files.read_rows(dirty)}
+    seen = {row_key(row): bool(row["dirty"]) for row in files.read_rows(dirty)}
     ancestors = ancestors_texts(model)
     for row in test:
-        key = tuple(row[key] for key in keys)
-        if key in found and text_hash(row["identity"] or "") in ancestors:
-            found[key] = True
-    return found
+        if row_key(row) in seen and text_hash(row["identity"] or "") in ancestors:
+            seen[row_key(row)] = True
+    return seen

@@ -12,7 +12,8 @@ from tasks.text.rows import Row
 Example = tuple[str, str]
 """(prompt, completion)."""
 
-RowKey = tuple[str, str, str]
+Variant = tuple[str, str, str]
+"""(source, task, template_id)."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Shots:
     """
 
     count: int
-    of: dict[RowKey, list[Row]]
+    of: dict[Variant, list[Row]]
 
     def of_row(self, row: Row) -> list[Example]:
         return [(one["prompt"], one["completion"]) for one in self.of[_wording(row)]] if self.count else []
@@ -47,7 +48,7 @@ def choose(test: list[Row], examples: list[Row], count: int, seed: int) -> Shots
     Raises:
         TunesmithError: a wording has fewer examples than ``count``.
     """
-    found: dict[RowKey, list[Row]] = {}
+    found: dict[Variant, list[Row]] = {}
     if not count:
         return Shots(0, found)
     for wording in dict.fromkeys(map(_wording, test)):
@@ -67,7 +68,7 @@ def choose(test: list[Row], examples: list[Row], count: int, seed: int) -> Shots
     return Shots(count, found)
 
 
-def _wording(row: Row) -> RowKey:
+def _wording(row: Row) -> Variant:
     return row["source"], row["task"], row["template_id"]
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import bootstrap
+
+from tasks.text.rows import RowKey
+
+T = TypeVar("T")
+Verdict = Literal["lost", "gained", "kept"]
 
 ROUNDING = 1e-12
 """Bounds nearer to zero than this differ from it by floating-point rounding alone."""
@@ -61,6 +67,28 @@ def paired_bootstrap(
 def direction(low: float, high: float) -> int:
     """1 where the whole interval lies above zero, -1 where it lies below, 0 where it contains zero."""
     return int(low > ROUNDING) - int(high < -ROUNDING)
+
+
+def verdict(low: float, high: float) -> Verdict:
+    """``gained`` where the whole interval lies above zero, ``lost`` where it lies below, else ``kept``."""
+    verdicts: dict[int, Verdict] = {1: "gained", -1: "lost", 0: "kept"}
+    return verdicts[direction(low, high)]
+
+
+def variants_by_row(values: Iterable[tuple[RowKey, T]]) -> list[list[T]]:
+    """Group values by source and row, over the row's prompt variants. Rows keep the order in which they first come."""
+    grouped: dict[tuple[str, str], list[T]] = {}
+    for (source, row_id, _), value in values:
+        grouped.setdefault((source, row_id), []).append(value)
+    return list(grouped.values())
+
+
+def row_averages(scores: Iterable[tuple[RowKey, float]]) -> np.ndarray:
+    """Average the scores of each row over its prompt variants (shape: rows), in the order of ``variants_by_row``.
+
+    Prompt variants of one row are not independent samples. An interval over all of them would be too narrow.
+    """
+    return np.array([np.mean(variants) for variants in variants_by_row(scores)], dtype=np.float64)
 
 
 def statistic_interval(

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from tasks.mix.overlap import KINDS, Overlap, texts_of, texts_of_both
 from tasks.mix.params import ContaminationParams
 from tasks.text.ngrams import NONE, Numbers
+from tasks.text.rows import ROW_KEY
 
 ROWS = pa.schema(
     [
-        *((name, pa.string()) for name in ("source", "row_id", "template_id")),
+        *((name, pa.string()) for name in ROW_KEY),
         *((f"{measure}_{kind}", pa.bool_()) for measure in ("exact", "near_duplicate") for kind in KINDS),
         *((f"{measure}_{kind}", pa.float64()) for measure in ("ngram13", "ngram8") for kind in KINDS),
         ("left_out", pa.int64()),
@@ -41,10 +42,10 @@ rows trained on (null where its text has none). ``worst_*``: the training row th
 as seen in training.
 """
 
-DIRTY = pa.schema([ROWS.field(name) for name in ("source", "row_id", "template_id", "dirty")])
+DIRTY = pa.schema([ROWS.field(name) for name in (*ROW_KEY, "dirty")])
 """Columns of ``dirty.parquet``: what evaluation needs of the rows that experiments meet."""
 
-COMPARED = ("source", "row_id", "template_id", "identity", "references")
+COMPARED = (*ROW_KEY, "identity", "references")
 """Columns that a check reads."""
 
 _BATCH = 20_000  # training rows at once: what their texts take stays small
@@ -62,7 +63,7 @@ class Contamination:
     """Evaluation rows against training rows, which come table by table (columns: ``COMPARED``)."""
 
     def __init__(self, rows: pa.Table, part: str, params: ContaminationParams) -> None:
-        self.rows = rows.select(COMPARED[:3]).combine_chunks()
+        self.rows = rows.select(ROW_KEY).combine_chunks()
         self.params = params
         self._names = [f"{source}/{part}" for source in rows.column("source").to_pylist()]
         self._overlap = Overlap({kind: texts_of(rows, kind, params) for kind in KINDS}, params)
@@ -96,7 +97,7 @@ class Contamination:
         """The evaluation rows with what was found of them (columns: ``ROWS``)."""
         texts = self._overlap
         measured = texts.measured()
-        columns: dict[str, Any] = {name: self.rows.column(name) for name in COMPARED[:3]}
+        columns: dict[str, Any] = {name: self.rows.column(name) for name in ROW_KEY}
         for kind, places in texts.places.items():
             columns[f"exact_{kind}"] = places.any(texts.exact)
             columns[f"near_duplicate_{kind}"] = places.any(texts.near)
@@ -118,7 +119,7 @@ class Contamination:
 
 def dirty_of(rows: pa.Table, wanted: pa.Table) -> pa.Table:
     """Those of ``rows`` (columns: ``ROWS``) that are ``wanted``, with the columns ``DIRTY``."""
-    mine, theirs = (pc.binary_join_element_wise(*table.select(COMPARED[:3]).columns, "\0") for table in (rows, wanted))
+    mine, theirs = (pc.binary_join_element_wise(*table.select(ROW_KEY).columns, "\0") for table in (rows, wanted))
     return rows.filter(pc.is_in(mine, theirs.combine_chunks())).select(DIRTY.names)
 
 

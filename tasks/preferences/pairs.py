@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.compare.pairing import Key, key
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.text.rows import Row
+from tasks.metrics.statistics import variants_by_row
+from tasks.text.rows import Row, RowKey, row_key
 
 COLUMNS = ("source", "row_id", "template_id", "prompt", "completion", "rouge1_f")
 """What is read of ``predictions.parquet``."""
@@ -47,7 +47,7 @@ class Pair:
     """
 
     shown: Shown
-    row: Key
+    row: RowKey
     b_left: bool
     rouge1: tuple[float | None, float | None]
 
@@ -83,7 +83,7 @@ def read_predictions(path: Path) -> list[Row]:
 
 def match(ours: list[Row], theirs: list[Row]) -> tuple[list[tuple[Row, Row]], Counts]:
     """The rows that both answered differently, in the order of their keys, and where the others went."""
-    first, second = ({key(row): row for row in rows} for rows in (ours, theirs))
+    first, second = ({row_key(row): row for row in rows} for rows in (ours, theirs))
     both = [(first[k], second[k]) for k in sorted(first.keys() & second.keys())]
     different = [(a, b) for a, b in both if said(a) != said(b)]
     return different, Counts(
@@ -92,7 +92,7 @@ def match(ours: list[Row], theirs: list[Row]) -> tuple[list[tuple[Row, Row]], Co
         only_b=len(second.keys() - first.keys()),
         equal=len(both) - len(different),
         other_prompts=sum(a["prompt"] != b["prompt"] for a, b in different),
-        rows=len({key(a)[:2] for a, _ in different}),
+        rows=len({row_key(a)[:2] for a, _ in different}),
     )
 
 
@@ -108,10 +108,8 @@ def draw(matches: list[tuple[Row, Row]], rows: int, secret: str) -> list[Pair]:
     the sides.
     """
     rng = np.random.default_rng(int(secret, 16))
-    wordings: dict[tuple[str, str], list[tuple[Row, Row]]] = {}
-    for a, b in matches:
-        wordings.setdefault(key(a)[:2], []).append((a, b))
-    one_each = [found[rng.integers(len(found))] for found in wordings.values()]
+    variants_of_rows = variants_by_row((row_key(a), (a, b)) for a, b in matches)
+    one_each = [variants[rng.integers(len(variants))] for variants in variants_of_rows]
     drawn = [one_each[i] for i in rng.permutation(len(one_each))[:rows]]
     # Not a coin a pair: with equal halves a liking for one side cancels out of the win rate.
     first = int(rng.integers(2))
@@ -127,7 +125,7 @@ def _pair(name: str, a: Row, b: Row, b_left: bool) -> Pair:
     left, right = (b, a) if b_left else (a, b)
     prompt = min(a["prompt"], b["prompt"], key=lambda text: (len(text), text))
     scores = _finite(a["rouge1_f"]), _finite(b["rouge1_f"])
-    return Pair(Shown(name, prompt, said(left), said(right)), key(a), b_left, scores)
+    return Pair(Shown(name, prompt, said(left), said(right)), row_key(a), b_left, scores)
 
 
 def _finite(score: float | None) -> float | None:

@@ -13,7 +13,8 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.register.gate import ROW, Scores
+from tasks.register.gate import Scores
+from tasks.text.rows import ROW_KEY, row_key
 from tasks.tuning.params import TrainParams
 
 REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
@@ -75,10 +76,10 @@ def read_scores(path: Path, metric: str) -> Scores:
             f"params/registration.yaml: registration.metric: must be a score column of {path}; it is {metric!r}; "
             f"there are: {', '.join(numbers)}"
         )
-    rows = table.select([*ROW, metric]).to_pylist()
-    scores = {(row["source"], row["row_id"], row["template_id"]): row[metric] for row in rows}
+    rows = table.select([*ROW_KEY, metric]).to_pylist()
+    scores = {row_key(row): row[metric] for row in rows}
     if len(scores) != len(rows):
-        raise TunesmithError(f"{path}: a test row ({', '.join(ROW)}) must stand there once; {REMEDY} again")
+        raise TunesmithError(f"{path}: a test row ({', '.join(ROW_KEY)}) must stand there once; {REMEDY} again")
     if missing := [row for row, score in scores.items() if score is None or math.isnan(score)]:
         raise TunesmithError(
             f"{path}: every row needs a {metric}; {len(missing)} have none, the first is {missing[0][1]}; "

@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from tasks.core.errors import TunesmithError
-from tasks.metrics.statistics import direction, paired_bootstrap
+from tasks.metrics.statistics import direction, paired_bootstrap, row_averages
 from tasks.register.params import RegistrationParams
+from tasks.text.rows import ROW_KEY, RowKey
 
-ROW = ("source", "row_id", "template_id")
-Scores = Mapping[tuple[str, str, str], float]
-"""``ROW`` → score of that test row, in the order of the test set."""
+Scores = Mapping[RowKey, float]
+"""``ROW_KEY`` → score of that test row, in the order of the test set."""
 
 Verdict = Literal["accepted", "refused", "undecided"]
 
@@ -101,15 +99,11 @@ def _difference(candidate: Scores, opponent: Opponent, params: RegistrationParam
     if candidate.keys() != opponent.scores.keys():
         only = len(candidate.keys() - opponent.scores.keys()), len(opponent.scores.keys() - candidate.keys())
         raise TunesmithError(
-            f"predictions.parquet: candidate and {opponent.name} must be scored on the same rows ({', '.join(ROW)}); "
-            f"{only[0]} only in the candidate's, {only[1]} only in those of {opponent.name}. "
+            f"predictions.parquet: candidate and {opponent.name} must be scored on the same rows "
+            f"({', '.join(ROW_KEY)}); {only[0]} only in the candidate's, {only[1]} only in those of {opponent.name}. "
             "Run `tunesmith run` to evaluate both on the present test set"
         )
-    # Prompt variants of one row are not independent samples: they would make the interval too narrow.
-    by_row: dict[tuple[str, str], list[float]] = {}
-    for row, score in candidate.items():
-        by_row.setdefault(row[:2], []).append(score - opponent.scores[row])
-    paired = np.array([np.mean(values) for values in by_row.values()], dtype=np.float64)
+    paired = row_averages((row, score - opponent.scores[row]) for row, score in candidate.items())
     mean, low, high = paired_bootstrap(paired, params.resamples, params.confidence, params.seed)
     return Difference(float(mean), float(low), float(high), len(paired))
 

@@ -6,6 +6,13 @@ from typing import Any
 import pyarrow as pa
 
 Row = dict[str, Any]
+"""A row of a table: column → value."""
+
+ROW_KEY = ("source", "row_id", "template_id")
+"""The columns that name a rendered row, and its prediction, in every file."""
+
+RowKey = tuple[str, str, str]
+"""The values of ``ROW_KEY``."""
 
 RENDERED = pa.schema(
     [
@@ -44,6 +51,11 @@ GROUPED_BY = b"tunesmith.grouped_by"
 TEMPLATES = b"tunesmith.templates"
 """Key of the schema metadata of ``data/rendered/S.parquet`` and of ``test.parquet`` of its split: the templates of the
 prompts (``tasks.template.stored.SourceTemplates``), as JSON."""
+
+
+def row_key(row: Row) -> RowKey:
+    """The key of ``row``: two sources may hold one ``row_id``, and a row may have several prompts."""
+    return row["source"], row["row_id"], row["template_id"]
 
 
 def without_nan(value: Any) -> Any:
