@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tasks.core.paths import Paths
 
 # Before any test imports them: no network, no telemetry, no progress bars in captured logs.
 os.environ |= {
@@ -56,3 +60,21 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import save_t5
 
     return save_t5(tmp_path_factory.mktemp("t5"), CORPUS)
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's store lies in the workspace of the test."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def memorised(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Paths:
+    """A workspace with the model ``full``, which knows ``PAIRS`` by heart; read only."""
+    from tests.train.training_workspace import PAIRS, rows, train, workspace
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        paths = workspace(tmp_path_factory.mktemp("memorised") / "workspace", tiny_llama, validation=rows(PAIRS))
+        train(paths, "full", {"training": {"epochs": 60, "learning_rate": 1e-2}})
+    return paths

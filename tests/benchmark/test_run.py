@@ -29,8 +29,8 @@ from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.text.rows import RENDERED
 from tests.benchmark.conftest import SETTINGS, write_jsonl
+from tests.benchmark.helm import data_folder
 from tests.dag_modules import ROOT
-from tests.helm import data_folder
 from tests.train.training_workspace import PAIRS, rows
 from tests.workspaces import dvc
 

@@ -10,7 +10,7 @@ from tasks.core.files import write_rows
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.text.rows import RENDERED
-from tests.train.training_workspace import LORA, PAIRS, rows, train, workspace
+from tests.train.training_workspace import LORA, PAIRS, rows, train
 
 EVALUATE = {
     "generation": {"max_new_tokens": 12, "num_beams": 1, "token_budget": 256, "precision": "fp32"},
@@ -20,13 +20,12 @@ EVALUATE = {
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Iterator[Paths]:
+def trained(tmp_path_factory: pytest.TempPathFactory, memorised: Paths) -> Iterator[Paths]:
     """A workspace with the models ``base`` (untrained), ``full`` (knows ``PAIRS`` by heart) and ``lora``; read only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        paths = workspace(tmp_path_factory.mktemp("evaluate") / "workspace", tiny_llama, validation=rows(PAIRS))
+        paths = Paths(Path(shutil.copytree(memorised.root, tmp_path_factory.mktemp("evaluate") / "workspace")))
         train(paths, "base", {"method": "none"})
-        train(paths, "full", {"training": {"epochs": 60, "learning_rate": 1e-2}})
         train(paths, "lora", LORA | {"training": {"epochs": 3, "learning_rate": 1e-2}})
         paths.evaluation_set.mkdir(parents=True)
         write_rows(paths.evaluation_set / "test.parquet", rows(PAIRS), RENDERED)

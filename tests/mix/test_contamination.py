@@ -15,7 +15,7 @@ from tasks.evaluation_set.params import EvaluationSetParams
 from tasks.mix.contamination import DIRTY, summary
 from tasks.mix.params import ContaminationParams, MixtureParams, Share
 from tasks.mix.run import mix, run
-from tests.mix.conftest import Write
+from tests.mix.splits import Write
 
 LAMP = (
     "Customer: the reading lamp that I bought last week flickers when it is warm, and now the switch is loose. "

@@ -6,7 +6,6 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from tasks.core.errors import TunesmithError
@@ -20,24 +19,9 @@ from tasks.mix.contamination import ROWS
 from tasks.mix.params import ContaminationParams, HoldOut, MixtureParams, Share
 from tasks.mix.run import Mixed, mix, run
 from tasks.text.rows import RENDERED
-from tests.mix.conftest import Splits, Write
+from tests.mix.splits import TWO, Splits, Write, numbered, texts
 
 CHECKED = ContaminationParams(max_left_out=1.0)
-
-
-def texts(rows: pa.Table) -> list[str]:
-    return [str(text) for text in rows.column("text").to_pylist()]
-
-
-def numbered(letter: str, count: int, **changes: Any) -> list[Any]:
-    found = [f"{letter}{i}" for i in range(count)]
-    return [{"text": text, **changes} for text in found] if changes else found
-
-
-TWO: Splits = {
-    "one": {"train": numbered("a", 50), "validation": numbered("b", 5), "test": numbered("c", 5)},
-    "two": {"train": numbered("d", 50), "validation": numbered("e", 5), "test": numbered("f", 5)},
-}
 
 
 def mixture(limits: dict[str, int | None], **params: Any) -> MixtureParams:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ledger_workspace import add_baselines, add_comparison, add_experiment, key_of, write_report
 
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.register.labels import label_reasons, never_predicted
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
+from tests.tracking.ledger_workspace import add_baselines, add_comparison, add_experiment, key_of, write_report
 
 PARAMS = RegistrationParams(min_rows=2)
 

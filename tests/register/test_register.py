@@ -7,7 +7,6 @@ import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ledger_workspace import TEST, add_baselines, add_comparison, add_experiment, key_of, write_report
 from mlflow.models import Model
 
 import tasks.evaluate.run
@@ -21,6 +20,7 @@ from tasks.register.params import RegistrationParams
 from tasks.register.registry import requirements
 from tasks.register.run import run
 from tasks.tracking.client import open_store
+from tests.tracking.ledger_workspace import TEST, add_baselines, add_comparison, add_experiment, key_of, write_report
 
 PARAMS = RegistrationParams(min_rows=2)
 ROWS = ["row0", "row1", "row2", "row3"]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ledger_workspace import TEST, add_comparison, add_experiment, key_of
 
 import tasks.register.result
 from flows.commands.champion import champion_lines, set_by_hand
@@ -20,6 +19,7 @@ from tasks.register.params import RegistrationParams
 from tasks.register.run import run
 from tasks.register.verdict import gate_lines
 from tasks.tracking.client import open_store
+from tests.tracking.ledger_workspace import TEST, add_comparison, add_experiment, key_of
 
 PARAMS = RegistrationParams(min_rows=2)
 

@@ -22,7 +22,7 @@ from tasks.split.place import place
 from tasks.text.near_duplicates import NearDuplicateParams, normalise
 from tests.split.rows import Rows, decide, row, table
 from tests.split.test_clusters import text
-from tests.test_near_duplicates import similarity
+from tests.text.test_near_duplicates import similarity
 
 THIRDS = Fractions(train=0.4, validation=0.2, test=0.4)
 

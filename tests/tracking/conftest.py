@@ -1,21 +1,12 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
-
-from ledger_workspace import LOCK, add_comparison, add_experiment, copy_store
-
 from tasks.core.paths import Paths
 from tasks.tracking.client import VARIABLE, Tracker, open_store
-
-
-@pytest.fixture(autouse=True)
-def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+from tests.tracking.ledger_workspace import LOCK, add_comparison, add_experiment, copy_store
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from ledger_workspace import copy_store
 from mlflow.store.db.utils import _get_alembic_config
 from mlflow.store.tracking.dbmodels.initial_models import Base
 from sqlalchemy import create_engine, event
@@ -26,6 +25,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.tracking.client import Tracker, open_store
 from tasks.tracking.sync import sync
+from tests.tracking.ledger_workspace import copy_store
 
 STATES = {
     "first_table": "CREATE TABLE experiments",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_workspace import add_experiment, add_report, copy_store, key_of
 
 from tasks.core.files import read_json, read_jsonl, write_json
 from tasks.core.paths import Paths
@@ -15,6 +14,7 @@ from tasks.tracking import pieces
 from tasks.tracking import sync as sync_module
 from tasks.tracking.client import Tracker, open_store
 from tasks.tracking.sync import SyncResult, sync
+from tests.tracking.ledger_workspace import add_experiment, add_report, copy_store, key_of
 
 
 def artifacts(tracker: Tracker, run_id: str, folder: str | None = None) -> list[str]:

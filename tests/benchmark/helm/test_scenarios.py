@@ -10,7 +10,7 @@ from tasks.benchmark.helm.scenarios import METRICS, Wording, draw, find_files, l
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml, write_yaml
 from tasks.template.library import LIBRARY
-from tests.helm.data_folder import put, write
+from tests.benchmark.helm.data_folder import put, write
 
 SCENARIOS = load_scenarios()
 REAL = Path(__file__).parents[3] / "shared/data"

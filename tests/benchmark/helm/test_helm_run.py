@@ -25,8 +25,8 @@ from tasks.core.paths import Paths
 from tasks.inference.generate import Generated
 from tasks.inference.predict import Predictor
 from tasks.template.library import LIBRARY
-from tests.helm.conftest import PARAMS
-from tests.helm.data_folder import put, write
+from tests.benchmark.helm.conftest import PARAMS
+from tests.benchmark.helm.data_folder import put, write
 
 SCENARIOS = load_scenarios()
 

@@ -20,7 +20,7 @@ from tasks.text.minhash import Forest, NgramSets, found_with
 from tasks.text.near_duplicates import Match, NearDuplicateParams, NearDuplicates, normalise
 
 PARAMS = NearDuplicateParams()
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def words(n: int, first: int = 0) -> list[str]:
@@ -202,7 +202,7 @@ def test_many_copies_cost_as_many_comparisons(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_same_in_every_process() -> None:
     program = (
-        "from tests.test_near_duplicates import *\n"
+        "from tests.text.test_near_duplicates import *\n"
         "index = NearDuplicates(families(3), PARAMS)\n"
         "print(index.clusters().tolist(), index._sets[0][1].signatures.sum(axis=0).tolist())"
     )

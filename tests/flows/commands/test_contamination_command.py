@@ -20,7 +20,7 @@ from tasks.evaluation_set.params import EvaluationSetParams
 from tasks.mix.params import ContaminationParams, MixtureParams, Share
 from tasks.mix.run import run
 from tasks.text.rows import RENDERED
-from tests.mix.conftest import row
+from tests.mix.splits import row
 
 QUESTION = "Where does the customer of the blue kettle live, and which of the two couriers brings the parcel there?"
 ANSWER = "The customer lives near the harbour and the second courier brings it."

@@ -13,8 +13,7 @@ from tasks.evaluation_set import run as evaluation_set
 from tasks.evaluation_set.params import EvaluationSetParams
 from tasks.evaluation_set.run import EXAMPLES, collect, examples, retention
 from tasks.text.rows import RENDERED
-from tests.mix.conftest import Write
-from tests.mix.test_mix import TWO, numbered, texts
+from tests.mix.splits import TWO, Write, numbered, texts
 
 
 def asked(*sources: str, **params: Any) -> EvaluationSetParams:

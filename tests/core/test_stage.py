@@ -20,7 +20,7 @@ from bitsandbytes.backends.cpu import ops
 from tasks.core.errors import TunesmithError
 from tasks.core.stage import PARENT_VARIABLE, Stage, quieten_bitsandbytes
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 WORK = """
 import os, sys, time

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
 from tasks.metrics.params import IntervalParams
 from tasks.text.rows import RENDERED
-from tests.train.training_workspace import PAIRS, rows, train, workspace
+from tests.train.training_workspace import PAIRS, rows, train
 
 INTERVALS = IntervalParams(resamples=200)
 PARAMS = HelmParams(
@@ -27,13 +28,12 @@ PARAMS = HelmParams(
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Iterator[Paths]:
+def trained(tmp_path_factory: pytest.TempPathFactory, memorised: Paths) -> Iterator[Paths]:
     """A workspace with the models ``base`` (untrained) and ``full`` (knows ``PAIRS`` by heart); read only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        paths = workspace(tmp_path_factory.mktemp("helm") / "workspace", tiny_llama, validation=rows(PAIRS))
+        paths = Paths(Path(shutil.copytree(memorised.root, tmp_path_factory.mktemp("helm") / "workspace")))
         train(paths, "base", {"method": "none"})
-        train(paths, "full", {"training": {"epochs": 60, "learning_rate": 1e-2}})
         write_rows(paths.mixture("demo") / "train.parquet", rows(PAIRS), RENDERED)
         yield paths
 

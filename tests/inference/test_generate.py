@@ -24,9 +24,9 @@ def settings(**changes: Any) -> GenerationParams:
 
 
 @pytest.fixture(scope="module", params=["random llama", "random t5", "trained llama"])
-def subject(request: pytest.FixtureRequest, tiny_llama: Path, tiny_t5: Path, trained: Paths) -> tuple[Any, Any, str]:
+def subject(request: pytest.FixtureRequest, tiny_llama: Path, tiny_t5: Path, memorised: Paths) -> tuple[Any, Any, str]:
     """Model, tokenizer, kind."""
-    folder = {"random llama": tiny_llama, "random t5": tiny_t5, "trained llama": trained.model("full")}[request.param]
+    folder = {"random llama": tiny_llama, "random t5": tiny_t5, "trained llama": memorised.model("full")}[request.param]
     base = find(BaseModelParams(name=str(folder)), folder)
     return load_model(base, torch.float32), AutoTokenizer.from_pretrained(folder), base.kind
 
@@ -164,9 +164,9 @@ def test_a_beam_finds_a_likelier_answer(tiny_llama: Path, monkeypatch: pytest.Mo
     assert sum(b > g + 1e-3 for g, b in zip(greedy, beam, strict=True)) >= 2
 
 
-def test_generation_stops_at_the_end_token(trained: Paths) -> None:
+def test_generation_stops_at_the_end_token(memorised: Paths) -> None:
     """Answers known by heart, of different lengths, beside each other."""
-    predictor = Predictor.load(trained.model("full"), settings(token_budget=10_000), trained.root)
+    predictor = Predictor.load(memorised.model("full"), settings(token_budget=10_000), memorised.root)
     answers = predictor.generate([prompt for prompt, _ in PAIRS])
     assert [answer.text for answer in answers] == [completion for _, completion in PAIRS]
     for answer, (_, completion) in zip(answers, PAIRS, strict=True):
@@ -176,8 +176,8 @@ def test_generation_stops_at_the_end_token(trained: Paths) -> None:
     assert len({answer.new_tokens for answer in answers}) > 1
 
 
-def test_an_answer_that_is_cut_is_unfinished(trained: Paths) -> None:
-    predictor = Predictor.load(trained.model("full"), settings(max_new_tokens=2), trained.root)
+def test_an_answer_that_is_cut_is_unfinished(memorised: Paths) -> None:
+    predictor = Predictor.load(memorised.model("full"), settings(max_new_tokens=2), memorised.root)
     for answer, (_, completion) in zip(predictor.generate([p for p, _ in PAIRS]), PAIRS, strict=True):
         assert (answer.finished, answer.new_tokens) == (False, 2)
         assert completion.startswith(answer.text)
