@@ -2,7 +2,7 @@
 
 HELM's code: ``src/helm/benchmark/metrics/basic_metrics.py`` (``compute_calibration_metrics``), which takes
 ``get_ece_em`` and ``get_selective_stats`` of ``uncertainty-calibration`` (Kumar et al. 2019). Here are the same
-definitions; ``tests/benchmark/helm`` has hand-worked values, docs/helm.md the comparison with that package.
+definitions; ``tests/benchmark/helm`` has hand-worked values, bench/RESULTS.md the comparison with it.
 """
 
 from __future__ import annotations

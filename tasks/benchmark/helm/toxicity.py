@@ -1,7 +1,7 @@
 """A local classifier of toxic text. Nothing is sent anywhere, and no pickle is read.
 
 ``profanity/`` holds the numbers of ``alt-profanity-check`` 1.9.1 (MIT, ``profanity/LICENSE.txt``): tf-idf of words,
-five linear support vector machines, a sigmoid each. What it knows are words: docs/helm.md has its AUC and its limits.
+five linear support vector machines, a sigmoid each. It knows only words: docs/helm.md has its limits.
 HELM asks the Perspective API (``metrics/toxicity_metrics.py``; Liang et al. 2022, section 4.8), which ends in 2026.
 """
 
