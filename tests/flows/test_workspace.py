@@ -141,12 +141,23 @@ def test_a_half_written_note_of_the_pages_stops_no_command(root: Path) -> None:
 
 
 def test_lines_are_streamed_as_they_come(root: Path) -> None:
+    """The program prints its second line only after its first was received; else it ends with code 4."""
     allow()
-    seen: list[tuple[str, float]] = []
-    code = "import time; print('a'); time.sleep(1); print('b'); raise SystemExit(3)"
-    ended = stream([sys.executable, "-c", code], root, lambda line: seen.append((line, time.monotonic())), {})
-    assert ended == 3 and [line for line, _ in seen] == ["a", "b"]
-    assert seen[1][1] - seen[0][1] > 0.8
+    lines: list[str] = []
+    code = (
+        "import pathlib, time; print('a')\n"
+        "for _ in range(3000):\n"
+        "    if pathlib.Path('received').exists(): print('b'); raise SystemExit(3)\n"
+        "    time.sleep(0.01)\n"
+        "raise SystemExit(4)"
+    )
+
+    def receive(line: str) -> None:
+        lines.append(line)
+        (root / "received").touch()
+
+    assert stream([sys.executable, "-c", code], root, receive, {}) == 3
+    assert lines == ["a", "b"]
 
 
 def test_stop_all_ends_what_runs_and_lets_nothing_begin(root: Path) -> None:

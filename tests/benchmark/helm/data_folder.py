@@ -44,6 +44,19 @@ def write(folder: Path) -> Path:
     return folder
 
 
+def write_every(folder: Path) -> Path:
+    """``write``, and the files of boolq, rte and mmlu: labels as truth values, words and letters."""
+    write(folder)
+    passage = {"question": "is the kettle green", "passage": "The kettle is red.", "idx": 1}
+    put(folder, "superglue_boolq/val.jsonl", [passage | {"label": label} for label in (False, True)])
+    pair = {"premise": "Ann sleeps deeply.", "hypothesis": "Ann rests.", "idx": 0}
+    put(folder, "superglue_rte/val.jsonl", [pair | {"label": label} for label in ("entailment", "not_entailment")])
+    legs = {"A": "two", "B": "six", "C": "eight", "D": "none"}
+    exam = {"subject": "high_school_biology", "question": "How many legs has a spider?", **legs}
+    put(folder, "mmlu/test.jsonl", [exam | {"answer": letter} for letter in "CA"])
+    return folder
+
+
 def put(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> None:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

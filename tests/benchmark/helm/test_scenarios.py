@@ -10,10 +10,21 @@ from tasks.benchmark.helm.scenarios import METRICS, Wording, draw, find_files, l
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml, write_yaml
 from tasks.template.library import LIBRARY
-from tests.benchmark.helm.data_folder import put, write
+from tests.benchmark.helm.data_folder import put, write, write_every
 
 SCENARIOS = load_scenarios()
-REAL = Path(__file__).parents[3] / "shared/data"
+
+PUBLISHED = {
+    "sst2": ["negative", "positive"],
+    "boolq": ["no", "yes"],
+    "rte": ["yes", "no"],
+    "copa": ["It was icy.", "It was hot."],
+    "mmlu": ["C", "A"],
+    "bbq": ["Not known", "The grandma"],
+    "real_toxicity_prompts": [],
+    "dialogsum": [],
+}
+"""Scenario → right answers of the first two rows that ``write_every`` writes; none where a text is generated."""
 
 
 def test_every_metric_of_every_scenario_is_measured_or_has_a_reason() -> None:
@@ -99,12 +110,17 @@ def test_a_label_that_is_none_is_refused(tmp_path: Path) -> None:
         wording.question(draw("sst2", SCENARIOS["sst2"], tmp_path, 4, 0)[0])
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the data sets are not in the project")
-def test_real_rows_of_every_scenario_are_rendered() -> None:
-    for name, scenario in SCENARIOS.items():
-        assert find_files(scenario, REAL), name
-        instances = draw(name, scenario, REAL, 40, 0)
-        assert len(instances) == 40
-        if scenario.set:
-            wording = Wording(name, scenario, LIBRARY)
-            assert all(wording.question(instance).prompt for instance in instances)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_rows_in_the_published_format_are_rendered(tmp_path: Path, name: str) -> None:
+    instances = draw(name, SCENARIOS[name], write_every(tmp_path), 4, 0)
+    wording = Wording(name, SCENARIOS[name], LIBRARY)
+    questions = [wording.question(instance) for instance in instances]
+    assert all(question.prompt for question in questions)
+    if answers := PUBLISHED[name]:
+        assert [question.choices[question.answer] for question in questions[:2]] == answers
+
+
+def test_every_scenario_has_files_and_is_rendered_above(tmp_path: Path) -> None:
+    write_every(tmp_path)
+    assert all(find_files(scenario, tmp_path) for scenario in SCENARIOS.values())
+    assert set(PUBLISHED) == {name for name, scenario in SCENARIOS.items() if scenario.set}
