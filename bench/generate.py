@@ -90,7 +90,7 @@ def _measure(asked: argparse.Namespace) -> dict[str, Any]:
 
     from bench.common import machine
     from tasks.core import device
-    from tasks.memory.measure import Growth
+    from tasks.memory.growth import MemoryGrowth
     from tasks.model.base_models import load_model
 
     device.use_threads(2)
@@ -98,7 +98,7 @@ def _measure(asked: argparse.Namespace) -> dict[str, Any]:
     base, renderer, prompts = _setting(asked.data, asked.rows, asked.shots)
     model = load_model(base, torch.bfloat16 if variant == "bf16" else torch.float32).to(device.device()).eval()
     answer = _plainly if variant == "generate" else partial(_ours, budget=asked.token_budget)
-    with Growth(model) as growth:
+    with MemoryGrowth(model) as growth:
         begun = time.perf_counter()
         answers = answer(model, renderer.tokenizer, prompts, asked.new_tokens)
         seconds = time.perf_counter() - begun
@@ -107,7 +107,7 @@ def _measure(asked: argparse.Namespace) -> dict[str, Any]:
         "rows": len(prompts),
         "prompts": prompts,
         "seconds": seconds,
-        "growth": growth.most,
+        "growth": growth.peak,
         "answers": answers,
         "machine": machine(),
         "torch": torch.__version__,

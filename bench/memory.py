@@ -3,7 +3,7 @@
     python -m bench.memory --data FOLDER [--method M …] [--budget N …]
 
 ``FOLDER`` holds ``train.jsonl`` (``dialogue``, ``summary``). Measured is what each training measures of itself
-(``tasks.memory.measure.Growth``) in about ``--steps`` steps over batches of different shapes, the largest among them.
+(``tasks.memory.growth.MemoryGrowth``) in about ``--steps`` steps over batches of different shapes, with the largest.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def main() -> None:
 def _measure(data: Path, method: str, budget: int, steps: int, checkpointing: bool) -> dict[str, Any]:
     from bench.common import embedded, machine, params_of, rows_of, trainer_of
     from tasks.core import device
-    from tasks.memory.measure import Growth
-    from tasks.memory.plan import largest_batch, plan_training
+    from tasks.memory.growth import MemoryGrowth
+    from tasks.memory.training_plan import largest_batch, plan_training
     from tasks.model.batches import token_budget_batches
 
     device.use_threads(2)
@@ -72,12 +72,12 @@ def _measure(data: Path, method: str, budget: int, steps: int, checkpointing: bo
     step = plan_training(params, base, rows)
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(params, base, renderer, rows, every[:4], Path(folder))
-        with Growth(trainer.model) as growth:
+        with MemoryGrowth(trainer.model) as growth:
             trainer.fit(None)
     shape = largest_batch(rows, base.kind, budget)
     return {
         "planned": step.increment,
-        "measured": growth.most,
+        "measured": growth.peak,
         "batch": f"{shape.rows} x {shape.width}, {shape.supervised} learnt",
         "machine": machine(),
     }

@@ -101,7 +101,7 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
 
     from bench.common import embedded, machine, params_of
     from tasks.core import device
-    from tasks.memory.measure import Growth
+    from tasks.memory.growth import MemoryGrowth
     from tasks.model.likelihood import likelihood
 
     torch.set_num_threads(asked.threads)
@@ -116,7 +116,7 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
         made = {"trainer": _trainer, "sft": _sft, "sft_tuned": _sft_tuned, "tunesmith": _tunesmith}[variant]
         shared = _arguments(params, asked.accumulation, Path(folder))
         model, train = made(base, renderer, params, rows, watched[:2], shared)
-        with Growth(model) as growth:
+        with MemoryGrowth(model) as growth:
             begun = time.perf_counter()
             train()
             seconds = time.perf_counter() - begun
@@ -135,7 +135,7 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
         "seed": asked.seed,
         "tokens_per_second": tokens / seconds,
         "seconds": round(seconds, 1),
-        "growth": growth.most,
+        "growth": growth.peak,
         "loss": round(loss, 4),
         "operations_a_token": operations,
         "ceiling": ceiling,

@@ -18,9 +18,9 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
 from tasks.memory.fit import cheapest_fit
-from tasks.memory.inference import Generation, plan_generation, plan_merging, smaller_generation
-from tasks.memory.plan import plan_training
+from tasks.memory.inference_plan import Generation, plan_generation, plan_merging, smaller_generation
 from tasks.memory.simulate import PARTS, Step
+from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import find, find_config, load_tokenizer
 from tasks.model.rendering import Renderer
 from tasks.train.contract import encode_rows

@@ -8,8 +8,8 @@ from typing import Any
 from tasks.core import device
 from tasks.core.errors import TunesmithError
 from tasks.core.params import merge, parse
-from tasks.memory.plan import plan_training
 from tasks.memory.simulate import Step
+from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import BaseModel
 from tasks.model.batches import bucket
 from tasks.model.rendering import Encoded

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tasks.memory.live import Live
+from tasks.memory.storage_counter import StorageCounter
 from tasks.model.unwrap import unwrapped
 from tasks.tuning.loss import summed_cross_entropy
 
@@ -104,22 +104,22 @@ def _simulate(model: Any, batch: Batch, kind: str, bf16: bool) -> Step:
     weights = storage_bytes(tensors_of(model))
     trained = [p for p in model.parameters() if p.requires_grad]
     sizes = sum(p.numel() for p in trained), sum(p.numel() for p in model.parameters())
-    live = Live()
+    counter = StorageCounter()
     for parameter in trained:
-        parameter.register_post_accumulate_grad_hook(lambda p: live.belongs([p.grad], "gradients"))
+        parameter.register_post_accumulate_grad_hook(lambda p: counter.belongs([p.grad], "gradients"))
     optimizer = torch.optim.AdamW(trained, lr=1e-3, fused=True)
     inputs = _inputs(batch, kind)
-    with live:
-        _step(model, optimizer, trained, inputs, batch, kind, bf16, live)
-        live.belongs(_states(optimizer), "optimizer")
-        live.restart()
-        _step(model, optimizer, trained, inputs, batch, kind, bf16, live)
+    with counter:
+        _step(model, optimizer, trained, inputs, batch, kind, bf16, counter)
+        counter.belongs(_states(optimizer), "optimizer")
+        counter.restart()
+        _step(model, optimizer, trained, inputs, batch, kind, bf16, counter)
     return Step(
         weights=weights,
         trainable=sizes[0],
         total=sizes[1],
-        peak={part: live.peak[part] for part in PARTS},
-        held={part: live.most[part] for part in PARTS},
+        peak={part: counter.peak[part] for part in PARTS},
+        held={part: counter.most[part] for part in PARTS},
     )
 
 
@@ -131,12 +131,12 @@ def _step(
     batch: Batch,
     kind: str,
     bf16: bool,
-    live: Live,
+    counter: StorageCounter,
 ) -> None:
     with torch.autocast(inputs["input_ids"].device.type, dtype=torch.bfloat16, enabled=bf16):
-        with live.part("activations"), output_layer_at(model, batch.supervised, live):
+        with counter.part("activations"), output_layer_at(model, batch.supervised, counter):
             logits = model(**inputs).logits
-        with live.part("logits"):
+        with counter.part("logits"):
             targets = torch.zeros(batch.supervised, dtype=torch.long)
             loss = summed_cross_entropy(logits, targets) / batch.supervised
     del logits
@@ -158,9 +158,9 @@ def _inputs(batch: Batch, kind: str) -> dict[str, Any]:
 
 
 @contextmanager
-def output_layer_at(model: Any, supervised: int, live: Live) -> Iterator[None]:
+def output_layer_at(model: Any, supervised: int, counter: StorageCounter) -> Iterator[None]:
     """The output layer sees so many positions; which ones is unknown where tensors hold nothing."""
-    part = live.part("logits")
+    part = counter.part("logits")
 
     def before(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor]:
         part.__enter__()

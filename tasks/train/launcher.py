@@ -22,7 +22,7 @@ import tasks
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.stage import PARENT_VARIABLE, Stage, Terminated, main, readable_errors, step
-from tasks.model import processes
+from tasks.model import distributed
 from tasks.model.base_models import BaseModel
 from tasks.tuning.params import LauncherParams, TrainParams
 
@@ -84,13 +84,13 @@ def stands_for_others(params: TrainParams) -> bool:
         TunesmithError: it was launched, among another number of processes than the parameters say.
     """
     wanted = params.launcher.processes if params.launcher else 1
-    if processes.launched() and processes.count() != wanted:
+    if distributed.is_launched() and distributed.world_size() != wanted:
         raise TunesmithError(
             f"launcher.processes: what is launched must be what the parameters say, since sums depend on it; "
-            f"{processes.count()} processes were launched, launcher.processes is {wanted}; correct one of them "
+            f"{distributed.world_size()} processes were launched, launcher.processes is {wanted}; correct one of them "
             "(params/experiments.yaml, or --num_processes of accelerate)"
         )
-    return wanted > 1 and not processes.launched()
+    return wanted > 1 and not distributed.is_launched()
 
 
 def refuse_unshardable(params: TrainParams, base: BaseModel) -> None:
@@ -121,9 +121,9 @@ def _as_handed(folder: Path, work: Work) -> None:
     except Exception as error:
         known = isinstance(error, TunesmithError)
         message = str(error) if known else f"{type(error).__name__}: {error}"
-        files.write_json(folder / f"error-{processes.index()}.json", {"known": known, "message": message})
+        files.write_json(folder / f"error-{distributed.rank()}.json", {"known": known, "message": message})
         if not known:
-            logging.getLogger("tunesmith").exception("process %d", processes.index())
+            logging.getLogger("tunesmith").exception("process %d", distributed.rank())
         sys.exit(1)
     except (Terminated, KeyboardInterrupt):
         sys.exit(128 + signal.SIGTERM)
@@ -231,7 +231,7 @@ def _node(launcher: LauncherParams) -> list[str]:
 
 def holds_lock() -> bool:
     """Whether this process is the one of its training that keeps other trainings of the experiment away."""
-    if HANDED_VARIABLE in os.environ or not processes.is_main():
+    if HANDED_VARIABLE in os.environ or not distributed.is_main():
         return False
     return os.environ.get(RANK_VARIABLE, "0") == "0"
 

@@ -24,10 +24,10 @@ from tasks.core.paths import Paths
 from tasks.core.progress import Meter, progress
 from tasks.core.stage import Stage
 from tasks.memory.fit import refuse_over
-from tasks.memory.measure import Growth
-from tasks.memory.plan import plan_training
+from tasks.memory.growth import MemoryGrowth
 from tasks.memory.simulate import Step
-from tasks.model import processes
+from tasks.memory.training_plan import plan_training
+from tasks.model import distributed
 from tasks.model.base_models import BaseModel, find, load_tokenizer
 from tasks.model.rendering import Encoded, Renderer, fingerprint, templates_of
 from tasks.text.rows import Row
@@ -54,8 +54,8 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     launches = launcher.stands_for_others(params)
     device.use_threads(launcher.threads(params))
     device.keep_freed_memory()
-    processes.take_own_gpu()
-    if not processes.is_main():
+    distributed.use_own_gpu()
+    if not distributed.is_main():
         logger.setLevel(logging.ERROR)  # the main one says what all do
     started = time.time()
     with _only_trainer_of(name, paths) if launcher.holds_lock() else nullcontext():
@@ -159,7 +159,7 @@ def _train(
     stage: Stage,
     started: float,
 ) -> None:
-    tracker = _tracker(paths) if processes.is_main() else None
+    tracker = _tracker(paths) if distributed.is_main() else None
     renderer = Renderer(load_tokenizer(base), base.kind)
     rows = files.read_rows(paths.mixture(params.mixture) / "train.parquet")
     train, contract = encode_rows(rows, renderer, params, "train")
@@ -170,7 +170,7 @@ def _train(
     step = _planned(name, params, base, train)
     model, params = _prepared(base, params, train, renderer.tokenizer.pad_token_id)
     assert params.training is not None
-    steps = optimizer_steps(train, params.training, processes.count())
+    steps = optimizer_steps(train, params.training, distributed.world_size())
     trainable, total = methods.count_parameters(model)
     logger.info("%s: %d of %d parameters are trained (%.3g %%)", name, trainable, total, 100 * trainable / total)
     manifest |= {
@@ -189,7 +189,7 @@ def _train(
         return
     run_id = tracker.start(manifest["key"], name, manifest["params"])
     try:
-        with Growth(model, params.sharded) as growth:
+        with MemoryGrowth(model, params.sharded) as growth:
             trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
             outputs.save(outputs.whole(trainer, base, params, steps), renderer, params, manifest, trainer, folder)
@@ -198,7 +198,7 @@ def _train(
                 "experiment": name,
                 "key": manifest["key"],
                 "mlflow_run_id": run_id,
-                "memory": outputs.against_plan(name, step, growth.most),
+                "memory": outputs.against_plan(name, step, growth.peak),
             }
             run_folder.mkdir()
             shutil.copy(recorder.history, run_folder / "history.jsonl")
@@ -243,7 +243,7 @@ def _prepared(base: BaseModel, params: TrainParams, train: list[Encoded], pad: i
     """The model before training, and the parameters as they are used: without packing where it would not be exact."""
     assert params.training is not None
     _make_deterministic(params.seed)
-    model = methods.prepare(base, params, optimizer_steps(train, params.training, processes.count()))
+    model = methods.prepare(base, params, optimizer_steps(train, params.training, distributed.world_size()))
     if not params.training.packing or keeps_parity(model, train, base.kind, pad, params):
         return model, params
     del model  # prepared anew: unpacked batches are others, so the training has other steps
@@ -286,7 +286,7 @@ def _fit(
     watched: list[Row],
 ) -> tuple[CompletionTrainer, Recorder]:
     """Train, from the last checkpoint of the same key if there is one; the best weights are loaded at the end."""
-    with progress("training", 0) if processes.is_main() else nullcontext(Meter("training", 0)) as meter:
+    with progress("training", 0) if distributed.is_main() else nullcontext(Meter("training", 0)) as meter:
         recorder = Recorder(
             checkpoints / "history.jsonl",
             lambda metrics, step, moment: tracker.log(run_id, metrics, step, moment),
@@ -300,7 +300,7 @@ def _fit(
             kind=renderer.kind,
             pad=renderer.tokenizer.pad_token_id,
             folder=checkpoints,
-            callbacks=[recorder] if processes.is_main() else [],
+            callbacks=[recorder] if distributed.is_main() else [],
             labelled=any(row["answer_choices"] for row in watched),
         )
         recorder.trainer = trainer
@@ -318,6 +318,6 @@ def _fit(
 
 def _last_complete(folder: Path) -> Path | None:
     """What the main process found; it alone removes what is damaged."""
-    found = saved.last_complete(folder) if processes.is_main() else None
-    step = processes.agreed(int(found.name.split("-")[1]) if found else -1)
+    found = saved.last_complete(folder) if distributed.is_main() else None
+    step = distributed.broadcast_from_main(int(found.name.split("-")[1]) if found else -1)
     return None if step < 0 else folder / f"checkpoint-{int(step)}"

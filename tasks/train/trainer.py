@@ -16,7 +16,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError
-from tasks.model import processes
+from tasks.model import distributed
 from tasks.model.batches import IGNORED, collate
 from tasks.model.likelihood import likelihood, supervised_logits
 from tasks.model.rendering import Encoded
@@ -83,7 +83,7 @@ class CompletionTrainer(Trainer):
             own.append(EarlyStopping(params.training.early_stopping_patience))
         if params.training.checkpoint_steps is not None:
             once = params.training.model_copy(update={"epochs": 1, "max_steps": None})
-            epoch = optimizer_steps(train, once, processes.count())
+            epoch = optimizer_steps(train, once, distributed.world_size())
             own.append(CheckpointEvery(params.training.checkpoint_steps, epoch, self.steps()))
         if params.method == "adalora":
             self._pruning = Pruning(model)
@@ -103,7 +103,7 @@ class CompletionTrainer(Trainer):
 
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return optimizer_steps(self._train, self._loop, processes.count())
+        return optimizer_steps(self._train, self._loop, distributed.world_size())
 
     def create_accelerator_and_postprocess(self) -> None:
         with sharding.on_any_device(self._params.sharded):
@@ -119,8 +119,8 @@ class CompletionTrainer(Trainer):
 
         A checkpoint of a training that had ended is not trained on: ``train`` would do one step more.
         """
-        if processes.index():
-            torch.manual_seed(self._params.seed + processes.index())  # no two processes drop out the same
+        if distributed.rank():
+            torch.manual_seed(self._params.seed + distributed.rank())  # no two processes drop out the same
         if checkpoint is None:
             self.train()
             return
@@ -136,9 +136,9 @@ class CompletionTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         partial, name = self.folder / "partial", f"checkpoint-{self.state.global_step}"
-        if processes.is_main():
+        if distributed.is_main():
             files.remove(partial)
-        processes.meet()
+        distributed.barrier()
         self.args.output_dir = str(partial)
         try:
             super()._save_checkpoint(model, trial)
@@ -147,10 +147,10 @@ class CompletionTrainer(Trainer):
         best = self.state.best_global_step or None
         if best:
             self.state.best_model_checkpoint = str(self.folder / f"checkpoint-{best}")
-        loss = processes.mean(self._tr_loss.item())  # and here each has written its random state
-        if processes.is_main():
+        loss = distributed.all_mean(self._tr_loss.item())  # and here each has written its random state
+        if distributed.is_main():
             self._seal_checkpoint(partial, name, loss)
-        processes.meet()
+        distributed.barrier()
 
     def _seal_checkpoint(self, partial: Path, name: str, loss: float) -> None:
         since = {"loss": loss, "logged": self._globalstep_last_logged}
@@ -168,7 +168,7 @@ class CompletionTrainer(Trainer):
             super()._save_optimizer_and_scheduler(output_dir)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        if not processes.is_main():
+        if not distributed.is_main():
             return
         folder = Path(output_dir or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -229,7 +229,7 @@ class CompletionTrainer(Trainer):
             if self._kind == "seq2seq":
                 self._tokens_here += int(supervised.sum())
         if self.accelerator.sync_gradients:
-            self.tokens += processes.total(self._tokens_here)
+            self.tokens += distributed.all_sum(self._tokens_here)
             self._tokens_here = 0
         return loss
 
@@ -244,7 +244,7 @@ class CompletionTrainer(Trainer):
             device.autocast(self._loop.precision),
         )
         # All must stop early or none; their processors might round differently.
-        loss = processes.agreed(found.loss)
+        loss = distributed.broadcast_from_main(found.loss)
         if not math.isfinite(loss):
             raise TunesmithError(
                 f"step {self.state.global_step}: the validation loss must be finite; it is {loss}: the training "

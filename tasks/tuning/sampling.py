@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from torch.utils.data import Dataset, Sampler
 
-from tasks.model import processes
+from tasks.model import distributed
 from tasks.model.batches import token_budget_batches
 from tasks.model.rendering import Encoded
 from tasks.tuning.packing import batches_of
@@ -37,7 +37,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
 
 class Share(Sampler[list[int]]):
-    """This process's batches: of each ``processes.count()`` in a row, one.
+    """This process's batches: of each ``distributed.world_size()`` in a row, one.
 
     All have as many. Where batches run out before processes do, one is empty: accelerate would take a batch again, and
     count its rows twice.
@@ -51,11 +51,11 @@ class Share(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         every = list(self._batches)
-        every += [[]] * (len(self) * processes.count() - len(every))
-        return iter(every[processes.index() :: processes.count()])
+        every += [[]] * (len(self) * distributed.world_size() - len(every))
+        return iter(every[distributed.rank() :: distributed.world_size()])
 
     def __len__(self) -> int:
-        return -(-len(self._batches) // processes.count())
+        return -(-len(self._batches) // distributed.world_size())
 
 
 class Rows(Dataset[Encoded]):

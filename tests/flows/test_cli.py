@@ -22,7 +22,7 @@ from tasks.ingest.params import IngestParams
 from tasks.ingest.run import rows_of, to_table
 from tasks.ingest.tables import read_table, write_table
 from tests.flows.test_server_logs import SCHEDULER
-from tests.memory.test_inference import LLAMA_70B
+from tests.memory.test_inference_plan import LLAMA_70B
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
 
 Cli = Callable[..., tuple[int, str]]

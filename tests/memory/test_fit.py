@@ -11,11 +11,11 @@ import torch
 from tasks.core import device
 from tasks.core.errors import TunesmithError
 from tasks.memory.fit import changed, cheapest_fit, refuse_over
-from tasks.memory.measure import Growth
-from tasks.memory.plan import plan_training
+from tasks.memory.growth import MemoryGrowth
 from tasks.memory.simulate import Step
+from tasks.memory.training_plan import plan_training
 from tasks.tuning.params import TrainParams
-from tests.memory.test_memory_plan import ROWS, parameters
+from tests.memory.test_training_plan import ROWS, parameters
 from tests.train.every_method import METHODS
 
 
@@ -101,11 +101,11 @@ def test_free_memory_of_a_control_group(tmp_path: Path) -> None:
 
 def test_growth_is_what_was_held_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with Growth(torch.nn.Linear(8, 8)) as growth:
+    with MemoryGrowth(torch.nn.Linear(8, 8)) as growth:
         held = torch.ones(64_000_000)  # 256 MB, in pages that are written
         torch.mm(torch.ones(2000, 2000), torch.ones(2000, 2000))  # the watcher's turn
         del held
-    assert growth.most == pytest.approx(256e6, rel=0.25)
+    assert growth.peak == pytest.approx(256e6, rel=0.25)
 
 
 @pytest.mark.parametrize(("sharded", "expected"), [(False, 700), (True, 700 + 8 * 8 * 4)])
@@ -117,6 +117,6 @@ def test_weights_on_their_way_to_a_gpu_are_no_growth(
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 1000)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 1000 + 8 * 8 * 4 + 700)
-    with Growth(model, sharded) as growth:
+    with MemoryGrowth(model, sharded) as growth:
         pass
-    assert growth.most == expected
+    assert growth.peak == expected

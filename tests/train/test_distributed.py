@@ -21,7 +21,7 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import merge, parse, read_yaml
 from tasks.core.paths import Paths
-from tasks.model import processes
+from tasks.model import distributed
 from tasks.model.base_models import BaseModelParams, find, load_model
 from tasks.train import launcher, sharding
 from tasks.tuning.params import SHARDED, LauncherParams, TrainParams
@@ -256,10 +256,10 @@ def test_a_signal_ends_all_and_the_training_goes_on_to_the_same_bytes(
 def test_shares_are_a_partition_of_the_batches(monkeypatch: pytest.MonkeyPatch, batches: int, together: int) -> None:
     sampler = TokenBudgetSampler([16] * batches, 16, seed=1)
     sampler.set_epoch(3)
-    monkeypatch.setattr(processes, "count", lambda: together)
+    monkeypatch.setattr(distributed, "world_size", lambda: together)
     shares = []
-    for index in range(together):
-        monkeypatch.setattr(processes, "index", lambda index=index: index)
+    for rank in range(together):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         shares.append(list(Share(sampler)))
         assert len(shares[-1]) == len(Share(sampler))
     # Process r takes the batch at r of each round; what is empty stands at the end.

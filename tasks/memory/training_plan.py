@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tasks.core import device
-from tasks.memory.quantised import pack
+from tasks.memory.packed_linear import pack
 from tasks.memory.simulate import Batch, Step, training_step
 from tasks.model.base_models import BaseModel, untrained
 from tasks.model.batches import token_budget_batches

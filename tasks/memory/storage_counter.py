@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class Live(TorchDispatchMode):
+class StorageCounter(TorchDispatchMode):
     """Counts the storages that operations make, until nothing refers to them any more.
 
     What was there before does not count, so what it finds is what a step takes beside the weights.

@@ -12,12 +12,12 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import write_json
 from tasks.inference.params import GenerationParams
 from tasks.inference.slots import DRAFTS, Slots, room
-from tasks.memory.inference import Generation, plan_generation, plan_merging, smaller_generation
-from tasks.memory.live import Live
-from tasks.memory.plan import plan_training
+from tasks.memory.inference_plan import Generation, plan_generation, plan_merging, smaller_generation
+from tasks.memory.storage_counter import StorageCounter
+from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import BaseModel, find_config, load_model
 from tasks.model.batches import bucket
-from tests.memory.test_memory_plan import ROWS, parameters
+from tests.memory.test_training_plan import ROWS, parameters
 from tests.train.every_method import METHODS
 
 PROMPTS = [40, 12, 33]
@@ -74,11 +74,11 @@ def test_the_plan_of_slots_is_what_real_tensors_take(
     monkeypatch.setattr("tasks.inference.slots._Lookup.drafts", lambda self, most: [5] * min(most, DRAFTS))
     params, base = parameters(tiny_llama, METHODS["lora"])
     planned = plan_generation(params, base, prompts, GENERATION.model_copy(update={"token_budget": 8192}))
-    model, live = load_model(base, torch.float32).eval(), Live()
-    with torch.no_grad(), live:
+    model, counter = load_model(base, torch.float32).eval(), StorageCounter()
+    with torch.no_grad(), counter:
         slots = Slots(model, room([prompt + 16 for prompt in prompts], 8192))
         list(slots.answer([[5] * prompt for prompt in prompts], -1, 16))
-    assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(live.peak.total(), rel=0.1)
+    assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(counter.peak.total(), rel=0.1)
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
@@ -89,8 +89,8 @@ def test_the_plan_of_generation_is_what_real_tensors_take(request: pytest.Fixtur
     generation = GENERATION.model_copy(update={"token_budget": rows * (128 + 16)})
     planned = plan_generation(params, base, [width] * rows, generation)
     model = load_model(base, torch.float32).eval()
-    ids, live = torch.full((rows, width), 5), Live()
-    with torch.no_grad(), live:
+    ids, counter = torch.full((rows, width), 5), StorageCounter()
+    with torch.no_grad(), counter:
         if kind == "llama":
             slots = Slots(model, room([width + 16] * rows, generation.token_budget))
             assert len(list(slots.answer(ids.tolist(), -1, 16))) == rows
@@ -98,7 +98,7 @@ def test_the_plan_of_generation_is_what_real_tensors_take(request: pytest.Fixtur
             mask = torch.ones_like(ids)
             mask[0, 0] = 0
             model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=16, min_new_tokens=16, do_sample=False)
-    assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(live.peak.total(), rel=0.1)
+    assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(counter.peak.total(), rel=0.1)
 
 
 def test_answers_that_do_not_fit_are_asked_for_in_fewer_rows_first(
@@ -131,7 +131,7 @@ def test_answers_that_do_not_fit_are_asked_for_in_fewer_rows_first(
         tried.append(given[3].token_budget)
         return plan_generation(*given)
 
-    monkeypatch.setattr("tasks.memory.inference.plan_generation", counted)
+    monkeypatch.setattr("tasks.memory.inference_plan.plan_generation", counted)
     assert advice(1000).startswith("the weights alone need 0.00 GB in bf16, 0.00 GB are free; take a smaller base")
     assert tried == [4096], "weights in bf16 alone: with those that do not fit no budget is tried"
 

@@ -17,8 +17,8 @@ from tasks.inference.generate import batches
 from tasks.inference.params import GenerationParams
 from tasks.inference.slots import DRAFTS, Slots, room, suits, together
 from tasks.memory.fit import gb, written
-from tasks.memory.live import Live
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
+from tasks.memory.storage_counter import StorageCounter
 from tasks.model.base_models import BaseModel, untrained
 from tasks.model.batches import bucket
 from tasks.tuning.load import SOFT
@@ -135,7 +135,7 @@ def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) 
     """Of the pass that has most tokens, and of one with the widest slots full and with the most slots full."""
     new = generation.max_new_tokens
     widths = sorted((prompt + new for prompt in prompts), reverse=True)
-    slots, live, found = Slots(model, room(widths, generation.token_budget)), Live(), []
+    slots, counter, found = Slots(model, room(widths, generation.token_budget)), StorageCounter(), []
     each = 1 + min(DRAFTS, new - 1)
 
     def full(width: int) -> tuple[int, int, list[int]]:
@@ -148,22 +148,22 @@ def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) 
         # Before the first prompts are read no row is under way.
         reading.append((width, min(slots.room // width - len(read), place), read))
     most = max(reading, key=lambda one: one[1] * each + sum(one[2]))
-    with live:
+    with counter:
         for width, under_way, read in (most, full(widths[0]), full(widths[-1])):
-            live.restart()
+            counter.restart()
             slots.resize(width)
             rows = [([0] * each, width - each)] * under_way
-            with live.part("activations"), output_layer_at(model, under_way * each + len(read), live):
+            with counter.part("activations"), output_layer_at(model, under_way * each + len(read), counter):
                 logits = slots.run(rows, [[0] * length for length in read])
-            found.append(_slot_parts(slots, logits, live))
+            found.append(_slot_parts(slots, logits, counter))
             del logits
     return found
 
 
-def _slot_parts(slots: Slots, logits: Tensor, live: Live) -> dict[str, int]:
-    with live.part("logits"):
+def _slot_parts(slots: Slots, logits: Tensor, counter: StorageCounter) -> dict[str, int]:
+    with counter.part("logits"):
         logits.float()
-    return _parts(live, slots.held)
+    return _parts(counter, slots.held)
 
 
 def _in_batches(model: Any, kind: str, prompts: Sequence[int], virtual: int, generation: GenerationParams) -> Moments:
@@ -172,22 +172,24 @@ def _in_batches(model: Any, kind: str, prompts: Sequence[int], virtual: int, gen
         batches(prompts, generation), key=lambda rows: len(rows) * (prompts[rows[0]] + generation.max_new_tokens)
     )
     rows, width = len(chosen) * generation.num_beams, max(prompts[index] for index in chosen) + virtual
-    live = Live()
-    with live:
-        return [_first(model, kind, rows, width, live), _last(model, kind, rows, width, generation, live)]
+    counter = StorageCounter()
+    with counter:
+        return [_first(model, kind, rows, width, counter), _last(model, kind, rows, width, generation, counter)]
 
 
-def _first(model: Any, kind: str, rows: int, width: int, live: Live) -> dict[str, int]:
+def _first(model: Any, kind: str, rows: int, width: int, counter: StorageCounter) -> dict[str, int]:
     """The prompts are read."""
-    past = _call(model, live, **_prompts(kind, rows, width, 1)).past_key_values
-    return _parts(live, _held(past))
+    past = _call(model, counter, **_prompts(kind, rows, width, 1)).past_key_values
+    return _parts(counter, _held(past))
 
 
-def _last(model: Any, kind: str, rows: int, width: int, generation: GenerationParams, live: Live) -> dict[str, int]:
+def _last(
+    model: Any, kind: str, rows: int, width: int, generation: GenerationParams, counter: StorageCounter
+) -> dict[str, int]:
     """One more token behind all others."""
     said = max(1, generation.max_new_tokens - 1)
     seen = width if kind == "seq2seq" else width + said
-    output = _call(model, live, **_prompts(kind, rows, seen, said))
+    output = _call(model, counter, **_prompts(kind, rows, seen, said))
     past = output.past_key_values
     token, mask = torch.zeros(rows, 1, dtype=torch.long), torch.ones(rows, seen, dtype=torch.long)
     inputs: dict[str, Any] = {"input_ids": token, "attention_mask": nn.functional.pad(mask, (0, 1), value=1)}
@@ -195,15 +197,15 @@ def _last(model: Any, kind: str, rows: int, width: int, generation: GenerationPa
         encoded = BaseModelOutput(last_hidden_state=output.encoder_last_hidden_state)
         inputs = {"encoder_outputs": encoded, "attention_mask": mask, "decoder_input_ids": token}
     del output
-    live.restart()
-    _call(model, live, **inputs, past_key_values=past)
-    return _parts(live, _held(past))
+    counter.restart()
+    _call(model, counter, **inputs, past_key_values=past)
+    return _parts(counter, _held(past))
 
 
-def _call(model: Any, live: Live, **inputs: Any) -> Any:
-    with live.part("activations"), output_layer_at(model, inputs["attention_mask"].shape[0], live):
+def _call(model: Any, counter: StorageCounter, **inputs: Any) -> Any:
+    with counter.part("activations"), output_layer_at(model, inputs["attention_mask"].shape[0], counter):
         output = model(**inputs, use_cache=True)
-    with live.part("logits"):
+    with counter.part("logits"):
         output.logits.float()
     return output
 
@@ -222,8 +224,8 @@ def _held(past: Any) -> list[Tensor]:
     return [t for cache in caches for layer in cache.layers for t in (layer.keys, layer.values)]
 
 
-def _parts(live: Live, held: Sequence[Tensor]) -> dict[str, int]:
+def _parts(counter: StorageCounter, held: Sequence[Tensor]) -> dict[str, int]:
     """A cache is made by an operation like any activation: it is told apart by its size."""
     cache = sum(tensor.untyped_storage().nbytes() for tensor in held)
-    logits = live.peak["logits"]
-    return {"cache": cache, "activations": max(0, live.peak.total() - cache - logits), "logits": logits}
+    logits = counter.peak["logits"]
+    return {"cache": cache, "activations": max(0, counter.peak.total() - cache - logits), "logits": logits}

@@ -10,9 +10,9 @@ import torch
 
 from tasks.core import device
 from tasks.core.params import merge, parse
-from tasks.memory.live import Live
-from tasks.memory.plan import largest_batch, plan_training
 from tasks.memory.simulate import Batch, Step, _simulate
+from tasks.memory.storage_counter import StorageCounter
+from tasks.memory.training_plan import largest_batch, plan_training
 from tasks.model.base_models import BaseModel, BaseModelParams, find, untrained
 from tasks.model.rendering import Encoded
 from tasks.tuning.methods import count_parameters, prepare
@@ -171,20 +171,20 @@ def test_the_largest_batch_is_found() -> None:
 
 def test_live_counts_a_storage_once_and_forgets_it() -> None:
     there = torch.zeros(1000, 2)
-    with Live() as live:
+    with StorageCounter() as counter:
         transposed = there.t()
-        assert transposed.shape == (2, 1000) and live.now.total() == 0, "a view of what was there before"
+        assert transposed.shape == (2, 1000) and counter.now.total() == 0, "a view of what was there before"
         first = torch.zeros(100)
-        assert live.now.total() == 400
+        assert counter.now.total() == 400
         view = first[10:].view(9, 10)
-        assert live.now.total() == 400
-        with live.part("logits"):
+        assert counter.now.total() == 400
+        with counter.part("logits"):
             second = torch.ones(50)
-        assert (live.now["logits"], live.most["logits"]) == (200, 200)
+        assert (counter.now["logits"], counter.most["logits"]) == (200, 200)
         del first
-        assert live.now.total() == 600, "a view holds the storage"
-        live.belongs([view], "gradients")
-        assert live.now["gradients"] == 400
+        assert counter.now.total() == 600, "a view holds the storage"
+        counter.belongs([view], "gradients")
+        assert counter.now["gradients"] == 400
         del view, second
-        assert live.now.total() == 0
-    assert live.peak.total() == 600
+        assert counter.now.total() == 0
+    assert counter.peak.total() == 600
