@@ -119,7 +119,7 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
                 "gradients once more, with fsdp its share of weights, gradients and moments"
             )
         elif step:
-            over("training", step.weights + step.increment, lambda: cheapest_fit(params, base, encoded, free))
+            over("training", step.total_bytes, lambda: cheapest_fit(params, base, encoded, free))
     test = read_rows(paths.evaluation_set / "test.parquet")
     prompts = [len(renderer.encode(row["prompt"], row["completion"]).prompt) for row in test]
     evaluated = tried("evaluation", lambda: plan_generation(params, base, prompts, generation))

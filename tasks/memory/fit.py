@@ -1,13 +1,15 @@
-"""Whether a training fits into the memory that is free, and the cheapest change that makes it fit."""
+"""Check that a training fits into the free memory; name the cheapest change that makes it fit."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tasks.core import device
 from tasks.core.errors import TunesmithError
 from tasks.core.params import merge, parse
+from tasks.memory.params import MemoryParams
 from tasks.memory.simulate import Step
 from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import BaseModel
@@ -16,49 +18,84 @@ from tasks.model.rendering import Encoded
 from tasks.tuning.method_params import METHODS
 from tasks.tuning.params import TrainParams
 
+logger = logging.getLogger("tunesmith")
+
 _BLOCKS = {block for blocks in METHODS.values() for block in blocks}
 _LIGHTER = {"full": ("lora", "qlora"), "selective": ("lora", "qlora"), "qlora": ()}
 
+Fit = Literal["fits", "close", "too_large"]
 
-def refuse_over(
-    step: Step, free: int, name: str, params: TrainParams, base: BaseModel, rows: Sequence[Encoded]
+
+def fit_of(step: Step, free: int, limits: MemoryParams) -> Fit:
+    """Compare a planned step with ``free`` bytes.
+
+    The plan is an estimate, its tensors are counted. So ``too_large`` is judged by the tensors alone.
+    """
+    if limits.refuse_above is not None and step.tensors > limits.refuse_above * free:
+        return "too_large"
+    return "close" if step.total_bytes > limits.warn_above * free else "fits"
+
+
+def check_fit(
+    step: Step,
+    free: int,
+    limits: MemoryParams,
+    name: str,
+    params: TrainParams,
+    base: BaseModel,
+    rows: Sequence[Encoded],
 ) -> None:
-    """Raises TunesmithError, with the cheapest change that fits, when ``step`` needs more than ``free`` bytes."""
-    if step.weights + step.increment <= free:
+    """Refuse a training that is clearly too large for ``free`` bytes, and warn if the plan comes close to them.
+
+    Raises:
+        TunesmithError: the tensors alone exceed ``limits.refuse_above``; with the cheapest change that fits.
+    """
+    fit = fit_of(step, free, limits)
+    if fit == "fits":
         return
-    change = cheapest_fit(params, base, rows, free)
+    on = f"free on {device.device().type}"
+    if fit == "close":
+        logger.warning(
+            "train@%s: memory may run out: %s GB are planned (%s GB of weights, %s GB besides them) and %s GB are %s; "
+            "the plan is an estimate; if this training is killed, lower training.token_budget or set "
+            "training.activation_checkpointing: true (`tunesmith plan --memory` shows what each takes)",
+            *(name, gb(step.total_bytes), gb(step.weights), gb(step.increment), gb(free), on),
+        )
+        return
     raise TunesmithError(
-        f"train@{name}: training must fit into the free memory; planned are {gb(step.weights)} GB of weights and "
-        f"{gb(step.increment)} GB beside them, {gb(free)} GB are free on {device.device().type}; {change}"
+        f"train@{name}: the tensors of a training must fit into the free memory; they need {gb(step.tensors)} GB "
+        f"({gb(step.weights)} GB of weights), {gb(free)} GB are {on}; "
+        f"{cheapest_fit(params, base, rows, free)} (experiments.{name} in params/experiments.yaml); to train anyway, "
+        "set memory.refuse_above: null in params/training.yaml"
     )
 
 
 def cheapest_fit(params: TrainParams, base: BaseModel, rows: Sequence[Encoded], free: int) -> str:
-    """What to write into ``params/`` so that training fits into ``free`` bytes, in words; what costs least first.
+    """Name the cheapest change of the parameters with which the plan fits into ``free`` bytes.
 
-    Smaller batches that are accumulated come first (the same tokens a step), then recomputed activations (the same
-    result, a step is slower), then another method (another result).
+    Smaller accumulated batches come first: a step has as many tokens as before. Then come recomputed activations: the
+    result is the same, a step is slower. Another method comes last, since its result is another.
     """
     tried: list[dict[str, Any]] = []
-    hopeless: set[str] = set()  # methods whose weights alone are too many, with which no batch fits
+    hopeless: set[str] = set()  # methods whose weights alone exceed what is free, so that no batch fits
     for patch in _changes(params, rows):
         method = patch.get("method", params.method)
-        if patch in tried or method in hopeless:  # the same twice where no smaller batch is possible
+        if patch in tried or method in hopeless:  # a patch comes twice if no smaller batch is possible
             continue
         tried.append(patch)
         try:
             step = plan_training(changed(params, patch), base, rows)
-        except Exception:  # what this architecture cannot is no advice
+        except Exception:  # a change that this architecture does not support is no advice
             continue
         if step.weights > free:
             hopeless.add(method)
-        if step.weights + step.increment <= free:
-            return f"with {written(patch)} it needs {gb(step.weights + step.increment)} GB"
+        if step.total_bytes <= free:
+            return f"with {written(patch)} it needs {gb(step.total_bytes)} GB"
     return "no batch size and no method of this model fits; take a smaller base model or shorter rows (max_length)"
 
 
 def changed(params: TrainParams, patch: dict[str, Any]) -> TrainParams:
-    """``params`` with ``patch`` laid over; another method brings the defaults of its own blocks."""
+    """Return ``params`` with ``patch`` merged in; a new method brings the defaults of its own blocks."""
     known = params.model_dump(exclude_none=True)
     if "method" in patch:
         known = {key: value for key, value in known.items() if key not in _BLOCKS}
@@ -66,7 +103,7 @@ def changed(params: TrainParams, patch: dict[str, Any]) -> TrainParams:
 
 
 def _changes(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[dict[str, Any]]:
-    """Patches of an experiment, the cheapest first."""
+    """Yield patches of an experiment, the cheapest first."""
     assert params.training is not None
     budgets = list(_smaller_batches(params, rows))
     smallest = budgets[-1] if budgets else {}
@@ -89,12 +126,12 @@ def _smaller_batches(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[d
 
 
 def written(patch: Any) -> str:
-    """As it would stand in YAML, on one line."""
+    """Format ``patch`` as YAML on one line."""
     if isinstance(patch, dict):
         return "{" + ", ".join(f"{key}: {written(value)}" for key, value in patch.items()) + "}"
     return str(patch).lower()
 
 
 def gb(size: int) -> str:
-    """Bytes in GB, two decimals."""
+    """Format bytes in GB with two decimals."""
     return f"{size / 1e9:.2f}"

@@ -1,4 +1,4 @@
-"""What a training takes, measured: the growth over the process that has the model loaded."""
+"""Measure the memory of a training: how much the process grows after the model is loaded."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ _INTERVAL_S = 0.005
 
 
 class MemoryGrowth:
-    """Within the block, the highest allocation of the GPU, or on a CPU the highest resident set, over that before.
+    """Measure how far memory rises above its level at the start of the block.
 
-    The resident set is read every 5 ms. Weights of ``model`` that are still on their way to the GPU count as before,
-    unless only a share of them will get there (``sharded``): what that takes then counts too.
+    On a GPU this is the highest allocation. On a CPU it is the highest resident set, read every 5 ms.
+    Weights of ``model`` that still have to move to the GPU count as part of the level at the start. With
+    ``sharded`` they count as growth, since only a share of them moves.
 
     Attributes:
         peak: highest growth so far, in bytes.
     """
 
     def __init__(self, model: Any, sharded: bool = False) -> None:
-        # Weights are mapped from their file: those that were never read do not stand in memory yet.
-        here = [tensor for tensor in tensors_of(model) if tensor.device.type == "cpu"]
-        for tensor in here:
+        # Weights are memory-mapped: pages that nothing has read are not resident yet. So read one number per page.
+        on_cpu = [tensor for tensor in tensors_of(model) if tensor.device.type == "cpu"]
+        for tensor in on_cpu:
             tensor.detach().reshape(-1)[:: 4096 // tensor.element_size()].sum()
-        self._on_their_way = 0 if sharded else storage_bytes(here)
+        self._bytes_to_move = 0 if sharded else storage_bytes(on_cpu)
         self.peak, self._done = 0, threading.Event()
         self._process, self._before = psutil.Process(), 0
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -37,7 +38,7 @@ class MemoryGrowth:
     def __enter__(self) -> MemoryGrowth:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-            self._before = torch.cuda.memory_allocated() + self._on_their_way
+            self._before = torch.cuda.memory_allocated() + self._bytes_to_move
         else:
             self._before = self._process.memory_info().rss
             self._watcher.start()

@@ -1,4 +1,4 @@
-"""What a model takes after training: generation, with its cache of keys and values, and the merging of adapters."""
+"""Plan the memory of a trained model: generation with its key-value cache, and the merging of adapters."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _FP32 = 4
 
 @dataclass(frozen=True)
 class Generation:
-    """What evaluation takes, in bytes.
+    """Memory of generation, in bytes.
 
     Attributes:
-        peak: by part (``weights``, ``cache``, ``activations``, ``logits``) at the moment that takes most.
-        cache: keys and values at most: of a batch whose answers have their full length, or the room of the slots.
+        peak: bytes by part (``weights``, ``cache``, ``activations``, ``logits``) at the moment that takes most.
+        cache: highest bytes of keys and values: of a batch with outputs of full length, or of all slots.
     """
 
     peak: dict[str, int]
@@ -44,7 +44,10 @@ class Generation:
 def plan_generation(
     params: TrainParams, base: BaseModel, prompts: Sequence[int], generation: GenerationParams
 ) -> Generation:
-    """``prompts``: lengths in tokens. The moment is the one that takes most: prompts are read, or the cache is full."""
+    """Plan generation for ``prompts`` (lengths in tokens).
+
+    The peak is the worse of two moments: the model reads prompts, or its cache is full.
+    """
     dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -75,10 +78,13 @@ def smaller_generation(
     planned: Generation,
     free: int,
 ) -> str:
-    """What to write under ``evaluation.generation`` so that answers fit into ``free`` bytes, in words: fewer rows at
-    once, which are the same answers, and then weights in bf16, which are others.
+    """Name the change of ``evaluation.generation`` with which generation fits into ``free`` bytes.
 
-    ``prompts``: lengths in tokens. ``planned``: what does not fit, of ``generation`` as it is.
+    Fewer rows at once come first: the outputs stay the same. Weights in bf16 come second: the outputs change.
+
+    Args:
+        prompts: lengths in tokens.
+        planned: the plan of ``generation`` as it is, which does not fit.
     """
     least = generation.num_beams * (bucket(max(prompts) + _virtual_tokens(params)) + generation.max_new_tokens)
     budgets = [generation.token_budget]
@@ -93,7 +99,7 @@ def smaller_generation(
                 peak = plan_generation(params, base, prompts, generation.model_copy(update=patch)).peak
             if sum(peak.values()) <= free:
                 return f"with {written({'evaluation': {'generation': patch}})} it needs {gb(sum(peak.values()))} GB"
-            if peak["weights"] > free:  # then no budget fits
+            if peak["weights"] > free:  # no budget fits
                 break
     if peak["weights"] > free:
         need, remedy = f"the weights alone need {gb(peak['weights'])}", "take a smaller base model"
@@ -105,9 +111,10 @@ def smaller_generation(
 def plan_merging(
     step: Step, params: TrainParams, base: BaseModel, precision: device.Precision
 ) -> dict[str, int] | None:
-    """Bytes by part (``weights``, ``temporary``) while trained adapters become part of the weights; None where none do.
+    """Plan the merging of adapters into the weights: bytes by part (``weights``, ``temporary``).
 
-    The sum is made in fp32, a matrix at a time, and then rounded, a tensor at a time. ``step``: of the training.
+    Return None for a method without adapters to merge. Matrices are added in fp32 one by one, and then rounded one
+    by one. ``step`` is the planned step of the training.
     """
     if params.method in ("none", "full", "adapter", *SOFT):
         return None
@@ -117,7 +124,7 @@ def plan_merging(
     matrix = max((m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)), default=0)
     largest = max(p.numel() for p in model.parameters())
     rounded = largest * 2 if device.use_bf16(precision) else 0
-    # Of a quantised base the packed weights are there as well: they are what the matrices are made from.
+    # A quantised base holds its packed weights as well: the matrices are unpacked from them.
     packed = step.weights - _FP32 * step.trainable if params.method == "qlora" else 0
     return {"weights": weights + packed, "temporary": max(_FP32 * matrix, rounded)}
 
@@ -128,36 +135,38 @@ def _virtual_tokens(params: TrainParams) -> int:
 
 
 Moments = list[dict[str, int]]
-"""Bytes by part at those that may take most; the last is the one whose cache is full."""
+"""Bytes by part at the moments that may take most; the last is the one with the full cache."""
 
 
 def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) -> Moments:
-    """Of the pass that has most tokens, and of one with the widest slots full and with the most slots full."""
+    """Plan the pass with most tokens, a pass with the widest slots full, and a pass with the most slots full."""
     new = generation.max_new_tokens
     widths = sorted((prompt + new for prompt in prompts), reverse=True)
-    slots, counter, found = Slots(model, room(widths, generation.token_budget)), StorageCounter(), []
-    each = 1 + min(DRAFTS, new - 1)
+    slots, counter = Slots(model, room(widths, generation.token_budget)), StorageCounter()
+    tokens_per_row = 1 + min(DRAFTS, new - 1)
 
     def full(width: int) -> tuple[int, int, list[int]]:
         return width, min(len(widths), slots.room // width), []
 
     reading = []
-    for place, width in enumerate(widths):
-        lengths = [wide - new for wide in widths[place : place + slots.room // width]]
+    for index, width in enumerate(widths):
+        lengths = [wide - new for wide in widths[index : index + slots.room // width]]
         read = lengths[: together(lengths)]
-        # Before the first prompts are read no row is under way.
-        reading.append((width, min(slots.room // width - len(read), place), read))
-    most = max(reading, key=lambda one: one[1] * each + sum(one[2]))
+        # No row generates before the first prompts are read.
+        reading.append((width, min(slots.room // width - len(read), index), read))
+    most = max(reading, key=lambda candidate: candidate[1] * tokens_per_row + sum(candidate[2]))
+    moments = []
     with counter:
-        for width, under_way, read in (most, full(widths[0]), full(widths[-1])):
+        for width, generating, read in (most, full(widths[0]), full(widths[-1])):
             counter.restart()
             slots.resize(width)
-            rows = [([0] * each, width - each)] * under_way
-            with counter.part("activations"), output_layer_at(model, under_way * each + len(read), counter):
+            rows = [([0] * tokens_per_row, width - tokens_per_row)] * generating
+            positions = generating * tokens_per_row + len(read)
+            with counter.part("activations"), output_layer_at(model, positions, counter):
                 logits = slots.run(rows, [[0] * length for length in read])
-            found.append(_slot_parts(slots, logits, counter))
+            moments.append(_slot_parts(slots, logits, counter))
             del logits
-    return found
+    return moments
 
 
 def _slot_parts(slots: Slots, logits: Tensor, counter: StorageCounter) -> dict[str, int]:
@@ -167,31 +176,34 @@ def _slot_parts(slots: Slots, logits: Tensor, counter: StorageCounter) -> dict[s
 
 
 def _in_batches(model: Any, kind: str, prompts: Sequence[int], virtual: int, generation: GenerationParams) -> Moments:
-    """Of the batch of evaluation with most tokens, all beams included."""
-    chosen = max(
+    """Plan the batch with most tokens, all beams included: its first pass and its last."""
+    largest = max(
         batches(prompts, generation), key=lambda rows: len(rows) * (prompts[rows[0]] + generation.max_new_tokens)
     )
-    rows, width = len(chosen) * generation.num_beams, max(prompts[index] for index in chosen) + virtual
+    rows, width = len(largest) * generation.num_beams, max(prompts[index] for index in largest) + virtual
     counter = StorageCounter()
     with counter:
-        return [_first(model, kind, rows, width, counter), _last(model, kind, rows, width, generation, counter)]
+        return [
+            _first_pass(model, kind, rows, width, counter),
+            _last_pass(model, kind, rows, width, generation.max_new_tokens, counter),
+        ]
 
 
-def _first(model: Any, kind: str, rows: int, width: int, counter: StorageCounter) -> dict[str, int]:
-    """The prompts are read."""
-    past = _call(model, counter, **_prompts(kind, rows, width, 1)).past_key_values
-    return _parts(counter, _held(past))
+def _first_pass(model: Any, kind: str, rows: int, width: int, counter: StorageCounter) -> dict[str, int]:
+    """Plan the pass that reads the prompts."""
+    past = _call(model, counter, **_inputs(kind, rows, width, 1)).past_key_values
+    return _parts(counter, _tensors(past))
 
 
-def _last(
-    model: Any, kind: str, rows: int, width: int, generation: GenerationParams, counter: StorageCounter
+def _last_pass(
+    model: Any, kind: str, rows: int, width: int, max_new_tokens: int, counter: StorageCounter
 ) -> dict[str, int]:
-    """One more token behind all others."""
-    said = max(1, generation.max_new_tokens - 1)
-    seen = width if kind == "seq2seq" else width + said
-    output = _call(model, counter, **_prompts(kind, rows, seen, said))
+    """Plan the pass that generates the last token."""
+    generated = max(1, max_new_tokens - 1)
+    length = width if kind == "seq2seq" else width + generated
+    output = _call(model, counter, **_inputs(kind, rows, length, generated))
     past = output.past_key_values
-    token, mask = torch.zeros(rows, 1, dtype=torch.long), torch.ones(rows, seen, dtype=torch.long)
+    token, mask = torch.zeros(rows, 1, dtype=torch.long), torch.ones(rows, length, dtype=torch.long)
     inputs: dict[str, Any] = {"input_ids": token, "attention_mask": nn.functional.pad(mask, (0, 1), value=1)}
     if kind == "seq2seq":
         encoded = BaseModelOutput(last_hidden_state=output.encoder_last_hidden_state)
@@ -199,25 +211,29 @@ def _last(
     del output
     counter.restart()
     _call(model, counter, **inputs, past_key_values=past)
-    return _parts(counter, _held(past))
+    return _parts(counter, _tensors(past))
 
 
 def _call(model: Any, counter: StorageCounter, **inputs: Any) -> Any:
-    with counter.part("activations"), output_layer_at(model, inputs["attention_mask"].shape[0], counter):
+    rows = inputs["attention_mask"].shape[0]
+    with counter.part("activations"), output_layer_at(model, rows, counter):
         output = model(**inputs, use_cache=True)
     with counter.part("logits"):
         output.logits.float()
     return output
 
 
-def _prompts(kind: str, rows: int, width: int, said: int) -> dict[str, Tensor]:
+def _inputs(kind: str, rows: int, width: int, generated: int) -> dict[str, Tensor]:
     mask = torch.ones(rows, width, dtype=torch.long)
     mask[0, 0] = 0  # rows are padded on the left
-    found = {"input_ids": torch.zeros(rows, width, dtype=torch.long), "attention_mask": mask}
-    return found | ({"decoder_input_ids": torch.zeros(rows, said, dtype=torch.long)} if kind == "seq2seq" else {})
+    inputs = {"input_ids": torch.zeros(rows, width, dtype=torch.long), "attention_mask": mask}
+    if kind == "seq2seq":
+        inputs["decoder_input_ids"] = torch.zeros(rows, generated, dtype=torch.long)
+    return inputs
 
 
-def _held(past: Any) -> list[Tensor]:
+def _tensors(past: Any) -> list[Tensor]:
+    """Keys and values of a cache."""
     caches = (
         (past.self_attention_cache, past.cross_attention_cache) if hasattr(past, "cross_attention_cache") else [past]
     )
@@ -225,7 +241,7 @@ def _held(past: Any) -> list[Tensor]:
 
 
 def _parts(counter: StorageCounter, held: Sequence[Tensor]) -> dict[str, int]:
-    """A cache is made by an operation like any activation: it is told apart by its size."""
+    """Split the peak by part; a cache is allocated like any activation, so its size tells it apart."""
     cache = sum(tensor.untyped_storage().nbytes() for tensor in held)
     logits = counter.peak["logits"]
     return {"cache": cache, "activations": max(0, counter.peak.total() - cache - logits), "logits": logits}

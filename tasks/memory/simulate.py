@@ -1,4 +1,4 @@
-"""A training step on tensors without storage: what it would take, for any architecture, method and size."""
+"""Simulate a training step on tensors without storage, for any architecture, method and size."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import masking_utils
 
 from tasks.memory.storage_counter import StorageCounter
 from tasks.model.unwrap import unwrapped
 from tasks.tuning.loss import summed_cross_entropy
 
 PARTS = ("gradients", "optimizer", "activations", "logits", "temporary", "heap")
-"""``heap`` is no tensor: what a CPU's resident set holds above them."""
+"""Parts of a step. ``heap`` is no tensor: it is what the resident set of a CPU process holds above its tensors."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The shape of a batch: ``rows`` of ``width`` input tokens, of which ``supervised`` in all are learnt; an
-    encoder-decoder also has ``labels`` a row. Where no row is ``padded`` attention takes a path that holds less."""
+    """Shape of a batch.
+
+    Attributes:
+        rows: rows of the batch.
+        width: input tokens per row, padding included.
+        supervised: supervised tokens of all rows together.
+        labels: decoder tokens per row; 0 for a decoder-only model.
+        padded: whether a row has padding. Without padding attention needs no mask and holds less.
+    """
 
     rows: int
     width: int
@@ -35,14 +42,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Step:
-    """What a training step takes, in bytes.
+    """Memory of a training step, in bytes.
 
     Attributes:
-        weights: of the model, adapters included.
-        trainable: parameters that are trained.
-        total: parameters in all.
-        peak: beside the weights, at the moment when it is most, by ``PARTS``.
-        held: what each part takes by itself at most, whether that is at the peak or not.
+        weights: the model's weights, adapters included.
+        trainable: number of trained parameters.
+        total: number of all parameters.
+        peak: bytes besides the weights by ``PARTS``, at the moment with the highest sum.
+        held: highest bytes of each part, each at its own moment.
     """
 
     weights: int
@@ -53,7 +60,18 @@ class Step:
 
     @property
     def increment(self) -> int:
+        """Bytes besides the weights at the peak."""
         return sum(self.peak.values())
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes at the peak, weights included."""
+        return self.weights + self.increment
+
+    @property
+    def tensors(self) -> int:
+        """Bytes of all tensors at the peak, weights included: the least that the step needs."""
+        return self.total_bytes - self.peak["heap"]
 
 
 def training_step(
@@ -64,40 +82,54 @@ def training_step(
     device: str = "cpu",
     change: Callable[[Any], None] = lambda model: None,
 ) -> Step:
-    """The second step of a training, in which the optimizer's states exist already.
+    """Simulate the second step of a training, when the optimizer's states exist already.
 
-    ``prepare`` makes the model with what is trained; it is called where tensors hold nothing. ``device`` is the kind
-    whose kernels count. ``change`` may exchange modules of the model before it is used.
+    Args:
+        prepare: makes the model with its trained parts; called where tensors have no storage.
+        batch: shape of the batch.
+        kind: ``causal`` or ``seq2seq``.
+        bf16: whether the step runs under bf16 autocast.
+        device: kind of device whose kernels the step uses.
+        change: may exchange modules of the model before the step.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with torch.device("meta"):
             model = prepare().train()
-        with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device), _not_packed():
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device), _no_packed_rows():
             materialise(model)
             change(model)
             return _simulate(model, batch, kind, bf16)
 
 
-def _not_packed() -> Any:
-    """Whether rows are packed ``transformers`` finds by the values of positions, which are unknown here: it would
-    make a mask to be safe."""
-    return mock.patch("transformers.masking_utils.find_packed_sequence_indices", lambda positions: None)
+@contextmanager
+def _no_packed_rows() -> Iterator[None]:
+    """Let ``transformers`` take batches without a mask for unpacked ones.
+
+    It looks for packed rows in the values of the positions (``masking_utils.py``, 5.x). Fake tensors have no values,
+    so it would always build the mask of packed rows.
+    """
+    original = masking_utils.find_packed_sequence_indices
+    masking_utils.find_packed_sequence_indices = lambda position_ids: None
+    try:
+        yield
+    finally:
+        masking_utils.find_packed_sequence_indices = original
 
 
 def materialise(model: Any) -> None:
-    """Fake tensors of this device in the place of meta tensors: only kernels of a device tell what they need."""
-    made: dict[int, Any] = {}
+    """Replace meta tensors by fake tensors of the current device: only a device's kernels tell what they allocate."""
+    replaced: dict[int, Any] = {}
     for module in model.modules():
-        for group in (module._parameters, module._buffers):
-            for name, tensor in group.items():
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
                 if tensor is None or not tensor.is_meta:
                     continue
-                if id(tensor) not in made:  # tied weights stay one
+                if id(tensor) not in replaced:  # tied weights stay one tensor
                     empty = torch.empty(tensor.shape, dtype=tensor.dtype)
-                    parameter = isinstance(tensor, torch.nn.Parameter)
-                    made[id(tensor)] = torch.nn.Parameter(empty, tensor.requires_grad) if parameter else empty
-                group[name] = made[id(tensor)]
+                    is_parameter = isinstance(tensor, torch.nn.Parameter)
+                    replaced[id(tensor)] = torch.nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+                tensors[name] = replaced[id(tensor)]
 
 
 def _simulate(model: Any, batch: Batch, kind: str, bf16: bool) -> Step:
@@ -106,14 +138,14 @@ def _simulate(model: Any, batch: Batch, kind: str, bf16: bool) -> Step:
     sizes = sum(p.numel() for p in trained), sum(p.numel() for p in model.parameters())
     counter = StorageCounter()
     for parameter in trained:
-        parameter.register_post_accumulate_grad_hook(lambda p: counter.belongs([p.grad], "gradients"))
+        parameter.register_post_accumulate_grad_hook(lambda p: counter.assign([p.grad], "gradients"))
     optimizer = torch.optim.AdamW(trained, lr=1e-3, fused=True)
     inputs = _inputs(batch, kind)
     with counter:
-        _step(model, optimizer, trained, inputs, batch, kind, bf16, counter)
-        counter.belongs(_states(optimizer), "optimizer")
+        _step(model, optimizer, trained, inputs, batch, bf16, counter)
+        counter.assign(_states(optimizer), "optimizer")
         counter.restart()
-        _step(model, optimizer, trained, inputs, batch, kind, bf16, counter)
+        _step(model, optimizer, trained, inputs, batch, bf16, counter)
     return Step(
         weights=weights,
         trainable=sizes[0],
@@ -129,7 +161,6 @@ def _step(
     trained: list[Any],
     inputs: dict[str, Any],
     batch: Batch,
-    kind: str,
     bf16: bool,
     counter: StorageCounter,
 ) -> None:
@@ -148,18 +179,21 @@ def _step(
 
 
 def _inputs(batch: Batch, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"input_ids": torch.zeros(batch.rows, batch.width, dtype=torch.long)}
-    if batch.padded:  # a mask of ones alone is found to be none by its values, which are unknown here
-        found["attention_mask"] = torch.ones(batch.rows, batch.width, dtype=torch.long)
-        found["attention_mask"][0, -1] = 0
+    inputs: dict[str, Any] = {"input_ids": torch.zeros(batch.rows, batch.width, dtype=torch.long)}
+    if batch.padded:  # transformers drops a mask of ones by its values, which fake tensors do not have
+        inputs["attention_mask"] = torch.ones(batch.rows, batch.width, dtype=torch.long)
+        inputs["attention_mask"][0, -1] = 0
     if kind == "seq2seq":
-        return found | {"decoder_input_ids": torch.zeros(batch.rows, batch.labels, dtype=torch.long)}
-    return found | {"use_cache": False}
+        return inputs | {"decoder_input_ids": torch.zeros(batch.rows, batch.labels, dtype=torch.long)}
+    return inputs | {"use_cache": False}
 
 
 @contextmanager
 def output_layer_at(model: Any, supervised: int, counter: StorageCounter) -> Iterator[None]:
-    """The output layer sees so many positions; which ones is unknown where tensors hold nothing."""
+    """Restrict the output layer to ``supervised`` positions, and count what it allocates as ``logits``.
+
+    Without values it is unknown which positions these are, so it takes the first ones.
+    """
     part = counter.part("logits")
 
     def before(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor]:
@@ -179,11 +213,12 @@ def output_layer_at(model: Any, supervised: int, counter: StorageCounter) -> Ite
 
 
 def tensors_of(model: Any) -> list[Tensor]:
+    """Parameters and buffers of ``model``."""
     return [*model.parameters(), *model.buffers()]
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:
-    """Each storage once: tied weights are one."""
+    """Bytes of the storages behind ``tensors``; tied weights share one."""
     return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}.values())
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from tasks.core.params import Params
 from tasks.core.remedies import PatchOf
 from tasks.evaluate.params import EvaluateParams
+from tasks.memory.params import MemoryParams
 from tasks.model.base_models import BaseModelParams
 from tasks.tuning import method_params
 from tasks.tuning.params import LauncherParams, LoopParams
@@ -51,7 +52,11 @@ class Experiment(Params):
 
 
 class TrainingDefaults(Params):
-    """``params/training.yaml``: ``defaults`` of every experiment, and of each method under ``methods``."""
+    """``params/training.yaml``: ``defaults`` of every experiment, and of each method under ``methods``.
+
+    ``memory`` reaches no experiment: ``train`` reads it from this file, so that a change retrains nothing.
+    """
 
     defaults: Patch
     methods: dict[str, Patch]
+    memory: MemoryParams = Field(default_factory=MemoryParams)

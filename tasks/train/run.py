@@ -23,8 +23,9 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.core.progress import Meter, progress
 from tasks.core.stage import Stage
-from tasks.memory.fit import refuse_over
+from tasks.memory.fit import check_fit
 from tasks.memory.growth import MemoryGrowth
+from tasks.memory.params import load_limits
 from tasks.memory.simulate import Step
 from tasks.memory.training_plan import plan_training
 from tasks.model import distributed
@@ -167,7 +168,7 @@ def _train(
     validation, validation_contract = encode_rows(watched, renderer, params, "validation")
     logger.info(summary(name, "train", contract))
     logger.info(summary(name, "validation", validation_contract))
-    step = _planned(name, params, base, train)
+    step = _planned(name, params, base, train, paths)
     model, params = _prepared(base, params, train, renderer.tokenizer.pad_token_id)
     assert params.training is not None
     steps = optimizer_steps(train, params.training, distributed.world_size())
@@ -212,12 +213,14 @@ def _train(
     files.remove(checkpoints)
 
 
-def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encoded]) -> Step | None:
-    """The largest step as planned; None among several processes, each of which may hold a share, and, with a warning,
-    where this model's code does not run without weights.
+def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encoded], paths: Paths) -> Step | None:
+    """Plan the largest step and check that it fits into the free memory.
+
+    Return None for several processes, each of which may hold only a share. Return None with a warning if this model's
+    code does not run on tensors without storage.
 
     Raises:
-        TunesmithError: it does not fit into what is free.
+        TunesmithError: the step is clearly too large for the free memory.
     """
     if params.launcher is not None:
         return None
@@ -225,10 +228,11 @@ def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encode
         step = plan_training(params, base, train)
     except TunesmithError:
         raise
-    except Exception as error:  # code of hub models may look at values, which tensors without storage do not have
+    except Exception as error:  # code of a hub model may read values, which tensors without storage do not have
         logger.warning("%s: memory is not planned: %s", name, described(error))
         return None
-    refuse_over(step, device.free_memory_bytes(), name, params, base, train)
+    limits = load_limits(paths.params / "training.yaml")
+    check_fit(step, device.free_memory_bytes(), limits, name, params, base, train)
     return step
 
 

@@ -1,4 +1,4 @@
-"""A training that is planned over what is free is refused, with the cheapest change that fits."""
+"""A training that is clearly too large is refused with the cheapest change that fits; a close plan is a warning."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 
 from tasks.core import device
 from tasks.core.errors import TunesmithError
-from tasks.memory.fit import changed, cheapest_fit, refuse_over
+from tasks.memory.fit import changed, cheapest_fit, check_fit, fit_of
 from tasks.memory.growth import MemoryGrowth
+from tasks.memory.params import MemoryParams, load_limits
 from tasks.memory.simulate import Step
 from tasks.memory.training_plan import plan_training
 from tasks.tuning.params import TrainParams
@@ -22,24 +23,77 @@ from tests.train.every_method import METHODS
 def need(base: Path, method: str, **training: int) -> int:
     params, found = parameters(base, METHODS[method] | {"training": training})
     step = plan_training(params, found, ROWS)
-    return step.weights + step.increment
+    return step.total_bytes
 
 
-def test_what_fits_is_not_refused(tiny_llama: Path) -> None:
+def step_of(weights: int, activations: int, heap: int) -> Step:
+    peak = {"activations": activations, "heap": heap}
+    return Step(weights=weights, trainable=1, total=1, peak=peak, held=peak)
+
+
+@pytest.mark.parametrize(
+    ("free", "limits", "fit"),
+    [
+        (1250, MemoryParams(), "fits"),  # 1,000 bytes planned are 0.8 of these
+        (1249, MemoryParams(), "close"),
+        (1000, MemoryParams(), "close"),
+        (900, MemoryParams(), "close"),  # the tensors, 900 bytes, still fit
+        (899, MemoryParams(), "too_large"),
+        (899, MemoryParams(refuse_above=1.01), "close"),
+        (1, MemoryParams(refuse_above=None), "close"),
+        (1000, MemoryParams(warn_above=1.0), "fits"),
+    ],
+)
+def test_the_plan_warns_and_its_tensors_alone_refuse(free: int, limits: MemoryParams, fit: str) -> None:
+    assert fit_of(step_of(weights=500, activations=400, heap=100), free, limits) == fit
+
+
+def test_a_training_that_fits_is_silent(tiny_llama: Path, caplog: pytest.LogCaptureFixture) -> None:
     params, base = parameters(tiny_llama, METHODS["full"])
     step = plan_training(params, base, ROWS)
-    refuse_over(step, step.weights + step.increment, "full", params, base, ROWS)
+    check_fit(step, step.total_bytes * 2, MemoryParams(), "full", params, base, ROWS)
+    assert not caplog.records
 
 
-def test_what_does_not_is_refused_with_smaller_batches_first(tiny_llama: Path) -> None:
+@pytest.mark.parametrize(("share", "limits"), [(1, MemoryParams()), (0.01, MemoryParams(refuse_above=None))])
+def test_a_close_plan_and_an_overridden_one_warn(
+    tiny_llama: Path, caplog: pytest.LogCaptureFixture, share: float, limits: MemoryParams
+) -> None:
+    params, base = parameters(tiny_llama, METHODS["full"])
+    step = plan_training(params, base, ROWS)
+    with caplog.at_level("WARNING", logger="tunesmith"):
+        check_fit(step, int(step.total_bytes * share), limits, "full", params, base, ROWS)
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert message.startswith("train@full: memory may run out: 0.00 GB are planned")
+    assert "lower training.token_budget" in message
+
+
+def test_a_training_that_is_too_large_is_refused_with_smaller_batches_first(tiny_llama: Path) -> None:
     params, base = parameters(tiny_llama, METHODS["full"])
     free = need(tiny_llama, "full", token_budget=128, accumulation=2)
     step = plan_training(params, base, ROWS)
     with pytest.raises(TunesmithError) as error:
-        refuse_over(step, free, "full", params, base, ROWS)
+        check_fit(step, free, MemoryParams(), "full", params, base, ROWS)
     message = str(error.value)
-    assert message.startswith("train@full: training must fit into the free memory; planned are 0.00 GB of weights")
+    assert message.startswith("train@full: the tensors of a training must fit into the free memory; they need 0.00 GB")
     assert "; with {training: {token_budget: 128, accumulation: 2}} it needs " in message
+    assert message.endswith("to train anyway, set memory.refuse_above: null in params/training.yaml")
+
+
+def test_limits_are_read_from_the_training_parameters(tmp_path: Path) -> None:
+    file = tmp_path / "training.yaml"
+    assert load_limits(file) == MemoryParams()
+    file.write_text("defaults: {}\nmethods: {}\n")
+    assert load_limits(file) == MemoryParams()
+    file.write_text("memory: {refuse_above: null}\n")
+    assert load_limits(file) == MemoryParams(refuse_above=None)
+    file.write_text("memory: {refuse_above: 0}\n")
+    with pytest.raises(TunesmithError, match=r"training\.yaml: memory\.refuse_above: .* greater than 0; it is 0"):
+        load_limits(file)
+    file.write_text("memory: {refuse: 1}\n")
+    with pytest.raises(TunesmithError, match=r"memory\.refuse: unknown key; known here: refuse_above, warn_above"):
+        load_limits(file)
 
 
 def test_what_costs_least_comes_first(tiny_llama: Path) -> None:

@@ -183,7 +183,7 @@ def test_live_counts_a_storage_once_and_forgets_it() -> None:
         assert (counter.now["logits"], counter.most["logits"]) == (200, 200)
         del first
         assert counter.now.total() == 600, "a view holds the storage"
-        counter.belongs([view], "gradients")
+        counter.assign([view], "gradients")
         assert counter.now["gradients"] == 400
         del view, second
         assert counter.now.total() == 0

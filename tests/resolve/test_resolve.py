@@ -61,6 +61,14 @@ def test_the_parameters_of_this_project_pass(paths: Paths) -> None:
     assert list(resolved(paths)) == [f"{name}/{step}.yaml" for name in sorted(names) for step in ("evaluate", "train")]
 
 
+def test_limits_of_the_memory_check_change_no_experiment(paths: Paths) -> None:
+    before = resolved(paths)
+    edit(paths, "training", lambda p: p["memory"].update(refuse_above=None, warn_above=0.5))
+    assert resolved(paths) == before
+    edit(paths, "training", lambda p: p["memory"].update(refuse_above=-1.0))
+    assert [line.partition(": input")[0] for line in problems(paths)] == ["training.yaml: memory.refuse_above"]
+
+
 def test_an_experiment_is_its_defaults_its_methods_and_its_own_patch(paths: Paths) -> None:
     write_yaml(
         paths.params / "training.yaml",

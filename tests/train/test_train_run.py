@@ -111,9 +111,22 @@ RUN = {
 def test_what_does_not_fit_is_refused_before_the_model_is_read(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.core.device.free_memory_bytes", lambda: 1000)
     monkeypatch.setattr("tasks.tuning.methods.prepare", lambda *_: pytest.fail("the model was read"))
-    with pytest.raises(TunesmithError, match=r"^train@large: training must fit into the free memory; .* 0\.00 GB are"):
+    with pytest.raises(TunesmithError, match=r"^train@large: the tensors of a training must fit .* 0\.00 GB are free"):
         train(paths, "large", {})
     assert not paths.model("large").exists()
+
+
+def test_a_parameter_overrides_the_memory_check_and_leaves_the_key_as_it_was(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = files.read_json(train(paths, "overridden", {}) / "manifest.json")
+    monkeypatch.setattr("tasks.core.device.free_memory_bytes", lambda: 1000)
+    paths.params.mkdir()
+    (paths.params / "training.yaml").write_text("memory: {refuse_above: null}\n")
+    with caplog.at_level("WARNING", logger="tunesmith"):
+        folder = train(paths, "overridden", {})
+    assert "train@overridden: memory may run out" in caplog.text
+    assert files.read_json(folder / "manifest.json") == expected
 
 
 @pytest.mark.parametrize(
