@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.model.unwrap import unwrapped
-from tasks.tuning.fused import HalfLinear
+from tasks.tuning.fused import BF16Linear
 from tasks.tuning.method_params import QuantisationParams
 
 _BLOCK, _SCALES = 64, 256
@@ -59,6 +59,6 @@ def pack(model: Any, quantisation: QuantisationParams, compute: torch.dtype) -> 
     kept = set(unwrapped(model)._keep_in_fp32_modules or ())
     for path, module in list(model.named_modules()):
         for name, child in module.named_children():
-            frozen = type(child) in (nn.Linear, HalfLinear) and not child.weight.requires_grad
+            frozen = type(child) in (nn.Linear, BF16Linear) and not child.weight.requires_grad
             if frozen and child is not output_layer and kept.isdisjoint((*path.split("."), name)):
                 setattr(module, name, _PackedLinear(child, quantisation, compute))

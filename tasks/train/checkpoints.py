@@ -1,7 +1,7 @@
-"""What a killed training goes on from: weights that are trained, optimizer, schedule, order, random state, loss curve.
+"""Checkpoints: trained weights, optimizer, schedule, order of rows, random state and loss curve of a training.
 
-A checkpoint is written under another name and renamed when it is whole, with the size of each of its files in
-``complete.json``. It holds the trained weights alone, the same way for every method.
+A checkpoint is written under another name and renamed when it is complete, with the size of each of its files in
+``complete.json``. For every method it holds the trained weights only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def seal(partial: Path, target: Path) -> None:
-    """Turn the folder ``partial`` into the checkpoint ``target``; at each moment there is the old one or the new."""
+    """Rename ``partial`` to the checkpoint ``target``; at every moment either the old or the new one exists."""
     sizes = {path.name: path.stat().st_size for path in partial.iterdir()}
     files.write_json(partial / COMPLETE, sizes)
     old = target.with_name("replaced")
@@ -31,8 +31,8 @@ def seal(partial: Path, target: Path) -> None:
     files.remove(old)
 
 
-def is_whole(checkpoint: Path) -> bool:
-    """Whether every file has the size that it was sealed with."""
+def is_complete(checkpoint: Path) -> bool:
+    """Whether every file has the size that ``seal`` recorded."""
     try:
         sizes = files.read_json(checkpoint / COMPLETE)
         return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
@@ -40,25 +40,29 @@ def is_whole(checkpoint: Path) -> bool:
         return False
 
 
-def found(folder: Path) -> dict[int, Path]:
-    """Checkpoints by their step, in order; whether they are whole is not looked at."""
-    named = {path: _NAME.fullmatch(path.name) for path in folder.glob("checkpoint-*")}
-    return dict(sorted((int(match[1]), path) for path, match in named.items() if match))
+def by_step(folder: Path) -> dict[int, Path]:
+    """Map steps to checkpoints, in order, complete or not."""
+    matches = {path: _NAME.fullmatch(path.name) for path in folder.glob("checkpoint-*")}
+    return dict(sorted((int(match[1]), path) for path, match in matches.items() if match))
 
 
 def last_complete(folder: Path) -> Path | None:
-    """The last whole checkpoint; what is not whole (of a full disk, or cut by a crash) is removed, and said so."""
-    for path in reversed(list(found(folder).values())):
-        if is_whole(path):
+    """Return the newest complete checkpoint; remove newer ones, which a full disk or a crash cut, with a warning."""
+    for path in reversed(list(by_step(folder).values())):
+        if is_complete(path):
             return path
-        logger.warning("%s: this checkpoint is damaged or of another version; the one before it is used", path)
+        logger.warning(
+            "%s: a checkpoint must be complete and of this version; this one is not and was removed; training resumes "
+            "from the one before it",
+            path,
+        )
         files.remove(path)
     return None
 
 
 def keep(folder: Path, last: int) -> None:
-    """Remove all checkpoints but the ``last`` so many, and for each of these the best so far."""
-    kept = list(found(folder))[-last:]
+    """Remove all checkpoints but the newest ``last``, and the best so far of each of these."""
+    kept = list(by_step(folder))[-last:]
     best = {files.read_json(folder / f"checkpoint-{step}" / STATE)["best_global_step"] for step in kept}
-    for step in set(found(folder)) - set(kept) - best:
+    for step in set(by_step(folder)) - set(kept) - best:
         files.remove(folder / f"checkpoint-{step}")

@@ -1,4 +1,4 @@
-"""The label contract: what is checked and counted before the first training step. It fails closed."""
+"""The label contract: checks and counts of the training rows before the first step. It fails closed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.tuning.params import TrainParams
 
 @dataclass
 class _Part:
-    """One part at work: its rows as tokens, those that do not fit, and how many prompts were cut."""
+    """Rows of one part: the kept ones as tokens, those that are too long, and the number of cut prompts."""
 
     name: str
     kept: list[tuple[Row, Encoded]] = field(default_factory=list)
@@ -27,38 +27,42 @@ class _Part:
 def encode_rows(
     rows: list[Row], renderer: Renderer, params: TrainParams, part: str
 ) -> tuple[list[Encoded], dict[str, Any]]:
-    """Tokens of the rows that fit ``max_length``, and the contract of this part.
+    """Encode the rows that fit ``max_length``, and build the contract of this part.
 
-    Keys of the contract: ``rows`` kept, ``dropped`` (reason → rows), ``truncated`` (``side`` and ``rows`` whose prompt
-    was cut), ``tokens``, ``supervised_tokens``, ``end_token_rows`` (labels that hold the end token),
-    ``prompt_tokens`` and ``completion_tokens`` (``min``, ``mean``, ``median``, ``p95``, ``max`` a row; every token of
-    a completion is supervised), ``padding_share`` of a batch's tokens, and ``samples`` (task → its first row decoded,
-    with the supervised text in ``[[…]]``).
+    Keys of the contract:
+        rows: rows kept.
+        dropped: reason → rows.
+        truncated: ``side``, and ``rows`` whose prompt was cut.
+        tokens, supervised_tokens: of all kept rows; every token of a completion is supervised.
+        end_token_rows: rows whose labels hold the end token.
+        prompt_tokens, completion_tokens: ``min``, ``mean``, ``median``, ``p95`` and ``max`` per row.
+        padding_share: padding as a share of all tokens of the batches.
+        samples: task → its first row decoded, with the supervised text in ``[[…]]``.
 
     Raises:
-        TunesmithError: a completion alone does not fit, a row's labels have no text or no end token or one amid the
-            text, or more than ``max_dropped`` of the rows do not fit.
+        TunesmithError: a completion alone does not fit, labels hold no text, no end token or one amid the text, or
+            more than ``max_dropped`` of the rows do not fit.
     """
     end = renderer.tokenizer.eos_token_id
-    found = _Part(part)
+    result = _Part(part)
     for row in rows:
         encoded = renderer.encode(row["prompt"], row["completion"])
         _refuse_unlearnable(row, encoded, end, params, part)
         length = _length(encoded, renderer)
         if length > params.max_length and params.truncate is not None:
             shorter = _with_shorter_prompt(row, encoded, renderer, params)
-            found.truncated += shorter is not None
+            result.truncated += shorter is not None
             encoded = shorter or encoded
         if _length(encoded, renderer) > params.max_length:
-            found.too_long.append((row, length))
+            result.too_long.append((row, length))
         else:
-            found.kept.append((row, encoded))
-    _refuse_dropped(found.too_long, len(rows), params, part)
-    return [encoded for _, encoded in found.kept], _describe(found, renderer, params, end)
+            result.kept.append((row, encoded))
+    _refuse_dropped(result.too_long, len(rows), params, part)
+    return [encoded for _, encoded in result.kept], _describe(result, renderer, params, end)
 
 
 def summary(name: str, part: str, contract: dict[str, Any]) -> str:
-    """One line of a contract, for a log."""
+    """Format a contract as one line for the log."""
     dropped = ", ".join(f"{count} {reason}" for reason, count in contract["dropped"].items()) or "none"
     return (
         f"{name}: {contract['rows']} {part} rows, {contract['tokens']} tokens, {contract['supervised_tokens']} "
@@ -111,19 +115,19 @@ def _padding_share(rows: list[Encoded], kind: str, params: TrainParams) -> float
 
 
 def _length(encoded: Encoded, renderer: Renderer) -> int:
-    """What ``max_length`` limits: the sequence of a decoder, the longer side of an encoder-decoder."""
+    """Return the length that ``max_length`` limits: a decoder's sequence, or an encoder-decoder's longer side."""
     sides = (len(encoded.prompt), len(encoded.completion))
     return max(sides) if renderer.kind == "seq2seq" else sum(sides)
 
 
 def _with_shorter_prompt(row: Row, encoded: Encoded, renderer: Renderer, params: TrainParams) -> Encoded | None:
-    """The row with its prompt cut at ``params.truncate`` until it fits; None where nothing of it would be left.
+    """Cut the row's prompt at the side ``params.truncate`` until it fits; None if nothing of the prompt would remain.
 
-    The text is cut and rendered anew, never the tokens: a chat template's own stay whole.
+    The text is cut and rendered again, not the tokens, so that the tokens of a chat template stay complete.
     """
     tokens = list(renderer.tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
     excess = _length(encoded, renderer) - params.max_length
-    # Cut text may become more tokens than it was a part of: a few rounds settle it.
+    # Cut text may encode to more tokens than it had within the whole, so this can take a few rounds.
     while 0 < excess < len(tokens):
         tokens = tokens[excess:] if params.truncate == "left" else tokens[:-excess]
         encoded = renderer.encode(renderer.tokenizer.decode(tokens), row["completion"])
@@ -131,32 +135,32 @@ def _with_shorter_prompt(row: Row, encoded: Encoded, renderer: Renderer, params:
     return encoded if excess <= 0 else None
 
 
-def _place(row: Row, part: str, params: TrainParams) -> str:
+def _row_reference(row: Row, part: str, params: TrainParams) -> str:
     origin = f"{row['source_file']}:{row['source_line']}"
     return f"data/mixtures/{params.mixture}/{part}.parquet: row {row['row_id']} ({origin})"
 
 
 def _refuse_unlearnable(row: Row, encoded: Encoded, end: int, params: TrainParams, part: str) -> None:
-    place = _place(row, part, params)
+    where = _row_reference(row, part, params)
     if len(encoded.completion) > params.max_length:
         raise TunesmithError(
-            f"{place}: a completion must fit the length limit; it has {len(encoded.completion)} "
+            f"{where}: a completion must fit the length limit; it has {len(encoded.completion)} "
             f"tokens, max_length is {params.max_length}; shorten it or raise max_length in params/training.yaml"
         )
     if not set(encoded.completion) - {end}:
         raise TunesmithError(
-            f"{place}: a row must have labels that hold text; all of this one are masked or the end token "
-            f"({encoded.completion}); correct the row"
+            f"{where}: the labels of a row must hold text; those of this row are {encoded.completion}, which is no "
+            "more than the end token; correct the row"
         )
     if encoded.completion[-1] != end:
         raise TunesmithError(
-            f"{place}: labels must close with the end token {end}, or the model learns not to stop; they close "
-            f"with {encoded.completion[-3:]}; use a model whose chat template closes with it"
+            f"{where}: labels must end with the end token {end}, or the model does not learn to stop; they end "
+            f"with {encoded.completion[-3:]}; use a model whose chat template ends with it"
         )
     if end in encoded.completion[:-1]:
         raise TunesmithError(
-            f"{place}: a completion must not hold the end token, since generation stops there; "
-            f"it is label {encoded.completion.index(end) + 1} of {len(encoded.completion)}; take it out of the row"
+            f"{where}: a completion must not hold the end token, since generation stops there; "
+            f"it is label {encoded.completion.index(end) + 1} of {len(encoded.completion)}; remove it from the row"
         )
 
 
@@ -170,8 +174,8 @@ def _refuse_dropped(too_long: list[tuple[Row, int]], rows: int, params: TrainPar
     if share > params.max_dropped or len(too_long) == rows:
         row, length = too_long[0]
         raise TunesmithError(
-            f"{_place(row, part, params)}: prompt and completion must fit the length limit; they have {length} tokens, "
-            f"max_length is {params.max_length}, and so {len(too_long)} of {rows} rows ({share:.1%}) would be dropped; "
-            f"raise max_length or max_dropped (now {params.max_dropped}), or let prompts be cut with `truncate`, in "
-            "params/training.yaml"
+            f"{_row_reference(row, part, params)}: prompt and completion must fit the length limit; they have "
+            f"{length} tokens, max_length is {params.max_length}, and so {len(too_long)} of {rows} rows ({share:.1%}) "
+            f"would be dropped; raise max_length or max_dropped (now {params.max_dropped}), or let prompts be cut with "
+            "`truncate`, in params/training.yaml"
         )

@@ -1,4 +1,4 @@
-"""What a training leaves: the model and its manifest, and what ``run.json`` says of how it was made."""
+"""Outputs of a training: the model, its manifest, and the facts in ``run.json``."""
 
 from __future__ import annotations
 
@@ -20,40 +20,43 @@ from tasks.tuning.weights import load_weights
 logger = logging.getLogger("tunesmith")
 
 
-def whole(trainer: CompletionTrainer, base: BaseModel, params: TrainParams, steps: int) -> Any:
-    """The trained model; where it is sharded anew from the best checkpoint, as other processes are gone."""
+def unsharded(trainer: CompletionTrainer, base: BaseModel, params: TrainParams, steps: int) -> Any:
+    """Return the trained model; load a sharded one from the best checkpoint, since the other processes have ended."""
     trained: Any = trainer.model
     if not sharding.is_sharded(trained):
         return trained
-    whole = methods.prepare(base, params, steps)
-    load_weights(whole, trainer.best_checkpoint())
-    whole.config.use_cache = trained.config.use_cache  # Trainer changes it, and one process keeps that
-    return whole
+    model = methods.prepare(base, params, steps)
+    load_weights(model, trainer.best_checkpoint())
+    model.config.use_cache = trained.config.use_cache  # Trainer changes it, also in a single process
+    return model
 
 
-def measured_of(trainer: CompletionTrainer, recorder: Recorder, params: TrainParams) -> dict[str, Any]:
-    """What ``run.json`` says of the training itself."""
+def training_facts(trainer: CompletionTrainer, recorder: Recorder, params: TrainParams) -> dict[str, Any]:
+    """Build the part of ``run.json`` that describes the training itself."""
     assert params.training is not None
-    found = {
+    facts = {
         "tokens": trainer.tokens,
-        # No time passed where a training had ended before its outputs were written.
+        # A resumed training may have nothing left to train, and then takes no time.
         "tokens_per_second": trainer.tokens / recorder.seconds if recorder.seconds else None,
         "train_seconds": recorder.seconds,
-        "packing": params.training.packing,  # as used: it may have been asked for in vain
+        "packing": params.training.packing,  # as used: it switches itself off where it would not be exact
     }
     if params.launcher is None:
-        return found
+        return facts
     trained: Any = trainer.model
     shares = {"sharded": sharding.is_sharded(trained), "parameters_here": sharding.local_parameters(trained)}
-    return found | {"launcher": params.launcher.model_dump() | shares}
+    return facts | {"launcher": params.launcher.model_dump() | shares}
 
 
-def against_plan(name: str, step: Step | None, measured: int) -> dict[str, Any]:
-    """Bytes beside the weights; ``planned`` None where it was not, ``measured`` 0 where nothing was left to train."""
+def memory_facts(name: str, step: Step | None, measured: int) -> dict[str, Any]:
+    """Build the part of ``run.json`` that compares planned and measured memory, in bytes besides the weights.
+
+    ``planned`` is None if nothing was planned; ``measured`` is 0 if nothing was left to train.
+    """
     planned = step.increment if step else None
     if step and measured:
         mb = step.increment / 1e6, measured / 1e6
-        logger.info("%s: memory beside the weights: %.0f MB planned, %.0f MB measured", name, *mb)
+        logger.info("%s: memory besides the weights: %.0f MB planned, %.0f MB measured", name, *mb)
     return {"planned": planned, "measured": measured, "parts": step.peak if step else None}
 
 
@@ -65,6 +68,7 @@ def save(
     trainer: CompletionTrainer,
     folder: Path,
 ) -> None:
+    """Write the weights that were trained and ``manifest.json`` into a new ``folder``."""
     folder.mkdir()
     methods.save(model, params, folder)
     if params.method == "full":
@@ -82,5 +86,5 @@ def save(
 
 
 def weights_bytes(folder: Path) -> int:
-    """Of the weights in ``folder``."""
+    """Sum the sizes of the weight files in ``folder``."""
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

@@ -1,4 +1,4 @@
-"""The loss curve, as it happens: to a file, to the log, and live to MLflow."""
+"""Record the loss curve while training runs: to a file, to the log, and live to MLflow."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NAMES = {
 
 
 class Recorder(TrainerCallback):
-    """Appends each logged point to ``history`` (JSON lines: step, epoch, time and metrics by ``NAMES``).
+    """Append each logged point to ``history`` (JSON lines: step, epoch, time and metrics by ``NAMES``).
 
-    The file lies beside the checkpoints while training runs, so that a resumed run continues its curve; points
+    The file lies beside the checkpoints while training runs, so that a resumed training continues its curve. Points
     after the step that it resumes from are dropped first.
 
     Attributes:
@@ -37,7 +37,7 @@ class Recorder(TrainerCallback):
     def __init__(self, history: Path, live: Any, meter: Meter) -> None:
         self.history, self.seconds = history, 0.0
         self.trainer: CompletionTrainer | None = None
-        self._live, self._meter, self._begun, self._note = live, meter, 0.0, ""
+        self._live, self._meter, self._step_started, self._note = live, meter, 0.0, ""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if not self.history.exists():
@@ -48,10 +48,10 @@ class Recorder(TrainerCallback):
         self._meter.advance(state.global_step, "resumed")
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._begun = time.perf_counter()
+        self._step_started = time.perf_counter()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.seconds += time.perf_counter() - self._begun
+        self.seconds += time.perf_counter() - self._step_started
         self._meter.advance(1, self._note)
 
     def on_log(

@@ -38,7 +38,7 @@ from tasks.train import launcher, outputs
 from tasks.train.contract import encode_rows, summary
 from tasks.train.recorder import Recorder
 from tasks.train.trainer import CompletionTrainer
-from tasks.tuning import methods
+from tasks.tuning import fused, methods
 from tasks.tuning.packing import keeps_parity
 from tasks.tuning.params import TrainParams
 from tasks.tuning.sampling import optimizer_steps
@@ -174,6 +174,7 @@ def _train(
     steps = optimizer_steps(train, params.training, distributed.world_size())
     trainable, total = methods.count_parameters(model)
     logger.info("%s: %d of %d parameters are trained (%.3g %%)", name, trainable, total, 100 * trainable / total)
+    logger.info("%s: %s", name, fused.summary(model))
     manifest |= {
         "fingerprint": fingerprint(renderer, params.max_length, rows, params.truncate),
         "templates": templates_of(rows),
@@ -193,13 +194,13 @@ def _train(
         with MemoryGrowth(model, params.sharded) as growth:
             trainer, recorder = _fit(model, train, validation, params, renderer, checkpoints, tracker, run_id, watched)
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (folder, run_folder):
-            outputs.save(outputs.whole(trainer, base, params, steps), renderer, params, manifest, trainer, folder)
+            outputs.save(outputs.unsharded(trainer, base, params, steps), renderer, params, manifest, trainer, folder)
             write_training_rows(folder, rows, base.folder)
-            volatile = outputs.measured_of(trainer, recorder, params) | {
+            volatile = outputs.training_facts(trainer, recorder, params) | {
                 "experiment": name,
                 "key": manifest["key"],
                 "mlflow_run_id": run_id,
-                "memory": outputs.against_plan(name, step, growth.peak),
+                "memory": outputs.memory_facts(name, step, growth.peak),
             }
             run_folder.mkdir()
             shutil.copy(recorder.history, run_folder / "history.jsonl")

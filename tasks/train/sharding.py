@@ -1,7 +1,7 @@
-"""FSDP (fully sharded data parallel): each process holds a share of every weight, gradient and moment.
+"""FSDP (fully sharded data parallel): each process holds a shard of every weight, gradient and moment.
 
-accelerate does it, in the second version (``fully_shard`` of torch); here is what it leaves out on processors, and the
-check that it was done.
+accelerate does the sharding, in its second version (``fully_shard`` of torch). This module adds what it leaves out on
+CPUs, and checks that the model was sharded.
 """
 
 from __future__ import annotations
@@ -13,49 +13,65 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.state import DistributedType, PartialState
+from accelerate.state import AcceleratorState, DistributedType, PartialState
 from accelerate.utils import save_fsdp_optimizer
 from torch.distributed.tensor import DTensor
 from transformers.trainer import SCHEDULER_NAME
 
 from tasks.core.errors import TunesmithError
 
-logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file that it writes
+logging.getLogger("accelerate").setLevel(logging.WARNING)  # it logs every file that it writes
+
+_TYPE = "distributed_type"
 
 
 @contextmanager
-def on_any_device(wanted: bool) -> Iterator[None]:
-    """accelerate asks for FSDP among GPUs alone and, on processors, silently trains with DDP (1.15, ``state.py``,
-    ``AcceleratorState.__init__``); all that it would call works with gloo. So while it asks, these are GPUs."""
+def fsdp_on_cpu(wanted: bool) -> Iterator[None]:
+    """Let accelerate shard between CPU processes while it sets itself up.
+
+    It considers FSDP for GPUs only, and trains with DDP on CPUs without a word (1.15, ``state.py``,
+    ``AcceleratorState.__init__``), although everything that it would call works with gloo. So within the block it sees
+    GPUs. It replaces that type by FSDP itself; if it did not, the true type comes back at the end.
+    """
     state = PartialState._shared_state
-    if wanted and state.get("distributed_type") == DistributedType.MULTI_CPU:
-        state["distributed_type"] = DistributedType.MULTI_GPU
-    yield
+    pretends = wanted and state.get(_TYPE) == DistributedType.MULTI_CPU
+    if pretends:
+        state[_TYPE] = DistributedType.MULTI_GPU
+    try:
+        yield
+    finally:
+        for shared in (state, AcceleratorState._shared_state):
+            if pretends and shared.get(_TYPE) == DistributedType.MULTI_GPU:
+                shared[_TYPE] = DistributedType.MULTI_CPU
 
 
 def local_parameters(model: Any) -> int:
-    """How many numbers of its parameters this process holds."""
+    """Count the numbers of all parameters that this process holds."""
     return sum((p.to_local() if isinstance(p, DTensor) else p).numel() for p in model.parameters())
 
 
 def is_sharded(model: Any) -> bool:
-    """Whether every parameter is a share of one."""
+    """Whether every parameter of ``model`` is sharded."""
     return all(isinstance(p, DTensor) and any(q.is_shard() for q in p.placements) for p in model.parameters())
 
 
-def refuse_unsharded(model: Any, wanted: bool) -> None:
-    """Raises TunesmithError where a model that is to be sharded is not, or the other way round."""
+def check_sharding(model: Any, wanted: bool) -> None:
+    """Check that ``model`` is sharded if and only if it is ``wanted``.
+
+    Raises:
+        TunesmithError: it is not so.
+    """
     if is_sharded(model) != wanted:
         rule, value = ("must", "it is not") if wanted else ("must not", "it is")
         raise TunesmithError(
             f"launcher.strategy: with {'fsdp' if wanted else 'ddp'} every weight {rule} be sharded over the processes; "
-            f"{value}; start it through the stage or with a config of infra/ for this strategy, and the library "
-            "versions of requirements.lock"
+            f"{value}; start the training through the stage or with the config in infra/ for this strategy, and use "
+            "the library versions of requirements.lock"
         )
 
 
 def save_optimizer(trainer: Any, folder: str) -> None:
-    """What ``Trainer`` saves, without a second copy of the weights. All processes must call it."""
+    """Save optimizer and schedule like ``Trainer``, without a second copy of the weights; call it in all processes."""
     accelerator = trainer.accelerator
     save_fsdp_optimizer(accelerator.state.fsdp_plugin, accelerator, trainer.optimizer, trainer.model, folder)
     if trainer.args.should_save:

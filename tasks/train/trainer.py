@@ -1,4 +1,4 @@
-"""``transformers.Trainer`` with loss on supervised positions, batches by token budget, a token-weighted validation."""
+"""``transformers.Trainer`` with loss on supervised tokens, batches by token budget, and validation over all rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from tasks.core import device, files
@@ -21,43 +21,31 @@ from tasks.model.batches import IGNORED, collate
 from tasks.model.likelihood import likelihood, supervised_logits
 from tasks.model.rendering import Encoded
 from tasks.train import checkpoints, sharding
-from tasks.train.callbacks import CheckpointEvery, EarlyStopping, epochs_without_better
+from tasks.train.callbacks import (
+    UNLOGGED_LOSS,
+    CheckpointEvery,
+    EarlyStopping,
+    UnloggedLoss,
+    epochs_without_improvement,
+)
 from tasks.tuning import weights
 from tasks.tuning.loss import summed_cross_entropy
 from tasks.tuning.methods.pruning import Pruning
 from tasks.tuning.packing import collate_packed, packed_logits
 from tasks.tuning.params import LoopParams, TrainParams
-from tasks.tuning.sampling import Rows, optimizer_steps, own_batches
+from tasks.tuning.sampling import Rows, optimizer_steps, rank_batches
 
-# They warn of keys missing in the best weights (those of output layers that are tied to the embeddings), and of
-# file times.
+# They warn about keys that the best weights lack (output layers tied to the embeddings), and about file times.
 for _name in ("transformers.trainer", "transformers.trainer_utils"):
     logging.getLogger(_name).setLevel(logging.ERROR)
-
-
-LOSS_SINCE = "loss_since.json"
-
-
-class LossSince(TrainerCallback):
-    """``Trainer`` forgets in a checkpoint the loss since its last point of the curve; the next would be another."""
-
-    def __init__(self, trainer: CompletionTrainer) -> None:
-        self._trainer = trainer
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.global_step > 0:
-            checkpoint = self._trainer.folder / f"checkpoint-{state.global_step}"
-            since = files.read_json(checkpoint / LOSS_SINCE)
-            self._trainer._tr_loss += since["loss"]
-            self._trainer._globalstep_last_logged = since["logged"]
 
 
 class CompletionTrainer(Trainer):
     """Trains on completions and their end token only.
 
     Attributes:
-        folder: of the checkpoints.
-        tokens: input tokens trained on since this process began, in all that train together; padding not counted.
+        folder: folder of the checkpoints.
+        tokens: input tokens of all processes since this process started, without padding.
     """
 
     def __init__(
@@ -77,14 +65,14 @@ class CompletionTrainer(Trainer):
         self._train, self._validation, self._labelled = train, validation, labelled
         self.folder = folder
         self._pruning: Pruning | None = None
-        self.tokens = self._tokens_here = 0
-        own: list[TrainerCallback] = [LossSince(self)]
+        self.tokens = self._local_tokens = 0
+        own: list[TrainerCallback] = [UnloggedLoss(self)]
         if params.training.early_stopping_patience is not None:
             own.append(EarlyStopping(params.training.early_stopping_patience))
         if params.training.checkpoint_steps is not None:
-            once = params.training.model_copy(update={"epochs": 1, "max_steps": None})
-            epoch = optimizer_steps(train, once, distributed.world_size())
-            own.append(CheckpointEvery(params.training.checkpoint_steps, epoch, self.steps()))
+            one_epoch = params.training.model_copy(update={"epochs": 1, "max_steps": None})
+            steps_per_epoch = optimizer_steps(train, one_epoch, distributed.world_size())
+            own.append(CheckpointEvery(params.training.checkpoint_steps, steps_per_epoch, self.steps()))
         if params.method == "adalora":
             self._pruning = Pruning(model)
             own.append(self._pruning)
@@ -97,41 +85,41 @@ class CompletionTrainer(Trainer):
             callbacks=[*callbacks, *own],
         )
         self.remove_callback(PrinterCallback)  # it prints what the recorder logs
-        # The loss below is the sum over a batch divided by the supervised tokens of the whole accumulation, which
-        # Trainer counts only for models that take loss arguments.
+        # compute_loss divides by the supervised tokens of the whole accumulation. Trainer counts them only for models
+        # that take loss arguments.
         self.model_accepts_loss_kwargs = True
 
     def steps(self) -> int:
-        """Optimizer steps of the whole run."""
+        """Count the optimizer steps of the whole training."""
         return optimizer_steps(self._train, self._loop, distributed.world_size())
 
     def create_accelerator_and_postprocess(self) -> None:
-        with sharding.on_any_device(self._params.sharded):
+        with sharding.fsdp_on_cpu(self._params.sharded):
             super().create_accelerator_and_postprocess()
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         prepared = super()._prepare_for_training(*args, **kwargs)
-        sharding.refuse_unsharded(self.model, self._params.sharded)
+        sharding.check_sharding(self.model, self._params.sharded)
         return prepared
 
     def fit(self, checkpoint: Path | None) -> None:
-        """Train, from ``checkpoint`` on if there is one, and load the weights of the best epoch.
+        """Train, resuming from ``checkpoint`` if it is given, and load the weights of the best epoch.
 
-        A checkpoint of a training that had ended is not trained on: ``train`` would do one step more.
+        The checkpoint of a finished training is not trained further: ``train`` would make one more step.
         """
         if distributed.rank():
-            torch.manual_seed(self._params.seed + distributed.rank())  # no two processes drop out the same
+            torch.manual_seed(self._params.seed + distributed.rank())  # other dropout in each process
         if checkpoint is None:
             self.train()
             return
         state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         patience = self._loop.early_stopping_patience
-        stopped = patience is not None and epochs_without_better(state.log_history) >= patience
+        stopped = patience is not None and epochs_without_improvement(state.log_history) >= patience
         if stopped or state.global_step >= self.steps():
             self.state = state
             self._load_best_model()
             return
-        self.args.eval_on_start = False  # its value stands in the log already
+        self.args.eval_on_start = False  # the log has its value already
         self.train(resume_from_checkpoint=str(checkpoint))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -147,14 +135,15 @@ class CompletionTrainer(Trainer):
         best = self.state.best_global_step or None
         if best:
             self.state.best_model_checkpoint = str(self.folder / f"checkpoint-{best}")
-        loss = distributed.all_mean(self._tr_loss.item())  # and here each has written its random state
+        # This waits for all processes: each has written its random state then.
+        loss = distributed.all_mean(self._tr_loss.item())
         if distributed.is_main():
             self._seal_checkpoint(partial, name, loss)
         distributed.barrier()
 
     def _seal_checkpoint(self, partial: Path, name: str, loss: float) -> None:
-        since = {"loss": loss, "logged": self._globalstep_last_logged}
-        files.write_json(partial / name / LOSS_SINCE, since)
+        unlogged = {"loss": loss, "logged": self._globalstep_last_logged}
+        files.write_json(partial / name / UNLOGGED_LOSS, unlogged)
         if self._pruning:
             self._pruning.save(partial / name)
         checkpoints.seal(partial / name, self.folder / name)
@@ -181,26 +170,29 @@ class CompletionTrainer(Trainer):
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         if self._pruning and not self._pruning.ended(self.state.global_step):
-            return False  # with ranks that are still to go it is not the model that was asked for
+            return False  # ranks are still to be pruned: this is not the model that the parameters describe
         return bool(super()._determine_best_metric(metrics, trial))
 
     def _load_best_model(self) -> None:
         weights.load_weights(self.model, self.best_checkpoint())
 
     def best_checkpoint(self) -> Path:
+        """Return the folder of the checkpoint with the lowest validation loss."""
         return self.folder / f"checkpoint-{self.state.best_global_step}"
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        batches = own_batches(self._train, self._loop, self._params.seed)
+        batches = rank_batches(self._train, self._loop, self._params.seed)
         loader: DataLoader[Any] = DataLoader(Rows(self._train), batch_sampler=batches, collate_fn=self.data_collator)
-        # Not by the accelerator, which would share out the batches once more.
+        # Not with the accelerator's own method, which would divide the batches among the processes once more.
         return prepare_data_loader(
             loader, self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
         )
 
     def _collate(self, rows: list[Encoded]) -> dict[str, Tensor]:
-        """A batch; of no rows one without a supervised token: all processes must compute one, or those that do would
-        wait."""
+        """Make a batch of ``rows``; without rows, a batch without supervised tokens.
+
+        Every process must compute a batch, or the others would wait for it.
+        """
         members = rows or [min(self._train, key=len)]
         packed = self._loop.packing
         batch = collate_packed(members, self._kind) if packed else collate(members, self._kind, self._pad)
@@ -217,25 +209,28 @@ class CompletionTrainer(Trainer):
         logits, targets, _ = logits_of(model, inputs, self._kind)
         total = summed_cross_entropy(logits, targets)
         loss = total / (num_items_in_batch if num_items_in_batch is not None else targets.numel())
-        # Gradients are averaged over processes, while the count above is of all of them.
+        # Gradients are averaged over the processes, whereas the divisor counts the tokens of all of them.
         return loss * self.accelerator.num_processes
 
     def training_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Tensor:
         loss = super().training_step(model, inputs, *args, **kwargs)
         if self._pruning and self.accelerator.sync_gradients:
-            self._pruning.penalty().backward()  # once an optimizer step, and no part of the loss curve
+            self._pruning.penalty().backward()  # once per optimizer step, and no part of the loss curve
         if (supervised := inputs["labels"] >= 0).any():
-            self._tokens_here += int(inputs["attention_mask"].sum())
+            self._local_tokens += int(inputs["attention_mask"].sum())
             if self._kind == "seq2seq":
-                self._tokens_here += int(supervised.sum())
+                self._local_tokens += int(supervised.sum())
         if self.accelerator.sync_gradients:
-            self.tokens += distributed.all_sum(self._tokens_here)
-            self._tokens_here = 0
+            self.tokens += distributed.all_sum(self._local_tokens)
+            self._local_tokens = 0
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validation loss in nats a supervised token over *all* rows, and accuracy where completions are labels."""
-        found = likelihood(
+        """Compute the validation loss over *all* rows, in nats per supervised token.
+
+        Log it, with the accuracy if completions are labels.
+        """
+        result = likelihood(
             self.model,
             self._validation,
             self._kind,
@@ -243,16 +238,16 @@ class CompletionTrainer(Trainer):
             self._loop.token_budget,
             device.autocast(self._loop.precision),
         )
-        # All must stop early or none; their processors might round differently.
-        loss = distributed.broadcast_from_main(found.loss)
+        # Either all processes stop early or none, although their processors may round differently.
+        loss = distributed.broadcast_from_main(result.loss)
         if not math.isfinite(loss):
             raise TunesmithError(
-                f"step {self.state.global_step}: the validation loss must be finite; it is {loss}: the training "
+                f"step {self.state.global_step}: the validation loss must be finite; it is {loss}, as the training "
                 "diverged; lower training.learning_rate in params/training.yaml or params/experiments.yaml"
             )
         metrics = {"eval_loss": loss}
         if self._labelled:
-            metrics["eval_accuracy"] = found.accuracy
+            metrics["eval_accuracy"] = result.accuracy
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -263,14 +258,14 @@ def _arguments(params: TrainParams, loop: LoopParams, folder: Path, steps: int) 
         output_dir=str(folder),
         learning_rate=loop.learning_rate,
         num_train_epochs=loop.epochs,
-        # Trainer would go on into more epochs than ``epochs`` for a larger number.
+        # For a larger number Trainer would train more epochs than ``epochs``.
         max_steps=steps if loop.max_steps is not None else -1,
         lr_scheduler_type={"constant": "constant_with_warmup"}.get(loop.schedule, loop.schedule),
         warmup_steps=loop.warmup_fraction,
         weight_decay=loop.weight_decay,
         max_grad_norm=loop.max_grad_norm,
         gradient_accumulation_steps=loop.accumulation,
-        # Moments of a quantised base's adapters may leave the GPU's memory where it is short (QLoRA).
+        # QLoRA's paged optimizer: moments leave a GPU whose memory is short.
         optim="paged_adamw_32bit" if params.method == "qlora" and torch.cuda.is_available() else "adamw_torch_fused",
         bf16=device.use_bf16(loop.precision),
         use_cpu=not torch.cuda.is_available(),
@@ -288,8 +283,8 @@ def _arguments(params: TrainParams, loop: LoopParams, folder: Path, steps: int) 
         disable_tqdm=True,
         report_to=[],
         remove_unused_columns=False,
-        ddp_find_unused_parameters=False,  # every weight that a method trains is in every step
+        ddp_find_unused_parameters=False,  # every step uses every trained weight
     )
-    # Several GPUs are for several experiments, a lease each; left alone, Trainer would split every batch over all.
+    # Trainer would split every batch over all GPUs, but each experiment has a lease for one.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments

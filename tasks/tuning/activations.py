@@ -1,4 +1,4 @@
-"""Activations that are computed again in the backward pass instead of being held."""
+"""Activation checkpointing: recompute activations in the backward pass instead of holding them."""
 
 from __future__ import annotations
 
@@ -16,46 +16,52 @@ from tasks.model.unwrap import unwrapped
 
 
 def recompute(model: Any, where: str) -> None:
-    """Hold of each layer of ``model`` its input alone while training; in evaluation mode nothing changes.
+    """Hold only the input of each layer of ``model`` in training; evaluation mode does not change.
 
-    For a model with what is trained already around it, whatever is frozen.
+    ``model`` has its trained parts already; any of its weights may be frozen.
+
+    Args:
+        where: file and key of the parameter, for the error.
 
     Raises:
-        TunesmithError: the architecture cannot; ``where`` is the file and key that it names.
+        TunesmithError: the architecture does not support it.
     """
     base = unwrapped(model)
     try:
         base.activation_checkpointing_enable({"use_reentrant": False})
     except ValueError as error:
         raise TunesmithError(
-            f"{where}: {type(base).__name__} must be able to compute activations again; {error}; set it to false"
+            f"{where}: the model must support activation checkpointing; {type(base).__name__} does not ({error}); set "
+            "it to false"
         ) from None
-    # A gradient of the input is needed by reentrant checkpoints alone; below the lowest trained layer it is waste.
+    # Only reentrant checkpoints need a gradient of the input; below the lowest trained layer it is waste.
     base.disable_input_require_grads()
     layers: list[Any] = [module for module in base.modules() if isinstance(module, GradientCheckpointingLayer)]
     for layer in layers:
         layer._gradient_checkpointing_func = _recomputed
         layer._can_checkpoint_with_cache = True
-    # It is the layers that compute again. Other modules would take the prefix away (GPT-2), or ask for gradients that
-    # nothing needs (T5's attention).
+    # The layers recompute. Other modules would drop the prefix (GPT-2), or ask for gradients that nothing needs (T5's
+    # attention).
     others = {module for module in base.modules() if hasattr(module, "gradient_checkpointing")} - set(layers)
     for module in others if layers else ():
         module.gradient_checkpointing = False
 
 
 def _recomputed(function: Callable[..., Any], *args: Any) -> Any:
-    """Both passes through a layer get a cache as it was: a layer appends to what it gets, which is the prefix of
-    ``prefix_tuning``; transformers would take it away."""
+    """Give both passes through a layer the same cache.
+
+    A layer appends to its cache, which holds the prefix of ``prefix_tuning``; ``transformers`` would drop the cache.
+    """
     keywords = function.keywords if isinstance(function, partial) else {}
 
-    def once(*args: Any) -> Any:
+    def with_own_cache(*args: Any) -> Any:
         return function(*map(_copied, args), **{name: _copied(value) for name, value in keywords.items()})
 
-    return checkpoint(once, *args, use_reentrant=False)
+    return checkpoint(with_own_cache, *args, use_reentrant=False)
 
 
 def _copied(value: Any) -> Any:
-    """A cache that can be appended to beside ``value``; anything else as it is."""
+    """Copy a cache, so that appending leaves ``value`` as it is; return anything else unchanged."""
     if not isinstance(value, Cache):
         return value
     own = copy.copy(value)

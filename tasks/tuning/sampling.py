@@ -1,4 +1,4 @@
-"""Which rows stand in which batch, of which process, and how many optimizer steps that makes."""
+"""Sampling: assign rows to batches and batches to processes, and count the optimizer steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.tuning.params import LoopParams
 
 
 class TokenBudgetSampler(Sampler[list[int]]):
-    """Batches of indices by token budget; another order each epoch, the same order for the same seed."""
+    """Batches of row indices by token budget, in a new order each epoch; equal seeds give equal orders."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class TokenBudgetSampler(Sampler[list[int]]):
         return self._count
 
 
-class Share(Sampler[list[int]]):
-    """This process's batches: of each ``distributed.world_size()`` in a row, one.
+class RankSampler(Sampler[list[int]]):
+    """The batches of this process: every ``distributed.world_size()``-th, from the one at its rank.
 
-    All have as many. Where batches run out before processes do, one is empty: accelerate would take a batch again, and
-    count its rows twice.
+    Each process gets the same number of batches. Missing ones at the end are empty, whereas accelerate would repeat a
+    batch and count its rows twice.
     """
 
     def __init__(self, batches: TokenBudgetSampler) -> None:
@@ -50,15 +50,17 @@ class Share(Sampler[list[int]]):
         self._batches.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        every = list(self._batches)
-        every += [[]] * (len(self) * distributed.world_size() - len(every))
-        return iter(every[distributed.rank() :: distributed.world_size()])
+        batches = list(self._batches)
+        batches += [[]] * (len(self) * distributed.world_size() - len(batches))
+        return iter(batches[distributed.rank() :: distributed.world_size()])
 
     def __len__(self) -> int:
         return -(-len(self._batches) // distributed.world_size())
 
 
 class Rows(Dataset[Encoded]):
+    """A list of rows as a ``Dataset``."""
+
     def __init__(self, rows: list[Encoded]) -> None:
         self.rows = rows
 
@@ -69,13 +71,13 @@ class Rows(Dataset[Encoded]):
         return self.rows[index]
 
 
-def optimizer_steps(rows: list[Encoded], loop: LoopParams, together: int = 1) -> int:
-    """Of a whole training on ``rows`` by so many processes ``together``."""
+def optimizer_steps(rows: list[Encoded], loop: LoopParams, world_size: int = 1) -> int:
+    """Count the optimizer steps of a whole training on ``rows`` by ``world_size`` processes."""
     batches = len(batches_of(loop)([len(row) for row in rows], loop.token_budget))
-    steps = loop.epochs * -(-batches // (loop.accumulation * together))
+    steps = loop.epochs * -(-batches // (loop.accumulation * world_size))
     return min(steps, loop.max_steps or steps)
 
 
-def own_batches(rows: list[Encoded], loop: LoopParams, seed: int) -> Share:
-    """Those of this process, in another order each epoch."""
-    return Share(TokenBudgetSampler([len(row) for row in rows], loop.token_budget, seed, batches_of(loop)))
+def rank_batches(rows: list[Encoded], loop: LoopParams, seed: int) -> RankSampler:
+    """Return the batches of this process, in a new order each epoch."""
+    return RankSampler(TokenBudgetSampler([len(row) for row in rows], loop.token_budget, seed, batches_of(loop)))

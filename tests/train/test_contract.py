@@ -128,15 +128,15 @@ def test_completion_that_cannot_fit_is_refused(renderer: Renderer) -> None:
 
 
 def test_completion_without_text_is_refused(renderer: Renderer) -> None:
-    with pytest.raises(TunesmithError, match=r"row r1 .*all of this one are masked or the end token \(\[0\]\)"):
+    with pytest.raises(TunesmithError, match=r"row r1 .*labels of a row must hold text; .* are \[0\], which"):
         encode_rows(rows([("lamp", "")]), renderer, parameters(), "train")
 
 
 @pytest.mark.parametrize(
     ("planted", "said"),
     [
-        ([], r"must have labels that hold text; all of this one are masked"),
-        ([5, 6], r"labels must close with the end token 0, or the model learns not to stop; they close with \[5, 6\]"),
+        ([], r"labels of a row must hold text; those of this row are \[\], which is no more than the end token"),
+        ([5, 6], r"labels must end with the end token 0, or the model does not learn to stop; they end with \[5, 6\]"),
     ],
 )
 def test_a_planted_mask_is_caught(

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from accelerate.state import AcceleratorState, DistributedType, PartialState
 from safetensors.torch import load_file
 
 from tasks.core import files
@@ -25,7 +26,7 @@ from tasks.model import distributed
 from tasks.model.base_models import BaseModelParams, find, load_model
 from tasks.train import launcher, sharding
 from tasks.tuning.params import SHARDED, LauncherParams, TrainParams
-from tasks.tuning.sampling import Share, TokenBudgetSampler
+from tasks.tuning.sampling import RankSampler, TokenBudgetSampler
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, add, rows, train, workspace
 
@@ -260,8 +261,8 @@ def test_shares_are_a_partition_of_the_batches(monkeypatch: pytest.MonkeyPatch, 
     shares = []
     for rank in range(together):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        shares.append(list(Share(sampler)))
-        assert len(shares[-1]) == len(Share(sampler))
+        shares.append(list(RankSampler(sampler)))
+        assert len(shares[-1]) == len(RankSampler(sampler))
     # Process r takes the batch at r of each round; what is empty stands at the end.
     taken = [batch for together_ in zip(*shares, strict=True) for batch in together_]
     assert taken == list(sampler) + [[]] * (len(taken) - batches)
@@ -271,11 +272,36 @@ def test_shares_are_a_partition_of_the_batches(monkeypatch: pytest.MonkeyPatch, 
 def test_what_is_not_sharded_as_asked_is_refused(tiny_llama: Path) -> None:
     model = load_model(find(BaseModelParams(name=str(tiny_llama)), tiny_llama), None)
     assert not sharding.is_sharded(model)
-    sharding.refuse_unsharded(model, wanted=False)
+    sharding.check_sharding(model, wanted=False)
     with pytest.raises(
         TunesmithError, match=r"launcher\.strategy: with fsdp every weight must be sharded .* it is not"
     ):
-        sharding.refuse_unsharded(model, wanted=True)
+        sharding.check_sharding(model, wanted=True)
+
+
+@pytest.mark.parametrize("accelerate_shards", [True, False])
+def test_the_state_of_accelerate_comes_back(monkeypatch: pytest.MonkeyPatch, accelerate_shards: bool) -> None:
+    """accelerate itself replaces the type by FSDP; if it does not, or fails, the CPUs are CPUs again."""
+    states = {"distributed_type": DistributedType.MULTI_CPU}, {"distributed_type": DistributedType.MULTI_CPU}
+    monkeypatch.setattr(PartialState, "_shared_state", states[0])
+    monkeypatch.setattr(AcceleratorState, "_shared_state", states[1])
+
+    def types() -> list[DistributedType]:
+        return [state["distributed_type"] for state in states]
+
+    with sharding.fsdp_on_cpu(False):
+        assert types() == [DistributedType.MULTI_CPU] * 2
+    with sharding.fsdp_on_cpu(True):
+        assert types()[0] == DistributedType.MULTI_GPU
+        states[1].update(states[0])
+        if accelerate_shards:
+            for state in states:
+                state["distributed_type"] = DistributedType.FSDP
+    assert types() == [DistributedType.FSDP if accelerate_shards else DistributedType.MULTI_CPU] * 2
+    states[0]["distributed_type"] = DistributedType.MULTI_CPU
+    with pytest.raises(ValueError, match="no plugin"), sharding.fsdp_on_cpu(True):
+        raise ValueError("no plugin")
+    assert types()[0] == DistributedType.MULTI_CPU
 
 
 @pytest.mark.parametrize(

@@ -123,9 +123,10 @@ def test_a_parameter_overrides_the_memory_check_and_leaves_the_key_as_it_was(
     monkeypatch.setattr("tasks.core.device.free_memory_bytes", lambda: 1000)
     paths.params.mkdir()
     (paths.params / "training.yaml").write_text("memory: {refuse_above: null}\n")
-    with caplog.at_level("WARNING", logger="tunesmith"):
+    with caplog.at_level("INFO", logger="tunesmith"):
         folder = train(paths, "overridden", {})
     assert "train@overridden: memory may run out" in caplog.text
+    assert caplog.text.count("overridden: fused: 5 norms, 2 MLPs, ") == 1
     assert files.read_json(folder / "manifest.json") == expected
 
 

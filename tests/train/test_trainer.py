@@ -14,7 +14,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import merge, parse
 from tasks.model.base_models import BaseModelParams, find, load_tokenizer
 from tasks.model.rendering import Encoded, Renderer
-from tasks.train.callbacks import epochs_without_better
+from tasks.train.callbacks import epochs_without_improvement
 from tasks.train.checkpoints import last_complete
 from tasks.train.contract import encode_rows
 from tasks.train.trainer import CompletionTrainer
@@ -180,12 +180,12 @@ def test_max_steps_ends_before_the_epochs_but_never_after(
     assert found.state.best_model_checkpoint is not None
 
 
-def test_epochs_without_better_counts_from_the_best() -> None:
+def test_epochs_without_improvement_counts_from_the_best() -> None:
     log = [{"step": step, "eval_loss": loss} for step, loss in [(0, 0.1), (3, 2.0), (6, 1.0), (9, 1.5), (12, 1.0)]]
-    assert epochs_without_better(log) == 2
-    assert epochs_without_better(log[:3]) == 0
-    assert epochs_without_better(log[:1]) == epochs_without_better([]) == 0
-    assert epochs_without_better([*log, {"step": 15, "loss": 0.2}]) == 2
+    assert epochs_without_improvement(log) == 2
+    assert epochs_without_improvement(log[:3]) == 0
+    assert epochs_without_improvement(log[:1]) == epochs_without_improvement([]) == 0
+    assert epochs_without_improvement([*log, {"step": 15, "loss": 0.2}]) == 2
 
 
 RISING = {"training": {"epochs": 6, "learning_rate": 1e-2, "schedule": "constant"}}

@@ -24,6 +24,7 @@ from transformers import (
     MixtralConfig,
     MixtralForCausalLM,
 )
+from transformers.models.mistral.modeling_mistral import MistralMLP
 
 from tasks.model.batches import IGNORED
 from tasks.model.likelihood import supervised_logits
@@ -80,7 +81,7 @@ def _fused(model: Any, bf16: bool = False) -> Any:
     fused.fuse(found)
     causal_attention.use(found)
     if bf16:
-        fused.halve_frozen(found)
+        fused.cast_frozen_to_bf16(found)
     return found
 
 
@@ -104,8 +105,8 @@ def _backward_passes(model: Any) -> set[str]:
 @pytest.mark.parametrize("make", [_full, _lora])
 def test_what_is_exchanged_is_used(make: Callable[[], Any]) -> None:
     plain = make()
-    used = {"_NormBackward", "_GatedBackward", "CausalAttentionBackward"} | (
-        {"_LowRankBackward"} if make is _lora else set()
+    used = {"_RMSNormBackward", "_SwiGLUBackward", "CausalAttentionBackward"} | (
+        {"_LoraLinearBackward"} if make is _lora else set()
     )
     assert used <= _backward_passes(_fused(plain, bf16=True))
     assert not used & _backward_passes(plain)
@@ -116,8 +117,8 @@ def test_losses_and_gradients_are_those_of_the_plain_model(make: Callable[[], An
     plain = make()
     other = _fused(plain)
     names = {type(module).__name__ for module in other.modules()}
-    assert {"_FusedNorm", "_FusedFeedForward", "_FusedRotary"} < names
-    assert ("_FusedLora" in names) == (make is _lora)
+    assert {"FusedRMSNorm", "FusedMLP", "FusedRotaryEmbedding"} < names
+    assert ("FusedLoraLinear" in names) == (make is _lora)
     assert list(other.state_dict()) == list(plain.state_dict())
     (loss, gradients), (expected, known) = _trained(other), _trained(plain)
     assert loss == pytest.approx(expected, rel=1e-6)
@@ -208,11 +209,32 @@ def test_less_is_held_for_the_backward_pass() -> None:
 
 def test_another_model_keeps_its_own_code_where_it_is_another() -> None:
     mistral = _fused(MistralForCausalLM(MistralConfig(**SIZES)))
-    assert {type(m).__name__ for m in mistral.modules()} >= {"_FusedNorm", "_FusedFeedForward", "MistralAttention"}
+    assert {type(m).__name__ for m in mistral.modules()} >= {"FusedRMSNorm", "FusedMLP", "MistralAttention"}
     gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4))
     kinds = {type(module) for module in gpt2.modules()}
     fused.fuse(gpt2)
     assert {type(module) for module in gpt2.modules()} == kinds
+
+
+def test_the_summary_names_what_is_fused_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, _, kept = fused.summary(_fused(_lora())).removeprefix("fused: ").partition("; not fused: ")
+    # Three layers and a final norm; seven matrices per layer.
+    expected = {"7 norms", "3 MLPs", "1 rotary embeddings", "21 LoRA layers", "1 attention"}
+    assert (set(parts.split(", ")), kept) == (expected, "nothing")
+
+    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4))
+    fused.fuse(gpt2)
+    assert fused.summary(gpt2) == "fused: nothing; not fused: 5 LayerNorm, 2 GPT2MLP, 1 attention (sdpa)"
+
+    dropout = fused.summary(_fused(_lora(lora_dropout=0.5)))
+    assert dropout.endswith("; not fused: 21 LoRA layers")
+
+    def changed(self: Any, x: Tensor) -> Any:  # a line that transformers writes otherwise
+        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x)) * 1
+
+    monkeypatch.setattr(MistralMLP, "forward", changed)
+    mistral = _fused(MistralForCausalLM(MistralConfig(**SIZES)))
+    assert fused.summary(mistral) == "fused: 7 norms, 1 rotary embeddings, 1 attention; not fused: 3 MistralMLP"
 
 
 def test_lora_with_more_than_two_factors_is_computed_by_peft() -> None:
@@ -242,8 +264,8 @@ def test_outside_autocast_a_halved_layer_computes_in_fp32_with_rounded_numbers()
     holder = _full()
     holder.add_module("more", layer)
     expected = functional.linear(torch.ones(2, 6), layer.weight.bfloat16().float(), layer.bias)
-    fused.halve_frozen(holder)
-    assert type(layer) is fused.HalfLinear and layer.weight.dtype == torch.bfloat16
+    fused.cast_frozen_to_bf16(holder)
+    assert type(layer) is fused.BF16Linear and layer.weight.dtype == torch.bfloat16
     torch.testing.assert_close(layer(torch.ones(2, 6)), expected, rtol=0, atol=0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert layer(torch.ones(2, 6)).dtype == torch.bfloat16
@@ -255,7 +277,7 @@ def test_norms_before_experts_round_nothing() -> None:
     for model in (moe, dense):
         fused.fuse(model)
     norms = {
-        kind: {m.rounds for m in model.modules() if isinstance(m, fused._FusedNorm)}
+        kind: {m.casts_output for m in model.modules() if isinstance(m, fused.FusedRMSNorm)}
         for kind, model in (("moe", moe), ("dense", dense))
     }
     assert norms == {"moe": {False}, "dense": {True, False}}
@@ -273,7 +295,7 @@ def test_an_output_layer_that_is_the_embedding_stays_exact() -> None:
     model = get_peft_model(
         LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)), LoraConfig(r=2, target_modules=["q_proj"])
     )
-    fused.halve_frozen(model)
+    fused.cast_frozen_to_bf16(model)
     types = {name: parameter.dtype for name, parameter in model.get_base_model().named_parameters()}
     assert types["model.layers.0.mlp.up_proj.weight"] == torch.bfloat16
     assert types["model.embed_tokens.weight"] == torch.float32

@@ -40,7 +40,7 @@ def _speed_up(model: Any, base: BaseModel, params: TrainParams, bf16: bool) -> N
         causal_attention.use(model)
     exact = params.lora is not None and params.lora.dora  # it computes the length of each column of the weights
     if bf16 and not params.sharded and not exact:
-        fused.halve_frozen(model)
+        fused.cast_frozen_to_bf16(model)
 
 
 def trainable(base: BaseModel, params: TrainParams, steps: int, load: Loader = load_model) -> Any:
