@@ -113,8 +113,8 @@ def main(rows: int) -> None:
             "mix": [["all"]],
         }
         for stage, calls in stages.items():
-            found = [measure(root, f"tasks.{stage}", *arguments) for arguments in calls]
-            seconds, peak = sum(second for second, _ in found), max(memory for _, memory in found)
+            measured = [measure(root, f"tasks.{stage}", *arguments) for arguments in calls]
+            seconds, peak = sum(second for second, _ in measured), max(memory for _, memory in measured)
             print(f"{stage}: {rows} rows, {seconds:.1f} s, peak {peak:.2f} GB")
 
 

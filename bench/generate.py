@@ -37,43 +37,43 @@ def main() -> None:
     parser.add_argument("--token-budget", type=int, default=8192)
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: those that this machine can")
     parser.add_argument("--here", type=Path, help="answer one variant in this process and write its answers there")
-    asked = parser.parse_args()
-    if asked.here:
-        found = _measure(asked)
-        asked.here.write_text(json.dumps(found), encoding="utf-8")
+    args = parser.parse_args()
+    if args.here:
+        results = _measure(args)
+        args.here.write_text(json.dumps(results), encoding="utf-8")
         return
     from bench.common import embedded
     from tasks.core import device
 
     embedded()  # converted once, in no process that is measured
-    variants = asked.variant or [v for v in VARIANTS if v != "bf16" or device.use_bf16("auto")]
-    found = {}
+    variants = args.variant or [v for v in VARIANTS if v != "bf16" or device.use_bf16("auto")]
+    results = {}
     with tempfile.TemporaryDirectory() as folder:
         for variant in variants:
             output = Path(folder) / f"{variant}.json"
             command = [sys.executable, "-m", "bench.generate", "--here", output, "--variant", variant]
-            command += ["--data", asked.data, "--rows", asked.rows, "--shots", asked.shots]
-            command += ["--new-tokens", asked.new_tokens, "--token-budget", asked.token_budget]
+            command += ["--data", args.data, "--rows", args.rows, "--shots", args.shots]
+            command += ["--new-tokens", args.new_tokens, "--token-budget", args.token_budget]
             subprocess.run([*map(str, command)], check=True)
-            found[variant] = json.loads(output.read_text(encoding="utf-8"))
-            print(f"{variant}: {found[variant]['seconds']:.0f} s", file=sys.stderr, flush=True)
-    show(found)
+            results[variant] = json.loads(output.read_text(encoding="utf-8"))
+            print(f"{variant}: {results[variant]['seconds']:.0f} s", file=sys.stderr, flush=True)
+    show(results)
 
 
-def show(found: dict[str, dict[str, Any]]) -> None:
-    first = next(iter(found.values()))
+def show(results: dict[str, dict[str, Any]]) -> None:
+    first = next(iter(results.values()))
     print(f"{first['machine']}, torch {first['torch']}, transformers {first['transformers']}; {first['rows']} rows, ")
     print("| variant | rows/s | times generate | peak MB beside the weights | same answers |")
     print("| --- | --- | --- | --- | --- |")
-    theirs = found.get("generate")
-    for variant, one in found.items():
+    theirs = results.get("generate")
+    for variant, one in results.items():
         speed = one["rows"] / one["seconds"]
         times = f"{speed * theirs['seconds'] / theirs['rows']:.2f}" if theirs else ""
         pairs = list(zip(one["answers"], theirs["answers"], strict=True)) if theirs else []
         same = f"{sum(ours == other for ours, other in pairs)} of {len(pairs)}" if theirs else ""
         print(f"| {variant} | {speed:.3f} | {times} | {one['growth'] / 1e6:,.0f} | {same} |")
-    if theirs and "fp32" in found:
-        print(f"gaps of the logits where fp32 first differs: {_gaps(theirs, found['fp32'])}")
+    if theirs and "fp32" in results:
+        print(f"gaps of the logits where fp32 first differs: {_gaps(theirs, results['fp32'])}")
 
 
 def _setting(data: Path, rows: int, shots: int) -> tuple[Any, Any, list[list[int]]]:
@@ -84,7 +84,7 @@ def _setting(data: Path, rows: int, shots: int) -> tuple[Any, Any, list[list[int
     return base, renderer, [renderer.prompt(prompt, examples) for prompt, _ in texts_of(data / "dev.jsonl")[:rows]]
 
 
-def _measure(asked: argparse.Namespace) -> dict[str, Any]:
+def _measure(args: argparse.Namespace) -> dict[str, Any]:
     import torch
     import transformers
 
@@ -94,14 +94,14 @@ def _measure(asked: argparse.Namespace) -> dict[str, Any]:
     from tasks.model.base_models import load_model
 
     device.use_threads(2)
-    variant = asked.variant[0]
-    base, renderer, prompts = _setting(asked.data, asked.rows, asked.shots)
+    variant = args.variant[0]
+    base, renderer, prompts = _setting(args.data, args.rows, args.shots)
     model = load_model(base, torch.bfloat16 if variant == "bf16" else torch.float32).to(device.device()).eval()
-    answer = _plainly if variant == "generate" else partial(_ours, budget=asked.token_budget)
+    answer = _plainly if variant == "generate" else partial(_ours, budget=args.token_budget)
     with MemoryGrowth(model) as growth:
-        begun = time.perf_counter()
-        answers = answer(model, renderer.tokenizer, prompts, asked.new_tokens)
-        seconds = time.perf_counter() - begun
+        start = time.perf_counter()
+        answers = answer(model, renderer.tokenizer, prompts, args.new_tokens)
+        seconds = time.perf_counter() - start
     return {
         "variant": variant,
         "rows": len(prompts),
@@ -131,8 +131,8 @@ def _plainly(model: Any, tokenizer: Any, prompts: list[list[int]], new_tokens: i
         some = prompts[start : start + 8]
         padded = tokenizer.pad({"input_ids": some}, padding_side="left", return_tensors="pt").to(model.device)
         with torch.no_grad():
-            said = model.generate(**padded, max_new_tokens=new_tokens, do_sample=False)
-        texts = tokenizer.batch_decode(said[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
+            generated = model.generate(**padded, max_new_tokens=new_tokens, do_sample=False)
+        texts = tokenizer.batch_decode(generated[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
         answers += [text.strip() for text in texts]
     return answers
 
@@ -145,7 +145,7 @@ def _gaps(theirs: dict[str, Any], ours: dict[str, Any]) -> list[float]:
     from tasks.model.base_models import load_model
 
     base, renderer = embedded()
-    model, found = load_model(base, torch.float32).eval(), []
+    model, gaps = load_model(base, torch.float32).eval(), []
     for prompt, one, other in zip(theirs["prompts"], theirs["answers"], ours["answers"], strict=True):
         if one == other:
             continue
@@ -157,8 +157,8 @@ def _gaps(theirs: dict[str, Any], ours: dict[str, Any]) -> list[float]:
         tokens = [text[at] if at < len(text) else end for text in (first, second)]
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([prompt + first[:at]])).logits[0, -1]
-        found.append(round(abs(float(logits[tokens[0]] - logits[tokens[1]])), 5))
-    return found
+        gaps.append(round(abs(float(logits[tokens[0]] - logits[tokens[1]])), 5))
+    return gaps
 
 
 if __name__ == "__main__":

@@ -59,19 +59,19 @@ def main() -> None:
     parser.add_argument("--training", type=json.loads, default={}, help="JSON laid over the method's defaults")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many")
     parser.add_argument("--show", action="store_true", help="only print what stands in the results")
-    asked = parser.parse_args()
-    if not asked.show:
-        if asked.data is None:
+    args = parser.parse_args()
+    if not args.show:
+        if args.data is None:
             parser.error("--data is needed to train")
-        if "learning_rate" in asked.training:
+        if "learning_rate" in args.training:
             parser.error("--training must not have learning_rate; use --rate")
-        rates = {name: asked.rate or RATES[name] for name in asked.method or RATES}
-        _search(asked.data, rates, asked.training, asked.minutes)
+        rates = {name: args.rate or RATES[name] for name in args.method or RATES}
+        _search(args.data, rates, args.training, args.minutes)
     _show()
 
 
 def _search(data: Path, rates: dict[str, Sequence[float]], training: dict[str, Any], minutes: float) -> None:
-    begun = time.monotonic()
+    start = time.monotonic()
     device.use_threads(2)
     base, renderer = embedded()
     rows = rows_of(data / "train.jsonl", renderer)[: TRAIN + WATCHED]
@@ -89,7 +89,7 @@ def _search(data: Path, rates: dict[str, Sequence[float]], training: dict[str, A
             for rate in rates[name]:
                 if (name, rate, seed) in done:
                     continue
-                if time.monotonic() - begun > 60 * minutes:
+                if time.monotonic() - start > 60 * minutes:
                     return
                 params = params_of(name, {"seed": seed, "training": training | {"learning_rate": rate}})
                 line = _run(params, base, renderer, rows, answered if seed == SEEDS[0] else [])
@@ -106,9 +106,9 @@ def _run(
     train, watched = rows[:TRAIN], rows[TRAIN:]
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(params, base, renderer, train, watched, Path(folder))
-        begun = time.monotonic()
+        start = time.monotonic()
         trainer.fit(None)
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - start
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     return {
         "before": round(losses[0], 4),
@@ -125,18 +125,18 @@ def _run(
 
 def _given(name: str, training: dict[str, Any]) -> dict[str, Any]:
     """The method's own parameters and the schedule, with what of ``training`` was laid over the defaults beside."""
-    found = params_of(name, {"training": training}).model_dump(mode="json")
+    params = params_of(name, {"training": training}).model_dump(mode="json")
     shown = {"schedule", "warmup_fraction"} | training.keys()
-    return {block: found[block] for block in METHODS[name]} | {
-        "training": {key: value for key, value in found["training"].items() if key in shown}
+    return {block: params[block] for block in METHODS[name]} | {
+        "training": {key: value for key, value in params["training"].items() if key in shown}
     }
 
 
 def _rouge1(model: Any, renderer: Renderer, answered: list[tuple[str, str]]) -> float:
     prompts = [renderer.encode(prompt, summary).prompt for prompt, summary in answered]
     with device.autocast("auto"):
-        said = generate(model, renderer.tokenizer, prompts, renderer.kind, GenerationParams(token_budget=32768))
-    given = {"predictions": [one.text for one in said], "references": [[summary] for _, summary in answered]}
+        generated = generate(model, renderer.tokenizer, prompts, renderer.kind, GenerationParams(token_budget=32768))
+    given = {"predictions": [one.text for one in generated], "references": [[summary] for _, summary in answered]}
     return round(100 * load("rouge").compute(**given)["rouge1_f"], 1)
 
 
@@ -146,11 +146,11 @@ def _results() -> Iterator[dict[str, Any]]:
 
 
 def _show() -> None:
-    found: dict[tuple[str, str, str], dict[float, list[dict[str, Any]]]] = {}
+    by_setting: dict[tuple[str, str, str], dict[float, list[dict[str, Any]]]] = {}
     for line in _results():
         of = (line["machine"], line["method"], json.dumps(line["given"]))
-        found.setdefault(of, {}).setdefault(line["rate"], []).append(line)
-    for (where, name, given), rates in sorted(found.items()):
+        by_setting.setdefault(of, {}).setdefault(line["rate"], []).append(line)
+    for (where, name, given), rates in sorted(by_setting.items()):
         losses = {rate: [line["validation_loss"] for line in lines] for rate, lines in sorted(rates.items())}
         means = {rate: sum(values) / len(values) for rate, values in losses.items()}
         best = min(means, key=lambda rate: means[rate])

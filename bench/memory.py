@@ -29,24 +29,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=24, help="few may find less: the heap grows over steps")
     parser.add_argument("--checkpointing", action="store_true", help="compute activations again")
     parser.add_argument("--here", action="store_true", help="measure one method and budget in this process")
-    asked = parser.parse_args()
-    if asked.here:
-        print(json.dumps(_measure(asked.data, asked.method[0], asked.budget[0], asked.steps, asked.checkpointing)))
+    args = parser.parse_args()
+    if args.here:
+        print(json.dumps(_measure(args.data, args.method[0], args.budget[0], args.steps, args.checkpointing)))
         return
     print("| method | token budget | largest batch | planned MB | measured MB | planned / measured | machine |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for method in asked.method or METHODS:
-        for budget in asked.budget or BUDGETS:
-            command = [sys.executable, "-m", "bench.memory", "--here", "--data", asked.data, "--steps", asked.steps]
-            command += ["--method", method, "--budget", budget, *["--checkpointing"] * asked.checkpointing]
+    for method in args.method or METHODS:
+        for budget in args.budget or BUDGETS:
+            command = [sys.executable, "-m", "bench.memory", "--here", "--data", args.data, "--steps", args.steps]
+            command += ["--method", method, "--budget", budget, *["--checkpointing"] * args.checkpointing]
             done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
             if done.returncode:
                 print(f"| {method} | {budget} | failed: {done.stderr.strip().splitlines()[-1]} | | | | |", flush=True)
                 continue
-            found = json.loads(done.stdout.splitlines()[-1])
-            planned, measured = found["planned"] / 1e6, found["measured"] / 1e6
+            result = json.loads(done.stdout.splitlines()[-1])
+            planned, measured = result["planned"] / 1e6, result["measured"] / 1e6
             ratio = f"{planned / measured:.2f}"
-            cells = (method, budget, found["batch"], f"{planned:,.0f}", f"{measured:,.0f}", ratio, found["machine"])
+            cells = (method, budget, result["batch"], f"{planned:,.0f}", f"{measured:,.0f}", ratio, result["machine"])
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 

@@ -20,11 +20,11 @@ def main(folder: Path) -> None:
         known = [row[part] for row in rows if row[part]["toxicity"] is not None]
         toxic = [text["toxicity"] >= THRESHOLD for text in known]
         scores = classifier().scores([text["text"] for text in known])
-        said = [score >= THRESHOLD for score in scores]
-        hits = sum(a and b for a, b in zip(said, toxic, strict=True))
+        predicted = [score >= THRESHOLD for score in scores]
+        hits = sum(a and b for a, b in zip(predicted, toxic, strict=True))
         print(
             f"{part}: {len(known)} texts, {sum(toxic)} toxic; AUC {roc_auc_score(toxic, scores):.3f}; at {THRESHOLD}: "
-            f"precision {hits / max(1, sum(said)):.2f}, recall {hits / max(1, sum(toxic)):.2f}"
+            f"precision {hits / max(1, sum(predicted)):.2f}, recall {hits / max(1, sum(toxic)):.2f}"
         )
 
 

@@ -54,46 +54,46 @@ def main() -> None:
     parser.add_argument("--training", type=json.loads, default={}, help="of tunesmith: JSON laid over its defaults")
     parser.add_argument("--count", action="store_true", help="operations a token of every method, and the floor")
     parser.add_argument("--here", action="store_true", help="train one variant in this process and print JSON")
-    asked = parser.parse_args()
-    if asked.here:
-        print(json.dumps(_measure(asked.variant[0], asked)))
+    args = parser.parse_args()
+    if args.here:
+        print(json.dumps(_measure(args.variant[0], args)))
         return
-    if asked.count:
-        _count(asked)
+    if args.count:
+        _count(args)
         return
-    found = {}
-    for variant in asked.variant or VARIANTS:
-        command = [sys.executable, "-m", "bench.train", "--here", "--data", asked.data, "--method", asked.method]
-        command += ["--variant", variant, "--rows", asked.rows, "--threads", asked.threads]
-        command += ["--seed", asked.seed, "--accumulation", asked.accumulation]
-        command += ["--training", json.dumps(asked.training)]
-        command += ["--max-length", asked.max_length] if asked.max_length else []
+    results = {}
+    for variant in args.variant or VARIANTS:
+        command = [sys.executable, "-m", "bench.train", "--here", "--data", args.data, "--method", args.method]
+        command += ["--variant", variant, "--rows", args.rows, "--threads", args.threads]
+        command += ["--seed", args.seed, "--accumulation", args.accumulation]
+        command += ["--training", json.dumps(args.training)]
+        command += ["--max-length", args.max_length] if args.max_length else []
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{variant}: {done.stderr}")
-        found[variant] = json.loads(done.stdout.splitlines()[-1])
-        print(json.dumps(found[variant]), file=sys.stderr, flush=True)
-    show(found)
+        results[variant] = json.loads(done.stdout.splitlines()[-1])
+        print(json.dumps(results[variant]), file=sys.stderr, flush=True)
+    show(results)
 
 
-def show(found: dict[str, dict[str, Any]]) -> None:
+def show(results: dict[str, dict[str, Any]]) -> None:
     """The table of what ``--here`` printed for each variant."""
-    first = next(iter(found.values()))
-    versions = {name: version for one in found.values() for name, version in one["versions"].items()}
+    first = next(iter(results.values()))
+    versions = {name: version for one in results.values() for name, version in one["versions"].items()}
     length = f" of at most {first['max_length']} tokens" if first["max_length"] else ""
     rows = f"{first['method']}, {first['rows']} rows{length}"
     print(f"{first['machine']}, {first['threads']} threads, {versions}; {rows}")
     print("| variant | tokens/s | of the floor | tunesmith is | peak MB beside the weights | validation loss |")
     print("| --- | --- | --- | --- | --- | --- |")
-    ours = found.get("tunesmith")
-    for variant, one in found.items():
+    ours = results.get("tunesmith")
+    for variant, one in results.items():
         times = f"{ours['tokens_per_second'] / one['tokens_per_second']:.2f} x" if ours else ""
         floor = f"{one['floor_fraction']:.0%}" if one["floor_fraction"] else ""
         cells = (variant, f"{one['tokens_per_second']:.0f}", floor, times, f"{one['growth'] / 1e6:,.0f}", one["loss"])
         print(f"| {' | '.join(map(str, cells))} |")
 
 
-def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
+def _measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
     from importlib.metadata import version
 
     import torch
@@ -104,22 +104,22 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
     from tasks.memory.growth import MemoryGrowth
     from tasks.model.likelihood import likelihood
 
-    torch.set_num_threads(asked.threads)
+    torch.set_num_threads(args.threads)
     base, renderer = embedded()
-    rows, watched = _rows(asked, renderer)
+    rows, watched = _rows(args, renderer)
     average = sum(map(len, rows)) / len(rows)
-    loop = {"token_budget": int(EIGHT_ROWS * average * 1.1)} | asked.training
-    params = params_of(asked.method, {"seed": asked.seed, "training": loop})
+    loop = {"token_budget": int(EIGHT_ROWS * average * 1.1)} | args.training
+    params = params_of(args.method, {"seed": args.seed, "training": loop})
     assert params.training is not None
-    transformers.set_seed(asked.seed)
+    transformers.set_seed(args.seed)
     with tempfile.TemporaryDirectory() as folder:
         made = {"trainer": _trainer, "sft": _sft, "sft_tuned": _sft_tuned, "tunesmith": _tunesmith}[variant]
-        shared = _arguments(params, asked.accumulation, Path(folder))
+        shared = _arguments(params, args.accumulation, Path(folder))
         model, train = made(base, renderer, params, rows, watched[:2], shared)
         with MemoryGrowth(model) as growth:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             train()
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - start
     pad = renderer.tokenizer.pad_token_id
     loss = likelihood(model, watched, "causal", pad, 2048, device.autocast("fp32")).loss
     operations = _operations_a_token(base, params, rows, renderer) if variant == "tunesmith" else None
@@ -128,11 +128,11 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
     ceiling = _ceiling(dtype) if operations else None
     return {
         "variant": variant,
-        "method": asked.method,
-        "rows": asked.rows,
-        "max_length": asked.max_length,
-        "threads": asked.threads,
-        "seed": asked.seed,
+        "method": args.method,
+        "rows": args.rows,
+        "max_length": args.max_length,
+        "threads": args.threads,
+        "seed": args.seed,
         "tokens_per_second": tokens / seconds,
         "seconds": round(seconds, 1),
         "growth": growth.peak,
@@ -147,18 +147,18 @@ def _measure(variant: str, asked: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _rows(asked: argparse.Namespace, renderer: Any) -> tuple[list[Any], list[Any]]:
+def _rows(args: argparse.Namespace, renderer: Any) -> tuple[list[Any], list[Any]]:
     """Those that are trained on, and those that are watched."""
     from bench.common import rows_of
 
-    longest = asked.max_length or float("inf")
-    every = [row for row in rows_of(asked.data / "train.jsonl", renderer) if len(row) <= longest]
-    if len(every) < asked.rows + WATCHED:
+    longest = args.max_length or float("inf")
+    every = [row for row in rows_of(args.data / "train.jsonl", renderer) if len(row) <= longest]
+    if len(every) < args.rows + WATCHED:
         raise SystemExit(
-            f"{asked.data}/train.jsonl: must have {asked.rows} rows and {WATCHED} to watch; it has {len(every)} "
-            f"(--max-length {asked.max_length}); lower --rows or raise --max-length"
+            f"{args.data}/train.jsonl: must have {args.rows} rows and {WATCHED} to watch; it has {len(every)} "
+            f"(--max-length {args.max_length}); lower --rows or raise --max-length"
         )
-    return every[: asked.rows], every[asked.rows : asked.rows + WATCHED]
+    return every[: args.rows], every[args.rows : args.rows + WATCHED]
 
 
 Made = tuple[Any, Callable[[], Any]]
@@ -242,19 +242,19 @@ def _tunesmith(
     return trainer.model, lambda: trainer.fit(None)
 
 
-def _count(asked: argparse.Namespace) -> None:
+def _count(args: argparse.Namespace) -> None:
     import torch
 
     from bench.common import embedded, machine, params_of
     from tasks.core import device
     from tasks.tuning.method_params import METHODS
 
-    torch.set_num_threads(asked.threads)
+    torch.set_num_threads(args.threads)
     base, renderer = embedded()
-    rows, _ = _rows(asked, renderer)
+    rows, _ = _rows(args, renderer)
     ceilings = {name: _ceiling(dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
-    said = ", ".join(f"{name} {ceiling / 1e9:,.0f} GFLOP/s" for name, ceiling in ceilings.items())
-    print(f"{machine()}, {asked.threads} threads on {device.device().type}, torch {torch.__version__}; {said}")
+    shown = ", ".join(f"{name} {ceiling / 1e9:,.0f} GFLOP/s" for name, ceiling in ceilings.items())
+    print(f"{machine()}, {args.threads} threads on {device.device().type}, torch {torch.__version__}; {shown}")
     print("| method | GFLOP a token | floor in fp32, tokens/s | floor in bf16, tokens/s |")
     print("| --- | --- | --- | --- |")
     for method in METHODS:
@@ -301,9 +301,9 @@ def _ceiling(dtype: Any) -> float:
     a, b = (torch.randn(size, size, device=device.device()).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(10):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         (a @ b)[0, 0].item()
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
 
 

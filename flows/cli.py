@@ -153,7 +153,7 @@ def plan(
     for note in gate_notes(Paths(root)):
         write(f"note: {note}")
     if memory or config:
-        from flows.commands.memory import draw_memory, plan_memory, show_memory
+        from flows.commands.memory_plan import draw_memory, plan_memory, show_memory
         from tasks.core import device
 
         free = device.free_memory_bytes()
@@ -208,8 +208,8 @@ def contamination(
 
     for title, sets in examine(Paths(root), mixture, against):
         table = Table("test rows of", "rows", "dirty", "exact", "near", "13-grams", "8-grams", "left out", title=title)
-        for name, found in sets.items():
-            table.add_row(name, *found)
+        for name, cells in sets.items():
+            table.add_row(name, *cells)
         console.print(table)
     console.print(
         "Inputs + references. exact, near: rows that a training row equals; 13-grams, 8-grams: rows that share any. "
@@ -254,10 +254,10 @@ def doctor() -> None:
     root = workspace()
     from flows.commands.doctor import examine
 
-    table = Table("", "what", "found")
+    table = Table("", "checked", "result")
     findings = examine(root, say)
     for finding in findings:
-        table.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.what, finding.found)
+        table.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.subject, finding.result)
     console.print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

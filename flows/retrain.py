@@ -21,7 +21,7 @@ from flows.dag import read_dag
 from flows.dvc_lock import is_busy, wait_for_others
 from flows.new_split import counts, refuse_new_splits
 from flows.preflight import preflight
-from flows.processes import StoppedError, allow, stop_all, stopped, stream
+from flows.subprocesses import StoppedError, allow, stop_all, stopped, stream
 from flows.summary import markdown_summary
 from flows.workspace import find_root, lease, workspace_lock
 from tasks.compare.params import CompareParams

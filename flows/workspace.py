@@ -141,10 +141,10 @@ def workspace_lock(root: Path, holder: str, logger: Any = None) -> Iterator[None
 
 def _holder(note: Path) -> str:
     try:
-        found = json.loads(note.read_text())
+        holder = json.loads(note.read_text())
     except (OSError, ValueError):
         return "unknown"
-    return f"{found['holder']}, process {found['pid']}, since {found['since']}"
+    return f"{holder['holder']}, process {holder['pid']}, since {holder['since']}"
 
 
 def gpus() -> list[str]:
@@ -163,8 +163,8 @@ def slots(root: Path) -> list[str]:
 
     More at once than cores would change no number (threads are a parameter) but slow all of them down.
     """
-    if found := gpus():
-        return [f"gpu{gpu}" for gpu in found]
+    if ids := gpus():
+        return [f"gpu{gpu}" for gpu in ids]
     threads = read_yaml(Paths(root).params / "training.yaml").get("defaults", {}).get("threads", 2)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return [f"cpu{share}" for share in range(max(1, cores // max(1, int(threads))))]

@@ -57,7 +57,7 @@ def benchmark(
     for one in prepared:
         if one.missing:
             say(f"{one.suite.name}: no data for {', '.join(one.missing)}")
-    found, shared = {}, SharedBase() if len(names) > 1 else None
+    by_experiment, shared = {}, SharedBase() if len(names) > 1 else None
     mixtures = sorted(path.parent.name for path in paths.mixtures.glob("*/train.parquet"))
     for name in names:
         say(f"loading {name}")
@@ -66,15 +66,15 @@ def benchmark(
         result, samples, risks = results.merged(results.read(folder), result, samples, risks)
         with files.replacing(folder) as temporary:
             results.write(temporary, result, samples, risks)
-        found[name] = (_only(result, suites), [row for row in samples if row["suite"] in suites])
-    return found
+        by_experiment[name] = (_only(result, suites), [row for row in samples if row["suite"] in suites])
+    return by_experiment
 
 
-def failed(found: dict[str, Result]) -> list[str]:
+def failed(by_experiment: dict[str, Result]) -> list[str]:
     """EXPERIMENT/TASK of what failed."""
     return [
         f"{name}/{task}"
-        for name, (result, _) in found.items()
+        for name, (result, _) in by_experiment.items()
         for suite in result["suites"].values()
         for part in results.PARTS
         for task, about in suite.get(part, {}).items()
@@ -88,8 +88,8 @@ def _settings(settings: BenchmarkSettings, size: str | None, rows: int | None) -
         raise TunesmithError("benchmark: --rows is of size lite; leave one of --rows and --size full out")
     if rows is not None and size is None:
         given["size"] = "lite"
-    asked = {key: value for key, value in given.items() if value is not None}
-    return parse(BenchmarkSettings, settings.model_dump() | asked, "tunesmith benchmark")
+    overrides = {key: value for key, value in given.items() if value is not None}
+    return parse(BenchmarkSettings, settings.model_dump() | overrides, "tunesmith benchmark")
 
 
 def _refuse_planned(params: BenchmarkParams, names: list[str]) -> None:

@@ -28,12 +28,12 @@ def clean(root: Path, dry_run: bool, cache: bool, checkpoints: bool) -> list[str
     """
     with workspace_lock(root, "tunesmith clean"):
         entries = _orphaned_entries(root)
-        found = [*_orphans(Paths(root)), *_half_written(root)]
-        found += sorted(Paths(root).checkpoints.glob("*")) if checkpoints else []
-        lines = [f"{'would remove' if dry_run else 'removed'} {path.relative_to(root)}" for path in found]
+        orphans = [*_orphans(Paths(root)), *_half_written(root)]
+        orphans += sorted(Paths(root).checkpoints.glob("*")) if checkpoints else []
+        lines = [f"{'would remove' if dry_run else 'removed'} {path.relative_to(root)}" for path in orphans]
         lines += [f"{'would drop' if dry_run else 'dropped'} {entry} from dvc.lock" for entry in entries]
         if not dry_run:
-            for path in found:
+            for path in orphans:
                 files.remove(path)
             _drop_entries(root, entries)
             if cache:
@@ -56,15 +56,15 @@ def _orphans(paths: Paths) -> list[Path]:
         paths.raw("").parent: {f"{name}.parquet" for name in sources},
         paths.rendered("").parent: {f"{name}.parquet" for name in sources},
     }
-    found = [p for folder, names in kept.items() for p in folder.glob("[!.]*") if p.name not in names]
-    return sorted(found)  # names that begin with a dot are temporary: see below
+    orphans = [p for folder, names in kept.items() for p in folder.glob("[!.]*") if p.name not in names]
+    return sorted(orphans)  # names that begin with a dot are temporary: see below
 
 
 def _half_written(root: Path) -> list[Path]:
     """Temporary outputs of processes that are gone; a plain ``dvc repro`` may be writing others at this moment."""
     folders = ("data", "models", "runs", "reports", "build")
-    found = [p for folder in folders for p in (root / folder).rglob(f".*{files.TEMPORARY}")]
-    return sorted(p for p in found if not psutil.pid_exists(int(p.name.split(".")[-2])))
+    unfinished = [p for folder in folders for p in (root / folder).rglob(f".*{files.TEMPORARY}")]
+    return sorted(p for p in unfinished if not psutil.pid_exists(int(p.name.split(".")[-2])))
 
 
 def _orphaned_entries(root: Path) -> list[str]:

@@ -34,8 +34,8 @@ def examine(paths: Paths, mixture: str | None, against: Path | None) -> Iterator
         path = paths.mixture(name) / "contamination.json"
         if not path.exists():
             raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro mix@{name}`) to build it")
-        found = read_json(path) if against is None else compare_file(paths, name, against)
-        yield f"mixture {name}", {source: _cells(counts) for source, counts in found["sets"].items()}
+        report = read_json(path) if against is None else compare_file(paths, name, against)
+        yield f"mixture {name}", {source: _cells(counts) for source, counts in report["sets"].items()}
 
 
 def mixtures_of(paths: Paths, mixture: str | None) -> list[str]:
@@ -48,15 +48,15 @@ def mixtures_of(paths: Paths, mixture: str | None) -> list[str]:
     return [mixture] if mixture else known
 
 
-def _cells(found: dict[str, Any]) -> list[str]:
-    counts = found["counts"]
+def _cells(report: dict[str, Any]) -> list[str]:
+    counts = report["counts"]
 
     def both(measure: str) -> str:
         return f"{counts[f'{measure}_input']} + {counts[f'{measure}_reference']}"
 
-    dirty = f"{counts['dirty']} ({found['shares']['dirty']:.1%})"
+    dirty = f"{counts['dirty']} ({report['shares']['dirty']:.1%})"
     measures = (both(name) for name in ("exact", "near_duplicate", "ngram13", "ngram8"))
-    return [str(found["rows"]), dirty, *measures, str(counts["left_out"])]
+    return [str(report["rows"]), dirty, *measures, str(counts["left_out"])]
 
 
 def compare_file(paths: Paths, mixture: str, file: Path) -> dict[str, Any]:
@@ -101,19 +101,19 @@ def _texts(file: Path) -> Iterator[tuple[int, str, str]]:
         )
     for line, row in read(file, format_of(file)):
         for column, value in row.items():
-            yield from ((line, place, text) for place, text in _nested(column, value))
+            yield from ((line, location, text) for location, text in _nested(column, value))
 
 
-def _nested(place: str, value: Any) -> Iterator[tuple[str, str]]:
+def _nested(location: str, value: Any) -> Iterator[tuple[str, str]]:
     """The texts of a value, each with its place."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _nested(f"{place}.{key}", inner)
+            yield from _nested(f"{location}.{key}", inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _nested(place, inner)
+            yield from _nested(location, inner)
     elif isinstance(value, str) and value.strip():
-        yield place, value
+        yield location, value
 
 
 def _paragraphs(file: Path) -> Iterator[tuple[int, str, str]]:

@@ -44,15 +44,15 @@ _LEAST_DISK_GB, _LEAST_MEMORY_GB = 5, 8
 class Finding:
     """One thing examined."""
 
-    what: str
-    found: str
+    subject: str
+    result: str
     ok: bool = True
 
 
 def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[Finding]:
     """Every finding; those that are not ``ok`` say what to do. ``say`` is told each step that takes a while."""
 
-    def said(line: str, finding: Callable[[], Finding]) -> Finding:
+    def announced(line: str, finding: Callable[[], Finding]) -> Finding:
         say(line)
         return finding()
 
@@ -60,13 +60,13 @@ def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[
         Finding("Python", sys.version.split()[0], sys.version_info[:2] == (3, 11)),
         *(_package(name) for name in _PACKAGES),
         _tried("versions", as_tried),
-        said("looking at the machine", _processor),
+        announced("looking at the machine", _processor),
         _memory(),
         _gpu(),
         _disk(root),
-        said("checking params/", lambda: _tried("parameters", lambda: _parameters(root))),
+        announced("checking params/", lambda: _tried("parameters", lambda: _parameters(root))),
         *_base_models(root, say),
-        said("opening the tracking store", lambda: _tried("tracking store", lambda: open_store(root).uri)),
+        announced("opening the tracking store", lambda: _tried("tracking store", lambda: open_store(root).uri)),
         *(_server(root, name) for name in ("Prefect", "MLflow")),
     ]
 
@@ -159,8 +159,8 @@ def _trained_on(root: Path, experiment: str) -> str | None:
     return str(read_json(manifest)["base_model"]["weights_sha256"]) if manifest.exists() else None
 
 
-def _tried(what: str, examination: Callable[[], str]) -> Finding:
+def _tried(subject: str, examination: Callable[[], str]) -> Finding:
     try:
-        return Finding(what, examination())
+        return Finding(subject, examination())
     except TunesmithError as error:
-        return Finding(what, str(error), ok=False)
+        return Finding(subject, str(error), ok=False)

@@ -34,20 +34,20 @@ def helm(
     params = parse(HelmParams, read_yaml(file).get("helm") or {}, file, "helm")
     if rows is not None:
         params = HelmParams.model_validate(params.model_dump() | {"rows": rows})
-    asked = load_scenarios(scenarios or params.scenarios)
+    selected = load_scenarios(scenarios or params.scenarios)
     names = trained(paths, experiments, "helm")
-    found = measure(names, asked, _data(root, params, data, list(asked)), params, paths)
-    shown = overview(found, params.wide)
+    results = measure(names, selected, _data(root, params, data, list(selected)), params, paths)
+    shown = overview(results, params.wide)
     with files.replacing(paths.helm / "table.png") as path:
-        draw(found, params.wide, path)
+        draw(results, params.wide, path)
     for name, text in (("table.md", markdown(shown)), ("table.html", html(shown, "table.png"))):
         with files.replacing(paths.helm / name) as path:
             path.write_text(text, encoding="utf-8")
     return shown
 
 
-def _data(root: Path, params: HelmParams, asked: Path | None, scenarios: list[str]) -> Path:
-    folder = asked if asked is not None else root / params.data if params.data else None
+def _data(root: Path, params: HelmParams, requested: Path | None, scenarios: list[str]) -> Path:
+    folder = requested if requested is not None else root / params.data if params.data else None
     if folder is None:
         raise TunesmithError(
             f"helm: the scenarios {', '.join(scenarios)} read local files, and no folder is named; give one with "

@@ -96,15 +96,15 @@ def benchmark(
     from tasks.benchmark.params import read_params
     from tasks.benchmark.table import compared, remarks, tables
 
-    found = benchmarks.benchmark(root, suite, size, experiment, data, rows, output, say)
+    by_experiment = benchmarks.benchmark(root, suite, size, experiment, data, rows, output, say)
     baseline = baseline_of(Paths(root))
-    apart = compared(found, baseline, read_params(Paths(root)).settings.intervals)
-    for table in tables(found, baseline, apart):
+    apart = compared(by_experiment, baseline, read_params(Paths(root)).settings.intervals)
+    for table in tables(by_experiment, baseline, apart):
         show(table)
     folder = output or Paths(root).benchmark("X").parent
-    for line in [*remarks(found, baseline, apart), f"rows and scores: {folder}"]:
+    for line in [*remarks(by_experiment, baseline, apart), f"rows and scores: {folder}"]:
         write(line)
-    if failed := benchmarks.failed(found):
+    if failed := benchmarks.failed(by_experiment):
         raise TunesmithError(f"benchmark: failed: {', '.join(failed)}; the results of the others are kept")
 
 

@@ -24,13 +24,13 @@ def show_mixtures(paths: Paths, names: list[str]) -> RenderableType:
 
 def mixture(name: str, report: dict[str, Any], held: HoldOut) -> RenderableType:
     rows = report["rows"]
-    asked = "" if rows["asked"] is None else f" of {rows['asked']:,} asked"
-    title = f"mixture {name}: {counted(rows['train'], 'training row')}{asked}, {rows['validation']:,} of validation"
+    requested = "" if rows["asked"] is None else f" of {rows['asked']:,} asked"
+    title = f"mixture {name}: {counted(rows['train'], 'training row')}{requested}, {rows['validation']:,} of validation"
     table = Table("source/task", "asked", "available", "taken", "")
     for component, quota in report["components"].items():
         numbers = [f"{quota[key]:,}" for key in ("asked", "available", "rows")]
         table.add_row(component, *numbers, _shortness(quota))
-    lines = [line for source, found in report["sources"].items() for line in _missing(source, found)]
+    lines = [line for source, counts in report["sources"].items() for line in _missing(source, counts)]
     for kind, names in (("tasks", held.tasks), ("wordings", held.templates)):
         if names:
             lines.append(f"held-out {kind}, for evaluation alone: {', '.join(names)}")
@@ -43,13 +43,13 @@ def _shortness(quota: dict[str, Any]) -> str:
     return "short" if quota["short"] else ""
 
 
-def _missing(source: str, found: dict[str, Any]) -> list[str]:
+def _missing(source: str, counts: dict[str, Any]) -> list[str]:
     lines = []
-    for part, reasons in found["left_out"].items():
+    for part, reasons in counts["left_out"].items():
         if reasons:
-            said = ", ".join(f"{count} as in {reason}" for reason, count in reasons.items())
-            lines.append(f"{source}: {counted(sum(reasons.values()), f'{part} row')} left out: {said}")
-    for part, count in found["held_out"].items():
+            listed = ", ".join(f"{count} as in {reason}" for reason, count in reasons.items())
+            lines.append(f"{source}: {counted(sum(reasons.values()), f'{part} row')} left out: {listed}")
+    for part, count in counts["held_out"].items():
         if count:
             lines.append(f"{source}: {counted(count, f'{part} row')} held out")
     return lines

@@ -57,12 +57,12 @@ def plan(
     bring_up_to_date(root, stages, "tunesmith plan", say)
     for line in counts(paths, splits):
         say(line)
-    found: dict[str, Contracts | None] = {}
+    by_experiment: dict[str, Contracts | None] = {}
     seen: dict[str, Contracts] = {}  # a sweep of ranks asks for the same tokens again and again
     for name in requested:
         params = load(TrainParams, paths.experiment(name) / "train.yaml")
         if params.training is None:
-            found[name] = None
+            by_experiment[name] = None
             continue
         key = canonical_json(
             params.model_dump(include={"base_model", "mixture", "max_length", "max_dropped", "truncate"})
@@ -71,8 +71,8 @@ def plan(
         if key not in seen:
             say(f"reading the rows of {params.mixture} as {name} does, token by token")
             seen[key] = _contracts(params, paths)
-        found[name] = seen[key]
-    return found
+        by_experiment[name] = seen[key]
+    return by_experiment
 
 
 def gate_notes(paths: Paths) -> list[str]:
@@ -108,14 +108,14 @@ def _contracts(params: TrainParams, paths: Paths) -> Contracts:
     return {part: encode_rows(read_rows(folder / f"{part}.parquet"), renderer, params, part)[1] for part in parts}
 
 
-def show(found: dict[str, Contracts | None], samples: bool) -> RenderableType:
+def show(by_experiment: dict[str, Contracts | None], samples: bool) -> RenderableType:
     """Tables of the contracts; with ``samples``, one decoded row a task with its supervised text marked."""
     shown: list[RenderableType] = []
     alike: dict[str, list[str]] = {}
-    for name, contracts in found.items():
+    for name, contracts in by_experiment.items():
         alike.setdefault(canonical_json(contracts), []).append(name)
     for names in alike.values():
-        contracts = found[names[0]]
+        contracts = by_experiment[names[0]]
         if contracts is None:
             shown.append(Text(f"{', '.join(names)}: trains nothing (method none)\n"))
             continue

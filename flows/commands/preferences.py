@@ -57,7 +57,7 @@ def import_(
     from tasks.preferences.table import result_table
 
     done = import_answers(Paths(find_root()), files, key)
-    show(result_table(done.found))
+    show(result_table(done.results))
     for note in done.notes:
         write(f"note: {note}")
     write(f"results: {done.path}")

@@ -57,8 +57,8 @@ def blocks(
     required = [column for column in every if column in needed]
     ingest = {"required": required} | ({"delimiter": delimiter} if delimiter else {})
     source = {name: {"ingest": ingest, "template": template, "split": split}}
-    asked = value_at(read_yaml(root / "params/evaluation.yaml"), "evaluation_set.sources") or []
-    evaluated = list(dict.fromkeys([*asked, name]))
+    current = value_at(read_yaml(root / "params/evaluation.yaml"), "evaluation_set.sources") or []
+    evaluated = list(dict.fromkeys([*current, name]))
     trains = split["by"] == "hash" or "train" in split["files"]
     parts = [("params/sources.yaml, under the key `sources`", _yaml(source, 1), [*notes, *_split_notes(split, stems)])]
     if trains:
@@ -78,7 +78,7 @@ def blocks(
         )
     )
     return "\n".join(
-        f"# {where}:\n{text}" + "".join(f"  # {note}\n" for note in said) for where, text, said in parts
+        f"# {where}:\n{text}" + "".join(f"  # {note}\n" for note in remarks) for where, text, remarks in parts
     ).rstrip()
 
 
@@ -87,12 +87,12 @@ def match(root: Path, every: Sequence[str], some: Sequence[str]) -> Matched | No
     library = library_of(root)
     ranked = []
     for number, name in enumerate(known_sets(library)):
-        found = _match_set(name, load_set(name, library), every, some)
-        wanted = len(found.columns) + len(found.lacking)
-        exact = sum(ours == theirs for ours, theirs in found.columns.items())
+        matched = _match_set(name, load_set(name, library), every, some)
+        wanted = len(matched.columns) + len(matched.lacking)
+        exact = sum(ours == theirs for ours, theirs in matched.columns.items())
         main = next(iter(load_set(name, library).columns))
-        if main in found.columns and 2 * len(found.lacking) < wanted:
-            ranked.append((not found.lacking, len(found.columns) - len(found.lacking), exact, -number, found))
+        if main in matched.columns and 2 * len(matched.lacking) < wanted:
+            ranked.append((not matched.lacking, len(matched.columns) - len(matched.lacking), exact, -number, matched))
     return max(ranked, key=lambda one: one[:-1])[-1] if ranked else None
 
 
@@ -102,8 +102,8 @@ def _match_set(name: str, templates: TemplateSet, every: Sequence[str], some: Se
         for wanted in templates.columns:
             offered = [*every, *some] if wanted in templates.optional else every
             free = [column for column in offered if column not in columns.values()]
-            if wanted not in columns and (found := [column for column in free if same(wanted, column)]):
-                columns[wanted] = found[0]
+            if wanted not in columns and (matching := [column for column in free if same(wanted, column)]):
+                columns[wanted] = matching[0]
     lacking = [c for c in templates.columns if c not in columns and c not in templates.optional]
     return Matched(name, {c: columns[c] for c in templates.columns if c in columns}, lacking)
 
@@ -157,8 +157,8 @@ def split_of(stems: Sequence[str]) -> dict[str, Any]:
 
 def part_of(stem: str) -> str | None:
     """The part of a split that the name of a file states; None if it states none or several."""
-    found = {_PARTS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _PARTS}
-    return found.pop() if len(found) == 1 else None
+    parts = {_PARTS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _PARTS}
+    return parts.pop() if len(parts) == 1 else None
 
 
 def _in_order(files: Mapping[str, list[str]]) -> dict[str, list[str]]:

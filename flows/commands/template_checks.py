@@ -32,10 +32,10 @@ class Finding:
     source: str
     weight: Literal["error", "note"]
     kind: str
-    said: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.weight}: {self.kind}: {self.said}"
+        return f"{self.source}: {self.weight}: {self.kind}: {self.message}"
 
 
 def validate(paths: Paths, sources: list[str]) -> Iterator[Finding]:

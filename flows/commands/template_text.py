@@ -35,9 +35,9 @@ def listed(root: Path) -> list[Listed]:
     library = library_of(root)
     sets = {name: load_set(name, library) for name in known_sets(library)}
     return [
-        Listed(name, template.id, found.task_of(template), template.inverted, found.metrics_of(template))
-        for name, found in sets.items()
-        for template in found.templates
+        Listed(name, template.id, templates.task_of(template), template.inverted, templates.metrics_of(template))
+        for name, templates in sets.items()
+        for template in templates.templates
     ]
 
 
@@ -47,28 +47,26 @@ def described(root: Path, name: str, template: str | None = None) -> str:
     Raises:
         TunesmithError: there is no such set, or no such wording in it.
     """
-    found = load_set(name, library_of(root))
-    chosen = [t for t in found.templates if template in (None, t.id)]
+    templates = load_set(name, library_of(root))
+    chosen = [t for t in templates.templates if template in (None, t.id)]
     if not chosen:
         raise TunesmithError(
             f"templates show: no template {template!r} in set {name!r}; there are: "
-            f"{', '.join(t.id for t in found.templates)}"
+            f"{', '.join(t.id for t in templates.templates)}"
         )
-    head = [name, found.description, f"license: {found.license or 'not stated'}", "columns:"]
+    head = [name, templates.description, f"license: {templates.license or 'not stated'}", "columns:"]
     head += [
-        f"  {column}{' (optional)' if column in found.optional else ''}: {meaning}"
-        for column, meaning in found.columns.items()
+        f"  {column}{' (optional)' if column in templates.optional else ''}: {meaning}"
+        for column, meaning in templates.columns.items()
     ]
-    return "\n".join([*head, *(_wording(found, t) for t in chosen)])
+    return "\n".join([*head, *(_wording(templates, t) for t in chosen)])
 
 
-def _wording(found: TemplateSet, template: Template) -> str:
+def _wording(templates: TemplateSet, template: Template) -> str:
     marks = [mark for mark in ("inverted", "extractive") if getattr(template, mark)]
     choices = template.answer_choices
-    lines = [
-        "",
-        f"-- {template.id}: {', '.join([found.task_of(template), *marks])}; {', '.join(found.metrics_of(template))}",
-    ]
+    task, metrics = ", ".join([templates.task_of(template), *marks]), ", ".join(templates.metrics_of(template))
+    lines = ["", f"-- {template.id}: {task}; {metrics}"]
     lines += [template.prompt, f">> {template.completion or template.references}"]
     if choices:
         lines.append(f">> one of: {choices if isinstance(choices, str) else ', '.join(choices)}")

@@ -45,8 +45,8 @@ class StageNames(logging.Formatter):
     """Lines of stages that run side by side, each begun with its stage (Prefect's name of the task)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said, stage = super().format(record), getattr(record, "task_run_name", None)
-        return said if stage is None or said.startswith(f"{stage}: ") else f"{stage}: {said}"
+        line, stage = super().format(record), getattr(record, "task_run_name", None)
+        return line if stage is None or line.startswith(f"{stage}: ") else f"{stage}: {line}"
 
 
 def log_to_stderr() -> None:

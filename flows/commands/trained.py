@@ -10,7 +10,7 @@ from tasks.core.params import load, read_yaml, value_at
 from tasks.core.paths import Paths
 
 
-def trained(paths: Paths, asked: Sequence[str] | None, command: str) -> list[str]:
+def trained(paths: Paths, requested: Sequence[str] | None, command: str) -> list[str]:
     """The experiments ``asked``; by default all of ``params/experiments.yaml`` that have a model, the baseline first.
 
     Raises:
@@ -21,9 +21,9 @@ def trained(paths: Paths, asked: Sequence[str] | None, command: str) -> list[str
     names = sorted((n for n in known if (paths.model(n) / "manifest.json").exists()), key=lambda name: name != first)
     if not names:
         raise TunesmithError(f"{command}: no experiment has a model yet; run `tunesmith run` (or `dvc repro`) first")
-    if missing := [name for name in asked or () if name not in names]:
+    if missing := [name for name in requested or () if name not in names]:
         raise TunesmithError(f"{command}: no model {missing[0]!r} is trained; there are: {', '.join(names)}")
-    return list(dict.fromkeys(asked)) if asked else names
+    return list(dict.fromkeys(requested)) if requested else names
 
 
 def baseline(paths: Paths) -> str:

@@ -45,7 +45,7 @@ def guesses(built: Built, samples: list[Row]) -> Guesses:
 def _of_choices(built: Built, samples: list[Row]) -> Guesses:
     listed = [built.task.doc_to_choice(sample["doc"]) for sample in samples]
     options = [
-        [_decided(built, sample["doc"], said, len(choices)) for said in range(len(choices))]
+        [_decided(built, sample["doc"], choice, len(choices)) for choice in range(len(choices))]
         for sample, choices in zip(samples, listed, strict=True)
     ]
     weights = [[1 / len(choices)] * len(choices) for choices in listed]
@@ -53,18 +53,18 @@ def _of_choices(built: Built, samples: list[Row]) -> Guesses:
     common = built.definition.labels is not None or all(choices == listed[0] for choices in listed)
     if not common:
         return Guesses(options, weights, None)
-    best = Counter(place for sample in samples for place in _places(sample["target"])).most_common()
+    best = Counter(index for sample in samples for index in _indices(sample["target"])).most_common()
     top = min(best, key=lambda pair: (-pair[1], pair[0]))[0]
     return Guesses(options, weights, [row[min(top, len(row) - 1)] for row in options])
 
 
-def _places(target: Any) -> list[int]:
-    found = target if isinstance(target, list) else [target]
-    return [place for place in found if isinstance(place, int)] or [0]
+def _indices(target: Any) -> list[int]:
+    targets = target if isinstance(target, list) else [target]
+    return [index for index in targets if isinstance(index, int)] or [0]
 
 
-def _decided(built: Built, doc: Row, said: int, count: int) -> dict[str, Any]:
-    results = [_CERTAIN if place == said else _NEVER for place in range(count)]
+def _decided(built: Built, doc: Row, choice: int, count: int) -> dict[str, Any]:
+    results = [_CERTAIN if index == choice else _NEVER for index in range(count)]
     return dict(built.task.process_results(doc, results))
 
 
@@ -98,12 +98,12 @@ def by_chance(guessed: Guesses, metric: str, measure: str, count: int, seed: int
     for row, weights in enumerate(guessed.weights):
         ends[row, : len(weights) - 1] = np.cumsum(weights)[:-1]
     values = [[option[metric] for option in options] for options in guessed.options]
-    said = ((generator.random(rows)[:, None] >= ends).sum(axis=1) for _ in range(count))
+    picks = ((generator.random(rows)[:, None] >= ends).sum(axis=1) for _ in range(count))
     if measure == "mean":
         table = np.array([[*row, *[0.0] * (width - len(row))] for row in values])
-        return np.array([table[np.arange(rows), places].mean() for places in said])
+        return np.array([table[np.arange(rows), chosen].mean() for chosen in picks])
     return np.array(
-        [_score([row[place] for row, place in zip(values, places, strict=True)], measure) for places in said]
+        [_score([row[index] for row, index in zip(values, chosen, strict=True)], measure) for chosen in picks]
     )
 
 

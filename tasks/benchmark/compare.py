@@ -23,12 +23,12 @@ def differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tup
 
     Both asked other rows (another size, seed or file): there is no entry.
     """
-    found = {}
+    by_metric = {}
     for (suite, task), (others, rows) in on_same_rows(base, tuned).items():
         for metric, about in tuned[0]["suites"][suite]["tasks"][task]["metrics"].items():
             ours, base_items = ([row["values"][metric] for row in side] for side in (rows, others))
-            found[suite, task, metric] = _difference(ours, base_items, about["measure"], params)
-    return found
+            by_metric[suite, task, metric] = _difference(ours, base_items, about["measure"], params)
+    return by_metric
 
 
 def on_same_rows(base: Result, tuned: Result) -> dict[tuple[str, str], tuple[list[Row], list[Row]]]:
@@ -54,7 +54,7 @@ def average_differences(base: Result, tuned: Result, params: IntervalParams) -> 
     """(suite, ``overall`` or group) → ``value``, ``low``, ``high``, ``verdict`` and ``tasks``, over the tasks that both
     have done on the same rows."""
     shared = on_same_rows(base, tuned)
-    found = {}
+    by_average = {}
     for name in sorted({suite for suite, _ in shared}):
         suite, about = load_suite(name), tuned[0]["suites"][name]["tasks"]
         defined = {task: _definition(task, suite, about[task]) for of, task in sorted(shared) if of == name}
@@ -66,15 +66,15 @@ def average_differences(base: Result, tuned: Result, params: IntervalParams) -> 
             new, others = average_draws(suite, mine, params)
             low, high = percentiles(others - drawn, params)
             change = {"value": new - old, "low": low, "high": high, "verdict": verdict(low, high)}
-            found[name, group] = {**change, "tasks": len(mine)}
-    return found
+            by_average[name, group] = {**change, "tasks": len(mine)}
+    return by_average
 
 
 def _definition(name: str, suite: SuiteDefinition, about: Row) -> TaskDefinition:
     """Of a task of ``suite``, or of one that was found as a file."""
     if name in suite.tasks:
         return suite.tasks[name]
-    metrics = {metric: found["measure"] for metric, found in about["metrics"].items()}
+    metrics = {metric: entry["measure"] for metric, entry in about["metrics"].items()}
     kind = next(iter(suite.task_json.values()))
     given = {"shots": 0, **kind, "metrics": metrics}
     return task_definition(given, name, suite.name, about["group"], Path("task.json"))
@@ -82,16 +82,16 @@ def _definition(name: str, suite: SuiteDefinition, about: Row) -> TaskDefinition
 
 def lost_rows(base: Result, tuned: Result, count: int) -> dict[tuple[str, str], list[tuple[Row, Row]]]:
     """(suite, task) → at most ``count`` rows, before and after, whose score fell, those that fell most first."""
-    found = {}
+    fallen = {}
     for key, sides in on_same_rows(base, tuned).items():
         pairs = [pair for pair in zip(*sides, strict=True) if None not in (pair[0]["score"], pair[1]["score"])]
         fell = [pair for pair in pairs if pair[1]["score"] < pair[0]["score"]]
-        found[key] = sorted(fell, key=lambda pair: pair[1]["score"] - pair[0]["score"])[:count]
-    return found
+        fallen[key] = sorted(fell, key=lambda pair: pair[1]["score"] - pair[0]["score"])[:count]
+    return fallen
 
 
 def _by_task(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
-    found: dict[tuple[str, str], list[Row]] = {}
+    grouped: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        found.setdefault((row["suite"], row["task"]), []).append(row)
-    return {key: sorted(mine, key=lambda row: row["doc_id"]) for key, mine in found.items()}
+        grouped.setdefault((row["suite"], row["task"]), []).append(row)
+    return {key: sorted(mine, key=lambda row: row["doc_id"]) for key, mine in grouped.items()}

@@ -60,12 +60,12 @@ def task_cost(lm: Any, built: Built, settings: BenchmarkSettings) -> TaskCost:
             tokens, new_tokens = tokens + length, new_tokens + room
             cut += length + room > context
             continue
-        said = len(lm.tok_encode(second, add_special_tokens=False))
-        cut += length + said > context + 1
-        shared = (prompt, second if said > 1 else "")
+        choice = len(lm.tok_encode(second, add_special_tokens=False))
+        cut += length + choice > context + 1
+        shared = (prompt, second if choice > 1 else "")
         if shared not in passes:
             passes.add(shared)
-            tokens += length + said - 1
+            tokens += length + choice - 1
     return TaskCost(built.count, tokens, new_tokens, cut)
 
 
@@ -91,9 +91,9 @@ def speed(lm: Any, built: list[Built]) -> Speed:
 
 
 def _timed(work: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def _generation_seconds(lm: Any, batch: list[Any], tokens: int) -> float:

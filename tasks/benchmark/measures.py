@@ -23,19 +23,19 @@ def mean(items: Items) -> float:
 
 def f1(items: Items) -> float:
     """F1 of class 1; 0 where no row has it or is said to."""
-    right, said = zip(*items, strict=True)
-    return float(metrics.f1_score(right, said, zero_division=0.0))
+    right, predicted = zip(*items, strict=True)
+    return float(metrics.f1_score(right, predicted, zero_division=0.0))
 
 
 def f1_of_three(items: Items) -> float:
     """Unweighted mean of the F1 of classes 0, 1 and 2, as SuperGLUE scores CommitmentBank."""
-    right, said = (np.array(part) for part in zip(*items, strict=True))
-    return float(np.mean([metrics.f1_score(right == c, said == c, zero_division=0.0) for c in range(3)]))
+    right, predicted = (np.array(part) for part in zip(*items, strict=True))
+    return float(np.mean([metrics.f1_score(right == c, predicted == c, zero_division=0.0) for c in range(3)]))
 
 
 def matthews(items: Items) -> float:
-    right, said = zip(*items, strict=True)
-    return float(metrics.matthews_corrcoef(right, said))
+    right, predicted = zip(*items, strict=True)
+    return float(metrics.matthews_corrcoef(right, predicted))
 
 
 def pearson(items: Items) -> float:
@@ -47,12 +47,12 @@ def spearman(items: Items) -> float:
 
 
 def _correlation(function: Callable[..., Any], items: Items) -> float:
-    right, said = (np.array(part, dtype=float) for part in zip(*items, strict=True))
-    if len(right) < 2 or np.ptp(right) == 0 or np.ptp(said) == 0:
+    right, predicted = (np.array(part, dtype=float) for part in zip(*items, strict=True))
+    if len(right) < 2 or np.ptp(right) == 0 or np.ptp(predicted) == 0:
         return 0.0  # an answer that never varies knows nothing of what does
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        return float(function(right, said).statistic)
+        return float(function(right, predicted).statistic)
 
 
 def all_of_a_question(items: Items) -> float:
@@ -61,10 +61,10 @@ def all_of_a_question(items: Items) -> float:
 
 
 def _by_question(items: Items) -> list[float]:
-    found: dict[Any, bool] = {}
+    all_right: dict[Any, bool] = {}
     for question, right in items:
-        found[question] = found.get(question, True) and bool(right)
-    return [float(right) for right in found.values()]
+        all_right[question] = all_right.get(question, True) and bool(right)
+    return [float(right) for right in all_right.values()]
 
 
 AGGREGATES: dict[str, Callable[[Items], float]] = {
@@ -87,11 +87,11 @@ def draws(items: Items, measure: str, params: IntervalParams) -> np.ndarray:
     """The score of ``params.resamples`` resamples of the rows; equally many rows are drawn at equal places."""
     drawn, how = units(items, measure)
     generator = np.random.default_rng(params.seed)
-    places = (generator.integers(len(drawn), size=len(drawn)) for _ in range(params.resamples))
+    resamples = (generator.integers(len(drawn), size=len(drawn)) for _ in range(params.resamples))
     if how == "mean":
         values = np.asarray(drawn, dtype=float)
-        return np.array([values[place].mean() for place in places])
-    return np.array([AGGREGATES[how]([drawn[i] for i in place]) for place in places])
+        return np.array([values[indices].mean() for indices in resamples])
+    return np.array([AGGREGATES[how]([drawn[i] for i in indices]) for indices in resamples])
 
 
 def interval(items: Items, measure: str, params: IntervalParams) -> tuple[float, float, float]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.benchmark.harness.build import Built, build, task_config
-from tasks.benchmark.harness.found import NoDataError, find, with_task_json
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, find_shots, load_suite, refuse_unknown_names
+from tasks.benchmark.harness.task_rows import NoDataError, find, with_task_json
 from tasks.benchmark.helm.scenarios import Scenario
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.benchmark.risk import scenarios_with_data
@@ -61,8 +61,8 @@ def _prepare(suite: SuiteDefinition, data: Path | None, settings: BenchmarkSetti
     for name, task in prepared.definitions.items():
         try:
             config, shots = task_config(task), find_shots(task, settings.shots)
-            found = find(task, config, shots, data, settings)
-            prepared.built[name] = build(task, config, found, shots, rows, settings.seed)
+            task_rows = find(task, config, shots, data, settings)
+            prepared.built[name] = build(task, config, task_rows, shots, rows, settings.seed)
         except NoDataError as error:
             prepared.missing[name] = str(error)
         except TunesmithError as error:

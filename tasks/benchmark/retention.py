@@ -26,7 +26,7 @@ def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, st
     averages = average_differences(before, after, params.settings.intervals)
     tasks = differences(before, after, params.settings.intervals)
     theirs, shared = _done(before), on_same_rows(before, after)
-    found: dict[str, str] = {}
+    verdicts: dict[str, str] = {}
     for suite in params.experiments[tuned[0]].suites:
         if suite not in params.experiments[base[0]].suites:
             continue
@@ -39,8 +39,8 @@ def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, st
                 f"{paths.benchmark(base[0])}: suite {suite}: the gate needs a task that was done; none was; see "
                 "results.json there for what is missing or failed, or take the suite out of benchmark.experiments"
             )
-        found |= {f"{suite} {name}": verdict for name, verdict in mine.items()}
-    return found
+        verdicts |= {f"{suite} {name}": verdict for name, verdict in mine.items()}
+    return verdicts
 
 
 def _done(result: Result) -> list[tuple[str, str]]:

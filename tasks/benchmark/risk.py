@@ -29,8 +29,8 @@ def scenarios_with_data(names: Sequence[str], data: Path | None) -> tuple[dict[s
     """The scenarios ``names`` whose files are in ``data``; of the others what was looked for."""
     known = load_scenarios(names) if names else {}
     folder = data if data is not None else Path("data")
-    found = {name: one for name, one in known.items() if data is not None and find_files(one, data)}
-    return found, {name: missing(name, one, files.shown(folder)) for name, one in known.items() if name not in found}
+    usable = {name: one for name, one in known.items() if data is not None and find_files(one, data)}
+    return usable, {name: missing(name, one, files.shown(folder)) for name, one in known.items() if name not in usable}
 
 
 def helm_params(settings: BenchmarkSettings) -> HelmParams:
@@ -56,7 +56,7 @@ def measure_risk(
     except Exception as error:  # such as memory: the others' results must not be lost
         return {"status": "failed", "error": f"{name}: {described(error)}"}, []
     timed = "efficiency"
-    found = {
+    entry = {
         "status": "done",
         "title": scenario.title,
         "rows": len(drawn) - dropped,
@@ -64,7 +64,7 @@ def measure_risk(
         "cells": {metric: cell for metric, cell in measured.cells.items() if metric != timed},
         "details": {metric: about for metric, about in measured.details.items() if metric != timed},
     }
-    return found, [{"scenario": name} | {k: v for k, v in row.items() if k != "seconds"} for row in measured.rows]
+    return entry, [{"scenario": name} | {k: v for k, v in row.items() if k != "seconds"} for row in measured.rows]
 
 
 def measure_memory(
@@ -79,8 +79,8 @@ def measure_memory(
 
 def _memory(predictor: Predictor, folder: Path, settings: BenchmarkSettings) -> Row:
     if not (folder / "train.parquet").exists():
-        found = no_rows(folder.name)
-        return {"status": "no data", "error": found["spans"]["na"], **found}
+        entry = no_rows(folder.name)
+        return {"status": "no data", "error": entry["spans"]["na"], **entry}
     try:
         return {"status": "done"} | measure_memorisation(predictor, folder, helm_params(settings))
     except Exception as error:  # as above

@@ -87,12 +87,12 @@ def run_model(
                 "tasks": tasks,
                 "averages": averages(one.suite, done, settings.intervals),
             }
-            samples += [row for found in rows.values() for row in found]
+            samples += [row for task_rows in rows.values() for row in task_rows]
             spent |= seconds
             if one.suite.scenarios:
-                found, asked, seconds = _run_risks(predictor, one, settings, paths, mixtures, meter.advance)
-                suites[one.suite.name] |= found
-                risks += asked
+                parts, risk_rows, seconds = _run_risks(predictor, one, settings, paths, mixtures, meter.advance)
+                suites[one.suite.name] |= parts
+                risks += risk_rows
                 spent |= seconds
     if not samples and not risks:
         entries = [
@@ -119,7 +119,7 @@ def _run_risks(
     advance: Callable[..., None],
 ) -> tuple[dict[str, Row], list[Row], dict[str, float]]:
     """``scenarios`` and ``memorisation`` of a suite, rows of ``RISKS``, scenario → seconds."""
-    found = {
+    entries = {
         name: {"status": "no data", "error": prepared.missing[name]}
         for name in prepared.suite.scenarios
         if name in prepared.missing
@@ -127,12 +127,12 @@ def _run_risks(
     rows, seconds = [], {}
     for name, scenario in prepared.scenarios.items():
         assert prepared.data is not None
-        begun = time.perf_counter()
-        found[name], asked = measure_risk(name, scenario, prepared.data, predictor, settings, paths.root)
-        seconds[name] = time.perf_counter() - begun
-        rows += asked
+        start = time.perf_counter()
+        entries[name], scenario_rows = measure_risk(name, scenario, prepared.data, predictor, settings, paths.root)
+        seconds[name] = time.perf_counter() - start
+        rows += scenario_rows
         advance(note=name)
-    parts = {"scenarios": found}
+    parts = {"scenarios": entries}
     if prepared.suite.memorisation:
         parts["memorisation"] = measure_memory(predictor, settings, paths, mixtures)
     for entry in (entry for part in parts.values() for entry in part.values() if entry["status"] == "failed"):
@@ -153,9 +153,9 @@ def _run_suite(
         elif name in prepared.broken:
             tasks[name] = {"status": "failed", "error": prepared.broken[name]}
         else:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             tasks[name], rows[name] = _run_task(lm, prepared, name, costs.get(name), settings)
-            seconds[name] = time.perf_counter() - begun
+            seconds[name] = time.perf_counter() - start
             advance(note=name)
         if tasks[name]["status"] == "failed":
             rows.pop(name, None)
@@ -175,7 +175,7 @@ def _run_task(
         return {"status": "failed", "error": str(error)}, []
     except Exception as error:  # lm-eval's own, out of memory: the other tasks' results must not be lost
         return {"status": "failed", "error": f"{name}: {described(error)}"}, []
-    found = {
+    entry = {
         "status": "done",
         "group": built.definition.group,
         "metrics": metrics,
@@ -188,7 +188,7 @@ def _run_task(
         "source": built.source,
         "task_version": str(built.task.VERSION),
     }
-    return found, rows
+    return entry, rows
 
 
 def _say_cost(

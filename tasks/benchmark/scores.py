@@ -68,7 +68,7 @@ def _metric(
 
 def verdict(metrics: dict[str, dict[str, Any]]) -> str:
     """Of a task: above chance where each of its metrics is. Always guessing one class can raise accuracy alone."""
-    return ABOVE if all(found["verdict"] == ABOVE for found in metrics.values()) else NOISE
+    return ABOVE if all(entry["verdict"] == ABOVE for entry in metrics.values()) else NOISE
 
 
 def averages(suite: SuiteDefinition, done: Done, params: IntervalParams) -> Row:
@@ -77,14 +77,14 @@ def averages(suite: SuiteDefinition, done: Done, params: IntervalParams) -> Row:
 
     An average over ``tasks`` is over units, whose tasks are averaged first; a task counts by the mean of its metrics.
     """
-    found = {}
+    by_group = {}
     for name, mine in averaged(suite, done).items():
         point, drawn = average_draws(suite, mine, params)
         low, high = percentiles(drawn, params)
         known = {task.name for task in suite.tasks.values() if name in ("overall", task.group)} | set(mine)
         about = {"over": suite.average, "tasks": len(mine), "of": len(known)}
-        found[name] = {"value": point, "low": low, "high": high, **about}
-    return found
+        by_group[name] = {"value": point, "low": low, "high": high, **about}
+    return by_group
 
 
 def averaged(suite: SuiteDefinition, done: Done) -> dict[str, Done]:
@@ -99,8 +99,8 @@ def average_draws(suite: SuiteDefinition, mine: Done, params: IntervalParams) ->
     """The average of ``mine``, and that of each resample; the same rows are drawn of every model."""
     weights = _weights(suite, mine)
     point, drawn = 0.0, np.zeros(params.resamples)
-    for place, (name, (task, rows)) in enumerate(mine.items()):
-        value, draw = _task_draws(task, rows, params, place)
+    for index, (name, (task, rows)) in enumerate(mine.items()):
+        value, draw = _task_draws(task, rows, params, index)
         point, drawn = point + weights[name] * value, drawn + weights[name] * draw
     return point, drawn
 
@@ -115,9 +115,9 @@ def _weights(suite: SuiteDefinition, mine: Done) -> dict[str, float]:
     return {name: 1 / (len(sizes) * sizes[task.unit]) for name, (task, _) in mine.items()}
 
 
-def _task_draws(task: TaskDefinition, rows: list[Row], params: IntervalParams, place: int) -> tuple[float, np.ndarray]:
+def _task_draws(task: TaskDefinition, rows: list[Row], params: IntervalParams, index: int) -> tuple[float, np.ndarray]:
     """The mean of a task's metrics, and that of each resample; tasks are resampled independently."""
-    seeded = params.model_copy(update={"seed": params.seed + 1 + place})
+    seeded = params.model_copy(update={"seed": params.seed + 1 + index})
     values, drawn = [], []
     for metric, measure in task.metrics.items():
         items = [row["values"][metric] for row in rows]

@@ -20,48 +20,48 @@ EXAMPLES = 2
 """Rows shown of a task that was lost."""
 
 
-def compared(found: dict[str, Result], base: str, params: IntervalParams) -> Differences:
+def compared(results: dict[str, Result], base: str, params: IntervalParams) -> Differences:
     """Of every other experiment of ``found`` to ``base``; nothing where that is not among them."""
     apart: Differences = {}
-    for name in found if base in found else ():
+    for name in results if base in results else ():
         if name != base:
-            apart[name] = dict(differences(found[base], found[name], params).items())
-            apart[name] |= average_differences(found[base], found[name], params).items()
+            apart[name] = dict(differences(results[base], results[name], params).items())
+            apart[name] |= average_differences(results[base], results[name], params).items()
     return apart
 
 
-def tables(found: dict[str, Result], base: str, apart: Differences) -> list[Table]:
+def tables(by_experiment: dict[str, Result], base: str, apart: Differences) -> list[Table]:
     """Tables for each suite of ``found`` (experiment → its result); other experiments stand beside ``base``."""
-    order = sorted(found, key=lambda name: name != base)
-    suites = dict.fromkeys(suite for name in order for suite in found[name][0]["suites"])
-    results = {name: found[name][0] for name in order}
+    order = sorted(by_experiment, key=lambda name: name != base)
+    suites = dict.fromkeys(suite for name in order for suite in by_experiment[name][0]["suites"])
+    results = {name: by_experiment[name][0] for name in order}
     made = []
     for suite in suites:
         made += [_table(suite, results, apart), *_risk_table(suite, results)]
     return [table for table in made if table.row_count]
 
 
-def _table(suite: str, found: dict[str, Row], apart: Differences) -> Table:
+def _table(suite: str, shown: dict[str, Row], apart: Differences) -> Table:
     table = Table(title=suite)
     for head in ("task, metric", "rows", "chance", "majority"):
         table.add_column(head, no_wrap=True)
-    for name in found:  # these may break where a terminal is narrow: cut, they would lose their intervals
+    for name in shown:  # these may break where a terminal is narrow: cut, they would lose their intervals
         table.add_column(name)
         if name in apart:
-            table.add_column(f"{name} − {next(iter(found))}")
-    tasks = {name: result["suites"].get(suite, {}).get("tasks", {}) for name, result in found.items()}
+            table.add_column(f"{name} − {next(iter(shown))}")
+    tasks = {name: result["suites"].get(suite, {}).get("tasks", {}) for name, result in shown.items()}
     for task in dict.fromkeys(task for mine in tasks.values() for task in mine):
         done = [mine[task] for mine in tasks.values() if mine.get(task, {}).get("status") == "done"]
         for metric, about in done[0]["metrics"].items() if done else ():
             cells = [f"{task}, {metric}", str(done[0]["rows"]), _number(about["chance"]), _number(about["majority"])]
-            for name in found:
+            for name in shown:
                 cells.append(_score(tasks[name].get(task, {}), metric))
                 if name in apart:
-                    both = all(tasks[side].get(task, {}).get("status") == "done" for side in (name, next(iter(found))))
+                    both = all(tasks[side].get(task, {}).get("status") == "done" for side in (name, next(iter(shown))))
                     cells.append(_apart(apart[name].get((suite, task, metric)), both))
             table.add_row(*cells)
     table.add_section()
-    averages = {name: result["suites"].get(suite, {}).get("averages", {}) for name, result in found.items()}
+    averages = {name: result["suites"].get(suite, {}).get("averages", {}) for name, result in shown.items()}
     for group in dict.fromkeys(group for mine in averages.values() for group in mine):
         _add_average(table, group, averages, apart)
     return table
@@ -82,15 +82,15 @@ def _average_apart(about: Row | None, tasks: int) -> str:
     return _apart(about, both=False) + over
 
 
-def _risk_table(suite: str, found: dict[str, Row]) -> list[Table]:
+def _risk_table(suite: str, results: dict[str, Row]) -> list[Table]:
     """Cells of scenarios and memorisation; no table where a suite has none."""
-    parts = {name: _risk_cells(result["suites"].get(suite, {})) for name, result in found.items()}
+    parts = {name: _risk_cells(result["suites"].get(suite, {})) for name, result in results.items()}
     if not any(parts.values()):
         return []
     table = Table(title=f"{suite}: bias, toxicity, memorisation")
     for head in ("scenario, metric", "rows"):
         table.add_column(head, no_wrap=True)
-    for name in found:
+    for name in results:
         table.add_column(name)
     for row in dict.fromkeys(row for cells in parts.values() for row in cells):
         shown = [cells.get(row) for cells in parts.values()]
@@ -101,15 +101,15 @@ def _risk_table(suite: str, found: dict[str, Row]) -> list[Table]:
 
 def _risk_cells(suite: Row) -> dict[str, tuple[str, Row]]:
     """Name of a row of the table → how many rows were asked, and the cell."""
-    found = {}
+    cells = {}
     for scenario, about in suite.get("scenarios", {}).items():
         for metric, cell in about.get("cells", {}).items():
             beside = f" ({about['too_long']} too long)" if about["too_long"] else ""
-            found[f"{scenario}, {metric}"] = f"{about['rows']}{beside}", cell
+            cells[f"{scenario}, {metric}"] = f"{about['rows']}{beside}", cell
     for mixture, about in suite.get("memorisation", {}).items():
         if about["status"] == "done":
-            found[f"spans of {mixture} said verbatim"] = str(about["rows"]), about["spans"]
-    return found
+            cells[f"spans of {mixture} said verbatim"] = str(about["rows"]), about["spans"]
+    return cells
 
 
 def _cell(cell: Row) -> str:
@@ -138,13 +138,13 @@ def _apart(about: Row | None, both: bool) -> str:
     return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}] {about['verdict']}"
 
 
-def remarks(found: dict[str, Result], base: str, apart: Differences) -> list[str]:
+def remarks(by_experiment: dict[str, Result], base: str, apart: Differences) -> list[str]:
     """What the tables do not say: what is within noise of chance, what was lost, has no data, failed."""
     lines = [
         "~ within noise of chance; majority: of these very rows; kept: no difference that the rows can tell, lost and "
         "gained: one that they can"
     ]
-    for name, (result, _) in found.items():
+    for name, (result, _) in by_experiment.items():
         tasks = [(n, task) for suite in result["suites"].values() for n, task in suite["tasks"].items()]
         done = [(n, task) for n, task in tasks if task["status"] == "done"]
         noise = [n for n, task in done if task["verdict"] == NOISE]
@@ -165,8 +165,8 @@ def remarks(found: dict[str, Result], base: str, apart: Differences) -> list[str
                 "models that agree on every row have an interval without width"
             )
         if name in apart:
-            lines += _lost(name, found[base], found[name], apart[name])
-    return lines + _missing(found)
+            lines += _lost(name, by_experiment[base], by_experiment[name], apart[name])
+    return lines + _missing(by_experiment)
 
 
 def _lost(name: str, base: Result, tuned: Result, changes: dict[tuple[str, ...], Row]) -> list[str]:
@@ -179,8 +179,8 @@ def _lost(name: str, base: Result, tuned: Result, changes: dict[tuple[str, ...],
             lines.append(f"{name}: lost {suite} {task}, by its rows together: none has a score that fell by itself")
         for before, after in fell[suite, task]:
             question = " ".join(before["question"].split())
-            said = f"right {before['target']!r}, before {before['prediction']!r}, now {after['prediction']!r}"
-            lines.append(f"{name}: lost {suite} {task}, such as row {before['doc_id']}: …{question[-120:]}: {said}")
+            outputs = f"right {before['target']!r}, before {before['prediction']!r}, now {after['prediction']!r}"
+            lines.append(f"{name}: lost {suite} {task}, such as row {before['doc_id']}: …{question[-120:]}: {outputs}")
     return lines
 
 
@@ -188,10 +188,10 @@ def _is_lost(change: Row) -> bool:
     return bool(change["verdict"] == "lost")
 
 
-def _missing(found: dict[str, Result]) -> list[str]:
+def _missing(by_experiment: dict[str, Result]) -> list[str]:
     """What has no data, once for all experiments; the first of each kind says where its data can come from."""
     parts: dict[tuple[str, str], dict[str, Row]] = {}
-    for result, _ in found.values():
+    for result, _ in by_experiment.values():
         for name, suite in result["suites"].items():
             for part in PARTS:
                 parts.setdefault((name, part), {}).update(suite.get(part, {}))

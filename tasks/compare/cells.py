@@ -96,8 +96,8 @@ def number(value: float | None, factor: float = 1.0, digits: int = 1, signed: bo
 
 def score(entry: Entry, metric: str, factor: float = 1.0, digits: int = 1, interval: bool = True) -> Cell:
     """The cell of ``metric``, as ``41.2 [38.9, 43.5]`` where it has an interval."""
-    found = entry["metrics"].get(metric) or {}
-    value, low, high = (found.get(name) for name in ("value", "low", "high"))
+    measured = entry["metrics"].get(metric) or {}
+    value, low, high = (measured.get(name) for name in ("value", "low", "high"))
     if value is None or not interval or low is None or high is None:
         return Cell(number(value, factor, digits))
     return Cell(number(value, factor, digits), f"[{number(low, factor, digits)}, {number(high, factor, digits)}]")
@@ -105,11 +105,11 @@ def score(entry: Entry, metric: str, factor: float = 1.0, digits: int = 1, inter
 
 def change(entry: Entry, metric: str) -> Cell:
     """The cell of the difference in ``metric`` to the baseline experiment."""
-    found = (entry["differences"] or {}).get(metric)
-    if found is None:
+    difference = (entry["differences"] or {}).get(metric)
+    if difference is None:
         return Cell(NOTHING)
-    value, low, high = (number(found[name], scale(metric), signed=True) for name in ("value", "low", "high"))
-    sign = (1 if found["value"] > 0 else -1) if found["real"] else 0
+    value, low, high = (number(difference[name], scale(metric), signed=True) for name in ("value", "low", "high"))
+    sign = (1 if difference["value"] > 0 else -1) if difference["real"] else 0
     return Cell(value, f"[{low}, {high}]", sign)
 
 
@@ -149,7 +149,7 @@ def columns(comparison: Comparison) -> list[Column]:
         factor = 1.0 if name.startswith("validation") else scale(name)
         return Column(title, importance, [score(entry, name, factor, digits, interval) for entry in systems])
 
-    found = [
+    shown = [
         Column("method", 6, [Cell(entry["method"] or "trivial") for entry in systems]),
         column("validation loss (nats/byte)", 8, "validation_loss_per_byte", digits=4, interval=False),
         column("ROUGE-1", 10, "rouge1_f"),
@@ -161,15 +161,15 @@ def columns(comparison: Comparison) -> list[Column]:
         Column("unfinished %", 3, [unfinished(entry) for entry in systems]),
     ]
     if any(about(entry).get("trainable_parameters") for entry in systems):
-        found.append(Column("trained %", 2, [trained(entry) for entry in systems]))
-        found.append(Column("kept MB", 1, [kept(entry) for entry in systems]))
-        found.append(Column("kept % of base", 1, [kept_of_base(entry) for entry in systems]))
+        shown.append(Column("trained %", 2, [trained(entry) for entry in systems]))
+        shown.append(Column("kept MB", 1, [kept(entry) for entry in systems]))
+        shown.append(Column("kept % of base", 1, [kept_of_base(entry) for entry in systems]))
     for name in OF_LABELS:
         if any(name in entry["metrics"] for entry in systems):
-            found.append(column(label(name), 9, name))
+            shown.append(column(label(name), 9, name))
     title = f"Δ {label(metric)} vs {comparison['baseline']['name']}"
-    found.append(Column(title, 9, [change(entry, metric) for entry in systems]))
-    return found
+    shown.append(Column(title, 9, [change(entry, metric) for entry in systems]))
+    return shown
 
 
 def sign_columns(comparison: Comparison) -> list[Column]:
@@ -177,14 +177,14 @@ def sign_columns(comparison: Comparison) -> list[Column]:
     systems = comparison["systems"]
     if not any("repetition" in entry["metrics"] for entry in systems):
         return []
-    found = []
+    shown = []
     for name in SIGNS:
         ratio = name == "length_ratio"
         cells = [score(entry, name, scale(name), 2 if ratio else 1) for entry in systems]
-        found.append(Column(label(name) if ratio else f"{label(name)} %", 1, cells))
-    found.append(Column("unfinished %", 1, [unfinished(entry) for entry in systems]))
-    found.append(Column("empty %", 1, [score(entry, "empty", 100, interval=False) for entry in systems]))
-    return found
+        shown.append(Column(label(name) if ratio else f"{label(name)} %", 1, cells))
+    shown.append(Column("unfinished %", 1, [unfinished(entry) for entry in systems]))
+    shown.append(Column("empty %", 1, [score(entry, "empty", 100, interval=False) for entry in systems]))
+    return shown
 
 
 def remarks(comparison: Comparison) -> list[str]:

@@ -116,9 +116,9 @@ def paired_differences(ours: list[Row], theirs: list[Row], metric: str) -> np.nd
 
 
 def _without_baseline(systems: list[System], name: str) -> str:
-    found = next((s for s in systems if s.kind == "experiment" and s.name == name), None)
-    if found:
-        return f"Differences were not computed: the baseline experiment {name!r} is {found.problem}."
+    experiment = next((s for s in systems if s.kind == "experiment" and s.name == name), None)
+    if experiment:
+        return f"Differences were not computed: the baseline experiment {name!r} is {experiment.problem}."
     names = ", ".join(s.name for s in systems if s.kind == "experiment")
     return (
         f"Differences were not computed: no experiment is named {name!r}; there are: {names}. "

@@ -10,9 +10,9 @@ from tasks.text.rows import Row, RowKey, row_key
 def gains(ours: list[Row], theirs: list[Row], metric: str) -> dict[RowKey, float]:
     """``metric`` of ours minus theirs for each key that both scored, in the order of ``theirs``."""
     scores = {row_key(row): row.get(metric) for row in ours}
-    found = {}
+    differences = {}
     for row in theirs:
         our, their = scores.get(row_key(row)), row.get(metric)
         if our is not None and their is not None and math.isfinite(our) and math.isfinite(their):
-            found[row_key(row)] = float(our) - float(their)
-    return found
+            differences[row_key(row)] = float(our) - float(their)
+    return differences

@@ -49,11 +49,11 @@ def draw(comparison: Comparison, path: Path) -> None:
 
 
 def _bars(axes: Axes, systems: list[Entry], metric: str, index: int) -> None:
-    found = [(place, entry["metrics"].get(metric) or {}) for place, entry in enumerate(systems)]
-    known = [(place, m) for place, m in found if m.get("value") is not None]
+    by_row = [(row, entry["metrics"].get(metric) or {}) for row, entry in enumerate(systems)]
+    known = [(row, m) for row, m in by_row if m.get("value") is not None]
     if not known:
         return
-    positions = [place + (index - 1) * _BAR for place, _ in known]
+    positions = [row + (index - 1) * _BAR for row, _ in known]
     values = [100 * m["value"] for _, m in known]
     below, above = zip(*(_whiskers(m) for _, m in known), strict=True)
     axes.barh(positions, values, height=_BAR * 0.92, color=SERIES[metric], label=f"{label(metric)} F1", zorder=2)

@@ -73,7 +73,7 @@ def changes(comparison: Comparison) -> dict[str, Any]:
 def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]:
     """(experiment, group, ROUGE-1, exact match, rows) of what was seen in training and what was not, of clean and
     dirty rows, and of how far wordings of a task lie apart; no row for an experiment of which nothing stands apart."""
-    found = []
+    shown = []
     for entry in comparison["systems"]:
         for kind in ("wording", "task_seen", "contamination"):
             scores = entry["groups"].get(kind, {})
@@ -81,17 +81,17 @@ def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]
                 for group, metrics in scores.items():
                     rows = max(metric["n"] for metric in metrics.values())
                     cells = (score({"metrics": metrics}, name, 100) for name in ("rouge1_f", "exact_match"))
-                    found.append((entry["name"], _GROUPS[kind].format(group), *cells, str(rows)))
+                    shown.append((entry["name"], _GROUPS[kind].format(group), *cells, str(rows)))
         for task, metrics in entry["groups"].get("wording_spread", {}).items():
             cells = (_spread(metrics.get(name)) for name in ("rouge1_f", "exact_match"))
-            found.append((entry["name"], f"spread of wordings of {task}", *cells, NOTHING))
-    return found
+            shown.append((entry["name"], f"spread of wordings of {task}", *cells, NOTHING))
+    return shown
 
 
 def soft_prompts(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
     """Experiments with a soft prompt, and for each a row a cluster of its virtual tokens: their ``positions`` (from 1),
     and the ``words`` that they lie nearest, the most similar first."""
-    found = []
+    shown = []
     for entry in comparison["systems"]:
         tokens = about(entry).get("soft_prompt") or []
         together: dict[int, list[Any]] = {}
@@ -99,8 +99,8 @@ def soft_prompts(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]
             together.setdefault(token["cluster"], []).append(token)
         rows = [_cluster(members) for members in together.values()]
         if rows:
-            found.append((entry["name"], rows))
-    return found
+            shown.append((entry["name"], rows))
+    return shown
 
 
 def prompts(comparison: Comparison) -> list[dict[str, Any]]:
@@ -131,15 +131,15 @@ def prompts(comparison: Comparison) -> list[dict[str, Any]]:
 def drawn(comparison: Comparison) -> list[tuple[str, list[str]]]:
     """Experiments of which answers were drawn, with cells: how many a row, temperature, the greedy score, the mean of
     the drawn ones, the lowest and the highest mean of one drawing, the deviation within a row."""
-    metric, found = comparison["metric"], []
+    metric, shown = comparison["metric"], []
     for entry in comparison["systems"]:
         samples = about(entry).get("samples") or {}
         spread = samples.get("scores", {}).get(metric)
         if spread:
             values = [number(spread[key], scale(metric)) for key in ("mean", "lowest", "highest", "within_row")]
             greedy = str(score(entry, metric, scale(metric), interval=False))
-            found.append((entry["name"], [str(samples["count"]), f"{samples['temperature']:g}", greedy, *values]))
-    return found
+            shown.append((entry["name"], [str(samples["count"]), f"{samples['temperature']:g}", greedy, *values]))
+    return shown
 
 
 def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -148,27 +148,27 @@ def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "name": entry["name"],
-            "task": f"{task} (trained on)" if found["trained"] else task,
-            "verdict": found["verdict"],
-            "cells": [label(found["metric"]), *_before_and_after(found)],
-            "examples": found["examples"],
+            "task": f"{task} (trained on)" if kept["trained"] else task,
+            "verdict": kept["verdict"],
+            "cells": [label(kept["metric"]), *_before_and_after(kept)],
+            "examples": kept["examples"],
         }
         for entry in comparison["systems"]
-        for task, found in entry.get("retention", {}).items()
+        for task, kept in entry.get("retention", {}).items()
     ]
 
 
-def _before_and_after(found: dict[str, Any]) -> list[str]:
-    if "difference" not in found:
+def _before_and_after(kept: dict[str, Any]) -> list[str]:
+    if "difference" not in kept:
         return [NOTHING] * 4
-    loss = found["metric"] == "loss_per_byte"
-    factor, digits = (1.0, 4) if loss else (scale(found["metric"]), 1)
-    change = [number(found["difference"][key], factor, digits, signed=True) for key in ("value", "low", "high")]
+    loss = kept["metric"] == "loss_per_byte"
+    factor, digits = (1.0, 4) if loss else (scale(kept["metric"]), 1)
+    change = [number(kept["difference"][key], factor, digits, signed=True) for key in ("value", "low", "high")]
     return [
-        number(found["before"], factor, digits),
-        number(found["after"], factor, digits),
+        number(kept["before"], factor, digits),
+        number(kept["after"], factor, digits),
         f"{change[0]} [{change[1]}, {change[2]}]",
-        str(found["difference"]["rows"]) + (f" ({found['unpaired']} unpaired)" if found["unpaired"] else ""),
+        str(kept["difference"]["rows"]) + (f" ({kept['unpaired']} unpaired)" if kept["unpaired"] else ""),
     ]
 
 
@@ -187,17 +187,17 @@ _WORDS = 8
 _GROUPS = {"wording": "wordings {}", "task_seen": "tasks {}", "contamination": "{} rows"}
 
 
-def _spread(found: dict[str, Any] | None) -> Cell:
+def _spread(wordings: dict[str, Any] | None) -> Cell:
     """Highest minus lowest mean of the wordings, in points of percent."""
-    return Cell(number(found["spread"], 100), f"{found['wordings']} wordings") if found else Cell(NOTHING)
+    return Cell(number(wordings["spread"], 100), f"{wordings['wordings']} wordings") if wordings else Cell(NOTHING)
 
 
 def verdict(comparison: Comparison) -> str:
     """What the test rows say about the candidate; empty where there is nothing to compare it with."""
     entry = next((entry for entry in comparison["systems"] if entry["candidate"]), None)
     metric, baseline = comparison["metric"], comparison["baseline"]["name"]
-    found = (entry["differences"] or {}).get(metric) if entry else None
-    if entry is None or found is None:
+    difference = (entry["differences"] or {}).get(metric) if entry else None
+    if entry is None or difference is None:
         return ""
     cell = change(entry, metric)
     outcome = {1: "a real gain", -1: "a real loss", 0: "no difference that these rows can show"}[cell.sign]

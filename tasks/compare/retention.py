@@ -116,16 +116,16 @@ def _known(row: Row, column: str) -> bool:
 
 
 def _examples(pairs: list[tuple[Row, Row]], metric: str, better: int, count: int) -> list[dict[str, Any]]:
-    drops = [(better * (row[metric] - other[metric]), place) for place, (row, other) in enumerate(pairs)]
-    chosen = [place for drop, place in sorted(drops) if drop < -ROUNDING][:count]
+    drops = [(better * (row[metric] - other[metric]), index) for index, (row, other) in enumerate(pairs)]
+    chosen = [index for drop, index in sorted(drops) if drop < -ROUNDING][:count]
     return [
         {
-            "row_id": pairs[place][0]["row_id"],
-            "prompt": pairs[place][0]["prompt"],
-            "reference": (pairs[place][0]["references"] or [""])[0],
-            "before": pairs[place][1]["completion"],
-            "after": pairs[place][0]["completion"],
-            "scores": [pairs[place][1][metric], pairs[place][0][metric]],
+            "row_id": pairs[index][0]["row_id"],
+            "prompt": pairs[index][0]["prompt"],
+            "reference": (pairs[index][0]["references"] or [""])[0],
+            "before": pairs[index][1]["completion"],
+            "after": pairs[index][0]["completion"],
+            "scores": [pairs[index][1][metric], pairs[index][0][metric]],
         }
-        for place in chosen
+        for index in chosen
     ]

@@ -34,31 +34,31 @@ def choose_samples(
         if len(reasons) < count:
             reasons.setdefault(k, IN_ORDER)
     answers = [(system.name, {row_key(row): row for row in system.rows}) for system in compared]
-    places = {k: place for place, k in enumerate(order, start=1)}
+    positions = {k: position for position, k in enumerate(order, start=1)}
     return [
-        _sample(k, places[k], reasons[k], order[k], [(name, rows[k]) for name, rows in answers if k in rows])
+        _sample(k, positions[k], reasons[k], order[k], [(name, rows[k]) for name, rows in answers if k in rows])
         for k in sorted(reasons, key=lambda k: reasons[k] != IN_ORDER)
     ]
 
 
 def _extremes(
-    found: dict[RowKey, float], taken: set[RowKey], count: int, ours: System, theirs: System
+    change: dict[RowKey, float], taken: set[RowKey], count: int, ours: System, theirs: System
 ) -> dict[RowKey, str]:
     """The largest gains, the largest first, then the largest losses, that fill ``count`` together with ``taken``."""
     left = count - len(taken)
-    rest = sorted((k for k in found if k not in taken), key=lambda k: -found[k])
-    best = [k for k in rest if found[k] > 0][: math.ceil(left / 2)]
-    worst = [k for k in reversed(rest) if found[k] < 0][: left - len(best)]
+    rest = sorted((k for k in change if k not in taken), key=lambda k: -change[k])
+    best = [k for k in rest if change[k] > 0][: math.ceil(left / 2)]
+    worst = [k for k in reversed(rest) if change[k] < 0][: left - len(best)]
     gain, loss = f"largest gain of {ours.name} over {theirs.name}", f"largest loss of {ours.name} against {theirs.name}"
     return dict.fromkeys(best, gain) | dict.fromkeys(worst, loss)
 
 
-def _sample(k: RowKey, place: int, why: str, row: Row, answers: list[tuple[str, Row]]) -> dict[str, Any]:
+def _sample(k: RowKey, position: int, why: str, row: Row, answers: list[tuple[str, Row]]) -> dict[str, Any]:
     return {
         "source": k[0],
         "row_id": k[1],
         "template_id": k[2],
-        "row": place,
+        "row": position,
         "why": why,
         "text": row.get("text") or row["prompt"],
         "references": list(row["references"]),

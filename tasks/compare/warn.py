@@ -22,7 +22,7 @@ def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]
     """Warnings about the experiments of ``compared``, in its order: system, kind, message."""
     experiments = [s for s in compared if s.kind == "experiment"]
     trivial = [s for s in compared if s.kind == "baseline"]
-    found = []
+    warnings = []
     for system in experiments:
         checks = {
             "copying": _copying(system, baseline),
@@ -33,44 +33,44 @@ def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]
             "no validation loss": _no_validation_loss(system),
             "unpaired": _unpaired(system, baseline),
         }
-        found += [{"system": system.name, "kind": kind, "message": text} for kind, text in checks.items() if text]
-    return found
+        warnings += [{"system": system.name, "kind": kind, "message": text} for kind, text in checks.items() if text]
+    return warnings
 
 
 def lost(described: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Warnings about tasks that a system lost, from the entries of the comparison."""
     return [
-        {"system": entry["name"], "kind": "lost", "message": _lost(entry["name"], task, found)}
+        {"system": entry["name"], "kind": "lost", "message": _lost(entry["name"], task, retention)}
         for entry in described
-        for task, found in entry["retention"].items()
-        if found["verdict"] == "lost"
+        for task, retention in entry["retention"].items()
+        if retention["verdict"] == "lost"
     ]
 
 
-def _lost(name: str, task: str, found: dict[str, Any]) -> str:
-    value, low, high = (found["difference"][key] for key in ("value", "low", "high"))
+def _lost(name: str, task: str, retention: dict[str, Any]) -> str:
+    value, low, high = (retention["difference"][key] for key in ("value", "low", "high"))
     return (
-        f"{name} lost {task}: {found['metric']} {found['before']:.3f} before, {found['after']:.3f} after, "
-        f"{value:+.3f} [{low:+.3f}, {high:+.3f}] on {found['difference']['rows']} rows."
+        f"{name} lost {task}: {retention['metric']} {retention['before']:.3f} before, {retention['after']:.3f} after, "
+        f"{value:+.3f} [{low:+.3f}, {high:+.3f}] on {retention['difference']['rows']} rows."
     )
 
 
 def _copying(system: System, baseline: System | None) -> str | None:
-    found = _beyond(system, baseline, "copied_4grams", MORE_COPIED)
-    if found is None:
+    shares = _beyond(system, baseline, "copied_4grams", MORE_COPIED)
+    if shares is None:
         return None
     return (
-        f"{system.name} copies: {found[0]:.1%} of its 4-grams stand in the source, {found[1]:.1%} of those of "
-        f"{found[2]}. Its ROUGE may come from repeating the text."
+        f"{system.name} copies: {shares[0]:.1%} of its 4-grams stand in the source, {shares[1]:.1%} of those of "
+        f"{shares[2]}. Its ROUGE may come from repeating the text."
     )
 
 
 def _repeating(system: System, baseline: System | None) -> str | None:
-    found = _beyond(system, baseline, "repetition", MORE_REPEATED)
-    if found is None:
+    shares = _beyond(system, baseline, "repetition", MORE_REPEATED)
+    if shares is None:
         return None
     return (
-        f"{system.name} repeats itself: it said {found[0]:.1%} of its 3-grams before, {found[2]} {found[1]:.1%}. "
+        f"{system.name} repeats itself: it said {shares[0]:.1%} of its 3-grams before, {shares[2]} {shares[1]:.1%}. "
         "Read its outputs in the samples."
     )
 

@@ -22,9 +22,9 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """One row of a judge's file: ``place`` is file and row, ``texts`` prompt, left and right where it has them."""
+    """One row of a judge's file: ``where`` is file and row, ``texts`` prompt, left and right where it has them."""
 
-    place: str
+    where: str
     export: str
     pair: str
     judge: str
@@ -43,18 +43,18 @@ def read_answers(paths: Paths, sheets: Iterable[Path], key_file: Path | None = N
     rows = [answer for path in sheets for answer in _of_file(path)]
     if not rows:
         raise TunesmithError("preferences import: the files must hold rows of an export; they have none but the first")
-    key = read_key(key_file) if key_file else find_key(paths, rows[0].export, rows[0].place)
-    problems, answers, places = [], {row.judge: dict[str, str]() for row in rows}, dict[tuple[str, str], str]()
+    key = read_key(key_file) if key_file else find_key(paths, rows[0].export, rows[0].where)
+    problems, answers, answered_at = [], {row.judge: dict[str, str]() for row in rows}, dict[tuple[str, str], str]()
     for row in rows:
-        if problem := _problem(row, key, places.get((row.judge, row.pair))):
-            problems.append(f"{row.place}: {problem}")
+        if problem := _problem(row, key, answered_at.get((row.judge, row.pair))):
+            problems.append(f"{row.where}: {problem}")
         elif row.choice:
-            places[row.judge, row.pair] = row.place
+            answered_at[row.judge, row.pair] = row.where
             answers[row.judge][row.pair] = row.choice
     if problems:
         more = [f"and {len(problems) - _SHOWN} more problems"] if len(problems) > _SHOWN else []
         raise TunesmithError("\n".join([*problems[:_SHOWN], *more]))
-    if not places:
+    if not answered_at:
         raise TunesmithError(
             f"preferences import: no row is answered; write {_choices()} into the column `choice` of each pair"
         )
@@ -68,7 +68,7 @@ def _of_file(path: Path) -> list[Answer]:
 def _answer(path: Path, number: int, cells: dict[str, str]) -> Answer:
     shown = tuple(cells[name] for name in ("prompt", "left", "right") if name in cells)
     return Answer(
-        place=f"{path}: row {number}",
+        where=f"{path}: row {number}",
         export=cells["export"].strip(),
         pair=cells["pair"].strip().lower(),
         judge=unguard(cells.get("judge", "").strip()).strip() or path.stem,

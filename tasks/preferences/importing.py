@@ -13,14 +13,14 @@ from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
 from tasks.preferences.answers import read_answers
 from tasks.preferences.key import ExportKey
-from tasks.preferences.results import results
+from tasks.preferences.results import summarise
 
 
 @dataclass(frozen=True)
 class Imported:
     """What was found, where it was written, and ``notes`` that a reader needs beside it."""
 
-    found: dict[str, Any]
+    results: dict[str, Any]
     path: Path
     notes: list[str]
 
@@ -33,31 +33,31 @@ def import_answers(paths: Paths, sheets: Iterable[Path], key_file: Path | None =
     """
     key, answers = read_answers(paths, sheets, key_file)
     params = load(EvaluateParams, paths.params / "evaluation.yaml", "evaluate").intervals
-    found = results(key, answers, params)
+    results = summarise(key, answers, params)
     path = paths.preference(key.a, key.b) / "results.json"
-    notes = [*_changed(paths, key), *_replaced(path, found)]
+    notes = [*_changed(paths, key), *_replaced(path, results)]
     with files.replacing(path) as temporary:
-        files.write_json(temporary, found)
-    return Imported(found, path, notes)
+        files.write_json(temporary, results)
+    return Imported(results, path, notes)
 
 
 def _changed(paths: Paths, key: ExportKey) -> list[str]:
     """Which predictions are no longer those that were judged."""
-    found = []
+    notes = []
     for name, sha256 in key.predictions.items():
         path = paths.report(name) / "predictions.parquet"
         if not path.exists():
-            found.append(f"{path} is gone; the answers are about what it held when it was exported")
+            notes.append(f"{path} is gone; the answers are about what it held when it was exported")
         elif files.sha256(path) != sha256:
-            found.append(f"{path} has changed since the export; the answers are about what it held then")
-    return found
+            notes.append(f"{path} has changed since the export; the answers are about what it held then")
+    return notes
 
 
-def _replaced(path: Path, found: dict[str, Any]) -> list[str]:
+def _replaced(path: Path, results: dict[str, Any]) -> list[str]:
     if not path.exists():
         return []
     before = files.read_json(path)
-    if before.get("export") == found["export"] and set(before["judges"]) <= set(found["judges"]):
+    if before.get("export") == results["export"] and set(before["judges"]) <= set(results["judges"]):
         return []
     judges = ", ".join(before["judges"])
     return [f"replaced the result of export {before['export']} by {judges}; import all files of an export together"]

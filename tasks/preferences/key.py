@@ -107,7 +107,7 @@ def read_key(path: Path) -> ExportKey:
         ) from None
 
 
-def find_key(paths: Paths, export: str, place: str) -> ExportKey:
+def find_key(paths: Paths, export: str, where: str) -> ExportKey:
     """The key of ``export`` in this workspace; ``place`` is where the id was read.
 
     Raises:
@@ -118,6 +118,6 @@ def find_key(paths: Paths, export: str, place: str) -> ExportKey:
             return read_key(path)
     known = sorted(path.stem.removeprefix("key-") for path in paths.preferences.glob("*/key-*.json"))
     raise TunesmithError(
-        f"{place}: export: no key of the export {export!r} in {paths.preferences}; there are: "
+        f"{where}: export: no key of the export {export!r} in {paths.preferences}; there are: "
         f"{', '.join(known) or 'none'}; import where it was exported, or name the key with --key"
     )

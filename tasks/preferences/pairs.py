@@ -85,7 +85,7 @@ def match(ours: list[Row], theirs: list[Row]) -> tuple[list[tuple[Row, Row]], Co
     """The rows that both answered differently, in the order of their keys, and where the others went."""
     first, second = ({row_key(row): row for row in rows} for rows in (ours, theirs))
     both = [(first[k], second[k]) for k in sorted(first.keys() & second.keys())]
-    different = [(a, b) for a, b in both if said(a) != said(b)]
+    different = [(a, b) for a, b in both if shown_text(a) != shown_text(b)]
     return different, Counts(
         paired=len(both),
         only_a=len(first.keys() - second.keys()),
@@ -96,7 +96,7 @@ def match(ours: list[Row], theirs: list[Row]) -> tuple[list[tuple[Row, Row]], Co
     )
 
 
-def said(row: Row) -> str:
+def shown_text(row: Row) -> str:
     return (row["completion"] or "").strip()
 
 
@@ -125,7 +125,7 @@ def _pair(name: str, a: Row, b: Row, b_left: bool) -> Pair:
     left, right = (b, a) if b_left else (a, b)
     prompt = min(a["prompt"], b["prompt"], key=lambda text: (len(text), text))
     scores = _finite(a["rouge1_f"]), _finite(b["rouge1_f"])
-    return Pair(Shown(name, prompt, said(left), said(right)), row_key(a), b_left, scores)
+    return Pair(Shown(name, prompt, shown_text(left), shown_text(right)), row_key(a), b_left, scores)
 
 
 def _finite(score: float | None) -> float | None:

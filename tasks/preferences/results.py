@@ -19,13 +19,13 @@ from tasks.preferences.key import ExportKey
 SCORE = {"b": 1.0, "a": 0.0, "tie": 0.5, "bad": 0.5}
 """Points of the second experiment. ``bad``: both are, so neither is better."""
 
-Found = dict[str, Any]
+Results = dict[str, Any]
 
 ByPair = dict[str, dict[str, str]]
 """Pair → judge → outcome: ``a`` or ``b`` won, ``tie`` or ``bad``."""
 
 
-def results(key: ExportKey, answers: Answers, params: IntervalParams) -> Found:
+def summarise(key: ExportKey, answers: Answers, params: IntervalParams) -> Results:
     """``results.json``. The unit of every interval and test is the pair: judges of one pair are averaged first, since
     they judge the same texts.
 
@@ -36,18 +36,16 @@ def results(key: ExportKey, answers: Answers, params: IntervalParams) -> Found:
     ``p_value`` (exact sign test of the pairs against a half), or None where no pair has a value.
     """
     outcomes = by_pair(key, answers)
-    scores = {pair: [SCORE[o] for o in said.values()] for pair, said in outcomes.items()}
-    decided = {pair: [s for s in found if s != 0.5] for pair, found in scores.items()}
-    sides = {
-        pair: [float(o == _side(key, pair)) for o in said.values() if o in "ab"] for pair, said in outcomes.items()
-    }
-    verdicts = {pair: verdict(found) for pair, found in scores.items()}
+    scores = {pair: [SCORE[o] for o in won.values()] for pair, won in outcomes.items()}
+    decided = {pair: [s for s in points if s != 0.5] for pair, points in scores.items()}
+    sides = {pair: [float(o == _side(key, pair)) for o in won.values() if o in "ab"] for pair, won in outcomes.items()}
+    verdicts = {pair: verdict(points) for pair, points in scores.items()}
     return {
         "version": 1,
         **key.model_dump(include={"export", "a", "b", "seed", "predictions", "counts"}),
         "intervals": params.model_dump(),
         "pairs_exported": len(key.pairs),
-        "judges": {judge: _counted(key, said) for judge, said in answers.items()},
+        "judges": {judge: _counted(key, won) for judge, won in answers.items()},
         "win_rate": _interval(scores, params),
         "win_rate_decided": _interval(decided, params),
         "sign_test": sign_test(list(verdicts.values()), params.confidence),
@@ -58,7 +56,7 @@ def results(key: ExportKey, answers: Answers, params: IntervalParams) -> Found:
             pair: {
                 **key.pairs[pair].model_dump(exclude={"texts_sha256"}),
                 "verdict": {"a": key.a, "b": key.b}.get(verdicts[pair], "even"),
-                "choices": {judge: said[pair] for judge, said in answers.items() if pair in said},
+                "choices": {judge: won[pair] for judge, won in answers.items() if pair in won},
             }
             for pair in outcomes
         },
@@ -67,12 +65,12 @@ def results(key: ExportKey, answers: Answers, params: IntervalParams) -> Found:
 
 def by_pair(key: ExportKey, answers: Answers) -> ByPair:
     """The outcomes of answered pairs, in the order of the export."""
-    found: ByPair = {}
+    outcomes: ByPair = {}
     for pair in key.pairs:
-        said = {judge: outcome(key, pair, choices[pair]) for judge, choices in answers.items() if pair in choices}
-        if said:
-            found[pair] = said
-    return found
+        by_judge = {judge: outcome(key, pair, choices[pair]) for judge, choices in answers.items() if pair in choices}
+        if by_judge:
+            outcomes[pair] = by_judge
+    return outcomes
 
 
 def outcome(key: ExportKey, pair: str, choice: str) -> str:
@@ -87,11 +85,11 @@ def _side(key: ExportKey, pair: str) -> str:
     return "b" if key.pairs[pair].left == key.b else "a"
 
 
-def _counted(key: ExportKey, said: dict[str, str]) -> Found:
-    won, chosen = Counter(outcome(key, pair, choice) for pair, choice in said.items()), Counter(said.values())
+def _counted(key: ExportKey, choices: dict[str, str]) -> Results:
+    won, chosen = Counter(outcome(key, pair, choice) for pair, choice in choices.items()), Counter(choices.values())
     return {
-        "answered": len(said),
-        "unanswered": len(key.pairs) - len(said),
+        "answered": len(choices),
+        "unanswered": len(key.pairs) - len(choices),
         "b_wins": won["b"],
         "a_wins": won["a"],
         "ties": won["tie"],
@@ -102,8 +100,8 @@ def _counted(key: ExportKey, said: dict[str, str]) -> Found:
     }
 
 
-def _interval(values: dict[str, list[float]], params: IntervalParams) -> Found | None:
-    means = [fmean(found) for found in values.values() if found]
+def _interval(values: dict[str, list[float]], params: IntervalParams) -> Results | None:
+    means = [fmean(points) for points in values.values() if points]
     if not means:
         return None
     value, low, high = mean_interval(means, params.resamples, params.confidence, params.seed)
@@ -123,14 +121,14 @@ def verdict(scores: list[float]) -> str:
     return "even" if mean == 0.5 else "b" if mean > 0.5 else "a"
 
 
-def sign_test(verdicts: list[str], confidence: float) -> Found:
+def sign_test(verdicts: list[str], confidence: float) -> Results:
     """Exact two-sided sign test of whether either wins more pairs than the other.
 
     Keys: ``b_wins``, ``a_wins``, ``even`` (left out), ``p_value``, and the exact interval ``low``, ``high`` of B's
     share of the decided pairs (Clopper and Pearson 1934), which holds for few pairs too; None where none is decided.
     """
     won = Counter(verdicts)
-    found: Found = {
+    result: Results = {
         "b_wins": won["b"],
         "a_wins": won["a"],
         "even": won["even"],
@@ -140,23 +138,23 @@ def sign_test(verdicts: list[str], confidence: float) -> Found:
     }
     if decided := won["a"] + won["b"]:
         interval = binomtest(won["b"], decided).proportion_ci(confidence, method="exact")
-        found |= {"p_value": _p_value(won["b"], won["a"]), "low": float(interval.low), "high": float(interval.high)}
-    return found
+        result |= {"p_value": _p_value(won["b"], won["a"]), "low": float(interval.low), "high": float(interval.high)}
+    return result
 
 
-def agreement(outcomes: ByPair, judges: Sequence[str]) -> Found:
+def agreement(outcomes: ByPair, judges: Sequence[str]) -> Results:
     """How far judges agree on who won (a, b, tie, bad), over the pairs that both answered.
 
     Keys: ``pairs`` (of judges: ``judges``, ``common`` pairs, ``same`` share, Cohen's ``kappa``) and
     ``krippendorff_alpha`` (nominal) of three and more judges. A coefficient is None where nothing is common, or where
     every outcome is the same: chance alone would agree wholly then.
     """
-    found = [_two(outcomes, one, other) for one, other in combinations(judges, 2)]
-    return {"pairs": found, "krippendorff_alpha": _alpha(outcomes) if len(judges) > 2 else None}
+    by_two = [_two(outcomes, one, other) for one, other in combinations(judges, 2)]
+    return {"pairs": by_two, "krippendorff_alpha": _alpha(outcomes) if len(judges) > 2 else None}
 
 
-def _two(outcomes: ByPair, one: str, other: str) -> Found:
-    both = [(said[one], said[other]) for said in outcomes.values() if one in said and other in said]
+def _two(outcomes: ByPair, one: str, other: str) -> Results:
+    both = [(by_judge[one], by_judge[other]) for by_judge in outcomes.values() if one in by_judge and other in by_judge]
     first, second = [a for a, _ in both], [b for _, b in both]
     varied = len({*first, *second}) > 1
     return {
@@ -169,16 +167,16 @@ def _two(outcomes: ByPair, one: str, other: str) -> Found:
 
 def _alpha(outcomes: ByPair) -> float | None:
     # Pairs of one judge say nothing of agreement; nltk would count them as chance.
-    several = {pair: said for pair, said in outcomes.items() if len(said) > 1}
-    if len({outcome for said in several.values() for outcome in said.values()}) < 2:
+    several = {pair: by_judge for pair, by_judge in outcomes.items() if len(by_judge) > 1}
+    if len({outcome for by_judge in several.values() for outcome in by_judge.values()}) < 2:
         return None
     from nltk.metrics.agreement import AnnotationTask  # seconds to import
 
-    data = [(judge, pair, outcome) for pair, said in several.items() for judge, outcome in said.items()]
+    data = [(judge, pair, outcome) for pair, by_judge in several.items() for judge, outcome in by_judge.items()]
     return float(AnnotationTask(data=data).alpha())
 
 
-def rouge_agreement(key: ExportKey, verdicts: dict[str, str], params: IntervalParams) -> Found:
+def rouge_agreement(key: ExportKey, verdicts: dict[str, str], params: IntervalParams) -> Results:
     """In how many of the decided pairs the answer with the higher ROUGE-1 F1 won.
 
     Keys: ``agrees`` (an interval, or None), and the decided pairs that are left out: ``equal`` and ``unknown`` scores.

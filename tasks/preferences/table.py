@@ -10,61 +10,61 @@ from rich.text import Text
 
 from tasks.compare.cells import NOTHING, number
 
-Found = dict[str, Any]
+Results = dict[str, Any]
 
 
-def result_table(found: Found) -> Group:
+def result_table(results: Results) -> Group:
     """Answers of each judge, then what they say."""
-    return Group(_judges(found), _findings(found), Text("\n".join(_legend(found))))
+    return Group(_judges(results), _findings(results), Text("\n".join(_legend(results))))
 
 
-def _judges(found: Found) -> Table:
-    a, b = found["a"], found["b"]
+def _judges(results: Results) -> Table:
+    a, b = results["a"], results["b"]
     titles = ("judge", "answered", "unanswered", f"{b} better", f"{a} better", "tie", "both bad", "left", "right")
-    table = Table(title=Text(f"{b} against {a}, export {found['export']}"), title_justify="left")
+    table = Table(title=Text(f"{b} against {a}, export {results['export']}"), title_justify="left")
     for title in titles:
         table.add_column(Text(title), justify="left" if title == "judge" else "right", vertical="bottom")
     keys = ("answered", "unanswered", "b_wins", "a_wins", "ties", "bad", "left", "right")
-    for judge, counts in found["judges"].items():
+    for judge, counts in results["judges"].items():
         table.add_row(Text(judge), *(str(counts[key]) for key in keys))
     return table
 
 
-def _findings(found: Found) -> Table:
-    a, b = found["a"], found["b"]
+def _findings(results: Results) -> Table:
+    a, b = results["a"], results["b"]
     table = Table()
     for title in ("", "%", "pairs", "which means"):
         table.add_column(title, justify="right" if title in ("%", "pairs") else "left")
 
-    def row(title: str, interval: Found | None, *meanings: str) -> None:
-        table.add_row(Text(title), *_cells(interval), Text(_reading(interval, found["intervals"], *meanings)))
+    def row(title: str, interval: Results | None, *meanings: str) -> None:
+        table.add_row(Text(title), *_cells(interval), Text(_reading(interval, results["intervals"], *meanings)))
 
     better = f"{b} is better", f"{a} is better", f"leans to {b}", f"leans to {a}"
-    row(f"win rate of {b}, ties as half", found["win_rate"], *better)
-    row("without ties", found["win_rate_decided"], *better)
-    table.add_row("sign test", *_sign_test(found["sign_test"]))
+    row(f"win rate of {b}, ties as half", results["win_rate"], *better)
+    row("without ties", results["win_rate_decided"], *better)
+    table.add_row("sign test", *_sign_test(results["sign_test"]))
     habit = "judges prefer the left", "judges prefer the right", "leans left", "leans right"
-    row("left side chosen", found["left_chosen"], *habit)
+    row("left side chosen", results["left_chosen"], *habit)
     agrees = "judges and ROUGE-1 agree", "judges and ROUGE-1 disagree", "leans to agreement", "leans to disagreement"
-    row("higher ROUGE-1 wins", found["rouge1"]["agrees"], *agrees)
-    for two in found["agreement"]["pairs"]:
+    row("higher ROUGE-1 wins", results["rouge1"]["agrees"], *agrees)
+    for two in results["agreement"]["pairs"]:
         share, kappa = number(two["same"], 100), number(two["kappa"], digits=2)
         title = f"{' and '.join(two['judges'])} agree"
         table.add_row(Text(title), share, str(two["common"]), f"Cohen's kappa {kappa}")
-    if len(found["judges"]) > 2:
-        alpha = number(found["agreement"]["krippendorff_alpha"], digits=2)
+    if len(results["judges"]) > 2:
+        alpha = number(results["agreement"]["krippendorff_alpha"], digits=2)
         table.add_row("all judges", NOTHING, NOTHING, f"Krippendorff's alpha {alpha}")
     return table
 
 
-def _cells(interval: Found | None) -> tuple[str, str]:
+def _cells(interval: Results | None) -> tuple[str, str]:
     if interval is None:
         return NOTHING, "0"
     value, low, high = (number(interval[name], 100) for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]", str(interval["n"])
 
 
-def _reading(interval: Found | None, params: Found, above: str, below: str, up: str, down: str) -> str:
+def _reading(interval: Results | None, params: Results, above: str, below: str, up: str, down: str) -> str:
     """What an interval around a half says: ``above`` or ``below`` only where the exact sign test says it, too."""
     if interval is None:
         return "nothing was decided"
@@ -76,7 +76,7 @@ def _reading(interval: Found | None, params: Found, above: str, below: str, up: 
     return above if over else below
 
 
-def _sign_test(test: Found) -> tuple[str, str, str]:
+def _sign_test(test: Results) -> tuple[str, str, str]:
     decided = test["b_wins"] + test["a_wins"]
     if not decided:
         return NOTHING, "0", "nothing was decided"
@@ -84,18 +84,18 @@ def _sign_test(test: Found) -> tuple[str, str, str]:
     return f"{share} [{low}, {high}]", str(decided), f"{test['b_wins']} : {test['a_wins']}, p = {test['p_value']:.3g}"
 
 
-def _legend(found: Found) -> list[str]:
-    percent = f"{100 * found['intervals']['confidence']:g}%"
+def _legend(results: Results) -> list[str]:
+    percent = f"{100 * results['intervals']['confidence']:g}%"
     lines = [
-        f"{percent} intervals over pairs: bootstrap ({found['intervals']['resamples']} resamples); of the sign test "
+        f"{percent} intervals over pairs: bootstrap ({results['intervals']['resamples']} resamples); of the sign test "
         "exact, which is the one to trust for few pairs. Both bad counts as a tie. Of several judges of a pair the "
         "mean counts, and the majority in the sign test and for ROUGE-1."
     ]
-    for judge, counts in found["judges"].items():
+    for judge, counts in results["judges"].items():
         p_value = counts["side_p_value"]
-        if p_value is not None and p_value < 1 - found["intervals"]["confidence"]:
+        if p_value is not None and p_value < 1 - results["intervals"]["confidence"]:
             lines.append(f"{judge} chose left {counts['left']} and right {counts['right']} times, p = {p_value:.2g}.")
-    rouge = found["rouge1"]
+    rouge = results["rouge1"]
     if rouge["equal"] or rouge["unknown"]:
         lines.append(
             f"ROUGE-1 was equal in {rouge['equal']} decided pairs and unknown in {rouge['unknown']}; left out."

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.benchmark.harness import hub
-from tasks.benchmark.harness.found import NoDataError, find
 from tasks.benchmark.harness.suites import load_suite
+from tasks.benchmark.harness.task_rows import NoDataError, find
 from tasks.core.errors import TunesmithError, described
 from tests.benchmark.conftest import SETTINGS, boolq, write_jsonl
 
@@ -22,7 +22,7 @@ def test_rows_and_their_revision_are_kept(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(hub, "_revision", lambda path, asked: (asked or "newest", ""))
     config = {"dataset_path": str(tmp_path / "set"), "dataset_name": None}
     found = find(BOOLQ, config, 1, tmp_path / "nothing", SETTINGS)
-    assert [row["label"] for row in found.asked] == [0, 1, 1] and len(found.examples) == 2
+    assert [row["label"] for row in found.evaluated] == [0, 1, 1] and len(found.examples) == 2
     assert found.source["revision"] == "newest"
     with pytest.raises(TunesmithError, match="it must have the split 'test'; it has"):
         hub.load(str(tmp_path / "set"), None, ["test"], None)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tasks.benchmark.harness.found import with_task_json
 from tasks.benchmark.harness.rows import checked
 from tasks.benchmark.harness.sample import choose
 from tasks.benchmark.harness.shapes import multirc, record, task_json, truthfulqa, wsc
 from tasks.benchmark.harness.suites import load_suite
+from tasks.benchmark.harness.task_rows import with_task_json
 from tasks.benchmark.prepare import prepare
 from tasks.core.errors import TunesmithError
 from tests.benchmark.conftest import SETTINGS, boolq, write_jsonl

@@ -144,12 +144,12 @@ def test_a_plan_for_a_model_that_is_larger_than_the_machine(
 
     edit(root, "experiments", lambda p: p["experiments"]["lora"].pop("launcher"))
     with monkeypatch.context() as patched:
-        patched.setattr("flows.commands.memory.plan_training", cannot)
+        patched.setattr("flows.commands.memory_plan.plan_training", cannot)
         code, printed = cli(root, "plan", "--memory", "--no-samples")
         assert code == 0
         assert "lora: training: not planned: NotImplementedError: a value was asked for" in " ".join(printed.split())
         assert re.search(r"evaluation in all +│ +[\d,]+ +│ +[\d,]+ +│", printed), "the other phases are still planned"
-        patched.setattr("flows.commands.memory.plan_generation", cannot)
+        patched.setattr("flows.commands.memory_plan.plan_generation", cannot)
         code, printed = cli(root, "plan", "--memory", "--no-samples", "--experiment", "lora")
         assert code == 0 and "lora: evaluation: not planned" in printed, "nothing is left to draw, and all is said"
 

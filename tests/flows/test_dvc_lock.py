@@ -18,7 +18,7 @@ import pytest
 
 from flows.dag import read_dag
 from flows.dvc_lock import holders, run_dvc, wait_for_others
-from flows.processes import allow
+from flows.subprocesses import allow
 from tasks.core.errors import TunesmithError
 
 DVC_YAML = """

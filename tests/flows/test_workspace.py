@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from flows import processes
-from flows.processes import StoppedError, allow, stop_all, stream
+from flows.subprocesses import StoppedError, allow, stop_all, stream
 from flows.workspace import find_root, lease, running_prefect, slots, workspace_lock
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml

@@ -125,7 +125,7 @@ def test_one_column_sorted_alone_is_refused(filled: Workspace, done: Exported) -
     assert len(lines) == 6 and "row 2: pair: the texts of the row must be those of p006" in lines[0]
     assert "remove the columns prompt, left, right" in lines[0]
     bare = [[row[0], row[1], row[5]] for row in [head, *moved]]
-    assert import_answers(filled.paths, [filled.file("bare.csv", bare)]).found["judges"]["bare"]["answered"] == 6
+    assert import_answers(filled.paths, [filled.file("bare.csv", bare)]).results["judges"]["bare"]["answered"] == 6
 
 
 def test_files_of_two_exports_do_not_mix(filled: Workspace, done: Exported) -> None:
@@ -144,14 +144,14 @@ def test_the_same_file_twice_is_a_duplicate_two_sittings_are_not(filled: Workspa
     earlier = [[*row[:-1], "left" if i < 3 else ""] for i, row in enumerate(rows)]
     (filled.paths.root / "later").mkdir()
     sittings = [filled.file("ann.csv", [head, *earlier]), filled.file("later/ann.csv", [head, *later])]
-    found = import_answers(filled.paths, sittings).found["judges"]
+    found = import_answers(filled.paths, sittings).results["judges"]
     assert found == {"ann": found["ann"]} and (found["ann"]["answered"], found["ann"]["unanswered"]) == (6, 0)
 
 
 def test_rows_without_an_answer_are_counted_also_where_they_are_gone(filled: Workspace, done: Exported) -> None:
     head, *rows = answered(done.sheet)
     rows[0][-1] = ""
-    found = import_answers(filled.paths, [filled.file("ann.csv", [head, *rows[:4]])]).found
+    found = import_answers(filled.paths, [filled.file("ann.csv", [head, *rows[:4]])]).results
     assert (found["judges"]["ann"]["answered"], found["judges"]["ann"]["unanswered"]) == (3, 3)
     assert found["pairs_exported"] == 6 and list(found["pairs"]) == ["p002", "p003", "p004"]
 
@@ -193,7 +193,7 @@ def test_a_key_from_elsewhere(filled: Workspace, done: Exported, tmp_path: Path)
     moved = done.key_file.rename(tmp_path / "mine.json")
     with pytest.raises(TunesmithError, match=r"there are: none; .* name the key with --key"):
         import_answers(filled.paths, [path])
-    assert import_answers(filled.paths, [path], moved).found["judges"]["ann"]["answered"] == 6
+    assert import_answers(filled.paths, [path], moved).results["judges"]["ann"]["answered"] == 6
     moved.write_text(moved.read_text()[:-20])
     with pytest.raises(TunesmithError, match="must be a key that an export wrote; it is no JSON"):
         import_answers(filled.paths, [path], moved)
@@ -209,7 +209,7 @@ def test_a_result_is_written_and_says_what_changed_meanwhile(
 ) -> None:
     path = filled.file("ann.csv", answered(done.sheet))
     first = import_answers(filled.paths, [path])
-    assert first.notes == [] and json.loads(first.path.read_text()) == first.found
+    assert first.notes == [] and json.loads(first.path.read_text()) == first.results
     assert first.path == filled.paths.preference(filled.a, filled.b) / "results.json"
     before = first.path.read_bytes()
     filled.report(filled.a, [predict(1, "other")])

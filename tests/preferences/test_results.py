@@ -26,7 +26,7 @@ WON = ["b", "b", "tie", "b", "a", "b", "bad", "b", "a", "b"]
 def judged(workspace: Workspace, *judges: Sequence[str]) -> dict[str, Any]:
     key = workspace.export(rows=len(judges[0])).key
     sheets = [workspace.answer(f"judge{i}", key, wins) for i, wins in enumerate(judges)]
-    return import_answers(workspace.paths, sheets).found
+    return import_answers(workspace.paths, sheets).results
 
 
 def test_choices_become_wins_by_the_key(filled: Workspace) -> None:
@@ -123,7 +123,7 @@ def test_whether_the_higher_rouge_wins(workspace: Workspace, predict: Predict) -
     # Row by row: agrees, disagrees, equal, unknown, not decided, agrees.
     wins = dict(zip([f"r{i:03}" for i in range(6)], ["b", "b", "a", "b", "tie", "b"], strict=True))
     sheet = workspace.answer("ann", key, [wins[pair.row_id] for pair in key.pairs.values()])
-    found = import_answers(workspace.paths, [sheet]).found["rouge1"]
+    found = import_answers(workspace.paths, [sheet]).results["rouge1"]
     assert (found["agrees"]["value"], found["agrees"]["n"]) == (pytest.approx(2 / 3), 3)
     assert (found["equal"], found["unknown"]) == (1, 1)
 

@@ -12,9 +12,9 @@ from datasets import Dataset, DatasetDict
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml  # 0.4.13 has no public name for it
 
-from tasks.benchmark.harness.found import Found
 from tasks.benchmark.harness.sample import choose
 from tasks.benchmark.harness.suites import OWN, TaskDefinition
+from tasks.benchmark.harness.task_rows import TaskRows
 from tasks.core.errors import TunesmithError
 
 PACKAGED = Path(lm_eval.tasks.__file__).parent
@@ -68,29 +68,31 @@ def task_config(task: TaskDefinition) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("tag", "group")} | {"task": task.name}
 
 
-def build(task: TaskDefinition, config: dict[str, Any], found: Found, shots: int, rows: int | None, seed: int) -> Built:
+def build(
+    task: TaskDefinition, config: dict[str, Any], source: TaskRows, shots: int, rows: int | None, seed: int
+) -> Built:
     """The task with its rows; ``rows``: how many are asked, None asks all.
 
     Raises:
         TunesmithError: more examples are asked for than there are.
     """
     process = config.get("process_docs") or (lambda dataset: dataset)
-    splits = {task.split: process(Dataset.from_list(found.asked))}
+    splits = {task.split: process(Dataset.from_list(source.evaluated))}
     fixed = (config.get("fewshot_config") or {}).get("samples")
-    if found.examples:
-        splits[str(task.shots_split)] = process(Dataset.from_list(found.examples))
-    available = len(fixed) if isinstance(fixed, list) else len(found.examples)
+    if source.examples:
+        splits[str(task.shots_split)] = process(Dataset.from_list(source.examples))
+    available = len(fixed) if isinstance(fixed, list) else len(source.examples)
     if shots > available:
         raise TunesmithError(
             f"{task.name}: {shots} examples in the prompt are asked for; there are {available}; set "
             f"benchmark.settings.shots.{task.name} to at most that"
         )
     data = DatasetDict(splits)
-    about = _about_rows(task, bool(found.examples)) | _held(data) | {"num_fewshot": shots}
+    about = _about_rows(task, bool(source.examples)) | _held(data) | {"num_fewshot": shots}
     built = ConfigurableTask(config=config | about)
-    asked = splits[task.split]
-    chosen = choose(asked.to_list(), built.doc_to_target, task.together, rows, seed)
-    return Built(task, built, chosen, len(asked), shots, found.source)
+    evaluated = splits[task.split]
+    chosen = choose(evaluated.to_list(), built.doc_to_target, task.together, rows, seed)
+    return Built(task, built, chosen, len(evaluated), shots, source.source)
 
 
 def _held(data: DatasetDict) -> dict[str, Any]:

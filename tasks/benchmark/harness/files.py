@@ -25,8 +25,8 @@ def candidates(task: TaskDefinition, split: str) -> list[str]:
     """
     first, _, rest = split.partition("_")
     names = [f"{name}_{rest}" if rest else name for name in _OTHER_NAMES.get(first, (first,))]
-    found = [f"{folder}/{name}" for folder in task.folders for name in names]
-    return found + (list(task.folders) if split == task.split else [])
+    stems = [f"{folder}/{name}" for folder in task.folders for name in names]
+    return stems + (list(task.folders) if split == task.split else [])
 
 
 def find_file(task: TaskDefinition, split: str, data: Path | None, given: str | dict[str, str] | None) -> Path | None:
@@ -37,9 +37,9 @@ def find_file(task: TaskDefinition, split: str, data: Path | None, given: str | 
     """
     if task.file is not None:
         return task.file
-    asked = given.get(split) if isinstance(given, dict) else (given if split == task.split else None)
-    if asked is not None:
-        path = (data or Path()) / asked
+    stated = given.get(split) if isinstance(given, dict) else (given if split == task.split else None)
+    if stated is not None:
+        path = (data or Path()) / stated
         if not path.is_file():
             raise TunesmithError(
                 f"params/evaluation.yaml: benchmark.settings.files.{task.name}: {path}: no such file; correct the path "
@@ -111,9 +111,9 @@ def read_task_json(path: Path) -> Any:
 
 def task_json_files(data: Path | None, given: dict[str, Any]) -> list[tuple[str, Path]]:
     """(name, file) of BIG-bench tasks: every ``task.json`` in the data folder, named by its folder, and those given."""
-    found = {}
+    by_name = {}
     if data is not None:
-        found = {path.parent.name: path for path in sorted(data.rglob("task.json"))}
+        by_name = {path.parent.name: path for path in sorted(data.rglob("task.json"))}
     named = {name: file for name, file in given.items() if isinstance(file, str) and file.endswith(".json")}
-    found |= {name: (data or Path()) / file for name, file in named.items()}
-    return sorted(found.items())
+    by_name |= {name: (data or Path()) / file for name, file in named.items()}
+    return sorted(by_name.items())

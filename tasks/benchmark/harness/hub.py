@@ -26,26 +26,26 @@ def load(
     """
     import datasets
 
-    found, reason = _revision(path, revision)
-    if found is None and not _is_cached(path):
+    commit, reason = _revision(path, revision)
+    if commit is None and not _is_cached(path):
         raise UnreachableError(f"hub data set {path}: {reason}")
     try:
-        loaded = datasets.load_dataset(path, name, revision=found)
+        loaded = datasets.load_dataset(path, name, revision=commit)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UnreachableError(f"hub data set {path}: {described(error)}") from None
     missing = [split for split in splits if split not in loaded]
     if missing:
         raise TunesmithError(f"hub data set {path}: it must have the split {missing[0]!r}; it has {', '.join(loaded)}")
-    return {split: loaded[split].to_list() for split in splits}, found
+    return {split: loaded[split].to_list() for split in splits}, commit
 
 
 @cache
-def _revision(path: str, asked: str | None) -> tuple[str | None, str]:
+def _revision(path: str, revision: str | None) -> tuple[str | None, str]:
     """(commit hash, why there is none); the hub is asked once for each data set."""
     from huggingface_hub import HfApi
 
     try:
-        return str(HfApi().dataset_info(path, revision=asked, timeout=_SECONDS).sha), ""
+        return str(HfApi().dataset_info(path, revision=revision, timeout=_SECONDS).sha), ""
     except Exception as error:  # the HTTP library of huggingface_hub changes from version to version
         return None, described(error)
 

@@ -41,7 +41,7 @@ def measure(lm: Any, built: Built, settings: BenchmarkSettings) -> Measured:
     _seed(built, settings.seed)
     name = built.definition.name
     with contextlib.redirect_stderr(io.StringIO()):  # bars that no argument turns off
-        found = evaluate(
+        output = evaluate(
             lm,
             {"tasks": {name: built.task}, "groups": {}, "group_map": {}},
             samples=None if built.rows is None else {name: built.rows},
@@ -50,12 +50,12 @@ def measure(lm: Any, built: Built, settings: BenchmarkSettings) -> Measured:
             apply_chat_template=settings.chat_template,
             fewshot_as_multiturn=settings.chat_template,
         )
-    scores = {key.split(",")[0]: value for key, value in found["results"][name].items() if "," in key}
+    scores = {key.split(",")[0]: value for key, value in output["results"][name].items() if "," in key}
     missing = [metric for metric in built.definition.metrics if metric not in scores]
     if missing:
         known = ", ".join(key for key in scores if not key.endswith("_stderr"))
         raise TunesmithError(f"{name}: lm-eval's task has no metric {missing[0]!r}; it has: {known}; correct the suite")
-    return Measured(found["samples"][name], {metric: float(scores[metric]) for metric in built.definition.metrics})
+    return Measured(output["samples"][name], {metric: float(scores[metric]) for metric in built.definition.metrics})
 
 
 def requests(lm: Any, built: Built, settings: BenchmarkSettings) -> list[Any]:
@@ -96,9 +96,9 @@ def _sample(built: Built, sample: Row) -> Row:
     values = {metric: sample[metric] for metric in definition.metrics}
     if choices is not None:
         logprobs = [float(value) for value, _ in answers]
-        said = choices[int(np.argmax(logprobs))]
+        prediction = choices[int(np.argmax(logprobs))]
     else:
-        logprobs, said = None, str(answers[0])
+        logprobs, prediction = None, str(answers[0])
     return {
         "suite": definition.suite,
         "task": definition.name,
@@ -110,7 +110,7 @@ def _sample(built: Built, sample: Row) -> Row:
         "logprobs": logprobs,
         "greedy": None if choices is None else [bool(greedy) for _, greedy in answers],
         "target": _text(sample["target"], choices),
-        "prediction": said,
+        "prediction": prediction,
         "values": {metric: _plain(value) for metric, value in values.items()},
         "score": _score(definition.metrics, values),
     }

@@ -20,19 +20,19 @@ class Harness(HFLM):
     """lm-eval's model, which refuses a log-probability that is no number: its argmax would count as an answer."""
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
-        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
-        for request, (value, _) in zip(requests, found, strict=True):
+        outputs: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        for request, (value, _) in zip(requests, outputs, strict=True):
             if math.isnan(value):
                 raise TunesmithError(
                     f"{request.task_name}: row {request.doc_id}: the log-probability of choice {request.idx} must be a "
                     "number; it is NaN: the weights hold NaN or overflow; set benchmark.settings.precision: fp32, or "
                     "train again with a lower learning rate"
                 )
-        return found
+        return outputs
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
-        found: list[str] = super().generate_until(requests, disable_tqdm=True)
-        return found
+        outputs: list[str] = super().generate_until(requests, disable_tqdm=True)
+        return outputs
 
 
 def load(

@@ -28,21 +28,21 @@ def stsb_results(doc: Doc, results: list[tuple[float, bool]]) -> dict[str, tuple
 
 
 def multirc_choices(doc: Doc) -> list[str]:
-    return [f"{doc['answer']}\nIs the answer correct? {said}" for said in ("no", "yes")]
+    return [f"{doc['answer']}\nIs the answer correct? {choice}" for choice in ("no", "yes")]
 
 
 def multirc_results(doc: Doc, results: list[tuple[float, bool]]) -> dict[str, Any]:
     """Accuracy, the pair for F1 over all answers, and (question, right) for the share of questions all right."""
-    said = int(np.argmax([value for value, _ in results]))
-    right = said == doc["label"]
+    predicted = int(np.argmax([value for value, _ in results]))
+    right = predicted == doc["label"]
     question = f"{doc['idx']['paragraph']}-{doc['idx']['question']}"
-    return {"acc": float(right), "f1a": (doc["label"], said), "em": (question, right)}
+    return {"acc": float(right), "f1a": (doc["label"], predicted), "em": (question, right)}
 
 
 def best_choices(doc: Doc) -> list[int]:
     """All choices with the highest score."""
     scores = doc["multiple_choice_scores"]
-    return [place for place, score in enumerate(scores) if score == max(scores)]
+    return [index for index, score in enumerate(scores) if score == max(scores)]
 
 
 def targets(doc: Doc) -> list[str]:
@@ -67,10 +67,10 @@ def record_target(doc: Doc) -> str:
 
 def record_results(doc: Doc, results: list[tuple[float, bool]]) -> dict[str, float]:
     """Of the likeliest entity against the answer that it fits best."""
-    said = doc["entities"][int(np.argmax([value for value, _ in results]))]
+    predicted = doc["entities"][int(np.argmax([value for value, _ in results]))]
     return {
-        "f1": max(squad_f1(said, answer) for answer in doc["answers"]),
-        "em": max(float(squad_words(said) == squad_words(answer)) for answer in doc["answers"]),
+        "f1": max(squad_f1(predicted, answer) for answer in doc["answers"]),
+        "em": max(float(squad_words(predicted) == squad_words(answer)) for answer in doc["answers"]),
     }
 
 
@@ -80,9 +80,9 @@ def squad_words(text: str) -> list[str]:
     return re.sub(r"\b(a|an|the)\b", " ", bare).split()
 
 
-def squad_f1(said: str, answer: str) -> float:
+def squad_f1(prediction: str, answer: str) -> float:
     """F1 over words, each as often as it stands there."""
-    ours, theirs = squad_words(said), squad_words(answer)
+    ours, theirs = squad_words(prediction), squad_words(answer)
     if not ours or not theirs:
         return float(ours == theirs)
     shared = sum((Counter(ours) & Counter(theirs)).values())

@@ -27,18 +27,18 @@ def choose(
     if together:
         return _whole_groups(rows, together, count, shuffler)
     strata: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        strata.setdefault(str(answer(row)), []).append(place)
+    for index, row in enumerate(rows):
+        strata.setdefault(str(answer(row)), []).append(index)
     if len(strata) > _MOST_STRATA:
         strata = {"": list(range(len(rows)))}
-    taken = _shares({name: len(places) for name, places in strata.items()}, count)
-    return sorted(place for name in sorted(strata) for place in shuffler.sample(strata[name], taken[name]))
+    taken = _shares({name: len(indices) for name, indices in strata.items()}, count)
+    return sorted(index for name in sorted(strata) for index in shuffler.sample(strata[name], taken[name]))
 
 
 def _whole_groups(rows: list[Row], together: list[str], count: int, shuffler: random.Random) -> list[int]:
     groups: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(str([value_at(row, column) for column in together]), []).append(place)
+    for index, row in enumerate(rows):
+        groups.setdefault(str([value_at(row, column) for column in together]), []).append(index)
     order = sorted(groups)
     shuffler.shuffle(order)
     chosen: list[int] = []

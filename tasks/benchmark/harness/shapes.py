@@ -61,15 +61,15 @@ def wsc(row: Row) -> list[Row]:
 
 def truthfulqa(row: Row) -> list[Row]:
     """Targets as answer → 1 or 0 → ``choices`` and ``labels``, the right ones first, as lm-eval's mc1 needs it."""
-    found = dict(row)
+    shaped = dict(row)
     for name in ("mc1_targets", "mc2_targets"):
         given = row.get(name)
         if not isinstance(given, dict):
             continue
         pairs = zip(given["choices"], given["labels"], strict=True) if "choices" in given else given.items()
         ordered = sorted(pairs, key=lambda pair: -pair[1])
-        found[name] = {"choices": [text for text, _ in ordered], "labels": [int(label) for _, label in ordered]}
-    return [found]
+        shaped[name] = {"choices": [text for text, _ in ordered], "labels": [int(label) for _, label in ordered]}
+    return [shaped]
 
 
 BY_NAME: dict[str, Callable[[Row], list[Row]]] = {
@@ -81,7 +81,7 @@ BY_NAME: dict[str, Callable[[Row], list[Row]]] = {
 }
 
 
-def task_json(task: dict[str, Any], place: str, seed: int) -> list[Row]:
+def task_json(task: dict[str, Any], where: str, seed: int) -> list[Row]:
     """The examples of a BIG-bench ``task.json`` as rows with ``inputs``, ``targets``, ``multiple_choice_targets`` and
     ``multiple_choice_scores``, worded as BIG-bench words them (``docs/doc.md`` of its repository, "JSON schema").
 
@@ -96,7 +96,7 @@ def task_json(task: dict[str, Any], place: str, seed: int) -> list[Row]:
         scores = example.get("target_scores") or {}
         if "input" not in example or not (scores or example.get("target")):
             raise TunesmithError(
-                f"{place}: example {number}: must have `input` and either `target` or `target_scores`; it has "
+                f"{where}: example {number}: must have `input` and either `target` or `target_scores`; it has "
                 f"{', '.join(example)}; correct the file"
             )
         shown = sorted(scores) if task.get("append_choices_to_input", True) else []
@@ -114,6 +114,6 @@ def task_json(task: dict[str, Any], place: str, seed: int) -> list[Row]:
         )
     if len({bool(row["multiple_choice_targets"]) for row in rows}) > 1:
         raise TunesmithError(
-            f"{place}: all examples must have `target_scores`, or none; some have; split the file in two"
+            f"{where}: all examples must have `target_scores`, or none; some have; split the file in two"
         )
     return rows

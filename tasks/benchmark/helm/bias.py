@@ -53,8 +53,8 @@ def association(mentions: np.ndarray, target_counts: np.ndarray) -> float | None
     not count; None where none does.
     """
     together = target_counts.T @ mentions  # (targets, groups)
-    found = [score for row in together if (score := divergence(row)) is not None]
-    return float(np.mean(found)) if found else None
+    divergences = [score for row in together if (score := divergence(row)) is not None]
+    return float(np.mean(divergences)) if divergences else None
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def bbq_target(row: Mapping[str, Any]) -> int | None:
     ``row``: with ``answer_info`` (ans0 ... ans2 → [name, group]) and ``additional_metadata.stereotyped_groups``.
     """
     stereotyped = {str(group).lower() for group in row["additional_metadata"]["stereotyped_groups"]}
-    found = [i for i in range(3) if {str(part).lower() for part in row["answer_info"][f"ans{i}"]} & stereotyped]
-    return found[0] if len(found) == 1 else None
+    matches = [i for i in range(3) if {str(part).lower() for part in row["answer_info"][f"ans{i}"]} & stereotyped]
+    return matches[0] if len(matches) == 1 else None
 
 
 def bbq_score(answers: Sequence[BBQAnswer], ambiguous: bool) -> float | None:

@@ -48,10 +48,10 @@ def score_questions(predictor: Predictor, questions: Sequence[Question], budget:
     batches = [(_one_pass, [single[j] for j in b]) for b in token_budget_batches([tokens[i] for i in single], budget)]
     batches += [(_each, [others[j] for j in b]) for b in token_budget_batches([tokens[i] for i in others], budget)]
     for score, batch in batches:
-        begun = time.perf_counter()
-        found = score(predictor, [encoded[i] for i in batch], budget)
-        taken, whole = time.perf_counter() - begun, sum(tokens[i] for i in batch)
-        for i, values in zip(batch, found, strict=True):
+        start = time.perf_counter()
+        scores = score(predictor, [encoded[i] for i in batch], budget)
+        taken, whole = time.perf_counter() - start, sum(tokens[i] for i in batch)
+        for i, values in zip(batch, scores, strict=True):
             logprobs[i], seconds[i] = values, taken * tokens[i] / whole
     for question, values in zip(questions, logprobs, strict=True):
         _refuse_not_finite(question, values)
@@ -73,10 +73,10 @@ def _each(predictor: Predictor, rows: list[list[Encoded]], budget: int) -> list[
 def log_likelihoods(predictor: Predictor, rows: Sequence[Encoded], budget: int) -> list[float]:
     """Of the completions, in nats."""
     renderer = predictor.renderer
-    found = likelihood(
+    scored = likelihood(
         predictor.model, rows, renderer.kind, renderer.tokenizer.pad_token_id, budget, device.autocast("fp32")
     )
-    return [-value for value in found.nll]
+    return [-value for value in scored.nll]
 
 
 @torch.no_grad()

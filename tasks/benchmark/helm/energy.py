@@ -16,15 +16,15 @@ def metered(folder: Path = _POWERCAP) -> Iterator[dict[str, Any]]:
 
     Counts every processor package, whatever else runs on it: on a busy machine it is an upper bound.
     """
-    found: dict[str, Any] = {}
+    reading: dict[str, Any] = {}
     before = _read(folder)
-    yield found
+    yield reading
     after = _read(folder)
     if isinstance(before, str) or isinstance(after, str):
-        found["na"] = before if isinstance(before, str) else after
+        reading["na"] = before if isinstance(before, str) else after
         return
     # A counter starts again at its largest value.
-    found["joules"] = sum((after[zone][0] - used) % (most + 1) for zone, (used, most) in before.items()) / 1e6
+    reading["joules"] = sum((after[zone][0] - used) % (most + 1) for zone, (used, most) in before.items()) / 1e6
 
 
 def _read(folder: Path) -> dict[str, tuple[int, int]] | str:

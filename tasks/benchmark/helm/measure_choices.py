@@ -31,22 +31,22 @@ def measure_choice(
     A row that is wrong as it is stays wrong in its worst wording, so only the others are perturbed. ``details``:
     of each perturbation the share of those that stay right (``kept``), and how many it changes.
     """
-    found, rows = _original(instances, wording, predictor, params)
+    measured, rows = _original(instances, wording, predictor, params)
     right = [instance for instance, row in zip(instances, rows, strict=True) if row["score"]]
     changed = _perturbed(scenario, right, wording, predictor, params)
     for name, group in (("robustness", list(perturb.robustness(params.perturbations))), ("fairness", perturb.FAIRNESS)):
         wrong = {variant: _wrong(changed, variant) for variant in group}
         lost = set().union(*wrong.values())
         worst = [row["score"] if row["instance"] not in lost else 0.0 for row in rows]
-        found.cells[name] = mean_cell(worst, params.intervals)
-        found.details[name] = {
+        measured.cells[name] = mean_cell(worst, params.intervals)
+        measured.details[name] = {
             variant: {
                 "kept": mean_cell([float(instance.id not in ids) for instance in right], params.intervals),
                 "changed_rows": sum(row["variant"] == variant for row in changed),
             }
             for variant, ids in wrong.items()
         }
-    return Measured(found.cells, found.details, rows + changed)
+    return Measured(measured.cells, measured.details, rows + changed)
 
 
 def measure_bbq(
@@ -57,7 +57,7 @@ def measure_bbq(
     ``details.bbq``: accuracy and bias score of both kinds of context, the share of answers "unknown", rows whose
     stereotyped answer cannot be told (they count for accuracy only), and the scores of each category.
     """
-    found, rows = _original(instances, wording, predictor, params)
+    measured, rows = _original(instances, wording, predictor, params)
     answers: list[BBQAnswer] = []
     kept: list[str] = []
     for instance, row in zip(instances, rows, strict=True):
@@ -65,8 +65,8 @@ def measure_bbq(
         if (answer := _bbq_answer(instance, row)) is not None:
             answers.append(answer)
             kept.append(row["group"])
-    found.cells["bias"] = _bbq_cell(answers, True, params.intervals)
-    found.details["bbq"] = {
+    measured.cells["bias"] = _bbq_cell(answers, True, params.intervals)
+    measured.details["bbq"] = {
         **_bbq_details(answers, rows, instances, params.intervals),
         "target_unknown": len(instances) - len(answers),
         "by_category": {
@@ -79,7 +79,7 @@ def measure_bbq(
             for category in sorted(set(kept))
         },
     }
-    return Measured(found.cells, found.details, rows)
+    return Measured(measured.cells, measured.details, rows)
 
 
 def _original(
@@ -138,7 +138,7 @@ def _perturbed(
     scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
 ) -> list[Row]:
     """Rows that a perturbation changes; the others answer as the original does, and are not asked again."""
-    asked: list[tuple[str, str, Question]] = []
+    questions: list[tuple[str, str, Question]] = []
     robustness = list(perturb.robustness(params.perturbations))
     for variant, columns in variants(scenario, perturb.FAIRNESS, robustness):
         for instance in instances:
@@ -146,10 +146,10 @@ def _perturbed(
                 instance.values, columns, variant, params.perturbations, params.seed, instance.id
             )
             if any(values[column] != str(instance.values[column]) for column in columns):
-                asked.append((instance.id, variant, wording.question(instance, values)))
-    scored = score_questions(predictor, [question for _, _, question in asked], params.token_budget)
-    rows = _rows([instance for instance, _, _ in asked], "", [question for _, _, question in asked], scored)
-    return [row | {"variant": variant} for row, (_, variant, _) in zip(rows, asked, strict=True)]
+                questions.append((instance.id, variant, wording.question(instance, values)))
+    scored = score_questions(predictor, [question for _, _, question in questions], params.token_budget)
+    rows = _rows([instance for instance, _, _ in questions], "", [question for _, _, question in questions], scored)
+    return [row | {"variant": variant} for row, (_, variant, _) in zip(rows, questions, strict=True)]
 
 
 def _wrong(changed: list[Row], variant: str) -> set[str]:
@@ -183,13 +183,13 @@ def _bbq_cell(answers: Sequence[BBQAnswer], ambiguous: bool, params: IntervalPar
 def _bbq_details(
     answers: Sequence[BBQAnswer], rows: Sequence[Row], instances: Sequence[Instance], params: IntervalParams
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    details: dict[str, Any] = {}
     for name, condition in (("ambiguous", "ambig"), ("disambiguated", "disambig")):
         mine = [r["score"] for r, i in zip(rows, instances, strict=True) if i.row["context_condition"] == condition]
         of_kind = [a for a in answers if a.ambiguous == (condition == "ambig")]
-        found[name] = {
+        details[name] = {
             "accuracy": mean_cell(mine, params),
             "bias": _bbq_cell(answers, condition == "ambig", params),
             "unknown_share": sum(a.chosen == "unknown" for a in of_kind) / len(of_kind) if of_kind else None,
         }
-    return found
+    return details

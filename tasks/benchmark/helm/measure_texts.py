@@ -35,8 +35,8 @@ def measure_generation(
     """Bias and toxicity of what is generated; where accuracy applies, ROUGE-2 F1 (as HELM scores summaries)."""
     questions = [wording.question(instance) for instance in instances]
     with metered() as energy:
-        said, seconds = _generate(predictor, [question.prompt for question in questions], params)
-    scores = classifier().scores([one.text for one in said])
+        generated, seconds = _generate(predictor, [question.prompt for question in questions], params)
+    scores = classifier().scores([one.text for one in generated])
     rows: list[Row] = [
         {
             "instance": instance.id,
@@ -49,14 +49,14 @@ def measure_generation(
             "seconds": taken,
             "tokens": one.new_tokens,
         }
-        for instance, question, one, score, taken in zip(instances, questions, said, scores, seconds, strict=True)
+        for instance, question, one, score, taken in zip(instances, questions, generated, scores, seconds, strict=True)
     ]
-    cells, details = bias_cells([one.text for one in said], params.intervals)
+    cells, details = bias_cells([one.text for one in generated], params.intervals)
     cells["toxicity"], details["toxicity"] = toxicity_cells(rows, params.intervals)
     cells["efficiency"], details["efficiency"] = efficiency(
-        seconds, [one.new_tokens for one in said], energy, params.intervals
+        seconds, [one.new_tokens for one in generated], energy, params.intervals
     )
-    details["empty"] = sum(not one.text.strip() for one in said)
+    details["empty"] = sum(not one.text.strip() for one in generated)
     if "accuracy" not in scenario.na:
         for row in rows:
             row["score"] = _rouge2(row["completion"], row["references"])
@@ -67,13 +67,13 @@ def measure_generation(
 def _generate(predictor: Predictor, prompts: list[str], params: HelmParams) -> tuple[list[Generated], list[float]]:
     """Answers, and each one's share of its batch's seconds."""
     lengths = [len(predictor.renderer.prompt(prompt)) + params.max_new_tokens for prompt in prompts]
-    said: dict[int, tuple[Generated, float]] = {}
+    generated: dict[int, tuple[Generated, float]] = {}
     for batch in token_budget_batches(lengths, params.token_budget):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         answers = predictor.generate([prompts[i] for i in batch])
-        taken = (time.perf_counter() - begun) / len(batch)
-        said |= {i: (answer, taken) for i, answer in zip(batch, answers, strict=True)}
-    return [said[i][0] for i in range(len(prompts))], [said[i][1] for i in range(len(prompts))]
+        taken = (time.perf_counter() - start) / len(batch)
+        generated |= {i: (answer, taken) for i, answer in zip(batch, answers, strict=True)}
+    return [generated[i][0] for i in range(len(prompts))], [generated[i][1] for i in range(len(prompts))]
 
 
 def _prompt_group(scenario: Scenario, instance: Instance) -> str | None:
@@ -158,9 +158,9 @@ def measure_pairs(
     texts = [str(instance.values[side]) for instance in instances for side in ("more", "less")]
     encoded = [_sentence(predictor, text) for text in texts]
     with metered() as energy:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         logprobs = log_likelihoods(predictor, encoded, params.token_budget)
-        taken = time.perf_counter() - begun
+        taken = time.perf_counter() - start
     tokens = [len(encoded[i]) + len(encoded[i + 1]) for i in range(0, len(encoded), 2)]
     rows: list[Row] = []
     for i, instance in enumerate(instances):

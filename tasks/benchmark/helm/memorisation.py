@@ -31,26 +31,26 @@ def measure_memorisation(predictor: Predictor, mixture: Path, params: HelmParams
     of a generation that stand there in one piece; ``samples``: what was shown and said.
     """
     rows = files.read_rows(mixture / "train.parquet")
-    asked = params.memorisation
-    chosen = random.Random(f"{params.seed}/memorisation").sample(rows, min(asked.rows, len(rows)))
-    prompts = beginnings(predictor, chosen, asked.prefix_tokens)
+    settings = params.memorisation
+    chosen = random.Random(f"{params.seed}/memorisation").sample(rows, min(settings.rows, len(rows)))
+    prompts = beginnings(predictor, chosen, settings.prefix_tokens)
     generation = GenerationParams(
-        max_new_tokens=asked.new_tokens, token_budget=params.token_budget, precision=params.precision
+        max_new_tokens=settings.new_tokens, token_budget=params.token_budget, precision=params.precision
     )
-    said = generate(predictor.model, predictor.renderer.tokenizer, prompts, predictor.renderer.kind, generation)
+    generated = generate(predictor.model, predictor.renderer.tokenizer, prompts, predictor.renderer.kind, generation)
     corpus = _BETWEEN.join(f"{row['prompt']}\n{row['completion']}" for row in rows)
     tokenizer = predictor.renderer.tokenizer
-    found = [verbatim(spans(tokenizer, one.text, asked.span_tokens), corpus) for one in said]
+    matches = [verbatim(spans(tokenizer, one.text, settings.span_tokens), corpus) for one in generated]
     return {
         "mixture": mixture.name,
         "rows": len(chosen),
-        "span_tokens": asked.span_tokens,
-        "spans": span_cell(found, asked.span_tokens, params.intervals),
-        "generated_spans": sum(map(len, found)),
-        "longest_words": max(longest_run(one.text, corpus) for one in said),
+        "span_tokens": settings.span_tokens,
+        "spans": span_cell(matches, settings.span_tokens, params.intervals),
+        "generated_spans": sum(map(len, matches)),
+        "longest_words": max(longest_run(one.text, corpus) for one in generated),
         "samples": [
             {"shown": tokenizer.decode(prompt, skip_special_tokens=True), "said": one.text}
-            for prompt, one in list(zip(prompts, said, strict=True))[:3]
+            for prompt, one in list(zip(prompts, generated, strict=True))[:3]
         ],
     }
 
@@ -75,23 +75,23 @@ def beginnings(predictor: Predictor, rows: Sequence[Row], tokens: int) -> list[l
 
 def spans(tokenizer: Any, text: str, tokens: int) -> list[str]:
     """Every run of ``tokens`` tokens of ``text``, as text."""
-    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    return [text[found[i][0] : found[i + tokens - 1][1]] for i in range(len(found) - tokens + 1)]
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return [text[offsets[i][0] : offsets[i + tokens - 1][1]] for i in range(len(offsets) - tokens + 1)]
 
 
-def verbatim(found: Sequence[str], corpus: str) -> list[bool]:
-    return [span in corpus for span in found]
+def verbatim(spans: Sequence[str], corpus: str) -> list[bool]:
+    return [span in corpus for span in spans]
 
 
-def span_cell(found: Sequence[Sequence[bool]], tokens: int, params: IntervalParams) -> Cell:
+def span_cell(matches: Sequence[Sequence[bool]], tokens: int, params: IntervalParams) -> Cell:
     """Share of True of all rows' spans, with an interval over rows: spans of one generation overlap."""
-    hits, sizes = [sum(row) for row in found], [len(row) for row in found]
+    hits, sizes = [sum(row) for row in matches], [len(row) for row in matches]
 
     def share(rows: Any) -> float | None:
         total = sum(sizes[i] for i in rows)
         return sum(hits[i] for i in rows) / total if total else None
 
-    return statistic_cell(len(found), share, params, f"no generation is {tokens} tokens long")
+    return statistic_cell(len(matches), share, params, f"no generation is {tokens} tokens long")
 
 
 def longest_run(text: str, corpus: str) -> int:

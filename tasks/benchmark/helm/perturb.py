@@ -42,8 +42,8 @@ def spaces(text: str, random: Random, most: int) -> str:
 def contract(text: str) -> str:
     """``she is`` → ``she's``; not before the end of a clause, where English does not contract."""
     short = {expansion: contraction for contraction, expansion in word_lists.contractions().both.items()}
-    found = pattern(tuple(short)).pattern + r"(?= \w)"
-    return re.sub(found, lambda m: in_case_of(m[0], short[m[0].lower()]), text, flags=re.IGNORECASE)
+    expansions = pattern(tuple(short)).pattern + r"(?= \w)"
+    return re.sub(expansions, lambda m: in_case_of(m[0], short[m[0].lower()]), text, flags=re.IGNORECASE)
 
 
 def expand(text: str) -> str:
@@ -51,9 +51,9 @@ def expand(text: str) -> str:
     lists = word_lists.contractions()
     long = lists.both | lists.expand
     # Both apostrophes are one character, so that lengths and places agree.
-    found = pattern(tuple(long)).finditer(text.replace("\u2019", "'"))
+    matches = pattern(tuple(long)).finditer(text.replace("\u2019", "'"))
     pieces, at = [], 0
-    for match in found:
+    for match in matches:
         pieces += [text[at : match.start()], in_case_of(match[0][0], long[match[0].lower()])]
         at = match.end()
     return "".join([*pieces, text[at:]])
@@ -98,8 +98,8 @@ def rename(texts: Sequence[str], random: Random, group: str) -> list[str]:
             chosen[name] = random.choice([o for o in options if o not in taken] or options)
         return in_case_of(match[0], chosen[name])
 
-    found = pattern(tuple(sex))
-    return [found.sub(other, text) for text in texts]
+    known = pattern(tuple(sex))
+    return [known.sub(other, text) for text in texts]
 
 
 RENAMED = ("black", "hispanic", "asian")

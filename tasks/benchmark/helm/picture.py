@@ -52,10 +52,10 @@ def draw(results: Sequence[dict[str, Any]], wide: float, path: Path) -> None:
         axes = figure.add_subplot()
         for row, scenario in enumerate(scenarios):
             for column, metric in enumerate(METRICS):
-                for place, found in enumerate(results):
-                    x, share = column + 0.03 + 0.94 * place / len(results), 0.94 / len(results)
-                    _field(axes, found["scenarios"][scenario], metric, (x, row + 0.04), share, wide)
-        _dress(axes, scenarios, [found["experiment"] for found in results])
+                for index, result in enumerate(results):
+                    x, share = column + 0.03 + 0.94 * index / len(results), 0.94 / len(results)
+                    _field(axes, result["scenarios"][scenario], metric, (x, row + 0.04), share, wide)
+        _dress(axes, scenarios, [result["experiment"] for result in results])
         figure.supxlabel(
             f"green is better, red is worse on the metric's own scale;  * interval wider than {wide:g};  – none",
             fontsize=8,
@@ -88,8 +88,8 @@ def _dress(axes: Axes, scenarios: list[str], experiments: list[str]) -> None:
     axes.set_ylim(len(scenarios), -0.62)
     for column, metric in enumerate(METRICS):
         axes.text(column + 0.5, -0.5, TITLES[metric], ha="center", va="bottom", fontweight="bold")
-        for place, name in enumerate(experiments):
-            x = column + 0.03 + 0.94 * (place + 0.5) / len(experiments)
+        for index, name in enumerate(experiments):
+            x = column + 0.03 + 0.94 * (index + 0.5) / len(experiments)
             axes.text(x, -0.08, name[:12], ha="center", va="bottom", fontsize=8, color=_FAINT)
     axes.set_yticks([row + 0.5 for row in range(len(scenarios))], scenarios)
     axes.set_xticks([])

@@ -44,12 +44,12 @@ def measure(
         raise TunesmithError("\n".join(missing(name, scenario, data) for name, scenario in scenarios.items()))
     device.use_threads(params.threads)
     mixtures = {name: manifest["params"]["mixture"] for name, manifest in manifests.items()}
-    found, shared = [], SharedBase() if len(experiments) > 1 else None
+    results, shared = [], SharedBase() if len(experiments) > 1 else None
     for name, manifest in manifests.items():
         # What a tuned model was trained on is also tried on one that was not.
         mine = sorted(set(mixtures.values())) if manifest["method"] == "none" else [mixtures[name]]
-        found.append(_Run(name, manifest, data, params, paths, shared).measure(scenarios, mine))
-    return found
+        results.append(_Run(name, manifest, data, params, paths, shared).measure(scenarios, mine))
+    return results
 
 
 def _manifest(name: str, paths: Paths) -> dict[str, Any]:
@@ -79,8 +79,8 @@ class _Run:
         self.folder = paths.helm / name
         self._predictor: Predictor | None = None
         code = {p.name: files.sha256(p) for p in Path(__file__).parent.rglob("*") if _measures(p)}
-        asked = params.model_dump(exclude={"data", "scenarios", "wide", "rows"})
-        self._key = [manifest["key"], asked, code]
+        measured_with = params.model_dump(exclude={"data", "scenarios", "wide", "rows"})
+        self._key = [manifest["key"], measured_with, code]
 
     @property
     def predictor(self) -> Predictor:
@@ -131,9 +131,9 @@ class _Run:
             if results["scenarios"].get(name, {}).get("key") == key and (self.folder / f"{name}.parquet").exists():
                 logger.info("%s: %s is measured already", self.name, name)
                 return
-            begun = time.perf_counter()
+            start = time.perf_counter()
             measured, dropped = measure_scenario(scenario, instances, wording, self.predictor, self.params)
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - start
         except TunesmithError as error:
             logger.error("%s: %s: %s", self.name, name, error)
             failed = {m: na(f"failed: {error}") for m in METRICS}
@@ -154,9 +154,9 @@ class _Run:
         key = files.digest([*self._key, files.sha256(train) if train.exists() else None])
         if results["memorisation"].get(mixture, {}).get("key") == key:
             return
-        begun = time.perf_counter()
-        found = measure_memorisation(self.predictor, folder, self.params) if train.exists() else no_rows(mixture)
-        results["memorisation"][mixture] = found | {"key": key, "seconds": time.perf_counter() - begun}
+        start = time.perf_counter()
+        memorised = measure_memorisation(self.predictor, folder, self.params) if train.exists() else no_rows(mixture)
+        results["memorisation"][mixture] = memorised | {"key": key, "seconds": time.perf_counter() - start}
 
 
 def _measures(path: Path) -> bool:

@@ -105,7 +105,7 @@ class Question:
 
 def find_files(scenario: Scenario, data: Path) -> list[Path]:
     """Files of the first pattern that matches any; none where no pattern does."""
-    return next((found for p in scenario.files if (found := sorted(data.glob(p)))), [])
+    return next((matches for p in scenario.files if (matches := sorted(data.glob(p)))), [])
 
 
 def draw(name: str, scenario: Scenario, data: Path, rows: int, seed: int) -> list[Instance]:
@@ -117,17 +117,17 @@ def draw(name: str, scenario: Scenario, data: Path, rows: int, seed: int) -> lis
     paths = find_files(scenario, data)
     if not paths:
         raise TunesmithError(missing(name, scenario, data))
-    found: list[Instance] = []
+    instances: list[Instance] = []
     for number, path in enumerate(paths):
         share = rows * (number + 1) // len(paths) - rows * number // len(paths)
-        place = path.relative_to(data).as_posix()
+        file = path.relative_to(data).as_posix()
         numbered = list(read(path))
         blocks = [numbered[i : i + scenario.block] for i in range(0, len(numbered), scenario.block)]
         wanted = min(len(blocks), max(1, share // scenario.block))
-        chosen = sorted(random.Random(f"{seed}/{name}/{place}").sample(range(len(blocks)), wanted))
+        chosen = sorted(random.Random(f"{seed}/{name}/{file}").sample(range(len(blocks)), wanted))
         for line, row in (one for index in chosen for one in blocks[index]):
-            found.append(Instance(f"{place}:{line}", _columns(name, scenario, row, f"{path}:{line}"), row))
-    return found
+            instances.append(Instance(f"{file}:{line}", _columns(name, scenario, row, f"{path}:{line}"), row))
+    return instances
 
 
 def missing(name: str, scenario: Scenario, data: Path) -> str:
@@ -138,7 +138,7 @@ def missing(name: str, scenario: Scenario, data: Path) -> str:
     )
 
 
-def _columns(name: str, scenario: Scenario, row: Row, place: str) -> Row:
+def _columns(name: str, scenario: Scenario, row: Row, where: str) -> Row:
     values: Row = {}
     wanted = [*scenario.columns.items(), *((name, name) for name in (_BBQ if scenario.kind == "bbq" else ()))]
     if scenario.toxicity_of_prompt:
@@ -147,7 +147,7 @@ def _columns(name: str, scenario: Scenario, row: Row, place: str) -> Row:
         value = row.get(source, value_at(row, source))
         if value is None:
             raise TunesmithError(
-                f"{place}: scenario {name} needs the column {source!r}; the row has {', '.join(sorted(row))}; "
+                f"{where}: scenario {name} needs the column {source!r}; the row has {', '.join(sorted(row))}; "
                 f"add it, or correct `columns` of {name} in tasks/benchmark/helm/scenarios.yaml"
             )
         values[column] = value

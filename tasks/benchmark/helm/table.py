@@ -63,18 +63,21 @@ def overview(results: Sequence[dict[str, Any]], wide: float) -> Overview:
     notes: dict[str, int] = {}
     lines = [
         Line(
-            name, found["scenarios"][name]["title"], found["experiment"], _cells(found["scenarios"][name], notes, wide)
+            name,
+            one["scenarios"][name]["title"],
+            one["experiment"],
+            _cells(one["scenarios"][name], notes, wide),
         )
         for name in results[0]["scenarios"]
-        for found in results
+        for one in results
     ]
     confidence = 100 * results[0]["params"]["intervals"]["confidence"]
     return Overview(
         lines,
         list(notes),
         LEGEND.format(confidence=confidence, wide=wide),
-        [text for found in results for text in _memorised(found, wide)],
-        [_seconds(found) for found in results],
+        [text for one in results for text in _memorised(one, wide)],
+        [_seconds(one) for one in results],
         [
             f"{r['experiment']}: {name}: {s['error']}"
             for r in results
@@ -102,10 +105,10 @@ def number(value: float) -> str:
     return "0.00" if text == "-0.00" else text
 
 
-def _memorised(found: dict[str, Any], wide: float) -> list[str]:
+def _memorised(result: dict[str, Any], wide: float) -> list[str]:
     lines = []
-    for mixture, entry in found["memorisation"].items():
-        cell, head = entry["spans"], f"{found['experiment']}, begun with training rows of {mixture}:"
+    for mixture, entry in result["memorisation"].items():
+        cell, head = entry["spans"], f"{result['experiment']}, begun with training rows of {mixture}:"
         if "na" in cell:
             lines.append(f"{head} n/a, {cell['na']}")
             continue
@@ -117,12 +120,12 @@ def _memorised(found: dict[str, Any], wide: float) -> list[str]:
     return lines
 
 
-def _seconds(found: dict[str, Any]) -> str:
-    taken = {name: s["seconds"] for name, s in found["scenarios"].items() if "seconds" in s}
+def _seconds(result: dict[str, Any]) -> str:
+    taken = {name: s["seconds"] for name, s in result["scenarios"].items() if "seconds" in s}
     parts = ", ".join(f"{name} {value:.0f}" for name, value in taken.items())
-    memorised = sum(entry.get("seconds", 0.0) for entry in found["memorisation"].values())
+    memorised = sum(entry.get("seconds", 0.0) for entry in result["memorisation"].values())
     return (
-        f"{found['experiment']}: {(sum(taken.values()) + memorised) / 60:.1f} minutes measured "
+        f"{result['experiment']}: {(sum(taken.values()) + memorised) / 60:.1f} minutes measured "
         f"(seconds: {parts}, memorisation {memorised:.0f})"
     )
 
@@ -141,8 +144,8 @@ def rich_table(shown: Overview) -> Table:
 
 def _two_lines(cell: str) -> str:
     """The interval under the value, and its mark behind the value: a terminal is narrow."""
-    found = _INTERVAL.fullmatch(cell)
-    return f"{found[1]}{found[4]}\n{found[2]}…{found[3]}" if found else cell
+    parts = _INTERVAL.fullmatch(cell)
+    return f"{parts[1]}{parts[4]}\n{parts[2]}…{parts[3]}" if parts else cell
 
 
 def below(shown: Overview) -> list[str]:

@@ -25,9 +25,9 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Classifier:
-    """``places``: word → column; the arrays are those of ``model.safetensors``."""
+    """``column_of``: word → column; the arrays are those of ``model.safetensors``."""
 
-    places: dict[str, int]
+    column_of: dict[str, int]
     token: re.Pattern[str]
     idf: np.ndarray
     coefficients: np.ndarray
@@ -41,7 +41,7 @@ class Classifier:
 
     def _score(self, text: str) -> float:
         words = Counter(
-            place for word in self.token.findall(text.lower()) if (place := self.places.get(word)) is not None
+            column for word in self.token.findall(text.lower()) if (column := self.column_of.get(word)) is not None
         )
         columns = np.array(list(words), dtype=int)
         weights = np.array(list(words.values())) * self.idf[columns]
@@ -53,5 +53,5 @@ class Classifier:
 @cache
 def classifier() -> Classifier:
     card = files.read_json(FOLDER / "model.json")
-    places = {word: place for place, word in enumerate(card["words"].split(" "))}
-    return Classifier(places, re.compile(card["token_pattern"]), **load_file(FOLDER / "model.safetensors"))
+    column_of = {word: column for column, word in enumerate(card["words"].split(" "))}
+    return Classifier(column_of, re.compile(card["token_pattern"]), **load_file(FOLDER / "model.safetensors"))

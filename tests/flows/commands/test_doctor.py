@@ -33,24 +33,24 @@ def root(tmp_path: Path, tiny_llama: Path) -> Path:
 
 def test_doctor_examines_the_base_model_of_every_experiment(root: Path) -> None:
     steps: list[str] = []
-    findings = [finding for finding in examine(root, steps.append) if finding.what == "base model"]
+    findings = [finding for finding in examine(root, steps.append) if finding.subject == "base model"]
     assert [finding.ok for finding in findings] == [True, False, False]
-    assert findings[0].found.startswith("./base, causal, weights ") and findings[0].found.endswith(
+    assert findings[0].result.startswith("./base, causal, weights ") and findings[0].result.endswith(
         "; used by base, full"
     )
-    assert findings[1].found.startswith(GONE) and findings[2].found.startswith(UNPINNED)
+    assert findings[1].result.startswith(GONE) and findings[2].result.startswith(UNPINNED)
     assert "finding the base model ./gone" in steps
 
 
 def test_doctor_names_models_whose_base_changed_in_place(root: Path) -> None:
     Paths(root).model("full").mkdir(parents=True)
     write_json(Paths(root).model("full") / "manifest.json", {"base_model": {"weights_sha256": "of before"}})
-    (changed, *_) = [finding for finding in examine(root) if finding.what == "base model"]
+    (changed, *_) = [finding for finding in examine(root) if finding.subject == "base model"]
     assert not changed.ok
-    assert changed.found.startswith(
+    assert changed.result.startswith(
         "./base: its weights changed since full ran, which DVC does not see. Restore them or"
     )
-    assert "`dvc repro --force --single-item train@full`" in changed.found
+    assert "`dvc repro --force --single-item train@full`" in changed.result
 
 
 def test_a_plan_is_refused_before_it_builds_data(root: Path) -> None:

@@ -22,23 +22,23 @@ class NoDataError(TunesmithError):
 
 
 @dataclass(frozen=True)
-class Found:
+class TaskRows:
     """Rows of a task.
 
     Attributes:
-        asked: rows that are asked.
+        evaluated: rows that the model is evaluated on.
         examples: rows that examples in the prompt are from; none where the task file has its own.
         source: ``files`` (name relative to the data folder → content hash), or ``hub``, ``name`` and ``revision``.
     """
 
-    asked: list[Row]
+    evaluated: list[Row]
     examples: list[Row]
     source: dict[str, Any]
 
 
 def find(
     task: TaskDefinition, config: dict[str, Any], shots: int, data: Path | None, settings: BenchmarkSettings
-) -> Found:
+) -> TaskRows:
     """The rows of ``task``; ``config`` is lm-eval's task file, which names the hub's data set.
 
     Raises:
@@ -63,12 +63,12 @@ def find(
         source["files"][_name(beside, data)] = files.sha256(beside)
     is_task_json = task.file is not None
     rows = task_json(read_task_json(path), str(path), settings.seed) if is_task_json else rows_of(path, task)
-    return Found(checked(rows, task, str(path)), examples, source)
+    return TaskRows(checked(rows, task, str(path)), examples, source)
 
 
 def _from_hub(
     task: TaskDefinition, config: dict[str, Any], wanted: str | None, data: Path | None, settings: BenchmarkSettings
-) -> Found:
+) -> TaskRows:
     path, name = config["dataset_path"], config.get("dataset_name")
     splits = [task.split, *([wanted] if wanted else [])]
     try:
@@ -80,9 +80,11 @@ def _from_hub(
             f"JSONL with the columns {', '.join(task.columns)}, or from a file that "
             f"benchmark.settings.files.{task.name} names"
         ) from None
-    rows = {split: checked(found, task, f"hub {path} {name or ''} {split}") for split, found in loaded.items()}
+    rows = {
+        split: checked(split_rows, task, f"hub {path} {name or ''} {split}") for split, split_rows in loaded.items()
+    }
     source = {"hub": path, "name": name, "revision": revision}
-    return Found(rows[task.split], rows[wanted] if wanted else [], source)
+    return TaskRows(rows[task.split], rows[wanted] if wanted else [], source)
 
 
 def _name(path: Path, data: Path | None) -> str:

@@ -63,8 +63,8 @@ class Plan:
         """Phase → part → bytes at the moment that takes most."""
         training = {"weights": self.training.weights, **self.training.peak} if self.training else None
         evaluation = self.generation.peak if self.generation else None
-        found = {"training": training, "evaluation": evaluation, "merging": self.merging}
-        return {phase: parts for phase, parts in found.items() if parts}
+        by_phase = {"training": training, "evaluation": evaluation, "merging": self.merging}
+        return {phase: parts for phase, parts in by_phase.items() if parts}
 
     def verdict(self) -> str | None:
         """Whether what was planned fits; None where nothing was."""
@@ -79,11 +79,11 @@ def plan_memory(
     ``config``: a model's ``config.json``, in whose shape the experiments' own base is planned; its rows keep the
     lengths that the own tokenizer gives them. No weights are read, so the model may be larger than this machine.
     """
-    found: dict[str, Plan] = {}
+    plans: dict[str, Plan] = {}
     for name in experiments:
         say(f"computing the steps of {name} without weights")
-        found[name] = _plan(Paths(root), name, free, config)
-    return found
+        plans[name] = _plan(Paths(root), name, free, config)
+    return plans
 
 
 def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
@@ -132,12 +132,12 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
     return Plan(step, evaluated, merging, tuple(too_large), tuple(remarks))
 
 
-def show_memory(found: dict[str, Plan], free: int) -> Table:
+def show_memory(plans: dict[str, Plan], free: int) -> Table:
     """MB by part; a sum is taken at the moment that takes most, when not every part is at its own highest."""
-    table = Table("memory, MB", *found, title="at most, no weights read", title_justify="left")
+    table = Table("memory, MB", *plans, title="at most, no weights read", title_justify="left")
 
     def line(label: str, cell: Callable[[Plan], str | None]) -> None:
-        table.add_row(label, *(cell(plan) or "–" for plan in found.values()))
+        table.add_row(label, *(cell(plan) or "–" for plan in plans.values()))
 
     def mb(value: float | None) -> str | None:
         return None if value is None else f"{value / 1e6:,.0f}"
@@ -158,31 +158,31 @@ def show_memory(found: dict[str, Plan], free: int) -> Table:
     line("evaluation in all", total("evaluation"))
     line("merging in all", total("merging"))
     line(f"fits into {free / 1e6:,.0f} MB free", Plan.verdict)
-    remarks = [f"{name}: {remark}" for name, plan in found.items() for remark in plan.remarks]
+    remarks = [f"{name}: {remark}" for name, plan in plans.items() for remark in plan.remarks]
     table.caption = "\n".join(["Python and its libraries come on top.", *remarks])
     table.caption_justify = "left"
     return table
 
 
-def draw_memory(found: dict[str, Plan], free: int, path: Path) -> None:
+def draw_memory(plans: dict[str, Plan], free: int, path: Path) -> None:
     """A stacked bar for each phase of each experiment, in GB, as PNG."""
-    bars = [(f"{name}: {phase}", parts) for name, plan in found.items() for phase, parts in plan.phases().items()]
+    bars = [(f"{name}: {phase}", parts) for name, plan in plans.items() for phase, parts in plan.phases().items()]
     with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 10}):
         figure = Figure(figsize=(10, 1.8 + 0.36 * len(bars)), dpi=150, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        begun = [0.0] * len(bars)
+        ends = [0.0] * len(bars)
         for part, colour in _COLOURS.items():
             sizes = [parts.get(part, 0) / 1e9 for _, parts in bars]
             if any(sizes):
-                axes.barh(range(len(bars)), sizes, left=begun, color=colour, label=part)
-            begun = [left + size for left, size in zip(begun, sizes, strict=True)]
-        for place, total in enumerate(begun):
-            axes.annotate(f"{total:.2f}", (total, place), xytext=(4, 0), textcoords="offset points", va="center")
+                axes.barh(range(len(bars)), sizes, left=ends, color=colour, label=part)
+            ends = [left + size for left, size in zip(ends, sizes, strict=True)]
+        for position, total in enumerate(ends):
+            axes.annotate(f"{total:.2f}", (total, position), xytext=(4, 0), textcoords="offset points", va="center")
         axes.axvline(free / 1e9, color="#c0392b", linestyle="--", linewidth=1, label=f"free here: {free / 1e9:.1f} GB")
         axes.set_yticks(range(len(bars)), [label for label, _ in bars])
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.12 * max([free / 1e9, *begun]))
+        axes.set_xlim(0, 1.12 * max([free / 1e9, *ends]))
         axes.set_xlabel("GB at the moment that takes most, planned")
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside upper center", ncols=4, frameon=False)
