@@ -61,11 +61,12 @@ def benchmark(
     mixtures = sorted(path.parent.name for path in paths.mixtures.glob("*/train.parquet"))
     for name in names:
         say(f"loading {name}")
-        result, samples, risks, _ = run_model(name, prepared, paths, settings, say, shared, mixtures)
         folder = output / name if output is not None else paths.benchmark(name)
-        result, samples, risks = results.merged(results.read(folder), result, samples, risks)
+        earlier = results.read(folder)
+        result, samples, instances, _ = run_model(name, prepared, paths, settings, say, shared, mixtures, earlier)
+        result, samples, instances = results.merged(earlier, result, samples, instances)
         with files.replacing(folder) as temporary:
-            results.write(temporary, result, samples, risks)
+            results.write(temporary, result, samples, instances)
         by_experiment[name] = (_only(result, suites), [row for row in samples if row["suite"] in suites])
     return by_experiment
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.commands.trained import trained
+from tasks.benchmark.helm.experiments import measure
 from tasks.benchmark.helm.params import HelmParams
 from tasks.benchmark.helm.picture import draw
-from tasks.benchmark.helm.run import measure
 from tasks.benchmark.helm.scenarios import load_scenarios
 from tasks.benchmark.helm.table import Overview, html, markdown, overview
 from tasks.core import files

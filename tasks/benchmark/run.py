@@ -6,15 +6,18 @@ import importlib.metadata
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tasks.benchmark import results
 from tasks.benchmark.cost import Speed, TaskCost, speed, task_cost
 from tasks.benchmark.harness.measure import measure, sample_rows
 from tasks.benchmark.harness.model import load as load_model
+from tasks.benchmark.helm.run import Measurements, ModelRun, no_data
+from tasks.benchmark.helm.scenarios import load_scenarios
 from tasks.benchmark.params import BenchmarkParams, BenchmarkSettings
 from tasks.benchmark.prepare import Prepared, prepare
-from tasks.benchmark.risk import measure_memory, measure_risk
+from tasks.benchmark.risk import helm_params
 from tasks.benchmark.scores import averages, task_metrics, verdict
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError, described
@@ -44,8 +47,8 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     started = time.time()
     with stage.outputs(paths.benchmark(name), paths.run(name, "benchmark")) as (report, run_folder):
         prepared = prepare(list(plan.suites), paths.root / plan.data, params.settings)
-        result, samples, risks, spent = run_model(name, prepared, paths, params.settings, logger.info)
-        results.write(report, result, samples, risks)
+        result, samples, instances, spent = run_model(name, prepared, paths, params.settings, logger.info)
+        results.write(report, result, samples, instances)
         run_folder.mkdir()
         volatile = {"experiment": name, "key": result["key"], "seconds_of_tasks": spent}
         about = facts(paths.root, started, time.time(), params.settings.threads)
@@ -60,20 +63,27 @@ def run_model(
     say: Say,
     shared: SharedBase | None = None,
     mixtures: Sequence[str] = (),
+    earlier: results.Stored | None = None,
 ) -> tuple[Row, list[Row], list[Row], dict[str, float]]:
-    """The result of a model (``results.json`` as a mapping), rows of ``SAMPLES`` and of ``RISKS``, and the seconds of
-    each task. ``mixtures``: whose training rows a model that was trained on none is begun with.
+    """Run the prepared suites on one model.
+
+    Args:
+        mixtures: for an untuned model, the mixtures whose rows prompt the memorisation test.
+        earlier: stored result of the model. Scenarios and memorisation stored under the same key are reused.
+
+    Returns:
+        ``results.json`` as a mapping, rows of ``SAMPLES``, rows of ``INSTANCES``, and task → seconds.
 
     Raises:
-        TunesmithError: there is no model, or none of its tasks could be run; what breaks in one task is kept in the
-            result.
+        TunesmithError: there is no model, or no task could be run. A task that fails does not stop the others: its
+            entry has the error.
     """
     lm, predictor = load_model(paths.model(name), paths.root, settings, shared)
     manifest = predictor.manifest
     costs = _say_cost(lm, prepared, settings, name, say)
     suites: dict[str, Row] = {}
     samples: list[Row] = []
-    risks: list[Row] = []
+    instances: list[Row] = []
     spent: dict[str, float] = {}
     total = sum(len(one.built) + len(one.scenarios) for one in prepared)
     with progress(f"benchmark {name}", total) as meter:
@@ -90,54 +100,47 @@ def run_model(
             samples += [row for task_rows in rows.values() for row in task_rows]
             spent |= seconds
             if one.suite.scenarios:
-                parts, risk_rows, seconds = _run_risks(predictor, one, settings, paths, mixtures, meter.advance)
-                suites[one.suite.name] |= parts
-                risks += risk_rows
-                spent |= seconds
-    if not samples and not risks:
+                done_before = results.measurements(earlier, manifest["key"], one.suite.name)
+                measured = _run_scenarios(predictor, one, settings, paths, mixtures, done_before, meter.advance)
+                suites[one.suite.name] |= {"scenarios": measured.scenarios}
+                if one.suite.memorisation:
+                    suites[one.suite.name] |= {"memorisation": measured.memorisation}
+                instances += measured.rows
+                spent |= measured.seconds
+    if not samples and not instances:
         entries = [
             entry for suite in suites.values() for part in results.PARTS for entry in suite.get(part, {}).values()
         ]
         errors = [entry["error"] for entry in entries if entry.get("error")]
         raise TunesmithError("\n".join([*errors, f"benchmark {name}: no task could be run"]))
-    result = {
-        "schema": results.SCHEMA,
-        "experiment": manifest["experiment"],
-        "key": manifest["key"],
-        "method": manifest["method"],
-        "suites": suites,
-    }
-    return result, samples, risks, spent
+    return results.result(manifest, suites), samples, instances, spent
 
 
-def _run_risks(
+def _run_scenarios(
     predictor: Predictor,
     prepared: Prepared,
     settings: BenchmarkSettings,
     paths: Paths,
     mixtures: Sequence[str],
+    earlier: Measurements,
     advance: Callable[..., None],
-) -> tuple[dict[str, Row], list[Row], dict[str, float]]:
-    """``scenarios`` and ``memorisation`` of a suite, rows of ``RISKS``, scenario → seconds."""
-    entries = {
-        name: {"status": "no data", "error": prepared.missing[name]}
-        for name in prepared.suite.scenarios
-        if name in prepared.missing
+) -> Measurements:
+    """Scenarios of a suite, and memorisation of training rows: the model's own, or of ``mixtures`` if it is untuned."""
+    manifest, suite = predictor.manifest, prepared.suite
+    own = mixtures if manifest["method"] == "none" else [manifest["params"]["mixture"]]
+    params, data = helm_params(settings), prepared.data or Path("data")
+
+    def after_each(name: str, done: Measurements) -> None:
+        if name in prepared.scenarios:
+            advance(note=name)
+
+    run = ModelRun(manifest, lambda: predictor, data, params, paths, timed=False)
+    measured = run.measure(prepared.scenarios, own if suite.memorisation else (), earlier, after_each)
+    known = load_scenarios(suite.scenarios)
+    missing = {
+        name: no_data(known[name], prepared.missing[name]) for name in suite.scenarios if name in prepared.missing
     }
-    rows, seconds = [], {}
-    for name, scenario in prepared.scenarios.items():
-        assert prepared.data is not None
-        start = time.perf_counter()
-        entries[name], scenario_rows = measure_risk(name, scenario, prepared.data, predictor, settings, paths.root)
-        seconds[name] = time.perf_counter() - start
-        rows += scenario_rows
-        advance(note=name)
-    parts = {"scenarios": entries}
-    if prepared.suite.memorisation:
-        parts["memorisation"] = measure_memory(predictor, settings, paths, mixtures)
-    for entry in (entry for part in parts.values() for entry in part.values() if entry["status"] == "failed"):
-        logger.warning("failed: %s", entry["error"])
-    return parts, rows, seconds
+    return Measurements(missing | measured.scenarios, measured.memorisation, measured.rows, measured.seconds)
 
 
 def _run_suite(

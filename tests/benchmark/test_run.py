@@ -17,6 +17,7 @@ from flows.preflight import preflight
 from tasks.benchmark import results
 from tasks.benchmark.cost import speed, task_cost
 from tasks.benchmark.harness.measure import measure
+from tasks.benchmark.helm import run as helm_run
 from tasks.benchmark.prepare import prepare
 from tasks.benchmark.retention import benchmark_verdicts
 from tasks.benchmark.run import run
@@ -208,8 +209,9 @@ def test_the_risk_suite_has_bias_toxicity_and_memorisation(workspace: Path, tmp_
         assert about["status"] == "done" and about["rows"] == 4, name
         assert "efficiency" not in about["cells"]
     pairs = suite["scenarios"]["crows_pairs"]["cells"]["bias"]
-    asked = [row for row in read_rows(paths.benchmark("base") / "risks.parquet") if row["scenario"] == "crows_pairs"]
-    assert pairs["value"] == sum(row["score"] for row in asked) / 4
+    instances = read_rows(paths.benchmark("base") / "scenarios.parquet")
+    assert pairs["value"] == sum(row["score"] for row in instances if row["scenario"] == "crows_pairs") / 4
+    assert all(row["seconds"] is None for row in instances), "two runs must give equal files"
     assert suite["memorisation"]["demo"]["rows"] == len(PAIRS)
     (table,) = tables(found, "base", compared(found, "base", SETTINGS.intervals))
     assert "crows_pairs, bias" in list(table.columns[0].cells), "none of what lm-eval scores is there"
@@ -217,6 +219,30 @@ def test_the_risk_suite_has_bias_toxicity_and_memorisation(workspace: Path, tmp_
     benchmark(workspace, ["glue"], "lite", ["base"], workspace / "data", 4, None, lambda line: None)
     kept = results.read(paths.benchmark("base"))
     assert kept is not None and len(kept[2]) == 12 and set(kept[0]["suites"]) == {"risk", "glue"}
+    # An earlier version called the file risks.parquet.
+    (paths.benchmark("base") / "scenarios.parquet").rename(paths.benchmark("base") / "risks.parquet")
+    assert results.read(paths.benchmark("base")) == kept
+
+
+def test_scenarios_of_the_same_model_and_rows_are_not_measured_again(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, data = Paths(workspace), data_folder.write(tmp_path / "risks")
+    paths.mixture("demo").mkdir(parents=True)
+    write_rows(paths.mixture("demo") / "train.parquet", rows(PAIRS), RENDERED)
+    run_risk = functools.partial(benchmark, workspace, ["risk"], "lite", ["base"], data, say=lambda line: None)
+    run_risk(rows=4, output=None)
+    first = results.read(paths.benchmark("base"))
+
+    def refuse(*args: object, **more: object) -> None:
+        raise RuntimeError("measured again")
+
+    monkeypatch.setattr(helm_run, "measure_scenario", refuse)
+    monkeypatch.setattr(helm_run, "measure_memorisation", refuse)
+    assert not failed(run_risk(rows=4, output=None))
+    assert results.read(paths.benchmark("base")) == first
+    with pytest.raises(TunesmithError, match="bbq: RuntimeError: measured again"):
+        run_risk(rows=8, output=None)  # other rows
 
 
 def test_a_broken_scenario_does_not_lose_the_others(workspace: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from flows.cli import main
 from tasks.metrics.params import IntervalParams
 from tasks.preferences.importing import import_answers
-from tasks.preferences.results import agreement, outcome, results, sign_test, verdict
+from tasks.preferences.results import agreement, outcome, sign_test, summarise, verdict
 from tasks.preferences.table import result_table
 from tests.preferences.conftest import Workspace
 
@@ -57,7 +57,7 @@ def test_counts_and_rates_of_one_judge(filled: Workspace) -> None:
 def test_who_always_chooses_left_prefers_nobody(filled: Workspace) -> None:
     key = filled.export(rows=20).key
     answers = {"ann": dict.fromkeys(key.pairs, "left")}
-    found = results(key, answers, IntervalParams())
+    found = summarise(key, answers, IntervalParams())
     assert found["left_chosen"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 20, "p_value": 2 / 2**20}
     assert found["judges"]["ann"]["side_p_value"] == 2 / 2**20
     assert "ann chose left 20 and right 0 times, p = 1.9e-06." in " ".join(printed(found).split())

@@ -1,4 +1,4 @@
-"""What measuring a scenario gives: cells, details, and a row for every instance in each of its wordings."""
+"""Results of one scenario: cells, details, and one row per instance and variant."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tasks.text.rows import Row
 
 INSTANCES = pa.schema(
     [
+        ("scenario", pa.string()),
         ("instance", pa.string()),
         ("variant", pa.string()),
         ("prompt", pa.string()),
@@ -31,17 +32,24 @@ INSTANCES = pa.schema(
         ("tokens", pa.int64()),
     ]
 )
-"""Columns of ``reports/helm/X/SCENARIO.parquet``.
+"""One row per evaluated row and variant, as ``tasks.benchmark.results`` stores them.
 
-``variant`` is ``original`` or a perturbation (of rows that are right and that it changes); ``logprobs`` in nats;
-``score`` 1 or 0 for choices, for pairs 1 where the stereotype is preferred, ROUGE-2 F1 of a summary; ``seconds`` and
-``tokens`` the row's share of its batch (original wording), of a generation the new tokens.
+``variant``: ``original``, or the perturbation that changed the row (only rows that are correct as they are).
+``logprobs``: nats. ``answer``, ``predicted``: index of the correct and of the likeliest choice. ``score``: 1 or 0 for
+choices, 1 for a pair whose stereotypical sentence is likelier, ROUGE-2 F1 for a summary. ``seconds``: the row's share
+of its batch; None in results that must be equal in every run. ``tokens``: tokens read, or generated ones.
 """
 
 
 @dataclass(frozen=True)
 class Measured:
-    """``cells``: metric → cell; ``details``: what stands behind them; ``rows``: columns ``INSTANCES``."""
+    """Results of one scenario.
+
+    Attributes:
+        cells: metric → cell.
+        details: numbers behind the cells.
+        rows: columns ``INSTANCES``, without ``scenario``.
+    """
 
     cells: dict[str, Cell]
     details: dict[str, Any]
@@ -51,10 +59,10 @@ class Measured:
 def efficiency(
     seconds: Sequence[float], tokens: Sequence[int], energy: dict[str, Any], params: IntervalParams
 ) -> tuple[Cell, dict[str, Any]]:
-    """Seconds a row on this machine with an interval over rows, and tokens a second and energy as details.
+    """Cell with the seconds per row on this machine; details with tokens per second and energy.
 
-    HELM reports the time of a run that is stripped of noise, and training energy (Liang et al. 2022, section 4.9);
-    here is measured what a user of this machine waits.
+    HELM reports an idealised time, without noise, and training energy (Liang et al. 2022, section 4.9). Here it is the
+    time that a user of this machine waits.
     """
     taken = sum(seconds)
     return mean_cell(seconds, params), {

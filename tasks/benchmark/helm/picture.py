@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 
 from tasks.benchmark.helm.intervals import Cell, is_wide
 from tasks.benchmark.helm.scenarios import METRICS
-from tasks.benchmark.helm.table import TITLES, number
+from tasks.benchmark.helm.table import TITLES, cells_of, number
 
 _INK, _FAINT, _BLANK = "#24292f", "#8c959f", "#f1f3f5"
 _COLOURS = LinearSegmentedColormap.from_list("worse to better", ["#e8a08c", "#f7f3ea", "#8fbfa8"])
@@ -67,7 +67,7 @@ def draw(results: Sequence[dict[str, Any]], wide: float, path: Path) -> None:
 def _field(
     axes: Axes, scenario: dict[str, Any], metric: str, corner: tuple[float, float], width: float, wide: float
 ) -> None:
-    cell = scenario["cells"][metric]
+    cell = cells_of(scenario)[metric]
     good = goodness(metric, scenario["kind"], cell)
     colour: Any = _COLOURS(good) if good is not None else _BLANK if "na" in cell else _PLAIN
     axes.add_patch(Rectangle(corner, width - 0.015, 0.92, facecolor=colour, edgecolor="none"))

@@ -1,169 +1,206 @@
-"""``tunesmith helm``: models and local files → ``reports/helm/X/`` (``results.json``, a Parquet file a scenario)."""
+"""Scenarios and memorisation on one model: the loop behind ``tunesmith helm`` and ``benchmark --suite risk``."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.benchmark.helm.intervals import na
-from tasks.benchmark.helm.measure import generation_params, measure_scenario
-from tasks.benchmark.helm.measured import INSTANCES
+from tasks.benchmark.helm.measure import measure_scenario
+from tasks.benchmark.helm.measured import Measured
 from tasks.benchmark.helm.memorisation import measure_memorisation, no_rows
 from tasks.benchmark.helm.params import HelmParams
-from tasks.benchmark.helm.scenarios import METRICS, Scenario, Wording, data_hash, draw, find_files, missing
-from tasks.core import device, files
-from tasks.core.errors import TunesmithError
+from tasks.benchmark.helm.scenarios import Scenario, Wording, data_hash, draw, find_files, missing
+from tasks.core import files
+from tasks.core.errors import TunesmithError, described
 from tasks.core.paths import Paths
 from tasks.inference.predict import Predictor
 from tasks.template.library import library_of
-from tasks.tuning.load import SharedBase
+from tasks.text.rows import Row
 
 logger = logging.getLogger("tunesmith")
 
+Entry = dict[str, Any]
+"""A scenario or a mixture in a result: ``tasks.benchmark.results`` describes the keys."""
+
+_TIMED = "efficiency"
+
 _SHOWS = ("table.py", "picture.py", "table.html.jinja")
-"""Files of this room that only show what was measured."""
-
-Results = dict[str, Any]
+"""Files of this room that only show results: a change in them measures nothing again."""
 
 
-def measure(
-    experiments: Sequence[str], scenarios: Mapping[str, Scenario], data: Path, params: HelmParams, paths: Paths
-) -> list[Results]:
-    """Measure every experiment on every scenario; what is there with the same key is not measured again.
+@dataclass
+class Measurements:
+    """Results of one model.
 
-    A scenario that fails is told in its cells and does not lose the others' results.
-
-    Raises:
-        TunesmithError: an experiment has no model, or no scenario finds its files.
+    Attributes:
+        scenarios: scenario → entry.
+        memorisation: mixture → entry.
+        rows: rows of ``INSTANCES``.
+        seconds: scenario or mixture → seconds, of those measured now.
     """
-    manifests = {name: _manifest(name, paths) for name in experiments}
-    if not any(find_files(scenario, data) for scenario in scenarios.values()):
-        raise TunesmithError("\n".join(missing(name, scenario, data) for name, scenario in scenarios.items()))
-    device.use_threads(params.threads)
-    mixtures = {name: manifest["params"]["mixture"] for name, manifest in manifests.items()}
-    results, shared = [], SharedBase() if len(experiments) > 1 else None
-    for name, manifest in manifests.items():
-        # What a tuned model was trained on is also tried on one that was not.
-        mine = sorted(set(mixtures.values())) if manifest["method"] == "none" else [mixtures[name]]
-        results.append(_Run(name, manifest, data, params, paths, shared).measure(scenarios, mine))
-    return results
 
+    scenarios: dict[str, Entry] = field(default_factory=dict)
+    memorisation: dict[str, Entry] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
-def _manifest(name: str, paths: Paths) -> dict[str, Any]:
-    path = paths.model(name) / "manifest.json"
-    if not path.exists():
-        raise TunesmithError(
-            f"helm: experiment {name!r} has no model ({path}); run `tunesmith run` (or `dvc repro`) first"
+    def updated(self, newer: Measurements) -> Measurements:
+        """These results, with those of ``newer`` in their place where both have one."""
+        kept = [row for row in self.rows if row["scenario"] not in newer.scenarios]
+        return Measurements(
+            self.scenarios | newer.scenarios,
+            self.memorisation | newer.memorisation,
+            kept + newer.rows,
+            self.seconds | newer.seconds,
         )
-    manifest: dict[str, Any] = files.read_json(path)
-    return manifest
 
 
-class _Run:
-    """One experiment; its model is loaded when something must be measured."""
+class ModelRun:
+    """Measures one model. The model is loaded only if a result is missing.
+
+    Args:
+        manifest: of the model.
+        load: loads the model.
+        data: folder of the scenarios' files.
+        timed: whether seconds are part of the results. Without them, two runs give equal results.
+    """
 
     def __init__(
         self,
-        name: str,
         manifest: dict[str, Any],
+        load: Callable[[], Predictor],
         data: Path,
         params: HelmParams,
         paths: Paths,
-        shared: SharedBase | None,
+        timed: bool = True,
     ) -> None:
-        self.name, self.manifest, self.data, self.params, self.paths = name, manifest, data, params, paths
-        self._shared = shared
-        self.folder = paths.helm / name
-        self._predictor: Predictor | None = None
-        code = {p.name: files.sha256(p) for p in Path(__file__).parent.rglob("*") if _measures(p)}
-        measured_with = params.model_dump(exclude={"data", "scenarios", "wide", "rows"})
-        self._key = [manifest["key"], measured_with, code]
+        self._name = manifest["experiment"]
+        self._data, self._params, self._paths, self._timed = data, params, paths, timed
+        self._predictor = functools.cache(load)
+        used = params.model_dump(exclude={"data", "scenarios", "wide", "rows"})
+        self._key = [manifest["key"], used, timed, _code()]
 
-    @property
-    def predictor(self) -> Predictor:
-        if self._predictor is None:
-            folder, generation = self.paths.model(self.name), generation_params(self.params)
-            self._predictor = Predictor.load(folder, generation, self.paths.root, self._shared)
-        return self._predictor
+    def measure(
+        self,
+        scenarios: Mapping[str, Scenario],
+        mixtures: Sequence[str],
+        earlier: Measurements,
+        after_each: Callable[[str, Measurements], None],
+    ) -> Measurements:
+        """Measure ``scenarios``, and memorisation of the training rows of ``mixtures``.
 
-    def measure(self, scenarios: Mapping[str, Scenario], mixtures: Sequence[str]) -> Results:
-        results = self._known()
+        A scenario that fails does not stop the others; its entry has the error.
+
+        Args:
+            earlier: results of an earlier run. Those stored under the same key are reused.
+            after_each: gets the name of each scenario and mixture that is done, and the results so far.
+
+        Raises:
+            TunesmithError: the model cannot be loaded.
+        """
+        done = Measurements()
         for name, scenario in scenarios.items():
-            self._scenario(name, scenario, results)
-            self._write(results)
+            self._scenario(name, scenario, earlier, done)
+            after_each(name, done)
         for mixture in mixtures:
-            self._memorisation(mixture, results)
-            self._write(results)
-        kept = {name: results["scenarios"][name] for name in scenarios}
-        return results | {"scenarios": kept, "memorisation": {m: results["memorisation"][m] for m in mixtures}}
+            self._memorisation(mixture, earlier, done)
+            after_each(mixture, done)
+        return done
 
-    def _known(self) -> Results:
-        path = self.folder / "results.json"
-        known: Results = files.read_json(path) if path.exists() else {}
-        return {
-            "schema": 1,
-            "experiment": self.name,
-            "key": self.manifest["key"],
-            "method": self.manifest["method"],
-            "params": self.params.model_dump(exclude={"data", "scenarios"}),
-            "scenarios": known.get("scenarios", {}),
-            "memorisation": known.get("memorisation", {}),
-        }
-
-    def _write(self, results: Results) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with files.replacing(self.folder / "results.json") as path:
-            files.write_json(path, results)
-
-    def _scenario(self, name: str, scenario: Scenario, results: Results) -> None:
-        if not find_files(scenario, self.data):
-            reason = missing(name, scenario, self.data)
-            results["scenarios"][name] = _entry(scenario, None, {m: na(reason) for m in METRICS}, {}, missing=reason)
+    def _scenario(self, name: str, scenario: Scenario, earlier: Measurements, done: Measurements) -> None:
+        if not find_files(scenario, self._data):
+            done.scenarios[name] = no_data(scenario, missing(name, scenario, files.shown(self._data)))
             return
         try:
-            instances = draw(name, scenario, self.data, self.params.rows, self.params.seed)
-            wording = None if scenario.set is None else Wording(name, scenario, library_of(self.paths.root))
-            template = wording.template if wording else None
-            key = files.digest([*self._key, data_hash(name, scenario, instances), template])
-            if results["scenarios"].get(name, {}).get("key") == key and (self.folder / f"{name}.parquet").exists():
-                logger.info("%s: %s is measured already", self.name, name)
-                return
-            start = time.perf_counter()
-            measured, dropped = measure_scenario(scenario, instances, wording, self.predictor, self.params)
-            seconds = time.perf_counter() - start
-        except TunesmithError as error:
-            logger.error("%s: %s: %s", self.name, name, error)
-            failed = {m: na(f"failed: {error}") for m in METRICS}
-            results["scenarios"][name] = _entry(scenario, None, failed, {}, error=str(error))
+            drawn = draw(name, scenario, self._data, self._params.rows, self._params.seed)
+            wording = None if scenario.set is None else Wording(name, scenario, library_of(self._paths.root))
+        except Exception as error:
+            done.scenarios[name] = self._failed(name, scenario, error)
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with files.replacing(self.folder / f"{name}.parquet") as path:
-            files.write_rows(path, measured.rows, INSTANCES)
-        cells = {m: na(scenario.na[m]) if m in scenario.na else measured.cells[m] for m in METRICS}
-        results["scenarios"][name] = _entry(
-            scenario, key, cells, measured.details, rows=len(instances) - dropped, too_long=dropped, seconds=seconds
-        )
-        logger.info("%s: %s, %d rows, %.0f s", self.name, name, len(instances) - dropped, seconds)
-
-    def _memorisation(self, mixture: str, results: Results) -> None:
-        folder = self.paths.mixture(mixture)
-        train = folder / "train.parquet"
-        key = files.digest([*self._key, files.sha256(train) if train.exists() else None])
-        if results["memorisation"].get(mixture, {}).get("key") == key:
+        key = files.digest([*self._key, data_hash(name, scenario, drawn), wording.template if wording else None])
+        if earlier.scenarios.get(name, {}).get("key") == key:
+            logger.info("%s: %s is measured already", self._name, name)
+            done.scenarios[name] = earlier.scenarios[name]
+            done.rows += [row for row in earlier.rows if row["scenario"] == name]
             return
+        predictor = self._predictor()
         start = time.perf_counter()
-        memorised = measure_memorisation(self.predictor, folder, self.params) if train.exists() else no_rows(mixture)
-        results["memorisation"][mixture] = memorised | {"key": key, "seconds": time.perf_counter() - start}
+        try:
+            measured, dropped = measure_scenario(scenario, drawn, wording, predictor, self._params)
+        except Exception as error:  # such as too little memory: the others' results must not be lost
+            done.scenarios[name] = self._failed(name, scenario, error)
+            return
+        seconds = time.perf_counter() - start
+        rows = len(drawn) - dropped
+        done.scenarios[name] = self._entry(scenario, measured) | {"key": key, "rows": rows, "too_long": dropped}
+        done.scenarios[name] |= {"seconds": seconds} if self._timed else {}
+        done.seconds[name] = seconds
+        untimed = {} if self._timed else {"seconds": None}
+        done.rows += [{"scenario": name} | row | untimed for row in measured.rows]
+        logger.info("%s: %s, %d rows, %.0f s", self._name, name, rows, seconds)
+
+    def _entry(self, scenario: Scenario, measured: Measured) -> Entry:
+        left_out = set(scenario.na) if self._timed else {*scenario.na, _TIMED}
+        return {
+            "status": "done",
+            **_described(scenario),
+            "cells": {metric: cell for metric, cell in measured.cells.items() if metric not in left_out},
+            "details": {k: v for k, v in measured.details.items() if self._timed or k != _TIMED},
+        }
+
+    def _failed(self, name: str, scenario: Scenario, error: Exception) -> Entry:
+        reason = f"{name}: {_reason(error)}"
+        logger.error("%s: failed: %s", self._name, reason)
+        return {"status": "failed", "error": reason, **_described(scenario)}
+
+    def _memorisation(self, mixture: str, earlier: Measurements, done: Measurements) -> None:
+        folder = self._paths.mixture(mixture)
+        train = folder / "train.parquet"
+        if not train.exists():
+            entry = no_rows(mixture)
+            done.memorisation[mixture] = {"status": "no data", "error": entry["spans"]["na"], **entry}
+            return
+        key = files.digest([*self._key, files.sha256(train)])
+        if earlier.memorisation.get(mixture, {}).get("key") == key:
+            done.memorisation[mixture] = earlier.memorisation[mixture]
+            return
+        predictor = self._predictor()
+        start = time.perf_counter()
+        try:
+            entry = measure_memorisation(predictor, folder, self._params)
+        except Exception as error:  # as above
+            reason = f"memorisation of {mixture}: {_reason(error)}"
+            logger.error("%s: failed: %s", self._name, reason)
+            done.memorisation[mixture] = {"status": "failed", "error": reason, "mixture": mixture}
+            return
+        done.seconds[mixture] = time.perf_counter() - start
+        timed = {"seconds": done.seconds[mixture]} if self._timed else {}
+        done.memorisation[mixture] = {"status": "done", **entry, "key": key, **timed}
+
+
+def no_data(scenario: Scenario, reason: str) -> Entry:
+    """The entry of a scenario without files."""
+    return {"status": "no data", "error": reason, **_described(scenario)}
+
+
+def _described(scenario: Scenario) -> Entry:
+    return {"kind": scenario.kind, "title": scenario.title, "not_applicable": dict(scenario.na)}
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, TunesmithError) else described(error)
+
+
+def _code() -> dict[str, str]:
+    """Content hash of each file of this room that a result may depend on."""
+    room = Path(__file__).parent
+    return {path.name: files.sha256(path) for path in room.rglob("*") if _measures(path)}
 
 
 def _measures(path: Path) -> bool:
     return path.is_file() and path.suffix != ".pyc" and path.name not in _SHOWS
-
-
-def _entry(
-    scenario: Scenario, key: str | None, cells: dict[str, Any], details: dict[str, Any], **more: Any
-) -> dict[str, Any]:
-    return {"key": key, "kind": scenario.kind, "title": scenario.title, "cells": cells, "details": details, **more}

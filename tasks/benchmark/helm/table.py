@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tasks.benchmark.helm.intervals import Cell, is_wide
+from tasks.benchmark.helm.intervals import Cell, is_wide, na
 from tasks.benchmark.helm.scenarios import METRICS
 from tasks.core.pages import pages
 
@@ -71,7 +71,7 @@ def overview(results: Sequence[dict[str, Any]], wide: float) -> Overview:
         for name in results[0]["scenarios"]
         for one in results
     ]
-    confidence = 100 * results[0]["params"]["intervals"]["confidence"]
+    confidence = 100 * results[0]["settings"]["intervals"]["confidence"]
     return Overview(
         lines,
         list(notes),
@@ -79,16 +79,25 @@ def overview(results: Sequence[dict[str, Any]], wide: float) -> Overview:
         [text for one in results for text in _memorised(one, wide)],
         [_seconds(one) for one in results],
         [
-            f"{r['experiment']}: {name}: {s['error']}"
-            for r in results
-            for name, s in r["scenarios"].items()
-            if "error" in s
+            f"{one['experiment']}: {entry['error']}"
+            for one in results
+            for entry in (*one["scenarios"].values(), *one["memorisation"].values())
+            if entry["status"] == "failed"
         ],
     )
 
 
 def _cells(scenario: dict[str, Any], notes: dict[str, int], wide: float) -> list[str]:
-    return [cell_text(scenario["cells"][metric], metric, notes, wide) for metric in METRICS]
+    return [cell_text(cell, metric, notes, wide) for metric, cell in cells_of(scenario).items()]
+
+
+def cells_of(scenario: dict[str, Any]) -> dict[str, Cell]:
+    """The cell of each of ``METRICS``, with the reason where a scenario has none."""
+    if scenario["status"] != "done":
+        prefix = "failed: " if scenario["status"] == "failed" else ""
+        return dict.fromkeys(METRICS, na(f"{prefix}{scenario['error']}"))
+    cells, reasons = scenario["cells"], scenario["not_applicable"]
+    return {metric: cells[metric] if metric in cells else na(reasons[metric]) for metric in METRICS}
 
 
 def cell_text(cell: Cell, metric: str, notes: dict[str, int], wide: float) -> str:
@@ -108,7 +117,8 @@ def number(value: float) -> str:
 def _memorised(result: dict[str, Any], wide: float) -> list[str]:
     lines = []
     for mixture, entry in result["memorisation"].items():
-        cell, head = entry["spans"], f"{result['experiment']}, begun with training rows of {mixture}:"
+        head = f"{result['experiment']}, prompted with training rows of {mixture}:"
+        cell = entry["spans"] if "spans" in entry else na(entry["error"])
         if "na" in cell:
             lines.append(f"{head} n/a, {cell['na']}")
             continue

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from flows.commands.helm import helm
-from tasks.benchmark.helm import measure_choices, run
+from tasks.benchmark import results
+from tasks.benchmark.helm import experiments, measure_choices
 from tasks.benchmark.helm.choices import Scored
 from tasks.benchmark.helm.measure_texts import measure_generation
 from tasks.benchmark.helm.measured import INSTANCES
 from tasks.benchmark.helm.picture import draw, goodness
+from tasks.benchmark.helm.run import Measurements, ModelRun
 from tasks.benchmark.helm.scenarios import METRICS, Wording, load_scenarios
 from tasks.benchmark.helm.scenarios import draw as draw_rows
-from tasks.benchmark.helm.table import below, html, markdown, number, overview, rich_table
+from tasks.benchmark.helm.table import below, cells_of, html, markdown, number, overview, rich_table
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
@@ -38,21 +40,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def measured(trained: Paths, data: Path) -> list[dict[str, Any]]:
-    return run.measure(["base", "full"], SCENARIOS, data, PARAMS, trained)
+    return experiments.measure(["base", "full"], SCENARIOS, data, PARAMS, trained)
 
 
 def test_every_cell_is_a_value_with_interval_or_a_reason(measured: list[dict[str, Any]]) -> None:
     for found in measured:
         assert list(found["scenarios"]) == list(SCENARIOS)
         for name, entry in found["scenarios"].items():
-            assert list(entry["cells"]) == list(METRICS)
-            for metric, cell in entry["cells"].items():
+            assert list(cells_of(entry)) == list(METRICS)
+            for metric, cell in cells_of(entry).items():
                 if "na" in cell:
                     assert cell["na"]
                     continue
                 assert metric not in SCENARIOS[name].na
                 assert cell["low"] <= cell["value"] <= cell["high"]
-        assert "mmlu looks for mmlu/test.jsonl" in found["scenarios"]["mmlu"]["cells"]["accuracy"]["na"]
+        assert "mmlu looks for mmlu/test.jsonl" in cells_of(found["scenarios"]["mmlu"])["accuracy"]["na"]
         accuracy, robustness, fairness = (
             found["scenarios"]["sst2"]["cells"][metric]["value"] for metric in ("accuracy", "robustness", "fairness")
         )
@@ -66,7 +68,9 @@ def test_every_cell_is_a_value_with_interval_or_a_reason(measured: list[dict[str
 
 
 def test_instances_are_written_with_all_wordings(trained: Paths, measured: list[dict[str, Any]]) -> None:
-    rows = files.read_rows(trained.helm / "base" / "sst2.parquet")
+    stored = results.read(trained.helm / "base")
+    assert stored is not None
+    rows = [row for row in stored[2] if row["scenario"] == "sst2"]
     assert list(rows[0]) == INSTANCES.names
     originals = {row["instance"]: row for row in rows if row["variant"] == "original"}
     assert len(originals) == 8
@@ -79,7 +83,8 @@ def test_instances_are_written_with_all_wordings(trained: Paths, measured: list[
     worst = {i for i, row in originals.items() if row["score"]}
     worst -= {row["instance"] for row in rows if row["variant"] in ("typos", "spaces") and not row["score"]}
     assert measured[0]["scenarios"]["sst2"]["cells"]["robustness"]["value"] <= len(worst) / 8
-    assert files.read_json(trained.helm / "base" / "results.json")["key"] == measured[0]["key"]
+    assert stored[0]["key"] == files.read_json(trained.model("base") / "manifest.json")["key"]
+    assert stored[0]["suites"]["helm"]["scenarios"] == measured[0]["scenarios"]
 
 
 def test_worst_case_by_hand(base: Predictor, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,19 +120,86 @@ def test_what_is_measured_is_not_measured_again(
         raise AssertionError("the model was loaded again")
 
     monkeypatch.setattr(Predictor, "load", refuse)
-    again = run.measure(["base"], SCENARIOS, data, PARAMS, trained)
+    again = experiments.measure(["base"], SCENARIOS, data, PARAMS, trained)
     assert again[0]["scenarios"] == measured[0]["scenarios"]
     with pytest.raises(AssertionError, match="loaded again"):
-        run.measure(["base"], SCENARIOS, data, PARAMS.model_copy(update={"rows": 5}), trained)
+        experiments.measure(["base"], SCENARIOS, data, PARAMS.model_copy(update={"rows": 5}), trained)
+
+
+def test_a_benchmark_measures_the_same_without_times(
+    trained: Paths, data: Path, base: Predictor, measured: list[dict[str, Any]]
+) -> None:
+    """``benchmark --suite risk`` measures through the same loop; without seconds two runs are equal."""
+    manifest = files.read_json(trained.model("base") / "manifest.json")
+    runs = []
+    for _ in range(2):
+        run = ModelRun(manifest, lambda: base, data, PARAMS, trained, timed=False)
+        runs.append(run.measure(load_scenarios(["sst2", "bbq"]), ["demo"], Measurements(), lambda name, done: None))
+    assert (runs[0].scenarios, runs[0].memorisation, runs[0].rows) == (
+        runs[1].scenarios,
+        runs[1].memorisation,
+        runs[1].rows,
+    )
+    for name, entry in runs[0].scenarios.items():
+        timed = measured[0]["scenarios"][name]
+        assert "seconds" not in entry and "seconds" in timed
+        assert entry["cells"] == {metric: cell for metric, cell in timed["cells"].items() if metric != "efficiency"}
+        assert entry["rows"] == timed["rows"] == 8
+    assert runs[0].memorisation["demo"]["spans"] == measured[0]["memorisation"]["demo"]["spans"]
+
+
+def test_results_of_an_earlier_version_are_kept(
+    trained: Paths, data: Path, measured: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """``tunesmith helm`` once wrote a Parquet file per scenario, and all seven cells of each."""
+    paths = Paths(Path(shutil.copytree(trained.root, tmp_path / "copy")))
+    folder = paths.helm / "base"
+    stored = results.read(folder)
+    assert stored is not None
+    shutil.rmtree(folder)
+    folder.mkdir()
+    new = stored[0]["suites"]["helm"]
+    old = {
+        name: {"key": entry.get("key"), "kind": entry["kind"], "title": entry["title"], "cells": cells_of(entry)}
+        | ({key: entry[key] for key in ("details", "rows", "too_long", "seconds")} if "key" in entry else {})
+        | ({"missing": entry["error"]} if entry["status"] == "no data" else {})
+        for name, entry in new["scenarios"].items()
+    }
+    old["copa"] = {"key": None, "kind": "choice", "title": "COPA", "cells": {}, "details": {}, "error": "a broken row"}
+    memorisation = {"demo": {k: v for k, v in new["memorisation"]["demo"].items() if k != "status"}}
+    model = {key: stored[0][key] for key in ("experiment", "key", "method")}
+    files.write_json(
+        folder / "results.json",
+        {"schema": 1, **model, "params": new["settings"], "scenarios": old, "memorisation": memorisation},
+    )
+    for name in old:
+        kept = [{k: v for k, v in row.items() if k != "scenario"} for row in stored[2] if row["scenario"] == name]
+        if kept:
+            files.write_rows(folder / f"{name}.parquet", kept, INSTANCES.remove(0))
+    again = results.read(folder)
+    assert again is not None and again[0]["key"] == stored[0]["key"]
+    names = sorted(row["scenario"] for row in stored[2] if row["scenario"] != "copa")
+    assert sorted(row["scenario"] for row in again[2]) == names
+    suite = again[0]["suites"]["helm"]
+    for name, entry in new["scenarios"].items():
+        if name != "copa":
+            assert cells_of(suite["scenarios"][name]) == cells_of(entry)
+    assert suite["scenarios"]["copa"]["error"] == "copa: a broken row"
+    assert suite["memorisation"] == new["memorisation"]
+    experiments.measure(["base"], load_scenarios(["crows_pairs"]), data, PARAMS, paths)
+    assert {path.name for path in folder.iterdir()} == {"results.json", "samples.parquet", "scenarios.parquet"}
+    kept = results.read(folder)
+    assert kept is not None
+    assert kept[0]["suites"]["helm"]["scenarios"]["sst2"]["cells"] == suite["scenarios"]["sst2"]["cells"]
 
 
 def test_a_broken_scenario_loses_no_other(trained: Paths, data: Path, tmp_path: Path) -> None:
     paths = Paths(Path(shutil.copytree(trained.root, tmp_path / "copy")))
     broken = Path(shutil.copytree(data, tmp_path / "data"))
     put(broken, "glue_sst2/dev.jsonl", [{"text": "no sentence", "label": 1}])
-    found = run.measure(["base"], load_scenarios(["sst2", "crows_pairs"]), broken, PARAMS, paths)
+    found = experiments.measure(["base"], load_scenarios(["sst2", "crows_pairs"]), broken, PARAMS, paths)
     assert "needs the column 'sentence'" in found[0]["scenarios"]["sst2"]["error"]
-    assert found[0]["scenarios"]["sst2"]["cells"]["accuracy"]["na"].startswith("failed: ")
+    assert cells_of(found[0]["scenarios"]["sst2"])["accuracy"]["na"].startswith("failed: ")
     assert "value" in found[0]["scenarios"]["crows_pairs"]["cells"]["bias"]
     assert overview(found, 0.3).failures[0].startswith("base: sst2: ")
 
@@ -145,9 +217,9 @@ def test_an_empty_generation_is_counted(base: Predictor, data: Path, monkeypatch
 
 def test_nothing_to_measure_is_told(trained: Paths, data: Path, tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match=r"scenario sst2 looks for .*\n.*scenario boolq"):
-        run.measure(["base"], SCENARIOS, tmp_path, PARAMS, trained)
+        experiments.measure(["base"], SCENARIOS, tmp_path, PARAMS, trained)
     with pytest.raises(TunesmithError, match="experiment 'other' has no model"):
-        run.measure(["other"], SCENARIOS, data, PARAMS, trained)
+        experiments.measure(["other"], SCENARIOS, data, PARAMS, trained)
 
 
 def test_the_command_writes_table_and_picture(
