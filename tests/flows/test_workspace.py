@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flows import processes
+from flows import subprocesses
 from flows.subprocesses import StoppedError, allow, stop_all, stream
 from flows.workspace import find_root, lease, running_prefect, slots, workspace_lock
 from tasks.core.errors import TunesmithError
@@ -172,7 +172,7 @@ def test_stop_all_ends_what_runs_and_lets_nothing_begin(root: Path) -> None:
     assert ready.wait(60)
     stop_all()
     running.join(10)
-    assert ends == [7] and not processes._running
+    assert ends == [7] and not subprocesses._running
     with pytest.raises(StoppedError, match="interrupted before it began"):
         stream([sys.executable, "-c", "print(1)"], root, lambda line: None, {})
     allow()
