@@ -37,7 +37,7 @@ LONGEST = [
     "test_cli.py",
     "test_methods.py",
     "test_trainer.py",
-    "test_memory_plan.py",
+    "test_training_plan.py",
     "test_distributed.py",
     "test_servers.py",
     "test_train_run.py",

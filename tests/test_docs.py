@@ -14,7 +14,7 @@ from tasks.register.params import RegistrationParams
 from tasks.template.importing.write import import_templates
 from tasks.template.library import Template, TemplateSet, load_set
 from tasks.tuning.method_params import METHODS
-from tests.template.test_template import Rows, rendered
+from tests.template.rendering import Rows, rendered
 
 ROOT = Path(__file__).parents[1]
 METHODS_PAGE = (ROOT / "docs/methods.md").read_text()

@@ -11,7 +11,7 @@ import yaml
 from tasks.benchmark.harness.build import PACKAGED
 from tasks.benchmark.harness.measure import measure
 from tasks.benchmark.prepare import prepare
-from tests.benchmark.conftest import SETTINGS
+from tests.benchmark.benchmark_rows import SETTINGS
 
 UTILS = """
 def number(dataset):

@@ -10,7 +10,7 @@ from tasks.benchmark.harness import hub
 from tasks.benchmark.harness.suites import load_suite
 from tasks.benchmark.harness.task_rows import NoDataError, find
 from tasks.core.errors import TunesmithError, described
-from tests.benchmark.conftest import SETTINGS, boolq, write_jsonl
+from tests.benchmark.benchmark_rows import SETTINGS, boolq, write_jsonl
 
 BOOLQ = load_suite("superglue").tasks["boolq"]
 

@@ -16,7 +16,7 @@ from tasks.benchmark.harness.model import wrap
 from tasks.benchmark.prepare import prepare
 from tasks.inference.generate import generate
 from tasks.inference.params import GenerationParams
-from tests.benchmark.conftest import SETTINGS
+from tests.benchmark.benchmark_rows import SETTINGS
 
 
 def test_an_encoder_decoder_is_asked(data: Path, tiny_t5: Path) -> None:

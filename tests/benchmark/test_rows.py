@@ -15,7 +15,7 @@ from tasks.benchmark.harness.suites import load_suite
 from tasks.benchmark.harness.task_rows import with_task_json
 from tasks.benchmark.prepare import prepare
 from tasks.core.errors import TunesmithError
-from tests.benchmark.conftest import SETTINGS, boolq, write_jsonl
+from tests.benchmark.benchmark_rows import SETTINGS, boolq, write_jsonl
 
 SST2 = load_suite("glue").tasks["sst2"]
 

@@ -29,7 +29,7 @@ from tasks.core.params import read_yaml, write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.text.rows import RENDERED
-from tests.benchmark.conftest import SETTINGS, write_jsonl
+from tests.benchmark.benchmark_rows import SETTINGS, write_jsonl
 from tests.benchmark.helm import data_folder
 from tests.dag_modules import ROOT
 from tests.train.training_workspace import PAIRS, rows

@@ -10,9 +10,7 @@ from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.core.errors import TunesmithError
 from tasks.core.params import parse
-
-Workspace = Any
-"""The class in ``conftest.py``, which no test can import by a name of its own."""
+from tests.compare.compared import Workspace
 
 
 def result(workspace: Workspace, **params: Any) -> dict[str, Any]:

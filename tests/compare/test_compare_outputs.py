@@ -24,12 +24,11 @@ from tasks.compare.run import run
 from tasks.compare.table import markdown_table, rich_table
 from tasks.core.files import sha256
 from tasks.core.stage import Stage
+from tests.compare.compared import Workspace
 
 FILES = ["comparison.json", "report.html", "scores.png", "table.md"]
 GATE = "../gate/0123456789abcdef.html"
 SCRIPT = "<script>alert('x')</script>"
-Workspace = Any
-"""The class in ``conftest.py``, which no test can import by a name of its own."""
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,6 +12,7 @@ from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.evaluate.run import run
+from tasks.metrics.names import SIGNS
 from tasks.register.registry import Registry
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
@@ -102,3 +103,9 @@ def own_artifacts(paths: Paths) -> None:
         where: tuple[Any, ...] = ((paths.root / "mlartifacts").as_uri(), "tunesmith")
         database.execute("update experiments set artifact_location = ? where name = ?", where)
     database.close()
+
+
+PARTS = ("precision", "recall", "f")
+NAMES = {f"{kind}_{part}" for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum") for part in PARTS} | {
+    *("bleu", *SIGNS, "new_tokens", "finished")
+}

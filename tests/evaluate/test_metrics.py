@@ -10,15 +10,14 @@ import sacrebleu
 from tasks.core.errors import TunesmithError
 from tasks.evaluate.metrics import PREDICTIONS, corpus, score_rows, settings, summarise
 from tasks.evaluate.report import score
-from tasks.metrics.names import SIGNS
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.rouge.rouge import by_sentence
 from tasks.metrics.signs.signs import copied_ngrams
 from tasks.text.rows import Row
+from tests.evaluate.evaluated_workspace import NAMES, PARTS
 from tests.train.training_workspace import rows
 
 INTERVALS = IntervalParams(resamples=200)
-PARTS = ("precision", "recall", "f")
 
 
 def row(*references: str, text: str = "", choices: list[str] | None = None) -> Row:
@@ -128,11 +127,6 @@ def test_corpus_bleu_with_unequal_numbers_of_references() -> None:
 
 def test_sentence_bleu_of_a_repeated_reference() -> None:
     assert predictions(("the cat sat on a mat", PAIRS[0][1]))[0]["bleu"] == pytest.approx(100)
-
-
-NAMES = {f"{kind}_{part}" for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum") for part in PARTS} | {
-    *("bleu", *SIGNS, "new_tokens", "finished")
-}
 
 
 def test_summary_names_and_means() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.flows.command_line import Cli
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,22 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
         monkeypatch.chdir(root)
 
     yield enter
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run ``tunesmith`` in a workspace; gives the exit code and all that it printed."""
+    from flows.cli import main
+
+    def call(root: Path, *arguments: object) -> tuple[int, str]:
+        monkeypatch.setenv("TUNESMITH_ROOT", str(root))
+        monkeypatch.setenv("TUNESMITH_CACHE", str(root / ".cache"))
+        monkeypatch.setenv("PREFECT_HOME", str(root / ".tunesmith/prefect"))
+        monkeypatch.chdir(root)
+        monkeypatch.setattr(sys, "argv", ["tunesmith", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out + printed.err
+
+    return call

@@ -7,25 +7,17 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from flows.cli import main
-from tasks.core.errors import TunesmithError
-from tasks.ingest.params import IngestParams
-from tasks.ingest.run import rows_of, to_table
 from tasks.ingest.tables import read_table, write_table
-from tests.flows.test_server_logs import SCHEDULER
-from tests.memory.test_inference_plan import LLAMA_70B
+from tests.flows.command_line import BUILT, Cli, ledger, one_error
+from tests.flows.logged import SCHEDULER
+from tests.memory.planned import LLAMA_70B
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
-
-Cli = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -37,32 +29,6 @@ def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
     commit(root)
     dvc(root, "repro")
     return root
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run ``tunesmith`` in a workspace; gives the exit code and all that it printed."""
-
-    def call(root: Path, *arguments: object) -> tuple[int, str]:
-        monkeypatch.setenv("TUNESMITH_ROOT", str(root))
-        monkeypatch.setenv("TUNESMITH_CACHE", str(root / ".cache"))
-        monkeypatch.setenv("PREFECT_HOME", str(root / ".tunesmith/prefect"))
-        monkeypatch.chdir(root)
-        monkeypatch.setattr(sys, "argv", ["tunesmith", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out + printed.err
-
-    return call
-
-
-def _one_error(result: tuple[int, str]) -> str:
-    code, printed = result
-    assert code == 1 and "Traceback" not in printed
-    lines = [line for line in printed.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, printed
-    return lines[0]
 
 
 def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
@@ -117,7 +83,7 @@ def test_plan_prints_the_contract_and_trains_nothing(built: Path, cli: Cli, tmp_
         assert re.search(rf"{line} +│( +[\d,–]+ +│){{3}}", printed), line
     assert (root / ".tunesmith/plan/memory.png").read_bytes().startswith(b"\x89PNG")
     assert re.search(r"fits into [\d,]+ MB free +│( +yes +│){3}", printed)
-    assert "no experiment 'x'" in _one_error(cli(root, "plan", "--experiment", "x"))
+    assert "no experiment 'x'" in one_error(cli(root, "plan", "--experiment", "x"))
 
 
 def test_a_plan_for_a_model_that_is_larger_than_the_machine(
@@ -164,7 +130,7 @@ def test_a_plan_that_breaks_the_contract_is_an_error(built: Path, cli: Cli, tmp_
     root = tmp_path / "workspace"
     shutil.copytree(built, root, symlinks=True)
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(max_length=40, max_dropped=0.0))
-    error = _one_error(cli(root, "plan"))
+    error = one_error(cli(root, "plan"))
     assert "data/mixtures/demo/train.parquet: row " in error and "max_length is 40" in error
 
 
@@ -184,7 +150,7 @@ def test_champion_of_a_workspace_that_never_asked_the_gate(built: Path, cli: Cli
     code, printed = cli(built, "champion")
     assert code == 0 and "models:/tunesmith@champion: no champion yet" in printed
     assert "the gate has decided nothing here yet; `tunesmith run` asks it" in printed
-    assert "champion: --set needs --because TEXT" in _one_error(cli(built, "champion", "--set", "lora"))
+    assert "champion: --set needs --because TEXT" in one_error(cli(built, "champion", "--set", "lora"))
 
 
 def test_doctor_refuses_a_metric_that_there_is_not(built: Path, cli: Cli) -> None:
@@ -193,11 +159,11 @@ def test_doctor_refuses_a_metric_that_there_is_not(built: Path, cli: Cli) -> Non
     planned = cli(built, "plan")
     edit(built, "registration", lambda p: p["registration"].update(metric="rouge1_f"))
     assert code == 1 and "did you mean 'accuracy'?" in " ".join(printed.replace("│", " ").split())
-    assert _one_error(planned).endswith("did you mean 'accuracy'?")
+    assert one_error(planned).endswith("did you mean 'accuracy'?")
 
 
 def test_predict_needs_a_text(built: Path, cli: Cli) -> None:
-    assert "predict: the text must not be empty" in _one_error(cli(built, "predict", "--experiment", "lora", " "))
+    assert "predict: the text must not be empty" in one_error(cli(built, "predict", "--experiment", "lora", " "))
 
 
 def test_predict_prints_the_answer_alone_and_the_rest_on_stderr(
@@ -243,7 +209,7 @@ def test_predict_needs_a_free_column_for_the_names(built: Path, cli: Cli, tmp_pa
     source, target = tmp_path / "f.jsonl", tmp_path / "g.jsonl"
     source.write_text('{"experiment": "mine", "dialogue": "Customer: hello"}\n')
     both = ("--experiment", "base", "--experiment", "lora")
-    error = _one_error(cli(built, "predict", *both, "--input", source, "--output", target))
+    error = one_error(cli(built, "predict", *both, "--input", source, "--output", target))
     assert "f.jsonl:1: with several experiments the column `experiment` must be free" in error
 
 
@@ -271,25 +237,23 @@ def test_predict_needs_a_free_column_for_the_names(built: Path, cli: Cli, tmp_pa
     ],
 )
 def test_bad_arguments_are_one_line(built: Path, cli: Cli, arguments: list[str], says: str) -> None:
-    assert says in _one_error(cli(built, *arguments))
+    assert says in one_error(cli(built, *arguments))
 
 
 def test_a_row_without_the_columns_is_named(built: Path, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "f.jsonl").write_text('{"dialogue": "a"}\n{"text": "b"}\n')
-    error = _one_error(cli(built, "predict", "--input", tmp_path / "f.jsonl", "--output", tmp_path / "g.jsonl"))
+    error = one_error(cli(built, "predict", "--input", tmp_path / "f.jsonl", "--output", tmp_path / "g.jsonl"))
     assert "f.jsonl:2: template demo/summarise needs the columns dialogue" in error
     assert not (tmp_path / "g.jsonl").exists()
 
 
 def test_outside_a_workspace(tmp_path: Path, cli: Cli) -> None:
-    assert "not inside a Tunesmith workspace" in _one_error(cli(tmp_path, "status"))
+    assert "not inside a Tunesmith workspace" in one_error(cli(tmp_path, "status"))
 
 
 def test_a_tracking_server_that_is_down(built: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert "MLFLOW_TRACKING_URI: the tracking server at http://127.0.0.1:9 must answer" in _one_error(
-        cli(built, "sync")
-    )
+    assert "MLFLOW_TRACKING_URI: the tracking server at http://127.0.0.1:9 must answer" in one_error(cli(built, "sync"))
 
 
 def test_doctor_examines_everything(built: Path, cli: Cli) -> None:
@@ -325,11 +289,11 @@ def test_doctor_names_a_service_of_a_server_that_failed(built: Path, cli: Cli) -
     ],
 )
 def test_a_schedule_that_cannot_fire_is_refused(built: Path, cli: Cli, arguments: list[str], says: str) -> None:
-    assert says in _one_error(cli(built, "schedule", *arguments))
+    assert says in one_error(cli(built, "schedule", *arguments))
 
 
 def test_what_needs_a_server_says_that_none_runs(built: Path, cli: Cli) -> None:
-    assert "trigger: a Prefect server must run, and none does" in _one_error(cli(built, "trigger"))
+    assert "trigger: a Prefect server must run, and none does" in one_error(cli(built, "trigger"))
     note = built / ".tunesmith/schedule.json"
     note.write_text(json.dumps({"cron": "0 3 * * 1", "timezone": "Asia/Kolkata", "pid": os.getpid(), "since": ""}))
     code, printed = cli(built, "status")
@@ -359,85 +323,17 @@ def test_clean_removes_what_no_parameter_names(built: Path, cli: Cli, tmp_path: 
     assert ran(dvc(root, "repro").stdout) == ["resolve", "compare"]
 
 
-def test_a_column_of_two_types_is_refused_in_the_words_of_ingest(built: Path, cli: Cli, tmp_path: Path) -> None:
-    path = tmp_path / "mixed.jsonl"
-    path.write_text('{"q": "a", "stars": 1}\n{"q": "b", "stars": "2"}\n')
-    with pytest.raises(TunesmithError) as caught:
-        to_table(rows_of(path, IngestParams()))
-    said = _one_error(cli(built, "data", "add", path, "--name", "mixed"))
-    assert said == f"error: {caught.value}" and "column 'stars' must have one type in all rows" in said
-    assert not (built / "data/sources/mixed").exists()
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_users_file_goes_through_the_dag(built: Path, cli: Cli, tmp_path: Path, ending: str) -> None:
-    """``data add`` and ``params/`` only, up to the mixture and the evaluation set."""
-    root = tmp_path / "workspace"
-    shutil.copytree(built, root, symlinks=True)
-    rows = [{"talk": f'Customer: my, "lamp" {i}\nis broken', "gist": f"no light from number {i}"} for i in range(40)]
-    path = tmp_path / f"mine.{ending}"
-    _write(path, rows)
-    code, printed = cli(root, "data", "add", path, "--name", "mine")
-    assert code == 0 and f"mine.{ending}: 40 rows, columns talk, gist" in printed
-    assert "this source exists already" in _one_error(cli(root, "data", "add", path, "--name", "mine"))
-    source = {
-        "ingest": {"required": ["talk", "gist"]},
-        "template": {"set": "dialogue_summary", "columns": {"dialogue": "talk", "summary": "gist"}},
-        "split": {"by": "hash", "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}},
-    }
-    edit(root, "sources", lambda p: p.update(sources=p["sources"] | {"mine": source}))
-    edit(root, "mixtures", lambda p: p["mixtures"].update(mine={"sources": {"mine": {}}}))
-    edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["mine"]))
-    dvc(root, "repro", "mix@mine", "evaluation_set")
-    parts = [root / "data/mixtures/mine/train.parquet"]
-    parts += [root / f"data/evaluation/{part}.parquet" for part in ("test", "validation")]
-    found = [row["completion"] for part in parts for row in pq.read_table(part).to_pylist()]
-    assert sorted(found) == sorted(row["gist"] for row in rows)
-
-
-def _write(path: Path, rows: list[dict[str, str]]) -> None:
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-        return
-    import csv
-
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["talk", "gist"])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def test_a_restored_workspace_gets_the_same_ledger(built: Path, cli: Cli, tmp_path: Path) -> None:
     """Files from DVC's cache, an empty MLflow store, and ``tunesmith sync``."""
     cli(built, "sync")
     commit(built)
     root = tmp_path / "restored"
-    shutil.copytree(built, root, ignore=shutil.ignore_patterns(*_BUILT, ".dvc"), symlinks=True)
+    shutil.copytree(built, root, ignore=shutil.ignore_patterns(*BUILT, ".dvc"), symlinks=True)
     shutil.copytree(built / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
     dvc(root, "cache", "dir", "--local", str(built / ".dvc/cache"))
     dvc(root, "checkout")
     code, printed = cli(root, "sync")
     assert code == 0 and "lora: completed" in printed
-    first, second = _ledger(built), _ledger(root)
+    first, second = ledger(built), ledger(root)
     assert set(first) == {"base", "lora"}
     assert first == second
-
-
-_BUILT = ("models", "runs", "reports", "build", "raw", "rendered", "splits", "mixtures", "evaluation", "demo")
-_BUILT += ("mlflow.db*", "mlartifacts", ".tunesmith", "checkpoints")
-
-
-def _ledger(root: Path) -> dict[str, object]:
-    """Run name → parameters, metric histories (without MLflow's own ids) and artifact paths."""
-    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
-    runs = client.search_runs([client.get_experiment_by_name("tunesmith").experiment_id])
-
-    def history(run: Run) -> dict[str, object]:
-        points = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-        return {name: sorted((p.step, p.timestamp, p.value) for p in found) for name, found in points.items()}
-
-    def artifacts(run: Run, folder: str = "") -> list[str]:
-        found = client.list_artifacts(run.info.run_id, folder)
-        return [p for e in found for p in (artifacts(run, e.path) if e.is_dir else [e.path])]
-
-    return {run.info.run_name: (run.data.params, history(run), sorted(artifacts(run)), run.info.status) for run in runs}

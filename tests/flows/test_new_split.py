@@ -12,7 +12,7 @@ from flows.commands.plan import plan
 from flows.new_split import counts, new_splits, refuse_new_splits
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tests.flows.commands.test_data_add import ROWS, table
+from tests.flows.commands.tickets import ROWS, table
 from tests.workspaces import commit, dvc, edit, make_workspace
 
 SET = """

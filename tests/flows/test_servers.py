@@ -12,9 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import psutil
@@ -22,7 +20,21 @@ import pytest
 
 from flows.ui import free_port
 from tasks.core import files
-from tests.workspaces import edit, environment, make_workspace
+from tests.flows.servers import (
+    auto_runs,
+    due,
+    flow_of,
+    log_of,
+    logged_failures,
+    processes_of,
+    server_environment,
+    states_of,
+    terminate,
+    train_without_end,
+    tunesmith,
+    wait_until,
+)
+from tests.workspaces import edit, make_workspace
 
 pytestmark = pytest.mark.slow
 
@@ -41,22 +53,17 @@ def workspace(built: Path) -> Path:
     return built
 
 
-def _train_without_end(workspace: Path) -> None:
-    loop = {"epochs": 100_000, "log_every": 1}
-    edit(workspace, "experiments", lambda p: p["experiments"]["lora"].update(training=loop))
-
-
 @pytest.fixture
 def start(workspace: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start ``tunesmith`` in the workspace; what still runs at the end of the test is ended."""
     started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        log = _log(workspace, arguments[0]).open("w")
+        log = log_of(workspace, arguments[0]).open("w")
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", *arguments],
             cwd=workspace,
-            env=_variables(workspace) | variables,
+            env=server_environment(workspace) | variables,
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
@@ -70,42 +77,6 @@ def start(workspace: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
             process.wait(60)
-
-
-def _variables(workspace: Path) -> dict[str, str]:
-    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "PREFECT_HOME": str(workspace / ".tunesmith/prefect")}
-    return environment(workspace) | own
-
-
-def _log(workspace: Path, command: str) -> Path:
-    return workspace.parent / f"{command}.log"
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    os.kill(process.pid, signal.SIGTERM)
-    process.wait(90)
-
-
-def _until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
-def _processes_of(workspace: Path) -> list[str]:
-    """Command lines of the stages and dvc processes that work in the workspace."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            line = " ".join(process.cmdline())
-            if process.cwd() == str(workspace) and ("tasks." in line or "dvc" in line):
-                found.append(line)
-        except psutil.Error:
-            continue
-    return found
 
 
 @pytest.mark.parametrize(
@@ -125,15 +96,15 @@ def test_a_signal_ends_training_and_leaves_nothing(
     code: int,
     said: str,
 ) -> None:
-    _train_without_end(workspace)
+    train_without_end(workspace)
     run = start("run")
     log = workspace.parent / "run.log"
-    _until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
-    assert any("tasks.train lora" in line for line in _processes_of(workspace))
+    wait_until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
+    assert any("tasks.train lora" in line for line in processes_of(workspace))
     send(run.pid, number)
     assert run.wait(60) == code, log.read_text()[-3000:]
     assert said in log.read_text().splitlines() and "Traceback" not in log.read_text()
-    assert _until(lambda: not _processes_of(workspace), 10, "no process left")
+    assert wait_until(lambda: not processes_of(workspace), 10, "no process left")
     assert not list(workspace.rglob("*.partial")) and not (workspace / "models/lora").exists()
     assert (workspace / "models/base/manifest.json").exists()
     assert "train@lora: interrupted" in log.read_text(), log.read_text()[-3000:]
@@ -142,55 +113,42 @@ def test_a_signal_ends_training_and_leaves_nothing(
 def test_a_killed_flow_takes_its_stages_with_it_and_is_closed(
     workspace: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    _train_without_end(workspace)
+    train_without_end(workspace)
     run = start("run")
-    _until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
+    wait_until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
     children = psutil.Process(run.pid).children(recursive=True)
     os.kill(run.pid, signal.SIGKILL)
     try:
-        assert _until(lambda: not _processes_of(workspace), 40, "no process left")
+        assert wait_until(lambda: not processes_of(workspace), 40, "no process left")
     finally:
         for server in children:  # Prefect's own, for this run alone
             with contextlib.suppress(psutil.NoSuchProcess):
                 server.kill()
     assert not list(workspace.rglob("*.partial"))
-    (note,) = (workspace / ".tunesmith/flows").glob(f"{_flow_of(run.pid, workspace)}.json")
-    assert _states(workspace, note.stem) == {"RUNNING"}
+    (note,) = (workspace / ".tunesmith/flows").glob(f"{flow_of(run.pid, workspace)}.json")
+    assert states_of(workspace, note.stem) == {"RUNNING"}
     start("ui", "--only", "prefect", "--prefect-port", str(free_port(4300)))
-    _until((workspace / ".tunesmith/ui.json").exists, 180, "the Prefect server")
-    assert _until(lambda: _states(workspace, note.stem) == {"CRASHED"}, 20, "the run and its task are closed")
+    wait_until((workspace / ".tunesmith/ui.json").exists, 180, "the Prefect server")
+    assert wait_until(lambda: states_of(workspace, note.stem) == {"CRASHED"}, 20, "the run and its task are closed")
     assert not note.exists()
-
-
-def _flow_of(pid: int, workspace: Path) -> str:
-    notes = (workspace / ".tunesmith/flows").glob("*.json")
-    return next(path.stem for path in notes if files.read_json(path)["pid"] == pid)
-
-
-def _states(workspace: Path, run_id: str) -> set[str]:
-    """States of a flow run and of the training that it was killed in, from Prefect's database."""
-    with contextlib.closing(sqlite3.connect(workspace / ".tunesmith/prefect/prefect.db")) as database:
-        flow = database.execute("SELECT state_type FROM flow_run WHERE id = ?", (run_id,)).fetchall()
-        of_it = "SELECT state_type FROM task_run WHERE flow_run_id = ? AND name = 'train@lora'"
-        return {state for (state,) in flow + database.execute(of_it, (run_id,)).fetchall()}
 
 
 def test_a_flow_whose_server_was_killed_ends_in_one_line(
     workspace: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """Prefect itself goes on trying to reach its server for minutes, and then prints a traceback."""
-    _train_without_end(workspace)
+    train_without_end(workspace)
     run = start("run")
-    _until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
+    wait_until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
     (server,) = (child for child in psutil.Process(run.pid).children() if "uvicorn" in child.cmdline())
     server.kill()
     time.sleep(3)
     assert run.poll() is None, "the training goes on"
     os.kill(run.pid, signal.SIGINT)
     assert run.wait(180) == 1
-    log = _log(workspace, "run").read_text()
+    log = log_of(workspace, "run").read_text()
     assert "error: the Prefect server ended or does not answer any more" in log.splitlines()[-1]
-    assert _until(lambda: not _processes_of(workspace), 10, "no process left")
+    assert wait_until(lambda: not processes_of(workspace), 10, "no process left")
 
 
 def test_a_run_from_the_form_on_a_real_server(workspace: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
@@ -200,7 +158,7 @@ def test_a_run_from_the_form_on_a_real_server(workspace: Path, start: Callable[.
     api = f"http://127.0.0.1:{port}/api"
     start("ui", "--only", "prefect", "--prefect-port", str(port))
     note = workspace / ".tunesmith/ui.json"
-    _until(note.exists, 180, "the Prefect server")
+    wait_until(note.exists, 180, "the Prefect server")
     assert api in note.read_text()
     start("schedule", "--cron", "0 3 * * 1")
     os.environ["PREFECT_API_URL"] = api
@@ -254,89 +212,50 @@ async def _run_from_form(workspace: Path) -> None:
         assert "/#/experiments/" in found[0].data
 
 
-def _auto_runs(api: str, *states: str) -> list[Any]:
-    """The runs that the schedule made, the earliest first; only those in ``states`` where some are given."""
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.sorting import FlowRunSort
-
-    with SyncPrefectClient(api) as client:
-        runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200)
-    runs = [run for run in runs if run.auto_scheduled and run.state]
-    return [run for run in runs if not states or run.state.name in states]
-
-
-def _logged_failures(workspace: Path) -> list[str]:
-    """All that the logs of both servers hold of errors; each log must have been written."""
-    lines = []
-    for name in ("prefect", "mlflow"):
-        text = (workspace / f".tunesmith/ui-{name}.log").read_text()
-        assert text.strip(), name
-        lines += [line for line in text.splitlines() if re.search(r"Traceback|\bERROR\b|\bCRITICAL\b", line)]
-    return lines
-
-
 def test_a_schedule_fires_by_itself_twice_and_the_servers_logs_stay_clean(
     workspace: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     edit(workspace, "experiments", lambda p: p["experiments"]["lora"].pop("training", None))
-    port, schedule_log = free_port(4350), _log(workspace, "schedule")
+    port, schedule_log = free_port(4350), log_of(workspace, "schedule")
     api, ports = f"http://127.0.0.1:{port}/api", ("--prefect-port", str(port), "--mlflow-port", str(free_port(5350)))
     note = workspace / ".tunesmith/ui.json"
     servers = start("ui", *ports)
-    _until(note.exists, 240, "the servers")
+    wait_until(note.exists, 240, "the servers")
     schedule = start("schedule", "--cron", "*/1 * * * *", "--timezone", "Asia/Kolkata")
-    _until(lambda: "Ctrl-C ends the schedule" in schedule_log.read_text(), 120, "the schedule")
+    wait_until(lambda: "Ctrl-C ends the schedule" in schedule_log.read_text(), 120, "the schedule")
     printed = re.findall(r"^  (.*) IST \(UTC\+05:30\)$", schedule_log.read_text(), re.MULTILINE)
     assert len(printed) == 3
-    _until(lambda: len(_auto_runs(api)) > 3, 90, "runs made by the server")
-    kolkata = [run.expected_start_time.astimezone(ZoneInfo("Asia/Kolkata")) for run in _auto_runs(api)]
+    wait_until(lambda: len(auto_runs(api)) > 3, 90, "runs made by the server")
+    kolkata = [run.expected_start_time.astimezone(ZoneInfo("Asia/Kolkata")) for run in auto_runs(api)]
     made = {f"{time:%a} {time.day} {time:%b %Y %H:%M}" for time in kolkata}
     assert made >= set(printed[1:]), "what was printed fires; the first may have passed before the server made any"
-    status = _tunesmith(workspace, "status")
+    status = tunesmith(workspace, "status")
     assert "schedule '*/1 * * * *' of Asia/Kolkata: is served; the next runs:" in status and "IST" in status
     (pasted,) = re.findall(r"from any terminal:  (cd .*)", schedule_log.read_text())
     bare = {"PATH": "/usr/bin:/bin", "HOME": str(workspace.parent), "TUNESMITH_CACHE": str(workspace / ".cache")}
     done = subprocess.run(["bash", "-c", pasted], cwd="/", env=bare, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and f"http://127.0.0.1:{port}/runs/flow-run/" in done.stdout, done.stderr
-    _until(lambda: len(_auto_runs(api, "Completed")) >= 2, 400, "two runs that fired and finished")
+    wait_until(lambda: len(auto_runs(api, "Completed")) >= 2, 400, "two runs that fired and finished")
     assert "does not fire" not in schedule_log.read_text()
-    assert _logged_failures(workspace) == []
+    assert logged_failures(workspace) == []
     runner = psutil.Process(schedule.pid)
     for process in [runner, *runner.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    _end(servers)
+    terminate(servers)
 
     start("ui", *ports)
-    _until(note.exists, 240, "the servers, again")
-    _until(lambda: _due(api), 90, "a run that nothing starts")
-    assert "does not fire, since nothing serves it; start it again with" in _tunesmith(workspace, "status")
-    assert "trigger: a process must serve the flow retrain, and none does" in _tunesmith(workspace, "trigger", code=1)
+    wait_until(note.exists, 240, "the servers, again")
+    wait_until(lambda: due(api), 90, "a run that nothing starts")
+    assert "does not fire, since nothing serves it; start it again with" in tunesmith(workspace, "status")
+    assert "trigger: a process must serve the flow retrain, and none does" in tunesmith(workspace, "trigger", code=1)
     schedule = start("schedule", "--cron", "0 3 * * 1", "--timezone", "Asia/Kolkata")
-    _until(lambda: _auto_runs(api, "Scheduled") and not _due(api), 120, "only the runs of the new schedule")
+    wait_until(lambda: auto_runs(api, "Scheduled") and not due(api), 120, "only the runs of the new schedule")
     assert "fell due while nothing served the schedule; they are dropped" in schedule_log.read_text()
-    _until(lambda: "Ctrl-C ends the schedule" in schedule_log.read_text(), 60, "the schedule, again")
-    _end(schedule)
+    wait_until(lambda: "Ctrl-C ends the schedule" in schedule_log.read_text(), 60, "the schedule, again")
+    terminate(schedule)
     assert "Traceback" not in schedule_log.read_text() and "never awaited" not in schedule_log.read_text()
-    assert _logged_failures(workspace) == []
-
-
-def _due(api: str) -> list[Any]:
-    return [run for run in _auto_runs(api, "Scheduled") if run.expected_start_time < datetime.now(UTC)]
-
-
-def _tunesmith(workspace: Path, *arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        cwd=workspace,
-        env=_variables(workspace),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    assert logged_failures(workspace) == []
 
 
 def test_a_service_that_fails_is_named_where_people_look(
@@ -345,24 +264,24 @@ def test_a_service_that_fails_is_named_where_people_look(
     """The database refuses the runs that the scheduler makes, so that none is ever made."""
     port = free_port(4370)
     page = start("ui", "--only", "prefect", "--prefect-port", str(port))
-    _until((workspace / ".tunesmith/ui.json").exists, 240, "the Prefect server")
+    wait_until((workspace / ".tunesmith/ui.json").exists, 240, "the Prefect server")
     with contextlib.closing(sqlite3.connect(workspace / ".tunesmith/prefect/prefect.db", timeout=60)) as database:
         database.execute(
             "CREATE TRIGGER no_runs BEFORE INSERT ON flow_run WHEN NEW.auto_scheduled "
             "BEGIN SELECT RAISE(ABORT, 'no run is ever made'); END"
         )
         schedule = start("schedule", "--cron", "5 3 * * 1")
-        schedule_log, ui_log = _log(workspace, "schedule"), _log(workspace, "ui")
+        schedule_log, ui_log = log_of(workspace, "schedule"), log_of(workspace, "ui")
         error = r"Prefect server: schedule_(recent_)?deployments fails: .*no run is ever made; no schedule fires"
-        _until(lambda: re.search(error, ui_log.read_text()), 120, "the page's terminal names the service")
-        _until(lambda: re.search(error, schedule_log.read_text()), 120, "so does the schedule's")
+        wait_until(lambda: re.search(error, ui_log.read_text()), 120, "the page's terminal names the service")
+        wait_until(lambda: re.search(error, schedule_log.read_text()), 120, "so does the schedule's")
         assert "the schedule does not fire: the Prefect server makes no runs of it" in schedule_log.read_text()
         assert str(workspace / ".tunesmith/ui-prefect.log") in schedule_log.read_text()
-        assert "is served, but does not fire: the Prefect server makes no runs" in _tunesmith(workspace, "status")
-        assert "schedule_recent_deployments" in _tunesmith(workspace, "doctor", code=1)
+        assert "is served, but does not fire: the Prefect server makes no runs" in tunesmith(workspace, "status")
+        assert "schedule_recent_deployments" in tunesmith(workspace, "doctor", code=1)
         database.execute("DROP TRIGGER no_runs")
-        _until(lambda: "the schedule fires again" in schedule_log.read_text(), 150, "its end")
-    _end(schedule)
+        wait_until(lambda: "the schedule fires again" in schedule_log.read_text(), 150, "its end")
+    terminate(schedule)
     for server in psutil.Process(page.pid).children():
         server.kill()
     assert page.wait(60) == 1 and "the Prefect server ended by itself, with exit code -9" in ui_log.read_text()

@@ -16,7 +16,7 @@ from tasks.memory.params import MemoryParams, load_limits
 from tasks.memory.simulate import Step
 from tasks.memory.training_plan import plan_training
 from tasks.tuning.params import TrainParams
-from tests.memory.test_training_plan import ROWS, parameters
+from tests.memory.planned import ROWS, parameters
 from tests.train.every_method import METHODS
 
 

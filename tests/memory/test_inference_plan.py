@@ -17,24 +17,11 @@ from tasks.memory.storage_counter import StorageCounter
 from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import BaseModel, find_config, load_model
 from tasks.model.batches import bucket
-from tests.memory.test_training_plan import ROWS, parameters
+from tests.memory.planned import LLAMA_70B, ROWS, parameters
 from tests.train.every_method import METHODS
 
 PROMPTS = [40, 12, 33]
 GENERATION = GenerationParams(max_new_tokens=16, token_budget=256, precision="fp32")
-
-# The published shape of Llama 2 70B (Touvron et al. 2023, table 1 and the model's configuration).
-LLAMA_70B = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "hidden_size": 8192,
-    "intermediate_size": 28672,
-    "num_hidden_layers": 80,
-    "num_attention_heads": 64,
-    "num_key_value_heads": 8,
-    "vocab_size": 32000,
-    "tie_word_embeddings": False,
-}
 
 
 def test_the_cache_is_what_a_formula_says(tiny_llama: Path) -> None:

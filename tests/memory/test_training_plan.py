@@ -9,23 +9,15 @@ import pytest
 import torch
 
 from tasks.core import device
-from tasks.core.params import merge, parse
+from tasks.core.params import merge
 from tasks.memory.simulate import Batch, Step, _simulate
 from tasks.memory.storage_counter import StorageCounter
 from tasks.memory.training_plan import largest_batch, plan_training
 from tasks.model.base_models import BaseModel, BaseModelParams, find, untrained
 from tasks.model.rendering import Encoded
 from tasks.tuning.methods import count_parameters, prepare
-from tasks.tuning.params import TrainParams
+from tests.memory.planned import ROWS, parameters
 from tests.train.every_method import METHODS
-from tests.train.training_workspace import PARAMS
-
-ROWS = [Encoded(list(range(3, 60 - n)), [*range(40, 43 + n), 0]) for n in range(12)]
-
-
-def parameters(base: Path, patch: dict[str, Any]) -> tuple[TrainParams, BaseModel]:
-    merged = merge(PARAMS | {"base_model": {"name": str(base)}}, patch)
-    return parse(TrainParams, merged, "train.yaml"), find(BaseModelParams(name=str(base)), base)
 
 
 def planned(base: Path, method: str, budget: int = 256, **training: Any) -> Step:

@@ -21,7 +21,7 @@ from tasks.preferences.key import read_key
 from tasks.preferences.page import page
 from tasks.preferences.pairs import Shown
 from tasks.preferences.sheet import guard, sheet, unguard
-from tests.preferences.conftest import Workspace
+from tests.preferences.evaluated import Workspace
 
 Predict = Callable[..., dict[str, Any]]
 

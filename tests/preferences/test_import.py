@@ -16,7 +16,7 @@ from tasks.preferences.answers import read_answers
 from tasks.preferences.export import Exported
 from tasks.preferences.importing import import_answers
 from tasks.preferences.sheet import unguard
-from tests.preferences.conftest import Workspace
+from tests.preferences.evaluated import Workspace
 
 Predict = Callable[..., dict[str, Any]]
 Rows = list[list[str]]

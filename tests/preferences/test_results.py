@@ -15,7 +15,7 @@ from tasks.metrics.params import IntervalParams
 from tasks.preferences.importing import import_answers
 from tasks.preferences.results import agreement, outcome, sign_test, summarise, verdict
 from tasks.preferences.table import result_table
-from tests.preferences.conftest import Workspace
+from tests.preferences.evaluated import Workspace
 
 Predict = Callable[..., dict[str, Any]]
 

@@ -53,3 +53,26 @@ def error_of(rows: Rows, **params: Any) -> str:
     with pytest.raises(TunesmithError) as caught:
         parts_of(rows, **params)
     return str(caught.value)
+
+
+SENTENCE = (
+    "The parcel that I ordered three weeks ago has not come yet and nobody at the shop answers my calls or letters so "
+    "please send me another one or my money"
+)
+PLANTED = {
+    "exact": SENTENCE,
+    "case-changed": SENTENCE.upper(),
+    "punctuation": f"  {SENTENCE.replace(' ', ', ')}!",
+    "one word changed": SENTENCE.replace("nobody", "somebody"),
+}
+
+
+def text(i: int, words: int = 30) -> str:
+    """A text of words that no other number has."""
+    return " ".join(f"w{i}x{k}" for k in range(words))
+
+
+def line(start: int, words: int = 40) -> str:
+    """Words of one long line: two lines 20 apart are similar by 0.29, one half way between is a near-duplicate of both
+    (0.57)."""
+    return " ".join(f"w{i}" for i in range(start, start + words))

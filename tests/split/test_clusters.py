@@ -11,23 +11,7 @@ from tasks.split.assign import split
 from tasks.split.params import PARTS, Fractions, SplitParams
 from tasks.split.report import report
 from tasks.text.near_duplicates import NearDuplicateParams
-from tests.split.rows import Rows, by_file, decide, error_of, parts_of, row, table
-
-SENTENCE = (
-    "The parcel that I ordered three weeks ago has not come yet and nobody at the shop answers my calls or letters so "
-    "please send me another one or my money"
-)
-PLANTED = {
-    "exact": SENTENCE,
-    "case-changed": SENTENCE.upper(),
-    "punctuation": f"  {SENTENCE.replace(' ', ', ')}!",
-    "one word changed": SENTENCE.replace("nobody", "somebody"),
-}
-
-
-def text(i: int, words: int = 30) -> str:
-    """A text of words that no other number has."""
-    return " ".join(f"w{i}x{k}" for k in range(words))
+from tests.split.rows import PLANTED, SENTENCE, Rows, by_file, decide, error_of, parts_of, row, table, text
 
 
 def sides(rows: Rows, **params: Any) -> dict[str, str]:

@@ -20,17 +20,10 @@ from tasks.split.memory import Memory, row_key, text_key
 from tasks.split.params import PARTS, Fractions, SplitParams
 from tasks.split.place import place
 from tasks.text.near_duplicates import NearDuplicateParams, normalise
-from tests.split.rows import Rows, decide, row, table
-from tests.split.test_clusters import text
-from tests.text.test_near_duplicates import similarity
+from tests.split.rows import Rows, decide, line, row, table, text
+from tests.text.similarity import similarity
 
 THIRDS = Fractions(train=0.4, validation=0.2, test=0.4)
-
-
-def line(start: int, words: int = 40) -> str:
-    """Words of one long line: two lines 20 apart are similar by 0.29, one half way between is a near-duplicate of both
-    (0.57)."""
-    return " ".join(f"w{i}" for i in range(start, start + words))
 
 
 TEXTS = {3: line(0), 0: line(20), 1: line(40), 2: line(500)}

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.core.files import read_json, read_rows
 from tasks.split.params import PARTS
-from tests.split.test_memory import line
+from tests.split.rows import line
 from tests.workspaces import commit, dvc, edit, make_workspace, ran
 
 pytestmark = pytest.mark.slow

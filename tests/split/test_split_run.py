@@ -20,9 +20,8 @@ from tasks.split.params import PARTS, Fractions, SplitParams
 from tasks.split.report import verify
 from tasks.split.run import run
 from tasks.text.rows import GROUPED_BY, RENDERED, TEMPLATES
-from tests.core.test_files import dead_process
-from tests.split.rows import Rows, ids, parts_of, row
-from tests.split.test_clusters import PLANTED, SENTENCE, text
+from tests.core.processes import dead_process
+from tests.split.rows import PLANTED, SENTENCE, Rows, ids, parts_of, row, text
 
 ROWS = [row(i, group=f"g{i // 3}", task=f"task {i % 2}") for i in range(300)]
 

@@ -18,6 +18,7 @@ from tasks.core.params import parse
 from tasks.text import minhash
 from tasks.text.minhash import Forest, NgramSets, found_with
 from tasks.text.near_duplicates import Match, NearDuplicateParams, NearDuplicates, normalise
+from tests.text.similarity import jaccard, similarity
 
 PARAMS = NearDuplicateParams()
 ROOT = Path(__file__).parents[2]
@@ -25,21 +26,6 @@ ROOT = Path(__file__).parents[2]
 
 def words(n: int, first: int = 0) -> list[str]:
     return [f"w{i}" for i in range(first, first + n)]
-
-
-def similarity(a: str, b: str) -> float:
-    """Jaccard similarity of the word 5-grams or, where it is higher and both texts are short, of the 3-grams."""
-    short = all(11 <= len(normalise(text).split()) <= 19 for text in (a, b))
-    return max(jaccard(a, b, n) for n in ((5, 3) if short else (5,)))
-
-
-def jaccard(a: str, b: str, n: int) -> float:
-    """Jaccard similarity of the word n-grams, by the definition."""
-    sets = []
-    for text in (a, b):
-        found = normalise(text).split()
-        sets.append({tuple(found[i : i + n]) for i in range(max(1, len(found) - n + 1))})
-    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
 def families(seed: int, count: int = 60) -> list[str]:

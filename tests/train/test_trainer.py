@@ -8,74 +8,19 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import TrainerCallback, set_seed
 
 from tasks.core.errors import TunesmithError
-from tasks.core.params import merge, parse
+from tasks.core.params import merge
 from tasks.model.base_models import BaseModelParams, find, load_tokenizer
 from tasks.model.rendering import Encoded, Renderer
 from tasks.train.callbacks import epochs_without_improvement
 from tasks.train.checkpoints import last_complete
-from tasks.train.contract import encode_rows
 from tasks.train.trainer import CompletionTrainer
-from tasks.tuning.methods import count_parameters, prepare
-from tasks.tuning.params import TrainParams
-from tasks.tuning.sampling import TokenBudgetSampler, optimizer_steps
+from tasks.tuning.methods import count_parameters
+from tasks.tuning.sampling import TokenBudgetSampler
 from tests.train.every_method import METHODS
-from tests.train.training_workspace import LORA, PAIRS, PARAMS, UNLIKELY, rows
-
-ONE_BUCKET = 48
-
-
-class Stop(TrainerCallback):
-    """Ends the process's training after some epochs, as a crash would: after the checkpoint was written."""
-
-    def __init__(self, epoch: float) -> None:
-        self._epoch = epoch
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.epoch >= self._epoch - 1e-9:
-            raise KeyboardInterrupt
-
-
-def trainer(
-    base: Path,
-    checkpoints: Path,
-    patch: dict[str, Any],
-    *callbacks: TrainerCallback,
-    train: list[Encoded] | None = None,
-    validation: list[Encoded] | None = None,
-) -> CompletionTrainer:
-    params = parse(TrainParams, merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
-    found = find(params.base_model, base)
-    renderer = Renderer(load_tokenizer(found), found.kind)
-    encoded = train or encode_rows(rows(PAIRS), renderer, params, "train")[0]
-    assert params.training is not None
-    set_seed(params.seed)
-    return CompletionTrainer(
-        model=prepare(found, params, optimizer_steps(encoded, params.training)),
-        train=encoded,
-        validation=validation or encode_rows(rows(PAIRS[:2]), renderer, params, "validation")[0],
-        params=params,
-        kind=found.kind,
-        pad=renderer.tokenizer.pad_token_id,
-        folder=checkpoints,
-        callbacks=list(callbacks),
-        labelled=False,
-    )
-
-
-def weights(done: CompletionTrainer) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in done.model.named_parameters() if value.requires_grad}
-
-
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def losses(done: CompletionTrainer, name: str = "eval_loss") -> list[float]:
-    return [entry[name] for entry in done.state.log_history if name in entry]
+from tests.train.trained import ONE_BUCKET, Stop, assert_equal, losses, trainer, weights
+from tests.train.training_workspace import LORA, UNLIKELY
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])

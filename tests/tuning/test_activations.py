@@ -22,7 +22,7 @@ from tasks.tuning.methods import prepare
 from tasks.tuning.params import TrainParams
 from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS
-from tests.train.test_trainer import assert_equal, losses, trainer, weights
+from tests.train.trained import assert_equal, losses, trainer, weights
 from tests.train.training_workspace import PARAMS
 
 AGAIN = {"training": {"activation_checkpointing": True}}

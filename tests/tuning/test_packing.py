@@ -21,7 +21,7 @@ from tasks.tuning.packing import TOLERANCE, TOLERANCE_BF16, collate_packed, pack
 from tasks.tuning.params import TrainParams
 from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS, SOFT
-from tests.train.test_trainer import ONE_BUCKET, Stop, assert_equal, losses, trainer, weights
+from tests.train.trained import ONE_BUCKET, Stop, assert_equal, losses, trainer, weights
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, train, workspace
 
 LENGTHS = random.Random(3).choices(range(1, 121), k=200)

@@ -6,25 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.benchmark.helm.params import HelmParams, MemorisationParams
 from tasks.core.files import write_rows
 from tasks.core.paths import Paths
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
-from tasks.metrics.params import IntervalParams
 from tasks.text.rows import RENDERED
 from tests.train.training_workspace import PAIRS, rows, train
-
-INTERVALS = IntervalParams(resamples=200)
-PARAMS = HelmParams(
-    rows=8,
-    token_budget=2048,
-    max_new_tokens=8,
-    precision="fp32",
-    intervals=INTERVALS,
-    memorisation=MemorisationParams(rows=4, prefix_tokens=4, new_tokens=12, span_tokens=4),
-    threads=1,
-)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from tasks.benchmark.helm.bias import (
     representation,
 )
 from tasks.benchmark.helm.intervals import is_wide, mean_cell, statistic_cell
-from tests.benchmark.helm.conftest import INTERVALS
+from tests.benchmark.helm.settings import INTERVALS
 
 GROUPS = {"female": ["she", "her"], "male": ["he"]}
 

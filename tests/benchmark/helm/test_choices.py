@@ -15,7 +15,7 @@ from tasks.benchmark.helm.measure_texts import measure_pairs
 from tasks.benchmark.helm.scenarios import Instance, Question, load_scenarios
 from tasks.core.errors import TunesmithError
 from tasks.inference.predict import Predictor
-from tests.benchmark.helm.conftest import PARAMS
+from tests.benchmark.helm.settings import PARAMS
 
 
 def by_hand(predictor: Predictor, prompt: str, choice: str) -> float:

@@ -27,8 +27,8 @@ from tasks.core.paths import Paths
 from tasks.inference.generate import Generated
 from tasks.inference.predict import Predictor
 from tasks.template.library import LIBRARY
-from tests.benchmark.helm.conftest import PARAMS
 from tests.benchmark.helm.data_folder import put, write
+from tests.benchmark.helm.settings import PARAMS
 
 SCENARIOS = load_scenarios()
 

@@ -9,7 +9,7 @@ from tasks.benchmark.helm.memorisation import beginnings, longest_run, measure_m
 from tasks.benchmark.helm.params import MemorisationParams
 from tasks.core.paths import Paths
 from tasks.inference.predict import Predictor
-from tests.benchmark.helm.conftest import INTERVALS, PARAMS
+from tests.benchmark.helm.settings import INTERVALS, PARAMS
 from tests.train.training_workspace import PAIRS, rows
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.benchmark.helm.measure_texts import toxicity_cells
 from tasks.benchmark.helm.toxicity import classifier
-from tests.benchmark.helm.conftest import INTERVALS
+from tests.benchmark.helm.settings import INTERVALS
 
 PACKAGE = json.loads((Path(__file__).parent / "toxicity_of_package.json").read_text(encoding="utf-8"))
 """Text → score of ``profanity_check.predict_prob`` (alt-profanity-check 1.9.1, scikit-learn 1.9.1)."""

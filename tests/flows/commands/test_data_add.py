@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import signal
 import subprocess
@@ -16,21 +15,14 @@ import pytest
 from flows.commands.data import add
 from flows.commands.source_files import ingest_params
 from tasks.core.errors import TunesmithError
+from tests.flows.commands.tickets import ROWS, table
 from tests.workspaces import ROOT, dvc, edit, environment, make_workspace
 
-TEAMS = ("billing", "delivery", "repair")
-ROWS = [[f"my bill, parcel or lamp {i} is wrong in way {7 * i}", TEAMS[i % 3]] for i in range(120)]
 SOURCE: dict[str, Any] = {
     "ingest": {"required": ["ticket"]},
     "template": {"set": "sentiment", "columns": {"text": "ticket", "label": "team"}, "group": "ticket"},
     "split": {"by": "hash", "stratify": ["label"]},
 }
-
-
-def table(path: Path, rows: list[list[str]], columns: tuple[str, ...] = ("ticket", "team")) -> Path:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([columns, *rows])
-    return path
 
 
 @pytest.fixture(scope="module")

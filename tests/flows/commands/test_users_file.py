@@ -1,0 +1,69 @@
+"""``tunesmith data add`` with the file of a user, up to the mixture and the evaluation set."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.errors import TunesmithError
+from tasks.ingest.params import IngestParams
+from tasks.ingest.run import rows_of, to_table
+from tests.flows.command_line import Cli, one_error
+from tests.workspaces import dvc, edit, make_workspace
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    return make_workspace(tmp_path_factory.mktemp("user") / "workspace", tiny_llama)
+
+
+def test_a_column_of_two_types_is_refused_in_the_words_of_ingest(workspace: Path, cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.jsonl"
+    path.write_text('{"q": "a", "stars": 1}\n{"q": "b", "stars": "2"}\n')
+    with pytest.raises(TunesmithError) as caught:
+        to_table(rows_of(path, IngestParams()))
+    error = one_error(cli(workspace, "data", "add", path, "--name", "mixed"))
+    assert error == f"error: {caught.value}" and "column 'stars' must have one type in all rows" in error
+    assert not (workspace / "data/sources/mixed").exists()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_users_file_goes_through_the_dag(workspace: Path, cli: Cli, tmp_path: Path, ending: str) -> None:
+    """``data add`` and ``params/`` only, up to the mixture and the evaluation set."""
+    root = tmp_path / "workspace"
+    shutil.copytree(workspace, root, symlinks=True)
+    rows = [{"talk": f'Customer: my, "lamp" {i}\nis broken', "gist": f"no light from number {i}"} for i in range(40)]
+    path = tmp_path / f"mine.{ending}"
+    write_table(path, rows)
+    code, printed = cli(root, "data", "add", path, "--name", "mine")
+    assert code == 0 and f"mine.{ending}: 40 rows, columns talk, gist" in printed
+    assert "this source exists already" in one_error(cli(root, "data", "add", path, "--name", "mine"))
+    source = {
+        "ingest": {"required": ["talk", "gist"]},
+        "template": {"set": "dialogue_summary", "columns": {"dialogue": "talk", "summary": "gist"}},
+        "split": {"by": "hash", "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}},
+    }
+    edit(root, "sources", lambda p: p.update(sources=p["sources"] | {"mine": source}))
+    edit(root, "mixtures", lambda p: p["mixtures"].update(mine={"sources": {"mine": {}}}))
+    edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["mine"]))
+    dvc(root, "repro", "mix@mine", "evaluation_set")
+    parts = [root / "data/mixtures/mine/train.parquet"]
+    parts += [root / f"data/evaluation/{part}.parquet" for part in ("test", "validation")]
+    completions = [row["completion"] for part in parts for row in pq.read_table(part).to_pylist()]
+    assert sorted(completions) == sorted(row["gist"] for row in rows)
+
+
+def write_table(path: Path, rows: list[dict[str, str]]) -> None:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        return
+    import csv
+
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["talk", "gist"])
+        writer.writeheader()
+        writer.writerows(rows)
