@@ -1,3 +1,3 @@
-from tasks.core import moved
+from tasks.register import moved
 
 moved.install()

@@ -16,12 +16,12 @@ from mlflow.exceptions import MlflowException
 from flows.commands.predict import predict_file, predict_text
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.core.moved import MOVED
 from tasks.core.paths import Paths
 from tasks.evaluate.as_evaluated import Questions
 from tasks.evaluate.inference_settings import Inference, identity, ranked
 from tasks.ingest.tables import read_table, write_table
 from tasks.register.decisions import record
+from tasks.register.moved import MOVED
 from tasks.template.library import Template
 from tasks.template.stored import SourceTemplates, stored
 from tasks.tracking.client import VARIABLE, open_store, tracking_uri
