@@ -98,7 +98,7 @@ class Dag:
         Raises:
             TunesmithError: an experiment is not in ``params/experiments.yaml``; the known ones are named.
         """
-        known = [a.removeprefix("evaluate@") for a in self.order if a.startswith("evaluate@")]
+        known = [a.removeprefix("score@") for a in self.order if a.startswith("score@")]
         wanted = {"compare", "baselines"}
         experiments = list(experiments)
         for experiment in experiments:
@@ -106,9 +106,11 @@ class Dag:
                 raise TunesmithError(
                     f"params/experiments.yaml: there is no experiment {experiment!r}; there are: {', '.join(known)}"
                 )
-            wanted |= {f"evaluate@{experiment}", f"benchmark@{experiment}"} & set(self.graph)
-        others = {a for a in self.graph if a.startswith(("train@", "evaluate@"))} - wanted
-        reduced = self.graph.subgraph(set(self.graph) - (others - {f"train@{e}" for e in experiments}))
+            wanted |= {f"score@{experiment}", f"benchmark@{experiment}"} & set(self.graph)
+        steps = ("train", "predict", "score")
+        needed = {f"{step}@{experiment}" for step in steps for experiment in experiments}
+        others = {a for a in self.graph if a.partition("@")[0] in steps} - needed
+        reduced = self.graph.subgraph(set(self.graph) - others)
         return wanted.union(*(nx.ancestors(reduced, address) for address in wanted))
 
 

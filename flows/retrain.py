@@ -35,7 +35,9 @@ from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
 from tasks.tuning.params import TrainParams
 
-_LEASED = ("train@", "evaluate@")
+_LEASED = ("train@", "predict@")
+"""Stages that compute with a model: each holds a GPU or a share of the processor."""
+
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
 # What dvc says after every stage, whatever happened.
 _CHATTER = (

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 # The ledger is a projection of files: nothing that it does changes what a stage writes. The plan of memory stands in
 # ``runs/`` alone, and refuses.
-NO_DEPENDENCY = ("tasks/tracking/", "tasks/register/", "tasks/memory/")
+NO_DEPENDENCY = ("tasks/tracking/", "tasks/register/", "tasks/memory/", "tasks/__init__.py")
 
 # Data files that a module reads beside its code.
 DATA = {
@@ -28,7 +28,7 @@ DATA = {
 # Of ``DATA``, what a stage does not read: the scenarios of the suite ``risk`` have sets of their own, and the templates
 # of the test rows lie beside them.
 _SET = "tasks/template/library/${item.template.set}.yaml"
-UNREAD = {"tasks.benchmark": {_SET}, "tasks.evaluate": {_SET}}
+UNREAD = {"tasks.benchmark": {_SET}, "tasks.evaluate.predict": {_SET}}
 
 
 def module_file(name: str) -> Path | None:

@@ -51,7 +51,7 @@ def test_everything_is_built(built: Path) -> None:
         steps = [json.loads(line) for line in (built / f"runs/{name}/train/history.jsonl").read_text().splitlines()]
         assert steps[0]["step"] == 0 and "validation_loss" in steps[0]
         assert json.loads((built / f"runs/{name}/train/run.json").read_text())["tokens_per_second"] > 0
-        assert json.loads((built / f"runs/{name}/evaluate/run.json").read_text())["seconds"] > 0
+        assert json.loads((built / f"runs/{name}/predict/run.json").read_text())["seconds"] > 0
 
 
 def test_nothing_half_written_or_untracked_remains(built: Path) -> None:
@@ -74,8 +74,38 @@ def test_a_second_repro_runs_nothing(built: Path) -> None:
 def test_editing_a_rank_reruns_that_experiment_and_the_comparison(built: Path, tmp_path: Path) -> None:
     root = _copy(built, tmp_path)
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(lora={"rank": 2}))
-    assert ran(dvc(root, "repro").stdout) == ["resolve", "train@lora", "evaluate@lora", "compare"]
+    assert ran(dvc(root, "repro").stdout) == ["resolve", "train@lora", "predict@lora", "score@lora", "compare"]
     assert json.loads((root / "models/lora/adapter_config.json").read_text())["r"] == 2
+
+
+def test_a_changed_metric_scores_anew_and_generates_nothing(built: Path, tmp_path: Path) -> None:
+    root = _copy(built, tmp_path)
+    predictions = root / "reports/experiments/lora/predictions.parquet"
+    before = pq.read_table(predictions).column("rouge1_f").to_pylist()
+    module = root / "tasks/metrics/rouge/rouge.py"
+    module.write_text(
+        module.read_text() + "\n_rows = Rouge.rows\n"
+        "Rouge.rows = lambda *texts: {name: [1 + s for s in scores] for name, scores in _rows(*texts).items()}\n"
+    )
+    again = ran(dvc(root, "repro").stdout)
+    assert sorted(again[:-1]) == ["baselines", "score@base", "score@full", "score@lora"] and again[-1] == "compare"
+    assert pq.read_table(predictions).column("rouge1_f").to_pylist() == [1 + score for score in before]
+
+
+def test_other_intervals_score_anew_and_generate_nothing(built: Path, tmp_path: Path) -> None:
+    root = _copy(built, tmp_path)
+    edit(root, "evaluation", lambda p: p["evaluate"]["intervals"].update(resamples=200))
+    again = ran(dvc(root, "repro").stdout)
+    assert sorted(again[:-1]) == ["baselines", "resolve", "score@base", "score@full", "score@lora"]
+    assert again[-1] == "compare"
+
+
+def test_a_longer_completion_is_generated_and_scored_anew(built: Path, tmp_path: Path) -> None:
+    root = _copy(built, tmp_path)
+    patch = {"generation": {"max_new_tokens": 9}}
+    edit(root, "experiments", lambda p: p["experiments"]["lora"].update(evaluation=patch))
+    assert ran(dvc(root, "repro").stdout) == ["resolve", "predict@lora", "score@lora", "compare"]
+    assert max(pq.read_table(root / "reports/predictions/lora/test.parquet").column("new_tokens").to_pylist()) == 9
 
 
 def test_a_deleted_experiment_leaves_the_comparison(built: Path, tmp_path: Path) -> None:

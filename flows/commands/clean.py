@@ -19,6 +19,9 @@ from tasks.resolve.check import mapping
 
 logger = logging.getLogger("tunesmith")
 
+_STEPS = ("train", "predict", "benchmark")
+"""Steps with a folder in ``runs/X``; of earlier versions there may be ``evaluate`` besides."""
+
 
 def clean(root: Path, dry_run: bool, cache: bool, checkpoints: bool) -> list[str]:
     """Remove orphaned outputs, their entries in dvc.lock, what dead processes left half-written, and on request
@@ -48,6 +51,7 @@ def _orphans(paths: Paths) -> list[Path]:
     kept = {
         paths.root / "models": set(experiments),
         paths.root / "runs": set(experiments),
+        paths.predictions("X").parent: set(experiments),
         paths.reports: set(experiments),
         paths.benchmark("X").parent: set(experiments),
         paths.helm: {*experiments, "table.md", "table.html", "table.png"},
@@ -55,6 +59,7 @@ def _orphans(paths: Paths) -> list[Path]:
         paths.splits: set(sources),
         paths.raw("").parent: {f"{name}.parquet" for name in sources},
         paths.rendered("").parent: {f"{name}.parquet" for name in sources},
+        **{paths.root / "runs" / name: set(_STEPS) for name in experiments},
     }
     orphans = [p for folder, names in kept.items() for p in folder.glob("[!.]*") if p.name not in names]
     return sorted(orphans)  # names that begin with a dot are temporary: see below

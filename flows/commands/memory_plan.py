@@ -16,7 +16,7 @@ from tasks.core.errors import TunesmithError, described
 from tasks.core.files import read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.evaluate.params import EvaluateParams
+from tasks.evaluate.predict_params import PredictParams
 from tasks.memory.fit import cheapest_fit
 from tasks.memory.inference_plan import Generation, plan_generation, plan_merging, smaller_generation
 from tasks.memory.simulate import PARTS, Step
@@ -88,7 +88,7 @@ def plan_memory(
 
 def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
     params = load(TrainParams, paths.experiment(name) / "train.yaml")
-    generation = load(EvaluateParams, paths.experiment(name) / "evaluate.yaml").generation
+    generation = load(PredictParams, paths.experiment(name) / "predict.yaml").generation
     own = find(params.base_model, paths.root)
     renderer = Renderer(load_tokenizer(own), own.kind)
     base = find_config(config) if config else own

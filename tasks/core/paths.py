@@ -94,15 +94,19 @@ class Paths:
         return self.mixtures / name
 
     def experiment(self, name: str) -> Path:
-        """Folder of the resolved parameters: ``train.yaml`` and ``evaluate.yaml``."""
+        """Folder of the resolved parameters: ``train.yaml``, ``predict.yaml`` and ``score.yaml``."""
         return self.resolved / name
 
     def model(self, experiment: str) -> Path:
         return self.root / "models" / experiment
 
     def run(self, experiment: str, step: str) -> Path:
-        """Volatile facts of the step ``train`` or ``evaluate``; no stage depends on them."""
+        """Volatile facts of the step ``train`` or ``predict``; no stage depends on them."""
         return self.root / "runs" / experiment / step
+
+    def predictions(self, experiment: str) -> Path:
+        """What ``predict@X`` generates and ``score@X`` scores."""
+        return self.root / "reports/predictions" / experiment
 
     def report(self, experiment: str) -> Path:
         return self.reports / experiment

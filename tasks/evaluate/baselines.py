@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from typing import Any
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -19,7 +18,7 @@ from tasks.core.stage import Stage, main
 from tasks.evaluate.groups import groups
 from tasks.evaluate.metrics import summarise
 from tasks.evaluate.params import EvaluateParams
-from tasks.evaluate.report import score, write_report
+from tasks.evaluate.report import scored_rows, write_report
 from tasks.text.rows import Row
 
 logger = logging.getLogger("tunesmith")
@@ -73,13 +72,13 @@ def run(params: EvaluateParams, paths: Paths, stage: Stage) -> None:
     with stage.outputs(*(paths.baseline(name) for name in SYSTEMS)) as outputs:
         for (name, system), output in zip(SYSTEMS.items(), outputs, strict=True):
             output.mkdir()
-            predictions = score(test, [_said(text) for text in system(test, train)])
+            predictions = scored_rows(test, [_completion(text) for text in system(test, train)])
             means, apart = summarise(predictions, params.intervals), groups(predictions, params.intervals)
-            write_report(output, name, None, predictions, means, apart, params)
+            write_report(output, name, None, predictions, means, apart, params.generation.model_dump())
     logger.info("baselines scored on %d rows", len(test))
 
 
-def _said(text: str) -> dict[str, Any]:
+def _completion(text: str) -> Row:
     return {"completion": text, "new_tokens": len(text.split()), "finished": True}
 
 

@@ -14,7 +14,6 @@ from tasks.evaluate.metrics import corpus
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import mean_interval, row_averages
 from tasks.text.rows import Row, RowKey, row_key
-from tasks.text.training_rows import ancestors_texts, text_hash
 
 METRICS = ("rouge1_f", "exact_match", "accuracy", "token_f1")
 FEWEST = 10
@@ -133,12 +132,16 @@ def wording_spread(predictions: list[Row]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def dirty_rows(dirty: Path, test: list[Row], model: Path) -> dict[RowKey, bool]:
-    """Which test rows count as seen in training: by the mixture's ``dirty.parquet``, and those whose text an ancestor
-    of the model in the folder ``model`` was trained on."""
-    seen = {row_key(row): bool(row["dirty"]) for row in files.read_rows(dirty)}
-    ancestors = ancestors_texts(model)
-    for row in test:
-        if row_key(row) in seen and text_hash(row["identity"] or "") in ancestors:
-            seen[row_key(row)] = True
-    return seen
+def dirty_rows(dirty: Path, test: Iterable[tuple[Row, Row]]) -> dict[RowKey, bool]:
+    """Which test rows count as seen in training.
+
+    These are the dirty rows of the mixture's ``dirty.parquet``, and those that an ancestor of the model was trained on.
+
+    Args:
+        test: (row, prediction) pairs; see ``tasks.evaluate.predictions.TEST``.
+    """
+    marked = {row_key(row): bool(row["dirty"]) for row in files.read_rows(dirty)}
+    for row, prediction in test:
+        if prediction["of_ancestor"] and row_key(row) in marked:
+            marked[row_key(row)] = True
+    return marked

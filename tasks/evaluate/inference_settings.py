@@ -10,12 +10,13 @@ from pydantic import Field
 
 from tasks.core import files
 from tasks.core.params import Params, parse
+from tasks.evaluate.predictions import INFERENCE
 from tasks.evaluate.shots import Shots
 from tasks.inference.params import GenerationParams
 from tasks.template.stored import SourceTemplates, of_texts, prompts_of
 from tasks.text.rows import Row
 
-NAME = "inference.json"
+NAME = INFERENCE
 
 IDENTITY = "evaluation.inference_sha256"
 """Parameter of an MLflow run: the hash of how its model generates (``identity``)."""
@@ -107,7 +108,7 @@ def evaluated(
     threads: int,
     sources: dict[str, SourceTemplates],
 ) -> Inference:
-    """The ``inference.json`` that ``evaluate@X`` writes.
+    """The ``inference.json`` that ``predict@X`` writes.
 
     Args:
         test: the test rows (columns: ``RENDERED``).

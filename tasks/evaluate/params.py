@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from pydantic import Field
 
-from tasks.core.params import Params
+from tasks.core.params import Params, load, parse, read_yaml
+from tasks.evaluate.predict_params import PredictParams
 from tasks.inference.params import GenerationParams, SamplingParams
 from tasks.metrics.params import IntervalParams
 
 
+class ScoreParams(Params):
+    """``build/experiments/X/score.yaml``.
+
+    Attributes:
+        intervals: bootstrap intervals of the scores.
+    """
+
+    intervals: IntervalParams = IntervalParams()
+
+
 class EvaluateParams(Params):
-    """``build/experiments/X/evaluate.yaml``.
+    """``evaluate`` of ``params/evaluation.yaml``, which experiments patch under ``evaluation``.
 
     Attributes:
         shots: solved training rows that stand in each prompt before the question (Brown et al. 2020).
@@ -21,3 +35,29 @@ class EvaluateParams(Params):
     sampling: SamplingParams = SamplingParams()
     intervals: IntervalParams = IntervalParams()
     threads: int = Field(default=2, ge=1)
+
+
+def by_stage(evaluate: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divide a mapping of ``EvaluateParams`` into those of ``PredictParams`` and ``ScoreParams``.
+
+    A key that ``evaluate`` lacks stays out, so that a new default reruns nothing. The seed of the intervals also
+    chooses the examples in the prompt; without examples it reruns ``score@X`` alone.
+    """
+    predict = {key: value for key, value in evaluate.items() if key != "intervals"}
+    score = {key: value for key, value in evaluate.items() if key == "intervals"}
+    seed = (evaluate.get("intervals") or {}).get("seed")
+    if evaluate.get("shots") and seed is not None:
+        predict["shots_seed"] = seed
+    return predict, score
+
+
+def resolved(folder: Path) -> tuple[PredictParams, ScoreParams]:
+    """Read ``predict.yaml`` and ``score.yaml`` of a folder in ``build/experiments``.
+
+    A workspace that an earlier version built has ``evaluate.yaml`` instead.
+    """
+    older = folder / "evaluate.yaml"
+    if not (folder / "predict.yaml").exists() and older.exists():
+        predict, score = by_stage(read_yaml(older))
+        return parse(PredictParams, predict, older), parse(ScoreParams, score, older)
+    return load(PredictParams, folder / "predict.yaml"), load(ScoreParams, folder / "score.yaml")

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tasks.core import files
 from tasks.evaluate.groups import Groups
 from tasks.evaluate.metrics import PREDICTIONS, score_rows, settings
-from tasks.evaluate.params import EvaluateParams
 from tasks.text.rows import Row
 
-
-def said(answers: Iterable[Any]) -> list[dict[str, Any]]:
-    """What ``score`` is told of answers (``Generated``)."""
-    return [{"completion": a.text, "new_tokens": a.new_tokens, "finished": a.finished} for a in answers]
+COMPLETION = ("completion", "new_tokens", "finished")
+"""Columns of a completion; ``finished``: whether it ended with the end token."""
 
 
-def score(rows: list[Row], answers: list[dict[str, Any]]) -> list[Row]:
-    """Rows of ``PREDICTIONS``: what was said for each row, with its scores; and the ``template`` that groups tell it
-    by, which is not written."""
+def scored_rows(rows: list[Row], completions: list[Row]) -> list[Row]:
+    """Rows of ``PREDICTIONS``: the completion of each row with its scores.
+
+    ``template``, the text by which ``groups`` finds the seen wordings, is added; it is not written.
+
+    Args:
+        completions: the columns ``COMPLETION``, one per row.
+    """
     kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references")
-    scores = score_rows([what["completion"] for what in answers], rows)
+    scores = score_rows([completion["completion"] for completion in completions], rows)
     return [
-        {**{name: row[name] for name in kept}, "metrics": row.get("metrics"), **what, **scored}
-        for row, what, scored in zip(rows, answers, scores, strict=True)
+        {**{name: row[name] for name in kept}, "metrics": row.get("metrics"), **completion, **scored}
+        for row, completion, scored in zip(rows, completions, scores, strict=True)
     ]
 
 
@@ -36,27 +38,29 @@ def write_report(
     predictions: list[Row],
     metrics: dict[str, dict[str, float | None]],
     groups: Groups,
-    params: EvaluateParams,
+    generation: Mapping[str, Any],
     model: dict[str, Any] | None = None,
 ) -> None:
     """Write ``predictions.parquet`` and ``metrics.json``; the same results give the same bytes.
 
-    ``model``: what the comparison says of the model beside its scores; None of a trivial baseline.
+    Args:
+        generation: settings that the completions were generated with.
+        model: facts that the comparison shows beside the scores; None for a trivial baseline.
     """
     files.write_rows(folder / "predictions.parquet", predictions, PREDICTIONS)
-    asked = [[p["row_id"], p["template_id"], p["prompt"], p["references"]] for p in predictions]
+    test = [[p["row_id"], p["template_id"], p["prompt"], p["references"]] for p in predictions]
     files.write_json(
         folder / "metrics.json",
         {
             "schema": 1,
             "experiment": experiment,
             "key": key,
-            "test_sha256": files.digest(asked),
+            "test_sha256": files.digest(test),
             "rows": len(predictions),
             "metrics": metrics,
             "groups": groups,
             "model": model,
             "settings": settings(predictions),
-            "generation": params.generation.model_dump(),
+            "generation": generation,
         },
     )

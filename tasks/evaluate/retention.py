@@ -1,74 +1,55 @@
-"""What a model could do before it was tuned: tasks that it was not tuned on, answered by every experiment alike."""
+"""Retention: completions for tasks that the model was not tuned on, which show what tuning kept and lost."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from tasks.core import files
-from tasks.evaluate.groups import Groups, corpus_of, row_means
-from tasks.evaluate.metrics import PREDICTIONS
-from tasks.evaluate.params import EvaluateParams
-from tasks.evaluate.report import said, score
+from tasks.evaluate.predictions import RETAINED, completion_columns, row_columns
 from tasks.inference.predict import Predictor
-from tasks.metrics.names import ASKED, ROUGE_COLUMNS
 from tasks.model.rendering import Encoded
-from tasks.text.rows import Row, by_task
+from tasks.text.rows import Row
 
 logger = logging.getLogger("tunesmith")
 
-RETENTION = PREDICTIONS.append(pa.field("loss_per_byte", pa.float64()))
-"""Columns of ``retention.parquet``: ``PREDICTIONS``, and the negative log-likelihood of the first reference in nats a
-byte. Of general text, where no answer is right, that loss is what is kept or lost."""
 
+def predict_retention(predictor: Predictor, path: Path, output: Path) -> None:
+    """Generate for the rows of ``path`` (``retention.parquet`` of the evaluation set) and write
+    ``output/retention.parquet`` (columns: ``RETAINED``); no file where there are no such rows.
 
-def retained(predictor: Predictor, path: Path, params: EvaluateParams, output: Path) -> Groups:
-    """Answer the rows of ``path`` (``retention.parquet`` of the evaluation set), write ``output`` (columns:
-    ``RETENTION``), and give ``{"retention": {SOURCE/TASK: {metric: score}}}``; nothing where there are no such rows.
-
-    Rows that do not fit the model's context with their reference are left out, counted and named in the log.
+    Rows that do not fit the model's context with their reference are left out. The log names their number.
     """
     rows = files.read_rows(path) if path.exists() else []
-    asked = _that_fit(predictor, rows)
-    if not asked:
-        return {}
-    rows, encoded = [row for row, _ in asked], [one for _, one in asked]
-    answers = score(rows, said(predictor.answer([one.prompt for one in encoded])))
-    nll = predictor.likelihood(encoded).nll
-    sizes = [len(row["completion"].encode()) for row in rows]
-    scored = [row | {"loss_per_byte": n / size} for row, n, size in zip(answers, nll, sizes, strict=True)]
-    files.write_rows(output, scored, RETENTION)
-    return {"retention": {task: _scores(members, params) for task, members in sorted(by_task(scored).items())}}
-
-
-def _that_fit(predictor: Predictor, rows: list[Row]) -> list[tuple[Row, Encoded]]:
     encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
-    longest = predictor.longest_prompt
-    if longest is None:
-        return list(zip(rows, encoded, strict=True))
-    found = []
-    for row, one in zip(rows, encoded, strict=True):
-        if predictor.base.kind == "seq2seq":  # the prompt is in the encoder, the reference in the decoder
-            fits = max(len(one.prompt), len(one.completion)) <= longest
-        else:
-            fits = len(one.prompt) <= longest and len(one) <= longest + predictor.generation.max_new_tokens
-        if fits:
-            found.append((row, one))
-    if len(found) < len(rows):
-        sources = sorted({row["source"] for row in rows})
+    fitting = [number for number, one in enumerate(encoded) if fits(predictor, one)]
+    if len(fitting) < len(rows):
         logger.warning(
             "retention: %d of %d rows of %s do not fit the model's context of %d tokens and are left out",
-            len(rows) - len(found),
+            len(rows) - len(fitting),
             len(rows),
-            ", ".join(sources),
+            ", ".join(sorted({row["source"] for row in rows})),
             predictor.context,
         )
-    return found
+    if not fitting:
+        return
+    kept, encoded = [rows[number] for number in fitting], [encoded[number] for number in fitting]
+    completions = completion_columns(predictor.answer([one.prompt for one in encoded]))
+    losses = [{"loss_per_byte": loss} for loss in _losses(kept, predictor.likelihood(encoded).nll)]
+    columns = zip(row_columns(kept, fitting), completions, losses, strict=True)
+    predictions = [row | completion | loss for row, completion, loss in columns]
+    files.write_rows(output / "retention.parquet", predictions, RETAINED)
 
 
-def _scores(rows: list[Row], params: EvaluateParams) -> dict[str, Any]:
-    found = row_means(rows, (*ROUGE_COLUMNS, *ASKED, "loss_per_byte"), params.intervals)
-    return found | corpus_of(rows, params.intervals)
+def fits(predictor: Predictor, row: Encoded) -> bool:
+    """Whether prompt, completion and reference fit the model's context."""
+    longest = predictor.longest_prompt
+    if longest is None:
+        return True
+    if predictor.base.kind == "seq2seq":  # the prompt is in the encoder, the reference in the decoder
+        return max(len(row.prompt), len(row.completion)) <= longest
+    return len(row.prompt) <= longest and len(row) <= longest + predictor.generation.max_new_tokens
+
+
+def _losses(rows: list[Row], nll: list[float]) -> list[float]:
+    return [loss / len(row["completion"].encode()) for row, loss in zip(rows, nll, strict=True)]

@@ -12,8 +12,8 @@ from mlflow.entities.model_registry import ModelVersion
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
+from tasks.evaluate.params import resolved
 from tasks.register.evaluated import REMEDY, Evaluated, read_scores, shots
 from tasks.register.gate import Scores
 from tasks.register.params import RegistrationParams
@@ -72,14 +72,14 @@ def _has(report: Path, metric: str) -> bool:
 
 def _evaluate(champion: ModelVersion, candidate: Evaluated, paths: Paths, tracker: Tracker, cached: Path) -> None:
     """Let the champion answer the candidate's test rows, with the candidate's generation settings."""
-    from tasks.evaluate.run import evaluate_model
+    from tasks.evaluate.evaluate_model import evaluate_model
 
     logger.info("evaluating the champion (version %s) on the present test rows", champion.version)
-    settings = read_yaml(paths.experiment(candidate.name) / "evaluate.yaml")
+    predict_params, score_params = resolved(paths.experiment(candidate.name))
     with tempfile.TemporaryDirectory(dir=paths.state) as folder, files.replacing(cached) as output:
         model = tracker.client.download_artifacts(_run_id(champion), MODEL, folder)
         output.mkdir()
-        evaluate_model(Path(model), paths.evaluation_set, settings, output, paths.root)
+        evaluate_model(Path(model), paths.evaluation_set, predict_params, score_params, output, paths.root)
         if not _comparable(output, candidate):
             raise TunesmithError(
                 f"data/evaluation: must be the rows that {candidate.name} was evaluated on, with the same generation "

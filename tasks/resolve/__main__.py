@@ -1,4 +1,4 @@
-"""``resolve``: ``params/*.yaml`` → ``build/experiments/X/{train,evaluate}.yaml`` for every experiment.
+"""``resolve``: ``params/*.yaml`` → ``build/experiments/X/{train,predict,score}.yaml`` for every experiment.
 
 The folder is written anew each time, so a deleted experiment is gone from it.
 """
@@ -9,6 +9,7 @@ from typing import Any
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage, main
+from tasks.evaluate.params import by_stage
 from tasks.resolve.check import Resolved, load_experiments
 
 
@@ -20,12 +21,17 @@ def run(paths: Paths, stage: Stage) -> None:
 
 
 def write(resolved: Resolved, output: Path) -> None:
-    """``output/X/train.yaml`` and ``output/X/evaluate.yaml`` of every experiment."""
+    """``train.yaml``, ``predict.yaml`` and ``score.yaml`` in ``output/X`` for every experiment X.
+
+    Each stage depends on its own file: other intervals rerun ``score@X`` and generate nothing.
+    """
     for name, (train, evaluate) in resolved.items():
         folder = output / name
         folder.mkdir(parents=True)
         write_yaml(folder / "train.yaml", in_order(train))
-        write_yaml(folder / "evaluate.yaml", in_order(evaluate))
+        predict, score = by_stage(evaluate)
+        write_yaml(folder / "predict.yaml", in_order(predict))
+        write_yaml(folder / "score.yaml", in_order(score))
 
 
 def in_order(data: dict[str, Any]) -> dict[str, Any]:

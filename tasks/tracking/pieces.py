@@ -19,6 +19,9 @@ from tasks.evaluate.inference_settings import params_of
 LARGE = 200 * 2**20
 """Bytes from which a file counts as full weights; those are hashed by the manifest and stored once a run."""
 
+_EVALUATED_BY = ("predict", "evaluate")
+"""Steps that may have evaluated a model, the newest first: earlier versions had one step ``evaluate``."""
+
 _HISTORY_KEYS = {"step", "epoch", "time"}
 
 
@@ -38,7 +41,7 @@ class Pieces:
     Attributes:
         manifest: ``models/X/manifest.json``.
         training: ``runs/X/train/run.json``; empty where it is missing or stale.
-        evaluation: ``runs/X/evaluate/run.json``; the same.
+        evaluation: ``runs/X/predict/run.json``; the same. An earlier version wrote ``runs/X/evaluate/run.json``.
         scores: ``reports/experiments/X/metrics.json``; the same.
         inference: ``reports/experiments/X/inference.json``; the same.
         history: lines of ``runs/X/train/history.jsonl``.
@@ -158,7 +161,7 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
         name=name,
         manifest=manifest,
         training=training,
-        evaluation=_fresh(paths.run(name, "evaluate") / "run.json", key),
+        evaluation=_evaluation(paths, name, key),
         scores=scores,
         inference=inference,
         history=files.read_jsonl(history) if training and history.exists() else [],
@@ -171,6 +174,11 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
 def _fresh(path: Path, key: str) -> dict[str, Any]:
     found: dict[str, Any] = files.read_json(path) if path.exists() else {}
     return found if found.get("key") == key else {}
+
+
+def _evaluation(paths: Paths, name: str, key: str) -> dict[str, Any]:
+    runs = (_fresh(paths.run(name, step) / "run.json", key) for step in _EVALUATED_BY)
+    return next((run for run in runs if run), {})
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -204,13 +212,14 @@ def _data(paths: Paths, name: str, manifest: dict[str, Any], scored: bool, lock:
     mixtures = [path for path in manifest.get("inputs", {}) if path.startswith(f"{folder}/")]
     evaluation = [paths.evaluation_set.relative_to(paths.root).as_posix()] if scored else []
     contexts = {path: "validation" if Path(path).stem == "validation" else "training" for path in mixtures}
-    wanted = [(path, f"train@{name}", context) for path, context in contexts.items()]
-    wanted += [(path, f"evaluate@{name}", "testing") for path in evaluation]
-    found = ((path, _md5(path, stage, lock), context) for path, stage, context in wanted)
-    return [Data(path, md5, context) for path, md5, context in found if md5]
+    trained_by, evaluated_by = [f"train@{name}"], [f"{step}@{name}" for step in _EVALUATED_BY]
+    used = [(path, trained_by, context) for path, context in contexts.items()]
+    used += [(path, evaluated_by, "testing") for path in evaluation]
+    digests = ((path, _md5(path, stages, lock), context) for path, stages, context in used)
+    return [Data(path, md5, context) for path, md5, context in digests if md5]
 
 
-def _md5(path: str, stage: str, lock: Mapping[str, Any]) -> str | None:
-    read_by = lock.get(stage, {}).get("deps", [])
+def _md5(path: str, stages: list[str], lock: Mapping[str, Any]) -> str | None:
+    read = [dep for stage in stages for dep in lock.get(stage, {}).get("deps", [])]
     written = [out for entry in lock.values() for out in entry.get("outs", [])]
-    return next((entry["md5"] for entry in [*read_by, *written] if entry["path"] == path and "md5" in entry), None)
+    return next((entry["md5"] for entry in [*read, *written] if entry["path"] == path and "md5" in entry), None)

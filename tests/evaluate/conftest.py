@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tasks.core.files import write_rows
-from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.text.rows import RENDERED
+from tests.evaluate.evaluation import write_params
 from tests.train.training_workspace import LORA, PAIRS, rows, train
 
 EVALUATE = {
@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, memorised: Paths) -> Itera
         write_rows(paths.evaluation_set / "test.parquet", rows(PAIRS), RENDERED)
         write_rows(paths.evaluation_set / "validation.parquet", rows(PAIRS[:3]), RENDERED)
         for name in ("base", "full", "lora"):
-            write_yaml(paths.experiment(name) / "evaluate.yaml", EVALUATE)
+            write_params(paths, name, EVALUATE)
         yield paths
 
 

@@ -10,8 +10,6 @@ import pytest
 from tasks.core import files
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.core.stage import Stage
-from tasks.evaluate.run import run
 from tasks.metrics.names import SIGNS
 from tasks.register.registry import Registry
 from tasks.template.library import Template, TemplateSet
@@ -23,6 +21,7 @@ from tasks.text.rows import RENDERED, Row
 from tasks.tracking.client import VARIABLE, open_store
 from tasks.tracking.sync import sync
 from tests.evaluate.conftest import EVALUATE
+from tests.evaluate.evaluation import evaluate, write_params
 from tests.train.training_workspace import PAIRS, mark_dirty, train
 
 TEMPLATES = TemplateSet(
@@ -72,8 +71,8 @@ def evaluated_workspace(paths: Paths) -> Paths:
     paths.params.mkdir()
     write_yaml(paths.params / "experiments.yaml", {"experiments": {name: {} for name in EXPERIMENTS}})
     for name, shots in EXPERIMENTS.items():
-        write_yaml(paths.experiment(name) / "evaluate.yaml", EVALUATE | {"shots": shots})
-        run(name, paths, Stage.start(f"evaluate@{name}", paths.root))
+        write_params(paths, name, EVALUATE | {"shots": shots})
+        evaluate(name, paths)
     return paths
 
 

@@ -1,4 +1,4 @@
-"""The stage ``evaluate@X``: what it loads, refuses and writes."""
+"""The stages ``predict@X`` and ``score@X``: what they load, refuse and write."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from peft import PeftModel
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
+from tasks.evaluate import score
+from tasks.evaluate.evaluate_model import evaluate_model
 from tasks.evaluate.metrics import PREDICTIONS
-from tasks.evaluate.run import evaluate_model, run
+from tasks.evaluate.params import resolved
 from tasks.inference.generate import generate
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
@@ -24,6 +25,7 @@ from tasks.model.base_models import find, load_model
 from tasks.text.rows import RENDERED
 from tasks.text.training_rows import write_training_rows
 from tasks.tuning.params import BaseModelParams
+from tests.evaluate import evaluation
 from tests.evaluate.conftest import EVALUATE
 from tests.evaluate.evaluated_workspace import NAMES
 from tests.train.training_workspace import PAIRS, mark_dirty, rows, train, workspace
@@ -40,7 +42,7 @@ def paths(trained: Paths, tmp_path: Path) -> Paths:
 
 def evaluate(paths: Paths, name: str) -> dict[str, Any]:
     mark_dirty(paths)
-    run(name, paths, Stage.start(f"evaluate@{name}", paths.root))
+    evaluation.evaluate(name, paths)
     report: dict[str, Any] = files.read_json(paths.report(name) / "metrics.json")
     return report
 
@@ -73,7 +75,7 @@ def test_reports_of_every_method(paths: Paths, name: str) -> None:
     assert [(row["prompt"], row["references"]) for row in said] == [(p, [c]) for p, c in PAIRS]
     assert report["metrics"]["rouge1_f"]["value"] == pytest.approx(sum(row["rouge1_f"] for row in said) / len(PAIRS))
 
-    facts = files.read_json(paths.run(name, "evaluate") / "run.json")
+    facts = files.read_json(paths.run(name, "predict") / "run.json")
     expected = "key experiment started ended seconds generation_seconds rows rows_per_second peak_memory_bytes threads"
     assert {*expected.split(), "device", "git_commit"} <= set(facts)
     assert facts["rows_per_second"] == pytest.approx(facts["rows"] / facts["generation_seconds"])
@@ -138,7 +140,7 @@ def test_evaluate_model_equals_the_stage_but_for_clean_and_dirty_rows(
     (paths.root / "elsewhere").mkdir()
     monkeypatch.chdir(paths.root / "elsewhere")  # a flow's process may stand in any folder
     output = paths.root / "cache/lora"
-    evaluate_model(paths.model("lora"), paths.evaluation_set, EVALUATE, output, paths.root)
+    evaluate_model(paths.model("lora"), paths.evaluation_set, *resolved(paths.experiment("lora")), output, paths.root)
     predictions = [files.sha256(folder / "predictions.parquet") for folder in (output, paths.report("lora"))]
     assert predictions[0] == predictions[1]
     assert set(expected["groups"].pop("contamination")) == {"clean"}
@@ -152,7 +154,7 @@ def test_scores_of_groups(paths: Paths) -> None:
     test[1]["task"] = "title"
     files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
     mark_dirty(paths, "r2", "r3")
-    run("lora", paths, Stage.start("evaluate@lora", paths.root))
+    evaluation.evaluate("lora", paths)
     groups = files.read_json(paths.report("lora") / "metrics.json")["groups"]
     scores = {row["row_id"]: row["rouge1_f"] for row in files.read_rows(paths.report("lora") / "predictions.parquet")}
     n = {
@@ -183,7 +185,7 @@ def test_rows_of_an_ancestor_are_dirty(paths: Paths, tmp_path: Path) -> None:
         files.write_rows(paths.mixture("demo") / f"{part}.parquet", other, RENDERED)
     patch = {"base_model": {"name": "models/full"}, "training": {"epochs": 1}}
     train(paths, "second", patch)
-    shutil.copy(paths.experiment("full") / "evaluate.yaml", paths.experiment("second") / "evaluate.yaml")
+    evaluation.write_params(paths, "second", EVALUATE)
     test = [row | {"identity": row["prompt"]} for row in rows(PAIRS)]
     files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
     contamination = evaluate(paths, "second")["groups"]["contamination"]
@@ -196,7 +198,22 @@ def test_a_test_row_that_mix_did_not_check_is_named(paths: Paths) -> None:
     with pytest.raises(
         TunesmithError, match=r"dirty.parquet of the mixture: must hold every test row; row new of chats"
     ):
-        run("base", paths, Stage.start("evaluate@base", paths.root))
+        evaluation.evaluate("base", paths)
+
+
+def test_predictions_of_other_rows_are_refused(paths: Paths) -> None:
+    evaluate(paths, "base")
+    test = rows(PAIRS)
+    files.write_rows(paths.evaluation_set / "test.parquet", [test[1], test[0], *test[2:]], RENDERED)
+    with pytest.raises(TunesmithError, match=r"must hold predictions for the rows of .*; row r1 of chats"):
+        score.run("base", paths, Stage.start("score@base", paths.root))
+
+
+def test_scoring_needs_no_model(paths: Paths) -> None:
+    expected = evaluate(paths, "lora")
+    shutil.rmtree(paths.model("lora"))
+    score.run("lora", paths, Stage.start("score@lora", paths.root))
+    assert files.read_json(paths.report("lora") / "metrics.json") == expected
 
 
 def test_other_template_text_is_refused(paths: Paths) -> None:
@@ -285,7 +302,9 @@ def test_a_model_that_says_nothing_is_scored(tmp_path: Path, tiny_llama: Path, m
     paths.evaluation_set.mkdir(parents=True)
     files.write_rows(paths.evaluation_set / "test.parquet", rows(PAIRS), RENDERED)
     files.write_rows(paths.evaluation_set / "validation.parquet", rows(PAIRS), RENDERED)
-    evaluate_model(paths.model("full"), paths.evaluation_set, EVALUATE, tmp_path / "report", paths.root)
+    evaluation.write_params(paths, "full", EVALUATE)
+    params = resolved(paths.experiment("full"))
+    evaluate_model(paths.model("full"), paths.evaluation_set, *params, tmp_path / "report", paths.root)
     metrics = files.read_json(tmp_path / "report/metrics.json")["metrics"]
     assert metrics["empty"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert metrics["finished"]["value"] == 1.0
@@ -312,7 +331,7 @@ def test_embedded_model_answers(tmp_path: Path) -> None:
 def test_examples_stand_in_the_prompt_and_their_cost_in_the_report(paths: Paths) -> None:
     files.write_rows(paths.evaluation_set / "examples.parquet", rows(PAIRS), RENDERED)
     bare = evaluate(paths, "base")["model"]["shots"]
-    write_yaml(paths.experiment("base") / "evaluate.yaml", EVALUATE | {"shots": 2})
+    evaluation.write_params(paths, "base", EVALUATE | {"shots": 2})
     report = evaluate(paths, "base")
     shots = report["model"]["shots"]
     assert (bare["count"], bare["examples"]) == (0, {})
@@ -323,7 +342,7 @@ def test_examples_stand_in_the_prompt_and_their_cost_in_the_report(paths: Paths)
 
 
 def test_drawn_answers_are_scored_and_their_spread_is_told(paths: Paths) -> None:
-    write_yaml(paths.experiment("base") / "evaluate.yaml", EVALUATE | {"sampling": {"count": 3, "temperature": 3.0}})
+    evaluation.write_params(paths, "base", EVALUATE | {"sampling": {"count": 3, "temperature": 3.0}})
     report = evaluate(paths, "base")
     drawn = files.read_rows(paths.report("base") / "samples.parquet")
     assert [row["sample"] for row in drawn] == [n for n in range(3) for _ in PAIRS]

@@ -9,7 +9,7 @@ import sacrebleu
 
 from tasks.core.errors import TunesmithError
 from tasks.evaluate.metrics import PREDICTIONS, corpus, score_rows, settings, summarise
-from tasks.evaluate.report import score
+from tasks.evaluate.report import scored_rows
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.rouge.rouge import by_sentence
 from tasks.metrics.signs.signs import copied_ngrams
@@ -99,7 +99,7 @@ def predictions(*pairs: tuple[str, list[str]], choices: list[str] | None = None)
     for known, (_, references) in zip(asked, pairs, strict=True):
         known["references"] = references
     said = [{"completion": completion, "new_tokens": 4, "finished": True} for completion, _ in pairs]
-    return score(asked, said)
+    return scored_rows(asked, said)
 
 
 PAIRS = [

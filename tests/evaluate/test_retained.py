@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tasks.evaluate.retention import _that_fit
+from tasks.evaluate.retention import fits
 from tasks.model.rendering import Encoded
 
 
 @pytest.mark.parametrize(
-    ("kind", "longest", "prompt", "completion", "fits"),
+    ("kind", "longest", "prompt", "completion", "expected"),
     [
         ("causal", 90, 90, 10, True),  # a context of 100, answers of at most 10
         ("causal", 90, 91, 1, False),  # no room for an answer
@@ -26,15 +26,11 @@ from tasks.model.rendering import Encoded
     ],
 )
 def test_prompt_answer_and_reference_must_fit(
-    kind: str, longest: int | None, prompt: int, completion: int, fits: bool
+    kind: str, longest: int | None, prompt: int, completion: int, expected: bool
 ) -> None:
-    encoded = Encoded([1] * prompt, [1] * completion)
     predictor: Any = SimpleNamespace(
         base=SimpleNamespace(kind=kind),
-        renderer=SimpleNamespace(encode=lambda text, said: encoded),
         generation=SimpleNamespace(max_new_tokens=10),
         longest_prompt=longest,
-        context=100,
     )
-    row = {"prompt": "", "completion": "", "source": "other"}
-    assert _that_fit(predictor, [row]) == ([(row, encoded)] if fits else [])
+    assert fits(predictor, Encoded([1] * prompt, [1] * completion)) is expected

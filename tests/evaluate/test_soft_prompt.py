@@ -11,14 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from tasks.core import files
-from tasks.core.params import merge, parse, write_yaml
-from tasks.core.stage import Stage
-from tasks.evaluate.run import run as evaluate
+from tasks.core.params import merge, parse
 from tasks.evaluate.soft_prompt import clusters, explain
 from tasks.model.base_models import BaseModelParams, find, load_model, load_tokenizer
 from tasks.text.rows import RENDERED
 from tasks.tuning.methods import prepare
 from tasks.tuning.params import TrainParams
+from tests.evaluate.evaluation import evaluate, write_params
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import PAIRS, PARAMS, mark_dirty, rows, train, workspace
 
@@ -53,8 +52,8 @@ def test_an_evaluation_explains_what_was_trained(tiny_llama: Path, tmp_path: Pat
     for part in ("test", "validation"):
         files.write_rows(place.evaluation_set / f"{part}.parquet", rows(PAIRS), RENDERED)
     mark_dirty(place)
-    write_yaml(place.experiment(method) / "evaluate.yaml", {"threads": 1, "generation": {"precision": "fp32"}})
-    evaluate(method, place, Stage.start(f"evaluate@{method}", place.root))
+    write_params(place, method, {"threads": 1, "generation": {"precision": "fp32"}})
+    evaluate(method, place)
     said = files.read_json(place.report(method) / "metrics.json")["model"]["soft_prompt"]
     vectors = load_file(folder / "adapter_model.safetensors")["prompt_embeddings"]
     words = load_model(find(BaseModelParams(name=str(tiny_llama)), tiny_llama), torch.float32).get_input_embeddings()

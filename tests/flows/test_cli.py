@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.cli import main
+from tasks.core.params import read_yaml, write_yaml
 from tasks.ingest.tables import read_table, write_table
 from tests.flows.command_line import BUILT, Cli, ledger, one_error
 from tests.flows.logged import SCHEDULER
@@ -43,7 +44,7 @@ def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
     assert "3 of 13 stages will run, 1 more only if what they read changes" in printed
     for address in ("train@lora", "compare"):
         assert re.search(rf"{address} +│ resolve will change build/experiments/lora/train.yaml", printed)
-    assert re.search(r"evaluate@lora +│ only if train@lora changes what it writes", printed)
+    assert re.search(r"predict@lora +│ only if train@lora changes what it writes", printed)
     assert "train@lora will run;" in printed and "@base" not in printed and "ingest" not in printed
     assert set(stale) == {"train@lora", "compare"}, "DVC agrees once resolve ran"
 
@@ -312,8 +313,9 @@ def test_clean_removes_what_no_parameter_names(built: Path, cli: Cli, tmp_path: 
     _, planned = cli(root, "clean", "--dry-run")
     assert "would remove models/lora" in planned and (root / "models/lora").exists()
     _, printed = cli(root, "clean")
-    for what in ("models/lora", "runs/lora", "reports/experiments/lora", "models/.base.99999999.partial"):
-        assert f"removed {what}" in printed and not (root / what).exists()
+    removed = ("models/lora", "runs/lora", "reports/predictions/lora", "reports/experiments/lora")
+    for path in (*removed, "models/.base.99999999.partial"):
+        assert f"removed {path}" in printed and not (root / path).exists()
     assert "dropped train@lora from dvc.lock" in printed
     assert (root / "models/base/manifest.json").exists()
     assert (root / "checkpoints/old").exists()
@@ -321,6 +323,20 @@ def test_clean_removes_what_no_parameter_names(built: Path, cli: Cli, tmp_path: 
     (root / f"models/.lora.{os.getpid()}.partial").rmdir()
     assert cli(root, "clean") == (0, "nothing to remove\n")
     assert ran(dvc(root, "repro").stdout) == ["resolve", "compare"]
+
+
+def test_clean_removes_what_the_stage_evaluate_of_earlier_versions_left(built: Path, cli: Cli, tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    shutil.copytree(built, root, symlinks=True)
+    (root / "runs/lora/evaluate").mkdir()
+    lock = read_yaml(root / "dvc.lock")
+    lock["stages"]["evaluate@lora"] = lock["stages"]["score@lora"]
+    write_yaml(root / "dvc.lock", lock)
+    _, printed = cli(root, "clean")
+    assert printed.splitlines() == ["removed runs/lora/evaluate", "dropped evaluate@lora from dvc.lock"]
+    assert not (root / "runs/lora/evaluate").exists() and (root / "runs/lora/train/run.json").exists()
+    assert "evaluate@lora" not in read_yaml(root / "dvc.lock")["stages"]
+    assert dvc(root, "status", "--json").stdout.strip() == "{}"
 
 
 def test_a_restored_workspace_gets_the_same_ledger(built: Path, cli: Cli, tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ GRAPH = nx.DiGraph(
         ("mix", "train@b"),
         ("resolve", "train@a"),
         ("resolve", "train@b"),
-        ("train@a", "evaluate@a"),
-        ("train@b", "evaluate@b"),
-        ("evaluate@a", "compare"),
-        ("evaluate@b", "compare"),
+        ("train@a", "predict@a"),
+        ("predict@a", "score@a"),
+        ("train@b", "predict@b"),
+        ("predict@b", "score@b"),
+        ("score@a", "compare"),
+        ("score@b", "compare"),
         ("mix", "baselines"),
         ("baselines", "compare"),
     ]
@@ -25,7 +27,7 @@ GRAPH = nx.DiGraph(
 
 
 def test_pending_are_the_stale_and_all_behind_them_in_order() -> None:
-    assert Dag(GRAPH, {"train@a": ["modified x"]}).pending() == ["train@a", "evaluate@a", "compare"]
+    assert Dag(GRAPH, {"train@a": ["modified x"]}).pending() == ["train@a", "predict@a", "score@a", "compare"]
     assert Dag(GRAPH, {}).pending() == []
 
 
@@ -40,29 +42,30 @@ def test_a_stage_runs_for_certain_only_where_what_it_reads_is_known_to_change() 
     assert list(certain) == ["resolve", "train@a"]
     assert certain["train@a"] == ["resolve will change build/experiments/a/train.yaml"]
     assert possible == {
-        "evaluate@a": ["only if train@a changes what it writes"],
-        "compare": ["only if evaluate@a changes what it writes"],
+        "predict@a": ["only if train@a changes what it writes"],
+        "score@a": ["only if predict@a changes what it writes"],
+        "compare": ["only if score@a changes what it writes"],
     }
     certain, possible = Dag(GRAPH, {"mix": ["modified x"], "train@a": ["modified y"]}).outlook([])
     assert list(certain) == ["mix", "train@a"]
     assert possible["train@b"] == ["only if mix changes what it writes"]
-    assert possible["compare"] == ["only if baselines or evaluate@a or evaluate@b changes what it writes"]
+    assert possible["compare"] == ["only if baselines or score@a or score@b changes what it writes"]
 
 
 def test_needed_for_an_experiment_leaves_the_others_out() -> None:
     needed = Dag(GRAPH, {}).needed_for(["a"])
-    assert needed == {"mix", "resolve", "train@a", "evaluate@a", "baselines", "compare"}
+    assert needed == {"mix", "resolve", "train@a", "predict@a", "score@a", "baselines", "compare"}
 
 
 def test_the_gate_needs_planned_benchmarks_of_the_experiments_named() -> None:
     planned = nx.DiGraph([*GRAPH.edges, ("train@a", "benchmark@a"), ("train@b", "benchmark@b")])
     needed = Dag(planned, {}).needed_for(["a"])
-    assert needed == {"mix", "resolve", "train@a", "evaluate@a", "benchmark@a", "baselines", "compare"}
+    assert needed == {"mix", "resolve", "train@a", "predict@a", "score@a", "benchmark@a", "baselines", "compare"}
 
 
 def test_pending_within_does_not_pass_through_what_was_not_asked_for() -> None:
     dag = Dag(GRAPH, {"mix": ["modified x"]})
-    assert dag.pending(dag.needed_for(["a"])) == ["mix", "baselines", "train@a", "evaluate@a", "compare"]
+    assert dag.pending(dag.needed_for(["a"])) == ["mix", "baselines", "train@a", "predict@a", "score@a", "compare"]
 
 
 def test_why_names_what_a_user_edits_and_counts_code() -> None:

@@ -69,7 +69,7 @@ def test_the_flow_builds_what_dvc_repro_builds(built: Path) -> None:
 def test_one_task_a_stage_then_ledger_and_gate(built: Path) -> None:
     listed = dvc(built, "stage", "list", "--name-only").stdout.split()
     assert set(_task_runs()) == {*listed, "tracking", "register"}
-    assert len(listed) == 15
+    assert len(listed) == 18
 
 
 def test_the_artifact_has_the_table_the_decision_and_the_runs(built: Path) -> None:
@@ -121,10 +121,10 @@ def test_a_failing_experiment_stops_neither_the_others_nor_the_ledger(
         state = _run()
         assert state.is_failed()
         assert "train@lora: error: params/experiments.yaml: lora.targets: nothing must be a layer of" in state.message
-        assert "not run, since they depend on it: evaluate@lora, compare" in state.message
+        assert "not run, since they depend on it: predict@lora, score@lora, compare" in state.message
         assert "Traceback" not in state.message
         runs = _task_runs()
-        assert runs["train@lora"] == "Failed" and runs["evaluate@full"] == "Completed"
+        assert runs["train@lora"] == "Failed" and runs["score@full"] == "Completed"
         assert "register" not in runs
         manifest = json.loads((built / "models/full/manifest.json").read_text())
         assert manifest["params"]["seed"] == 1
@@ -148,8 +148,8 @@ def test_only_some_experiments(built: Path, inside: Callable[[Path], None]) -> N
     inside(built)
     assert _run(experiments=["lora"], register_model=False).is_completed()
     # The failed run above left full at another seed and lora without outputs; only lora was asked for.
-    assert {"train@lora", "evaluate@lora"} <= set(_task_runs())
-    assert not {"train@full", "evaluate@full", "register"} & set(_task_runs())
+    assert {"train@lora", "predict@lora", "score@lora"} <= set(_task_runs())
+    assert not {"train@full", "predict@full", "score@full", "register"} & set(_task_runs())
 
 
 def test_a_split_that_would_be_made_anew_stops_it_before_anything_runs(

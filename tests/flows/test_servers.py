@@ -202,8 +202,8 @@ async def _run_from_form(workspace: Path) -> None:
         assert run.state.is_completed(), (workspace.parent / "schedule.log").read_text()[-3000:]
         only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
         names = {task.name for task in await client.read_task_runs(flow_run_filter=only)}
-        assert {"train@lora", "evaluate@lora", "compare"} <= names and "register" not in names
-        assert {"train@base", "evaluate@base"} <= names, "the comparison needs the base"
+        assert {"train@lora", "predict@lora", "score@lora", "compare"} <= names and "register" not in names
+        assert {"train@base", "predict@base", "score@base"} <= names, "the comparison needs the base"
         logs = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id])))
         assert any("validation loss" in log.message for log in logs)
         found = await client.read_artifacts(

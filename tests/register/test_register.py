@@ -9,12 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.models import Model
 
-import tasks.evaluate.run
+import tasks.evaluate.evaluate_model
 import tasks.register.lost
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json, write_json
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
+from tasks.evaluate.params import ScoreParams
+from tasks.evaluate.predict_params import PredictParams
+from tasks.inference.params import GenerationParams
 from tasks.register.decisions import decision_on, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import requirements
@@ -154,16 +157,25 @@ def test_a_metric_that_the_rows_lack_names_those_that_they_have(paths: Paths) ->
 
 
 class Evaluator:
-    """Stands for ``tasks.evaluate.run``: generation needs a model; what is asked of it does not."""
+    """Stands for ``evaluate_model``, which needs a real model; its arguments are checked without one."""
 
     def __init__(self, scores: list[float], test: str, rows: list[str]) -> None:
         self.scores, self.test, self.rows, self.calls = scores, test, rows, 0
 
-    def __call__(self, model: Path, evaluation_set: Path, params: dict[str, Any], output: Path, root: Path) -> None:
+    def __call__(
+        self,
+        model: Path,
+        evaluation_set: Path,
+        predict_params: PredictParams,
+        score_params: ScoreParams,
+        output: Path,
+        root: Path,
+    ) -> None:
         self.calls += 1
         assert evaluation_set.is_relative_to(root)
         assert (model / "adapter_model.safetensors").read_text() == key_of("lora")
-        assert params == {"generation": {"max_new_tokens": 80}}
+        assert predict_params == PredictParams(generation=GenerationParams(max_new_tokens=80))
+        assert score_params == ScoreParams()
         assert evaluation_set.name == "evaluation"
         write_report(output, self.scores, key_of("lora"), self.test, self.rows)
 
@@ -172,7 +184,7 @@ def test_the_champion_is_evaluated_once_on_new_test_rows(paths: Paths, monkeypat
     run(PARAMS, paths)
     rows, test = ["new0", "new1"], "c" * 64
     evaluate = Evaluator([0.9, 0.9], test, rows)
-    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", evaluate)
+    monkeypatch.setattr(tasks.evaluate.evaluate_model, "evaluate_model", evaluate)
     add_experiment(paths, "base", [0.1, 0.1], test=test, rows=rows, method="none")
     result = propose(paths, "new", [0.5, 0.5], test=test, rows=rows)
     assert not result["accepted"]
@@ -184,7 +196,7 @@ def test_the_champion_is_evaluated_once_on_new_test_rows(paths: Paths, monkeypat
 
 def test_an_evaluation_of_other_rows_is_refused_and_not_kept(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     run(PARAMS, paths)
-    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", Evaluator([0.9, 0.9], "d" * 64, ["a", "b"]))
+    monkeypatch.setattr(tasks.evaluate.evaluate_model, "evaluate_model", Evaluator([0.9, 0.9], "d" * 64, ["a", "b"]))
     rows = ["new0", "new1"]
     add_experiment(paths, "base", [0.1, 0.1], test="c" * 64, rows=rows, method="none")
     with pytest.raises(TunesmithError, match="must be the rows that new was evaluated on"):
@@ -254,12 +266,14 @@ def test_a_champion_asked_with_other_prompts_is_evaluated_again(paths: Paths, mo
     run(PARAMS, paths)
     calls: list[Path] = []
 
-    def evaluate(model: Path, evaluation_set: Path, params: dict[str, Any], output: Path, root: Path) -> None:
+    def evaluate(
+        model: Path, evaluation_set: Path, predict: PredictParams, score: ScoreParams, output: Path, root: Path
+    ) -> None:
         calls.append(output)
         write_report(output, [0.4, 0.5, 0.6, 0.5], key_of("lora"))
         add_examples(output)
 
-    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", evaluate)
+    monkeypatch.setattr(tasks.evaluate.evaluate_model, "evaluate_model", evaluate)
     add_experiment(paths, "shots", [0.9, 0.9, 0.9, 0.9])
     add_examples(paths.report("shots"))
     add_comparison(paths, "shots", "base", "shots")
@@ -273,11 +287,13 @@ def test_a_champion_without_the_score_that_decides_is_evaluated_again(
     """Its report is of a version that did not know the score."""
     run(PARAMS, paths)
 
-    def evaluate(model: Path, evaluation_set: Path, params: dict[str, Any], output: Path, root: Path) -> None:
+    def evaluate(
+        model: Path, evaluation_set: Path, predict: PredictParams, score: ScoreParams, output: Path, root: Path
+    ) -> None:
         write_report(output, [0.4, 0.5, 0.6, 0.5], key_of("lora"))
         with_accuracy(output, 0.5)
 
-    monkeypatch.setattr(tasks.evaluate.run, "evaluate_model", evaluate)
+    monkeypatch.setattr(tasks.evaluate.evaluate_model, "evaluate_model", evaluate)
     add_experiment(paths, "new", [0.9, 0.9, 0.9, 0.9])
     with_accuracy(paths.report("new"), 0.75)
     for report in (paths.report("base"), paths.baseline("lead"), paths.baseline("nearest")):

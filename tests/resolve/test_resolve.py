@@ -58,7 +58,9 @@ def test_the_parameters_of_this_project_pass(paths: Paths) -> None:
     preflight(paths)
     names = list(read_yaml(paths.params / "experiments.yaml")["experiments"])
     assert names
-    assert list(resolved(paths)) == [f"{name}/{step}.yaml" for name in sorted(names) for step in ("evaluate", "train")]
+    assert list(resolved(paths)) == [
+        f"{name}/{step}.yaml" for name in sorted(names) for step in ("predict", "score", "train")
+    ]
 
 
 def test_limits_of_the_memory_check_change_no_experiment(paths: Paths) -> None:
@@ -123,8 +125,8 @@ def test_an_evaluation_patch_reaches_that_experiments_file_alone(paths: Paths) -
         lambda p: p["experiments"]["lora"].update(evaluation={"generation": {"max_new_tokens": 7}}),
     )
     after = resolved(paths)
-    assert {name for name in after if after[name] != before[name]} == {"lora/evaluate.yaml"}
-    assert read_yaml(paths.experiment("lora") / "evaluate.yaml")["generation"]["max_new_tokens"] == 7
+    assert {name for name in after if after[name] != before[name]} == {"lora/predict.yaml"}
+    assert read_yaml(paths.experiment("lora") / "predict.yaml")["generation"]["max_new_tokens"] == 7
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def add_experiment(
     training["memory"] = {"planned": 4 * 2**30, "measured": 3 * 2**30, "parts": {}} if trained else None
     write_json(paths.run(name, "train") / "run.json", base | training | {"prefect_flow_run_id": None})
     evaluation = base | {"ended": 1_700_000_200.5, "seconds": 50.0, "rows_per_second": 2.0}
-    write_json(paths.run(name, "evaluate") / "run.json", evaluation)
+    write_json(paths.run(name, "predict") / "run.json", evaluation)
     points = [
         {"step": 1, "epoch": 0.5, "time": 1_700_000_010.125, "train_loss": 3.0, "learning_rate": 1e-3},
         {"step": 2, "epoch": 1.0, "time": 1_700_000_020.375, "train_loss": 2.0, "tokens_per_second": 390.0},
@@ -62,9 +62,10 @@ def add_experiment(
 
 def write_files(paths: Paths, name: str, key: str, method: str) -> None:
     trained = method != "none"
-    for folder in (paths.experiment(name), paths.model(name), paths.run(name, "train"), paths.run(name, "evaluate")):
+    for folder in (paths.experiment(name), paths.model(name), paths.run(name, "train"), paths.run(name, "predict")):
         folder.mkdir(parents=True, exist_ok=True)
-    write_yaml(paths.experiment(name) / "evaluate.yaml", {"generation": GENERATION})
+    write_yaml(paths.experiment(name) / "predict.yaml", {"generation": GENERATION})
+    write_yaml(paths.experiment(name) / "score.yaml", {})
     manifest = {
         "schema": 1,
         "experiment": name,

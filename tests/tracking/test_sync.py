@@ -113,6 +113,23 @@ def rebuild(paths: Paths, empty_store: Path) -> Tracker:
     return tracker
 
 
+def test_a_workspace_of_an_older_version_gives_the_same_run(paths: Paths, tracker: Tracker, empty_store: Path) -> None:
+    """It has ``runs/X/evaluate``, of the stage ``evaluate@X``, in place of ``runs/X/predict``."""
+    sync(paths, tracker)
+    before = ledger(tracker)
+    for name in ("base", "lora"):
+        paths.run(name, "predict").rename(paths.run(name, "evaluate"))
+    assert ledger(rebuild(paths, empty_store)) == before
+    assert before[f"lora {key_of('lora')}"]["history"]["evaluation_seconds"]
+
+
+@pytest.mark.parametrize("stage", ["predict", "evaluate"])
+def test_the_test_set_of_a_run_is_that_which_its_stage_read(paths: Paths, stage: str) -> None:
+    entry = {"deps": [{"path": "data/evaluation", "md5": "1" * 32 + ".dir"}], "outs": []}
+    data = pieces.read(paths, "lora", {f"{stage}@lora": entry}).data
+    assert data[-1] == pieces.Data("data/evaluation", "1" * 32 + ".dir", "testing")
+
+
 def test_an_empty_store_is_rebuilt_equal(paths: Paths, tracker: Tracker, empty_store: Path) -> None:
     sync(paths, tracker)
     sync(paths, tracker)

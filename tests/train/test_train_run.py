@@ -19,16 +19,15 @@ from mlflow import MlflowClient
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.core.params import merge, write_yaml
+from tasks.core.params import merge
 from tasks.core.paths import Paths
-from tasks.core.stage import Stage
-from tasks.evaluate.run import run as evaluate
 from tasks.inference.predict import Predictor
 from tasks.model.base_models import BaseModelParams, find, load_model, load_tokenizer
 from tasks.model.likelihood import likelihood
 from tasks.model.rendering import Renderer
 from tasks.text.rows import RENDERED
 from tasks.train.checkpoints import last_complete
+from tests.evaluate.evaluation import evaluate, write_params
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, add, mark_dirty, rows, train, workspace
 
@@ -292,8 +291,8 @@ def test_t5_learns_its_summaries_by_heart(tmp_path: Path, tiny_t5: Path) -> None
     for part in ("test", "validation"):
         files.write_rows(place.evaluation_set / f"{part}.parquet", data, RENDERED)
     mark_dirty(place)
-    write_yaml(place.experiment("full") / "evaluate.yaml", {"threads": 1, "generation": {"precision": "fp32"}})
-    evaluate("full", place, Stage.start("evaluate@full", place.root))
+    write_params(place, "full", {"threads": 1, "generation": {"precision": "fp32"}})
+    evaluate("full", place)
     metrics = files.read_json(place.report("full") / "metrics.json")["metrics"]
     assert metrics["rouge1_f"]["value"] == metrics["finished"]["value"] == 1.0
     best = files.read_json(folder / "manifest.json")["best"]["validation_loss"]

@@ -1,0 +1,36 @@
+"""Evaluate any model folder, such as a registered champion's: predict and score without DVC's stages."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tasks.core import device
+from tasks.evaluate.params import ScoreParams
+from tasks.evaluate.predict import predict
+from tasks.evaluate.predict_params import PredictParams
+from tasks.evaluate.predictions import Predictions
+from tasks.evaluate.score import score
+
+
+def evaluate_model(
+    model: Path,
+    evaluation_set: Path,
+    predict_params: PredictParams,
+    score_params: ScoreParams,
+    output: Path,
+    root: Path,
+) -> None:
+    """Write the report of a model of another time, as ``predict@X`` and ``score@X`` would.
+
+    The prompts may be worded otherwise than in its training: a champion that could not meet new test rows could never
+    be replaced. Its mixture may be gone, so clean and dirty rows are not told apart. It draws no samples.
+
+    Args:
+        output: folder that gets ``predictions.parquet``, ``metrics.json`` and ``inference.json``.
+        root: the workspace, from which the base is found.
+    """
+    device.use_threads(predict_params.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        predict(model, evaluation_set, predict_params, Path(folder), root, champion=True)
+        score(Predictions(Path(folder), evaluation_set), score_params, output)

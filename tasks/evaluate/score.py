@@ -1,0 +1,121 @@
+"""``score@X``: predictions → ``reports/experiments/X/``. No model is loaded, so a changed metric generates nothing."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.core import files
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage, main
+from tasks.evaluate.groups import Groups, corpus_of, dirty_rows, groups, row_means
+from tasks.evaluate.metrics import PREDICTIONS, SAMPLES, Score, sample_spread, summarise
+from tasks.evaluate.params import ScoreParams
+from tasks.evaluate.predictions import INFERENCE, Predictions, validation_loss_per_byte
+from tasks.evaluate.report import COMPLETION, scored_rows, write_report
+from tasks.metrics.names import ASKED, ROUGE_COLUMNS
+from tasks.text.rows import Row, by_task
+
+logger = logging.getLogger("tunesmith")
+
+RETENTION = PREDICTIONS.append(pa.field("loss_per_byte", pa.float64()))
+"""Columns of ``retention.parquet``: ``PREDICTIONS``, and the negative log-likelihood of the first reference in nats per
+byte. For general text no completion is right, so that loss measures what is kept or lost."""
+
+
+def run(name: str, paths: Paths, stage: Stage) -> None:
+    """Score the predictions of the experiment ``name``."""
+    params = load(ScoreParams, paths.experiment(name) / "score.yaml")
+    predictions = Predictions(paths.predictions(name), paths.evaluation_set)
+    dirty = paths.mixture(predictions.about()["mixture"]) / "dirty.parquet"
+    with stage.outputs(paths.report(name)) as (report,):
+        score(predictions, params, report, dirty)
+
+
+def score(predictions: Predictions, params: ScoreParams, output: Path, dirty: Path | None = None) -> None:
+    """Write ``predictions.parquet``, ``metrics.json`` and ``inference.json``, and for drawn completions and retention
+    rows ``samples.parquet`` and ``retention.parquet``.
+
+    Args:
+        predictions: what ``predict`` wrote.
+        output: folder of the report.
+        dirty: ``dirty.parquet`` of the model's mixture; without it, clean and dirty rows are not told apart.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    about, test = predictions.about(), predictions.read("test.parquet", "test")
+    scored = _scored(test)
+    metrics = summarise(scored, params.intervals) | _validation(predictions.read("validation.parquet", "validation"))
+    samples = _samples(predictions, about["sampling"], output)
+    marked = dirty_rows(dirty, test) if dirty is not None else None
+    by_group = groups(scored, params.intervals, about, marked) | _retention(predictions, params, output)
+    model = about["model"] | {"samples": samples}
+    generation = about["generation"]
+    write_report(output, about["experiment"], about["key"], scored, metrics, by_group, generation, model)
+    shutil.copyfile(predictions.folder / INFERENCE, output / INFERENCE)
+    logger.info("%s: ROUGE-1 F1 %.4f on %d rows", about["experiment"], metrics["rouge1_f"]["value"], len(test))
+
+
+def _scored(pairs: list[tuple[Row, Row]]) -> list[Row]:
+    """Score (row, prediction) pairs; see ``scored_rows``."""
+    return scored_rows([row for row, _ in pairs], [{name: one[name] for name in COMPLETION} for _, one in pairs])
+
+
+def _validation(pairs: list[tuple[Row, Row]]) -> dict[str, Score]:
+    """Metrics of the validation completions, by which the candidate is chosen: without intervals."""
+    rows, likelihoods = [row for row, _ in pairs], [likelihood for _, likelihood in pairs]
+    nll = [one["nll"] for one in likelihoods]
+    values = {
+        "validation_loss": sum(nll) / sum(one["tokens"] for one in likelihoods),
+        "validation_loss_per_byte": validation_loss_per_byte(rows, nll),
+    }
+    if any(row["answer_choices"] for row in rows):
+        values["validation_accuracy"] = sum(one["exact"] for one in likelihoods) / len(likelihoods)
+    return {name: {"value": value, "low": None, "high": None} for name, value in values.items()}
+
+
+def _samples(predictions: Predictions, sampling: dict[str, Any], output: Path) -> dict[str, Any] | None:
+    """Score the drawn completions and write them to ``samples.parquet``; the spread of their scores.
+
+    None where no completion was drawn.
+    """
+    pairs = predictions.read("samples.parquet", "test")
+    if not pairs:
+        return None
+    by_sample: dict[int, list[tuple[Row, Row]]] = {}
+    for row, drawn in pairs:
+        by_sample.setdefault(drawn["sample"], []).append((row, drawn))
+    samples = {number: _scored(members) for number, members in by_sample.items()}
+    rows = [{"sample": number, **row} for number, scored in samples.items() for row in scored]
+    files.write_rows(output / "samples.parquet", rows, SAMPLES)
+    return {**sampling, "scores": sample_spread(list(samples.values()))}
+
+
+def _retention(predictions: Predictions, params: ScoreParams, output: Path) -> Groups:
+    """Score the completions of the retention rows and write them to ``retention.parquet`` (columns: ``RETENTION``).
+
+    Returns:
+        ``{"retention": {SOURCE/TASK: {metric: score}}}``; nothing where there are no such rows.
+    """
+    pairs = predictions.read("retention.parquet", "retention")
+    if not pairs:
+        return {}
+    losses = [prediction["loss_per_byte"] for _, prediction in pairs]
+    scored = [row | {"loss_per_byte": loss} for row, loss in zip(_scored(pairs), losses, strict=True)]
+    files.write_rows(output / "retention.parquet", scored, RETENTION)
+    return {"retention": {task: _task_scores(rows, params) for task, rows in sorted(by_task(scored).items())}}
+
+
+def _task_scores(rows: list[Row], params: ScoreParams) -> dict[str, Any]:
+    means = row_means(rows, (*ROUGE_COLUMNS, *ASKED, "loss_per_byte"), params.intervals)
+    return means | corpus_of(rows, params.intervals)
+
+
+if __name__ == "__main__":
+    experiment = sys.argv[1]
+    main(f"score@{experiment}", lambda stage: run(experiment, Paths.here(), stage))

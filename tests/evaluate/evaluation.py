@@ -1,0 +1,24 @@
+"""Evaluate an experiment of a test's workspace: its parameters, then ``predict@X`` and ``score@X`` in this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.core.params import write_yaml
+from tasks.core.paths import Paths
+from tasks.core.stage import Stage
+from tasks.evaluate import predict, score
+from tasks.evaluate.params import by_stage
+
+
+def write_params(paths: Paths, name: str, evaluate: dict[str, Any]) -> None:
+    """Write ``predict.yaml`` and ``score.yaml`` of the experiment, as ``resolve`` does."""
+    paths.experiment(name).mkdir(parents=True, exist_ok=True)
+    for stage, params in zip(("predict", "score"), by_stage(evaluate), strict=True):
+        write_yaml(paths.experiment(name) / f"{stage}.yaml", params)
+
+
+def evaluate(name: str, paths: Paths) -> None:
+    """Run both stages of the experiment."""
+    predict.run(name, paths, Stage.start(f"predict@{name}", paths.root))
+    score.run(name, paths, Stage.start(f"score@{name}", paths.root))
