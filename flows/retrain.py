@@ -35,7 +35,7 @@ from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
 from tasks.tuning.params import TrainParams
 
-_LEASED = ("train@", "predict@")
+_LEASED = ("train@", "predict@", "benchmark@")
 """Stages that compute with a model: each holds a GPU or a share of the processor."""
 
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
