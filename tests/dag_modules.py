@@ -1,19 +1,25 @@
-"""The modules of this project that a stage imports, derived from the source code."""
+"""What a stage of ``dvc.yaml`` depends on, derived from the source code: the files that it imports, and their rooms."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-# The ledger is a projection of files: nothing that it does changes what a stage writes. The plan of memory stands in
-# ``runs/`` alone, and refuses.
-NO_DEPENDENCY = ("tasks/tracking/", "tasks/register/", "tasks/memory/", "tasks/__init__.py")
+NEARLY_ALL = 0.8
+"""Share of a folder's files from which ``dvc.yaml`` lists the folder and not its files."""
 
-# Data files that a module reads beside its code.
+NO_DEPENDENCY = ("tasks/tracking/", "tasks/register/", "tasks/memory/", "tasks/__init__.py")
+"""Code that changes no output of a stage: the ledger is a projection of files, the plan of memory only refuses, and
+``tasks/__init__.py`` serves stored models."""
+
+_SET = "tasks/template/library/${item.template.set}.yaml"
+_METHOD = "tasks/tuning/methods/${item.method}.py"
+
 DATA = {
-    "tasks/template/library.py": ["tasks/template/library/${item.template.set}.yaml"],
+    "tasks/template/library.py": [_SET],
     "tasks/ingest/demo/__init__.py": ["tasks/ingest/demo"],
     "tasks/metrics/text.py": ["tasks/metrics/words.yaml"],
     "tasks/metrics/load.py": ["tasks/metrics"],
@@ -23,12 +29,11 @@ DATA = {
     "tasks/benchmark/helm/word_lists.py": ["tasks/benchmark/helm/words"],
     "tasks/compare/report.py": ["tasks/compare/report.html.jinja"],
 }
+"""Files and folders that a module reads beside its code."""
 
-
-# Of ``DATA``, what a stage does not read: the scenarios of the suite ``risk`` have sets of their own, and the templates
-# of the test rows lie beside them.
-_SET = "tasks/template/library/${item.template.set}.yaml"
 UNREAD = {"tasks.benchmark": {_SET}, "tasks.evaluate.predict": {_SET}}
+"""Files of ``DATA`` that a stage does not read: the scenarios of the suite ``risk`` have sets of their own, and the
+templates of the test rows lie beside them."""
 
 
 def module_file(name: str) -> Path | None:
@@ -51,8 +56,8 @@ def imported(path: Path) -> set[str]:
     return {name for name in names if name.split(".")[0] in {"tasks", "flows"}}
 
 
-def dependencies(module: str) -> list[str]:
-    """Files (and folders of data) that ``python -m module`` depends on, relative to the project, sorted.
+def imported_files(module: str) -> set[str]:
+    """Files (and folders of data) that ``python -m module`` reads, relative to the project.
 
     Empty ``__init__.py`` files are left out.
     """
@@ -65,12 +70,54 @@ def dependencies(module: str) -> list[str]:
             if path and path not in seen and not path.relative_to(ROOT).as_posix().startswith(NO_DEPENDENCY):
                 seen.add(path)
                 queue.append(path)
-    found: set[str] = set()
+    names: set[str] = set()
     for path in seen:
         name = path.relative_to(ROOT).as_posix()
-        found |= set(DATA.get(name, []))
+        names |= set(DATA.get(name, []))
         if path.stat().st_size:
-            found.add(name)
-    found -= UNREAD.get(module, set())
-    folders = [f"{name}/" for name in found if (ROOT / name).is_dir()]
-    return sorted(name for name in found if not any(name.startswith(folder) for folder in folders))
+            names.add(name)
+    return names - UNREAD.get(module, set())
+
+
+def dependencies(module: str) -> list[str]:
+    """The entries under ``deps`` that lie in ``tasks/``, sorted, for the stage ``python -m module``."""
+    return folded(imported_files(module), files_of(ROOT / "tasks"))
+
+
+def files_of(folder: Path) -> list[str]:
+    """All files under ``folder`` that hold something, relative to the project."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+    return [path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts]
+
+
+def folded(names: Collection[str], files: Collection[str]) -> list[str]:
+    """``names`` with each folder in place of its files where they are ``NEARLY_ALL`` of them.
+
+    This holds for all files under the folder, and for those directly in it: a large folder of data beside the code
+    makes no room of it. A folder with a file that depends on the experiment (``${…}``) is never listed: it holds the
+    files of the others too.
+
+    Args:
+        names: files and folders that a stage reads.
+        files: all files of the project's code.
+    """
+    rooms = (parent for file in files for parent in Path(file).parents if len(parent.parts) > 1)  # not ``tasks`` itself
+    folders = sorted({room.as_posix() for room in rooms})
+    listed: list[str] = []
+    for folder in folders:
+        if _covered(folder, listed) or any("${" in name and _covered(name, [folder]) for name in names):
+            continue
+        under = [file for file in files if _covered(file, [folder])]
+        direct = [file for file in under if Path(file).parent == Path(folder)]
+        if len(under) > 1 and all(_nearly_all(group, names) for group in (under, direct)):
+            listed.append(folder)
+    return sorted([*listed, *(name for name in names if not _covered(name, listed))])
+
+
+def _nearly_all(files: Collection[str], names: Collection[str]) -> bool:
+    return sum(_covered(file, names) for file in files) >= NEARLY_ALL * len(files)
+
+
+def _covered(name: str, by: Collection[str]) -> bool:
+    """Whether a file or folder is one of ``by`` or lies in one of them."""
+    return any(name == other or name.startswith(f"{other}/") for other in by)
