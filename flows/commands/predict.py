@@ -12,7 +12,7 @@ from flows.text import counted
 from tasks.core import files
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
-from tasks.evaluate.as_evaluated import Answerer, Question, Questions
+from tasks.evaluate.evaluated_model import EvaluatedModel, PromptRenderer, RenderedPrompt
 from tasks.evaluate.inference_settings import NAME, Inference
 from tasks.inference.generate import Generated
 from tasks.ingest.tables import columns_of, read_table, refuse_unknown, refuse_unwritable, write_table
@@ -31,7 +31,7 @@ class Model:
     name: str
     folder: Path
     inference: Inference
-    questions: Questions
+    prompts: PromptRenderer
 
 
 def predict_text(
@@ -49,9 +49,9 @@ def predict_text(
     """
     with ExitStack() as stack:
         models = [_model(root, name, stack, note) for name in names]
-        questions = {model.name: [model.questions.of_text(text, template)] for model in models}
-        answers = _answers(root, models, questions, say, note)
-    return {name: answers[name][0].text for name in names}
+        prompts = {model.name: [model.prompts.render_text(text, template)] for model in models}
+        completions = _generate(root, models, prompts, say, note)
+    return {name: completions[name][0].text for name in names}
 
 
 def predict_file(
@@ -79,16 +79,17 @@ def predict_file(
         )
     with ExitStack() as stack:
         models = [_model(root, name, stack, note) for name in names]
-        questions = {model.name: _questions(model, numbered, source, template) for model in models}
+        prompts = {model.name: _prompts(model, numbered, source, template) for model in models}
         if replaced := [name for name in columns_of(rows) if name in own]:
             note(f"{source}: the output has its own {', '.join(replaced)} instead of the input's")
-        answers = _answers(root, models, questions, say, note)
+        completions = _generate(root, models, prompts, say, note)
     written: list[Row] = []
     for number, row in enumerate(rows):
         for name in names:
-            answer, question = answers[name][number], questions[name][number]
-            whose = {"experiment": name} if len(names) > 1 else {}
-            written.append(row | whose | dict(zip(own, (question.template, answer.text, answer.finished), strict=True)))
+            completion, prompt = completions[name][number], prompts[name][number]
+            experiment = {"experiment": name} if len(names) > 1 else {}
+            values = (prompt.template, completion.text, completion.finished)
+            written.append(row | experiment | dict(zip(own, values, strict=True)))
     write_table(target, written)
     return len(rows)
 
@@ -96,16 +97,16 @@ def predict_file(
 _MOST_LINES = 10
 
 
-def _questions(model: Model, rows: list[tuple[int, Row]], source: Path, template: str | None) -> list[Question]:
-    """The question of every row.
+def _prompts(model: Model, rows: list[tuple[int, Row]], source: Path, template: str | None) -> list[RenderedPrompt]:
+    """The prompt of every row.
 
     Raises:
         TunesmithError: rows have no text or lack columns; one line per row, for the first ten.
     """
-    questions, errors = [], []
+    prompts, errors = [], []
     for line, row in rows:
         try:
-            questions.append(model.questions.of_row(row, f"{source}:{line}", template))
+            prompts.append(model.prompts.render_row(row, f"{source}:{line}", template))
         except TunesmithError as error:
             errors.append(str(error))
     if errors:
@@ -114,27 +115,27 @@ def _questions(model: Model, rows: list[tuple[int, Row]], source: Path, template
             [f"{source}: {more} more {'row' if more == 1 else 'rows'} cannot be used"] if more > 0 else []
         )
         raise TunesmithError("\n".join(lines))
-    return questions
+    return prompts
 
 
-def _answers(
-    root: Path, models: list[Model], questions: dict[str, list[Question]], say: Say, note: Say
+def _generate(
+    root: Path, models: list[Model], prompts: dict[str, list[RenderedPrompt]], say: Say, note: Say
 ) -> dict[str, list[Generated]]:
     shared = SharedBase() if len(models) > 1 else None
-    answers = {}
+    completions = {}
     for model in models:
         say(f"loading {model.name}")
-        answerer = Answerer.load(model.folder, model.inference, root, shared)
-        note(f"{model.name}: {_how(model, questions[model.name])}")
-        answers[model.name] = answerer.answer(questions[model.name])
-    return answers
+        loaded = EvaluatedModel.load(model.folder, model.inference, root, shared)
+        note(f"{model.name}: {_how(model, prompts[model.name])}")
+        completions[model.name] = loaded.generate(prompts[model.name])
+    return completions
 
 
-def _how(model: Model, questions: list[Question]) -> str:
-    used = list(dict.fromkeys(question.template for question in questions if question.template))
-    examples = max(len(question.examples) for question in questions)
+def _how(model: Model, prompts: list[RenderedPrompt]) -> str:
+    used = list(dict.fromkeys(prompt.template for prompt in prompts if prompt.template))
+    examples = max(len(prompt.examples) for prompt in prompts)
     templates = f"template {', '.join(used)}" if used else "no template: the text as it is"
-    of = f" ({len(model.questions.prompts)} known)" if len(model.questions.prompts) > 1 else ""
+    of = f" ({len(model.prompts.templates)} known)" if len(model.prompts.templates) > 1 else ""
     return templates + of + (f", {counted(examples, 'example')} in the prompt" if examples else "")
 
 
@@ -154,7 +155,7 @@ def _model(root: Path, name: str, stack: ExitStack, note: Say) -> Model:
         inference = _evaluated(paths, name)
         manifest = files.read_json(folder / "manifest.json")
         _note_refusal(paths, name, manifest["key"], note)
-    return Model(name, folder, inference, Questions.of(name, inference, manifest.get("templates") or {}))
+    return Model(name, folder, inference, PromptRenderer.of(name, inference, manifest.get("templates") or {}))
 
 
 def _evaluated(paths: Paths, name: str) -> Inference:

@@ -1,7 +1,7 @@
 """Old names of modules that stored models import.
 
-MLflow stores a registered model with its own copy of ``serving_model.py``, which imports three modules by the names
-that they had before the modules moved into rooms. In a process that imported this code first, those names lead here.
+MLflow stores a registered model with its own copy of ``serving_model.py``, which imports modules by the names that they
+had when the model was stored. In a process that imported the code of today first, those names lead here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from types import ModuleType
 MOVED = {
     "tasks.errors": "tasks.core.errors",
     "tasks.stage": "tasks.core.stage",
-    "tasks.evaluate.answer": "tasks.evaluate.as_evaluated",
+    "tasks.evaluate.answer": "tasks.register.stored_interface",
+    "tasks.evaluate.as_evaluated": "tasks.register.stored_interface",
 }
 """Name of a module when models were stored → its name today."""
 

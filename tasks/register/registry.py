@@ -35,7 +35,7 @@ _QUESTION, _REFUSED, _LAST, _CROWNED = (f"tunesmith.{kind}" for kind in ("asked"
 _LONGEST_TAG = 5000
 """Characters of a registered model's tag in MLflow's database."""
 
-# What `tasks.evaluate.as_evaluated` and the modules behind it import.
+# What `tasks.evaluate.evaluated_model` and the modules behind it import.
 _SERVING_PACKAGES = (
     *(
         "mlflow",

@@ -25,10 +25,10 @@ class ServingModel(PythonModel):
         from tasks.core.stage import quieten_bitsandbytes
 
         quieten_bitsandbytes()
-        from tasks.evaluate.as_evaluated import Answerer
+        from tasks.evaluate.evaluated_model import EvaluatedModel
 
         root = Path(os.environ.get("TUNESMITH_ROOT") or Path.cwd())
-        self.answerer = Answerer.load(Path(context.artifacts["model"]).resolve(), root=root)
+        self.model = EvaluatedModel.load(Path(context.artifacts["model"]).resolve(), root=root)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, object] | None = None
@@ -39,10 +39,10 @@ class ServingModel(PythonModel):
         records = model_input.to_dict("records") if len(model_input.columns) else [{}]
         rows = [{str(name): _plain(value) for name, value in row.items()} for row in records]
         try:
-            questions = [self.answerer.questions.of_row(row, f"row {n}") for n, row in enumerate(rows, start=1)]
+            prompts = [self.model.prompts.render_row(row, f"row {n}") for n, row in enumerate(rows, start=1)]
         except TunesmithError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        return [answer.text for answer in self.answerer.answer(questions)]
+        return [completion.text for completion in self.model.generate(prompts)]
 
 
 def _plain(value: Any) -> Any:

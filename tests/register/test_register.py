@@ -209,7 +209,7 @@ def test_the_registered_model_is_whole_and_names_no_machine(paths: Paths) -> Non
     folder = paths.root / "mlartifacts" / champion["run_id"] / "artifacts/model"
     assert [c.name for c in Model.load(str(folder)).signature.inputs.inputs] == ["prompt", "template"]
     stored = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    assert {"MLmodel", "serving_model.py", "requirements.txt", "code/tasks/evaluate/as_evaluated.py"} <= stored
+    assert {"MLmodel", "serving_model.py", "requirements.txt", "code/tasks/evaluate/evaluated_model.py"} <= stored
     assert not [path for path in stored if path.endswith((".pkl", ".pyc"))]
     for name in ("MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml", "serving_model.py"):
         assert not {str(paths.root), str(Path(tasks.__file__).parent)} & set((folder / name).read_text().split())

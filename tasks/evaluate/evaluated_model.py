@@ -1,4 +1,4 @@
-"""Generate completions for rows and texts as the model was evaluated: for ``tunesmith predict`` and serving."""
+"""A model that generates as it was evaluated, for ``tunesmith predict`` and for serving."""
 
 from __future__ import annotations
 
@@ -22,63 +22,64 @@ RENDERED_PROMPT = "prompt"
 
 
 @dataclass(frozen=True)
-class Question:
+class RenderedPrompt:
     """One prompt for a model.
 
     Attributes:
         template: ``SOURCE/ID``; None where the model knows no template.
-        prompt: its text.
+        text: the rendered prompt.
         examples: (prompt, completion) pairs that precede it.
     """
 
     template: str | None
-    prompt: str
+    text: str
     examples: list[Example]
 
 
 @dataclass(frozen=True)
-class Questions:
+class PromptRenderer:
     """Renders rows and texts as prompts of one model.
 
     Attributes:
         model: name of the model, for errors.
-        prompts: ``SOURCE/ID`` → template, in the order in which a row tries them: first the templates of the test rows,
-            then the others of training.
+        templates: ``SOURCE/ID`` → template. A row tries them in this order: first the templates of the test rows, then
+            the others of training.
         examples: ``SOURCE/ID`` → examples before each prompt.
     """
 
     model: str
-    prompts: dict[str, Prompt]
+    templates: dict[str, Prompt]
     examples: dict[str, list[Example]]
 
     @classmethod
-    def of(cls, model: str, inference: Inference, trained: Mapping[str, str]) -> Questions:
+    def of(cls, model: str, inference: Inference, trained: Mapping[str, str]) -> PromptRenderer:
         """Collect the templates of ``inference``, and those of ``trained`` (``templates`` of the manifest)."""
         known = {one.name: one for name, source in inference.sources.items() for one in prompts_of(name, source)}
-        prompts = {name: known[name] for name in inference.order}
+        templates = {name: known[name] for name in inference.order}
         others: dict[str, dict[str, str]] = {}
         for name, text in trained.items():
             source, _, template = name.rpartition("/")
-            if name not in prompts:
+            if name not in templates:
                 others.setdefault(source, {})[template] = text
         for source, texts in others.items():
-            mine = [known[f"{source}/{i}"] for i in texts if f"{source}/{i}" in known]
-            left = {i: text for i, text in texts.items() if f"{source}/{i}" not in known}
-            prompts |= {one.name: one for one in [*mine, *(prompts_of(source, of_texts(source, left)) if left else [])]}
+            stored = [known[f"{source}/{i}"] for i in texts if f"{source}/{i}" in known]
+            text_only = {i: text for i, text in texts.items() if f"{source}/{i}" not in known}
+            parsed = prompts_of(source, of_texts(source, text_only)) if text_only else []
+            templates |= {one.name: one for one in [*stored, *parsed]}
         examples = {
             name: [(one["prompt"], one["completion"]) for one in use.examples]
             for name, use in inference.templates.items()
         }
-        return cls(model, prompts, examples)
+        return cls(model, templates, examples)
 
     def refuse_unknown(self, template: str | None) -> None:
         """Raises TunesmithError if ``template`` is named and the model does not know it."""
-        if template is not None and template not in self.prompts:
+        if template is not None and template not in self.templates:
             raise TunesmithError(
-                f"predict: {self.model} knows no template {template!r}; it knows: {', '.join(self.prompts) or 'none'}"
+                f"predict: {self.model} knows no template {template!r}; it knows: {', '.join(self.templates) or 'none'}"
             )
 
-    def of_text(self, text: str, template: str | None = None) -> Question:
+    def render_text(self, text: str, template: str | None = None) -> RenderedPrompt:
         """Render a text with the named template, or with the first one that needs a single column.
 
         Raises:
@@ -87,23 +88,26 @@ class Questions:
         if not text.strip():
             raise TunesmithError("predict: the text must not be empty; give one to generate from")
         self.refuse_unknown(template)
-        if not self.prompts:
-            return Question(None, text, [])
-        wanted = [self.prompts[template]] if template else list(self.prompts.values())
-        single = next((prompt for prompt in wanted if len(prompt.columns) == 1), None)
+        if not self.templates:
+            return RenderedPrompt(None, text, [])
+        candidates = [self.templates[template]] if template else list(self.templates.values())
+        single = next((prompt for prompt in candidates if len(prompt.columns) == 1), None)
         if single is None:
             raise TunesmithError(
-                f"predict: template {wanted[0].name} needs the columns {', '.join(wanted[0].columns)}; give rows with "
-                "--input"
+                f"predict: template {candidates[0].name} needs the columns {', '.join(candidates[0].columns)}; give "
+                "rows with --input"
             )
-        return self._question(single, single.render({single.columns[0]: text}, "the text"), "the text")
+        return self._with_examples(single, single.render({single.columns[0]: text}, "the text"), "the text")
 
-    def of_row(self, row: Row, where: str, template: str | None = None) -> Question:
+    def render_row(self, row: Row, where: str, template: str | None = None) -> RenderedPrompt:
         """Render a row that has the columns of a template, or take its ``prompt``, which is rendered already.
 
         The template is ``template``; else the one that the row names (in ``template``, or in ``source`` and
         ``template_id`` as in the evaluation set); else the first whose columns the row has. For a rendered row, the
         template decides only on the examples.
+
+        Args:
+            where: file and line of the row, for errors.
 
         Raises:
             TunesmithError: the row has no text or lacks columns, or the template is unknown.
@@ -111,54 +115,56 @@ class Questions:
         self.refuse_unknown(template)
         named = template or self._named(row)
         rendered = self._rendered(row)
-        if rendered is not None or not self.prompts:
+        if rendered is not None or not self.templates:
             if rendered is None:
                 raise TunesmithError(
                     f"{where}: {self.model} knows no template, so a row needs `prompt`; it has {', '.join(row)}"
                 )
-            prompt = self.prompts[named] if named else next(iter(self.prompts.values()), None)
-            return self._question(prompt, rendered, where)
-        tried = [self.prompts[named]] if named else list(self.prompts.values())
-        chosen = next((prompt for prompt in tried if not prompt.lacks(row)), None)
+            prompt = self.templates[named] if named else next(iter(self.templates.values()), None)
+            return self._with_examples(prompt, rendered, where)
+        candidates = [self.templates[named]] if named else list(self.templates.values())
+        chosen = next((prompt for prompt in candidates if not prompt.lacks(row)), None)
         if chosen is None:
             raise TunesmithError(
-                f"{where}: template {tried[0].name} needs the columns {', '.join(tried[0].columns)}; the row lacks "
-                f"{', '.join(tried[0].lacks(row))} and has {', '.join(row) or 'none'}; add them, or a `prompt`"
+                f"{where}: template {candidates[0].name} needs the columns {', '.join(candidates[0].columns)}; the row "
+                f"lacks {', '.join(candidates[0].lacks(row))} and has {', '.join(row) or 'none'}; add them, or a "
+                "`prompt`"
             )
-        return self._question(chosen, chosen.render(row, where), where)
+        return self._with_examples(chosen, chosen.render(row, where), where)
 
     def _named(self, row: Row) -> str | None:
         names = (row.get("template"), f"{row.get('source')}/{row.get('template_id')}")
-        return next((name for name in names if isinstance(name, str) and name in self.prompts), None)
+        return next((name for name in names if isinstance(name, str) and name in self.templates), None)
 
     def _rendered(self, row: Row) -> str | None:
         """The row's rendered prompt; None where it has none, or where a template has a column of that name.
 
         In a table every row has every column, so a row with an empty prompt may still have a template's columns.
         """
-        own = any(RENDERED_PROMPT in prompt.columns for prompt in self.prompts.values())
+        own = any(RENDERED_PROMPT in prompt.columns for prompt in self.templates.values())
         if own or RENDERED_PROMPT not in row:
             return None
         text = plain(without_nan(row[RENDERED_PROMPT]))
-        return None if not text.strip() and any(not prompt.lacks(row) for prompt in self.prompts.values()) else text
+        usable = any(not prompt.lacks(row) for prompt in self.templates.values())
+        return None if not text.strip() and usable else text
 
-    def _question(self, prompt: Prompt | None, text: str, where: str) -> Question:
+    def _with_examples(self, prompt: Prompt | None, text: str, where: str) -> RenderedPrompt:
         if not text.strip():
             column = f" in {', '.join(prompt.columns)}" if prompt else ""
             raise TunesmithError(
                 f"{where}: a row must have a text; it is empty{column}; fill it in, or leave the row out"
             )
         name = prompt.name if prompt else None
-        return Question(name, text, self.examples.get(name or "", []))
+        return RenderedPrompt(name, text, self.examples.get(name or "", []))
 
 
 @dataclass(frozen=True)
-class Answerer:
+class EvaluatedModel:
     """A model that generates as it was evaluated: with its templates, examples and generation settings."""
 
     predictor: Predictor
     inference: Inference
-    questions: Questions
+    prompts: PromptRenderer
 
     @classmethod
     def load(
@@ -167,7 +173,7 @@ class Answerer:
         inference: Inference | None = None,
         root: Path | None = None,
         shared: SharedBase | None = None,
-    ) -> Answerer:
+    ) -> EvaluatedModel:
         """Load a model folder.
 
         Args:
@@ -183,11 +189,11 @@ class Answerer:
             device.use_threads(inference.threads)
         predictor = Predictor.load(folder, inference.generation, root, shared)
         predictor.refuse_other_fingerprint(inference.fingerprint)
-        questions = Questions.of(inference.experiment, inference, manifest.get("templates") or {})
-        return cls(predictor, inference, questions)
+        prompts = PromptRenderer.of(inference.experiment, inference, manifest.get("templates") or {})
+        return cls(predictor, inference, prompts)
 
-    def answer(self, questions: list[Question]) -> list[Generated]:
-        """Generate one completion per question, in the same order."""
+    def generate(self, prompts: list[RenderedPrompt]) -> list[Generated]:
+        """Generate one completion per prompt, in the same order."""
         predictor = self.predictor
-        encoded = [fitted(predictor.renderer, one.prompt, one.examples, predictor.longest_prompt) for one in questions]
+        encoded = [fitted(predictor.renderer, one.text, one.examples, predictor.longest_prompt) for one in prompts]
         return predictor.answer([tokens for tokens, _ in encoded])
