@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.longest import LONGEST
+
 if TYPE_CHECKING:
     from tasks.core.paths import Paths
 
@@ -28,19 +30,6 @@ CORPUS = [
     "Customer: the parcel is late. Agent: it comes on Monday.",
     "Customer: I cannot log in. Agent: we reset the password.",
     "Summarize the following conversation. The customer reports a problem and the agent helps.",
-]
-
-# They build whole workspaces, a process a stage. The two workers begin with them, or one ends minutes after the other.
-LONGEST = [
-    "test_retrain.py",
-    "test_dag.py",
-    "test_cli.py",
-    "test_methods.py",
-    "test_trainer.py",
-    "test_training_plan.py",
-    "test_distributed.py",
-    "test_servers.py",
-    "test_train_run.py",
 ]
 
 

@@ -1,0 +1,79 @@
+"""Rules of the code's structure, read from its syntax trees. Each function returns the violations, one line each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+ROOMS = (
+    *("core", "text", "metrics", "model", "tuning", "inference", "memory", "ingest", "template", "split", "mix"),
+    *("evaluation_set", "evaluate", "resolve", "tracking", "train", "compare", "benchmark", "preferences", "register"),
+)
+"""The rooms of ``tasks/``, lowest first: a room imports itself and rooms before it, so no circle can close."""
+
+COMMAND_LINE = "flows/cli.py"
+"""It lists the commands; no other module of its folder imports one."""
+
+Sources = Mapping[str, str]
+"""Path of a Python file, relative to the project → its text."""
+
+
+def read_sources(root: Path, *folders: str) -> dict[str, str]:
+    paths = [path for folder in folders for path in sorted((root / folder).rglob("*.py"))]
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def wrong_rooms(root: Path) -> list[str]:
+    """What stands directly under ``tasks/`` and is no room, and rooms that are missing."""
+    entries = {path.name for path in (root / "tasks").iterdir()} - {"__pycache__"}
+    expected = {*ROOMS, "__init__.py"}
+    unexpected = [f"tasks/{name}: not a room of the list" for name in sorted(entries - expected)]
+    return unexpected + [f"tasks/{name}: missing" for name in sorted(expected - entries)]
+
+
+def wrong_imports(sources: Sources) -> list[str]:
+    """Imports that run up the order of rooms, and imports of the layers above; those inside functions count too."""
+    violations = []
+    for path, text in sources.items():
+        for module, line in _imports(path, ast.parse(text)):
+            reason = _forbidden(path, module)
+            if reason:
+                violations.append(f"{path}:{line}: imports {module}: {reason}")
+    return violations
+
+
+def _forbidden(path: str, module: str) -> str | None:
+    folders, names = path.split("/")[:-1], module.split(".")
+    if folders[0] == "tasks":
+        if names[0] in ("prefect", "flows"):
+            return "tasks import neither Prefect nor flows"
+        if folders[1:] and names[0] == "tasks" and _rank(names) > _rank(folders):
+            return f"{names[1]} is above {folders[1]} in the order of rooms"
+    elif folders == ["flows"] and path != COMMAND_LINE and names[:2] == ["flows", "commands"]:
+        return f"of flows/*.py only {COMMAND_LINE} imports flows/commands"
+    return None
+
+
+def _rank(names: list[str]) -> int:
+    """Position of ``tasks.ROOM…`` in the order of rooms; below all of them for anything else."""
+    return ROOMS.index(names[1]) if len(names) > 1 and names[1] in ROOMS else -1
+
+
+def _imports(path: str, tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Names of imported modules, with lines; of ``from a import b`` also ``a.b``, since b may be a module."""
+    package = path.split("/")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            if "." in module or module not in ("tasks", "flows"):
+                yield module, node.lineno
+            if module.split(".")[0] in ("tasks", "flows"):
+                yield from ((f"{module}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from ((str(a.value), node.lineno) for a in node.args if isinstance(a, ast.Constant))
