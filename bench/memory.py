@@ -59,6 +59,7 @@ def _measure(data: Path, method: str, budget: int, steps: int, checkpointing: bo
 
     device.use_threads(2)
     device.keep_freed_memory()
+    device.limit_kernel_caches()
     base, renderer = embedded()
     loop = {"token_budget": budget, "epochs": 1, "activation_checkpointing": checkpointing}
     params = params_of(method, {"training": loop})

@@ -238,6 +238,7 @@ def _tunesmith(
     from tasks.core import device
 
     device.keep_freed_memory()
+    device.limit_kernel_caches()
     trainer = trainer_of(params, base, renderer, rows, watched, Path(shared["output_dir"]))
     return trainer.model, lambda: trainer.fit(None)
 

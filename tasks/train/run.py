@@ -55,6 +55,7 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     launches = launcher.stands_for_others(params)
     device.use_threads(launcher.threads(params))
     device.keep_freed_memory()
+    device.limit_kernel_caches()
     distributed.use_own_gpu()
     if not distributed.is_main():
         logger.setLevel(logging.ERROR)  # the main one says what all do

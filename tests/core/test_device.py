@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,23 @@ def test_bf16_where_it_is_faster(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert device.use_bf16("auto") is fast
     assert device.use_bf16("bf16") and not device.use_bf16("fp32")
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="of oneDNN")
+@pytest.mark.parametrize(("limited", "compiled"), [(False, 100), (True, 101)])
+def test_no_more_than_64_kernels_are_cached(limited: bool, compiled: int) -> None:
+    """100 shapes and then the first again, in a process of its own: oneDNN reads its limit once."""
+    code = (
+        "import torch; from tasks.core import device\n"
+        f"if {limited}: device.limit_kernel_caches()\n"
+        "weight = torch.ones(4, 4, 3, 3)\n"
+        "for size in (*range(80, 180), 80): torch.nn.functional.conv2d(torch.ones(1, 4, size, size), weight)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("CACHE_CAPACITY")}
+    environment["ONEDNN_VERBOSE"] = "profile_create"
+    command = [sys.executable, "-c", code]
+    log = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert log.count("create:cache_miss,cpu,convolution") == compiled
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
