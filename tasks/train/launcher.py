@@ -1,6 +1,6 @@
-"""Several processes for one training: the stage starts them with ``accelerate launch``, and the main one writes.
+"""Train in several processes: the stage starts them with ``accelerate launch``, and the main one writes files.
 
-They are connected by gloo between processors and by NCCL between GPUs. See ``docs/distributed.md``.
+gloo connects CPU processes, NCCL connects GPUs. See ``docs/distributed.md``.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tasks.model.base_models import BaseModel
 from tasks.tuning.params import LauncherParams, TrainParams
 
 HANDED_VARIABLE = "TUNESMITH_LAUNCHED_BY"
-"""The folder through which a launched process gets the stage, and gives back its error."""
+"""Folder that hands the stage to a launched process, and its error back."""
 
 RANK_VARIABLE, ADDRESS_VARIABLE, PORT_VARIABLE = (
     "TUNESMITH_MACHINE_RANK",
     "TUNESMITH_MAIN_PROCESS_IP",
     "TUNESMITH_MAIN_PROCESS_PORT",
 )
-"""Of a training on several nodes: this node's number, and where the processes find the first node."""
+"""Variables of a training on several nodes: the rank of this node, and the address of the first one."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -49,12 +49,12 @@ Work = Callable[[Stage], None]
 
 
 def config(launcher: LauncherParams) -> dict[str, Any]:
-    """What ``accelerate launch --config_file`` reads; ``infra/`` holds it for eight GPUs a node.
+    """Build the file for ``accelerate launch --config_file``; ``infra/`` holds it for eight GPUs per node.
 
-    ``MULTI_GPU`` on processors too: accelerate's launcher of CPU processes needs MPI, and each process sees for itself
-    what it computes on. Precision is the parameter ``training.precision``, and no business of the launcher.
+    The type is ``MULTI_GPU`` on CPUs too: accelerate's launcher of CPU processes needs MPI, and each process detects
+    its own device. The launcher leaves the precision to ``training.precision``.
     """
-    found: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": "FSDP" if launcher.strategy == "fsdp" else "MULTI_GPU",
         "num_machines": launcher.nodes,
@@ -66,7 +66,7 @@ def config(launcher: LauncherParams) -> dict[str, Any]:
         "main_training_function": "main",
     }
     if launcher.strategy == "fsdp":
-        found["fsdp_config"] = {
+        settings["fsdp_config"] = {
             "fsdp_version": 2,
             "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
             "fsdp_reshard_after_forward": True,
@@ -74,28 +74,34 @@ def config(launcher: LauncherParams) -> dict[str, Any]:
             "fsdp_offload_params": False,
             "fsdp_cpu_ram_efficient_loading": False,
         }
-    return found
+    return settings
 
 
-def stands_for_others(params: TrainParams) -> bool:
-    """Whether this process trains by launching others, and not itself.
+def launches_others(params: TrainParams) -> bool:
+    """Whether this process launches the processes that train, and does not train itself.
 
     Raises:
-        TunesmithError: it was launched, among another number of processes than the parameters say.
+        TunesmithError: this process was launched, but the number of processes differs from the parameters.
     """
-    wanted = params.launcher.processes if params.launcher else 1
-    if distributed.is_launched() and distributed.world_size() != wanted:
+    expected = params.launcher.processes if params.launcher else 1
+    if distributed.is_launched() and distributed.world_size() != expected:
         raise TunesmithError(
-            f"launcher.processes: what is launched must be what the parameters say, since sums depend on it; "
-            f"{distributed.world_size()} processes were launched, launcher.processes is {wanted}; correct one of them "
-            "(params/experiments.yaml, or --num_processes of accelerate)"
+            "launcher.processes: the number of launched processes must equal the parameter, since sums depend on it; "
+            f"{distributed.world_size()} processes were launched, launcher.processes is {expected}; correct one of "
+            "them (params/experiments.yaml, or --num_processes of accelerate)"
         )
-    return wanted > 1 and not distributed.is_launched()
+    return expected > 1 and not distributed.is_launched()
 
 
-def refuse_unshardable(params: TrainParams, base: BaseModel) -> None:
-    """Raises TunesmithError for an encoder-decoder with ``fsdp``: encoder, decoder and output layer share one matrix,
-    and ``fsdp2_prepare_model`` of accelerate 1.15 puts only two such modules into one group."""
+def check_shardable(params: TrainParams, base: BaseModel) -> None:
+    """Check that FSDP can shard the base model.
+
+    In an encoder-decoder, encoder, decoder and output layer share one matrix. ``fsdp2_prepare_model`` of accelerate
+    1.15 puts only two such modules into one group.
+
+    Raises:
+        TunesmithError: the base is an encoder-decoder and the strategy is ``fsdp``.
+    """
     if params.sharded and base.kind == "seq2seq":
         raise TunesmithError(
             f"launcher.strategy: fsdp shards decoders; {base.spec} is an encoder-decoder; use strategy ddp in "
@@ -103,17 +109,17 @@ def refuse_unshardable(params: TrainParams, base: BaseModel) -> None:
         )
 
 
-def begin(name: str, work: Work) -> None:
-    """``python -m tasks.train NAME``: the stage itself, or one of the processes that the stage launched."""
+def start(name: str, work: Work) -> None:
+    """Run ``python -m tasks.train NAME``, as the stage or as a process that the stage launched."""
     folder = os.environ.get(HANDED_VARIABLE)
     if folder is None:
         main(f"train@{name}", work)
     else:
-        step(f"train@{name}", lambda: _as_handed(Path(folder), work))
+        step(f"train@{name}", lambda: _run_launched(Path(folder), work))
 
 
-def _as_handed(folder: Path, work: Work) -> None:
-    """Do ``work`` for the stage that launched this process, which speaks for all: an error goes there."""
+def _run_launched(folder: Path, work: Work) -> None:
+    """Do ``work`` for the stage that launched this process; leave an error in ``folder``, for the stage to report."""
     handed = files.read_json(folder / "stage.json")
     try:
         with readable_errors():
@@ -130,10 +136,10 @@ def _as_handed(folder: Path, work: Work) -> None:
 
 
 def launch(name: str, params: TrainParams, stage: Stage) -> None:
-    """Train in ``params.launcher.processes`` processes, this node's share of which start here; they end with this one.
+    """Start this node's share of ``params.launcher.processes``, and wait for them; they end when this process ends.
 
     Raises:
-        TunesmithError: there are too few processors, or a process failed: with its error.
+        TunesmithError: there are too few CPUs or GPUs, or a process failed: with its error.
         Terminated, KeyboardInterrupt: a signal ended them all.
     """
     launcher = params.launcher
@@ -143,22 +149,22 @@ def launch(name: str, params: TrainParams, stage: Stage) -> None:
         folder = Path(handed)
         files.write_json(folder / "accelerate.json", config(launcher))
         files.write_json(folder / "stage.json", asdict(stage) | {"root": str(stage.root)})
-        where = _node(launcher)
+        node = _node_arguments(launcher)
         variables = {
             HANDED_VARIABLE: handed,
             PARENT_VARIABLE: str(os.getpid()),
             "OMP_NUM_THREADS": str(threads(params)),
             "PYTHONPATH": os.pathsep.join([str(Path(tasks.__file__).parents[1]), *_python_path()]),
         }
-        arguments = ["--config_file", str(folder / "accelerate.json"), *where, "--module", "tasks.train", name]
+        arguments = ["--config_file", str(folder / "accelerate.json"), *node, "--module", "tasks.train", name]
         with _environment(variables), _handlers():
             _accelerate(arguments, folder, launcher)
 
 
 def threads(params: TrainParams) -> int:
-    """Of each process: those of the experiment are shared out among the processes of a node."""
-    each = params.launcher.processes // params.launcher.nodes if params.launcher else 1
-    return max(1, params.threads // each)
+    """Count the threads of each process: the processes of a node share the threads of the experiment."""
+    per_node = params.launcher.processes // params.launcher.nodes if params.launcher else 1
+    return max(1, params.threads // per_node)
 
 
 def _accelerate(arguments: list[str], folder: Path, launcher: LauncherParams) -> None:
@@ -166,7 +172,7 @@ def _accelerate(arguments: list[str], folder: Path, launcher: LauncherParams) ->
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    # They tell in many lines what becomes one error below.
+    # They log many lines about what becomes one error below.
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
@@ -180,57 +186,59 @@ def _accelerate(arguments: list[str], folder: Path, launcher: LauncherParams) ->
 
 
 def _error(folder: Path, failed: Any, launcher: LauncherParams) -> str:
-    """The error of the first process that knew what was wrong; others often fail since that one was gone."""
-    found = {int(path.stem.split("-")[1]): files.read_json(path) for path in sorted(folder.glob("error-*.json"))}
-    if known := [entry["message"] for _, entry in sorted(found.items()) if entry["known"]]:
+    """Pick the error of the first process that knows its cause; others often fail because that one is gone."""
+    errors = {int(path.stem.split("-")[1]): files.read_json(path) for path in sorted(folder.glob("error-*.json"))}
+    if known := [entry["message"] for _, entry in sorted(errors.items()) if entry["known"]]:
         return str(known[0])
     index, failure = failed.get_first_failure()
-    place = f"process {index} of {launcher.processes}"
-    if index in found:
-        return f"{place}: {' '.join(found[index]['message'].split())}"
-    how = f"by signal {-failure.exitcode}" if failure.exitcode < 0 else f"with code {failure.exitcode}"
-    return (
-        f"{place}: every process must end well; this one was ended {how}; "
-        "where memory is short (signal 9), lower training.token_budget or launcher.processes"
-    )
+    process = f"process {index} of {launcher.processes}"
+    if index in errors:
+        return f"{process}: {' '.join(errors[index]['message'].split())}"
+    if failure.exitcode < 0:
+        return (
+            f"{process} was killed (signal {-failure.exitcode}); if memory is short (signal 9), lower "
+            "training.token_budget or launcher.processes"
+        )
+    return f"{process} ended with exit code {failure.exitcode} and without an error; see the log above"
 
 
 def _refuse_too_many(launcher: LauncherParams) -> None:
-    here = launcher.processes // launcher.nodes
+    per_node = launcher.processes // launcher.nodes
     if torch.cuda.is_available():
-        found, what = torch.cuda.device_count(), "GPUs that this process may use"
+        available, what = torch.cuda.device_count(), "GPUs that this process may use"
     else:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        found, what = cores, "processors"
-    if here > found:
+        available, what = cores, "CPUs"
+    if per_node > available:
         raise TunesmithError(
-            f"launcher.processes: a node must have a GPU or a processor for each of its processes; it would run {here} "
-            f"and has {found} {what}; lower launcher.processes (now {launcher.processes}), or raise launcher.nodes "
+            f"launcher.processes: a node must have a GPU or a CPU for each of its processes; it would run {per_node} "
+            f"and has {available} {what}; lower launcher.processes (now {launcher.processes}), or raise launcher.nodes "
             f"(now {launcher.nodes}), in params/experiments.yaml"
         )
 
 
-def _node(launcher: LauncherParams) -> list[str]:
+def _node_arguments(launcher: LauncherParams) -> list[str]:
     if launcher.nodes == 1:
         return ["--machine_rank", "0", "--main_process_port", "0"]  # a free port: others train on this node too
-    given = {name: os.environ.get(name, "") for name in (RANK_VARIABLE, ADDRESS_VARIABLE)}
-    for name, value in given.items():
+    variables = {name: os.environ.get(name, "") for name in (RANK_VARIABLE, ADDRESS_VARIABLE)}
+    for name, value in variables.items():
         if not value:
             raise TunesmithError(
-                f"{name}: a training on {launcher.nodes} nodes must know {' and '.join(given)}; it is not set; see "
-                "docs/distributed.md"
+                f"{name}: a training on {launcher.nodes} nodes needs {' and '.join(variables)}; this one is not set; "
+                "set it on each node (docs/distributed.md)"
             )
-    rank = given[RANK_VARIABLE]
+    rank = variables[RANK_VARIABLE]
     if rank not in map(str, range(launcher.nodes)):
         raise TunesmithError(
-            f"{RANK_VARIABLE}: must be a number from 0 to {launcher.nodes - 1}, another on each node; it is {rank!r}"
+            f"{RANK_VARIABLE}: must be a number from 0 to {launcher.nodes - 1}, a different one on each node; it is "
+            f"{rank!r}; correct it on this node"
         )
     port = os.environ.get(PORT_VARIABLE, "29500")
-    return ["--machine_rank", rank, "--main_process_ip", given[ADDRESS_VARIABLE], "--main_process_port", port]
+    return ["--machine_rank", rank, "--main_process_ip", variables[ADDRESS_VARIABLE], "--main_process_port", port]
 
 
 def holds_lock() -> bool:
-    """Whether this process is the one of its training that keeps other trainings of the experiment away."""
+    """Whether this process holds the lock of its experiment: the one stage process of the first node."""
     if HANDED_VARIABLE in os.environ or not distributed.is_main():
         return False
     return os.environ.get(RANK_VARIABLE, "0") == "0"
@@ -242,7 +250,7 @@ def _python_path() -> list[str]:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Of the processes that are started meanwhile; the launcher leaves some of its own behind, too."""
+    """Set ``variables`` for the processes that the block starts; remove those that the launcher adds as well."""
     before = dict(os.environ)
     os.environ |= variables
     try:
@@ -254,7 +262,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _handlers() -> Iterator[None]:
-    """Put signals' handlers back: the launcher sets its own, which end the processes that it started."""
+    """Restore the handlers of signals: the launcher sets its own, which end the processes that it started."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield

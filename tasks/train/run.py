@@ -52,7 +52,7 @@ LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "accelerate")
 def run(name: str, paths: Paths, stage: Stage) -> None:
     """Train the experiment ``name`` as its resolved parameters say, or only describe the base for ``none``."""
     params = load(TrainParams, paths.experiment(name) / "train.yaml")
-    launches = launcher.stands_for_others(params)
+    launches = launcher.launches_others(params)
     device.use_threads(launcher.threads(params))
     device.keep_freed_memory()
     device.limit_kernel_caches()
@@ -62,7 +62,7 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     started = time.time()
     with _only_trainer_of(name, paths) if launcher.holds_lock() else nullcontext():
         base = find(params.base_model, paths.root)
-        launcher.refuse_unshardable(params, base)
+        launcher.check_shardable(params, base)
         if launches:
             launcher.launch(name, params, stage)
             return

@@ -338,9 +338,9 @@ def test_more_processes_than_processors_are_refused(
     tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = workspace(tmp_path / "workspace", tiny_llama)
-    with pytest.raises(TunesmithError, match=r"it would run 5000 and has \d+ processors; lower launcher.processes"):
+    with pytest.raises(TunesmithError, match=r"it would run 5000 and has \d+ CPUs; lower launcher.processes"):
         train(paths, "full", {"launcher": {"processes": 5000}})
-    with pytest.raises(TunesmithError, match="TUNESMITH_MACHINE_RANK: a training on 2 nodes must know"):
+    with pytest.raises(TunesmithError, match="TUNESMITH_MACHINE_RANK: a training on 2 nodes needs"):
         train(paths, "full", {"launcher": {"processes": 2, "nodes": 2}})
     for name, value in {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)
