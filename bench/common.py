@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from tasks.core.params import merge, parse, read_yaml
+from tasks.core.params import merge, read_yaml
 from tasks.model.base_models import EMBEDDED, BaseModel, BaseModelParams, find, load_tokenizer
 from tasks.model.rendering import Encoded, Renderer
 from tasks.template.environment import ENVIRONMENT
 from tasks.template.library import library_of, load_set
 from tasks.train.trainer import CompletionTrainer
-from tasks.tuning.methods import prepare
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import TrainedParams, parse_trained
+from tasks.tuning.prepare import prepare
 from tasks.tuning.sampling import optimizer_steps
 
 ROOT = Path(__file__).parents[1]
@@ -50,18 +50,22 @@ def rows_of(path: Path, renderer: Renderer) -> list[Encoded]:
     return [renderer.encode(prompt, summary) for prompt, summary in texts_of(path)]
 
 
-def params_of(method: str, patch: dict[str, Any]) -> TrainParams:
+def params_of(method: str, patch: dict[str, Any]) -> TrainedParams:
     """The defaults of ``method`` with ``patch`` laid over."""
     defaults = read_yaml(ROOT / "params/training.yaml")
     merged = merge(merge(defaults["defaults"], defaults["methods"][method]), patch)
-    return parse(TrainParams, merged | {"method": method, "mixture": "dialogsum"}, "params/training.yaml")
+    return parse_trained(merged | {"method": method, "mixture": "dialogsum"}, "params/training.yaml")
 
 
 def trainer_of(
-    params: TrainParams, base: BaseModel, renderer: Renderer, train: list[Encoded], watched: list[Encoded], folder: Path
+    params: TrainedParams,
+    base: BaseModel,
+    renderer: Renderer,
+    train: list[Encoded],
+    watched: list[Encoded],
+    folder: Path,
 ) -> CompletionTrainer:
     """A trainer outside the DAG; its checkpoints lie in ``folder``."""
-    assert params.training is not None
     return CompletionTrainer(
         model=prepare(base, params, optimizer_steps(train, params.training)),
         train=train,

@@ -30,8 +30,7 @@ from tasks.inference.params import GenerationParams
 from tasks.metrics.load import load
 from tasks.model.base_models import BaseModel
 from tasks.model.rendering import Encoded, Renderer
-from tasks.tuning.method_params import METHODS
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import TrainedParams
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 SEEDS = (0, 1)
@@ -100,7 +99,7 @@ def _search(data: Path, rates: dict[str, Sequence[float]], training: dict[str, A
 
 
 def _run(
-    params: TrainParams, base: BaseModel, renderer: Renderer, rows: list[Encoded], answered: list[tuple[str, str]]
+    params: TrainedParams, base: BaseModel, renderer: Renderer, rows: list[Encoded], answered: list[tuple[str, str]]
 ) -> dict[str, Any]:
     transformers.set_seed(params.seed)
     train, watched = rows[:TRAIN], rows[TRAIN:]
@@ -125,10 +124,11 @@ def _run(
 
 def _given(name: str, training: dict[str, Any]) -> dict[str, Any]:
     """The method's own parameters and the schedule, with what of ``training`` was laid over the defaults beside."""
-    params = params_of(name, {"training": training}).model_dump(mode="json")
+    params = params_of(name, {"training": training})
+    values = params.model_dump(mode="json")
     shown = {"schedule", "warmup_fraction"} | training.keys()
-    return {block: params[block] for block in METHODS[name]} | {
-        "training": {key: value for key, value in params["training"].items() if key in shown}
+    return {block: values[block] for block in params.blocks()} | {
+        "training": {key: value for key, value in values["training"].items() if key in shown}
     }
 
 

@@ -110,7 +110,6 @@ def _measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
     average = sum(map(len, rows)) / len(rows)
     loop = {"token_budget": int(EIGHT_ROWS * average * 1.1)} | args.training
     params = params_of(args.method, {"seed": args.seed, "training": loop})
-    assert params.training is not None
     transformers.set_seed(args.seed)
     with tempfile.TemporaryDirectory() as folder:
         made = {"trainer": _trainer, "sft": _sft, "sft_tuned": _sft_tuned, "tunesmith": _tunesmith}[variant]
@@ -166,7 +165,7 @@ Made = tuple[Any, Callable[[], Any]]
 
 def _plain(base: Any, params: Any) -> Any:
     """Without what this project makes faster in the model itself."""
-    from tasks.tuning.methods import trainable
+    from tasks.tuning.prepare import trainable
 
     return trainable(base, params, 100)  # steps, of which AdaLoRA needs some
 
@@ -248,7 +247,8 @@ def _count(args: argparse.Namespace) -> None:
 
     from bench.common import embedded, machine, params_of
     from tasks.core import device
-    from tasks.tuning.method_params import METHODS
+    from tasks.tuning import methods
+    from tasks.tuning.untrained import is_trained
 
     torch.set_num_threads(args.threads)
     base, renderer = embedded()
@@ -258,9 +258,10 @@ def _count(args: argparse.Namespace) -> None:
     print(f"{machine()}, {args.threads} threads on {device.device().type}, torch {torch.__version__}; {shown}")
     print("| method | GFLOP a token | floor in fp32, tokens/s | floor in bf16, tokens/s |")
     print("| --- | --- | --- | --- |")
-    for method in METHODS:
-        if method not in ("none", "qlora"):  # of qlora bitsandbytes hides products from the counter; they are LoRA's
-            operations = _operations_a_token(base, params_of(method, {}), rows, renderer)
+    for method in filter(is_trained, methods.names()):
+        params = params_of(method, {})
+        if methods.named(method).quantisation(params) is None:  # bitsandbytes hides its products from the counter
+            operations = _operations_a_token(base, params, rows, renderer)
             floors = (f"{ceiling / operations:,.0f}" for ceiling in ceilings.values())
             print(f"| {' | '.join((method, f'{operations / 1e9:.3f}', *floors))} |", flush=True)
 

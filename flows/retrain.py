@@ -33,7 +33,8 @@ from tasks.core.stage import readable_errors
 from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import load_params
+from tasks.tuning.untrained import is_trained
 
 _LEASED = ("train@", "predict@", "benchmark@")
 """Stages that compute with a model: each holds a GPU or a share of the processor."""
@@ -73,8 +74,7 @@ def _gpus(address: str, root: Path) -> int:
     resolved = Paths(root).experiment(name) / "train.yaml"
     if step != "train" or not resolved.exists():
         return 1
-    launcher = load(TrainParams, resolved).launcher
-    return launcher.processes // launcher.nodes if launcher else 1
+    return load_params(resolved).processes_per_node
 
 
 def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
@@ -234,7 +234,7 @@ def _opponents(root: Path) -> set[str]:
     """The experiments that all others are compared with: the baselines, and those with method ``none``."""
     params = Paths(root).params
     experiments = mapping(params / "experiments.yaml", "experiments")
-    untuned = {name for name, experiment in experiments.items() if experiment["method"] == "none"}
+    untuned = {name for name, experiment in experiments.items() if not is_trained(experiment["method"])}
     compared = load(CompareParams, params / "evaluation.yaml", "compare").baseline
     return {*untuned, compared, load(RegistrationParams, params / "registration.yaml", "registration").baseline}
 

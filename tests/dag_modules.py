@@ -36,6 +36,13 @@ UNREAD = {"tasks.benchmark": {_SET}, "tasks.evaluate.predict": {_SET}}
 templates of the test rows lie beside them."""
 
 
+_METHODS = "tasks/tuning/methods"
+
+ONE_METHOD = {"tasks.train", "tasks.evaluate.predict"}
+"""Stages that import the module of their experiment's method alone. ``tasks.tuning.methods`` imports modules by name;
+any other stage that imports it may import them all."""
+
+
 def module_file(name: str) -> Path | None:
     """The file of the module ``name`` if it is this project's."""
     base = ROOT / Path(*name.split("."))
@@ -65,7 +72,8 @@ def imported_files(module: str) -> set[str]:
     assert entry is not None, module
     seen, queue = {entry}, [entry]
     while queue:
-        for name in imported(queue.pop()):
+        file = queue.pop()
+        for name in imported(file) | (methods() if file == ROOT / _METHODS / "__init__.py" else set()):
             path = module_file(name)
             if path and path not in seen and not path.relative_to(ROOT).as_posix().startswith(NO_DEPENDENCY):
                 seen.add(path)
@@ -76,7 +84,16 @@ def imported_files(module: str) -> set[str]:
         names |= set(DATA.get(name, []))
         if path.stat().st_size:
             names.add(name)
+    if module in ONE_METHOD:
+        names -= {f"{name.replace('.', '/')}.py" for name in methods()}
+        names.add(_METHOD)
     return names - UNREAD.get(module, set())
+
+
+def methods() -> set[str]:
+    """Names of the modules of all methods."""
+    names = (path.stem for path in (ROOT / _METHODS).glob("*.py") if path.stem != "__init__")
+    return {f"{_METHODS.replace('/', '.')}.{name}" for name in names}
 
 
 def dependencies(module: str) -> list[str]:

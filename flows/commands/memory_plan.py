@@ -24,7 +24,7 @@ from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import find, find_config, load_tokenizer
 from tasks.model.rendering import Renderer
 from tasks.train.contract import encode_rows
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import TrainedParams, load_params
 
 Planned = TypeVar("Planned")
 
@@ -87,7 +87,7 @@ def plan_memory(
 
 
 def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
-    params = load(TrainParams, paths.experiment(name) / "train.yaml")
+    params = load_params(paths.experiment(name) / "train.yaml")
     generation = load(PredictParams, paths.experiment(name) / "predict.yaml").generation
     own = find(params.base_model, paths.root)
     renderer = Renderer(load_tokenizer(own), own.kind)
@@ -109,7 +109,7 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
             remarks.extend([f"{phase}: {advise()}"] if advise else [])
 
     step = merging = None
-    if params.training is not None:
+    if isinstance(params, TrainedParams):
         rows = read_rows(paths.mixture(params.mixture) / "train.parquet")
         encoded = encode_rows(rows, renderer, params, "train")[0]
         step = tried("training", lambda: plan_training(params, base, encoded))
@@ -126,7 +126,7 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
     if evaluated:
         need = sum(evaluated.peak.values())
         over("evaluation", need, lambda: smaller_generation(params, base, prompts, generation, evaluated, free))
-    if step:
+    if step and isinstance(params, TrainedParams):
         merging = plan_merging(step, params, base, generation.precision)
         over("merging", sum((merging or {}).values()), None)
     return Plan(step, evaluated, merging, tuple(too_large), tuple(remarks))

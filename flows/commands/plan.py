@@ -23,7 +23,7 @@ from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
 from tasks.train.contract import encode_rows
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import TrainedParams, load_params
 
 Contracts = dict[str, dict[str, Any]]
 _SPREAD = ("min", "mean", "median", "p95", "max")
@@ -60,8 +60,8 @@ def plan(
     by_experiment: dict[str, Contracts | None] = {}
     seen: dict[str, Contracts] = {}  # a sweep of ranks asks for the same tokens again and again
     for name in requested:
-        params = load(TrainParams, paths.experiment(name) / "train.yaml")
-        if params.training is None:
+        params = load_params(paths.experiment(name) / "train.yaml")
+        if not isinstance(params, TrainedParams):
             by_experiment[name] = None
             continue
         key = canonical_json(
@@ -100,7 +100,7 @@ def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:
     return sorted({known[name]["mixture"] for name in experiments or known})
 
 
-def _contracts(params: TrainParams, paths: Paths) -> Contracts:
+def _contracts(params: TrainedParams, paths: Paths) -> Contracts:
     base = find(params.base_model, paths.root)
     renderer = Renderer(load_tokenizer(base), base.kind)
     folder = paths.mixture(params.mixture)

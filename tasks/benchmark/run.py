@@ -29,6 +29,7 @@ from tasks.core.stage import Stage
 from tasks.inference.predict import Predictor
 from tasks.text.rows import Row
 from tasks.tuning.load import SharedBase
+from tasks.tuning.untrained import is_trained
 
 logger = logging.getLogger("tunesmith")
 
@@ -127,7 +128,7 @@ def _run_scenarios(
 ) -> Measurements:
     """Scenarios of a suite, and memorisation of training rows: the model's own, or of ``mixtures`` if it is untuned."""
     manifest, suite = predictor.manifest, prepared.suite
-    own = mixtures if manifest["method"] == "none" else [manifest["params"]["mixture"]]
+    own = [manifest["params"]["mixture"]] if is_trained(manifest["method"]) else mixtures
     params, data = helm_params(settings), prepared.data or Path("data")
 
     def after_each(name: str, done: Measurements) -> None:

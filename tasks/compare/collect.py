@@ -15,6 +15,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.text.rows import Row
+from tasks.tuning.untrained import is_trained
 
 Metric = dict[str, float | None]
 
@@ -51,7 +52,7 @@ class System:
 
     @property
     def tuned(self) -> bool:
-        return self.kind == "experiment" and self.method != "none"
+        return self.method is not None and is_trained(self.method)
 
     def value(self, metric: str) -> float | None:
         return self.metrics.get(metric, {}).get("value")

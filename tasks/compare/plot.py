@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from tasks.compare.cells import Comparison, Entry, label, number
 from tasks.compare.collect import Metric
+from tasks.tuning.untrained import is_trained
 
 SERIES = {"rouge1_f": "#3a76ad", "rouge2_f": "#e59c45", "rougeL_f": "#a8cbe6"}
 """Metric → colour; dark, middle and light also in grey and for the colour-blind."""
@@ -111,6 +112,7 @@ def _dress(axes: Axes, systems: list[Entry]) -> None:
 def _name(entry: Entry) -> str:
     """The name, and under it what the name does not say."""
     name = entry["name"] if len(entry["name"]) <= _LONGEST else f"{entry['name'][: _LONGEST - 1]}…"
-    what = {None: "trivial", "none": "not tuned"}.get(entry["method"], entry["method"])
+    method = entry["method"]
+    what = "trivial" if method is None else method if is_trained(method) else "not tuned"
     under = [part for part in (what, "candidate" if entry["candidate"] else "") if part and part != entry["name"]]
     return "\n".join([name, *filter(None, [" · ".join(under)])])

@@ -38,6 +38,7 @@ from tasks.model.likelihood import Likelihood
 from tasks.template.stored import SourceTemplates
 from tasks.text.rows import Row
 from tasks.text.training_rows import ancestors_texts, text_hash
+from tasks.tuning import methods
 
 logger = logging.getLogger("tunesmith")
 
@@ -160,7 +161,7 @@ def _write_samples(
 def _about(predictor: Predictor) -> dict[str, Any]:
     """Sizes, and of a soft prompt what lies near it. Keys and values of prefix tuning lie near no words."""
     manifest = predictor.manifest  # of a registered model perhaps older than some of its keys
-    words = manifest["method"] in ("prompt_tuning", "p_tuning")
+    words = methods.named(manifest["method"]).embeds_virtual_tokens
     return {
         **{name: manifest.get(name) for name in SIZES},
         "trained_on": sorted({name.rpartition("/")[0] for name in manifest.get("templates") or ()}),

@@ -17,6 +17,7 @@ from tasks.model.base_models import BaseModel, from_record, load_tokenizer
 from tasks.model.likelihood import Likelihood, likelihood
 from tasks.model.rendering import Encoded, Renderer, fingerprint, refuse_other_fingerprint
 from tasks.text.rows import Row
+from tasks.tuning import methods
 from tasks.tuning.load import SharedBase, load_tuned, soft_prompt
 
 
@@ -51,8 +52,8 @@ class Predictor:
         manifest = read_manifest(folder)
         generation = generation or GenerationParams()
         base = from_record(manifest["base_model"], root or Path.cwd())
-        full = manifest["method"] == "full"
-        renderer = Renderer(load_tokenizer(base, folder if full else None), base.kind)
+        whole = methods.named(manifest["method"]).saves_whole_model
+        renderer = Renderer(load_tokenizer(base, folder if whole else None), base.kind)
         dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
         load = shared.load_tuned if shared else load_tuned
         found = cls(load(folder, base, manifest, dtype), renderer, base, manifest, generation)

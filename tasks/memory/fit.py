@@ -8,20 +8,17 @@ from typing import Any, Literal
 
 from tasks.core import device
 from tasks.core.errors import TunesmithError
-from tasks.core.params import merge, parse
+from tasks.core.params import merge
 from tasks.memory.params import MemoryParams
 from tasks.memory.simulate import Step
 from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import BaseModel
 from tasks.model.batches import bucket
 from tasks.model.rendering import Encoded
-from tasks.tuning.method_params import METHODS
-from tasks.tuning.params import TrainParams
+from tasks.tuning import methods
+from tasks.tuning.params import TrainedParams, parse_trained
 
 logger = logging.getLogger("tunesmith")
-
-_BLOCKS = {block for blocks in METHODS.values() for block in blocks}
-_LIGHTER = {"full": ("lora", "qlora"), "selective": ("lora", "qlora"), "qlora": ()}
 
 Fit = Literal["fits", "close", "too_large"]
 
@@ -41,7 +38,7 @@ def check_fit(
     free: int,
     limits: MemoryParams,
     name: str,
-    params: TrainParams,
+    params: TrainedParams,
     base: BaseModel,
     rows: Sequence[Encoded],
 ) -> None:
@@ -70,7 +67,7 @@ def check_fit(
     )
 
 
-def cheapest_fit(params: TrainParams, base: BaseModel, rows: Sequence[Encoded], free: int) -> str:
+def cheapest_fit(params: TrainedParams, base: BaseModel, rows: Sequence[Encoded], free: int) -> str:
     """Name the cheapest change of the parameters with which the plan fits into ``free`` bytes.
 
     Smaller accumulated batches come first: a step has as many tokens as before. Then come recomputed activations: the
@@ -94,30 +91,28 @@ def cheapest_fit(params: TrainParams, base: BaseModel, rows: Sequence[Encoded], 
     return "no batch size and no method of this model fits; take a smaller base model or shorter rows (max_length)"
 
 
-def changed(params: TrainParams, patch: dict[str, Any]) -> TrainParams:
+def changed(params: TrainedParams, patch: dict[str, Any]) -> TrainedParams:
     """Return ``params`` with ``patch`` merged in; a new method brings the defaults of its own blocks."""
     known = params.model_dump(exclude_none=True)
     if "method" in patch:
-        known = {key: value for key, value in known.items() if key not in _BLOCKS}
-    return parse(TrainParams, merge(known, patch), "params/experiments.yaml")
+        known = {key: value for key, value in known.items() if key not in params.blocks()}
+    return parse_trained(merge(known, patch), "params/experiments.yaml")
 
 
-def _changes(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[dict[str, Any]]:
+def _changes(params: TrainedParams, rows: Sequence[Encoded]) -> Iterator[dict[str, Any]]:
     """Yield patches of an experiment, the cheapest first."""
-    assert params.training is not None
     budgets = list(_smaller_batches(params, rows))
     smallest = budgets[-1] if budgets else {}
     yield from budgets
     recomputed = merge(smallest, {"training": {"activation_checkpointing": True}})
     if not params.training.activation_checkpointing:
         yield from ({"training": {"activation_checkpointing": True}}, recomputed)
-    for method in _LIGHTER.get(params.method, ("qlora",)):
+    for method in methods.named(params.method).lighter:
         for patch in ({}, smallest, recomputed):
             yield {"method": method, **patch}
 
 
-def _smaller_batches(params: TrainParams, rows: Sequence[Encoded]) -> Iterator[dict[str, Any]]:
-    assert params.training is not None
+def _smaller_batches(params: TrainedParams, rows: Sequence[Encoded]) -> Iterator[dict[str, Any]]:
     least = max(bucket(len(row)) for row in rows)
     budget, accumulation = params.training.token_budget, params.training.accumulation
     while budget // 2 >= least:

@@ -21,9 +21,8 @@ from tasks.memory.simulate import Step, materialise, output_layer_at, storage_by
 from tasks.memory.storage_counter import StorageCounter
 from tasks.model.base_models import BaseModel, untrained
 from tasks.model.batches import bucket
-from tasks.tuning.load import SOFT
-from tasks.tuning.methods import bottleneck
-from tasks.tuning.params import TrainParams
+from tasks.tuning import methods
+from tasks.tuning.params import ExperimentParams, TrainedParams
 
 _FP32 = 4
 
@@ -42,7 +41,7 @@ class Generation:
 
 
 def plan_generation(
-    params: TrainParams, base: BaseModel, prompts: Sequence[int], generation: GenerationParams
+    params: ExperimentParams, base: BaseModel, prompts: Sequence[int], generation: GenerationParams
 ) -> Generation:
     """Plan generation for ``prompts`` (lengths in tokens).
 
@@ -53,15 +52,13 @@ def plan_generation(
         warnings.simplefilter("ignore")
         with torch.device("meta"):
             model = untrained(base, torch.float32)
-            if params.method == "adapter":
-                assert params.adapter is not None
-                bottleneck.attach(model, params.adapter.size, params.adapter.targets, "adapter.targets")
+            methods.named(params.method).add_layers(model, params)
             model = model.eval().to(dtype)
         with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device.device()), torch.no_grad():
             materialise(model)
             weights = storage_bytes(tensors_of(model))
             slots = base.kind == "causal" and generation.num_beams == 1 and suits(model)
-            virtual = _virtual_tokens(params)
+            virtual = methods.named(params.method).virtual_tokens(params)
             if slots:
                 moments = _in_slots(model, [length + virtual for length in prompts], generation)
             else:
@@ -71,7 +68,7 @@ def plan_generation(
 
 
 def smaller_generation(
-    params: TrainParams,
+    params: ExperimentParams,
     base: BaseModel,
     prompts: Sequence[int],
     generation: GenerationParams,
@@ -86,7 +83,8 @@ def smaller_generation(
         prompts: lengths in tokens.
         planned: the plan of ``generation`` as it is, which does not fit.
     """
-    least = generation.num_beams * (bucket(max(prompts) + _virtual_tokens(params)) + generation.max_new_tokens)
+    longest = max(prompts) + methods.named(params.method).virtual_tokens(params)
+    least = generation.num_beams * (bucket(longest) + generation.max_new_tokens)
     budgets = [generation.token_budget]
     while budgets[-1] > least:
         budgets.append(max(budgets[-1] // 2, least))
@@ -109,14 +107,15 @@ def smaller_generation(
 
 
 def plan_merging(
-    step: Step, params: TrainParams, base: BaseModel, precision: device.Precision
+    step: Step, params: TrainedParams, base: BaseModel, precision: device.Precision
 ) -> dict[str, int] | None:
     """Plan the merging of adapters into the weights: bytes by part (``weights``, ``temporary``).
 
     Return None for a method without adapters to merge. Matrices are added in fp32 one by one, and then rounded one
     by one. ``step`` is the planned step of the training.
     """
-    if params.method in ("none", "full", "adapter", *SOFT):
+    method = methods.named(params.method)
+    if not method.merges:
         return None
     with torch.device("meta"):
         model = untrained(base, torch.float32)
@@ -125,13 +124,8 @@ def plan_merging(
     largest = max(p.numel() for p in model.parameters())
     rounded = largest * 2 if device.use_bf16(precision) else 0
     # A quantised base holds its packed weights as well: the matrices are unpacked from them.
-    packed = step.weights - _FP32 * step.trainable if params.method == "qlora" else 0
+    packed = step.weights - _FP32 * step.trainable if method.quantisation(params) else 0
     return {"weights": weights + packed, "temporary": max(_FP32 * matrix, rounded)}
-
-
-def _virtual_tokens(params: TrainParams) -> int:
-    block = getattr(params, params.method, None) if params.method in SOFT else None
-    return block.virtual_tokens if block else 0
 
 
 Moments = list[dict[str, int]]

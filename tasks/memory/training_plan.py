@@ -14,10 +14,10 @@ from tasks.memory.simulate import Batch, Step, training_step
 from tasks.model.base_models import BaseModel, untrained
 from tasks.model.batches import token_budget_batches
 from tasks.model.rendering import Encoded
-from tasks.tuning.load import SOFT
-from tasks.tuning.methods import prepare
+from tasks.tuning import methods
 from tasks.tuning.packing import packed_batches
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import TrainedParams
+from tasks.tuning.prepare import prepare
 from tasks.tuning.sampling import optimizer_steps
 
 _HOLES, _HOLES_QUANTISED = 0.5, 0.75
@@ -27,34 +27,31 @@ The C library keeps freed memory in holes that do not fit the next tensor. A qua
 each pass unpacks matrices. Fitted to measurements of four methods (bench/RESULTS.md)."""
 
 
-def plan_training(params: TrainParams, base: BaseModel, rows: Sequence[Encoded]) -> Step:
+def plan_training(params: TrainedParams, base: BaseModel, rows: Sequence[Encoded]) -> Step:
     """Plan the largest step of a training on ``rows``; no weights are read.
 
     The plan is for this machine's kind of device, in the precision of the training there. On a CPU it has a ``heap``.
     """
-    assert params.training is not None
     loop = params.training
-    for soft in ("prompt_tuning", "p_tuning"):  # initial words need a tokenizer and take no more memory
-        if (block := getattr(params, soft)) is not None:
-            params = params.model_copy(update={soft: block.model_copy(update={"initial": "random"})})
+    method = methods.named(params.method)
+    params = method.for_planning(params)
+    quantisation = method.quantisation(params)
     bf16 = device.use_bf16(loop.precision)
     steps = optimizer_steps(list(rows), loop)
 
     def prepared() -> Any:
-        if params.method != "qlora":
-            return prepare(base, params, steps, untrained)
-        return prepare(base, params.model_copy(update={"method": "lora"}), steps, untrained)
+        return prepare(base, params, steps, untrained)
 
     def quantise(model: Any) -> None:
-        if params.quantisation is not None:
-            pack(model, params.quantisation, torch.bfloat16 if bf16 else torch.float32)
+        if quantisation is not None:
+            pack(model, quantisation, torch.bfloat16 if bf16 else torch.float32)
 
-    # Soft prompts never pack, whatever the parameters say.
-    batch = largest_batch(rows, base.kind, loop.token_budget, loop.packing and params.method not in SOFT)
+    packing = loop.packing and not method.virtual_tokens(params)  # rows behind a soft prompt are never packed
+    batch = largest_batch(rows, base.kind, loop.token_budget, packing)
     step = training_step(prepared, batch, base.kind, bf16, device.device().type, quantise)
     if device.device().type != "cpu":
         return step
-    share = _HOLES if params.quantisation is None else _HOLES_QUANTISED
+    share = _HOLES if quantisation is None else _HOLES_QUANTISED
     heap = {"heap": round(share * sum(step.peak[part] for part in ("activations", "logits", "temporary")))}
     return replace(step, peak=step.peak | heap, held=step.held | heap)
 

@@ -11,11 +11,10 @@ import pyarrow.parquet as pq
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.gate import Scores
 from tasks.text.rows import ROW_KEY, row_key
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import load_params
 
 REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
 
@@ -51,7 +50,7 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
     if found[0]["key"] != found[1]["key"]:
         raise TunesmithError(f"{metrics}: must score the model in {manifest.parent}; it scores another key; {REMEDY}")
     resolved = paths.experiment(name) / "train.yaml"
-    if resolved.exists() and load(TrainParams, resolved).model_dump(exclude_none=True) != found[0]["params"]:
+    if resolved.exists() and load_params(resolved).model_dump(exclude_none=True) != found[0]["params"]:
         raise TunesmithError(f"{manifest}: must be trained with the parameters of {resolved}; they changed; {REMEDY}")
     return Evaluated(name, *found, read_scores(paths.report(name) / "predictions.parquet", metric))
 

@@ -16,6 +16,7 @@ from tasks.register.evaluated import REMEDY, Evaluated, read, read_scores
 from tasks.register.gate import Opponent, Scores
 from tasks.register.params import RegistrationParams
 from tasks.tracking.client import KEY, NAME, Tracker
+from tasks.tuning.untrained import is_trained
 
 TRIVIAL = {"lead": "first sentences", "nearest": "most similar training row"}
 """The systems of ``tasks/evaluate/baselines.py``, in a few words."""
@@ -73,10 +74,11 @@ def opponents(
 def untuned(paths: Paths) -> list[str]:
     """Experiments of ``build/experiments`` that train nothing, by name."""
     folders = sorted(paths.resolved.iterdir()) if paths.resolved.is_dir() else []
-    return [folder.name for folder in folders if _method(folder, paths) == "none"]
+    methods = {folder.name: _method(folder, paths) for folder in folders}
+    return [name for name, method in methods.items() if method is not None and not is_trained(method)]
 
 
-def _method(folder: Path, paths: Paths) -> object:
+def _method(folder: Path, paths: Paths) -> str | None:
     resolved, manifest = folder / "train.yaml", paths.model(folder.name) / "manifest.json"
     if resolved.exists():
         return read_yaml(resolved).get("method")

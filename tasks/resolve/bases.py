@@ -9,7 +9,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.model.base_models import BaseModelParams, refuse_missing
 from tasks.resolve.check import Problems, load_experiments
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import parse_params
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def base_models(paths: Paths) -> list[tuple[BaseModelParams, list[str]]]:
     """
     users: list[tuple[BaseModelParams, list[str]]] = []
     for name, (train, _) in load_experiments(paths).items():
-        params = TrainParams.model_validate(train).base_model
+        params = parse_params(train, paths.experiment(name) / "train.yaml").base_model
         known = next((names for base, names in users if base == params), None)
         if known is None:
             users.append((params, [name]))

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from tasks.core.params import Params
 from tasks.core.remedies import PatchOf
 from tasks.evaluate.params import EvaluateParams
 from tasks.memory.params import MemoryParams
 from tasks.model.base_models import BaseModelParams
-from tasks.tuning import method_params
-from tasks.tuning.params import LauncherParams, LoopParams
+from tasks.tuning import methods
+from tasks.tuning.params import LauncherParams, LoopParams, TrainedParams
 
 Patch = dict[str, Any]
 
 
-class Experiment(Params):
+class ExperimentKeys(Params):
     """``experiments.X``. All but ``method`` and ``mixture`` patch the defaults of ``params/training.yaml``.
 
+    ``Experiment`` has these keys and one for each parameter block of a method.
+
     Attributes:
-        method: what is trained; ``none`` evaluates the base model as it is.
+        method: a module of ``tasks/tuning/methods``; ``none`` evaluates the base model as it is.
         mixture: of ``params/mixtures.yaml``.
         launcher: patches how many processes train together.
         training: patches the loop's parameters.
-        selective, lora, …: patch the parameters of the method; see ``tasks/tuning/method_params.py``.
         evaluation: patches ``evaluate`` of ``params/evaluation.yaml``.
     """
 
@@ -39,16 +40,27 @@ class Experiment(Params):
     seed: int | None = None
     launcher: Annotated[Patch, PatchOf(LauncherParams)] | None = None
     training: Annotated[Patch, PatchOf(LoopParams)] = Field(default_factory=dict)
-    selective: Annotated[Patch, PatchOf(method_params.SelectiveParams)] = Field(default_factory=dict)
-    lora: Annotated[Patch, PatchOf(method_params.LoraParams)] = Field(default_factory=dict)
-    adalora: Annotated[Patch, PatchOf(method_params.AdaloraParams)] = Field(default_factory=dict)
-    adapter: Annotated[Patch, PatchOf(method_params.AdapterParams)] = Field(default_factory=dict)
-    ia3: Annotated[Patch, PatchOf(method_params.Ia3Params)] = Field(default_factory=dict)
-    prompt_tuning: Annotated[Patch, PatchOf(method_params.PromptTuningParams)] = Field(default_factory=dict)
-    prefix_tuning: Annotated[Patch, PatchOf(method_params.PrefixTuningParams)] = Field(default_factory=dict)
-    p_tuning: Annotated[Patch, PatchOf(method_params.PTuningParams)] = Field(default_factory=dict)
-    quantisation: Annotated[Patch, PatchOf(method_params.QuantisationParams)] = Field(default_factory=dict)
     evaluation: Annotated[Patch, PatchOf(EvaluateParams)] = Field(default_factory=dict)
+
+
+def method_blocks() -> dict[str, type[Params]]:
+    """The parameter blocks of all methods by name, without ``training``, which they share."""
+    blocks: dict[str, type[Params]] = {}
+    for name in methods.names():
+        params = methods.named(name).params
+        if issubclass(params, TrainedParams):
+            blocks |= params.blocks()
+    return blocks
+
+
+def _patch_fields() -> dict[str, Any]:
+    return {
+        name: (Annotated[Patch, PatchOf(block)], Field(default_factory=dict)) for name, block in method_blocks().items()
+    }
+
+
+Experiment: type[ExperimentKeys] = create_model("Experiment", __base__=ExperimentKeys, **_patch_fields())
+"""``experiments.X`` with the blocks of all methods."""
 
 
 class TrainingDefaults(Params):

@@ -9,17 +9,16 @@ from typing import Any
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.params import Place, merge, parse_merged
 from tasks.evaluate.params import EvaluateParams
-from tasks.resolve.params import Experiment, TrainingDefaults
-from tasks.tuning.method_params import METHODS
-from tasks.tuning.params import TrainParams
-
-_ALL_BLOCKS = ("training", *dict.fromkeys(block for blocks in METHODS.values() for block in blocks))
+from tasks.resolve.params import ExperimentKeys, TrainingDefaults, method_blocks
+from tasks.tuning import methods
+from tasks.tuning.params import TrainedParams
 
 _TRAINING_ONLY = ("max_dropped", "truncate", "launcher")
+"""Keys besides the blocks that only an experiment that trains uses."""
 
 
 def resolve(
-    name: str, experiment: Experiment, defaults: TrainingDefaults, evaluate: dict[str, Any], file: Path
+    name: str, experiment: ExperimentKeys, defaults: TrainingDefaults, evaluate: dict[str, Any], file: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The resolved ``train.yaml`` and ``evaluate.yaml`` of one experiment, as mappings.
 
@@ -28,25 +27,27 @@ def resolve(
     """
     where = f"experiments.{name}"
     training_file, evaluation_file = file.with_name("training.yaml"), file.with_name("evaluation.yaml")
-    if experiment.method not in METHODS:
+    if experiment.method not in methods.names():
         raise TunesmithError(
-            f"{file}: {where}.method: must be one of {', '.join(METHODS)}; it is {experiment.method!r}"
-            f"{did_you_mean(experiment.method, METHODS)}"
+            f"{file}: {where}.method: must be one of {', '.join(methods.names())}; it is {experiment.method!r}"
+            f"{did_you_mean(experiment.method, methods.names())}"
         )
-    blocks = () if experiment.method == "none" else ("training", *METHODS[experiment.method])
+    params = methods.named(experiment.method).params
+    blocks = ("training", *params.blocks()) if issubclass(params, TrainedParams) else ()
     given = experiment.model_dump(exclude_none=True, exclude={"evaluation"})
-    for block in _ALL_BLOCKS:
+    all_blocks = ("training", *method_blocks())
+    for block in all_blocks:
         if given[block] and block not in blocks:
             raise TunesmithError(
                 f"{file}: {where}.{block}: method {experiment.method!r} does not use this block; remove it, or "
                 f"choose another method"
             )
     merged = merge(merge(defaults.defaults, defaults.methods.get(experiment.method, {})), given)
-    unused = set(_ALL_BLOCKS) - set(blocks) | (set(_TRAINING_ONLY) if experiment.method == "none" else set())
+    unused = {*all_blocks} - {*blocks} | ({*_TRAINING_ONLY} if not blocks else set())
     train = {key: value for key, value in merged.items() if key not in unused}
     method: Place = (training_file, f"methods.{experiment.method}")
     layers = [(given, (file, where)), (defaults.methods.get(experiment.method, {}), method)]
-    parse_merged(TrainParams, train, _origin([*layers, (defaults.defaults, (training_file, "defaults"))], method))
+    parse_merged(params, train, _origin([*layers, (defaults.defaults, (training_file, "defaults"))], method))
     evaluated = merge(evaluate, experiment.evaluation)
     patch: Place = (file, f"{where}.evaluation")
     parse_merged(
@@ -58,10 +59,10 @@ def resolve(
 
 
 def known_methods(defaults: TrainingDefaults, file: Path) -> None:
-    """Refuse defaults of a method that there is not: nothing would read them."""
-    unknown = [method for method in defaults.methods if method not in METHODS]
+    """Refuse defaults of a method that does not exist: nothing would read them."""
+    unknown = [method for method in defaults.methods if method not in methods.names()]
     if unknown:
-        raise TunesmithError(f"{file}: methods.{unknown[0]}: no such method; there are: {', '.join(METHODS)}")
+        raise TunesmithError(f"{file}: methods.{unknown[0]}: no such method; there are: {', '.join(methods.names())}")
 
 
 def _origin(layers: list[tuple[dict[str, Any], Place]], otherwise: Place) -> Callable[[tuple[Any, ...]], Place]:

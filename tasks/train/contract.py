@@ -11,7 +11,7 @@ from tasks.core.errors import TunesmithError
 from tasks.model.batches import token_budget_batches
 from tasks.model.rendering import Encoded, Renderer
 from tasks.text.rows import Row
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import TrainedParams
 
 
 @dataclass
@@ -25,7 +25,7 @@ class _Part:
 
 
 def encode_rows(
-    rows: list[Row], renderer: Renderer, params: TrainParams, part: str
+    rows: list[Row], renderer: Renderer, params: TrainedParams, part: str
 ) -> tuple[list[Encoded], dict[str, Any]]:
     """Encode the rows that fit ``max_length``, and build the contract of this part.
 
@@ -70,7 +70,7 @@ def summary(name: str, part: str, contract: dict[str, Any]) -> str:
     )
 
 
-def _describe(part: _Part, renderer: Renderer, params: TrainParams, end: int) -> dict[str, Any]:
+def _describe(part: _Part, renderer: Renderer, params: TrainedParams, end: int) -> dict[str, Any]:
     encoded = [tokens for _, tokens in part.kept]
     samples: dict[str, str] = {}
     for row, tokens in part.kept:
@@ -101,8 +101,7 @@ def _distribution(counts: list[int]) -> dict[str, float]:
     }
 
 
-def _padding_share(rows: list[Encoded], kind: str, params: TrainParams) -> float:
-    assert params.training is not None
+def _padding_share(rows: list[Encoded], kind: str, params: TrainedParams) -> float:
     lengths = [len(row) for row in rows]
     padded = 0
     for batch in token_budget_batches(lengths, params.training.token_budget):
@@ -120,7 +119,7 @@ def _length(encoded: Encoded, renderer: Renderer) -> int:
     return max(sides) if renderer.kind == "seq2seq" else sum(sides)
 
 
-def _with_shorter_prompt(row: Row, encoded: Encoded, renderer: Renderer, params: TrainParams) -> Encoded | None:
+def _with_shorter_prompt(row: Row, encoded: Encoded, renderer: Renderer, params: TrainedParams) -> Encoded | None:
     """Cut the row's prompt at the side ``params.truncate`` until it fits; None if nothing of the prompt would remain.
 
     The text is cut and rendered again, not the tokens, so that the tokens of a chat template stay complete.
@@ -135,12 +134,12 @@ def _with_shorter_prompt(row: Row, encoded: Encoded, renderer: Renderer, params:
     return encoded if excess <= 0 else None
 
 
-def _row_reference(row: Row, part: str, params: TrainParams) -> str:
+def _row_reference(row: Row, part: str, params: TrainedParams) -> str:
     origin = f"{row['source_file']}:{row['source_line']}"
     return f"data/mixtures/{params.mixture}/{part}.parquet: row {row['row_id']} ({origin})"
 
 
-def _refuse_unlearnable(row: Row, encoded: Encoded, end: int, params: TrainParams, part: str) -> None:
+def _refuse_unlearnable(row: Row, encoded: Encoded, end: int, params: TrainedParams, part: str) -> None:
     where = _row_reference(row, part, params)
     if len(encoded.completion) > params.max_length:
         raise TunesmithError(
@@ -164,7 +163,7 @@ def _refuse_unlearnable(row: Row, encoded: Encoded, end: int, params: TrainParam
         )
 
 
-def _refuse_dropped(too_long: list[tuple[Row, int]], rows: int, params: TrainParams, part: str) -> None:
+def _refuse_dropped(too_long: list[tuple[Row, int]], rows: int, params: TrainedParams, part: str) -> None:
     if rows == 0:
         raise TunesmithError(
             f"data/mixtures/{params.mixture}/{part}.parquet: there must be at least one row; there is none; "

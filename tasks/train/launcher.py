@@ -24,7 +24,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.stage import PARENT_VARIABLE, Stage, Terminated, main, readable_errors, step
 from tasks.model import distributed
 from tasks.model.base_models import BaseModel
-from tasks.tuning.params import LauncherParams, TrainParams
+from tasks.tuning.params import ExperimentParams, LauncherParams, TrainedParams
 
 HANDED_VARIABLE = "TUNESMITH_LAUNCHED_BY"
 """Folder that hands the stage to a launched process, and its error back."""
@@ -77,13 +77,13 @@ def config(launcher: LauncherParams) -> dict[str, Any]:
     return settings
 
 
-def launches_others(params: TrainParams) -> bool:
+def launches_others(params: ExperimentParams) -> bool:
     """Whether this process launches the processes that train, and does not train itself.
 
     Raises:
         TunesmithError: this process was launched, but the number of processes differs from the parameters.
     """
-    expected = params.launcher.processes if params.launcher else 1
+    expected = params.processes
     if distributed.is_launched() and distributed.world_size() != expected:
         raise TunesmithError(
             "launcher.processes: the number of launched processes must equal the parameter, since sums depend on it; "
@@ -93,7 +93,7 @@ def launches_others(params: TrainParams) -> bool:
     return expected > 1 and not distributed.is_launched()
 
 
-def check_shardable(params: TrainParams, base: BaseModel) -> None:
+def check_shardable(params: TrainedParams, base: BaseModel) -> None:
     """Check that FSDP can shard the base model.
 
     In an encoder-decoder, encoder, decoder and output layer share one matrix. ``fsdp2_prepare_model`` of accelerate
@@ -135,7 +135,7 @@ def _run_launched(folder: Path, work: Work) -> None:
         sys.exit(128 + signal.SIGTERM)
 
 
-def launch(name: str, params: TrainParams, stage: Stage) -> None:
+def launch(name: str, params: TrainedParams, stage: Stage) -> None:
     """Start this node's share of ``params.launcher.processes``, and wait for them; they end when this process ends.
 
     Raises:
@@ -161,10 +161,9 @@ def launch(name: str, params: TrainParams, stage: Stage) -> None:
             _accelerate(arguments, folder, launcher)
 
 
-def threads(params: TrainParams) -> int:
+def threads(params: ExperimentParams) -> int:
     """Count the threads of each process: the processes of a node share the threads of the experiment."""
-    per_node = params.launcher.processes // params.launcher.nodes if params.launcher else 1
-    return max(1, params.threads // per_node)
+    return max(1, params.threads // params.processes_per_node)
 
 
 def _accelerate(arguments: list[str], folder: Path, launcher: LauncherParams) -> None:

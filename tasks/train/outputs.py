@@ -14,26 +14,26 @@ from tasks.train import sharding
 from tasks.train.recorder import Recorder
 from tasks.train.trainer import CompletionTrainer
 from tasks.tuning import methods
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import TrainedParams
+from tasks.tuning.prepare import prepare
 from tasks.tuning.weights import load_weights
 
 logger = logging.getLogger("tunesmith")
 
 
-def unsharded(trainer: CompletionTrainer, base: BaseModel, params: TrainParams, steps: int) -> Any:
+def unsharded(trainer: CompletionTrainer, base: BaseModel, params: TrainedParams, steps: int) -> Any:
     """Return the trained model; load a sharded one from the best checkpoint, since the other processes have ended."""
     trained: Any = trainer.model
     if not sharding.is_sharded(trained):
         return trained
-    model = methods.prepare(base, params, steps)
+    model = prepare(base, params, steps)
     load_weights(model, trainer.best_checkpoint())
     model.config.use_cache = trained.config.use_cache  # Trainer changes it, also in a single process
     return model
 
 
-def training_facts(trainer: CompletionTrainer, recorder: Recorder, params: TrainParams) -> dict[str, Any]:
+def training_facts(trainer: CompletionTrainer, recorder: Recorder, params: TrainedParams) -> dict[str, Any]:
     """Build the part of ``run.json`` that describes the training itself."""
-    assert params.training is not None
     facts = {
         "tokens": trainer.tokens,
         # A resumed training may have nothing left to train, and then takes no time.
@@ -63,15 +63,16 @@ def memory_facts(name: str, step: Step | None, measured: int) -> dict[str, Any]:
 def save(
     model: Any,
     renderer: Renderer,
-    params: TrainParams,
+    params: TrainedParams,
     manifest: dict[str, Any],
     trainer: CompletionTrainer,
     folder: Path,
 ) -> None:
     """Write the weights that were trained and ``manifest.json`` into a new ``folder``."""
     folder.mkdir()
-    methods.save(model, params, folder)
-    if params.method == "full":
+    method = methods.named(params.method)
+    method.save(model, params, folder)
+    if method.saves_whole_model:
         renderer.tokenizer.save_pretrained(folder)
     weights = sorted(folder.glob("*.safetensors"))
     manifest["weights_sha256"] = files.digest([files.sha256(path) for path in weights])

@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError, described
 from tasks.core.facts import facts
-from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.core.progress import Meter, progress
 from tasks.core.stage import Stage
@@ -40,7 +39,8 @@ from tasks.train.recorder import Recorder
 from tasks.train.trainer import CompletionTrainer
 from tasks.tuning import fused, methods
 from tasks.tuning.packing import keeps_parity
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import ExperimentParams, TrainedParams, load_params
+from tasks.tuning.prepare import count_parameters, prepare
 from tasks.tuning.sampling import optimizer_steps
 
 logger = logging.getLogger("tunesmith")
@@ -51,7 +51,7 @@ LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "accelerate")
 
 def run(name: str, paths: Paths, stage: Stage) -> None:
     """Train the experiment ``name`` as its resolved parameters say, or only describe the base for ``none``."""
-    params = load(TrainParams, paths.experiment(name) / "train.yaml")
+    params = load_params(paths.experiment(name) / "train.yaml")
     launches = launcher.launches_others(params)
     device.use_threads(launcher.threads(params))
     device.keep_freed_memory()
@@ -62,15 +62,14 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     started = time.time()
     with _only_trainer_of(name, paths) if launcher.holds_lock() else nullcontext():
         base = find(params.base_model, paths.root)
+        if not isinstance(params, TrainedParams):
+            _write_untrained(name, params, base, _manifest(name, params, base, stage), paths, stage, started)
+            return
         launcher.check_shardable(params, base)
         if launches:
             launcher.launch(name, params, stage)
             return
-        manifest = _manifest(name, params, base, stage)
-        if params.method == "none":
-            _write_untrained(name, params, base, manifest, paths, stage, started)
-        else:
-            _train(name, params, base, manifest, paths, stage, started)
+        _train(name, params, base, _manifest(name, params, base, stage), paths, stage, started)
 
 
 @contextmanager
@@ -94,28 +93,26 @@ def _only_trainer_of(name: str, paths: Paths) -> Iterator[None]:
         lock.release()
 
 
-def _manifest(name: str, params: TrainParams, base: BaseModel, stage: Stage) -> dict[str, Any]:
+def _manifest(name: str, params: ExperimentParams, base: BaseModel, stage: Stage) -> dict[str, Any]:
     """What is known before training. ``key`` names the result in all ledgers: equal keys, equal weights."""
-    inputs = {} if params.method == "none" else stage.data_inputs()
-    libraries = [*LIBRARIES, "bitsandbytes"] if params.method == "qlora" else LIBRARIES
-    versions = {library: version(library) for library in libraries}
+    inputs: dict[str, str] = {}
+    precision: device.Precision = "auto"
+    if isinstance(params, TrainedParams):
+        inputs, precision = stage.data_inputs(), params.training.precision
+    versions = {library: version(library) for library in (*LIBRARIES, *methods.named(params.method).libraries)}
     known = {
         "params": params.model_dump(exclude_none=True),
         "base_model": base.record(),
         "inputs": inputs,
         "versions": versions,
-        "computed": {"device": device.device().type, "bf16": device.use_bf16(_precision(params))},
+        "computed": {"device": device.device().type, "bf16": device.use_bf16(precision)},
     }
     return {"schema": 1, "experiment": name, "method": params.method, "key": files.digest(known), **known}
 
 
-def _precision(params: TrainParams) -> device.Precision:
-    return params.training.precision if params.training else "auto"
-
-
 def _write_untrained(
     name: str,
-    params: TrainParams,
+    params: ExperimentParams,
     base: BaseModel,
     manifest: dict[str, Any],
     paths: Paths,
@@ -154,7 +151,7 @@ def _write_untrained(
 
 def _train(
     name: str,
-    params: TrainParams,
+    params: TrainedParams,
     base: BaseModel,
     manifest: dict[str, Any],
     paths: Paths,
@@ -171,9 +168,8 @@ def _train(
     logger.info(summary(name, "validation", validation_contract))
     step = _planned(name, params, base, train, paths)
     model, params = _prepared(base, params, train, renderer.tokenizer.pad_token_id)
-    assert params.training is not None
     steps = optimizer_steps(train, params.training, distributed.world_size())
-    trainable, total = methods.count_parameters(model)
+    trainable, total = count_parameters(model)
     logger.info("%s: %d of %d parameters are trained (%.3g %%)", name, trainable, total, 100 * trainable / total)
     logger.info("%s: %s", name, fused.summary(model))
     manifest |= {
@@ -215,7 +211,7 @@ def _train(
     files.remove(checkpoints)
 
 
-def _planned(name: str, params: TrainParams, base: BaseModel, train: list[Encoded], paths: Paths) -> Step | None:
+def _planned(name: str, params: TrainedParams, base: BaseModel, train: list[Encoded], paths: Paths) -> Step | None:
     """Plan the largest step and check that it fits into the free memory.
 
     Return None for several processes, each of which may hold only a share. Return None with a warning if this model's
@@ -245,11 +241,10 @@ def _tracker(paths: Paths) -> Any:
     return open_store(paths.root)
 
 
-def _prepared(base: BaseModel, params: TrainParams, train: list[Encoded], pad: int) -> tuple[Any, TrainParams]:
+def _prepared(base: BaseModel, params: TrainedParams, train: list[Encoded], pad: int) -> tuple[Any, TrainedParams]:
     """The model before training, and the parameters as they are used: without packing where it would not be exact."""
-    assert params.training is not None
     _make_deterministic(params.seed)
-    model = methods.prepare(base, params, optimizer_steps(train, params.training, distributed.world_size()))
+    model = prepare(base, params, optimizer_steps(train, params.training, distributed.world_size()))
     if not params.training.packing or keeps_parity(model, train, base.kind, pad, params):
         return model, params
     del model  # prepared anew: unpacked batches are others, so the training has other steps
@@ -264,11 +259,9 @@ def _make_deterministic(seed: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=not torch.cuda.is_available())
 
 
-def _refuse_full_disk(checkpoints: Path, params: TrainParams, trainable: int) -> None:
-    """A checkpoint holds weights and two moments in fp32, of AdaLoRA three scores more; beside those kept there are the
-    best and the one that is being written."""
-    assert params.training is not None
-    numbers = 6 if params.method == "adalora" else 3
+def _refuse_full_disk(checkpoints: Path, params: TrainedParams, trainable: int) -> None:
+    """Refuse a disk that cannot hold the checkpoints that are kept, the best one and the one that is being written."""
+    numbers = methods.named(params.method).checkpoint_numbers
     needed = 4 * numbers * trainable * (params.training.checkpoints_kept + 2) + 4 * trainable
     checkpoints.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(checkpoints).free
@@ -284,7 +277,7 @@ def _fit(
     model: Any,
     train: list[Encoded],
     validation: list[Encoded],
-    params: TrainParams,
+    params: TrainedParams,
     renderer: Renderer,
     checkpoints: Path,
     tracker: Any,

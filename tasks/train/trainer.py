@@ -28,11 +28,10 @@ from tasks.train.callbacks import (
     UnloggedLoss,
     epochs_without_improvement,
 )
-from tasks.tuning import weights
+from tasks.tuning import methods, weights
 from tasks.tuning.loss import summed_cross_entropy
-from tasks.tuning.methods.pruning import Pruning
 from tasks.tuning.packing import collate_packed, packed_logits
-from tasks.tuning.params import LoopParams, TrainParams
+from tasks.tuning.params import LoopParams, TrainedParams
 from tasks.tuning.sampling import Rows, optimizer_steps, rank_batches
 
 # They warn about keys that the best weights lack (output layers tied to the embeddings), and about file times.
@@ -53,18 +52,16 @@ class CompletionTrainer(Trainer):
         model: Any,
         train: list[Encoded],
         validation: list[Encoded],
-        params: TrainParams,
+        params: TrainedParams,
         kind: str,
         pad: int,
         folder: Path,
         callbacks: list[TrainerCallback],
         labelled: bool,
     ) -> None:
-        assert params.training is not None
         self._params, self._loop, self._kind, self._pad = params, params.training, kind, pad
         self._train, self._validation, self._labelled = train, validation, labelled
         self.folder = folder
-        self._pruning: Pruning | None = None
         self.tokens = self._local_tokens = 0
         own: list[TrainerCallback] = [UnloggedLoss(self)]
         if params.training.early_stopping_patience is not None:
@@ -73,8 +70,8 @@ class CompletionTrainer(Trainer):
             one_epoch = params.training.model_copy(update={"epochs": 1, "max_steps": None})
             steps_per_epoch = optimizer_steps(train, one_epoch, distributed.world_size())
             own.append(CheckpointEvery(params.training.checkpoint_steps, steps_per_epoch, self.steps()))
-        if params.method == "adalora":
-            self._pruning = Pruning(model)
+        self._pruning = methods.named(params.method).pruning(model)
+        if self._pruning:
             own.append(self._pruning)
         super().__init__(
             model=model,
@@ -253,7 +250,8 @@ class CompletionTrainer(Trainer):
         return metrics
 
 
-def _arguments(params: TrainParams, loop: LoopParams, folder: Path, steps: int) -> TrainingArguments:
+def _arguments(params: TrainedParams, loop: LoopParams, folder: Path, steps: int) -> TrainingArguments:
+    method = methods.named(params.method)
     arguments = TrainingArguments(
         output_dir=str(folder),
         learning_rate=loop.learning_rate,
@@ -266,7 +264,7 @@ def _arguments(params: TrainParams, loop: LoopParams, folder: Path, steps: int) 
         max_grad_norm=loop.max_grad_norm,
         gradient_accumulation_steps=loop.accumulation,
         # QLoRA's paged optimizer: moments leave a GPU whose memory is short.
-        optim="paged_adamw_32bit" if params.method == "qlora" and torch.cuda.is_available() else "adamw_torch_fused",
+        optim=method.optimizer_on_gpu if torch.cuda.is_available() else "adamw_torch_fused",
         bf16=device.use_bf16(loop.precision),
         use_cpu=not torch.cuda.is_available(),
         seed=params.seed,

@@ -20,7 +20,8 @@ from tasks.model.batches import IGNORED, collate, token_budget_batches
 from tasks.model.likelihood import logits_at_labels, supervised_logits
 from tasks.model.rendering import Encoded
 from tasks.model.unwrap import unwrapped
-from tasks.tuning.params import LoopParams, TrainParams
+from tasks.tuning import methods
+from tasks.tuning.params import LoopParams, TrainedParams
 
 logger = logging.getLogger("tunesmith")
 
@@ -167,15 +168,15 @@ class Parity:
     error: str = ""
 
 
-def keeps_parity(model: Any, rows: list[Encoded], kind: str, pad: int, params: TrainParams) -> bool:
+def keeps_parity(model: Any, rows: list[Encoded], kind: str, pad: int, params: TrainedParams) -> bool:
     """Check that ``model`` predicts packed rows as it predicts each alone, within the tolerance; warn if not."""
-    assert params.training is not None
-    if params.quantisation is None:  # a quantised base is on the device already
+    quantised = methods.named(params.method).quantisation(params) is not None
+    if not quantised:  # a quantised base is on the device already
         model.to(device.device())
     batches = packed_batches([len(row) for row in rows], params.training.token_budget)
     batch = next((batch for batch in batches if len(batch) > 1), batches[0])
     losses = parity(model, [rows[index] for index in batch[:_CHECKED_ROWS]], kind, pad)
-    bf16 = params.quantisation is not None and device.use_bf16(params.training.precision)
+    bf16 = quantised and device.use_bf16(params.training.precision)
     tolerance = TOLERANCE_BF16 if bf16 else TOLERANCE
     if losses.difference <= tolerance * losses.alone:
         return True

@@ -1,42 +1,15 @@
-"""Parameters of training. Light: nothing here imports torch."""
+"""Parameters of an experiment's training, ``build/experiments/X/train.yaml``. Nothing here imports torch."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Any, Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.core.params import Params
+from tasks.core.params import Params, parse, read_yaml
 from tasks.model.base_models import BaseModelParams
-from tasks.tuning.method_params import (
-    METHODS,
-    AdaloraParams,
-    AdapterParams,
-    Ia3Params,
-    LoraParams,
-    PrefixTuningParams,
-    PromptTuningParams,
-    PTuningParams,
-    QuantisationParams,
-    SelectiveParams,
-)
-
-Method = Literal[
-    "none",
-    "full",
-    "selective",
-    "lora",
-    "adalora",
-    "adapter",
-    "ia3",
-    "prompt_tuning",
-    "prefix_tuning",
-    "p_tuning",
-    "qlora",
-]
-
-SHARDED = ("full", "selective", "lora")
-"""Methods that FSDP has been tried with."""
+from tasks.tuning import methods
 
 
 class LoopParams(Params):
@@ -104,21 +77,20 @@ class LauncherParams(Params):
         return self
 
 
-class TrainParams(Params):
-    """``build/experiments/X/train.yaml``: only what the experiment X uses.
+class ExperimentParams(Params):
+    """What experiments of all methods have: only what the experiment X uses.
 
     Attributes:
-        method: ``none`` evaluates the base model as it is.
+        method: a module of ``tasks/tuning/methods``.
         mixture: of ``params/mixtures.yaml``.
         max_length: most tokens of a training row; in the rendering fingerprint.
         max_dropped: share of training rows that may be dropped for their length before the step stops.
         truncate: side from which the prompt of a row that is too long is cut; None drops such a row.
         threads: of the processor, shared out among the processes of a node; recorded, since sums depend on it.
         seed: of initial weights, order and dropout.
-        launcher: None where the training is one process.
     """
 
-    method: Method
+    method: str
     mixture: str
     base_model: BaseModelParams
     max_length: int = Field(default=1024, ge=8)
@@ -126,49 +98,109 @@ class TrainParams(Params):
     truncate: Literal["left", "right"] | None = None
     threads: int = Field(default=2, ge=1)
     seed: int = 0
-    training: LoopParams | None = None
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that train together, on all nodes."""
+        return 1
+
+    @property
+    def processes_per_node(self) -> int:
+        """Number of these processes on each node."""
+        return 1
+
+
+class UntrainedParams(ExperimentParams):
+    """Of an experiment that evaluates the base model as it is."""
+
+
+class TrainedParams(ExperimentParams):
+    """Of an experiment that trains. A method's type adds a field for each of its parameter blocks.
+
+    Attributes:
+        training: the loop.
+        launcher: None where the training is one process.
+    """
+
+    training: LoopParams
     launcher: LauncherParams | None = None
-    selective: SelectiveParams | None = None
-    lora: LoraParams | None = None
-    adalora: AdaloraParams | None = None
-    adapter: AdapterParams | None = None
-    ia3: Ia3Params | None = None
-    prompt_tuning: PromptTuningParams | None = None
-    prefix_tuning: PrefixTuningParams | None = None
-    p_tuning: PTuningParams | None = None
-    quantisation: QuantisationParams | None = None
+
+    @classmethod
+    def blocks(cls) -> dict[str, type[Params]]:
+        """The parameter blocks that only some methods have: name → type."""
+        own = {name: field for name, field in cls.model_fields.items() if name not in TrainedParams.model_fields}
+        return {name: cast("type[Params]", field.annotation) for name, field in own.items()}
+
+    @property
+    def processes(self) -> int:
+        return self.launcher.processes if self.launcher else 1
+
+    @property
+    def processes_per_node(self) -> int:
+        return self.launcher.processes // self.launcher.nodes if self.launcher else 1
 
     @property
     def sharded(self) -> bool:
-        """Whether each process has a share of every weight."""
+        """Whether each process holds a share of every weight."""
         return self.launcher is not None and self.launcher.strategy == "fsdp"
 
     @field_validator("launcher", mode="after")
     @classmethod
-    def _one_process_needs_none(cls, launcher: LauncherParams | None) -> LauncherParams | None:
-        """So that it has the same key as a training without the block."""
+    def _drop_a_launcher_of_one(cls, launcher: LauncherParams | None) -> LauncherParams | None:
+        """Give the training the key that it has without the block."""
         return None if launcher is None or launcher.processes == 1 else launcher
 
     @model_validator(mode="after")
-    def _shard_what_can_be(self) -> Self:
-        if self.sharded and self.method not in SHARDED:
+    def _shard_only_what_can_be(self) -> Self:
+        if self.sharded and not methods.named(self.method).shardable:
+            shardable = [name for name in methods.names() if methods.named(name).shardable]
             raise ValueError(
-                f"launcher.strategy: fsdp shards {', '.join(SHARDED)}; method {self.method} is not one of them; use "
+                f"launcher.strategy: fsdp shards {', '.join(shardable)}; method {self.method} is not one of them; use "
                 "strategy ddp, which holds the few weights that it trains in each process"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _prune_to_the_end(self) -> Self:
-        if self.method == "adalora" and self.training and self.training.early_stopping_patience is not None:
-            raise ValueError(
-                "training.early_stopping_patience must be null for adalora: it could end before the ranks are pruned"
             )
         return self
 
     @model_validator(mode="before")
     @classmethod
-    def _blocks_of_the_method(cls, data: Any) -> Any:
-        """A block that is left out has its defaults: what is recorded of a model is complete."""
-        blocks = METHODS.get(str(data.get("method")), ()) if isinstance(data, dict) else ()
-        return {**{block: {} for block in blocks}, **data} if blocks else data
+    def _complete_blocks(cls, data: Any) -> Any:
+        """Give a block that is left out its defaults: a model's record is complete."""
+        return {**{block: {} for block in cls.blocks()}, **data} if isinstance(data, dict) else data
+
+
+class _MethodName(Params):
+    method: str
+
+    @field_validator("method", mode="after")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in methods.names():
+            raise ValueError(f"must be one of {', '.join(methods.names())}; it is {name!r}")
+        return name
+
+
+def parse_params(data: Any, file: Path | str, key: str = "") -> ExperimentParams:
+    """Validate ``data`` (the value at ``key`` of ``file``) as the parameters of an experiment with its method.
+
+    Raises:
+        TunesmithError: with one line for every problem.
+    """
+    named = {name: value for name, value in data.items() if name == "method"} if isinstance(data, dict) else data
+    method = parse(_MethodName, named, file, key).method
+    params: ExperimentParams = parse(methods.named(method).params, data, file, key)
+    return params
+
+
+def parse_trained(data: Any, file: Path | str, key: str = "") -> TrainedParams:
+    """As ``parse_params``, for a method that trains."""
+    params = parse_params(data, file, key)
+    assert isinstance(params, TrainedParams), f"{file}: method {params.method} trains nothing"
+    return params
+
+
+def load_params(path: Path) -> ExperimentParams:
+    """Read an experiment's ``train.yaml``.
+
+    Raises:
+        TunesmithError: as ``parse_params``.
+    """
+    return parse_params(read_yaml(path), path)

@@ -11,12 +11,11 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 WEIGHTS = "trained.safetensors"
-SELECTED = "selected.safetensors"
-"""Of method ``selective``: the weights that were trained, under the names of the base model."""
+"""The trained weights in a checkpoint."""
 
 
 def save_weights(model: Any, path: Path, whole: dict[str, Tensor] | None = None) -> None:
-    """Write every weight of ``model`` that is trained to a safetensors file; ``whole`` has them where it is sharded."""
+    """Write the trained weights of ``model`` to a safetensors file; ``whole`` holds those of a sharded one."""
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     trained = {name: (whole[name] if whole is not None else p).contiguous() for name, p in trained.items()}
     save_file(trained, path, metadata={"format": "pt"})
@@ -24,12 +23,12 @@ def save_weights(model: Any, path: Path, whole: dict[str, Tensor] | None = None)
 
 @torch.no_grad()
 def load_weights(model: Any, folder: Path) -> None:
-    """Put what ``save_weights`` wrote into a model of the same parameters; into a sharded one, in all processes."""
-    found = load_file(folder / WEIGHTS)
-    for name, weight in model.named_parameters():
-        if weight.requires_grad:
-            value = found.pop(name)
-            if isinstance(weight, DTensor):
-                value = distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements)
-            weight.copy_(value)
-    assert not found, f"{folder}: weights of another model: {', '.join(found)}"
+    """Copy ``WEIGHTS`` in ``folder`` into the trained weights of ``model``; if it is sharded, in all processes."""
+    weights = load_file(folder / WEIGHTS)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            value = weights.pop(name)
+            if isinstance(parameter, DTensor):
+                value = distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
+            parameter.copy_(value)
+    assert not weights, f"{folder}: weights of another model: {', '.join(weights)}"

@@ -18,7 +18,10 @@ from tasks.mix.params import MixtureParams
 from tasks.resolve.params import Experiment
 from tasks.split.params import SplitParams
 from tasks.template.params import TemplateParams
-from tasks.tuning.params import LoopParams, TrainParams
+from tasks.tuning import methods
+from tasks.tuning.params import LoopParams
+
+LORA = methods.named("lora").params
 
 
 def yaml(folder: Path, text: str | bytes) -> Path:
@@ -71,7 +74,7 @@ def test_a_wrong_value_is_one_line_with_its_key(tmp_path: Path, text: str, said:
 @pytest.mark.parametrize(
     ("model", "data", "key", "value", "remedy"),
     [
-        (TrainParams, {"base_model": "./base"}, "base_model", "'./base'", "{name: ./base}"),
+        (LORA, {"base_model": "./base"}, "base_model", "'./base'", "{name: ./base}"),
         (Experiment, {"base_model": "a/b"}, "base_model", "'a/b'", "{name: a/b}"),
         (Experiment, {"launcher": 2}, "launcher", "2", "{processes: 2}"),
         (Experiment, {"lora": 8}, "lora", "8", "{rank: 8}"),
@@ -93,7 +96,7 @@ def test_a_wrong_value_is_one_line_with_its_key(tmp_path: Path, text: str, said:
 def test_a_plain_value_where_a_mapping_is_wanted_is_shown_inside_it(
     model: type[Params], data: Any, key: str, value: str, remedy: str
 ) -> None:
-    if isinstance(data, dict) and model in (TrainParams, Experiment):
+    if isinstance(data, dict) and model in (LORA, Experiment):
         data |= {"method": "lora", "mixture": "m"}
     with pytest.raises(TunesmithError) as error:
         parse(model, data, "f.yaml")
@@ -105,7 +108,7 @@ def test_a_plain_value_where_a_mapping_is_wanted_is_shown_inside_it(
 def test_what_is_shown_is_accepted_where_nothing_else_must_be_given() -> None:
     fields = [
         field.annotation
-        for model in (TrainParams, EvaluateParams, SplitParams, MixtureParams, EvaluationSetParams)
+        for model in (LORA, EvaluateParams, SplitParams, MixtureParams, EvaluationSetParams)
         for field in model.model_fields.values()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Params)
     ]

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from tasks.core import files
-from tasks.core.params import merge, parse
+from tasks.core.params import merge
 from tasks.evaluate.soft_prompt import clusters, explain
 from tasks.model.base_models import BaseModelParams, find, load_model, load_tokenizer
 from tasks.text.rows import RENDERED
-from tasks.tuning.methods import prepare
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import parse_trained
+from tasks.tuning.prepare import prepare
 from tests.evaluate.evaluation import evaluate, write_params
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import PAIRS, PARAMS, mark_dirty, rows, train, workspace
@@ -25,7 +25,7 @@ from tests.train.training_workspace import PAIRS, PARAMS, mark_dirty, rows, trai
 def prompted(base: Path, **block: Any) -> tuple[Any, Any]:
     patch = {"method": "prompt_tuning", "prompt_tuning": block, "base_model": {"name": str(base)}}
     found = find(BaseModelParams(name=str(base)), base)
-    return prepare(found, parse(TrainParams, merge(PARAMS, patch), "train.yaml"), 10), load_tokenizer(found)
+    return prepare(found, parse_trained(merge(PARAMS, patch), "train.yaml"), 10), load_tokenizer(found)
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])

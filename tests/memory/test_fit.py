@@ -15,7 +15,7 @@ from tasks.memory.growth import MemoryGrowth
 from tasks.memory.params import MemoryParams, load_limits
 from tasks.memory.simulate import Step
 from tasks.memory.training_plan import plan_training
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import TrainedParams
 from tests.memory.planned import ROWS, parameters
 from tests.train.every_method import METHODS
 
@@ -113,7 +113,7 @@ def test_no_batch_of_weights_that_do_not_fit_is_tried(tiny_llama: Path, monkeypa
     params, base = parameters(tiny_llama, METHODS["full"])
     tried: list[str] = []
 
-    def counted(given: TrainParams, *rest: Any) -> Step:
+    def counted(given: TrainedParams, *rest: Any) -> Step:
         tried.append(given.method)
         return plan_training(given, *rest)
 
@@ -126,7 +126,7 @@ def test_a_change_that_cannot_be_planned_is_passed_over(tiny_llama: Path, monkey
     params, base = parameters(tiny_llama, METHODS["full"])
     free = need(tiny_llama, "qlora", token_budget=64, accumulation=4, activation_checkpointing=True)
 
-    def only_qlora(changed: TrainParams, *given: Any) -> Step:
+    def only_qlora(changed: TrainedParams, *given: Any) -> Step:
         if changed.method != "qlora":
             raise AttributeError("no such layer")
         return plan_training(changed, *given)
@@ -137,10 +137,10 @@ def test_a_change_that_cannot_be_planned_is_passed_over(tiny_llama: Path, monkey
 
 def test_another_method_brings_its_own_blocks(tiny_llama: Path) -> None:
     params, _ = parameters(tiny_llama, METHODS["adapter"])
-    found = changed(params, {"method": "qlora"})
-    assert (found.method, found.adapter) == ("qlora", None)
-    assert found.lora is not None and found.quantisation is not None
-    assert found.training == params.training
+    result = changed(params, {"method": "qlora"})
+    assert result.method == "qlora"
+    assert tuple(result.blocks()) == ("lora", "quantisation")
+    assert result.training == params.training
 
 
 def test_free_memory_of_a_control_group(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tasks.memory.storage_counter import StorageCounter
 from tasks.memory.training_plan import largest_batch, plan_training
 from tasks.model.base_models import BaseModel, BaseModelParams, find, untrained
 from tasks.model.rendering import Encoded
-from tasks.tuning.methods import count_parameters, prepare
+from tasks.tuning.prepare import count_parameters, prepare
 from tests.memory.planned import ROWS, parameters
 from tests.train.every_method import METHODS
 

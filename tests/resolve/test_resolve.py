@@ -11,12 +11,13 @@ import pytest
 
 from flows.preflight import preflight
 from tasks.core.errors import TunesmithError
-from tasks.core.params import parse, read_yaml, write_yaml
+from tasks.core.params import read_yaml, write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.resolve.__main__ import run
-from tasks.tuning.method_params import METHODS
-from tasks.tuning.params import TrainParams
+from tasks.resolve.params import method_blocks
+from tasks.tuning import methods
+from tasks.tuning.params import parse_trained
 
 ROOT = Path(__file__).parents[2]
 Change = Callable[[dict[str, Any]], Any]
@@ -160,16 +161,15 @@ def test_a_deleted_experiment_is_gone_and_the_others_stay(paths: Paths) -> None:
     assert [p.name for p in paths.resolved.parent.iterdir()] == ["experiments"], "nothing temporary is left"
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "none"])
+@pytest.mark.parametrize("method", [method for method in methods.names() if method != "none"])
 def test_a_method_needs_only_its_name(paths: Paths, method: str) -> None:
     """params/training.yaml has working defaults for each, and only those of the method reach its file."""
     experiment(paths, "bare", {"method": method, "mixture": "demo"})
     run(paths, Stage("resolve", paths.root))
     found = read_yaml(paths.experiment("bare") / "train.yaml")
-    blocks = {block for names in METHODS.values() for block in names}
-    assert blocks & set(found) == set(METHODS[method])
+    assert method_blocks().keys() & found.keys() == methods.named(method).params.blocks().keys()
     assert found["training"]["learning_rate"] > 0
-    parse(TrainParams, found, "train.yaml")
+    parse_trained(found, "train.yaml")
 
 
 def test_wrong_experiments_leave_the_old_files_alone(paths: Paths) -> None:
@@ -189,8 +189,8 @@ WHERE = "experiments.yaml: experiments.bad"
     [
         (
             {"method": "nosuch", "mixture": "demo"},
-            ".method: must be one of none, full, selective, lora, adalora, adapter, ia3, prompt_tuning, prefix_tuning, "
-            "p_tuning, qlora; it is 'nosuch'",
+            ".method: must be one of adalora, adapter, full, ia3, lora, none, p_tuning, prefix_tuning, prompt_tuning, "
+            "qlora, selective; it is 'nosuch'",
         ),
         ({"method": "lora"}, ".mixture: this key is required; add it"),
         ({"mixture": "demo"}, ".method: this key is required; add it"),
@@ -261,12 +261,12 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
         (
             "training",
             lambda p: p["methods"].update(loar={}),
-            "training.yaml: methods.loar: no such method; there are: none,",
+            "training.yaml: methods.loar: no such method; there are: adalora,",
         ),
         (
             "training",
             lambda p: p.update(default={}),
-            "training.yaml: default: unknown key; known here: defaults, methods",
+            "training.yaml: default: unknown key; known here: defaults, memory, methods",
         ),
         (
             "evaluation",

@@ -9,15 +9,14 @@ import pytest
 from transformers import AutoTokenizer
 
 from tasks.core.errors import TunesmithError
-from tasks.core.params import parse
 from tasks.model.rendering import Encoded, Renderer
 from tasks.train.contract import encode_rows
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import TrainedParams, parse_trained
 from tests.train.training_workspace import PARAMS, rows
 
 
-def parameters(**changes: Any) -> TrainParams:
-    return parse(TrainParams, PARAMS | changes, "train.yaml")
+def parameters(**changes: Any) -> TrainedParams:
+    return parse_trained(PARAMS | changes, "train.yaml")
 
 
 @pytest.fixture

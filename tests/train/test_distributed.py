@@ -20,12 +20,13 @@ from safetensors.torch import load_file
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.core.params import merge, parse, read_yaml
+from tasks.core.params import merge, read_yaml
 from tasks.core.paths import Paths
 from tasks.model import distributed
 from tasks.model.base_models import BaseModelParams, find, load_model
 from tasks.train import launcher, sharding
-from tasks.tuning.params import SHARDED, LauncherParams, TrainParams
+from tasks.tuning import methods
+from tasks.tuning.params import LauncherParams, parse_trained
 from tasks.tuning.sampling import RankSampler, TokenBudgetSampler
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import LORA, PAIRS, PARAMS, add, rows, train, workspace
@@ -106,7 +107,7 @@ WITHOUT_DROPOUT = merge(METHODS, {"lora": {"lora": {"dropout": 0.0}}})  # it dif
 OTHERS = [
     ("llama", "ddp", [name for name in METHODS if name != "lora"]),  # that is a test of its own
     ("t5", "ddp", [*METHODS]),
-    ("llama", "fsdp", [name for name in SHARDED if name != "full"]),
+    ("llama", "fsdp", [name for name in methods.names() if methods.named(name).shardable and name != "full"]),
 ]
 
 
@@ -312,13 +313,13 @@ def test_the_state_of_accelerate_comes_back(monkeypatch: pytest.MonkeyPatch, acc
         ({"launcher": {"workers": 2}}, "launcher.workers: unknown key; known here: nodes, processes, strategy"),
         (
             METHODS["qlora"] | {"launcher": {"processes": 2, "strategy": "fsdp"}},
-            "launcher.strategy: fsdp shards full, selective, lora; method qlora is not one of them; use strategy ddp",
+            "launcher.strategy: fsdp shards full, lora, selective; method qlora is not one of them; use strategy ddp",
         ),
     ],
 )
 def test_wrong_parameters_are_refused(patch: dict[str, Any], message: str) -> None:
     with pytest.raises(TunesmithError, match=message):
-        parse(TrainParams, merge(PARAMS, patch), "train.yaml")
+        parse_trained(merge(PARAMS, patch), "train.yaml")
 
 
 def test_an_encoder_decoder_is_not_sharded(tmp_path: Path, tiny_t5: Path) -> None:
@@ -330,8 +331,8 @@ def test_an_encoder_decoder_is_not_sharded(tmp_path: Path, tiny_t5: Path) -> Non
 
 
 def test_one_process_is_no_launcher_at_all() -> None:
-    given = parse(TrainParams, merge(PARAMS, {"launcher": {"processes": 1}}), "train.yaml")
-    assert given == parse(TrainParams, PARAMS, "train.yaml")
+    given = parse_trained(merge(PARAMS, {"launcher": {"processes": 1}}), "train.yaml")
+    assert given == parse_trained(PARAMS, "train.yaml")
 
 
 def test_more_processes_than_processors_are_refused(
@@ -350,7 +351,7 @@ def test_more_processes_than_processors_are_refused(
 
 def test_threads_are_shared_out() -> None:
     def threads(given: int, **block: int) -> int:
-        return launcher.threads(parse(TrainParams, PARAMS | {"threads": given, "launcher": block}, "train.yaml"))
+        return launcher.threads(parse_trained(PARAMS | {"threads": given, "launcher": block}, "train.yaml"))
 
     assert threads(8) == 8
     assert threads(8, processes=2) == 4

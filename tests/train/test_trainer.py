@@ -16,7 +16,7 @@ from tasks.model.rendering import Encoded, Renderer
 from tasks.train.callbacks import epochs_without_improvement
 from tasks.train.checkpoints import last_complete
 from tasks.train.trainer import CompletionTrainer
-from tasks.tuning.methods import count_parameters
+from tasks.tuning.prepare import count_parameters
 from tasks.tuning.sampling import TokenBudgetSampler
 from tests.train.every_method import METHODS
 from tests.train.trained import ONE_BUCKET, Stop, assert_equal, losses, trainer, weights

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, set_seed
 
-from tasks.core.params import merge, parse
+from tasks.core.params import merge
 from tasks.model.base_models import find, load_tokenizer
 from tasks.model.rendering import Encoded, Renderer
 from tasks.train.contract import encode_rows
 from tasks.train.trainer import CompletionTrainer
-from tasks.tuning.methods import prepare
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import parse_trained
+from tasks.tuning.prepare import prepare
 from tasks.tuning.sampling import optimizer_steps
 from tests.train.training_workspace import PAIRS, PARAMS, rows
 
@@ -40,11 +40,10 @@ def trainer(
     train: list[Encoded] | None = None,
     validation: list[Encoded] | None = None,
 ) -> CompletionTrainer:
-    params = parse(TrainParams, merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
+    params = parse_trained(merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
     found = find(params.base_model, base)
     renderer = Renderer(load_tokenizer(found), found.kind)
     encoded = train or encode_rows(rows(PAIRS), renderer, params, "train")[0]
-    assert params.training is not None
     set_seed(params.seed)
     return CompletionTrainer(
         model=prepare(found, params, optimizer_steps(encoded, params.training)),

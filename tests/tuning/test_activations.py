@@ -11,15 +11,15 @@ from torch.nn import functional
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tasks.core.errors import TunesmithError
-from tasks.core.params import merge, parse
+from tasks.core.params import merge
 from tasks.model.base_models import find
 from tasks.model.batches import collate
 from tasks.model.likelihood import supervised_logits
 from tasks.model.rendering import Encoded
 from tasks.model.unwrap import unwrapped
 from tasks.tuning.activations import recompute
-from tasks.tuning.methods import prepare
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import parse_trained
+from tasks.tuning.prepare import prepare
 from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS
 from tests.train.trained import assert_equal, losses, trainer, weights
@@ -31,7 +31,7 @@ ROWS = [Encoded(list(range(3, 30 - n)), [*range(40, 42 + n), 0]) for n in range(
 
 def prepared(base: Path, patch: dict[str, Any]) -> tuple[Any, str]:
     """A model in training mode, the same for the same method, and its kind."""
-    params = parse(TrainParams, merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
+    params = parse_trained(merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
     found = find(params.base_model, base)
     torch.manual_seed(0)
     model = prepare(found, params, 20)

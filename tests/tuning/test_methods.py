@@ -21,7 +21,7 @@ from transformers import (
 
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError
-from tasks.core.params import merge, parse
+from tasks.core.params import merge
 from tasks.core.paths import Paths
 from tasks.inference.generate import _configured, _generate_batch, _in_slots
 from tasks.inference.params import GenerationParams
@@ -30,8 +30,9 @@ from tasks.model.base_models import BaseModel, BaseModelParams, find, load_model
 from tasks.model.batches import collate
 from tasks.model.likelihood import likelihood, supervised_logits
 from tasks.model.rendering import Encoded
-from tasks.tuning.methods import bottleneck, count_parameters, prepare
-from tasks.tuning.params import TrainParams
+from tasks.tuning import bottleneck
+from tasks.tuning.params import parse_trained
+from tasks.tuning.prepare import count_parameters, prepare
 from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS, SOFT
 from tests.train.training_workspace import PAIRS, PARAMS, rows, train, workspace
@@ -149,7 +150,7 @@ def test_greedy_answers_are_the_likeliest_tokens(trained: Any, kind: str, method
 
 
 def prepared(base: Path, patch: dict[str, Any], steps: int = 20) -> tuple[Any, BaseModel]:
-    params = parse(TrainParams, merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
+    params = parse_trained(merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
     found = find(BaseModelParams(name=str(base)), base)
     set_seed(0)
     return prepare(found, params, steps), found
@@ -235,7 +236,7 @@ def test_attention_names_the_layers_of_every_attention(
 
 
 def test_an_attention_that_is_not_known_is_an_error(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.tuning.methods.peft_methods._ATTENTION", {"mixer"})
+    monkeypatch.setattr("tasks.tuning.peft_adapters.ATTENTION_LAYERS", {"mixer"})
     message = r"lora\.targets: attention must have a name .*; LlamaForCausalLM has none of mixer; write all-.*q_proj"
     with pytest.raises(TunesmithError, match=message):
         prepared(tiny_llama, {"method": "lora", "lora": {"targets": "attention"}})
@@ -277,7 +278,7 @@ def test_what_is_not_in_the_model_is_named(tiny_llama: Path, patch: dict[str, An
 )
 def test_parameters_that_mean_nothing_are_refused(patch: dict[str, Any], message: str) -> None:
     with pytest.raises(TunesmithError, match=message):
-        parse(TrainParams, merge(PARAMS, patch), "train.yaml")
+        parse_trained(merge(PARAMS, patch), "train.yaml")
 
 
 def test_adalora_needs_steps_to_prune_in(tiny_llama: Path) -> None:

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from tasks.core.files import read_json
-from tasks.core.params import merge, parse
+from tasks.core.params import merge
 from tasks.model.base_models import find
 from tasks.model.batches import IGNORED, token_budget_batches
 from tasks.model.rendering import Encoded
 from tasks.train.checkpoints import last_complete
-from tasks.tuning.methods import prepare
 from tasks.tuning.packing import TOLERANCE, TOLERANCE_BF16, collate_packed, packed_batches, parity
-from tasks.tuning.params import TrainParams
+from tasks.tuning.params import parse_trained
+from tasks.tuning.prepare import prepare
 from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS, SOFT
 from tests.train.trained import ONE_BUCKET, Stop, assert_equal, losses, trainer, weights
@@ -81,7 +81,7 @@ def test_packed_tensors_of_an_encoder_decoder() -> None:
 def prepared(base: Path, method: str, precision: str = "fp32") -> tuple[Any, str]:
     """A model in which what is trained has moved from where it begins, and its kind."""
     patch = merge(METHODS[method], {"training": {"precision": precision}})
-    params = parse(TrainParams, merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
+    params = parse_trained(merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
     found = find(params.base_model, base)
     torch.manual_seed(0)
     model = prepare(found, params, 20)

@@ -24,7 +24,7 @@ from tasks.model.batches import collate
 from tasks.model.likelihood import supervised_logits
 from tasks.model.rendering import Encoded
 from tasks.tuning import load as tuned
-from tasks.tuning.weights import SELECTED
+from tasks.tuning.methods.selective import WEIGHTS as SELECTED
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import PAIRS, train, workspace
 

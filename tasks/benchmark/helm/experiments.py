@@ -16,6 +16,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.inference.predict import Predictor
 from tasks.tuning.load import SharedBase
+from tasks.tuning.untrained import is_trained
 
 SUITE = "helm"
 """Name of the only suite in these results."""
@@ -43,8 +44,8 @@ def measure(
     shared = SharedBase() if len(experiments) > 1 else None
     shown = []
     for name, manifest in manifests.items():
-        mine = sorted(set(mixtures.values())) if manifest["method"] == "none" else [mixtures[name]]
-        shown.append(_measure(name, manifest, scenarios, mine, data, params, paths, shared))
+        own = [mixtures[name]] if is_trained(manifest["method"]) else sorted(set(mixtures.values()))
+        shown.append(_measure(name, manifest, scenarios, own, data, params, paths, shared))
     return shown
 
 

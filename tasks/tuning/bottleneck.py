@@ -14,16 +14,10 @@ from torch import Tensor, nn
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
+from tasks.tuning.layer_names import ATTENTION, FEED_FORWARD
+from tasks.tuning.peft_adapters import CONFIG, WEIGHTS
+from tasks.tuning.weights import save_weights
 
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
-
-# Names of the modules whose output is adapted, before it is added to the residual stream.
-ATTENTION = {
-    *("self_attn", "encoder_attn", "cross_attn", "attn", "crossattention", "attention"),
-    *("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention", "EncDecAttention"),
-}
-_FEED_FORWARD = {"mlp", "DenseReluDense", "fc2"}
 _NAME = "bottleneck"
 
 
@@ -76,8 +70,8 @@ def _adapted(model: Any, targets: list[str] | None, where: str) -> list[Any]:
     modules = [(name.split(".")[-1], module) for name, module in model.named_modules() if name]
     present = {name for name, _ in modules}
     if targets is None:
-        wanted = (ATTENTION | _FEED_FORWARD) & present
-        if not (wanted & ATTENTION and wanted & _FEED_FORWARD):
+        wanted = (ATTENTION | FEED_FORWARD) & present
+        if not (wanted & ATTENTION and wanted & FEED_FORWARD):
             raise TunesmithError(
                 f"{where}: attention and feed-forward of {type(model).__name__} are not known here; name the "
                 f"modules, some of: {', '.join(sorted(present))}"
@@ -92,9 +86,10 @@ def _adapted(model: Any, targets: list[str] | None, where: str) -> list[Any]:
     return [module for name, module in modules if name in wanted]
 
 
-def described(settings: dict[str, Any]) -> dict[str, Any]:
-    """What ``CONFIG`` holds of ``settings``, the arguments of ``attach``."""
-    return {"peft_type": "BOTTLENECK", **settings}
+def save(model: Any, settings: dict[str, Any], folder: Path) -> None:
+    """Write the bottlenecks of ``model`` to ``folder``; ``settings`` are the ``size`` and ``targets`` of ``attach``."""
+    save_weights(model, folder / WEIGHTS)
+    files.write_json(folder / CONFIG, {"peft_type": "BOTTLENECK", **settings})
 
 
 def load(model: Any, folder: Path) -> None:

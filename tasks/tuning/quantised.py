@@ -9,13 +9,13 @@ import torch
 from tasks.core import device
 from tasks.core.errors import TunesmithError
 from tasks.model.base_models import BaseModel, load_model
+from tasks.tuning.method_params import QuantisationParams
 
 
-def load_quantised(base: BaseModel, bits: int, kind: str, double: bool, compute: torch.dtype) -> Any:
+def load_quantised(base: BaseModel, quantisation: QuantisationParams, compute: torch.dtype) -> Any:
     """The base with its linear layers quantised; the output layer and what the architecture keeps exact in fp32.
 
-    ``kind`` (``nf4`` or ``fp4``) and ``double`` (quantise the scales too) concern 4 bits only. Products are
-    computed in ``compute``.
+    Products are computed in ``compute``.
 
     Raises:
         TunesmithError: bitsandbytes is not installed.
@@ -26,13 +26,13 @@ def load_quantised(base: BaseModel, bits: int, kind: str, double: bool, compute:
         raise TunesmithError("method qlora needs the package bitsandbytes; `make` installs it from the lock") from None
     from transformers import BitsAndBytesConfig
 
-    if bits == 8:
+    if quantisation.bits == 8:
         config = BitsAndBytesConfig(load_in_8bit=True)
     else:
         config = BitsAndBytesConfig(
             load_in_4bit=True,
-            bnb_4bit_quant_type=kind,
-            bnb_4bit_use_double_quant=double,
+            bnb_4bit_quant_type=quantisation.kind,
+            bnb_4bit_use_double_quant=quantisation.double,
             bnb_4bit_compute_dtype=compute,
         )
     model = load_model(base, torch.float32, quantization_config=config, device_map={"": str(device.device())})

@@ -1,0 +1,104 @@
+"""``p_tuning``: a small network that makes embeddings before the input is trained (Liu et al. 2021)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tasks.model.base_models import BaseModel
+from tasks.tuning import peft_adapters, soft_prompts
+from tasks.tuning.method import Method
+from tasks.tuning.method_params import SoftPromptParams
+from tasks.tuning.params import TrainedParams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class PTuningParams(SoftPromptParams):
+    """P-tuning (Liu et al. 2021): as prompt tuning, but a small network makes the embeddings while training.
+
+    Attributes:
+        virtual_tokens: how many.
+        initial: ``random`` leaves the network as it begins; for ``vocabulary`` and ``text`` its last layer is solved
+            for, so that it says the embeddings of words.
+        text: as of prompt tuning.
+        network: ``MLP`` or ``LSTM``.
+        hidden: its width; to begin with words, at least three times ``virtual_tokens``: near their number the solution
+            has weights so large that the first step leaves it, and below it is none.
+    """
+
+    network: Literal["MLP", "LSTM"] = "MLP"
+    hidden: int = Field(default=128, ge=1)
+
+    @model_validator(mode="after")
+    def _solvable(self) -> Self:
+        if self.initial != "random" and self.hidden < 3 * self.virtual_tokens:
+            raise ValueError(
+                f"hidden must be at least three times virtual_tokens to begin with words; they are {self.hidden} and "
+                f"{self.virtual_tokens}; raise it to {3 * self.virtual_tokens}, or set `initial: random`"
+            )
+        return self
+
+
+class PTuningTraining(TrainedParams):
+    """Parameters of an experiment with ``p_tuning``."""
+
+    p_tuning: PTuningParams
+
+
+def make_trainable(model: Any, base: BaseModel, params: PTuningTraining, steps: int) -> Any:
+    """Add virtual tokens and the network that makes them to ``model``.
+
+    Raises:
+        TunesmithError: the tokens do not fit the context, or the text that they start from is empty.
+    """
+    import torch
+    from peft import PromptEncoderConfig, get_peft_model
+
+    prompt = params.p_tuning
+    soft_prompts.refuse_too_long(model, params.max_length, prompt.virtual_tokens)
+    config = PromptEncoderConfig(
+        task_type=peft_adapters.task_type(base),
+        num_virtual_tokens=prompt.virtual_tokens,
+        num_transformer_submodules=1,
+        encoder_reparameterization_type=prompt.network,
+        encoder_hidden_size=prompt.hidden,
+    )
+    tuned: Any = get_peft_model(model, config)
+    if prompt.initial != "random":
+        with torch.no_grad():
+            embeddings = soft_prompts.initial_embeddings(model, base, prompt, "p_tuning").float()
+            _solve(tuned.prompt_encoder["default"], embeddings)
+    return tuned
+
+
+def _solve(network: Any, embeddings: Tensor) -> None:
+    """Set the last layer of ``network`` so that it makes ``embeddings`` (virtual tokens by width).
+
+    Of all solutions, the pseudo-inverse gives the one with the least weights.
+    """
+    import torch
+
+    last = network.mlp_head[-1]
+    inputs: list[Tensor] = []
+    with last.register_forward_pre_hook(lambda _, args: inputs.append(args[0])):
+        network(torch.arange(len(embeddings), device=embeddings.device))
+    last.weight.copy_((torch.linalg.pinv(inputs[0]) @ (embeddings - last.bias)).T)
+
+
+def _for_planning(params: PTuningTraining) -> PTuningTraining:
+    prompt = params.p_tuning.model_copy(update={"initial": "random"})  # words need a tokenizer, and no memory
+    return params.model_copy(update={"p_tuning": prompt})
+
+
+METHOD = Method(
+    params=PTuningTraining,
+    make_trainable=make_trainable,
+    restore=peft_adapters.load_beside,
+    merges=False,
+    virtual_tokens=lambda params: params.p_tuning.virtual_tokens,
+    embeds_virtual_tokens=True,
+    for_planning=_for_planning,
+)
