@@ -35,7 +35,7 @@ _SECTIONS = {
     "sources.yaml": {"generated", "hub", "sources"},
     "mixtures.yaml": {"contamination", "mixtures"},
     "experiments.yaml": {"experiments"},
-    "training.yaml": {"defaults", "methods"},
+    "training.yaml": {"defaults", "methods", "memory"},
     "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "helm", "benchmark"},
     "registration.yaml": {"registration"},
 }
