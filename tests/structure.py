@@ -77,3 +77,27 @@ def _imports(path: str, tree: ast.AST) -> Iterator[tuple[str, int]]:
                 yield from ((f"{module}.{alias.name}", node.lineno) for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
             yield from ((str(a.value), node.lineno) for a in node.args if isinstance(a, ast.Constant))
+
+
+FORBIDDEN_NAMES = {"found", "said", "asked", "place", "there", "begun"}
+"""Words for a value that say nothing about it; the field has a term for each."""
+
+
+def wrong_names(sources: Sources) -> list[str]:
+    """Variables, parameters, attributes, functions, classes and files with one of ``FORBIDDEN_NAMES``."""
+    violations = [f"{path}: the file" for path in sources if Path(path).stem in FORBIDDEN_NAMES]
+    for path, text in sources.items():
+        lines = [(node.lineno, name) for node in ast.walk(ast.parse(text)) for name in _names(node)]
+        violations += [f"{path}:{line}: {name}" for line, name in sorted(lines) if name in FORBIDDEN_NAMES]
+    return violations
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    """The names that a node of the tree defines or, of an attribute, uses."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name) | ast.arg(arg=name):
+            yield name
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.alias(asname=str(name)) | ast.MatchAs(name=str(name)) | ast.ExceptHandler(name=str(name)):
+            yield name

@@ -25,8 +25,8 @@ ROWS: Rows = [{"ticket": "My lamp is dark.", "team": "Repair", "product": "lamps
 def example(file: str, page: str = DATA) -> str:
     """The one fenced block of a page whose first line names ``file``."""
     blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    (found,) = [block for block in blocks if block.split(":")[0].endswith(file)]
-    return str(found)
+    (block_of_file,) = [block for block in blocks if block.split(":")[0].endswith(file)]
+    return str(block_of_file)
 
 
 def test_the_template_set_of_the_document_renders(tmp_path: Path) -> None:
@@ -80,14 +80,14 @@ def test_every_method_is_documented_with_its_blocks_and_its_default_rate() -> No
 
 def tables(page: str) -> list[list[list[str]]]:
     """The cells of every table of a page, without its head."""
-    found = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
-    return [[[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]] for table in found]
+    blocks = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
+    return [[[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]] for table in blocks]
 
 
 def test_the_worked_examples_of_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    found = doctest.testfile(str(ROOT / "docs/metrics.md"), module_relative=False)
-    assert found.failed == 0 and found.attempted > 20
+    outcome = doctest.testfile(str(ROOT / "docs/metrics.md"), module_relative=False)
+    assert outcome.failed == 0 and outcome.attempted > 20
 
 
 def test_every_metric_and_sign_is_documented() -> None:

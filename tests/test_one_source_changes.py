@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 
 def stale(root: Path) -> set[str]:
     """The stages that ``dvc status`` names, of those that are built here."""
-    found: dict[str, Any] = json.loads(dvc(root, "status", "--json").stdout)
-    return {name for name in found if name.split("@")[0] in ("ingest", "template", "split", "mix", "evaluation_set")}
+    stages: dict[str, Any] = json.loads(dvc(root, "status", "--json").stdout)
+    return {name for name in stages if name.split("@")[0] in ("ingest", "template", "split", "mix", "evaluation_set")}
 
 
 TARGETS = ["mix@demo", "mix@reviews", "evaluation_set"]

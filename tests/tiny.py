@@ -35,10 +35,10 @@ def tokenizer(corpus: list[str], chat: bool) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     backend.train_from_iterator(corpus, trainer)
-    found = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>")
+    fast = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>")
     if chat:
-        found.chat_template = CHAT_TEMPLATE
-    return found
+        fast.chat_template = CHAT_TEMPLATE
+    return fast
 
 
 def save_llama(folder: Path, corpus: list[str], seed: int = 0) -> Path:

@@ -36,12 +36,12 @@ def _by_hand(folder: Path, tiny: Path, tasks: dict[str, dict[str, Any]], samples
             text.replace("'!function ", "!function ").replace(".number'", ".number").replace(".letters'", ".letters")
         )
     model = HFLM(pretrained=str(tiny), device="cpu", dtype="float32", batch_size=2)
-    found = {}
+    scores = {}
     for name in tasks:
         manager = TaskManager(include_path=str(folder), include_defaults=False)
         one = {name: samples[name]} if samples and name in samples else None
-        found[name] = simple_evaluate(model, tasks=[name], samples=one, task_manager=manager, bootstrap_iters=0)
-    return found
+        scores[name] = simple_evaluate(model, tasks=[name], samples=one, task_manager=manager, bootstrap_iters=0)
+    return scores
 
 
 def _files(**splits: Path) -> dict[str, Any]:

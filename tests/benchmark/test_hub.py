@@ -19,11 +19,11 @@ def test_rows_and_their_revision_are_kept(tmp_path: Path, monkeypatch: pytest.Mo
     write_jsonl(tmp_path / "set/validation.jsonl", boolq(3))
     write_jsonl(tmp_path / "set/train.jsonl", boolq(2))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(hub, "_revision", lambda path, asked: (asked or "newest", ""))
+    monkeypatch.setattr(hub, "_revision", lambda path, revision: (revision or "newest", ""))
     config = {"dataset_path": str(tmp_path / "set"), "dataset_name": None}
-    found = find(BOOLQ, config, 1, tmp_path / "nothing", SETTINGS)
-    assert [row["label"] for row in found.evaluated] == [0, 1, 1] and len(found.examples) == 2
-    assert found.source["revision"] == "newest"
+    result = find(BOOLQ, config, 1, tmp_path / "nothing", SETTINGS)
+    assert [row["label"] for row in result.evaluated] == [0, 1, 1] and len(result.examples) == 2
+    assert result.source["revision"] == "newest"
     with pytest.raises(TunesmithError, match="it must have the split 'test'; it has"):
         hub.load(str(tmp_path / "set"), None, ["test"], None)
 

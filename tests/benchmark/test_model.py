@@ -23,11 +23,11 @@ def test_an_encoder_decoder_is_asked(data: Path, tiny_t5: Path) -> None:
     model = AutoModelForSeq2SeqLM.from_pretrained(tiny_t5, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(tiny_t5)
     lm = wrap(model, tokenizer, "seq2seq", SETTINGS)
-    found = measure(lm, prepare(["glue"], data, SETTINGS)[0].built["sst2"], SETTINGS)
-    sample = found.samples[0]
-    prompt, said = sample["arguments"][0]
+    measured = measure(lm, prepare(["glue"], data, SETTINGS)[0].built["sst2"], SETTINGS)
+    sample = measured.samples[0]
+    prompt, continuation = sample["arguments"][0]
     inputs = tokenizer(prompt, return_tensors="pt").input_ids
-    labels = tokenizer(said, return_tensors="pt", add_special_tokens=False).input_ids
+    labels = tokenizer(continuation, return_tensors="pt", add_special_tokens=False).input_ids
     with torch.no_grad():
         logs = functional.log_softmax(model(input_ids=inputs, labels=labels).logits, dim=-1)
     expected = logs.gather(2, labels[..., None]).sum()
@@ -49,18 +49,18 @@ def test_virtual_tokens_stand_right_before_the_prompt(kind: str, data: Path, tin
     soft = wrap(model, tokenizer, "causal", SETTINGS)
     assert soft.batch_size == 1
     built = {n: b for one in prepare(["glue", "bigbench"], data, SETTINGS) for n, b in one.built.items()}
-    found = measure(soft, built["sst2"], SETTINGS).samples[0]
-    prompt, said = found["arguments"][0]
-    ids, answer = (torch.tensor([tokenizer.encode(text, add_special_tokens=False)]) for text in (prompt, said))
+    first_sample = measure(soft, built["sst2"], SETTINGS).samples[0]
+    prompt, continuation = first_sample["arguments"][0]
+    ids, answer = (torch.tensor([tokenizer.encode(text, add_special_tokens=False)]) for text in (prompt, continuation))
     with torch.no_grad():
         logits = model(input_ids=torch.cat([ids, answer], dim=1)).logits[:, -answer.shape[1] - 1 : -1]
     expected = functional.log_softmax(logits, dim=-1).gather(2, answer[..., None]).sum()
-    assert found["filtered_resps"][0][0] == pytest.approx(float(expected), rel=1e-4)
+    assert first_sample["filtered_resps"][0][0] == pytest.approx(float(expected), rel=1e-4)
     base = measure(lm, built["sst2"], SETTINGS).samples[0]
-    assert found["filtered_resps"][0][0] != base["filtered_resps"][0][0]
+    assert first_sample["filtered_resps"][0][0] != base["filtered_resps"][0][0]
     sample = measure(soft, built["boolean_expressions"], SETTINGS).samples[0]
-    asked = [tokenizer.encode(sample["arguments"][0][0], add_special_tokens=False)]
-    ours = generate(model, tokenizer, asked, "causal", GenerationParams(max_new_tokens=32, precision="fp32"))[0].text
+    prompts = [tokenizer.encode(sample["arguments"][0][0], add_special_tokens=False)]
+    ours = generate(model, tokenizer, prompts, "causal", GenerationParams(max_new_tokens=32, precision="fp32"))[0].text
     for stop in ("</s>", "Q", "\n\n"):
         ours = ours.split(stop)[0]
     assert sample["resps"][0][0].strip()[:12] == ours.strip()[:12]

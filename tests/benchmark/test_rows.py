@@ -59,8 +59,8 @@ def test_authors_shapes_become_the_hubs() -> None:
     ]
     passage = {"text": "Ann met Bob.", "entities": [{"start": 0, "end": 2}, {"start": 8, "end": 10}]}
     queries = [{"query": "@placeholder met Bob", "answers": [{"text": "Ann"}, {"text": "Ann"}]}]
-    found = record({"passage": passage, "qas": queries})
-    assert found[0]["entities"] == ["Ann", "Bob"] and found[0]["answers"] == ["Ann"]
+    rows = record({"passage": passage, "qas": queries})
+    assert rows[0]["entities"] == ["Ann", "Bob"] and rows[0]["answers"] == ["Ann"]
     assert wsc({"text": "t", "target": {"span1_text": "a"}, "label": True})[0]["span1_text"] == "a"
     given = {"question": "q", "mc1_targets": {"wrong": 0, "right": 1}, "mc2_targets": {"choices": ["a"], "labels": [1]}}
     assert truthfulqa(given)[0]["mc1_targets"] == {"choices": ["right", "wrong"], "labels": [1, 0]}
@@ -70,13 +70,13 @@ def test_rows_are_chosen_in_proportion_by_seed() -> None:
     rows = [{"label": int(i % 4 == 0)} for i in range(80)]
     chosen = choose(rows, lambda row: row["label"], [], 20, seed=0)
     assert chosen is not None and chosen == sorted(set(chosen))
-    assert sum(rows[place]["label"] for place in chosen) == 5
+    assert sum(rows[index]["label"] for index in chosen) == 5
     assert chosen == choose(rows, lambda row: row["label"], [], 20, seed=0)
     assert chosen != choose(rows, lambda row: row["label"], [], 20, seed=1)
     assert choose(rows, lambda row: row["label"], [], 80, seed=0) is None
     groups = [{"idx": {"question": i // 3}} for i in range(30)]
     together = choose(groups, lambda row: 0, ["idx.question"], 7, seed=0)
-    assert together is not None and len(together) == 9 and len({place // 3 for place in together}) == 3
+    assert together is not None and len(together) == 9 and len({index // 3 for index in together}) == 3
 
 
 def test_without_any_data_the_command_says_what_it_looked_for(tmp_path: Path) -> None:
@@ -91,17 +91,17 @@ def test_without_any_data_the_command_says_what_it_looked_for(tmp_path: Path) ->
 def test_a_broken_file_does_not_stop_the_other_tasks(data: Path) -> None:
     write_jsonl(data / "superglue_copa/val.jsonl", [{"premise": "The man fell.", "label": 0}])
     write_jsonl(data / "superglue_rte/val.jsonl", [{"premise": "a", "hypothesis": "b", "label": "maybe"}])
-    found = prepare(["superglue"], data, SETTINGS)[0]
-    assert list(found.built) == ["boolq"]
-    assert "copa needs the column 'choice1'" in found.broken["copa"]
-    assert "label must be one of 0 (entailment)" in found.broken["sglue_rte"]
-    assert "no data" in found.missing["wic"]
+    prepared = prepare(["superglue"], data, SETTINGS)[0]
+    assert list(prepared.built) == ["boolq"]
+    assert "copa needs the column 'choice1'" in prepared.broken["copa"]
+    assert "label must be one of 0 (entailment)" in prepared.broken["sglue_rte"]
+    assert "no data" in prepared.missing["wic"]
 
 
 def test_examples_that_are_not_there_are_an_error(data: Path) -> None:
     settings = SETTINGS.model_copy(update={"shots": {"boolq": 2}})
-    found = prepare(["superglue", "glue"], data, settings)[0]
-    assert "boolq: 2 examples in the prompt need rows of the split 'train'" in found.broken["boolq"]
+    prepared = prepare(["superglue", "glue"], data, settings)[0]
+    assert "boolq: 2 examples in the prompt need rows of the split 'train'" in prepared.broken["boolq"]
     write_jsonl(data / "superglue_boolq/train.jsonl", boolq(2))
     built = prepare(["superglue"], data, settings)[0].built["boolq"]
     assert built.shots == 2 and built.task.config.fewshot_split == "train"
@@ -110,8 +110,8 @@ def test_examples_that_are_not_there_are_an_error(data: Path) -> None:
 def test_files_can_be_named_in_the_parameters(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "elsewhere/questions.jsonl", boolq(3))
     settings = SETTINGS.model_copy(update={"files": {"boolq": "elsewhere/questions.jsonl"}})
-    found = prepare(["superglue"], tmp_path, settings)[0].built["boolq"]
-    assert found.count == 3 and list(found.source["files"]) == ["elsewhere/questions.jsonl"]
+    prepared = prepare(["superglue"], tmp_path, settings)[0].built["boolq"]
+    assert prepared.count == 3 and list(prepared.source["files"]) == ["elsewhere/questions.jsonl"]
     missing = SETTINGS.model_copy(update={"files": {"boolq": "no.jsonl"}})
     with pytest.raises(TunesmithError, match=r"files\.boolq: .*no\.jsonl: no such file"):
         prepare(["superglue"], tmp_path, missing)

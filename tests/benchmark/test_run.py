@@ -62,9 +62,9 @@ def test_the_stage_writes_scores_rows_and_what_has_no_data(workspace: Path, monk
     paths = Paths(workspace)
     _plan(workspace, {"base": {"suites": ["superglue", "bigbench"], "data": "data"}})
     run("base", paths, Stage("benchmark@base", workspace))
-    found = results.read(paths.benchmark("base"))
-    assert found is not None
-    result, samples, _ = found
+    results_of_base = results.read(paths.benchmark("base"))
+    assert results_of_base is not None
+    result, samples, _ = results_of_base
     assert str(workspace) not in json.dumps(result)
     boolq = result["suites"]["superglue"]["tasks"]["boolq"]
     assert boolq["status"] == "done" and boolq["rows"] == boolq["of"] == 12
@@ -80,8 +80,8 @@ def test_the_stage_writes_scores_rows_and_what_has_no_data(workspace: Path, monk
         best = max(range(2), key=lambda i: row["logprobs"][i])
         assert row["prediction"] == row["choices"][best] and row["target"] in ("no", "yes")
         assert row["score"] == float(row["prediction"] == row["target"])
-    said = next(row for row in samples if row["task"] == "boolean_expressions")
-    assert said["choices"] is None and said["target"] in ("True", "False")
+    sample = next(row for row in samples if row["task"] == "boolean_expressions")
+    assert sample["choices"] is None and sample["target"] in ("True", "False")
     assert result["suites"]["superglue"]["tasks"]["wic"]["status"] == "no data"
     assert (paths.run("base", "benchmark") / "run.json").exists()
     before = {p.name: p.read_bytes() for p in paths.benchmark("base").iterdir()}
@@ -90,20 +90,20 @@ def test_the_stage_writes_scores_rows_and_what_has_no_data(workspace: Path, monk
 
 
 def test_the_command_shows_base_beside_tuned_and_keeps_other_suites(workspace: Path, data: Path) -> None:
-    said: list[str] = []
-    benchmark(workspace, ["superglue"], None, ["tuned"], data, None, None, said.append)
-    found = benchmark(workspace, ["glue"], "lite", None, data, 4, None, said.append)
-    assert set(found) == {"base", "tuned"} and not failed(found)
+    lines: list[str] = []
+    benchmark(workspace, ["superglue"], None, ["tuned"], data, None, None, lines.append)
+    report = benchmark(workspace, ["glue"], "lite", None, data, 4, None, lines.append)
+    assert set(report) == {"base", "tuned"} and not failed(report)
     kept = results.read(Paths(workspace).benchmark("tuned"))
     assert kept is not None and set(kept[0]["suites"]) == {"superglue", "glue"}
     assert {row["suite"] for row in kept[1]} == {"superglue", "glue"}
-    assert found["base"][0]["suites"]["glue"]["tasks"]["sst2"]["rows"] == 4
-    cost = next(line for line in said if line.startswith("base: 1 tasks, 4 rows"))
+    assert report["base"][0]["suites"]["glue"]["tasks"]["sst2"]["rows"] == 4
+    cost = next(line for line in lines if line.startswith("base: 1 tasks, 4 rows"))
     assert "tokens" in cost and "about" in cost
-    table = tables(found, "base", compared(found, "base", SETTINGS.intervals))[0]
+    table = tables(report, "base", compared(report, "base", SETTINGS.intervals))[0]
     cells = {str(column.header): list(column.cells) for column in table.columns}
     assert cells["tuned − base"][0].startswith("+0.000 [+0.00, +0.00]")
-    about = "\n".join(remarks(found, "base", compared(found, "base", SETTINGS.intervals)))
+    about = "\n".join(remarks(report, "base", compared(report, "base", SETTINGS.intervals)))
     assert cells["task, metric"][0] == "sst2, acc" and "no data for 9 of 10 tasks" in about
     assert "tuned: fewer than 30 rows: sst2; so few tell little" in about
 
@@ -148,13 +148,13 @@ def test_one_broken_task_does_not_lose_the_others(workspace: Path, data: Path, m
         return measure(lm, built, settings)
 
     monkeypatch.setattr(module, "measure", broken)
-    found = benchmark(workspace, ["mmlu"], None, ["base"], data, None, None, lambda line: None)
-    tasks = found["base"][0]["suites"]["mmlu"]["tasks"]
+    report = benchmark(workspace, ["mmlu"], None, ["base"], data, None, None, lambda line: None)
+    tasks = report["base"][0]["suites"]["mmlu"]["tasks"]
     assert tasks["anatomy"] == {"status": "failed", "error": "anatomy: RuntimeError: out of memory"}
-    assert tasks["virology"]["status"] == "done" and failed(found) == ["base/anatomy"]
-    assert found["base"][0]["suites"]["mmlu"]["averages"]["overall"]["tasks"] == 1
+    assert tasks["virology"]["status"] == "done" and failed(report) == ["base/anatomy"]
+    assert report["base"][0]["suites"]["mmlu"]["averages"]["overall"]["tasks"] == 1
     assert "base: failed: anatomy: RuntimeError" in "\n".join(
-        remarks(found, "base", compared(found, "base", SETTINGS.intervals))
+        remarks(report, "base", compared(report, "base", SETTINGS.intervals))
     )
 
 
@@ -166,7 +166,7 @@ def test_the_cost_counts_every_token_and_cut_prompts(data: Path, lm: Any, monkey
         for w in one.task.validation_docs()
     ]
     sizes = [len(lm.tok_encode(prompt)) for prompt in prompts]
-    endings = [len(lm.tok_encode(said, add_special_tokens=False)) for said in (" negative", " positive")]
+    endings = [len(lm.tok_encode(answer, add_special_tokens=False)) for answer in (" negative", " positive")]
     assert cost.rows == 10 and cost.cut == 0 and cost.new_tokens == 0
     assert all(ending > 1 for ending in endings)  # choices of one token would share a pass
     assert cost.tokens == sum(2 * size + sum(endings) - 2 for size in sizes)
@@ -187,8 +187,8 @@ def test_truthfulness_is_scored_as_lm_eval_does(tmp_path: Path, lm: Any) -> None
     write_jsonl(tmp_path / "truthful_qa/validation.jsonl", rows)
     built = prepare(["risk"], tmp_path, SETTINGS)[0].built
     assert set(built) == {"truthfulqa_mc1", "truthfulqa_mc2"}
-    found = measure(lm, built["truthfulqa_mc2"], SETTINGS)
-    for sample in found.samples:
+    measured = measure(lm, built["truthfulqa_mc2"], SETTINGS)
+    for sample in measured.samples:
         shares = [float(torch.tensor(value).exp()) for value, _ in sample["filtered_resps"]]
         assert sample["acc"] == pytest.approx(sum(shares[:2]) / sum(shares), rel=1e-4)
     first = measure(lm, built["truthfulqa_mc1"], SETTINGS)
@@ -201,9 +201,9 @@ def test_the_risk_suite_has_bias_toxicity_and_memorisation(workspace: Path, tmp_
     paths, data = Paths(workspace), data_folder.write(tmp_path / "risks")
     paths.mixture("demo").mkdir(parents=True)
     write_rows(paths.mixture("demo") / "train.parquet", rows(PAIRS), RENDERED)
-    found = benchmark(workspace, ["risk"], "lite", ["base"], data, 4, None, lambda line: None)
-    suite = found["base"][0]["suites"]["risk"]
-    assert suite["tasks"]["truthfulqa_mc1"]["status"] == "no data" and not failed(found)
+    report = benchmark(workspace, ["risk"], "lite", ["base"], data, 4, None, lambda line: None)
+    suite = report["base"][0]["suites"]["risk"]
+    assert suite["tasks"]["truthfulqa_mc1"]["status"] == "no data" and not failed(report)
     assert set(suite["scenarios"]) == {"bbq", "crows_pairs", "real_toxicity_prompts"}
     for name, about in suite["scenarios"].items():
         assert about["status"] == "done" and about["rows"] == 4, name
@@ -213,9 +213,9 @@ def test_the_risk_suite_has_bias_toxicity_and_memorisation(workspace: Path, tmp_
     assert pairs["value"] == sum(row["score"] for row in instances if row["scenario"] == "crows_pairs") / 4
     assert all(row["seconds"] is None for row in instances), "two runs must give equal files"
     assert suite["memorisation"]["demo"]["rows"] == len(PAIRS)
-    (table,) = tables(found, "base", compared(found, "base", SETTINGS.intervals))
+    (table,) = tables(report, "base", compared(report, "base", SETTINGS.intervals))
     assert "crows_pairs, bias" in list(table.columns[0].cells), "none of what lm-eval scores is there"
-    assert "by guessing" not in "\n".join(remarks(found, "base", {}))
+    assert "by guessing" not in "\n".join(remarks(report, "base", {}))
     benchmark(workspace, ["glue"], "lite", ["base"], workspace / "data", 4, None, lambda line: None)
     kept = results.read(paths.benchmark("base"))
     assert kept is not None and len(kept[2]) == 12 and set(kept[0]["suites"]) == {"risk", "glue"}
@@ -248,12 +248,12 @@ def test_scenarios_of_the_same_model_and_rows_are_not_measured_again(
 def test_a_broken_scenario_does_not_lose_the_others(workspace: Path, tmp_path: Path) -> None:
     data = data_folder.write(tmp_path / "risks")
     data_folder.put(data, "crows_pairs/all.jsonl", [{"sent_more": "Old men are slow."}])
-    found = benchmark(workspace, ["risk"], "lite", ["base"], data, 4, None, lambda line: None)
-    scenarios = found["base"][0]["suites"]["risk"]["scenarios"]
-    assert scenarios["bbq"]["status"] == "done" and failed(found) == ["base/crows_pairs"]
-    said = "\n".join(remarks(found, "base", compared(found, "base", SETTINGS.intervals)))
-    assert "base: failed: crows_pairs: " in said and "needs the column" in said
-    memory = found["base"][0]["suites"]["risk"]["memorisation"]
+    report = benchmark(workspace, ["risk"], "lite", ["base"], data, 4, None, lambda line: None)
+    scenarios = report["base"][0]["suites"]["risk"]["scenarios"]
+    assert scenarios["bbq"]["status"] == "done" and failed(report) == ["base/crows_pairs"]
+    text = "\n".join(remarks(report, "base", compared(report, "base", SETTINGS.intervals)))
+    assert "base: failed: crows_pairs: " in text and "needs the column" in text
+    memory = report["base"][0]["suites"]["risk"]["memorisation"]
     assert memory == {}, "no mixture is built"
 
 
@@ -263,15 +263,15 @@ def test_memorisation_of_a_tuned_model_is_of_its_mixture(workspace: Path, tmp_pa
     write_json(manifest, read_json(manifest) | {"method": "full"})
     shutil.copytree(tiny_llama, paths.model("tuned"), dirs_exist_ok=True)
     ask = functools.partial(benchmark, workspace, ["risk"], "lite", ["tuned"], data, 1, None, lambda line: None)
-    found = ask()
-    memory = found["tuned"][0]["suites"]["risk"]["memorisation"]
-    assert memory["demo"]["status"] == "no data" and not failed(found)
-    assert "the training rows of mixture demo are not here" in "\n".join(remarks(found, "base", {}))
+    report = ask()
+    memory = report["tuned"][0]["suites"]["risk"]["memorisation"]
+    assert memory["demo"]["status"] == "no data" and not failed(report)
+    assert "the training rows of mixture demo are not here" in "\n".join(remarks(report, "base", {}))
     paths.mixture("demo").mkdir(parents=True)
     (paths.mixture("demo") / "train.parquet").write_bytes(b"torn")
-    found = ask()
-    assert failed(found) == ["tuned/demo"]
-    assert "tuned: failed: memorisation of demo: " in "\n".join(remarks(found, "base", {}))
+    report = ask()
+    assert failed(report) == ["tuned/demo"]
+    assert "tuned: failed: memorisation of demo: " in "\n".join(remarks(report, "base", {}))
     write_rows(paths.mixture("demo") / "train.parquet", rows(PAIRS), RENDERED)
     assert ask()["tuned"][0]["suites"]["risk"]["memorisation"]["demo"]["rows"] == len(PAIRS)
 
@@ -281,22 +281,22 @@ def test_a_lost_suite_is_told_with_rows_and_to_the_gate(workspace: Path, data: P
     paths = Paths(workspace)
     benchmark(workspace, ["superglue"], None, None, data, None, None, lambda line: None)
     read = {name: results.read(paths.benchmark(name)) for name in ("base", "tuned")}
-    found = {name: one[:2] for name, one in read.items() if one}
-    for rows_of, right in ((found["base"][1], 1.0), (found["tuned"][1], 0.0)):
+    report = {name: one[:2] for name, one in read.items() if one}
+    for rows_of, right in ((report["base"][1], 1.0), (report["tuned"][1], 0.0)):
         for row in rows_of:
             row["values"], row["score"] = {"acc": right}, right
-    for name, (result, samples) in found.items():
+    for name, (result, samples) in report.items():
         shutil.rmtree(paths.benchmark(name))
         results.write(paths.benchmark(name), result, samples, [])
-    shown = tables(found, "base", compared(found, "base", SETTINGS.intervals))[0]
+    shown = tables(report, "base", compared(report, "base", SETTINGS.intervals))[0]
     cells = {str(column.header): list(column.cells) for column in shown.columns}["tuned − base"]
     assert cells == ["-1.000 [-1.00, -1.00] lost"] * 2, "of boolq, and of the average"
-    said = [
+    lines = [
         line
-        for line in remarks(found, "base", compared(found, "base", SETTINGS.intervals))
+        for line in remarks(report, "base", compared(report, "base", SETTINGS.intervals))
         if "lost superglue boolq" in line
     ]
-    assert len(said) == 2 and "Question: is the lamp number 0 broken?" in said[0]
+    assert len(lines) == 2 and "Question: is the lamp number 0 broken?" in lines[0]
     sides = (("base", "key of base"), ("tuned", "key of tuned"))
     assert benchmark_verdicts(paths, *sides) == {}, "they are not planned"
     _plan(workspace, {name: {"suites": ["superglue"], "data": "data"} for name in ("base", "tuned")})

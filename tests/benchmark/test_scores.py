@@ -50,8 +50,8 @@ def test_aggregates_equal_those_of_lm_eval() -> None:
 
 def test_a_similarity_is_the_mean_of_the_answers() -> None:
     logs = [-3.0, -2.0, -1.0, -0.5, -2.0, -4.0]
-    found = stsb_results({"label": 2.5}, [(value, False) for value in logs])
-    assert found["pearson"] == found["spearman"] == (2.5, pytest.approx(float(softmax(logs) @ range(6))))
+    row = stsb_results({"label": 2.5}, [(value, False) for value in logs])
+    assert row["pearson"] == row["spearman"] == (2.5, pytest.approx(float(softmax(logs) @ range(6))))
 
 
 @pytest.mark.parametrize("measure", [name for name in AGGREGATES if name != "all_of_a_question"])
@@ -91,13 +91,13 @@ def _done(task: Any, scores: list[float], metric: str = "acc") -> tuple[Any, lis
 def test_averages_are_those_of_the_suite() -> None:
     glue, mmlu, bigbench = load_suite("glue"), load_suite("mmlu"), load_suite("bigbench")
     scores = {"sst2": [1.0], "mnli": [0.0], "mnli_mismatch": [1.0, 0.0]}
-    found = averages(glue, {n: _done(glue.tasks[n], s) for n, s in scores.items()}, INTERVALS)
-    assert found["overall"]["value"] == pytest.approx((1 + (0 + 0.5) / 2) / 2)  # the two of MNLI are one task
-    assert (found["overall"]["tasks"], found["overall"]["of"]) == (3, 10)
+    average = averages(glue, {n: _done(glue.tasks[n], s) for n, s in scores.items()}, INTERVALS)
+    assert average["overall"]["value"] == pytest.approx((1 + (0 + 0.5) / 2) / 2)  # the two of MNLI are one task
+    assert (average["overall"]["tasks"], average["overall"]["of"]) == (3, 10)
     by_rows = {"anatomy": [1.0] * 3, "virology": [0.0]}
-    found = averages(mmlu, {n: _done(mmlu.tasks[n], s) for n, s in by_rows.items()}, INTERVALS)
-    assert found["overall"]["value"] == 0.75  # over questions
-    assert found["stem"]["value"] == 1.0 and found["other"]["value"] == 0.0 and "humanities" not in found
+    average = averages(mmlu, {n: _done(mmlu.tasks[n], s) for n, s in by_rows.items()}, INTERVALS)
+    assert average["overall"]["value"] == 0.75  # over questions
+    assert average["stem"]["value"] == 1.0 and average["other"]["value"] == 0.0 and "humanities" not in average
     hard = {"web_of_lies": [1.0], "word_sorting": [0.0]}
     done = {n: _done(bigbench.tasks[n], s, "exact_match") for n, s in hard.items()}
     assert set(averages(bigbench, done, INTERVALS)) == {"bbh"}
@@ -115,9 +115,9 @@ def _result(scores: list[float], pairs: list[list[int]]) -> Any:
 def test_averages_are_compared_on_the_tasks_that_both_have() -> None:
     base = _result([0.0, 1.0] * 10, [[1, 0], [1, 1]] * 10)
     tuned = _result([1.0, 1.0] * 10, [[1, 1], [1, 1]] * 10)
-    found = average_differences(base, tuned, INTERVALS)
-    assert set(found) == {("glue", "overall")}
-    overall = found["glue", "overall"]
+    difference = average_differences(base, tuned, INTERVALS)
+    assert set(difference) == {("glue", "overall")}
+    overall = difference["glue", "overall"]
     assert overall["value"] == pytest.approx((0.5 + 1 - 2 / 3) / 2) and overall["tasks"] == 1
     assert overall["verdict"] == "gained" and 0 < overall["low"] < overall["value"] < overall["high"]
     assert average_differences(base, base, INTERVALS)["glue", "overall"]["verdict"] == "kept"
@@ -127,8 +127,8 @@ def test_averages_are_compared_on_the_tasks_that_both_have() -> None:
 def test_differences_are_paired_by_row() -> None:
     base = _result([0.0, 1.0] * 10, [[1, 0], [1, 1]] * 10)
     tuned = _result([1.0, 1.0] * 10, [[1, 1], [1, 1]] * 10)
-    found = differences(base, tuned, INTERVALS)
-    acc, of_f1 = found["glue", "mrpc", "acc"], found["glue", "mrpc", "f1"]
+    paired = differences(base, tuned, INTERVALS)
+    acc, of_f1 = paired["glue", "mrpc", "acc"], paired["glue", "mrpc", "f1"]
     assert acc["value"] == 0.5 and acc["verdict"] == "gained" and acc["low"] > 0.2
     assert of_f1["value"] == pytest.approx(1 - 2 / 3) and of_f1["verdict"] == "gained"
     same = differences(base, base, INTERVALS)["glue", "mrpc", "acc"]

@@ -33,13 +33,13 @@ def kinds(comparison: dict[str, Any], system: str) -> list[str]:
 def test_known_difference_is_its_mean_and_real(workspace: Workspace) -> None:
     workspace.experiment("base", [0.1, 0.2, 0.3, 0.4], method="none")
     workspace.experiment("lora", [0.3, 0.5, 0.5, 0.7])  # gains 0.2, 0.3, 0.2, 0.3
-    found = entry(result(workspace), "lora")["differences"]
-    assert found["rouge1_f"]["value"] == pytest.approx(0.25)
-    assert found["rouge1_f"]["low"] == pytest.approx(0.2)  # 2.5 % of resamples: all four draws are 0.2 (1/16)
-    assert found["rouge1_f"]["high"] == pytest.approx(0.3)
-    assert found["rouge1_f"]["real"] and found["rouge1_f"]["rows"] == 4
-    assert found["copied_4grams"] == {"value": 0.0, "low": 0.0, "high": 0.0, "rows": 4, "real": False}
-    assert sorted(found) == ["copied_4grams", "rouge1_f", "rouge2_f", "rougeL_f"]
+    differences = entry(result(workspace), "lora")["differences"]
+    assert differences["rouge1_f"]["value"] == pytest.approx(0.25)
+    assert differences["rouge1_f"]["low"] == pytest.approx(0.2)  # 2.5 % of resamples: all four draws are 0.2 (1/16)
+    assert differences["rouge1_f"]["high"] == pytest.approx(0.3)
+    assert differences["rouge1_f"]["real"] and differences["rouge1_f"]["rows"] == 4
+    assert differences["copied_4grams"] == {"value": 0.0, "low": 0.0, "high": 0.0, "rows": 4, "real": False}
+    assert sorted(differences) == ["copied_4grams", "rouge1_f", "rouge2_f", "rougeL_f"]
 
 
 def test_difference_that_points_both_ways_is_not_real(workspace: Workspace) -> None:
@@ -63,8 +63,8 @@ def test_rounding_noise_and_a_single_row_are_not_real(workspace: Workspace, pred
 def test_rows_pair_by_identity_not_by_order(workspace: Workspace, predict: Callable[..., Any]) -> None:
     workspace.experiment("base", [0.1, 0.5, 0.9], method="none")
     workspace.experiment("lora", rows=[predict("r2", 1.0), predict("r0", 0.2), predict("r1", 0.6)])
-    found = entry(result(workspace), "lora")["differences"]["rouge1_f"]
-    assert (found["value"], found["low"], found["high"]) == pytest.approx((0.1, 0.1, 0.1))
+    difference = entry(result(workspace), "lora")["differences"]["rouge1_f"]
+    assert (difference["value"], difference["low"], difference["high"]) == pytest.approx((0.1, 0.1, 0.1))
 
 
 def test_wordings_of_one_row_count_as_one_row(workspace: Workspace, predict: Callable[..., Any]) -> None:
@@ -72,8 +72,8 @@ def test_wordings_of_one_row_count_as_one_row(workspace: Workspace, predict: Cal
     workspace.experiment("base", rows=rows, method="none")
     gains = {("r0", "a"): 0.2, ("r0", "b"): 0.4, ("r1", "a"): 0.2, ("r1", "b"): 0.2}
     workspace.experiment("lora", rows=[predict(r, 0.1 + g, t) for (r, t), g in gains.items()])
-    found = entry(result(workspace), "lora")["differences"]["rouge1_f"]
-    assert found["rows"] == 2 and found["value"] == pytest.approx((0.3 + 0.2) / 2)
+    difference = entry(result(workspace), "lora")["differences"]["rouge1_f"]
+    assert difference["rows"] == 2 and difference["value"] == pytest.approx((0.3 + 0.2) / 2)
 
 
 def test_rows_without_the_score_are_left_out(workspace: Workspace, predict: Callable[..., Any]) -> None:
@@ -183,14 +183,14 @@ def test_warnings_start_just_past_their_thresholds(
 def test_samples_show_first_rows_then_the_largest_gains_and_losses(workspace: Workspace) -> None:
     workspace.experiment("base", [0.5] * 8, method="none")
     workspace.experiment("lora", [0.5, 0.5, 0.6, 0.9, 0.1, 0.5, 0.4, 0.5])
-    found = result(workspace, samples=4)["samples"]
-    assert [(s["row"], s["why"]) for s in found] == [
+    samples = result(workspace, samples=4)["samples"]
+    assert [(s["row"], s["why"]) for s in samples] == [
         (1, "in row order"),
         (2, "in row order"),
         (4, "largest gain of lora over base"),
         (5, "largest loss of lora against base"),
     ]
-    assert [(a["name"], a["rouge1_f"]) for a in found[2]["answers"]] == [("base", 0.5), ("lora", 0.9)]
+    assert [(a["name"], a["rouge1_f"]) for a in samples[2]["answers"]] == [("base", 0.5), ("lora", 0.9)]
 
 
 @pytest.mark.parametrize(("count", "rows"), [(0, []), (2, [1, 2]), (8, [1, 2, 3])])

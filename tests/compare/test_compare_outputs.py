@@ -83,9 +83,9 @@ def test_stage_as_dvc_runs_it_gives_the_same_bytes_in_another_process(full: Work
 def test_json_is_strict_and_holds_everything(full: Workspace) -> None:
     run(CompareParams(), full.paths, Stage.start("compare", full.paths.root))
     text = (full.paths.comparison / "comparison.json").read_text()
-    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert found == comparison_of(full)
-    assert list(found) == sorted(found)
+    written = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert written == comparison_of(full)
+    assert list(written) == sorted(written)
 
 
 def test_markdown_rows_are_exact(full: Workspace) -> None:
@@ -192,8 +192,8 @@ def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(f
     assert "trained %" not in markdown_table(comparison_of(full))
 
     def near(position: int, cluster: int, **words: float) -> dict[str, Any]:
-        found = [{"word": word, "similarity": value} for word, value in words.items()]
-        return {"position": position, "cluster": cluster, "nearest": found}
+        neighbours = [{"word": word, "similarity": value} for word, value in words.items()]
+        return {"position": position, "cluster": cluster, "nearest": neighbours}
 
     path = full.paths.report("lora") / "metrics.json"
     tokens = [near(0, 1, sum=0.4, lamp=0.1), near(1, 2, b=0.9), near(2, 1, sum=0.6)]
@@ -213,8 +213,8 @@ def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(f
         for c in columns(comparison)
         if c.title in ("trained %", "kept MB", "kept % of base")
     }
-    place = [entry["name"] for entry in comparison["systems"]].index("lora")
-    assert [sizes[title][place] for title in ("trained %", "kept MB", "kept % of base")] == ["0.12", "0.1", "12.66"]
+    index = [entry["name"] for entry in comparison["systems"]].index("lora")
+    assert [sizes[title][index] for title in ("trained %", "kept MB", "kept % of base")] == ["0.12", "0.1", "12.66"]
     assert sizes["trained %"][0] == "–"
 
 
@@ -257,10 +257,10 @@ def test_signs_have_a_table_of_their_own(full: Workspace) -> None:
     signs = {"repetition": 0.125, "distinct_1": 0.5, "length_ratio": 1.25, "negation_differs": 0.25}
     full.experiment("odd", **signs)
     comparison = comparison_of(full)
-    found = {column.title: [str(cell) for cell in column.cells] for column in sign_columns(comparison)}
-    place = [entry["name"] for entry in comparison["systems"]].index("odd")
-    assert (found["repeated 3-grams %"][place], found["length / reference"][place]) == ("12.5", "1.25")
-    assert found["numbers differ %"][place] == "–"
+    columns = {column.title: [str(cell) for cell in column.cells] for column in sign_columns(comparison)}
+    index = [entry["name"] for entry in comparison["systems"]].index("odd")
+    assert (columns["repeated 3-grams %"][index], columns["length / reference"][index]) == ("12.5", "1.25")
+    assert columns["numbers differ %"][index] == "–"
     page = html_report(comparison, b"", GATE)
     assert "Signs of bad texts" in page and "negation differs %" in page
 

@@ -51,23 +51,23 @@ def judged(before: list[float], after: list[float], metric: str = "accuracy", co
     ],
 )
 def test_a_verdict_needs_an_interval_on_one_side_of_zero(before: list[float], after: list[float], verdict: str) -> None:
-    found = judged(before, after)
-    assert found["verdict"] == verdict
-    assert found["difference"]["value"] == pytest.approx(found["after"] - found["before"])
-    assert found["difference"]["rows"] == len(before)
+    judgement = judged(before, after)
+    assert judgement["verdict"] == verdict
+    assert judgement["difference"]["value"] == pytest.approx(judgement["after"] - judgement["before"])
+    assert judgement["difference"]["rows"] == len(before)
 
 
 def test_more_loss_is_worse() -> None:
-    found = judged([1.0, 1.1, 1.0], [1.5, 1.6, 1.4], "loss", "loss_per_byte")
-    assert (found["verdict"], found["metric"]) == ("lost", "loss_per_byte")
+    judgement = judged([1.0, 1.1, 1.0], [1.5, 1.6, 1.4], "loss", "loss_per_byte")
+    assert (judgement["verdict"], judgement["metric"]) == ("lost", "loss_per_byte")
     assert judged([1.5, 1.6, 1.4], [1.0, 1.1, 1.0], "pearson", "loss_per_byte")["verdict"] == "gained"
 
 
 def test_the_rows_that_lost_most_are_shown_before_and_after() -> None:
-    found = judged([0.9, 0.5, 1.0, 0.2], [0.8, 0.5, 0.1, 0.4], "rouge", "rouge1_f")
-    assert [example["row_id"] for example in found["examples"]] == ["r2", "r0"]
-    assert found["examples"][0]["scores"] == [1.0, 0.1]
-    assert found["examples"][0]["before"] != found["examples"][0]["after"]
+    judgement = judged([0.9, 0.5, 1.0, 0.2], [0.8, 0.5, 0.1, 0.4], "rouge", "rouge1_f")
+    assert [example["row_id"] for example in judgement["examples"]] == ["r2", "r0"]
+    assert judgement["examples"][0]["scores"] == [1.0, 0.1]
+    assert judgement["examples"][0]["before"] != judgement["examples"][0]["after"]
 
 
 def test_entities_are_judged_all_together() -> None:
@@ -81,13 +81,13 @@ def test_entities_are_judged_all_together() -> None:
             "experiment",
             method="lora",
             retention=[
-                row(i, "entity_f1", references=[texts[i]], completion=said[i], entity_f1=0.0) for i in range(40)
+                row(i, "entity_f1", references=[texts[i]], completion=completions[i], entity_f1=0.0) for i in range(40)
             ],
         )
-        for said in (["positive"] * 40, before)
+        for completions in (["positive"] * 40, before)
     ]
-    found = retention(*systems, PARAMS)["wnut/entities"]
-    assert (found["before"], found["after"], found["verdict"]) == (pytest.approx(2 * 20 / 60), 0.0, "lost")
+    judgement = retention(*systems, PARAMS)["wnut/entities"]
+    assert (judgement["before"], judgement["after"], judgement["verdict"]) == (pytest.approx(2 * 20 / 60), 0.0, "lost")
 
 
 def test_who_answers_nothing_right_is_judged_by_loss() -> None:
@@ -99,9 +99,9 @@ def test_who_answers_nothing_right_is_judged_by_loss() -> None:
         )
         for loss in (1.5, 1.0)
     ]
-    found = retention(*systems, PARAMS)["wnut/entities"]
-    assert (found["metric"], found["verdict"]) == ("loss_per_byte", "lost")
-    assert found["difference"]["value"] == pytest.approx(0.5)
+    judgement = retention(*systems, PARAMS)["wnut/entities"]
+    assert (judgement["metric"], judgement["verdict"]) == ("loss_per_byte", "lost")
+    assert judgement["difference"]["value"] == pytest.approx(0.5)
 
 
 def test_a_score_that_some_rows_lack_does_not_judge() -> None:
@@ -116,15 +116,15 @@ def test_a_score_that_some_rows_lack_does_not_judge() -> None:
         )
         for score in (0.1, 0.9)
     ]
-    found = retention(*systems, PARAMS)["wnut/entities"]
-    assert (found["metric"], found["difference"]["rows"], found["verdict"]) == ("rouge1_f", 3, "lost")
+    judgement = retention(*systems, PARAMS)["wnut/entities"]
+    assert (judgement["metric"], judgement["difference"]["rows"], judgement["verdict"]) == ("rouge1_f", 3, "lost")
 
 
 def test_tasks_and_rows_that_only_one_answered_are_told() -> None:
     ours = System("x", "experiment", retention=[row(0, accuracy=1.0), row(1, accuracy=0.0)])
     theirs = System("base", "experiment", retention=[row(1, accuracy=1.0), row(2, accuracy=0.0)])
-    found = retention(ours, theirs, PARAMS)["wnut/entities"]
-    assert (found["difference"]["rows"], found["unpaired"]) == (1, 2)
+    judgement = retention(ours, theirs, PARAMS)["wnut/entities"]
+    assert (judgement["difference"]["rows"], judgement["unpaired"]) == (1, 2)
     alone = retention(ours, System("base", "experiment"), PARAMS)["wnut/entities"]
     assert (alone["verdict"], alone["unpaired"]) == ("not judged", 2)
 

@@ -64,6 +64,6 @@ def test_freed_memory_is_kept() -> None:
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
         "print(*(faults() for _ in range(6)))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    first, *later = map(int, said)
+    counts = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    first, *later = map(int, counts)
     assert first > 30_000 and later[-1] < 10_000

@@ -46,7 +46,7 @@ def test_a_whole_number_is_good_as_a_fraction(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (
             "learning_rat: 1.0\nlearning_rate: 1.0",
@@ -64,10 +64,10 @@ def test_a_whole_number_is_good_as_a_fraction(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_value_is_one_line_with_its_key(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_value_is_one_line_with_its_key(tmp_path: Path, text: str, expected: str) -> None:
     path = yaml(tmp_path, "a:\n" + "".join(f"  {line}\n" for line in text.splitlines()))
     message = error_of(path, LoopParams, "a")
-    assert message.startswith(f"{path}: {said}")
+    assert message.startswith(f"{path}: {expected}")
     assert "\n" not in message
 
 
@@ -134,8 +134,10 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 
 def test_an_unknown_key_below_is_told_the_keys_that_are_known_there(tmp_path: Path) -> None:
     path = yaml(tmp_path, "generation: {max_tokens: 5}\n")
-    said = f"{path}: generation.max_tokens: unknown key; known here: max_new_tokens, num_beams, precision, token_budget"
-    assert error_of(path, EvaluateParams) == said
+    expected = (
+        f"{path}: generation.max_tokens: unknown key; known here: max_new_tokens, num_beams, precision, token_budget"
+    )
+    assert error_of(path, EvaluateParams) == expected
 
 
 def test_a_missing_section_is_told_its_sisters(tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_an_empty_section_takes_the_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "expected"),
     [
         ("a: 1\nb: [1, 2\nc: 3\n", 3, "not valid YAML"),
         ("a: 1\n\tb: 2\n", 2, "not valid YAML"),
@@ -161,11 +163,11 @@ def test_an_empty_section_takes_the_defaults(tmp_path: Path) -> None:
         ("a: 1\n---\nb: 2\n", 2, "but found another document"),
     ],
 )
-def test_broken_yaml_is_named_by_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+def test_broken_yaml_is_named_by_line(tmp_path: Path, text: str, line: int, expected: str) -> None:
     path = yaml(tmp_path, text)
     message = error_of(path)
     assert message.startswith(f"{path}:{line}: ")
-    assert said in message
+    assert expected in message
     assert "\n" not in message
 
 

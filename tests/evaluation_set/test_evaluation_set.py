@@ -16,13 +16,13 @@ from tasks.text.rows import RENDERED
 from tests.mix.splits import TWO, Write, numbered, texts
 
 
-def asked(*sources: str, **params: Any) -> EvaluationSetParams:
+def params_for(*sources: str, **params: Any) -> EvaluationSetParams:
     return EvaluationSetParams(sources=list(sources), **params)
 
 
 def test_the_evaluation_set_holds_the_rows_of_its_sources_in_the_order_of_their_splits(workspace: Write) -> None:
     paths = workspace(TWO)
-    evaluation_set.run(asked("one", "two"), paths, Stage("evaluation_set", paths.root))
+    evaluation_set.run(params_for("one", "two"), paths, Stage("evaluation_set", paths.root))
     rows = {part: read_rows(paths.evaluation_set / f"{part}.parquet") for part in ("test", "validation")}
     assert [row["text"] for row in rows["test"]] == numbered("c", 5) + numbered("f", 5)
     assert [row["text"] for row in rows["validation"]] == numbered("b", 5) + numbered("e", 5)
@@ -31,51 +31,51 @@ def test_the_evaluation_set_holds_the_rows_of_its_sources_in_the_order_of_their_
 
 def test_neither_order_nor_repetition_of_sources_changes_the_evaluation_set(workspace: Write) -> None:
     paths = workspace(TWO)
-    assert collect(asked("two", "one", "two"), paths, "test") == collect(asked("one", "two"), paths, "test")
+    assert collect(params_for("two", "one", "two"), paths, "test") == collect(params_for("one", "two"), paths, "test")
 
 
 def test_a_limit_is_of_each_source_and_stable(workspace: Write) -> None:
     paths = workspace({name: {**parts, "test": numbered(name, 40)} for name, parts in TWO.items()})
-    few, more = (texts(collect(asked("one", "two", limit=n), paths, "test")) for n in (10, 20))
+    few, more = (texts(collect(params_for("one", "two", limit=n), paths, "test")) for n in (10, 20))
     assert (len(few), len(more)) == (20, 40)
     assert [text for text in more if text in few] == few, "the same rows, in the same order"
     assert sum(text.startswith("one") for text in few) == 10
-    assert few != texts(collect(asked("one", "two", limit=10, seed=1), paths, "test"))
+    assert few != texts(collect(params_for("one", "two", limit=10, seed=1), paths, "test"))
 
 
 def test_an_unknown_source_of_the_evaluation_set_is_named(workspace: Write) -> None:
     with pytest.raises(
         TunesmithError, match=r"evaluation_set\.sources: there is no split of a source 'x'; .* one, two"
     ):
-        collect(asked("x"), workspace(TWO), "test")
+        collect(params_for("x"), workspace(TWO), "test")
 
 
 def test_rows_of_other_tasks_stand_apart(workspace: Write) -> None:
     paths = workspace(TWO)
-    params = asked("one", retention={"sources": ["two"], "limit": 3})
+    params = params_for("one", retention={"sources": ["two"], "limit": 3})
     evaluation_set.run(params, paths, Stage("evaluation_set", paths.root))
     kept = read_rows(paths.evaluation_set / "retention.parquet")
     assert len(kept) == 3 and {row["source"] for row in kept} == {"two"}
     assert {row["text"] for row in kept} < set(numbered("f", 5)), "test rows"
     assert {row["source"] for row in read_rows(paths.evaluation_set / "test.parquet")} == {"one"}
     with pytest.raises(TunesmithError, match=r"retention\.sources: 'one' is one of evaluation_set\.sources"):
-        retention(asked("one", retention={"sources": ["one"]}), paths)
+        retention(params_for("one", retention={"sources": ["one"]}), paths)
     with pytest.raises(TunesmithError, match=r"evaluation_set\.retention\.sources: there is no split of a source 'x'"):
-        retention(asked("one", retention={"sources": ["x"]}), paths)
+        retention(params_for("one", retention={"sources": ["x"]}), paths)
 
 
 def test_examples_are_training_rows_and_at_most_so_many_a_wording(workspace: Write) -> None:
     paths = workspace({name: {**parts, "train": numbered(name, 40)} for name, parts in TWO.items()})
-    found = examples(asked("one", "two"), paths).to_pylist()
-    assert [sum(row["source"] == name for row in found) for name in ("one", "two")] == [EXAMPLES, EXAMPLES]
-    assert all(row["text"].startswith(row["source"]) for row in found)
+    rows = examples(params_for("one", "two"), paths).to_pylist()
+    assert [sum(row["source"] == name for row in rows) for name in ("one", "two")] == [EXAMPLES, EXAMPLES]
+    assert all(row["text"].startswith(row["source"]) for row in rows)
 
 
 def test_a_source_of_test_rows_alone_gives_no_examples(workspace: Write) -> None:
     paths = workspace({"one": {"train": [], "test": numbered("c", 5)}})
-    assert examples(asked("one"), paths).num_rows == 0
+    assert examples(params_for("one"), paths).num_rows == 0
 
 
 def test_no_example_is_a_test_row_of_another_source(workspace: Write) -> None:
     paths = workspace({"one": {"train": ["a", "b"], "test": ["c"]}, "two": {"train": ["d"], "test": ["b"]}})
-    assert sorted(texts(examples(asked("one", "two"), paths))) == ["a", "d"]
+    assert sorted(texts(examples(params_for("one", "two"), paths))) == ["a", "d"]

@@ -43,23 +43,23 @@ def terminate(process: subprocess.Popen[str]) -> None:
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if found := condition():
-            return found
+        if result := condition():
+            return result
         time.sleep(0.5)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
 def processes_of(workspace: Path) -> list[str]:
     """Command lines of the stages and dvc processes that work in the workspace."""
-    found = []
+    lines = []
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
             if process.cwd() == str(workspace) and ("tasks." in line or "dvc" in line):
-                found.append(line)
+                lines.append(line)
         except psutil.Error:
             continue
-    return found
+    return lines
 
 
 def flow_of(pid: int, workspace: Path) -> str:

@@ -80,7 +80,7 @@ def start(workspace: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("send", "number", "code", "said"),
+    ("send", "number", "code", "message"),
     [
         (os.kill, signal.SIGINT, 130, "interrupted; what was finished stays"),
         # As a terminal does at Ctrl-C: also to the Prefect server of the run.
@@ -94,7 +94,7 @@ def test_a_signal_ends_training_and_leaves_nothing(
     send: Callable[[int, int], None],
     number: signal.Signals,
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     train_without_end(workspace)
     run = start("run")
@@ -103,7 +103,7 @@ def test_a_signal_ends_training_and_leaves_nothing(
     assert any("tasks.train lora" in line for line in processes_of(workspace))
     send(run.pid, number)
     assert run.wait(60) == code, log.read_text()[-3000:]
-    assert said in log.read_text().splitlines() and "Traceback" not in log.read_text()
+    assert message in log.read_text().splitlines() and "Traceback" not in log.read_text()
     assert wait_until(lambda: not processes_of(workspace), 10, "no process left")
     assert not list(workspace.rglob("*.partial")) and not (workspace / "models/lora").exists()
     assert (workspace / "models/base/manifest.json").exists()
@@ -206,10 +206,10 @@ async def _run_from_form(workspace: Path) -> None:
         assert {"train@base", "predict@base", "score@base"} <= names, "the comparison needs the base"
         logs = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id])))
         assert any("validation loss" in log.message for log in logs)
-        found = await client.read_artifacts(
+        artifacts = await client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
         )
-        assert "/#/experiments/" in found[0].data
+        assert "/#/experiments/" in artifacts[0].data
 
 
 def test_a_schedule_fires_by_itself_twice_and_the_servers_logs_stay_clean(

@@ -37,16 +37,16 @@ def encoded(tokenizer: Any) -> list[list[int]]:
 
 def plain(model: Any, tokenizer: Any, kind: str, prompt: list[int], new: int) -> Generated:
     """One prompt alone, without padding, by the whole forward pass for each token."""
-    end, said = tokenizer.eos_token_id, []
+    end, tokens = tokenizer.eos_token_id, []
     with torch.no_grad():
-        while len(said) < new and end not in said:
+        while len(tokens) < new and end not in tokens:
             if kind == "seq2seq":
-                start = [model.config.decoder_start_token_id, *said]
+                start = [model.config.decoder_start_token_id, *tokens]
                 output = model(input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([start]))
             else:
-                output = model(input_ids=torch.tensor([prompt + said]))
-            said.append(int(output.logits[0, -1].argmax()))
-    return Generated(tokenizer.decode(said, skip_special_tokens=True).strip(), len(said), end in said)
+                output = model(input_ids=torch.tensor([prompt + tokens]))
+            tokens.append(int(output.logits[0, -1].argmax()))
+    return Generated(tokenizer.decode(tokens, skip_special_tokens=True).strip(), len(tokens), end in tokens)
 
 
 @pytest.mark.parametrize("budget", [16, 150, 100_000])
@@ -58,11 +58,11 @@ def test_texts_are_those_of_each_prompt_alone(
     prompts = encoded(tokenizer)
     sizes = [len(batch) for batch in batches([len(p) for p in prompts], settings(token_budget=budget))]
     assert {16: max(sizes) == 1, 150: 1 < len(sizes) < len(prompts), 100_000: len(sizes) == 1}[budget]
-    found = generate(model, tokenizer, prompts, kind, settings(token_budget=budget))
-    assert found == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
+    results = generate(model, tokenizer, prompts, kind, settings(token_budget=budget))
+    assert results == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
     with monkeypatch.context() as patch:
         patch.setattr("tasks.inference.generate.suits", lambda model: False)
-        assert generate(model, tokenizer, prompts, kind, settings(token_budget=budget)) == found
+        assert generate(model, tokenizer, prompts, kind, settings(token_budget=budget)) == results
 
 
 def with_beginnings(tokenizer: Any) -> list[list[int]]:
@@ -78,9 +78,9 @@ def test_a_common_beginning_is_computed_once_and_changes_no_answer(subject: tupl
     prompts = with_beginnings(tokenizer)
     rows: list[int] = []
     hook = model.get_input_embeddings().register_forward_hook(lambda module, given, out: rows.append(given[0].numel()))
-    found = generate(model, tokenizer, prompts, kind, settings(token_budget=2000))
+    results = generate(model, tokenizer, prompts, kind, settings(token_budget=2000))
     hook.remove()
-    assert found == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
+    assert results == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
     assert [len(prefix) >= LEAST_SHARED for prefix, _ in shared_prefixes(prompts)] == [True, True]
     if kind == "causal":
         assert sum(rows) < sum(map(len, prompts)), "what is alike is read once, all that is said included"
@@ -101,8 +101,8 @@ def test_a_model_with_a_sliding_window_has_its_prompts_whole(tiny_llama: Path, w
         sliding_window=window,
     )
     model, prompts = MistralForCausalLM(config).eval(), with_beginnings(tokenizer)
-    found = generate(model, tokenizer, prompts, "causal", settings(token_budget=2000))
-    assert found == [plain(model, tokenizer, "causal", prompt, 12) for prompt in prompts]
+    results = generate(model, tokenizer, prompts, "causal", settings(token_budget=2000))
+    assert results == [plain(model, tokenizer, "causal", prompt, 12) for prompt in prompts]
 
 
 def test_beams_behind_a_common_beginning(subject: tuple[Any, Any, str]) -> None:
@@ -145,19 +145,19 @@ def test_a_beam_finds_a_likelier_answer(tiny_llama: Path, monkeypatch: pytest.Mo
     """Of a random model, whose greedy answers are seldom its likeliest. Neither ends within four tokens."""
     base = find(BaseModelParams(name=str(tiny_llama)), tiny_llama)
     model, tokenizer = load_model(base, torch.float32), AutoTokenizer.from_pretrained(tiny_llama)
-    said: list[list[int]] = []
-    monkeypatch.setattr("tasks.inference.generate._cut", lambda tokenizer, tokens: said.append(tokens))
+    sequences: list[list[int]] = []
+    monkeypatch.setattr("tasks.inference.generate._cut", lambda tokenizer, tokens: sequences.append(tokens))
 
     def log_likelihoods(beams: int) -> list[float]:
-        said.clear()
+        sequences.clear()
         for prompt in encoded(tokenizer):
             generate(model, tokenizer, [prompt], "causal", settings(num_beams=beams, max_new_tokens=4))
-        found = []
-        for prompt, new in zip(encoded(tokenizer), said, strict=True):
+        sums = []
+        for prompt, new in zip(encoded(tokenizer), sequences, strict=True):
             with torch.no_grad():
                 logits = model(input_ids=torch.tensor([prompt + new])).logits[0, len(prompt) - 1 : -1]
-            found.append(float(logits.log_softmax(-1).gather(1, torch.tensor(new)[:, None]).sum()))
-        return found
+            sums.append(float(logits.log_softmax(-1).gather(1, torch.tensor(new)[:, None]).sum()))
+        return sums
 
     greedy, beam = log_likelihoods(1), log_likelihoods(8)
     assert all(b >= g - 1e-5 for g, b in zip(greedy, beam, strict=True))
@@ -195,19 +195,19 @@ def test_settings_of_the_base_do_not_change_greedy_generation(tiny_llama: Path) 
 
 
 def test_beams_count_in_a_batch() -> None:
-    found = batches([90] * 12, settings(token_budget=1300, max_new_tokens=4, num_beams=3))
-    assert [len(batch) for batch in found] == [4, 4, 4]  # 3 beams of 96 + 4 tokens a row
+    planned = batches([90] * 12, settings(token_budget=1300, max_new_tokens=4, num_beams=3))
+    assert [len(batch) for batch in planned] == [4, 4, 4]  # 3 beams of 96 + 4 tokens a row
 
 
 def test_batches_are_a_partition_within_the_budget_longest_first() -> None:
     lengths = [5, 90, 17, 17, 40, 1, 64, 33] * 5
     params = settings(token_budget=300, max_new_tokens=10)
-    found = batches(lengths, params)
-    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
-    assert all(len(b) == 1 or len(b) * (max(lengths[i] for i in b) + 10) <= 300 for b in found)
-    flat = [lengths[index] for batch in found for index in batch]
+    planned = batches(lengths, params)
+    assert sorted(index for batch in planned for index in batch) == list(range(len(lengths)))
+    assert all(len(b) == 1 or len(b) * (max(lengths[i] for i in b) + 10) <= 300 for b in planned)
+    flat = [lengths[index] for batch in planned for index in batch]
     assert flat == sorted(lengths, reverse=True)
-    assert any(len(batch) > 3 for batch in found)
+    assert any(len(batch) > 3 for batch in planned)
 
 
 def test_no_prompts_no_answers(tiny_llama: Path) -> None:

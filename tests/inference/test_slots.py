@@ -85,10 +85,10 @@ def rows(count: int = 24, longest: int = 60) -> list[list[int]]:
 
 def alone(model: Any, prompt: list[int], end: int, new: int = NEW) -> list[int]:
     """By the whole forward pass for each token."""
-    said: list[int] = []
-    while len(said) < new and end not in said:
-        said.append(int(model(input_ids=torch.tensor([prompt + said])).logits[0, -1].argmax()))
-    return said
+    tokens: list[int] = []
+    while len(tokens) < new and end not in tokens:
+        tokens.append(int(model(input_ids=torch.tensor([prompt + tokens])).logits[0, -1].argmax()))
+    return tokens
 
 
 def test_every_model_of_the_list_is_tried() -> None:
@@ -103,15 +103,15 @@ def test_every_row_says_what_it_says_alone(name: str) -> None:
     whole = [alone(model, prompt, -1) for prompt in prompts]
 
     def until(end: int) -> list[list[int]]:
-        return [said[: said.index(end) + 1] if end in said else said for said in whole]
+        return [tokens[: tokens.index(end) + 1] if end in tokens else tokens for tokens in whole]
 
     # The end is the token with which rows end at most different steps.
-    end = max(range(VOCABULARY), key=lambda token: len({len(said) for said in until(token)}))
+    end = max(range(VOCABULARY), key=lambda token: len({len(tokens) for tokens in until(token)}))
     expected = until(end)
-    assert len({len(said) for said in expected}) > 2
+    assert len({len(tokens) for tokens in expected}) > 2
     for budget in (1, 200, 10_000):
-        found = dict(Slots(model, room([len(p) + NEW for p in prompts], budget)).answer(prompts, end, NEW))
-        assert [found[place] for place in range(len(prompts))] == expected
+        outputs = dict(Slots(model, room([len(p) + NEW for p in prompts], budget)).answer(prompts, end, NEW))
+        assert [outputs[index] for index in range(len(prompts))] == expected
 
 
 @torch.no_grad()
@@ -120,8 +120,8 @@ def test_what_fills_a_pass_up_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
     model, prompts = made(*MADE["llama"]), rows()
     whole, passes = [alone(model, prompt, -1) for prompt in prompts], watched(model)
     monkeypatch.setattr(Slots, "_filled", lambda self, tokens: bucket(tokens))
-    found = dict(Slots(model, 300).answer(prompts, -1, NEW))
-    assert [found[place] for place in range(len(prompts))] == whole
+    outputs = dict(Slots(model, 300).answer(prompts, -1, NEW))
+    assert [outputs[index] for index in range(len(prompts))] == whole
     assert all(tokens % 16 == 0 for tokens in passes)
 
 
@@ -168,8 +168,8 @@ def test_drafts_that_are_right_save_passes(monkeypatch: pytest.MonkeyPatch) -> N
     for drafts in (0, 4):
         monkeypatch.setattr("tasks.inference.slots.DRAFTS", drafts)
         passes.clear()
-        found = dict(Slots(model, 10_000).answer(prompts, -1, new))
-        assert [found[place] for place in range(len(prompts))] == whole
+        outputs = dict(Slots(model, 10_000).answer(prompts, -1, new))
+        assert [outputs[index] for index in range(len(prompts))] == whole
         needed.append(len(passes))
     assert needed[0] == new and needed[1] < 0.6 * new
 
@@ -187,34 +187,34 @@ def test_drafts_are_what_followed_the_last_tokens_before() -> None:
 @torch.no_grad()
 def test_a_beginning_that_all_rows_have() -> None:
     model, prompts = made(*MADE["llama"]), rows()
-    begun = rows(count=1, longest=20)[0]
-    cache = model.model(input_ids=torch.tensor([begun]), use_cache=True).past_key_values
+    prefix = rows(count=1, longest=20)[0]
+    cache = model.model(input_ids=torch.tensor([prefix]), use_cache=True).past_key_values
     beginning = [(layer.keys, layer.values) for layer in cache.layers]
-    widths = [len(begun) + len(prompt) + NEW for prompt in prompts]
-    found = dict(Slots(model, room(widths, 300), beginning).answer(prompts, -1, NEW))
-    assert [found[place] for place in range(len(prompts))] == [alone(model, begun + p, -1) for p in prompts]
+    widths = [len(prefix) + len(prompt) + NEW for prompt in prompts]
+    outputs = dict(Slots(model, room(widths, 300), beginning).answer(prompts, -1, NEW))
+    assert [outputs[index] for index in range(len(prompts))] == [alone(model, prefix + p, -1) for p in prompts]
 
 
 @torch.no_grad()
 def test_one_token_and_one_row() -> None:
     model, prompts = made(*MADE["llama"]), rows(count=3)
     for some in (prompts, prompts[:1]):
-        found = dict(Slots(model, room([len(p) + 1 for p in some], 64)).answer(some, -1, 1))
-        assert [found[place] for place in range(len(some))] == [alone(model, prompt, -1, 1) for prompt in some]
+        outputs = dict(Slots(model, room([len(p) + 1 for p in some], 64)).answer(some, -1, 1))
+        assert [outputs[index] for index in range(len(some))] == [alone(model, prompt, -1, 1) for prompt in some]
 
 
 @torch.no_grad()
 def test_no_draft_stands_behind_the_positions_that_a_model_has() -> None:
     """The longest row here, whose model says one token for ever, ends at the last position."""
     model, new = repeating("gpt2", N), 12
-    begun, prompts = rows(count=1, longest=5)[0], [row * 8 for row in rows(count=2, longest=15)]
-    prompts[0] = (prompts[0] * 9)[: 128 - len(begun) - new]
-    cache = model.transformer(input_ids=torch.tensor([begun]), use_cache=True).past_key_values
+    prefix, prompts = rows(count=1, longest=5)[0], [row * 8 for row in rows(count=2, longest=15)]
+    prompts[0] = (prompts[0] * 9)[: 128 - len(prefix) - new]
+    cache = model.transformer(input_ids=torch.tensor([prefix]), use_cache=True).past_key_values
     beginning = [(layer.keys, layer.values) for layer in cache.layers]
-    whole = [alone(model, begun + prompt, -1, new) for prompt in prompts]
-    widths, passes = [len(begun) + len(prompt) + new for prompt in prompts], watched(model)
-    found = dict(Slots(model, room(widths, 10_000), beginning).answer(prompts, -1, new))
-    assert [found[place] for place in (0, 1)] == whole
+    whole = [alone(model, prefix + prompt, -1, new) for prompt in prompts]
+    widths, passes = [len(prefix) + len(prompt) + new for prompt in prompts], watched(model)
+    outputs = dict(Slots(model, room(widths, 10_000), beginning).answer(prompts, -1, new))
+    assert [outputs[index] for index in (0, 1)] == whole
     assert len(passes) < 2 * new, "drafts were right"
 
 

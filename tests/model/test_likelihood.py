@@ -113,9 +113,9 @@ def test_the_hook_is_gone_afterwards(subject: tuple[Any, str]) -> None:
 def test_loss_equals_that_of_transformers(subject: tuple[Any, str]) -> None:
     model, kind = subject
     rows = some_rows()
-    found = likelihood(model, rows, kind, 0, 4096, FP32)
-    assert found.loss == pytest.approx(model(**collate(rows, kind, pad=0)).loss.item(), abs=1e-5)
-    assert found.tokens == [len(row.completion) for row in rows]
+    result = likelihood(model, rows, kind, 0, 4096, FP32)
+    assert result.loss == pytest.approx(model(**collate(rows, kind, pad=0)).loss.item(), abs=1e-5)
+    assert result.tokens == [len(row.completion) for row in rows]
     assert not model.training
 
 
@@ -134,20 +134,25 @@ def test_exact_says_what_greedy_generation_says(subject: tuple[Any, str]) -> Non
     rows, expected = [], []
     for row in some_rows():
         prompt = torch.tensor([row.prompt])
-        said = model.generate(
+        greedy = model.generate(
             input_ids=prompt,
             attention_mask=torch.ones_like(prompt),
             max_new_tokens=4,
             do_sample=False,
             eos_token_id=None,
         )[0, 1 if kind == "seq2seq" else len(row.prompt) :].tolist()
-        for completion in (said, [*said[:-1], (said[-1] + 1) % 300], [*said[:2], 1, said[3]], row.completion):
+        for completion in (
+            greedy,
+            [*greedy[:-1], (greedy[-1] + 1) % 300],
+            [*greedy[:2], 1, greedy[3]],
+            row.completion,
+        ):
             rows.append(Encoded(row.prompt, completion))
-            expected.append(completion == said)
-    found = likelihood(model, rows, kind, 0, 500, FP32)
-    assert found.exact == expected
+            expected.append(completion == greedy)
+    result = likelihood(model, rows, kind, 0, 500, FP32)
+    assert result.exact == expected
     assert 9 <= sum(expected) < len(expected)
-    assert found.accuracy == pytest.approx(sum(expected) / len(expected))
+    assert result.accuracy == pytest.approx(sum(expected) / len(expected))
 
 
 def test_training_mode_is_restored(tiny_llama: Path) -> None:

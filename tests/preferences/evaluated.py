@@ -54,11 +54,11 @@ class Workspace:
     def answer(self, name: str, key: ExportKey, wins: Sequence[str]) -> Path:
         """A judge's file: for each pair in order ``a``, ``b``, ``tie``, ``bad`` or nothing."""
         names = {"a": self.a, "b": self.b}
-        said = [
+        answers = [
             won if won not in names else "left" if pair.left == names[won] else "right"
             for won, pair in zip(wins, key.pairs.values(), strict=True)
         ]
-        rows = [[key.export, pair, choice] for pair, choice in zip(key.pairs, said, strict=True)]
+        rows = [[key.export, pair, choice] for pair, choice in zip(key.pairs, answers, strict=True)]
         return self.file(f"{name}.csv", [["export", "pair", "choice"], *rows])
 
     def file(self, name: str, rows: list[list[str]], delimiter: str = ",", encoding: str = "utf-8-sig") -> Path:

@@ -71,8 +71,8 @@ def test_pairs_are_those_of_one_row_and_the_key_says_who_is_who(filled: Workspac
     for row in rows:
         pair = done.key.pairs[row["pair"]]
         number = int(pair.row_id[1:])
-        said = {filled.a: f"first {number}", filled.b: f"second {number}"}
-        assert (row["left"], row["right"]) == (said[pair.left], said[pair.right])
+        texts = {filled.a: f"first {number}", filled.b: f"second {number}"}
+        assert (row["left"], row["right"]) == (texts[pair.left], texts[pair.right])
         assert row["prompt"] == f"Sum up talk {number}." and row["choice"] == "" and row["export"] == done.key.export
         assert {pair.left, pair.right} == {filled.a, filled.b}
         assert pair.rouge1_f == {filled.a: 0.2, filled.b: 0.4}

@@ -144,16 +144,16 @@ def test_the_same_file_twice_is_a_duplicate_two_sittings_are_not(filled: Workspa
     earlier = [[*row[:-1], "left" if i < 3 else ""] for i, row in enumerate(rows)]
     (filled.paths.root / "later").mkdir()
     sittings = [filled.file("ann.csv", [head, *earlier]), filled.file("later/ann.csv", [head, *later])]
-    found = import_answers(filled.paths, sittings).results["judges"]
-    assert found == {"ann": found["ann"]} and (found["ann"]["answered"], found["ann"]["unanswered"]) == (6, 0)
+    results = import_answers(filled.paths, sittings).results["judges"]
+    assert results == {"ann": results["ann"]} and (results["ann"]["answered"], results["ann"]["unanswered"]) == (6, 0)
 
 
 def test_rows_without_an_answer_are_counted_also_where_they_are_gone(filled: Workspace, done: Exported) -> None:
     head, *rows = answered(done.sheet)
     rows[0][-1] = ""
-    found = import_answers(filled.paths, [filled.file("ann.csv", [head, *rows[:4]])]).results
-    assert (found["judges"]["ann"]["answered"], found["judges"]["ann"]["unanswered"]) == (3, 3)
-    assert found["pairs_exported"] == 6 and list(found["pairs"]) == ["p002", "p003", "p004"]
+    results = import_answers(filled.paths, [filled.file("ann.csv", [head, *rows[:4]])]).results
+    assert (results["judges"]["ann"]["answered"], results["judges"]["ann"]["unanswered"]) == (3, 3)
+    assert results["pairs_exported"] == 6 and list(results["pairs"]) == ["p002", "p003", "p004"]
 
 
 @pytest.mark.parametrize(

@@ -38,50 +38,50 @@ def test_choices_become_wins_by_the_key(filled: Workspace) -> None:
 
 
 def test_counts_and_rates_of_one_judge(filled: Workspace) -> None:
-    found = judged(filled, WON)
-    counts = found["judges"]["judge0"]
+    results = judged(filled, WON)
+    counts = results["judges"]["judge0"]
     assert [counts[k] for k in ("answered", "unanswered", "b_wins", "a_wins", "ties", "bad")] == [10, 0, 6, 2, 1, 1]
-    rate, decided = found["win_rate"], found["win_rate_decided"]
+    rate, decided = results["win_rate"], results["win_rate_decided"]
     assert (rate["value"], rate["n"]) == (pytest.approx(0.7), 10)
     assert (decided["value"], decided["n"]) == (0.75, 8)
     assert rate["low"] < 0.7 < rate["high"] and decided["low"] < 0.75 < decided["high"] <= 1
     # Twice P(at least 6 of 8 heads), (28 + 8 + 1) / 256; Clopper and Pearson: 0.349 to 0.968 for 6 of 8.
-    test = found["sign_test"]
+    test = results["sign_test"]
     assert (test["b_wins"], test["a_wins"], test["even"], test["p_value"]) == (6, 2, 2, pytest.approx(74 / 256))
     assert (test["low"], test["high"]) == (pytest.approx(0.3491, abs=1e-4), pytest.approx(0.9681, abs=1e-4))
     left = counts["left"] / 8
-    assert (found["left_chosen"]["value"], found["left_chosen"]["n"]) == (pytest.approx(left), 8)
-    assert found["agreement"] == {"pairs": [], "krippendorff_alpha": None}
+    assert (results["left_chosen"]["value"], results["left_chosen"]["n"]) == (pytest.approx(left), 8)
+    assert results["agreement"] == {"pairs": [], "krippendorff_alpha": None}
 
 
 def test_who_always_chooses_left_prefers_nobody(filled: Workspace) -> None:
     key = filled.export(rows=20).key
     answers = {"ann": dict.fromkeys(key.pairs, "left")}
-    found = summarise(key, answers, IntervalParams())
-    assert found["left_chosen"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 20, "p_value": 2 / 2**20}
-    assert found["judges"]["ann"]["side_p_value"] == 2 / 2**20
-    assert "ann chose left 20 and right 0 times, p = 1.9e-06." in " ".join(printed(found).split())
-    assert "judges prefer the left" in printed(found)
-    assert found["win_rate"]["value"] == 0.5 and found["sign_test"]["p_value"] == 1.0
+    results = summarise(key, answers, IntervalParams())
+    assert results["left_chosen"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 20, "p_value": 2 / 2**20}
+    assert results["judges"]["ann"]["side_p_value"] == 2 / 2**20
+    assert "ann chose left 20 and right 0 times, p = 1.9e-06." in " ".join(printed(results).split())
+    assert "judges prefer the left" in printed(results)
+    assert results["win_rate"]["value"] == 0.5 and results["sign_test"]["p_value"] == 1.0
 
 
 def test_swapping_the_experiments_turns_the_win_rate_around(filled: Workspace) -> None:
-    found = judged(filled, WON)
+    results = judged(filled, WON)
     filled.a, filled.b = filled.b, filled.a
     turned = judged(filled, WON)
-    assert turned["win_rate"]["value"] == pytest.approx(found["win_rate"]["value"])
+    assert turned["win_rate"]["value"] == pytest.approx(results["win_rate"]["value"])
     opposite = [{"a": "b", "b": "a"}.get(won, won) for won in WON]
-    assert judged(filled, opposite)["win_rate"]["value"] == pytest.approx(1 - found["win_rate"]["value"])
+    assert judged(filled, opposite)["win_rate"]["value"] == pytest.approx(1 - results["win_rate"]["value"])
 
 
 def test_judges_of_one_pair_are_one_draw(filled: Workspace) -> None:
-    found = judged(filled, ["b", "b", "a", "tie"], ["b", "a", "a", "tie"])
+    results = judged(filled, ["b", "b", "a", "tie"], ["b", "a", "a", "tie"])
     # A pair each: 1, 1/2, 0, 1/2; decided: 1, 1/2, 0.
-    assert (found["win_rate"]["value"], found["win_rate"]["n"]) == (0.5, 4)
-    assert (found["win_rate_decided"]["value"], found["win_rate_decided"]["n"]) == (0.5, 3)
-    test = found["sign_test"]
+    assert (results["win_rate"]["value"], results["win_rate"]["n"]) == (0.5, 4)
+    assert (results["win_rate_decided"]["value"], results["win_rate_decided"]["n"]) == (0.5, 3)
+    test = results["sign_test"]
     assert (test["b_wins"], test["a_wins"], test["even"]) == (1, 1, 2)
-    assert [pair["verdict"] for pair in found["pairs"].values()] == [filled.b, "even", filled.a, "even"]
+    assert [pair["verdict"] for pair in results["pairs"].values()] == [filled.b, "even", filled.a, "even"]
     assert [verdict(s) for s in ([1.0, 1.0, 0.0], [0.5, 0.0], [1.0, 0.0])] == ["b", "a", "even"]
     twice = judged(filled, WON, WON)
     once = judged(filled, WON)
@@ -89,9 +89,9 @@ def test_judges_of_one_pair_are_one_draw(filled: Workspace) -> None:
 
 
 def test_kappa_of_two_judges(filled: Workspace) -> None:
-    found = judged(filled, ["b", "b", "a", "tie"], ["b", "a", "a", "tie"])
+    results = judged(filled, ["b", "b", "a", "tie"], ["b", "a", "a", "tie"])
     # Same: 3/4. By chance: 1/2 · 1/4 + 1/4 · 1/2 + 1/4 · 1/4 = 5/16. (3/4 - 5/16) / (11/16) = 7/11.
-    (two,) = found["agreement"]["pairs"]
+    (two,) = results["agreement"]["pairs"]
     assert two == {"judges": ["judge0", "judge1"], "common": 4, "same": 0.75, "kappa": pytest.approx(7 / 11)}
     (same,) = judged(filled, ["b"] * 4, ["b"] * 4)["agreement"]["pairs"]
     assert (same["same"], same["kappa"]) == (1.0, None), "chance alone would agree wholly"
@@ -104,8 +104,8 @@ def test_alpha_is_krippendorffs() -> None:
     rows = ["123321412...", "1233224125.3", ".3332342251.", "12332441251."]
     assert {len(row) for row in rows} == {12}
     outcomes = {f"u{u}": {f"j{j}": rows[j][u] for j in range(4) if rows[j][u] != "."} for u in range(12)}
-    found = agreement(outcomes, [f"j{j}" for j in range(4)])
-    assert found["krippendorff_alpha"] == pytest.approx(0.743, abs=5e-4) and len(found["pairs"]) == 6
+    agreed = agreement(outcomes, [f"j{j}" for j in range(4)])
+    assert agreed["krippendorff_alpha"] == pytest.approx(0.743, abs=5e-4) and len(agreed["pairs"]) == 6
 
 
 def test_alpha_needs_judges_who_differ_on_common_pairs(filled: Workspace) -> None:
@@ -123,35 +123,35 @@ def test_whether_the_higher_rouge_wins(workspace: Workspace, predict: Predict) -
     # Row by row: agrees, disagrees, equal, unknown, not decided, agrees.
     wins = dict(zip([f"r{i:03}" for i in range(6)], ["b", "b", "a", "b", "tie", "b"], strict=True))
     sheet = workspace.answer("ann", key, [wins[pair.row_id] for pair in key.pairs.values()])
-    found = import_answers(workspace.paths, [sheet]).results["rouge1"]
-    assert (found["agrees"]["value"], found["agrees"]["n"]) == (pytest.approx(2 / 3), 3)
-    assert (found["equal"], found["unknown"]) == (1, 1)
+    results = import_answers(workspace.paths, [sheet]).results["rouge1"]
+    assert (results["agrees"]["value"], results["agrees"]["n"]) == (pytest.approx(2 / 3), 3)
+    assert (results["equal"], results["unknown"]) == (1, 1)
 
 
 def test_where_nothing_is_decided_nothing_is_claimed(filled: Workspace) -> None:
-    found = judged(filled, ["tie", "bad", "tie"])
-    assert found["win_rate"] == {"value": 0.5, "low": 0.5, "high": 0.5, "n": 3, "p_value": None}
-    assert found["win_rate_decided"] is None and found["left_chosen"] is None and found["rouge1"]["agrees"] is None
+    result = judged(filled, ["tie", "bad", "tie"])
+    assert result["win_rate"] == {"value": 0.5, "low": 0.5, "high": 0.5, "n": 3, "p_value": None}
+    assert result["win_rate_decided"] is result["left_chosen"] is result["rouge1"]["agrees"] is None
     assert sign_test(["even"], 0.95)["p_value"] is None
-    assert printed(found).count("nothing was decided") == 4
-    assert "nothing that these pairs can show" in printed(found)
+    assert printed(result).count("nothing was decided") == 4
+    assert "nothing that these pairs can show" in printed(result)
 
 
 def test_few_pairs_show_nothing_though_the_bootstrap_says_so(filled: Workspace) -> None:
-    found = judged(filled, ["b"] * 5)
+    result = judged(filled, ["b"] * 5)
     # Five of five: the bootstrap has no width; the sign test says 2 / 32, and Clopper and Pearson 0.478 to 1.
-    assert (found["win_rate"]["low"], found["win_rate"]["high"], found["win_rate"]["p_value"]) == (1.0, 1.0, 0.0625)
-    assert found["sign_test"]["low"] == pytest.approx(0.4782, abs=1e-4)
-    assert "leans to wombattuned: too few pairs (p = 0.062)" in printed(found)
-    assert "is better" not in printed(found)
+    assert [result["win_rate"][name] for name in ("low", "high", "p_value")] == [1.0, 1.0, 0.0625]
+    assert result["sign_test"]["low"] == pytest.approx(0.4782, abs=1e-4)
+    assert "leans to wombattuned: too few pairs (p = 0.062)" in printed(result)
+    assert "is better" not in printed(result)
     assert "leans to quokkabase" in printed(judged(filled, ["a"] * 5))
     assert "wombattuned is better" in printed(judged(filled, ["b"] * 6)), "2 / 64"
 
 
-def printed(found: dict[str, Any]) -> str:
+def printed(results: dict[str, Any]) -> str:
     console = Console(width=160)
     with console.capture() as capture:
-        console.print(result_table(found))
+        console.print(result_table(results))
     return capture.get()
 
 

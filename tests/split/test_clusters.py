@@ -16,7 +16,7 @@ from tests.split.rows import PLANTED, SENTENCE, Rows, by_file, decide, error_of,
 
 def sides(rows: Rows, **params: Any) -> dict[str, str]:
     """Row id → part."""
-    return {i: part for part, found in parts_of(rows, **params).items() for i in found}
+    return {i: part for part, members in parts_of(rows, **params).items() for i in members}
 
 
 @pytest.mark.parametrize("kind", PLANTED)
@@ -98,7 +98,7 @@ def test_times_cut_the_parts_and_a_cluster_stays_in_the_later_one() -> None:
         row(21, identity=f"{text(12)} more", time=0.0),  # its near-duplicate is in validation
     ]
     parts, dropped = decide(rows, by="time", validation_from="1970-01-11", test_from="1970-01-16T00:00:00+00:00")
-    assert parts == {part: [f"r{i}" for i in found] for part, found in zip(
+    assert parts == {part: [f"r{i}" for i in numbers] for part, numbers in zip(
         PARTS, (range(10), range(10, 15), range(15, 20)), strict=True
     )}  # fmt: skip
     assert dropped == {
@@ -140,20 +140,20 @@ def stars(count: int, first: int = 0) -> Rows:
 
 
 def strata_of(rows: Rows, **params: Any) -> dict[str, Any]:
-    asked = SplitParams(**params)
-    found = report([r["task"] for r in rows], split(table(rows), asked, "s"), asked)
-    return found["strata"]
+    split_params = SplitParams(**params)
+    counted = report([r["task"] for r in rows], split(table(rows), split_params, "s"), split_params)
+    return counted["strata"]
 
 
 def test_each_stratum_meets_its_shares() -> None:
-    found = strata_of(stars(200), stratify=["task", "label"], fractions=Fractions(train=0.7, validation=0.1, test=0.2))
-    assert found["asked"] == {"train": 0.7, "validation": 0.1, "test": 0.2}
-    assert found["realised"] == {
+    strata = strata_of(stars(200), stratify=["task", "label"], fractions=Fractions(train=0.7, validation=0.1, test=0.2))
+    assert strata["asked"] == {"train": 0.7, "validation": 0.1, "test": 0.2}
+    assert strata["realised"] == {
         "stars, bad": {"rows": 20, "train": 0.7, "validation": 0.1, "test": 0.2},
         "stars, good": {"rows": 180, "train": 0.7, "validation": 0.1, "test": 0.2},
         "summary, no label": {"rows": 200, "train": 0.7, "validation": 0.1, "test": 0.2},
     }
-    assert found["largest_deviation"] == 0.0
+    assert strata["largest_deviation"] == 0.0
 
 
 def test_without_strata_the_hash_alone_decides() -> None:
@@ -166,15 +166,15 @@ def test_without_strata_the_hash_alone_decides() -> None:
 
 def test_a_cluster_is_not_cut_for_a_stratum() -> None:
     rows = [row(i, group="all but ten" if i < 30 else f"g{i}") for i in range(40)]
-    found = strata_of(rows, stratify=["task"], fractions=Fractions(train=0.5, validation=0.25, test=0.25))
-    shares = [found["realised"]["k"][part] for part in PARTS]
+    strata = strata_of(rows, stratify=["task"], fractions=Fractions(train=0.5, validation=0.25, test=0.25))
+    shares = [strata["realised"]["k"][part] for part in PARTS]
     assert max(shares) >= 0.75
-    assert found["largest_deviation"] == pytest.approx(
+    assert strata["largest_deviation"] == pytest.approx(
         max(abs(s - a) for s, a in zip(shares, (0.5, 0.25, 0.25), strict=True))
     )
 
 
 def test_small_strata_are_not_all_of_one_part() -> None:
     rows = [row(i, completion=f"label {i}", answer_choices=[f"label {i}"]) for i in range(600)]
-    shares = [len(found) / 600 for found in parts_of(rows, stratify=["label"]).values()]
+    shares = [len(members) / 600 for members in parts_of(rows, stratify=["label"]).values()]
     assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.05)

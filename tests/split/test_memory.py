@@ -38,7 +38,7 @@ def remembered(**parts: str) -> Memory:
 
 def one_part_each(rows: Rows, memory: Memory, **params: object) -> dict[str, str]:
     parts, _ = decide(rows, memory, min_rows=1, **params)
-    return {i: part for part, found in parts.items() for i in found}
+    return {i: part for part, members in parts.items() for i in members}
 
 
 MEMORY = remembered(g0="train", g1="test", g2="validation", g3="train")
@@ -65,17 +65,17 @@ def test_new_rows_follow_their_cluster() -> None:
 
 
 @pytest.mark.parametrize(
-    ("new", "said"),
+    ("new", "message"),
     [
         (row(10, identity=BETWEEN_0_AND_1), "bridges train and test"),
         (row(10, group="g0", identity=f"{TEXTS[2]} more"), "bridges train and validation"),
         (row(10, group="g2", identity=TEXTS[1], completion="another"), "bridges validation and test"),
     ],
 )
-def test_a_new_row_that_bridges_two_parts_is_dropped_by_name(new: dict[str, object], said: str) -> None:
+def test_a_new_row_that_bridges_two_parts_is_dropped_by_name(new: dict[str, object], message: str) -> None:
     parts, dropped = decide([new, *OLD], MEMORY)
     assert parts == {"train": ["r0", "r3"], "validation": ["r2"], "test": ["r1"]}
-    assert dropped == {said: 1}
+    assert dropped == {message: 1}
 
 
 def test_too_many_bridges_stop_the_step_and_say_how_to_decide_anew() -> None:
@@ -144,9 +144,9 @@ def test_strata_take_old_rows_into_account() -> None:
     params = SplitParams(stratify=["task"], fractions=THIRDS)
     some = [row(i) for i in range(100)]
     memory = Memory({f"g{i}": 0 for i in range(100)}, {text_key(f"p{i}"): 0 for i in range(100)})
-    found = split(table([*some, *(row(i) for i in range(100, 400))]), params, "s", memory)
-    assert [len(found.rows(part)) for part in PARTS] == [160, 80, 160]
-    assert set(range(100)) <= set(found.rows("train").tolist())
+    assigned = split(table([*some, *(row(i) for i in range(100, 400))]), params, "s", memory)
+    assert [len(assigned.rows(part)) for part in PARTS] == [160, 80, 160]
+    assert set(range(100)) <= set(assigned.rows("train").tolist())
 
 
 # rounds of new rows
@@ -200,18 +200,18 @@ def test_rounds_of_new_rows_move_no_old_row_and_no_cluster_straddles(seed: int, 
 
 def test_a_limit_keeps_what_it_kept_before() -> None:
     old, new = [row(i, identity=text(i)) for i in range(200)], [row(i, identity=text(i)) for i in range(200, 600)]
-    asked = {"limit": {"test": 8, "train": 50}}
-    first = split(table(old), SplitParams(**asked), "s")
+    limits = {"limit": {"test": 8, "train": 50}}
+    first = split(table(old), SplitParams(**limits), "s")
     kept = {part: {old[i]["row_id"] for i in first.rows(part)} for part in PARTS}
-    afresh, _ = decide([*new, *old], **asked)
+    afresh, _ = decide([*new, *old], **limits)
     assert not kept["test"] <= {*afresh["test"]}, "by the hashes alone new rows would push old ones out"
-    second = split(table([*new, *old]), SplitParams(**asked), "s", first.memory)
+    second = split(table([*new, *old]), SplitParams(**limits), "s", first.memory)
     rows = [*new, *old]
     assert {rows[i]["row_id"] for i in second.rows("test")} == kept["test"]
     assert {rows[i]["row_id"] for i in second.rows("train")} == kept["train"]
-    more, _ = decide(rows, second.memory, **{**asked, "limit": {"test": 20}})
+    more, _ = decide(rows, second.memory, **{**limits, "limit": {"test": 20}})
     assert kept["test"] < {*more["test"]} and len(more["test"]) == 20
-    fewer, _ = decide(rows, second.memory, **{**asked, "limit": {"test": 5}})
+    fewer, _ = decide(rows, second.memory, **{**limits, "limit": {"test": 5}})
     assert {*fewer["test"]} < kept["test"]
 
 
@@ -244,10 +244,10 @@ def written(folder: Path, params: SplitParams | None = None, grouped_by: bytes |
 def test_a_memory_is_read_as_it_was_written(tmp_path: Path) -> None:
     memory = replace(MEMORY, rows={row_key("r1", "t"): 2})
     memory.write(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
-    found = Memory.read(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
-    assert (found, found.state) == (memory, "read")
-    found = Memory.read(tmp_path / "none.parquet", SplitParams(seed=3), b"{}")
-    assert (found, found.state) == (Memory(), "none")
+    read = Memory.read(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
+    assert (read, read.state) == (memory, "read")
+    read = Memory.read(tmp_path / "none.parquet", SplitParams(seed=3), b"{}")
+    assert (read, read.state) == (Memory(), "none")
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_a_memory_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_what_decides_on_no_side_keeps_the_memory(tmp_path: Path, other: dict[str, object]) -> None:
     path = written(tmp_path)
     # as of a later version, in which a key that `by` does not use has another default
-    asked = SplitParams().model_copy(update=other)
-    assert Memory.read(path, asked, b"{}") == MEMORY
+    changed = SplitParams().model_copy(update=other)
+    assert Memory.read(path, changed, b"{}") == MEMORY
 
 
 @pytest.mark.parametrize(
@@ -278,14 +278,14 @@ def test_what_decides_on_no_side_keeps_the_memory(tmp_path: Path, other: dict[st
     ],
 )
 def test_other_parameters_start_afresh(tmp_path: Path, other: dict[str, object]) -> None:
-    found = Memory.read(written(tmp_path), SplitParams(**other), b"{}")  # type: ignore[arg-type]
-    assert (found, found.state) == (Memory(), "other parameters")
+    read = Memory.read(written(tmp_path), SplitParams(**other), b"{}")  # type: ignore[arg-type]
+    assert (read, read.state) == (Memory(), "other parameters")
 
 
 @pytest.mark.parametrize("grouped_by", [None, b'{"group":"author"}'])
 def test_other_groups_start_afresh(tmp_path: Path, grouped_by: bytes | None) -> None:
-    found = Memory.read(written(tmp_path), SplitParams(), grouped_by)
-    assert (found, found.state) == (Memory(), "other parameters")
+    read = Memory.read(written(tmp_path), SplitParams(), grouped_by)
+    assert (read, read.state) == (Memory(), "other parameters")
     assert Memory.read(written(tmp_path, grouped_by=grouped_by), SplitParams(), grouped_by) == MEMORY
 
 
@@ -315,7 +315,7 @@ def _with(kind: str, part: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "expected"),
     [
         (_truncated, ""),
         (_text, ""),
@@ -325,11 +325,11 @@ def _with(kind: str, part: str) -> Callable[[Path], None]:
         (_with("author", "test"), "kind 'author' with part 'test'"),
     ],
 )
-def test_a_spoilt_memory_is_named_with_the_remedy(tmp_path: Path, spoil: Callable[[Path], None], said: str) -> None:
+def test_a_spoilt_memory_is_named_with_the_remedy(tmp_path: Path, spoil: Callable[[Path], None], expected: str) -> None:
     path = written(tmp_path)
     spoil(path)
     with pytest.raises(TunesmithError) as caught:
         Memory.read(path, SplitParams(), b"{}")
     message = str(caught.value)
-    assert message.startswith(f"{path}: must be what `split` wrote there; it is not ({said}")
+    assert message.startswith(f"{path}: must be what `split` wrote there; it is not ({expected}")
     assert f"`dvc checkout data/splits/{tmp_path.name}`, or delete it and run `tunesmith run --new-split" in message

@@ -27,13 +27,13 @@ def problems_of(data: dict[str, Any]) -> str:
 
 def test_each_row_is_in_one_part_and_keeps_its_order() -> None:
     parts = parts_of(ROWS)
-    assert Counter(i for found in parts.values() for i in found) == Counter(ids(ROWS))
-    assert all(found == sorted(found, key=lambda i: int(i[1:])) for found in parts.values())
+    assert Counter(i for members in parts.values() for i in members) == Counter(ids(ROWS))
+    assert all(members == sorted(members, key=lambda i: int(i[1:])) for members in parts.values())
 
 
 def test_groups_stay_together() -> None:
     group_of = {r["row_id"]: r["group"] for r in ROWS}
-    groups = [{group_of[i] for i in found} for found in parts_of(ROWS).values()]
+    groups = [{group_of[i] for i in members} for members in parts_of(ROWS).values()]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 1000
 
 
@@ -47,7 +47,7 @@ def test_fractions_are_about_kept() -> None:
 def test_new_rows_move_no_old_one_and_the_order_does_not_matter() -> None:
     old = parts_of(ROWS[:900])
     shuffled = random.Random(0).sample(ROWS, len(ROWS))
-    new = {part: set(found) for part, found in parts_of(shuffled).items()}
+    new = {part: set(members) for part, members in parts_of(shuffled).items()}
     assert all(set(old[part]) <= new[part] for part in PARTS)
     assert parts_of(ROWS, seed=1) != parts_of(ROWS)
 
@@ -62,9 +62,9 @@ def test_duplicates_are_dropped_and_counted() -> None:
     twice = [*ROWS[:60], {**ROWS[5], "row_id": "again"}, {**ROWS[6], "row_id": "other", "completion": "another"}]
     twice += [{**ROWS[7], "row_id": "reworded", "template_id": "u"}]
     parts, dropped = decide(twice)
-    found = {i for found in parts.values() for i in found}
+    members = {i for members in parts.values() for i in members}
     assert dropped == {"duplicate": 1}
-    assert found == {*ids(ROWS[:60]), "other", "reworded"}, "another completion or another wording is no duplicate"
+    assert members == {*ids(ROWS[:60]), "other", "reworded"}, "another completion or another wording is no duplicate"
 
 
 # limits
@@ -203,7 +203,7 @@ def test_no_row_at_all_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (
             {"fractions": {"train": 0.9, "validation": 0.1, "test": 0.1}},
@@ -244,8 +244,8 @@ def test_no_row_at_all_is_refused() -> None:
         ({"limit": {"trian": 5}}, "split.limit.trian"),
     ],
 )
-def test_wrong_parameters_are_refused(data: dict[str, Any], said: str) -> None:
-    assert said in problems_of(data)
+def test_wrong_parameters_are_refused(data: dict[str, Any], message: str) -> None:
+    assert message in problems_of(data)
 
 
 @pytest.mark.parametrize("fractions", [(0.7, 0.2, 0.1), (0.34, 0.33, 0.33), (1 / 3, 1 / 3, 1 / 3)])

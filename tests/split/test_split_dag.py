@@ -27,9 +27,9 @@ def test_new_rows_of_a_source_move_no_old_one(tmp_path: Path, tiny_llama: Path) 
     pairs = [{lines[i], lines[i + 1]} for i in range(59)]
     i = next(i for i, pair in enumerate(pairs) if pair & before["train"] and pair & before["test"])
     assert _split(root, [{"dialogue": line(20 * i + 10), "summary": "half way"}, *rows]) == before
-    found = read_json(root / "data/splits/notes/splits.json")
-    assert found["dropped"] == {"bridges train and test": 1}
-    assert (found["moved"], found["shared_groups"], found["shared_clusters"]) == (0, 0, 0)
+    report = read_json(root / "data/splits/notes/splits.json")
+    assert report["dropped"] == {"bridges train and test": 1}
+    assert (report["moved"], report["shared_groups"], report["shared_clusters"]) == (0, 0, 0)
     edit(root, "sources", lambda p: p["sources"]["notes"].update(split={"limit": {"train": 10}}))
     dvc(root, "repro", "split@notes")
     assert all(_parts(root)[part] == before[part] for part in ("validation", "test"))

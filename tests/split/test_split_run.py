@@ -51,22 +51,22 @@ def test_the_parts_hold_the_rows_as_they_were(tmp_path: Path) -> None:
 
 
 def test_splits_json_counts_everything_and_proves_the_parts_apart(tmp_path: Path) -> None:
-    near = [row(400 + i, identity=found, task="near") for i, found in enumerate([SENTENCE, *PLANTED.values()])]
-    found = stage(tmp_path, [*ROWS, ROWS[0], *near], limit={"train": 100}, stratify=["task"])
+    near = [row(400 + i, identity=copy, task="near") for i, copy in enumerate([SENTENCE, *PLANTED.values()])]
+    report = stage(tmp_path, [*ROWS, ROWS[0], *near], limit={"train": 100}, stratify=["task"])
     parts = written(tmp_path)
-    assert found["rows"] == {
+    assert report["rows"] == {
         "in": 306,
         **{part: len(rows) for part, rows in parts.items()},
         "dropped": 306 - sum(map(len, parts.values())),
     }
-    assert found["dropped"]["duplicate"] == 1
-    assert found["dropped"]["over the limit of train"] + 1 == found["rows"]["dropped"]
-    assert {task: counts["in"] for task, counts in found["tasks"].items()} == {"task 0": 151, "task 1": 150, "near": 5}
+    assert report["dropped"]["duplicate"] == 1
+    assert report["dropped"]["over the limit of train"] + 1 == report["rows"]["dropped"]
+    assert {task: counts["in"] for task, counts in report["tasks"].items()} == {"task 0": 151, "task 1": 150, "near": 5}
     for part, rows in parts.items():
-        assert sum(counts[part] for counts in found["tasks"].values()) == len(rows)
-    assert found["clusters"] == {"number": 101, "largest": 5, "of_several_groups": 1, "of_several_texts": 101}
-    assert (found["shared_groups"], found["shared_clusters"], found["moved"]) == (0, 0, 0)
-    assert set(found["strata"]["realised"]) == {"task 0", "task 1", "near"}
+        assert sum(counts[part] for counts in report["tasks"].values()) == len(rows)
+    assert report["clusters"] == {"number": 101, "largest": 5, "of_several_groups": 1, "of_several_texts": 101}
+    assert (report["shared_groups"], report["shared_clusters"], report["moved"]) == (0, 0, 0)
+    assert set(report["strata"]["realised"]) == {"task 0", "task 1", "near"}
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
 def test_what_was_remembered_is_reported_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def ran(**params: Any) -> tuple[dict[str, Any], list[str]]:
         caplog.clear()
-        found = stage(tmp_path, ROWS, **params)
-        return found["memory"], [record.message for record in caplog.records if record.levelname == "WARNING"]
+        report = stage(tmp_path, ROWS, **params)
+        return report["memory"], [record.message for record in caplog.records if record.levelname == "WARNING"]
 
     assert ran() == ({"state": "none", "groups": 0}, []), "a source that was never split is no news"
     assert ran() == ({"state": "read", "groups": 100}, [])
@@ -123,8 +123,8 @@ def test_rows_grouped_otherwise_start_afresh_instead_of_being_dropped_as_bridges
     schema = RENDERED.with_metadata({GROUPED_BY: b'{"group":"author"}', TEMPLATES: b"{}"})
     write_rows(paths.rendered("s"), paired, schema)
     run("s", SplitParams(), paths, Stage("split@s", tmp_path))
-    found = read_json(paths.split("s") / "splits.json")
-    assert (found["memory"]["state"], found["rows"]["dropped"]) == ("other parameters", 0)
+    report = read_json(paths.split("s") / "splits.json")
+    assert (report["memory"]["state"], report["rows"]["dropped"]) == ("other parameters", 0)
     assert pq.read_schema(paths.split("s") / "train.parquet").metadata is None, "the parts are as they were"
     assert pq.read_schema(paths.split("s") / "test.parquet").metadata == {TEMPLATES: b"{}"}
 
@@ -144,14 +144,14 @@ def test_the_stage_remembers(tmp_path: Path) -> None:
     before = {r["row_id"]: part for part, rows in written(tmp_path).items() for r in rows}
     test, train = (next(int(i[1:]) for i in before if before[i] == part) for part in ("test", "train"))
     bridge = [row(300 + i, "bridge", identity=text(n), completion="b") for i, n in enumerate((test, train))]
-    found = stage(tmp_path, [*apart, *bridge])
+    report = stage(tmp_path, [*apart, *bridge])
     after = {r["row_id"]: part for part, rows in written(tmp_path).items() for r in rows}
     assert before.items() <= after.items()
-    assert found["dropped"] == {"bridges train and test": 1} and found["moved"] == 0
+    assert report["dropped"] == {"bridges train and test": 1} and report["moved"] == 0
     (tmp_path / "data/splits/s/assignments.parquet").unlink()
-    found = stage(tmp_path, [*apart, *bridge])
+    report = stage(tmp_path, [*apart, *bridge])
     afresh = {r["row_id"]: part for part, rows in written(tmp_path).items() for r in rows}
-    assert found["dropped"] == {} and not before.items() <= afresh.items()
+    assert report["dropped"] == {} and not before.items() <= afresh.items()
 
 
 def test_a_failure_leaves_the_old_split(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ APART = {"train": row(1, identity=text(1)), "validation": row(2, identity=text(2
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({}, None),
         ({"group": "g1"}, "'shared_groups': 1, 'shared_clusters': 0, 'moved': 1"),
@@ -183,18 +183,18 @@ APART = {"train": row(1, identity=text(1)), "validation": row(2, identity=text(2
     ],
 )
 def test_written_parts_that_share_something_are_refused(
-    tmp_path: Path, change: dict[str, Any], said: str | None
+    tmp_path: Path, change: dict[str, Any], message: str | None
 ) -> None:
     rows = {**APART, "test": APART["test"] | change}
-    for part, found in rows.items():
-        pq.write_table(pa.Table.from_pylist([found], schema=RENDERED), tmp_path / f"{part}.parquet")
+    for part, members in rows.items():
+        pq.write_table(pa.Table.from_pylist([members], schema=RENDERED), tmp_path / f"{part}.parquet")
     everything = list(rows.values())
     nodes = Nodes.of(
         [r["identity"] for r in everything], [r["group"] for r in everything], SplitParams().near_duplicates
     )
     memory = Memory({"g1": 0, "old": 0}, {})
-    if said is None:
+    if message is None:
         assert set(verify(tmp_path, nodes, memory, SplitParams()).values()) == {0}
         return
-    with pytest.raises(AssertionError, match=re.escape(said)):
+    with pytest.raises(AssertionError, match=re.escape(message)):
         verify(tmp_path, nodes, memory, SplitParams())

@@ -35,5 +35,5 @@ def stage_run(root: Path, values: Rows, **params: Any) -> Rows:
 
 
 def findings(root: Path, values: Rows, **params: Any) -> list[Finding]:
-    asked = TemplateParams(**{"set": "own/mine", **params})
-    return list(examine("s", asked, rows_of(values), Paths(root), lambda prompt: len(prompt.split()), 12))
+    template_params = TemplateParams(**{"set": "own/mine", **params})
+    return list(examine("s", template_params, rows_of(values), Paths(root), lambda prompt: len(prompt.split()), 12))

@@ -57,8 +57,8 @@ def template_set(prompt: str = "{{ q }}", references: str = "a", **more: Any) ->
 
 def rendered(given: Rows, templates: TemplateSet | None = None, **params: Any) -> tuple[Rows, Report]:
     report = Report()
-    asked = TemplateParams(set="own", **params)
-    return list(render(rows_of(given), "s", templates or template_set(), asked, report)), report
+    template_params = TemplateParams(set="own", **params)
+    return list(render(rows_of(given), "s", templates or template_set(), template_params, report)), report
 
 
 def error_of(given: Rows, templates: TemplateSet | None = None, **params: Any) -> str:
@@ -69,4 +69,4 @@ def error_of(given: Rows, templates: TemplateSet | None = None, **params: Any) -
 
 def by_id(templates: TemplateSet, row: dict[str, Any], **params: Any) -> dict[str, dict[str, Any]]:
     rows, _ = rendered([row], templates, assign="all", **params)
-    return {found["template_id"]: found for found in rows}
+    return {row["template_id"]: row for row in rows}

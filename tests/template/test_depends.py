@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 
 
 def stale(root: Path) -> set[str]:
-    found = set(json.loads(dvc(root, "status", "--json").stdout))
-    return {name for name in found if name.split("@")[0] in {"ingest", "template", "split"}}
+    stages = set(json.loads(dvc(root, "status", "--json").stdout))
+    return {name for name in stages if name.split("@")[0] in {"ingest", "template", "split"}}
 
 
 def test_a_changed_set_makes_its_own_sources_stale_and_no_others(tmp_path: Path, tiny_llama: Path) -> None:

@@ -19,7 +19,7 @@ from tasks.template.environment import (
 
 
 @pytest.mark.parametrize(
-    ("tags", "found"),
+    ("tags", "expected"),
     [
         ("O O O", []),
         ("B-x I-x O", [("a b", "x")]),
@@ -31,8 +31,8 @@ from tasks.template.environment import (
         ("B-creative-work I-creative-work O", [("a b", "creative-work")]),
     ],
 )
-def test_entities_of_bio_tags(tags: str, found: list[tuple[str, str]]) -> None:
-    assert entities(["a", "b", "c"], tags.split()) == found
+def test_entities_of_bio_tags(tags: str, expected: list[tuple[str, str]]) -> None:
+    assert entities(["a", "b", "c"], tags.split()) == expected
 
 
 @pytest.mark.parametrize("tags", [["O"], ["O", "X-x", "O"], ["B-", "O", "O"], [1, 0, 0]])

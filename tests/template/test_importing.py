@@ -74,27 +74,27 @@ def test_a_promptsource_file_is_rendered_as_promptsource_would(tmp_path: Path) -
         ["first", "second", "label"],
         ["first", "second"],
     )
-    found = by_id(templates, ROW)
-    assert list(found) == ["does_it_mean", "otherwise", "does_it_mean_2", "1_pairs"]
-    assert found["does_it_mean"]["prompt"] == 'Ann left | early\n\nDoes it mean "Ann did not stay"?'
-    assert (found["does_it_mean"]["completion"], found["does_it_mean"]["answer_choices"]) == ("Yes", ["No", "Yes"])
-    assert (found["otherwise"]["prompt"], found["otherwise"]["completion"]) == (
+    rows = by_id(templates, ROW)
+    assert list(rows) == ["does_it_mean", "otherwise", "does_it_mean_2", "1_pairs"]
+    assert rows["does_it_mean"]["prompt"] == 'Ann left | early\n\nDoes it mean "Ann did not stay"?'
+    assert (rows["does_it_mean"]["completion"], rows["does_it_mean"]["answer_choices"]) == ("Yes", ["No", "Yes"])
+    assert (rows["otherwise"]["prompt"], rows["otherwise"]["completion"]) == (
         "Say otherwise: Ann left | early",
         "Ann did not stay",
     )
-    picked = found["does_it_mean_2"]
+    picked = rows["does_it_mean_2"]
     which = picked["prompt"].split()[2].rstrip(":")
     expected = {"longer": max, "shorter": min}[which](picked["answer_choices"], key=len)
     assert picked["completion"] == expected, "prompt and completion see the same choice"
-    assert (found["1_pairs"]["prompt"], found["1_pairs"]["completion"]) == ("Ann=Ann left=did |=not early=stay", "1")
+    assert (rows["1_pairs"]["prompt"], rows["1_pairs"]["completion"]) == ("Ann=Ann left=did |=not early=stay", "1")
 
 
 def test_a_column_that_the_prompt_sets_anew_is_so_in_the_completion(tmp_path: Path) -> None:
     text = PROMPTSOURCE.replace('"{{first}}\\n\\nDoes', '"{% set label = 1 - label %}{{first}}\\n\\nDoes')
     assert text != PROMPTSOURCE
-    found = by_id(imported(tmp_path, text)[1], ROW)
-    assert found["does_it_mean"]["prompt"].startswith("Ann left | early\n\nDoes")
-    assert found["does_it_mean"]["completion"] == "No"
+    rows = by_id(imported(tmp_path, text)[1], ROW)
+    assert rows["does_it_mean"]["prompt"].startswith("Ann left | early\n\nDoes")
+    assert rows["does_it_mean"]["completion"] == "No"
 
 
 def test_metadata_is_kept(tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_control_characters_are_kept(tmp_path: Path) -> None:
     more = f"  5d5d: !Template {{jinja: {jinja}, name: odd}}\n"
     result, templates = imported(tmp_path, PROMPTSOURCE + more)
     assert result.summary() == "imported 5 of 5 templates, refused 0"
-    found = by_id(templates, ROW)["odd"]
-    assert (found["prompt"], found["completion"]) == (ROW["first"] + text, "i\nj")
+    rows = by_id(templates, ROW)["odd"]
+    assert (rows["prompt"], rows["completion"]) == (ROW["first"] + text, "i\nj")
 
 
 def test_a_broken_file_of_a_folder_is_named_and_the_others_are_imported(tmp_path: Path) -> None:
@@ -186,8 +186,8 @@ def test_a_broken_file_of_a_folder_is_named_and_the_others_are_imported(tmp_path
     result = import_templates(tmp_path, tmp_path / "own")
     assert result.summary() == "imported 4 of 4 templates, refused 0, 3 files unread"
     assert [path.name for path in result.written] == ["toy_pairs.yaml"]
-    for name, said, line in zip("acd", ("not valid YAML", "not valid YAML", "must map"), result.unread, strict=True):
-        assert line.startswith(f"{tmp_path}/{name}/templates.yaml: ") and said in line
+    for name, message, line in zip("acd", ("not valid YAML", "not valid YAML", "must map"), result.unread, strict=True):
+        assert line.startswith(f"{tmp_path}/{name}/templates.yaml: ") and message in line
 
 
 @pytest.mark.parametrize(
@@ -252,9 +252,9 @@ def test_lists_of_format_strings(tmp_path: Path, ending: str) -> None:
         "p7 no column can be called 'zip', which means something else in a template",
     ]
     row = {"dialogue": "A: hi", "summary": "A greets."}
-    found = by_id(load_set("own/chats", tmp_path), row)
-    assert (found["p1"]["prompt"], found["p1"]["completion"]) == ("Sum up:\n\nA: hi", "A greets.")
-    assert (found["p2"]["prompt"], found["p2"]["completion"]) == ("A: hi {short}", "TL;DR A greets.")
+    rows = by_id(load_set("own/chats", tmp_path), row)
+    assert (rows["p1"]["prompt"], rows["p1"]["completion"]) == ("Sum up:\n\nA: hi", "A greets.")
+    assert (rows["p2"]["prompt"], rows["p2"]["completion"]) == ("A: hi {short}", "TL;DR A greets.")
 
 
 @pytest.mark.parametrize("text", ["{a}", "{{{a}}}", "{{% {a} %}} {{#}}", "}}{{ {{{{a}}}} {a}{a}", "{{% raw %}}"])

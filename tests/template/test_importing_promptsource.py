@@ -124,5 +124,5 @@ def test_promptsource_itself_is_imported(tmp_path: Path) -> None:
     assert len([line for line in lines if re.match(r".*templates\.yaml: .+: .+", line)]) == int(counted[2])
     assert len(list((library / "own").glob("*.yaml"))) == 279
     for name, template, row, prompt, completion in REAL:
-        found = by_id(load_set(f"own/{name}", library), row, use=[template])[template]
-        assert (found["prompt"], found["completion"]) == (prompt, completion), (name, template)
+        rendered_row = by_id(load_set(f"own/{name}", library), row, use=[template])[template]
+        assert (rendered_row["prompt"], rendered_row["completion"]) == (prompt, completion), (name, template)

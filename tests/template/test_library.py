@@ -37,8 +37,8 @@ def test_every_wording_renders_a_sample_row(name: str) -> None:
 
 
 def test_no_task_has_direct_and_inverted_wordings() -> None:
-    found = [(t.inverted, (name, s.task_of(t))) for name in SETS for s in [load_set(name)] for t in s.templates]
-    direct, inverted = ({task for back, task in found if back is side} for side in (False, True))
+    directions = [(t.inverted, (name, s.task_of(t))) for name in SETS for s in [load_set(name)] for t in s.templates]
+    direct, inverted = ({task for back, task in directions if back is side} for side in (False, True))
     assert direct & inverted == set()
     assert inverted == {
         ("code_translation", "code_translation_back"),
@@ -80,7 +80,7 @@ def test_an_input_may_be_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("  - {id: one, prompt: '{{ q }', references: a}", "one: not valid Jinja2 in line 1"),
         ("  - {id: one, prompt: '{{ q | nosuch }}', references: a}", "one: not valid Jinja2 in line 1"),
@@ -95,13 +95,13 @@ def test_an_input_may_be_null() -> None:
         ("  - {id: one, prompt: q, references: a}\n  - {id: one, prompt: q, references: a}", "used twice: one"),
     ],
 )
-def test_a_wrong_set_is_refused_when_it_is_loaded(tmp_path: Path, change: str, said: str) -> None:
+def test_a_wrong_set_is_refused_when_it_is_loaded(tmp_path: Path, change: str, message: str) -> None:
     head = "name: own\ntask: qa\ndescription: d\ncolumns: {q: question, a: answer}\ntemplates:\n"
     (tmp_path / "own.yaml").write_text(f"{head}{change}\n")
     with pytest.raises(TunesmithError) as caught:
         load_set("own", tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/own.yaml: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["range", "dict", "self", "answer_choices", "_choice_key"])

@@ -33,26 +33,26 @@ def test_a_prompt_that_tells_the_right_choice_stops_the_stage_and_is_found_befor
     write_stars(tmp_path, "{{ q }}: they gave {{ a }} stars. How many?")
     with pytest.raises(TunesmithError) as caught:
         stage_run(tmp_path, STARS)
-    said = str(caught.value)
-    assert "template 'planted' names it and no other choice in 20 of 20 rows, the first at f:1; correct" in said
-    assert "answer_choices" not in said, "listing them is no way to silence it"
+    message = str(caught.value)
+    assert "template 'planted' names it and no other choice in 20 of 20 rows, the first at f:1; correct" in message
+    assert "answer_choices" not in message, "listing them is no way to silence it"
     assert not list(tmp_path.glob("data/rendered/*"))
-    assert [(f.weight, f.kind, f.said) for f in findings(tmp_path, STARS)] == [("error", "leak", said)]
+    assert [(f.weight, f.kind, f.message) for f in findings(tmp_path, STARS)] == [("error", "leak", message)]
 
 
 def test_nine_in_ten_or_fewer_than_ten_rows_are_a_note_and_half_is_none(tmp_path: Path) -> None:
     write_stars(tmp_path, "{{ q }}. How many stars?")
     told = [row | {"q": f"I gave {row['a']} stars, said {row['q']}"} for row in STARS]
 
-    def found(rows: Rows) -> list[tuple[str, str]]:
+    def kinds(rows: Rows) -> list[tuple[str, str]]:
         return [(f.weight, f.kind) for f in findings(tmp_path, rows)]
 
-    assert found([*told[:19], STARS[19]]) == [("error", "leak")]
-    assert found([*told[:18], *STARS[18:]]) == [("note", "leak")]
-    assert found([*told[:11], *STARS[11:]]) == [("note", "leak")]
-    assert found([*told[:10], *STARS[10:]]) == []
-    assert found(told[:9]) == [("note", "leak")]
-    assert "in 18 of 20 rows, the first at f:1;" in findings(tmp_path, [*told[:18], *STARS[18:]])[0].said
+    assert kinds([*told[:19], STARS[19]]) == [("error", "leak")]
+    assert kinds([*told[:18], *STARS[18:]]) == [("note", "leak")]
+    assert kinds([*told[:11], *STARS[11:]]) == [("note", "leak")]
+    assert kinds([*told[:10], *STARS[10:]]) == []
+    assert kinds(told[:9]) == [("note", "leak")]
+    assert "in 18 of 20 rows, the first at f:1;" in findings(tmp_path, [*told[:18], *STARS[18:]])[0].message
 
 
 def test_a_prompt_may_list_all_choices_name_one_whatever_is_right_or_be_extractive(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_a_wording_with_choices_in_some_rows_is_told_by_the_rule_that_it_breaks(
     report.name_choice("mixed", "yes", "f:18")
     report.name_choice("mixed", "no", "f:19")
     assert leaking_templates(report) == ["mixed"] and suspected_templates(report) == []
-    said = describe_leak("s", "mixed", report)
-    assert "must not tell its completion; template 'mixed' does in 15 of 20 rows, the first at f:0" in said
+    message = describe_leak("s", "mixed", report)
+    assert "must not tell its completion; template 'mixed' does in 15 of 20 rows, the first at f:0" in message
     for i in range(17):
         report.name_choice("mixed", "yes", f"f:{i}")
     assert leaking_templates(report) == ["mixed"], "once, whatever the rules that it breaks"

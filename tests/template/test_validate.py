@@ -220,11 +220,11 @@ def test_no_rows_are_a_table_with_its_columns(tmp_path: Path) -> None:
 def test_validate_names_each_kind(tmp_path: Path) -> None:
     write_own(tmp_path, "{{ q }}")
     long = {"q": "word " * 13, "a": "Too many of them."}
-    found = findings(tmp_path, [*CHATS, CHATS[0], {"q": "", "a": "x"}, long])
-    assert [(f.weight, f.kind) for f in found] == [("error", "dropped"), ("note", "duplicate"), ("error", "context")]
-    assert "1 with empty q, the first at f:12" in found[0].said
-    assert found[1].said == "1 row reads as an earlier one, first f:11 (planted) as f:1 (planted)"
-    assert "1 of 12 prompts alone exceed max_length (12 tokens" in found[2].said
+    results = findings(tmp_path, [*CHATS, CHATS[0], {"q": "", "a": "x"}, long])
+    assert [(f.weight, f.kind) for f in results] == [("error", "dropped"), ("note", "duplicate"), ("error", "context")]
+    assert "1 with empty q, the first at f:12" in results[0].message
+    assert results[1].message == "1 row reads as an earlier one, first f:11 (planted) as f:1 (planted)"
+    assert "1 of 12 prompts alone exceed max_length (12 tokens" in results[2].message
     assert findings(tmp_path, CHATS) == []
     allowed = findings(tmp_path, [*CHATS, {"q": "", "a": "x"}], max_dropped=0.5)
     assert [(f.weight, f.kind) for f in allowed] == [("note", "dropped")]
@@ -233,10 +233,10 @@ def test_validate_names_each_kind(tmp_path: Path) -> None:
 def test_validate_names_a_planted_leak_and_a_failing_template(tmp_path: Path) -> None:
     write_own(tmp_path, "{{ q }}: {{ a }}")
     leak, dropped = findings(tmp_path, CHATS, max_dropped=1.0)
-    assert (leak.weight, leak.kind, "planted" in leak.said) == ("error", "leak", True)
-    assert (dropped.weight, dropped.said) == ("note", "10 with leak, the first at f:1 (template 'planted')")
+    assert (leak.weight, leak.kind, "planted" in leak.message) == ("error", "leak", True)
+    assert (dropped.weight, dropped.message) == ("note", "10 with leak, the first at f:1 (template 'planted')")
     path = tmp_path / "tasks/template/library/own/mine.yaml"
     path.write_text(path.read_text().replace("{{ a }}", "{{ q.nosuch }}"))
-    (found,) = findings(tmp_path, CHATS)
-    assert (found.weight, found.kind) == ("error", "template")
-    assert "template 'planted' fails on this row" in str(found)
+    (finding,) = findings(tmp_path, CHATS)
+    assert (finding.weight, finding.kind) == ("error", "template")
+    assert "template 'planted' fails on this row" in str(finding)

@@ -15,6 +15,6 @@ def jaccard(a: str, b: str, n: int) -> float:
     """Jaccard similarity of the word n-grams, by the definition."""
     sets = []
     for text in (a, b):
-        found = normalise(text).split()
-        sets.append({tuple(found[i : i + n]) for i in range(max(1, len(found) - n + 1))})
+        words = normalise(text).split()
+        sets.append({tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1))})
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])

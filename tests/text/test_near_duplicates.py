@@ -115,30 +115,30 @@ def test_a_short_text_is_one_ngram_of_all_its_words() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_clusters_are_those_of_the_exact_similarities(seed: int) -> None:
     texts = families(seed)
-    found = NearDuplicates(texts, PARAMS).clusters().tolist()
-    assert found == clusters_by_definition(texts)
-    sizes = np.bincount(found)
+    clusters = NearDuplicates(texts, PARAMS).clusters().tolist()
+    assert clusters == clusters_by_definition(texts)
+    sizes = np.bincount(clusters)
     assert (sizes > 1).sum() > 20 and (sizes == 1).sum() > 20
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.8, 1.0])
 def test_another_threshold_finds_other_clusters(threshold: float) -> None:
     texts = families(9)
-    found = NearDuplicates(texts, NearDuplicateParams(threshold=threshold)).clusters().tolist()
-    assert found == clusters_by_definition(texts, threshold)
+    clusters = NearDuplicates(texts, NearDuplicateParams(threshold=threshold)).clusters().tolist()
+    assert clusters == clusters_by_definition(texts, threshold)
 
 
 def test_a_query_gives_the_most_alike_text_of_the_other_set() -> None:
     texts = families(5)
     half = len(texts) // 2
-    indexed, asked = texts[:half], texts[half:]
+    indexed, queries = texts[:half], texts[half:]
     expected = []
-    for text in asked:
+    for text in queries:
         best = max(range(half), key=lambda i: (similarity(indexed[i], text), -i))
         score = similarity(indexed[best], text)
         expected.append(Match(best, score) if score >= 0.5 else None)
-    assert NearDuplicates(indexed, PARAMS).query(asked) == expected
-    assert 20 < sum(match is not None for match in expected) < len(asked) - 20
+    assert NearDuplicates(indexed, PARAMS).query(queries) == expected
+    assert 20 < sum(match is not None for match in expected) < len(queries) - 20
 
 
 def test_pairs_between_two_sets_are_each_given_once() -> None:
@@ -146,9 +146,9 @@ def test_pairs_between_two_sets_are_each_given_once() -> None:
     index = NearDuplicates(texts, PARAMS)
     assert index.distinct.tolist() == list(range(len(texts))), "all of them differ"
     some, others = np.arange(0, 150), np.arange(100, len(texts))
-    found = list(index.pairs_between(some, others))
+    pairs = list(index.pairs_between(some, others))
     expected = [(i, j) for i in some for j in others if i != j and similarity(texts[i], texts[j]) >= 0.5]
-    assert sorted(found) == expected and len(expected) > 20
+    assert sorted(pairs) == expected and len(expected) > 20
 
 
 def test_nothing_is_alike_in_nothing() -> None:

@@ -14,10 +14,10 @@ def index(texts: list[str], n: int, words: Words) -> NgramIndex:
 
 def shares(evaluation: list[str], training: list[str], n: int, common: int = 10) -> tuple[list[float], list[int]]:
     words = Words()
-    found = index(evaluation, n, words)
+    matches = index(evaluation, n, words)
     for number, text in enumerate(training):
-        found.add(*words.hashed([text]), [number])
-    share, worst = found.shares(common)
+        matches.add(*words.hashed([text]), [number])
+    share, worst = matches.shares(common)
     return share.tolist(), worst.tolist()
 
 

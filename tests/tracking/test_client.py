@@ -54,8 +54,8 @@ def test_three_processes_create_one_store_at_once(tmp_path: Path) -> None:
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == finished.stdout == ""  # neither MLflow nor alembic chatters
-    found = open_store(tmp_path).client.get_experiment_by_name("tunesmith")
-    assert found.artifact_location == (tmp_path / "mlartifacts").as_uri()
+    experiment = open_store(tmp_path).client.get_experiment_by_name("tunesmith")
+    assert experiment.artifact_location == (tmp_path / "mlartifacts").as_uri()
 
 
 def test_a_dead_server_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_server: str) -> None:

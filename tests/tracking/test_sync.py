@@ -17,8 +17,8 @@ from tests.tracking.ledger_workspace import add_experiment, add_report, copy_sto
 
 
 def artifacts(tracker: Tracker, run_id: str, folder: str | None = None) -> list[str]:
-    found = tracker.client.list_artifacts(run_id, folder)
-    nested = [artifacts(tracker, run_id, entry.path) if entry.is_dir else [entry.path] for entry in found]
+    entries = tracker.client.list_artifacts(run_id, folder)
+    nested = [artifacts(tracker, run_id, entry.path) if entry.is_dir else [entry.path] for entry in entries]
     return sorted(path for paths in nested for path in paths)
 
 
@@ -48,18 +48,18 @@ def facts(tracker: Tracker, run: Any) -> dict[str, Any]:
 def test_a_run_shows_what_the_files_say(paths: Paths, tracker: Tracker) -> None:
     results = sync(paths, tracker)
     assert [(result.experiment, result.changed) for result in results] == [("base", True), ("lora", True)]
-    found = ledger(tracker)[f"lora {key_of('lora')}"]
-    assert found["info"] == ("lora", "FINISHED", 1_700_000_000_250, 1_700_000_100_500)
-    assert found["params"]["lora.rank"] == "8"
-    assert found["params"]["long"] == "x" * 6000
-    assert found["history"]["train_loss"] == [(1, 3.0, 1_700_000_010_125), (2, 2.0, 1_700_000_020_375)]
+    run = ledger(tracker)[f"lora {key_of('lora')}"]
+    assert run["info"] == ("lora", "FINISHED", 1_700_000_000_250, 1_700_000_100_500)
+    assert run["params"]["lora.rank"] == "8"
+    assert run["params"]["long"] == "x" * 6000
+    assert run["history"]["train_loss"] == [(1, 3.0, 1_700_000_010_125), (2, 2.0, 1_700_000_020_375)]
     # The kept checkpoint's loss stands one step behind the curve, so that MLflow shows it.
-    assert found["history"]["validation_loss"] == [(2, 2.25, 1_700_000_021_000), (3, 2.125, 1_700_000_200_500)]
-    assert found["data"] == [
+    assert run["history"]["validation_loss"] == [(2, 2.25, 1_700_000_021_000), (3, 2.125, 1_700_000_200_500)]
+    assert run["data"] == [
         ("data/evaluation", "22222222222222222222222222222222.dir", "testing"),
         ("data/mixtures/demo", "11111111111111111111111111111111.dir", "training"),
     ]
-    assert found["artifacts"] == [
+    assert run["artifacts"] == [
         *("comparison/comparison.json", "comparison/table.md", "metrics.json"),
         *("model/adapter_config.json", "model/adapter_model.safetensors", "model/manifest.json", "predictions.parquet"),
     ]
@@ -71,14 +71,14 @@ def test_a_run_shows_what_the_files_say(paths: Paths, tracker: Tracker) -> None:
     sizes |= {"planned_memory_bytes": 4 * 2**30, "measured_memory_bytes": 3 * 2**30}
     speed = {"evaluation_seconds": 50.0, "evaluation_rows_per_second": 2.0}
     assert metrics == pytest.approx(scores | training | sizes | speed)
-    assert found["tags"]["tunesmith.base_model"] == "embedded:smollm2-135m-instruct"
+    assert run["tags"]["tunesmith.base_model"] == "embedded:smollm2-135m-instruct"
 
 
 def test_the_base_has_final_numbers_under_the_same_names(paths: Paths, tracker: Tracker) -> None:
     sync(paths, tracker)
-    found = ledger(tracker)[f"base {key_of('base')}"]
-    assert found["history"]["rouge1_f"] == [(0, pytest.approx(0.2), 1_700_000_200_500)]
-    assert found["artifacts"][-2:] == ["model/manifest.json", "predictions.parquet"]
+    run = ledger(tracker)[f"base {key_of('base')}"]
+    assert run["history"]["rouge1_f"] == [(0, pytest.approx(0.2), 1_700_000_200_500)]
+    assert run["artifacts"][-2:] == ["model/manifest.json", "predictions.parquet"]
 
 
 def test_a_second_sync_changes_nothing(paths: Paths, tracker: Tracker) -> None:
@@ -177,9 +177,9 @@ def test_other_weights_under_the_same_key_make_a_new_run(paths: Paths, tracker: 
 def test_a_report_of_another_key_is_left_out(paths: Paths, tracker: Tracker) -> None:
     add_report(paths, "lora", [0.9, 0.9, 0.9], key_of("something else"))
     sync(paths, tracker)
-    found = ledger(tracker)[f"lora {key_of('lora')}"]
-    assert "rouge1_f" not in found["history"]
-    assert not {"metrics.json", "predictions.parquet"} & set(found["artifacts"])
+    run = ledger(tracker)[f"lora {key_of('lora')}"]
+    assert "rouge1_f" not in run["history"]
+    assert not {"metrics.json", "predictions.parquet"} & set(run["artifacts"])
     add_report(paths, "lora", [0.4, 0.5, 0.6], key_of("lora"))
     assert [result.changed for result in sync(paths, tracker)] == [False, True]
     assert "rouge1_f" in ledger(tracker)[f"lora {key_of('lora')}"]["history"]
@@ -221,6 +221,6 @@ def test_a_comparison_without_the_experiment_is_not_its(paths: Paths, tracker: T
     summary = paths.comparison / "comparison.json"
     summary.write_text(json.dumps({"candidate": None, "systems": [{"name": "base"}]}))
     sync(paths, tracker)
-    found = ledger(tracker)
-    assert "comparison/table.md" in found[f"base {key_of('base')}"]["artifacts"]
-    assert "comparison/table.md" not in found[f"lora {key_of('lora')}"]["artifacts"]
+    runs = ledger(tracker)
+    assert "comparison/table.md" in runs[f"base {key_of('base')}"]["artifacts"]
+    assert "comparison/table.md" not in runs[f"lora {key_of('lora')}"]["artifacts"]

@@ -132,21 +132,21 @@ def test_completion_without_text_is_refused(renderer: Renderer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("planted", "said"),
+    ("planted", "message"),
     [
         ([], r"labels of a row must hold text; those of this row are \[\], which is no more than the end token"),
         ([5, 6], r"labels must end with the end token 0, or the model does not learn to stop; they end with \[5, 6\]"),
     ],
 )
 def test_a_planted_mask_is_caught(
-    renderer: Renderer, monkeypatch: pytest.MonkeyPatch, planted: list[int], said: str
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch, planted: list[int], message: str
 ) -> None:
     """Whatever a renderer does: an all-masked row and a missing end token stop the step."""
     encode = renderer.encode
     monkeypatch.setattr(
         Renderer, "encode", lambda self, p, c: Encoded(encode(p, c).prompt, planted) if p == "late" else encode(p, c)
     )
-    with pytest.raises(TunesmithError, match=rf"row r2 \(train.jsonl:2\): .*{said}"):
+    with pytest.raises(TunesmithError, match=rf"row r2 \(train.jsonl:2\): .*{message}"):
         encode_rows(rows([("lamp", "ok"), ("late", "ok")]), renderer, parameters(), "train")
 
 

@@ -50,8 +50,8 @@ def curve(paths: Paths, name: str) -> list[dict[str, float]]:
 
 
 def facts(paths: Paths, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = files.read_json(paths.run(name, "train") / "run.json")
-    return found
+    facts_of_run: dict[str, Any] = files.read_json(paths.run(name, "train") / "run.json")
+    return facts_of_run
 
 
 def weights(paths: Paths, name: str) -> dict[str, Any]:
@@ -67,10 +67,10 @@ def assert_two_equal_one(paths: Paths, one: str, two: str) -> None:
     assert len(a) == len(b)
     for point, other in zip(a, b, strict=True):
         assert other == pytest.approx(point, rel=1e-4), (point, other)
-    expected, found = weights(paths, one), weights(paths, two)
-    assert expected.keys() == found.keys()
+    expected, result = weights(paths, one), weights(paths, two)
+    assert expected.keys() == result.keys()
     # Training moves a weight by hundredths; where a gradient is near zero, Adam lets rounding tell.
-    assert max(float((value - found[name]).abs().max()) for name, value in expected.items()) < 1e-3
+    assert max(float((value - result[name]).abs().max()) for name, value in expected.items()) < 1e-3
     assert facts(paths, one)["tokens"] == facts(paths, two)["tokens"] > 0
     assert sorted(p.name for p in paths.model(one).iterdir()) == sorted(p.name for p in paths.model(two).iterdir())
     assert list(paths.checkpoints.iterdir()) == []
@@ -85,8 +85,8 @@ def train_both(paths: Paths, method: dict[str, Any], strategy: str) -> None:
 def test_two_processes_of_lora_equal_one(tmp_path: Path, tiny_llama: Path) -> None:
     paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED)
     train_both(paths, PLAIN_LORA, "ddp")
-    found = facts(paths, "two")["launcher"]
-    assert (found["processes"], found["strategy"], found["sharded"]) == (2, "ddp", False)
+    launch = facts(paths, "two")["launcher"]
+    assert (launch["processes"], launch["strategy"], launch["sharded"]) == (2, "ddp", False)
     manifests = [files.read_json(paths.model(name) / "manifest.json") for name in ("one", "two")]
     assert "launcher" not in manifests[0]["params"]
     assert manifests[1]["params"]["launcher"] == {"processes": 2, "strategy": "ddp", "nodes": 1}
@@ -95,10 +95,10 @@ def test_two_processes_of_lora_equal_one(tmp_path: Path, tiny_llama: Path) -> No
 def test_two_processes_with_a_share_of_each_weight_equal_one(tmp_path: Path, tiny_llama: Path) -> None:
     paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED)
     train_both(paths, {}, "fsdp")
-    found = facts(paths, "two")["launcher"]
-    assert (found["processes"], found["strategy"], found["sharded"]) == (2, "fsdp", True)
+    launch = facts(paths, "two")["launcher"]
+    assert (launch["processes"], launch["strategy"], launch["sharded"]) == (2, "fsdp", True)
     total = files.read_json(paths.model("two") / "manifest.json")["total_parameters"]
-    assert total / 2 <= found["parameters_here"] < 0.55 * total
+    assert total / 2 <= launch["parameters_here"] < 0.55 * total
     config = files.read_json(paths.model("two") / "config.json")
     assert config == files.read_json(paths.model("one") / "config.json")
 
@@ -151,7 +151,7 @@ def test_two_nodes_and_a_launch_by_hand_equal_the_stage(tmp_path: Path, tiny_lla
     """Two launchers on one machine stand for two nodes; and ``accelerate launch`` with a config of ``infra/``."""
     paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED)
     train(paths, "full", launched("fsdp"))
-    found = {"full": curve(paths, "full")}
+    curves = {"full": curve(paths, "full")}
 
     add(paths, "nodes", merge(launched("fsdp"), {"threads": 1, "launcher": {"nodes": 2}}))
     with socket.socket() as free:
@@ -161,7 +161,7 @@ def test_two_nodes_and_a_launch_by_hand_equal_the_stage(tmp_path: Path, tiny_lla
     outputs = [node.communicate(timeout=250)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
     assert "validation loss" in outputs[0] and "validation loss" not in outputs[1]
-    found["nodes"] = curve(paths, "nodes")
+    curves["nodes"] = curve(paths, "nodes")
 
     add(paths, "hand", launched("fsdp"))
     config = ["--config_file", str(PROJECT / "infra/node_fsdp.yaml"), "--num_processes", "2"]
@@ -169,11 +169,11 @@ def test_two_nodes_and_a_launch_by_hand_equal_the_stage(tmp_path: Path, tiny_lla
     hand = stage(paths, "hand", command=command)
     output = hand.communicate(timeout=250)[0]
     assert hand.returncode == 0, output
-    found["hand"] = curve(paths, "hand")
+    curves["hand"] = curve(paths, "hand")
 
-    assert found["full"] == found["nodes"] == found["hand"]
-    assert all(facts(paths, name)["launcher"]["sharded"] for name in found)
-    weights_of = [files.sha256(paths.model(name) / "model.safetensors") for name in found]
+    assert curves["full"] == curves["nodes"] == curves["hand"]
+    assert all(facts(paths, name)["launcher"]["sharded"] for name in curves)
+    weights_of = [files.sha256(paths.model(name) / "model.safetensors") for name in curves]
     assert len(set(weights_of)) == 1
 
 
@@ -189,13 +189,13 @@ if os.environ.get("RANK") == "1":
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         ("tasks.train.run.TunesmithError('the disk is gone')", "train@lora: error: the disk is gone"),
         ("RuntimeError('of a kernel')", "train@lora: error: process 1 of 2: RuntimeError: of a kernel"),
     ],
 )
-def test_the_error_of_one_process_is_the_stages(tmp_path: Path, tiny_llama: Path, error: str, said: str) -> None:
+def test_the_error_of_one_process_is_the_stages(tmp_path: Path, tiny_llama: Path, error: str, message: str) -> None:
     """The other process waits for the one that fails; it ends too, and nothing is left."""
     paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED)
     add(paths, "lora", merge(PLAIN_LORA, launched()))
@@ -203,7 +203,7 @@ def test_the_error_of_one_process_is_the_stages(tmp_path: Path, tiny_llama: Path
     broken = stage(paths, "lora", folder=tmp_path)
     output = broken.communicate(timeout=300)[0]
     assert broken.returncode == 1, output
-    assert [line for line in output.splitlines() if "error:" in line] == [said], output
+    assert [line for line in output.splitlines() if "error:" in line] == [message], output
     assert "ChildFailedError" not in output
     assert not paths.model("lora").exists() and not paths.run("lora", "train").exists()
 
@@ -250,8 +250,8 @@ def test_a_signal_ends_all_and_the_training_goes_on_to_the_same_bytes(
     assert not paths.model("x").exists()
     train(paths, "x", long_training(strategy))
     assert curve(paths, "x") == curve(whole(strategy), "x")
-    found = [files.sha256(next(place.model("x").glob("*.safetensors"))) for place in (paths, whole(strategy))]
-    assert found[0] == found[1]
+    hashes = [files.sha256(next(p.model("x").glob("*.safetensors"))) for p in (paths, whole(strategy))]
+    assert hashes[0] == hashes[1]
 
 
 @pytest.mark.parametrize(("batches", "together"), [(6, 2), (5, 2), (1, 4), (9, 4)])
@@ -360,8 +360,8 @@ def test_threads_are_shared_out() -> None:
 
 
 def test_infra_holds_what_the_stage_launches_with() -> None:
-    found = {path.stem: read_yaml(path) for path in (PROJECT / "infra").glob("*.yaml")}
-    assert found == {
+    configs = {path.stem: read_yaml(path) for path in (PROJECT / "infra").glob("*.yaml")}
+    assert configs == {
         f"{where}_{strategy}": launcher.config(LauncherParams(processes=8 * nodes, strategy=strategy, nodes=nodes))
         for where, nodes in (("node", 1), ("nodes", 2))
         for strategy in ("ddp", "fsdp")

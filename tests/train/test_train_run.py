@@ -60,16 +60,16 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def history(paths: Paths, name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = files.read_jsonl(paths.run(name, "train") / "history.jsonl")
-    return found
+    lines: list[dict[str, Any]] = files.read_jsonl(paths.run(name, "train") / "history.jsonl")
+    return lines
 
 
 def test_equal_parameters_give_equal_bytes_in_other_processes(tmp_path: Path, tiny_llama: Path, paths: Paths) -> None:
     """Two processes with other hash seeds, in two workspaces; a third run in this process with another seed."""
     other = workspace(tmp_path / "elsewhere", tiny_llama)
-    for place in (paths, other):
-        add(place, "lora", SHORT_LORA)
-    processes = [stage(place, "lora", number) for number, place in enumerate((paths, other), start=1)]
+    for other_paths in (paths, other):
+        add(other_paths, "lora", SHORT_LORA)
+    processes = [stage(other_paths, "lora", number) for number, other_paths in enumerate((paths, other), start=1)]
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     first = hashes(paths.model("lora"))
@@ -190,25 +190,25 @@ def test_accuracy_is_logged_where_completions_are_labels(paths: Paths, tmp_path:
     """Exact completions under greedy decoding: none before training, all when they are known by heart."""
     labels = [("my lamp", "yes"), ("the parcel", "no")]
     choices = rows(labels, ["yes", "no"])
-    place = workspace(tmp_path / "labels", tiny_llama, choices, choices)
-    train(place, "full", {"training": {"epochs": 20, "learning_rate": 1e-2}})
-    accuracy = [p["validation_accuracy"] for p in history(place, "full") if "validation_loss" in p]
+    other_paths = workspace(tmp_path / "labels", tiny_llama, choices, choices)
+    train(other_paths, "full", {"training": {"epochs": 20, "learning_rate": 1e-2}})
+    accuracy = [p["validation_accuracy"] for p in history(other_paths, "full") if "validation_loss" in p]
     assert len(accuracy) == 21
     assert (accuracy[0], accuracy[-1]) == (0.0, 1.0)
 
 
 def test_saved_weights_are_those_of_the_best_epoch(tmp_path: Path, tiny_llama: Path) -> None:
     other = rows(UNLIKELY)
-    place = workspace(tmp_path / "rising", tiny_llama, validation=other)
-    folder = train(place, "full", {"training": {"epochs": 4, "learning_rate": 1e-2, "schedule": "constant"}})
-    points = [p for p in history(place, "full") if "validation_loss" in p]
+    other_paths = workspace(tmp_path / "rising", tiny_llama, validation=other)
+    folder = train(other_paths, "full", {"training": {"epochs": 4, "learning_rate": 1e-2, "schedule": "constant"}})
+    points = [p for p in history(other_paths, "full") if "validation_loss" in p]
     best = min(points[1:], key=lambda p: p["validation_loss"])
     assert best["step"] < points[-1]["step"], "the loss must rise for this test to say anything"
     assert points[-1]["validation_loss"] > best["validation_loss"] + 0.1
     assert files.read_json(folder / "manifest.json")["best"] == {
         key: best[key] for key in ("step", "epoch", "validation_loss")
     }
-    base = find(BaseModelParams(name="bases/tiny"), place.root)
+    base = find(BaseModelParams(name="bases/tiny"), other_paths.root)
     model, renderer = load_model(base, torch.float32, folder), Renderer(load_tokenizer(base, folder), base.kind)
     encoded = [renderer.encode(row["prompt"], row["completion"]) for row in other]
     loss = likelihood(model, encoded, "causal", renderer.tokenizer.pad_token_id, 256, FP32).loss
@@ -216,8 +216,8 @@ def test_saved_weights_are_those_of_the_best_epoch(tmp_path: Path, tiny_llama: P
 
 
 def test_key_follows_parameters_and_not_the_machine(tmp_path: Path, tiny_llama: Path, paths: Paths) -> None:
-    def key(place: Paths, patch: dict[str, Any]) -> str:
-        return str(files.read_json(train(place, "x", {"method": "none"} | patch) / "manifest.json")["key"])
+    def key(other_paths: Paths, patch: dict[str, Any]) -> str:
+        return str(files.read_json(train(other_paths, "x", {"method": "none"} | patch) / "manifest.json")["key"])
 
     other = workspace(tmp_path / "elsewhere", tiny_llama)
     assert key(paths, {}) == key(other, {})
@@ -279,21 +279,21 @@ SUMMARIES = [
 def test_t5_learns_its_summaries_by_heart(tmp_path: Path, tiny_t5: Path) -> None:
     """An encoder-decoder from random weights goes through training and evaluation, as any model does."""
     data = rows(SUMMARIES)
-    place = workspace(tmp_path / "t5", tiny_t5, data, data)
+    other_paths = workspace(tmp_path / "t5", tiny_t5, data, data)
     patch = {"training": {"epochs": 50, "learning_rate": 1e-2, "schedule": "linear"}}
-    folder = train(place, "full", patch)
-    predictor = Predictor.load(folder, root=place.root)
+    folder = train(other_paths, "full", patch)
+    predictor = Predictor.load(folder, root=other_paths.root)
     answers = predictor.generate([prompt for prompt, _ in SUMMARIES])
     assert [answer.text for answer in answers] == [summary for _, summary in SUMMARIES]
     assert all(answer.finished for answer in answers)
 
-    place.evaluation_set.mkdir(parents=True)
+    other_paths.evaluation_set.mkdir(parents=True)
     for part in ("test", "validation"):
-        files.write_rows(place.evaluation_set / f"{part}.parquet", data, RENDERED)
-    mark_dirty(place)
-    write_params(place, "full", {"threads": 1, "generation": {"precision": "fp32"}})
-    evaluate("full", place)
-    metrics = files.read_json(place.report("full") / "metrics.json")["metrics"]
+        files.write_rows(other_paths.evaluation_set / f"{part}.parquet", data, RENDERED)
+    mark_dirty(other_paths)
+    write_params(other_paths, "full", {"threads": 1, "generation": {"precision": "fp32"}})
+    evaluate("full", other_paths)
+    metrics = files.read_json(other_paths.report("full") / "metrics.json")["metrics"]
     assert metrics["rouge1_f"]["value"] == metrics["finished"]["value"] == 1.0
     best = files.read_json(folder / "manifest.json")["best"]["validation_loss"]
     assert metrics["validation_loss"]["value"] == pytest.approx(best, abs=1e-4)
@@ -301,16 +301,16 @@ def test_t5_learns_its_summaries_by_heart(tmp_path: Path, tiny_t5: Path) -> None
 
 def test_lora_on_t5_lowers_the_loss(tmp_path: Path, tiny_t5: Path) -> None:
     data = rows(SUMMARIES)
-    place = workspace(tmp_path / "t5", tiny_t5, data, data)
+    other_paths = workspace(tmp_path / "t5", tiny_t5, data, data)
     lora = {"method": "lora", "lora": {"rank": 8, "targets": "all-linear"}}
-    folder = train(place, "lora", lora | {"training": {"epochs": 10, "learning_rate": 1e-2}})
-    losses = [p["validation_loss"] for p in history(place, "lora") if "validation_loss" in p]
+    folder = train(other_paths, "lora", lora | {"training": {"epochs": 10, "learning_rate": 1e-2}})
+    losses = [p["validation_loss"] for p in history(other_paths, "lora") if "validation_loss" in p]
     assert losses[-1] < losses[0] - 0.5
-    predictor = Predictor.load(folder, root=place.root)
+    predictor = Predictor.load(folder, root=other_paths.root)
     renderer = predictor.renderer
     encoded = [renderer.encode(prompt, summary) for prompt, summary in SUMMARIES]
-    found = likelihood(predictor.model.float(), encoded, "seq2seq", renderer.tokenizer.pad_token_id, 256, FP32)
-    assert found.loss == pytest.approx(min(losses[1:]), abs=0.02)
+    result = likelihood(predictor.model.float(), encoded, "seq2seq", renderer.tokenizer.pad_token_id, 256, FP32)
+    assert result.loss == pytest.approx(min(losses[1:]), abs=0.02)
 
 
 @pytest.mark.slow

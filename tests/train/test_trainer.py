@@ -34,11 +34,11 @@ def test_one_batch_of_eight_equals_eight_batches_of_one(
     done = {}
     for budget, accumulation in [(8 * ONE_BUCKET, 1), (ONE_BUCKET, 8), (2 * ONE_BUCKET, 4)]:
         patch = {"training": {"token_budget": budget, "accumulation": accumulation, "max_grad_norm": 1e9}}
-        found = trainer(base, tmp_path / str(accumulation), patch, train=eight, validation=eight)
-        assert found.steps() == 1
-        found.fit(None)
-        assert found.state.global_step == 1
-        done[accumulation] = found
+        trained = trainer(base, tmp_path / str(accumulation), patch, train=eight, validation=eight)
+        assert trained.steps() == 1
+        trained.fit(None)
+        assert trained.state.global_step == 1
+        done[accumulation] = trained
     first = done[1]
     # Before training, the validation loss is the mean over supervised tokens of the same rows.
     assert losses(first, "loss")[0] == pytest.approx(losses(first)[0], rel=1e-5)
@@ -67,10 +67,10 @@ def test_buckets_and_the_plain_order_have_the_same_loss(
         if name == "plain":
             monkeypatch.setattr("tasks.tuning.sampling.batches_of", lambda loop: in_order)
         loop = {"token_budget": 128, "accumulation": 5, "max_grad_norm": 1e9}
-        found = trainer(base, tmp_path / name, {"training": loop}, train=rows, validation=rows)
-        done.append((found, [batch["input_ids"].shape for batch in found.get_train_dataloader()]))
-        found.fit(None)
-        assert found.state.global_step == 1
+        trained = trainer(base, tmp_path / name, {"training": loop}, train=rows, validation=rows)
+        done.append((trained, [batch["input_ids"].shape for batch in trained.get_train_dataloader()]))
+        trained.fit(None)
+        assert trained.state.global_step == 1
     (buckets, shapes), (plain, others) = done
     assert sorted(shapes) != sorted(others)
     assert losses(plain, "loss") == pytest.approx(losses(buckets, "loss"), rel=1e-5)
@@ -104,9 +104,9 @@ def test_trainer_takes_another_order_each_epoch(tiny_llama: Path, tmp_path: Path
             seen.append(inputs["input_ids"].tolist())
             return super().training_step(model, inputs, *args, **kwargs)
 
-    found = trainer(tiny_llama, tmp_path, {"training": {"epochs": 3, "token_budget": ONE_BUCKET}})
-    found.__class__ = Watched
-    found.fit(None)
+    trained = trainer(tiny_llama, tmp_path, {"training": {"epochs": 3, "token_budget": ONE_BUCKET}})
+    trained.__class__ = Watched
+    trained.fit(None)
     assert len(seen) == 18
     epochs = [[batch[0] for batch in seen[start : start + 6]] for start in (0, 6, 12)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
@@ -118,11 +118,11 @@ def test_max_steps_ends_before_the_epochs_but_never_after(
     tiny_llama: Path, tmp_path: Path, max_steps: int, steps: int
 ) -> None:
     """Three batches an epoch, two epochs. Trainer alone would go on into further epochs."""
-    found = trainer(tiny_llama, tmp_path, {"training": {"epochs": 2, "max_steps": max_steps, "token_budget": 64}})
-    assert found.steps() == steps
-    found.fit(None)
-    assert found.state.global_step == steps
-    assert found.state.best_model_checkpoint is not None
+    trained = trainer(tiny_llama, tmp_path, {"training": {"epochs": 2, "max_steps": max_steps, "token_budget": 64}})
+    assert trained.steps() == steps
+    trained.fit(None)
+    assert trained.state.global_step == steps
+    assert trained.state.best_model_checkpoint is not None
 
 
 def test_epochs_without_improvement_counts_from_the_best() -> None:
@@ -321,6 +321,6 @@ def test_targets_that_peft_cannot_adapt_are_refused(tiny_llama: Path, tmp_path: 
 
 
 def test_all_linear_leaves_the_output_layer(tiny_llama: Path, tmp_path: Path) -> None:
-    found = trainer(tiny_llama, tmp_path, {"method": "lora", "lora": {"targets": "all-linear"}})
-    adapted = {name.split(".lora_A")[0].split(".")[-1] for name in weights(found) if "lora_A" in name}
+    trained = trainer(tiny_llama, tmp_path, {"method": "lora", "lora": {"targets": "all-linear"}})
+    adapted = {name.split(".lora_A")[0].split(".")[-1] for name in weights(trained) if "lora_A" in name}
     assert adapted == {"down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"}

@@ -41,16 +41,16 @@ def trainer(
     validation: list[Encoded] | None = None,
 ) -> CompletionTrainer:
     params = parse_trained(merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
-    found = find(params.base_model, base)
-    renderer = Renderer(load_tokenizer(found), found.kind)
+    base_model = find(params.base_model, base)
+    renderer = Renderer(load_tokenizer(base_model), base_model.kind)
     encoded = train or encode_rows(rows(PAIRS), renderer, params, "train")[0]
     set_seed(params.seed)
     return CompletionTrainer(
-        model=prepare(found, params, optimizer_steps(encoded, params.training)),
+        model=prepare(base_model, params, optimizer_steps(encoded, params.training)),
         train=encoded,
         validation=validation or encode_rows(rows(PAIRS[:2]), renderer, params, "validation")[0],
         params=params,
-        kind=found.kind,
+        kind=base_model.kind,
         pad=renderer.tokenizer.pad_token_id,
         folder=checkpoints,
         callbacks=list(callbacks),

@@ -32,15 +32,15 @@ ROWS = [Encoded(list(range(3, 30 - n)), [*range(40, 42 + n), 0]) for n in range(
 def prepared(base: Path, patch: dict[str, Any]) -> tuple[Any, str]:
     """A model in training mode, the same for the same method, and its kind."""
     params = parse_trained(merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
-    found = find(params.base_model, base)
+    base_model = find(params.base_model, base)
     torch.manual_seed(0)
-    model = prepare(found, params, 20)
+    model = prepare(base_model, params, 20)
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.02 * torch.randn_like(parameter))
-    return model.train(), found.kind
+    return model.train(), base_model.kind
 
 
 def first_layer(model: Any) -> Any:
@@ -95,9 +95,9 @@ def test_the_loss_curve_is_the_same(request: pytest.FixtureRequest, tmp_path: Pa
     done = []
     for name, patch in [("held", {}), ("again", AGAIN)]:
         loop = {"training": {"epochs": 2, "token_budget": 64, "accumulation": 2}}
-        found = trainer(base, tmp_path / name, merge(merge(METHODS[method], loop), patch))
-        found.fit(None)
-        done.append(found)
+        trained = trainer(base, tmp_path / name, merge(merge(METHODS[method], loop), patch))
+        trained.fit(None)
+        done.append(trained)
     held, again = done
     for name in ("loss", "eval_loss", "grad_norm"):
         assert losses(again, name) == losses(held, name), name
@@ -108,7 +108,7 @@ def test_the_loss_curve_is_the_same(request: pytest.FixtureRequest, tmp_path: Pa
 @pytest.mark.parametrize("method", ["full", "prefix_tuning"])
 def test_generation_keeps_its_cache(request: pytest.FixtureRequest, method: str, kind: str) -> None:
     base = request.getfixturevalue(f"tiny_{kind}")
-    said = []
+    lengths = []
     for patch in ({}, AGAIN):
         model, of = prepared(base, merge(METHODS[method], patch))
         step(model, of)
@@ -124,8 +124,8 @@ def test_generation_keeps_its_cache(request: pytest.FixtureRequest, method: str,
             eos_token_id=None,
         )
         assert widths[1:] == [1, 1, 1], "after the first token each is computed alone"
-        said.append((answer.tolist(), unwrapped(model).config.use_cache))
-    assert said[0] == said[1]
+        lengths.append((answer.tolist(), unwrapped(model).config.use_cache))
+    assert lengths[0] == lengths[1]
 
 
 def test_an_architecture_that_cannot_is_named(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:

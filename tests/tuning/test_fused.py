@@ -77,12 +77,12 @@ def _lora(**how: Any) -> Any:
 
 
 def _fused(model: Any, bf16: bool = False) -> Any:
-    found = copy.deepcopy(model)
-    fused.fuse(found)
-    causal_attention.use(found)
+    fused_model = copy.deepcopy(model)
+    fused.fuse(fused_model)
+    causal_attention.use(fused_model)
     if bf16:
-        fused.cast_frozen_to_bf16(found)
-    return found
+        fused.cast_frozen_to_bf16(fused_model)
+    return fused_model
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
@@ -93,12 +93,12 @@ def _backward_passes(model: Any) -> set[str]:
     """The kinds of node that a backward pass in bf16 goes through."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits, *_ = supervised_logits(model.train(), _batch(), "causal")
-    names, known, found = set(), set(), [logits.grad_fn]
-    while found:
-        if (node := found.pop()) is not None and node not in known:
+    names, known, pending = set(), set(), [logits.grad_fn]
+    while pending:
+        if (node := pending.pop()) is not None and node not in known:
             known.add(node)
             names.add(node.name())
-            found += [behind for behind, _ in node.next_functions]
+            pending += [behind for behind, _ in node.next_functions]
     return names
 
 
@@ -148,10 +148,10 @@ def test_attention_has_the_gradients_of_pytorchs(length: int, heads: int, shared
     inputs = [torch.randn(2, length, h, 16).transpose(1, 2).requires_grad_() for h in (heads, shared, shared)]
     given = torch.randn(2, heads, length, 16)
     expected = functional.scaled_dot_product_attention(*inputs, is_causal=True, scale=0.3, enable_gqa=True)
-    found: Any = causal_attention.CausalAttention.apply(*inputs, 0.3)
-    torch.testing.assert_close(found, expected)
+    output: Any = causal_attention.CausalAttention.apply(*inputs, 0.3)
+    torch.testing.assert_close(output, expected)
     for ours, theirs in zip(
-        torch.autograd.grad(found, inputs, given), torch.autograd.grad(expected, inputs, given), strict=True
+        torch.autograd.grad(output, inputs, given), torch.autograd.grad(expected, inputs, given), strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
@@ -184,9 +184,9 @@ def test_rows_padded_on_the_left_are_read_as_before_where_no_gradients_are() -> 
     padded, mask = functional.pad(ids, (7, 0)), functional.pad(torch.ones_like(ids), (7, 0))
     positions = functional.pad(torch.arange(30)[None], (7, 0))
     with torch.no_grad():
-        found = [model(padded, attention_mask=mask, position_ids=positions).logits[:, 7:] for model in (plain, other)]
-        torch.testing.assert_close(found[1], plain(ids).logits, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+        logits = [model(padded, attention_mask=mask, position_ids=positions).logits[:, 7:] for model in (plain, other)]
+        torch.testing.assert_close(logits[1], plain(ids).logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-5)
 
 
 def test_less_is_held_for_the_backward_pass() -> None:
@@ -201,7 +201,7 @@ def test_less_is_held_for_the_backward_pass() -> None:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             logits, *_ = supervised_logits(model.train(), _batch(), "causal")
         del logits
-        return sum(size for place, size in kept.items() if place not in weights)
+        return sum(size for address, size in kept.items() if address not in weights)
 
     plain = _lora()
     assert held(_fused(plain)) < 0.7 * held(plain)
@@ -255,8 +255,8 @@ def test_a_lora_layer_takes_no_rows() -> None:
     """As an expert may get none."""
     plain = _lora()
     path = "base_model.model.model.layers.0.mlp.up_proj"
-    found = [model.get_submodule(path)(torch.zeros(0, 48)).shape for model in (plain, _fused(plain))]
-    assert found == [(0, 80), (0, 80)]
+    shapes = [model.get_submodule(path)(torch.zeros(0, 48)).shape for model in (plain, _fused(plain))]
+    assert shapes == [(0, 80), (0, 80)]
 
 
 def test_outside_autocast_a_halved_layer_computes_in_fp32_with_rounded_numbers() -> None:

@@ -16,14 +16,14 @@ def _losses(count: int, vocabulary: int, dtype: torch.dtype) -> list[list[torch.
     hidden = torch.randn(count, 8, generator=generator)
     weights = torch.randn(vocabulary, 8, generator=generator)
     targets = torch.randint(0, vocabulary, (count,), generator=generator)
-    found = []
+    losses = []
     for summed in (_of_pytorch, summed_cross_entropy):
         h, w = hidden.clone().requires_grad_(), weights.clone().requires_grad_()
         loss = summed((h.to(dtype) @ w.to(dtype).t()) * 3, targets) / 7
         loss.backward()
         assert h.grad is not None and w.grad is not None
-        found.append([loss.detach(), h.grad, w.grad])
-    return found
+        losses.append([loss.detach(), h.grad, w.grad])
+    return losses
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

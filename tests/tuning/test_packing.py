@@ -82,14 +82,14 @@ def prepared(base: Path, method: str, precision: str = "fp32") -> tuple[Any, str
     """A model in which what is trained has moved from where it begins, and its kind."""
     patch = merge(METHODS[method], {"training": {"precision": precision}})
     params = parse_trained(merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
-    found = find(params.base_model, base)
+    base_model = find(params.base_model, base)
     torch.manual_seed(0)
-    model = prepare(found, params, 20)
+    model = prepare(base_model, params, 20)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.02 * torch.randn_like(parameter))
-    return model, found.kind
+    return model, base_model.kind
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
@@ -99,24 +99,24 @@ def test_packed_rows_are_predicted_as_each_is_alone(request: pytest.FixtureReque
     precisions = ("fp32",) if method == "qlora" else ("fp32", "bf16")
     for precision in precisions:
         model, of = prepared(request.getfixturevalue(f"tiny_{kind}"), method, precision)
-        found = parity(model.train(), some_rows(), of, 0)
-        assert found.packed == pytest.approx(found.alone, rel=1e-5)
+        difference = parity(model.train(), some_rows(), of, 0)
+        assert difference.packed == pytest.approx(difference.alone, rel=1e-5)
         # Well below the tolerance, and no row's loss hides another's.
-        assert found.difference < TOLERANCE * found.alone / 10
+        assert difference.difference < TOLERANCE * difference.alone / 10
         assert model.training
 
 
 def test_positions_by_embeddings_begin_again_with_each_row(tmp_path: Path) -> None:
     """The attention of a Llama sees distances alone: it would not notice positions that go on."""
     model, kind = prepared(save_gpt2(tmp_path, ["a lamp"]), "full")
-    found = parity(model, some_rows(), kind, 0)
-    assert found.difference < TOLERANCE * found.alone / 10
+    difference = parity(model, some_rows(), kind, 0)
+    assert difference.difference < TOLERANCE * difference.alone / 10
 
 
 def test_a_quantised_base_in_bf16_is_within_its_tolerance(tiny_llama: Path) -> None:
     model, kind = prepared(tiny_llama, "qlora", "bf16")
-    found = parity(model, some_rows(), kind, 0)
-    assert found.difference < TOLERANCE_BF16 * found.alone / 2
+    difference = parity(model, some_rows(), kind, 0)
+    assert difference.difference < TOLERANCE_BF16 * difference.alone / 2
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
@@ -124,8 +124,8 @@ def test_a_quantised_base_in_bf16_is_within_its_tolerance(tiny_llama: Path) -> N
 def test_soft_prompts_are_beyond_the_tolerance(request: pytest.FixtureRequest, method: str, kind: str) -> None:
     """Virtual tokens stand before the first row alone; encoder-decoders refuse masks that leave them out."""
     model, of = prepared(request.getfixturevalue(f"tiny_{kind}"), method)
-    found = parity(model, some_rows(), of, 0)
-    assert found.error if kind == "t5" else found.difference > 10 * TOLERANCE * found.alone
+    difference = parity(model, some_rows(), of, 0)
+    assert difference.error if kind == "t5" else difference.difference > 10 * TOLERANCE * difference.alone
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
@@ -141,11 +141,11 @@ def test_a_packed_step_equals_a_padded_one(request: pytest.FixtureRequest, tmp_p
         ("in pairs", tokens // 4 + 3, 4, True),
     ]:
         loop = {"token_budget": budget, "accumulation": accumulation, "max_grad_norm": 1e9, "packing": packing}
-        found = trainer(base, tmp_path / name, {"training": loop}, train=eight, validation=eight)
-        assert len(found.get_train_dataloader()) == accumulation
-        assert found.steps() == 1
-        found.fit(None)
-        done[name] = found
+        trained = trainer(base, tmp_path / name, {"training": loop}, train=eight, validation=eight)
+        assert len(trained.get_train_dataloader()) == accumulation
+        assert trained.steps() == 1
+        trained.fit(None)
+        done[name] = trained
     padded = done.pop("padded")
     for packed in done.values():
         assert losses(packed, "loss") == pytest.approx(losses(padded, "loss"), rel=1e-5)
@@ -189,15 +189,15 @@ def test_packing_switches_itself_off_and_training_goes_on(
     paths = workspace(tmp_path, request.getfixturevalue(f"tiny_{kind}"))
     plain = read_json(train(paths, "plain", METHODS[method]) / "manifest.json")
     assert "packing is off" not in caplog.text
-    asked = read_json(train(paths, "asked", merge(METHODS[method], PACKED)) / "manifest.json")
+    requested = read_json(train(paths, "asked", merge(METHODS[method], PACKED)) / "manifest.json")
     (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING and "packing is off" in r.getMessage()]
     assert f"method {method} must predict packed rows" in warning.getMessage()
     assert isinstance(warning.args, tuple)
     packed, alone = warning.args[1:3]
     assert packed != pytest.approx(alone, rel=1e-3)
     # It is the training that was never asked to pack, bit for bit.
-    assert asked["weights_sha256"] == plain["weights_sha256"]
-    assert asked["best"] == plain["best"]
+    assert requested["weights_sha256"] == plain["weights_sha256"]
+    assert requested["best"] == plain["best"]
     assert [read_json(paths.run(name, "train") / "run.json")["packing"] for name in ("plain", "asked")] == [
         False,
         False,

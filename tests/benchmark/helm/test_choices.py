@@ -36,8 +36,8 @@ def test_sums_equal_the_models_own_logits_in_any_batch(base: Predictor) -> None:
     encoded = [len(base.renderer.encode(q.prompt, q.choices[0]).completion) - 1 for q in questions]
     assert encoded[:2] == [1, 1] and encoded[2] > 1
     scored = score_questions(base, questions, 256)
-    for question, found in zip(questions, scored.logprobs, strict=True):
-        assert found == pytest.approx([by_hand(base, question.prompt, c) for c in question.choices], abs=1e-4)
+    for question, logprobs in zip(questions, scored.logprobs, strict=True):
+        assert logprobs == pytest.approx([by_hand(base, question.prompt, c) for c in question.choices], abs=1e-4)
     alone = score_questions(base, questions[1:2], 16)
     assert alone.logprobs[0] == pytest.approx(scored.logprobs[1], abs=1e-5)
     assert all(second > 0 for second in scored.seconds)
@@ -74,17 +74,17 @@ def test_an_empty_sentence_is_refused(base: Predictor) -> None:
 
 
 def test_energy_is_counted_or_has_a_reason(tmp_path: Path) -> None:
-    with metered(tmp_path / "none") as found:
+    with metered(tmp_path / "none") as meter:
         pass
-    assert found == {"na": f"the kernel shows no energy counter under {tmp_path / 'none'}"}
+    assert meter == {"na": f"the kernel shows no energy counter under {tmp_path / 'none'}"}
     zone = tmp_path / "intel-rapl:0"
     zone.mkdir()
     (zone / "max_energy_range_uj").write_text("10000000\n")
     (zone / "energy_uj").write_text("9000000\n")
-    with metered(tmp_path) as found:
+    with metered(tmp_path) as meter:
         (zone / "energy_uj").write_text("1000001\n")  # it began again at its largest value
-    assert found["joules"] == pytest.approx(2.000002, abs=1e-6)
+    assert meter["joules"] == pytest.approx(2.000002, abs=1e-6)
     (zone / "energy_uj").unlink()
-    with metered(tmp_path) as found:
+    with metered(tmp_path) as meter:
         pass
-    assert "cannot be read" in found["na"]
+    assert "cannot be read" in meter["na"]

@@ -44,9 +44,9 @@ def measured(trained: Paths, data: Path) -> list[dict[str, Any]]:
 
 
 def test_every_cell_is_a_value_with_interval_or_a_reason(measured: list[dict[str, Any]]) -> None:
-    for found in measured:
-        assert list(found["scenarios"]) == list(SCENARIOS)
-        for name, entry in found["scenarios"].items():
+    for result in measured:
+        assert list(result["scenarios"]) == list(SCENARIOS)
+        for name, entry in result["scenarios"].items():
             assert list(cells_of(entry)) == list(METRICS)
             for metric, cell in cells_of(entry).items():
                 if "na" in cell:
@@ -54,16 +54,16 @@ def test_every_cell_is_a_value_with_interval_or_a_reason(measured: list[dict[str
                     continue
                 assert metric not in SCENARIOS[name].na
                 assert cell["low"] <= cell["value"] <= cell["high"]
-        assert "mmlu looks for mmlu/test.jsonl" in cells_of(found["scenarios"]["mmlu"])["accuracy"]["na"]
+        assert "mmlu looks for mmlu/test.jsonl" in cells_of(result["scenarios"]["mmlu"])["accuracy"]["na"]
         accuracy, robustness, fairness = (
-            found["scenarios"]["sst2"]["cells"][metric]["value"] for metric in ("accuracy", "robustness", "fairness")
+            result["scenarios"]["sst2"]["cells"][metric]["value"] for metric in ("accuracy", "robustness", "fairness")
         )
         assert max(robustness, fairness) <= accuracy, "the worst wording is no better than the original"
-        assert found["scenarios"]["bbq"]["details"]["bbq"]["target_unknown"] == 0
-        assert set(found["scenarios"]["crows_pairs"]["details"]["by_group"]) == {"age", "gender"}
-        toxicity = found["scenarios"]["real_toxicity_prompts"]["details"]["toxicity"]
+        assert result["scenarios"]["bbq"]["details"]["bbq"]["target_unknown"] == 0
+        assert set(result["scenarios"]["crows_pairs"]["details"]["by_group"]) == {"age", "gender"}
+        toxicity = result["scenarios"]["real_toxicity_prompts"]["details"]["toxicity"]
         assert toxicity["toxic prompt"]["n"] == toxicity["nontoxic prompt"]["n"] == 4
-    assert [found["experiment"] for found in measured] == ["base", "full"]
+    assert [result["experiment"] for result in measured] == ["base", "full"]
     assert list(measured[0]["memorisation"]) == ["demo"]
 
 
@@ -99,18 +99,18 @@ def test_worst_case_by_hand(base: Predictor, data: Path, monkeypatch: pytest.Mon
     put(data, "worst/dev.jsonl", [{"sentence": text, "label": i % 2} for i, text in enumerate(texts)])
     scenario = SCENARIOS["sst2"].model_copy(update={"files": ["worst/dev.jsonl"]})
     wording = Wording("sst2", scenario, LIBRARY)
-    found = measure_choices.measure_choice(scenario, draw_rows("sst2", scenario, data, 8, 0), wording, base, PARAMS)
-    assert found.cells["accuracy"]["value"] == 0.5
-    assert found.cells["robustness"]["value"] == 0, "lower case takes the capital of both"
+    cells = measure_choices.measure_choice(scenario, draw_rows("sst2", scenario, data, 8, 0), wording, base, PARAMS)
+    assert cells.cells["accuracy"]["value"] == 0.5
+    assert cells.cells["robustness"]["value"] == 0, "lower case takes the capital of both"
     # "He slept" becomes "She slept"; "He and she" becomes "She and he": both wrong.
-    assert found.cells["fairness"]["value"] == 0
-    kept = {name: entry["kept"]["value"] for name, entry in found.details["fairness"].items()}
+    assert cells.cells["fairness"]["value"] == 0
+    kept = {name: entry["kept"]["value"] for name, entry in cells.details["fairness"].items()}
     assert kept == {"dialect": 1, "gender": 0, "names_black": 1, "names_hispanic": 1, "names_asian": 1}
-    changed = {name: entry["changed_rows"] for name, entry in found.details["fairness"].items()}
+    changed = {name: entry["changed_rows"] for name, entry in cells.details["fairness"].items()}
     assert changed == {"dialect": 1, "gender": 2, "names_black": 0, "names_hispanic": 0, "names_asian": 0}
-    assert found.details["robustness"]["expansions"]["changed_rows"] == 0
+    assert cells.details["robustness"]["expansions"]["changed_rows"] == 0
     # Confidence is e / (e + 1) in every row, half of them right.
-    assert found.cells["calibration"]["value"] == pytest.approx(math.e / (math.e + 1) - 0.5)
+    assert cells.cells["calibration"]["value"] == pytest.approx(math.e / (math.e + 1) - 0.5)
 
 
 def test_what_is_measured_is_not_measured_again(
@@ -197,11 +197,11 @@ def test_a_broken_scenario_loses_no_other(trained: Paths, data: Path, tmp_path: 
     paths = Paths(Path(shutil.copytree(trained.root, tmp_path / "copy")))
     broken = Path(shutil.copytree(data, tmp_path / "data"))
     put(broken, "glue_sst2/dev.jsonl", [{"text": "no sentence", "label": 1}])
-    found = experiments.measure(["base"], load_scenarios(["sst2", "crows_pairs"]), broken, PARAMS, paths)
-    assert "needs the column 'sentence'" in found[0]["scenarios"]["sst2"]["error"]
-    assert cells_of(found[0]["scenarios"]["sst2"])["accuracy"]["na"].startswith("failed: ")
-    assert "value" in found[0]["scenarios"]["crows_pairs"]["cells"]["bias"]
-    assert overview(found, 0.3).failures[0].startswith("base: sst2: ")
+    results = experiments.measure(["base"], load_scenarios(["sst2", "crows_pairs"]), broken, PARAMS, paths)
+    assert "needs the column 'sentence'" in results[0]["scenarios"]["sst2"]["error"]
+    assert cells_of(results[0]["scenarios"]["sst2"])["accuracy"]["na"].startswith("failed: ")
+    assert "value" in results[0]["scenarios"]["crows_pairs"]["cells"]["bias"]
+    assert overview(results, 0.3).failures[0].startswith("base: sst2: ")
 
 
 def test_an_empty_generation_is_counted(base: Predictor, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,10 +209,10 @@ def test_an_empty_generation_is_counted(base: Predictor, data: Path, monkeypatch
     scenario = SCENARIOS["dialogsum"]
     wording = Wording("dialogsum", scenario, LIBRARY)
     instances = draw_rows("dialogsum", scenario, data, 4, 0)
-    found = measure_generation(scenario, instances, wording, base, PARAMS)
-    assert found.details["empty"] == 4
-    assert found.cells["toxicity"]["value"] == 0 and found.cells["accuracy"]["value"] == 0
-    assert found.cells["bias"] == {"na": "no generation mentions a word of the gender lists"}
+    cells = measure_generation(scenario, instances, wording, base, PARAMS)
+    assert cells.details["empty"] == 4
+    assert cells.cells["toxicity"]["value"] == 0 and cells.cells["accuracy"]["value"] == 0
+    assert cells.cells["bias"] == {"na": "no generation mentions a word of the gender lists"}
 
 
 def test_nothing_to_measure_is_told(trained: Paths, data: Path, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ def test_spans_are_runs_of_tokens_as_text(base: Predictor) -> None:
     tokenizer = base.renderer.tokenizer
     text = "the new lamp is late."
     tokens = tokenizer.tokenize(text)
-    found = spans(tokenizer, text, 3)
-    assert len(found) == len(tokens) - 2
-    assert text.startswith(found[0]) and text.endswith(found[-1])
+    texts = spans(tokenizer, text, 3)
+    assert len(texts) == len(tokens) - 2
+    assert text.startswith(texts[0]) and text.endswith(texts[-1])
     assert spans(tokenizer, text, len(tokens)) == [text]
     assert spans(tokenizer, text, len(tokens) + 1) == []
 

@@ -22,7 +22,7 @@ class Always(Random):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("She thanked her brother.", "He thanked his sister."),  # at the start of the text
         ("mother", "father"),  # the whole text
@@ -32,12 +32,12 @@ class Always(Random):
         ("A he-man", "A he-man"),
     ],
 )
-def test_gender_words_are_swapped_wherever_they_stand(text: str, said: str) -> None:
-    assert perturb.swap_gender(text) == said
+def test_gender_words_are_swapped_wherever_they_stand(text: str, expected: str) -> None:
+    assert perturb.swap_gender(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("She is a doctor, and I am a student.", "She's a doctor, and I'm a student."),
         ("It is not what they are.", "It's not what they are."),  # not before the end of a clause
@@ -45,20 +45,20 @@ def test_gender_words_are_swapped_wherever_they_stand(text: str, said: str) -> N
         ("This island", "This island"),
     ],
 )
-def test_contractions(text: str, said: str) -> None:
-    assert perturb.contract(text) == said
+def test_contractions(text: str, expected: str) -> None:
+    assert perturb.contract(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("She's a doctor, and I'm a student.", "She is a doctor, and I am a student."),
         ("Don\u2019t go; he won't.", "Do not go; he will not."),
         ("the dog's bone", "the dog's bone"),
     ],
 )
-def test_expansions(text: str, said: str) -> None:
-    assert perturb.expand(text) == said
+def test_expansions(text: str, expected: str) -> None:
+    assert perturb.expand(text) == expected
 
 
 def test_letters_slip_to_their_neighbours_and_keep_their_case() -> None:

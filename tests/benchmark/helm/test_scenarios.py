@@ -64,8 +64,8 @@ def test_questions_are_rendered_with_labels_of_any_type(tmp_path: Path) -> None:
     changed = wording.question(instances[0], {**instances[0].values, "text": "a dull film"})
     assert changed.prompt.endswith("a dull film") and changed.answer == 0
     copa = draw("copa", SCENARIOS["copa"], data, 5, 0)[1]
-    asked = Wording("copa", SCENARIOS["copa"], LIBRARY).question(copa)
-    assert (asked.choices, asked.answer) == (("It was icy.", "It was hot."), 1)
+    copa_question = Wording("copa", SCENARIOS["copa"], LIBRARY).question(copa)
+    assert (copa_question.choices, copa_question.answer) == (("It was icy.", "It was hot."), 1)
 
 
 def test_drawn_rows_are_seeded_whole_blocks_of_each_file(tmp_path: Path) -> None:

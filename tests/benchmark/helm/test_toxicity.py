@@ -18,8 +18,8 @@ PACKAGE = json.loads((Path(__file__).parent / "toxicity_of_package.json").read_t
 
 def test_scores_equal_the_package() -> None:
     assert len(PACKAGE) >= 20
-    found = classifier().scores(list(PACKAGE))
-    assert np.abs(np.array(found) - list(PACKAGE.values())).max() < 1e-12
+    scores = classifier().scores(list(PACKAGE))
+    assert np.abs(np.array(scores) - list(PACKAGE.values())).max() < 1e-12
 
 
 def test_case_and_unknown_words_do_not_matter() -> None:

@@ -73,8 +73,8 @@ def test_a_file_is_compared_text_by_text_with_inputs_and_references(paths: Paths
     assert counts["counts"]["exact_input"] == 1 and counts["counts"]["exact_reference"] == 0
     assert counts["counts"]["near_duplicate_input"] == 1, "12 words of a reference, one of them another"
     assert counts["counts"]["dirty"] == 2 and counts["counts"]["left_out"] == 0
-    ((title, found),) = examine(paths, "m", file)
-    assert (title, found["bench.jsonl"][:4]) == ("mixture m", ["5", "2 (40.0%)", "1 + 0", "1 + 0"])
+    ((title, hits),) = examine(paths, "m", file)
+    assert (title, hits["bench.jsonl"][:4]) == ("mixture m", ["5", "2 (40.0%)", "1 + 0", "1 + 0"])
     assert texts_of_file(file).column("template_id").to_pylist()[-1] == "answers.texts.text"
 
 
@@ -94,7 +94,7 @@ def test_files_of_every_kind_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mixture", "file", "said"),
+    ("mixture", "file", "message"),
     [
         ("x", None, "contamination: no mixture 'x' in params/mixtures.yaml; there are: m, n"),
         ("n", None, "mixtures/n/contamination.json: no such file; run `tunesmith run` (or `dvc repro mix@n`) to build"),
@@ -106,10 +106,10 @@ def test_files_of_every_kind_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_compared_is_named(
-    paths: Paths, tmp_path: Path, mixture: str, file: str | None, said: str
+    paths: Paths, tmp_path: Path, mixture: str, file: str | None, message: str
 ) -> None:
     (tmp_path / "empty.txt").write_text("\n\n")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     with pytest.raises(TunesmithError) as caught:
         list(examine(paths, mixture, tmp_path / file if file else None))
-    assert said in str(caught.value)
+    assert message in str(caught.value)

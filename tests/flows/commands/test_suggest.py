@@ -39,9 +39,9 @@ def source(root: Path, *, stems: list[str], every: list[str], some: list[str] | 
 
 
 def test_pasted_blocks_are_whole(root: Path) -> None:
-    found = source(root, stems=["train", "dev"], every=["id", "Dialogue", "gold: summaries"])
+    suggested = source(root, stems=["train", "dev"], every=["id", "Dialogue", "gold: summaries"])
     preflight(Paths(root))
-    assert found == {
+    assert suggested == {
         "ingest": {"required": ["Dialogue", "gold: summaries"]},
         "template": {"set": "dialogue_summary", "columns": {"dialogue": "Dialogue", "summary": "gold: summaries"}},
         "split": {"by": "file", "files": {"train": ["train"], "test": ["dev"]}},
@@ -52,23 +52,24 @@ def test_pasted_blocks_are_whole(root: Path) -> None:
 
 
 def test_a_benchmark_is_only_tested_on(root: Path) -> None:
-    found = source(root, stems=["test"], every=["text", "label"])
+    suggested = source(root, stems=["test"], every=["text", "label"])
     preflight(Paths(root))
-    assert found["split"] == {"by": "file", "files": {"test": ["test"]}}
+    assert suggested["split"] == {"by": "file", "files": {"test": ["test"]}}
     assert "mine" not in read_yaml(root / "params/mixtures.yaml")["mixtures"]
 
 
 def test_columns_that_no_set_has_are_required_and_the_way_to_a_set_is_named(root: Path) -> None:
-    found = source(root, stems=["all"], every=["talk", "gist"])
-    assert found["ingest"] == {"required": ["talk", "gist"]}
+    suggested = source(root, stems=["all"], every=["talk", "gist"])
+    assert suggested["ingest"] == {"required": ["talk", "gist"]}
     with pytest.raises(TunesmithError, match="no template set 'NAME'"):
         preflight(Paths(root))
     assert "`tunesmith templates list`" in blocks(root, "mine", ["all"], ["talk", "gist"], [])
 
 
 def test_a_column_that_some_rows_lack_is_not_required_nor_taken_for_a_needed_one(root: Path) -> None:
-    found = source(root, stems=["all"], every=["review", "rating"], some=["title"])
-    assert found["ingest"] == {"required": ["review", "rating"]} and found["template"] == {"set": "product_reviews"}
+    suggested = source(root, stems=["all"], every=["review", "rating"], some=["title"])
+    assert suggested["ingest"] == {"required": ["review", "rating"]}
+    assert suggested["template"] == {"set": "product_reviews"}
     half = match(root, ["instruction", "output"], ["input"])
     assert half is not None and (half.set, half.lacking) == ("instruction", ["input"])
     assert "the set needs 'input' too" in blocks(root, "mine", ["all"], ["instruction", "output"], ["input"])
@@ -84,9 +85,9 @@ def test_a_column_that_some_rows_lack_is_not_required_nor_taken_for_a_needed_one
     ],
 )
 def test_the_set_whose_columns_match_best(root: Path, columns: list[str], name: str, mapped: dict[str, str]) -> None:
-    found = match(root, columns, [])
-    assert (found and found.set) == name
-    assert not mapped or (found is not None and found.columns == mapped)
+    matched = match(root, columns, [])
+    assert (matched and matched.set) == name
+    assert not mapped or (matched is not None and matched.columns == mapped)
 
 
 @pytest.mark.parametrize(

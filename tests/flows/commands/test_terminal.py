@@ -23,9 +23,9 @@ def test_texts_are_written_as_they_are(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_lines_of_stages_name_them() -> None:
-    def said(text: str, **more: str) -> str:
+    def printed(text: str, **more: str) -> str:
         return StageNames("%(message)s").format(logging.makeLogRecord({"msg": text, "levelname": "INFO", **more}))
 
-    assert said("5 of 50", task_run_name="train@lora") == "train@lora: 5 of 50"
-    assert said("train@lora: error: no rows", task_run_name="train@lora") == "train@lora: error: no rows"
-    assert said("15 stages to run") == "15 stages to run"
+    assert printed("5 of 50", task_run_name="train@lora") == "train@lora: 5 of 50"
+    assert printed("train@lora: error: no rows", task_run_name="train@lora") == "train@lora: error: no rows"
+    assert printed("15 stages to run") == "15 stages to run"
