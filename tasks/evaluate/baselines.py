@@ -1,6 +1,6 @@
-"""``baselines``: two systems that have learnt nothing → ``reports/baselines/{lead,nearest}/``.
+"""``baselines``: two systems that learn nothing → ``reports/baselines/{lead,nearest}/``.
 
-A tuned model that does not beat both has learnt nothing worth having, or the test is too easy.
+A tuned model must beat both. If it does not, it has learnt nothing useful, or the test is too easy.
 """
 
 from __future__ import annotations
@@ -27,45 +27,45 @@ _LEAD_SENTENCES = 3
 
 
 def lead(test: list[Row], train: list[Row]) -> list[str]:
-    """The first three sentences or lines of each text (Nallapati et al. 2017, section 4, call it LEAD-3)."""
+    """Take the first three sentences or lines of each text (LEAD-3, Nallapati et al. 2017, section 4)."""
     return [" ".join(re.split(r"(?<=[.!?])\s+|\n+", row["text"].strip())[:_LEAD_SENTENCES]) for row in test]
 
 
 def nearest(test: list[Row], train: list[Row]) -> list[str]:
-    """The completion of the training row whose text is most similar (cosine of tf-idf word vectors).
+    """Take the completion of the training row whose text is most similar (cosine of tf-idf word vectors).
 
-    A row is compared with training rows of its own source and task; the first wins a tie. Where their texts hold no
-    word of two letters, the answer is the most frequent completion, and nothing where there is no training row.
+    A row is compared with training rows of its own source and task. The first of several equal rows wins. If no text
+    has a word of two letters, the completion is the most frequent one; without training rows it is empty.
     """
-    known: dict[tuple[str, str], list[Row]] = {}
+    train_by_task: dict[tuple[str, str], list[Row]] = {}
     for row in train:
-        known.setdefault((row["source"], row["task"]), []).append(row)
-    asked: dict[tuple[str, str], list[int]] = {}
-    for i, row in enumerate(test):
-        asked.setdefault((row["source"], row["task"]), []).append(i)
-    answers: dict[int, str] = {}
-    for key, places in asked.items():
-        said = _nearest([test[i]["text"] for i in places], known.get(key, []))
-        answers |= dict(zip(places, said, strict=True))
-    return [answers[i] for i in range(len(test))]
+        train_by_task.setdefault((row["source"], row["task"]), []).append(row)
+    indices_by_task: dict[tuple[str, str], list[int]] = {}
+    for index, row in enumerate(test):
+        indices_by_task.setdefault((row["source"], row["task"]), []).append(index)
+    completions: dict[int, str] = {}
+    for task, indices in indices_by_task.items():
+        nearest_completions = _nearest([test[index]["text"] for index in indices], train_by_task.get(task, []))
+        completions |= dict(zip(indices, nearest_completions, strict=True))
+    return [completions[index] for index in range(len(test))]
 
 
-def _nearest(texts: list[str], known: list[Row]) -> list[str]:
+def _nearest(texts: list[str], train: list[Row]) -> list[str]:
     vectorizer = TfidfVectorizer(sublinear_tf=True)
     words = vectorizer.build_analyzer()
-    if not any(words(row["text"]) for row in known):  # scikit-learn refuses an empty vocabulary
-        frequent = Counter(row["completion"] for row in known).most_common(1)
+    if not any(words(row["text"]) for row in train):  # scikit-learn refuses an empty vocabulary
+        frequent = Counter(row["completion"] for row in train).most_common(1)
         return [frequent[0][0] if frequent else ""] * len(texts)
-    vectors = vectorizer.fit_transform(row["text"] for row in known)
+    vectors = vectorizer.fit_transform(row["text"] for row in train)
     similarity = vectorizer.transform(texts) @ vectors.T
-    return [known[best]["completion"] for best in similarity.toarray().argmax(axis=1)]
+    return [train[best]["completion"] for best in similarity.toarray().argmax(axis=1)]
 
 
 SYSTEMS = {"lead": lead, "nearest": nearest}
 
 
 def run(params: EvaluateParams, paths: Paths, stage: Stage) -> None:
-    """Score both on the evaluation set, as models are scored."""
+    """Score both systems on the evaluation set, as models are scored."""
     test = files.read_rows(paths.evaluation_set / "test.parquet")
     sources = sorted({row["source"] for row in test})
     train = [row for source in sources for row in files.read_rows(paths.split(source) / "train.parquet")]
@@ -73,8 +73,8 @@ def run(params: EvaluateParams, paths: Paths, stage: Stage) -> None:
         for (name, system), output in zip(SYSTEMS.items(), outputs, strict=True):
             output.mkdir()
             predictions = scored_rows(test, [_completion(text) for text in system(test, train)])
-            means, apart = summarise(predictions, params.intervals), groups(predictions, params.intervals)
-            write_report(output, name, None, predictions, means, apart, params.generation.model_dump())
+            metrics, by_group = summarise(predictions, params.intervals), groups(predictions, params.intervals)
+            write_report(output, name, None, predictions, metrics, by_group, params.generation.model_dump())
     logger.info("baselines scored on %d rows", len(test))
 
 
@@ -83,8 +83,8 @@ def _completion(text: str) -> Row:
 
 
 if __name__ == "__main__":
-    here = Paths.here()
+    workspace = Paths.here()
     main(
         "baselines",
-        lambda stage: run(load(EvaluateParams, here.params / "evaluation.yaml", "evaluate"), here, stage),
+        lambda stage: run(load(EvaluateParams, workspace.params / "evaluation.yaml", "evaluate"), workspace, stage),
     )

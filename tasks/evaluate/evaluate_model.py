@@ -21,10 +21,10 @@ def evaluate_model(
     output: Path,
     root: Path,
 ) -> None:
-    """Write the report of a model of another time, as ``predict@X`` and ``score@X`` would.
+    """Write the report of an earlier model, as ``predict@X`` and ``score@X`` do.
 
-    The prompts may be worded otherwise than in its training: a champion that could not meet new test rows could never
-    be replaced. Its mixture may be gone, so clean and dirty rows are not told apart. It draws no samples.
+    The templates may have changed since its training: a champion that could not be evaluated on new test rows could
+    never be replaced. Its mixture may be gone, so clean and dirty rows are not scored apart. It draws no samples.
 
     Args:
         output: folder that gets ``predictions.parquet``, ``metrics.json`` and ``inference.json``.

@@ -1,4 +1,4 @@
-"""Scores by group: tasks, wordings, what was seen in training and what was not, clean and dirty rows."""
+"""Scores by group: tasks, templates, seen and unseen prompts, clean and dirty rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.text.rows import Row, RowKey, row_key
 
 METRICS = ("rouge1_f", "exact_match", "accuracy", "token_f1")
 FEWEST = 10
-"""Rows that a wording needs for its mean to count in the spread."""
+"""Fewest rows of a template whose mean counts in ``wording_spread``."""
 
 Groups = dict[str, dict[str, dict[str, Any]]]
 
@@ -28,43 +28,52 @@ def groups(
     manifest: Mapping[str, Any] | None = None,
     dirty: Mapping[RowKey, bool] | None = None,
 ) -> Groups:
-    """``groups`` of ``metrics.json``: kind of group → group → metric → ``value``, ``low``, ``high`` and ``n`` (rows,
-    each once in however many wordings it is asked).
+    """Compute ``groups`` of ``metrics.json``: kind of group → group → metric → ``value``, ``low``, ``high``, ``n``.
 
-    Kinds: ``task``; ``template`` (``SOURCE/ID``); of a trained model's ``manifest`` ``wording`` and ``task_seen`` with
-    the groups ``seen`` and ``unseen``; ``contamination`` with ``clean`` and ``dirty`` where ``dirty`` tells these
-    apart. ``wording_spread`` is for each task of a source how far its wordings' means lie apart. A wording is seen
-    where a template of the same text was trained on, under whatever name.
+    ``n`` counts rows; a row with several prompt variants counts once. The kinds are:
+
+    - ``task``, and ``template`` (``SOURCE/ID``);
+    - ``wording_spread``: the spread between the templates of a task (see that function);
+    - ``wording`` and ``task_seen``, with the groups ``seen`` and ``unseen``, for a trained model. A prompt is seen if
+      the model was trained on a template of the same text, under any name;
+    - ``contamination``, with the groups ``clean`` and ``dirty``, if ``dirty`` is given.
+
+    Args:
+        manifest: ``templates`` and ``tasks`` that the model was trained on.
+        dirty: whether each test row counts as seen in training.
 
     Raises:
-        TunesmithError: a row of which ``dirty`` does not tell.
+        TunesmithError: ``dirty`` lacks a row.
     """
-    found = {
+    by_kind = {
         "task": _tasks(predictions, params),
         "template": _scores(predictions, _template, params),
         "wording_spread": wording_spread(predictions),
     }
-    known = manifest or {}
-    if known.get("templates"):
-        wordings = set(known["templates"].values())
-        found["wording"] = _scores(predictions, lambda row: _seen(row["template"] in wordings), params)
-    if known.get("tasks"):
-        found["task_seen"] = _scores(predictions, lambda row: _seen(row["task"] in known["tasks"]), params)
+    trained = manifest or {}
+    if trained.get("templates"):
+        texts = set(trained["templates"].values())
+        by_kind["wording"] = _scores(predictions, lambda row: _seen(row["template"] in texts), params)
+    if trained.get("tasks"):
+        by_kind["task_seen"] = _scores(predictions, lambda row: _seen(row["task"] in trained["tasks"]), params)
     if dirty is not None:
-        found["contamination"] = _scores(predictions, lambda row: _dirt(row, dirty), params)
-    return found
+        by_kind["contamination"] = _scores(predictions, lambda row: _clean_or_dirty(row, dirty), params)
+    return by_kind
 
 
 def _tasks(predictions: list[Row], params: IntervalParams) -> dict[str, dict[str, Any]]:
-    """Also with what is no mean over rows: labels and numbers of several tasks at once would say nothing."""
-    found = _scores(predictions, lambda row: str(row["task"]), params)
-    for task, scores in found.items():
+    """Scores of each task, with its corpus metrics: over several tasks at once those have no meaning."""
+    by_task = _scores(predictions, lambda row: str(row["task"]), params)
+    for task, scores in by_task.items():
         scores |= corpus_of([row for row in predictions if str(row["task"]) == task], params)
-    return found
+    return by_task
 
 
 def corpus_of(rows: list[Row], params: IntervalParams) -> dict[str, Any]:
-    """What is no mean over ``rows``. Its interval draws answers, so of rows in several wordings it is too narrow."""
+    """Metrics that are no mean over ``rows``.
+
+    Their intervals resample completions. For rows with several prompt variants they are therefore too narrow.
+    """
     count = len({(row["source"], row["row_id"]) for row in rows})
     return {name: score | {"n": count} for name, score in corpus(rows, params).items()}
 
@@ -77,7 +86,7 @@ def _seen(seen: bool) -> str:
     return "seen" if seen else "unseen"
 
 
-def _dirt(row: Row, dirty: Mapping[RowKey, bool]) -> str:
+def _clean_or_dirty(row: Row, dirty: Mapping[RowKey, bool]) -> str:
     key = row_key(row)
     if key not in dirty:
         raise TunesmithError(
@@ -95,45 +104,48 @@ def _scores(predictions: list[Row], name: Callable[[Row], str], params: Interval
 
 
 def row_means(rows: list[Row], metrics: Iterable[str], params: IntervalParams) -> dict[str, Any]:
-    """Means of those ``metrics`` that the rows have: not every completion is a label."""
-    found = {}
+    """Means of ``metrics`` with their intervals, each over the rows that have it: not every completion is a label."""
+    means = {}
     for metric in metrics:
         values = row_averages((row_key(row), row[metric]) for row in rows if row[metric] is not None)
         if len(values):
             value, low, high = mean_interval(values, params.resamples, params.confidence, params.seed)
-            found[metric] = {"value": value, "low": low, "high": high, "n": len(values)}
-    return found
+            means[metric] = {"value": value, "low": low, "high": high, "n": len(values)}
+    return means
 
 
 def wording_spread(predictions: list[Row]) -> dict[str, dict[str, Any]]:
-    """``SOURCE/TASK`` → metric → ``spread`` (highest minus lowest mean), ``deviation`` (standard deviation of the
-    means), ``wordings``, and the ``lowest`` and ``highest`` of them; of wordings with at least ``FEWEST`` rows.
+    """Measure how far the means of a task's templates lie apart.
 
-    A task that is asked for in one wording has no spread. Where each row has one wording, that wordings meet other
-    rows adds to the spread.
+    Templates with fewer than ``FEWEST`` rows do not count, and a task with one template has no spread. If each row has
+    one template, the templates also have different rows, which adds to the spread.
+
+    Returns:
+        ``SOURCE/TASK`` → metric → ``spread`` (highest minus lowest mean), ``deviation`` (standard deviation of the
+        means), ``wordings`` (number of templates), and the ``lowest`` and ``highest`` template.
     """
-    found: dict[str, dict[str, Any]] = {}
+    spread: dict[str, dict[str, Any]] = {}
     for metric in METRICS:
         values: dict[str, dict[str, list[float]]] = {}
         for row in predictions:
             if row[metric] is not None:
-                wordings = values.setdefault(f"{row['source']}/{row['task']}", {})
-                wordings.setdefault(row["template_id"], []).append(row[metric])
-        for task, wordings in sorted(values.items()):
-            means = {name: float(np.mean(v)) for name, v in sorted(wordings.items()) if len(v) >= FEWEST}
+                by_template = values.setdefault(f"{row['source']}/{row['task']}", {})
+                by_template.setdefault(row["template_id"], []).append(row[metric])
+        for task, by_template in sorted(values.items()):
+            means = {name: float(np.mean(v)) for name, v in sorted(by_template.items()) if len(v) >= FEWEST}
             if len(means) > 1:
-                found.setdefault(task, {})[metric] = {
+                spread.setdefault(task, {})[metric] = {
                     "spread": max(means.values()) - min(means.values()),
                     "deviation": float(np.std(list(means.values()))),
                     "wordings": len(means),
                     "lowest": min(means, key=means.__getitem__),
                     "highest": max(means, key=means.__getitem__),
                 }
-    return found
+    return spread
 
 
 def dirty_rows(dirty: Path, test: Iterable[tuple[Row, Row]]) -> dict[RowKey, bool]:
-    """Which test rows count as seen in training.
+    """Mark the test rows that count as seen in training.
 
     These are the dirty rows of the mixture's ``dirty.parquet``, and those that an ancestor of the model was trained on.
 

@@ -148,6 +148,6 @@ def ranked(name: str, source: SourceTemplates, used: Counter[str], losses: dict[
     tasks = list(dict.fromkeys(prompt.task for prompt in known))
     order = []
     for task in tasks:
-        mine = [prompt.name for prompt in known if prompt.task == task]
-        order += sorted(mine, key=lambda one: losses[one]) if all(one in losses for one in mine) else mine
+        names = [prompt.name for prompt in known if prompt.task == task]
+        order += sorted(names, key=losses.__getitem__) if all(name in losses for name in names) else names
     return order

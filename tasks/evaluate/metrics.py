@@ -1,4 +1,4 @@
-"""The scores of each row, and of all rows with bootstrap intervals: by the metrics of ``tasks/metrics``."""
+"""Scores of each row, and of all rows with bootstrap intervals, by the metrics of ``tasks/metrics``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.metrics.text import entity_counts, entity_score
 from tasks.text.rows import Row
 
 CORPUS = ("bleu", "chrf", "macro_f1", "matthews", "pearson", "spearman", "entity_f1")
-"""Metrics of all rows that are no mean over them."""
+"""Metrics that are computed over all rows and are no mean of the rows' scores."""
 
 MEANS = (*ROUGE_COLUMNS, *SIGNS, "new_tokens", "finished", "exact_match", "accuracy", "token_f1")
 
@@ -37,74 +37,83 @@ PREDICTIONS = pa.schema(
         *((name, pa.float64()) for name in SCORES),
     ]
 )
-"""Columns of ``predictions.parquet``: ``completion`` is what was said, ``metrics`` what the row's template asks for.
-ROUGE and signs are as ``tasks/metrics`` has them; ``bleu``, ``chrf`` (0..100) and ``entity_f1`` are those of the row
-alone. A score that does not apply to a row is null."""
+"""Columns of ``predictions.parquet``. ``metrics`` are those that the row's template names. ``bleu``, ``chrf`` (0..100)
+and ``entity_f1`` are computed on the row alone. A score that does not apply to a row is null."""
 
 
 SAMPLES = PREDICTIONS.insert(0, pa.field("sample", pa.int64()))
-"""Columns of ``samples.parquet``: ``PREDICTIONS`` of each drawn answer, ``sample`` counting them from 0."""
+"""Columns of ``samples.parquet``: ``PREDICTIONS`` of each drawn completion; ``sample`` numbers the draws from 0."""
 
 
-def score_rows(said: list[str], rows: list[Row]) -> list[dict[str, Any]]:
-    """The score columns of ``PREDICTIONS`` for what was said to each of ``rows`` (``references``, ``text``,
-    ``metrics``, ``answer_choices``)."""
+def score_rows(completions: list[str], rows: list[Row]) -> list[dict[str, Any]]:
+    """Compute the score columns of ``PREDICTIONS`` for the completion of each row.
+
+    Args:
+        rows: with ``references``, ``text``, ``metrics`` and ``answer_choices``.
+    """
     if not rows:
         return []
-    given = {"predictions": said, "references": [row["references"] for row in rows]}
+    given = {"predictions": completions, "references": [row["references"] for row in rows]}
     columns: dict[str, list[Any]] = dict(load("rouge").compute(**given, per_row=True))
     columns |= load("signs").compute(**given, sources=[row["text"] or "" for row in rows], per_row=True)
     bleu, chrf = sacrebleu.BLEU(effective_order=True), sacrebleu.CHRF()
-    columns["bleu"] = [_sentence(bleu, text, row) for text, row in zip(said, rows, strict=True)]
+    columns["bleu"] = [_sentence(bleu, text, row) for text, row in zip(completions, rows, strict=True)]
     for name in ("exact_match", "accuracy", "token_f1"):
         scores = load(name).compute(**given, per_row=True)[name]
-        columns[name] = [score if _asks(row, name) else None for score, row in zip(scores, rows, strict=True)]
-    for name, one in (("chrf", lambda text, row: _sentence(chrf, text, row)), ("entity_f1", _entity_f1)):
-        columns[name] = [one(text, row) if _asks(row, name) else None for text, row in zip(said, rows, strict=True)]
+        columns[name] = [score if _applies(name, row) else None for score, row in zip(scores, rows, strict=True)]
+    for name, score_one in (("chrf", lambda text, row: _sentence(chrf, text, row)), ("entity_f1", _entity_f1)):
+        pairs = zip(completions, rows, strict=True)
+        columns[name] = [score_one(text, row) if _applies(name, row) else None for text, row in pairs]
     in_order = [columns[name] for name in SCORES]
     return [dict(zip(SCORES, values, strict=True)) for values in zip(*in_order, strict=True)]
 
 
-def _sentence(metric: Any, said: str, row: Row) -> float:
-    return float(metric.sentence_score(said, row["references"]).score)
+def _sentence(metric: Any, completion: str, row: Row) -> float:
+    return float(metric.sentence_score(completion, row["references"]).score)
 
 
-def _entity_f1(said: str, row: Row) -> float:
-    return entity_score(entity_counts(said, row["references"][0]))
+def _entity_f1(completion: str, row: Row) -> float:
+    return entity_score(entity_counts(completion, row["references"][0]))
 
 
-def _asks(row: Row, name: str) -> bool:
+def _applies(name: str, row: Row) -> bool:
     return name in (row.get("metrics") or ()) or (name == "exact_match" and bool(row["answer_choices"]))
 
 
 def summarise(predictions: list[Row], params: IntervalParams) -> dict[str, Score]:
-    """Every score over the rows that have it, with its bootstrap interval: means, and those of ``CORPUS`` and of the
-    hub over the rows that ask for them. BLEU is computed over all rows."""
+    """Compute every score with its bootstrap interval.
+
+    Means are over the rows that have the score. Metrics of ``CORPUS`` and of the hub are over the rows that name them,
+    BLEU over all rows.
+    """
     return means(predictions, MEANS, params) | corpus(predictions, params, ("bleu",))
 
 
 def means(predictions: list[Row], names: Iterable[str], params: IntervalParams) -> dict[str, Score]:
-    found: dict[str, Score] = {}
+    scores: dict[str, Score] = {}
     for name in names:
         if values := [float(row[name]) for row in predictions if row[name] is not None]:
             value, low, high = mean_interval(np.array(values), params.resamples, params.confidence, params.seed)
-            found[name] = {"value": value, "low": low, "high": high}
-    return found
+            scores[name] = {"value": value, "low": low, "high": high}
+    return scores
 
 
 def corpus(predictions: list[Row], params: IntervalParams, always: tuple[str, ...] = ()) -> dict[str, Score]:
-    """Scores of ``CORPUS`` and of the hub, each over the rows that ask for it; of ``always`` over all.
+    """Compute the metrics of ``CORPUS`` and of the hub, each over the rows that name it.
+
+    Args:
+        always: metrics that are computed over all rows.
 
     Raises:
         TunesmithError: a metric of the hub cannot be loaded, or rows lack what a metric needs.
     """
-    asked = sorted({name for row in predictions for name in row["metrics"] or ()})
-    found: dict[str, Score] = {}
-    for name in dict.fromkeys([*always, *(name for name in asked if name in CORPUS or is_hub(name))]):
+    named = sorted({name for row in predictions for name in row["metrics"] or ()})
+    scores: dict[str, Score] = {}
+    for name in dict.fromkeys([*always, *(name for name in named if name in CORPUS or is_hub(name))]):
         rows = predictions if name in always else [row for row in predictions if name in (row["metrics"] or ())]
         if rows:
-            found |= _corpus(name, rows, params)
-    return found
+            scores |= _corpus(name, rows, params)
+    return scores
 
 
 def _corpus(name: str, rows: list[Row], params: IntervalParams) -> dict[str, Score]:
@@ -122,10 +131,10 @@ def _corpus(name: str, rows: list[Row], params: IntervalParams) -> dict[str, Sco
 
 
 def _from_hub(name: str, metric: Any, given: dict[str, Any]) -> dict[str, Score]:
-    """Every number that the metric gives, without an interval: what it resamples to is not known."""
+    """Every number that the metric gives, without an interval: how to resample it is not known."""
     single = {"predictions": given["predictions"], "references": [texts[0] for texts in given["references"]]}
     try:
-        # Metrics that know several references say so in their features; others take one text a row.
+        # Metrics that take several references declare it in their features; others take one text per row.
         several = any(not isinstance(features["references"], Value) for features in _features(metric))
         scores = metric.compute(**(given if several else single))
     except (ValueError, TypeError, KeyError) as error:
@@ -133,7 +142,7 @@ def _from_hub(name: str, metric: Any, given: dict[str, Any]) -> dict[str, Score]
             f"metric {name}: must take texts as predictions and references; {type(error).__name__}: {error}"
         ) from error
     numbers = {key: value for key, value in scores.items() if isinstance(value, int | float | np.number)}
-    # Never under the name of one of this project's: the hub's BLEU runs from 0 to 1.
+    # The prefix keeps the names apart from this project's: the hub's BLEU runs from 0 to 1.
     short = name.removeprefix("hub:").partition("@")[0].replace("/", ".")
     return {f"hub.{short}.{key}": {"value": float(value), "low": None, "high": None} for key, value in numbers.items()}
 
@@ -143,8 +152,8 @@ def _features(metric: Any) -> list[Any]:
 
 
 def settings(predictions: list[Row]) -> dict[str, str]:
-    """What scores of these rows must be told with: sacrebleu's signatures."""
-    found: dict[str, str] = {}
+    """The settings to report with the scores of these rows: sacrebleu's signatures."""
+    signatures: dict[str, str] = {}
     for name in ("bleu", "chrf"):
         rows = predictions if name == "bleu" else [row for row in predictions if name in (row["metrics"] or ())]
         if rows:
@@ -152,27 +161,32 @@ def settings(predictions: list[Row]) -> dict[str, str]:
             metric.compute(
                 predictions=[row["completion"] for row in rows], references=[row["references"] for row in rows]
             )
-            found |= metric.settings  # of what was computed last, so of these very rows
-    return found
+            signatures |= metric.settings  # of the last computation, so of these rows
+    return signatures
 
 
 def sample_spread(drawn: list[list[Row]]) -> dict[str, dict[str, float]]:
-    """How scores spread over ``drawn`` answers (samples, then rows).
+    """Measure how the scores of drawn completions spread, over the rows that have a score in every sample.
 
-    For each score column, over the rows that have it in every sample: its ``mean``, the ``lowest`` and ``highest`` mean
-    of one sample, and ``within_row``, the mean over rows of the standard deviation of their samples' scores."""
-    found = {}
+    Args:
+        drawn: scored rows of each sample.
+
+    Returns:
+        Score column → its ``mean``, the ``lowest`` and ``highest`` mean of one sample, and ``within_row``: the mean
+        over rows of the standard deviation of the row's scores.
+    """
+    spread = {}
     for name in SCORES:
-        # A row that lacks a score in one sample (no word was said) is left out of all.
+        # A row that lacks a score in one sample (a completion without a word) is left out of all.
         values = [row for row in zip(*([one[name] for one in rows] for rows in drawn), strict=True) if None not in row]
         if not values:
             continue
         scores_SR = np.array(values, dtype=np.float64).T
         means_S = scores_SR.mean(axis=1)
-        found[name] = {
+        spread[name] = {
             "mean": float(scores_SR.mean()),
             "lowest": float(means_S.min()),
             "highest": float(means_S.max()),
             "within_row": float(scores_SR.std(axis=0).mean()),
         }
-    return found
+    return spread

@@ -65,9 +65,9 @@ def predict(
     Args:
         model: folder of the model.
         root: the workspace, from which the base is found.
-        champion: the model is of another time. Its test rows may be rendered otherwise than its training rows: a
-            champion that could not meet new test rows could never be replaced. It draws no samples, and its
-            retention is not measured.
+        champion: whether this is an earlier model. Its templates may have changed since its training: a champion that
+            could not be evaluated on new test rows could never be replaced. It draws no samples, and its retention is
+            not measured.
 
     Returns:
         ``key``, ``rows``, ``generation_seconds`` and ``rows_per_second``.

@@ -1,4 +1,4 @@
-"""Examples in the prompt: which ones, how many fit, and what they cost."""
+"""Examples in the prompt: choose them, fit them into the context, and measure their cost."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Variant = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Shots:
-    """The examples of each wording.
+    """The examples of each prompt variant.
 
     Attributes:
-        count: wanted in each prompt.
-        of: (source, task, template_id) → rows of ``examples.parquet``, as many as ``count``.
+        count: examples per prompt.
+        of: variant → ``count`` rows of ``examples.parquet``.
     """
 
     count: int
     of: dict[Variant, list[Row]]
 
     def of_row(self, row: Row) -> list[Example]:
-        return [(one["prompt"], one["completion"]) for one in self.of[_wording(row)]] if self.count else []
+        return [(one["prompt"], one["completion"]) for one in self.of[_variant(row)]] if self.count else []
 
     def shown(self) -> dict[str, list[dict[str, str]]]:
         """``SOURCE/TEMPLATE`` → its examples (``row_id``, ``prompt``, ``completion``), for the report."""
@@ -40,49 +40,51 @@ class Shots:
 
 
 def choose(test: list[Row], examples: list[Row], count: int, seed: int) -> Shots:
-    """``count`` of ``examples`` (training rows) for each wording of ``test``: the same for all its rows, so that their
-    common beginning is computed once.
+    """Choose ``count`` of ``examples`` (training rows) for each prompt variant of ``test``.
 
-    Those of the wording itself come first, then others of the same source and task; each by a hash with ``seed``.
+    All rows of a variant get the same examples, so that their common beginning is computed once. Examples of the
+    variant itself come first, then others of the same source and task. A hash with ``seed`` decides their order.
 
     Raises:
-        TunesmithError: a wording has fewer examples than ``count``.
+        TunesmithError: a variant has fewer examples than ``count``.
     """
-    found: dict[Variant, list[Row]] = {}
+    chosen: dict[Variant, list[Row]] = {}
     if not count:
-        return Shots(0, found)
-    for wording in dict.fromkeys(map(_wording, test)):
-        source, task, template = wording
-        known = [row for row in examples if (row["source"], row["task"]) == (source, task) and row["completion"]]
-        # A row may be asked for in several wordings; it is one example.
-        known.sort(key=lambda row: (row["template_id"] != template, unit_interval(seed, "shots", row["row_id"])))
+        return Shots(0, chosen)
+    for variant in dict.fromkeys(map(_variant, test)):
+        source, task, template = variant
+        candidates = [row for row in examples if (row["source"], row["task"]) == (source, task) and row["completion"]]
+        candidates.sort(key=lambda row: (row["template_id"] != template, unit_interval(seed, "shots", row["row_id"])))
         single: dict[str, Row] = {}
-        for row in known:
-            single.setdefault(row["row_id"], row)
+        for row in candidates:
+            single.setdefault(row["row_id"], row)  # a row in several variants is one example
         if len(single) < count:
             raise TunesmithError(
-                f"evaluation.shots: {count} examples of training rows are wanted in each prompt; source {source} has "
+                f"evaluation.shots: each prompt needs {count} training rows as examples; source {source} has "
                 f"{len(single)} for task {task!r}; lower `shots`, or split more rows into train"
             )
-        found[wording] = list(single.values())[:count]
-    return Shots(count, found)
+        chosen[variant] = list(single.values())[:count]
+    return Shots(count, chosen)
 
 
-def _wording(row: Row) -> Variant:
+def _variant(row: Row) -> Variant:
     return row["source"], row["task"], row["template_id"]
 
 
 def prompts(renderer: Any, test: list[Row], shots: Shots, longest: int | None) -> tuple[list[list[int]], list[int]]:
-    """Tokens of each row's prompt, and how many examples stand in it: as many as fit ``longest`` tokens.
+    """Encode each row's prompt with as many examples as fit into ``longest`` tokens.
 
-    The first examples leave first. A prompt that does not fit without any is left as it is, for the caller to refuse.
+    The first examples are left out first. A prompt that does not fit without any stays whole; the caller refuses it.
+
+    Returns:
+        The tokens of each prompt, and the number of its examples.
     """
     each = [fitted(renderer, row["prompt"], shots.of_row(row), longest) for row in test]
     return [tokens for tokens, _ in each], [kept for _, kept in each]
 
 
 def fitted(renderer: Any, prompt: str, examples: list[Example], longest: int | None) -> tuple[list[int], int]:
-    """Tokens of one prompt with as many of the last ``examples`` as fit into ``longest``, and their number."""
+    """Encode one prompt with as many of the last ``examples`` as fit into ``longest``; its tokens and their number."""
     encoded = renderer.prompt(prompt, examples)
     while examples and longest is not None and len(encoded) > longest:
         examples = examples[1:]
@@ -91,8 +93,12 @@ def fitted(renderer: Any, prompt: str, examples: list[Example], longest: int | N
 
 
 def cost(tokens: list[list[int]], kept: list[int], shots: Shots, context: int | None) -> dict[str, Any]:
-    """``shots`` of ``metrics.json``: how many examples were wanted, how many rows had fewer for lack of room, mean and
-    most tokens of a prompt, their share of the context window, and the examples themselves."""
+    """Measure what the examples cost, for ``shots`` of ``metrics.json``.
+
+    Returns:
+        ``count`` (examples per prompt), ``rows_with_fewer`` (rows without room for all), ``prompt_tokens`` and their
+        share of the ``context`` window (``mean`` and ``most``), and the ``examples``.
+    """
     lengths = [len(prompt) for prompt in tokens]
     mean = sum(lengths) / len(lengths)
     return {

@@ -56,7 +56,8 @@ def test_those_of_the_same_wording_come_first_and_no_row_twice() -> None:
 
 def test_only_examples_of_the_source_and_task_count() -> None:
     strange = [row | {"source": "other"} for row in known()] + [row | {"task": "other"} for row in known()]
-    with pytest.raises(TunesmithError, match=r"evaluation\.shots: 3 examples .* source chats has 2 for task 'summary'"):
+    rule = "evaluation.shots: each prompt needs 3 training rows as examples; source chats has 2 for task 'summary'"
+    with pytest.raises(TunesmithError, match=rule):
         choose(TEST, [*strange, *known()[:2]], 3, seed=0)
     assert choose(TEST, [], 0, seed=0).of_row(TEST[0]) == []
 
