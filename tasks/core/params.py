@@ -73,8 +73,8 @@ def write_yaml(path: Path, data: dict[str, Any]) -> None:
         yaml.dump(data, file)
 
 
-Place = tuple[Path | str, str]
-"""A file and the key in it."""
+Origin = tuple[Path | str, str]
+"""The file and the key that a value comes from."""
 
 
 def parse(model: type[P], data: Any, file: Path | str, key: str = "") -> P:
@@ -86,7 +86,7 @@ def parse(model: type[P], data: Any, file: Path | str, key: str = "") -> P:
     return parse_merged(model, data, lambda location: (file, key))
 
 
-def parse_merged(model: type[P], data: Any, origin: Callable[[tuple[Any, ...]], Place]) -> P:
+def parse_merged(model: type[P], data: Any, origin: Callable[[tuple[Any, ...]], Origin]) -> P:
     """As ``parse``, where ``origin`` tells the file and key that the value at a location comes from."""
     try:
         return model.model_validate(data)

@@ -1,6 +1,6 @@
 """``resolve``: ``params/*.yaml`` → ``build/experiments/X/{train,predict,score}.yaml`` for every experiment.
 
-The folder is written anew each time, so a deleted experiment is gone from it.
+The folder is written anew each time, so that it holds no deleted experiment.
 """
 
 from pathlib import Path
@@ -14,14 +14,14 @@ from tasks.resolve.check import Resolved, load_experiments
 
 
 def run(paths: Paths, stage: Stage) -> None:
-    """Resolve all experiments; the errors of all of them are reported at once."""
+    """Resolve all experiments, and report the errors of all at once."""
     resolved = load_experiments(paths)
     with stage.outputs(paths.resolved) as (output,):
         write(resolved, output)
 
 
 def write(resolved: Resolved, output: Path) -> None:
-    """``train.yaml``, ``predict.yaml`` and ``score.yaml`` in ``output/X`` for every experiment X.
+    """Write ``train.yaml``, ``predict.yaml`` and ``score.yaml`` to ``output/X`` for every experiment X.
 
     Each stage depends on its own file: other intervals rerun ``score@X`` and generate nothing.
     """
@@ -35,7 +35,7 @@ def write(resolved: Resolved, output: Path) -> None:
 
 
 def in_order(data: dict[str, Any]) -> dict[str, Any]:
-    """``data`` with sorted keys: the order in which somebody wrote them retrains nothing."""
+    """Sort the keys of ``data``, so that their order in ``params/`` retrains nothing."""
     return {key: in_order(value) if isinstance(value, dict) else value for key, value in sorted(data.items())}
 
 

@@ -1,4 +1,4 @@
-"""Read parameter files whole: what ``resolve`` needs, and the check of everything before anything runs."""
+"""Read whole parameter files: all experiments at once, with all their errors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tasks.resolve.resolve import known_methods, resolve
 
 Resolved = dict[str, tuple[dict[str, Any], dict[str, Any]]]
 
-# A name is a folder, a DVC key and a part of ``stage@name``.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""A name is a folder, a key of DVC and a part of ``stage@name``."""
 
 
 class Problems:
@@ -27,7 +27,7 @@ class Problems:
         self.lines: list[str] = []
 
     def catch(self, check: Callable[..., Any], *arguments: Any) -> Any:
-        """What ``check(*arguments)`` returns; None when it raises, and its lines are kept."""
+        """Return what ``check(*arguments)`` returns; if it raises, keep the lines of the error and return None."""
         try:
             return check(*arguments)
         except TunesmithError as error:
@@ -35,42 +35,43 @@ class Problems:
             return None
 
     def refuse(self) -> None:
+        """Raise the collected errors as one, if there are any."""
         if self.lines:
             raise TunesmithError("\n".join(self.lines))
 
 
 def mapping(path: Path, key: str) -> dict[str, Any]:
-    """The named things under ``key`` of a parameter file.
+    """Read the mapping of names under ``key`` of a parameter file.
 
     Raises:
-        TunesmithError: the key is missing, is no mapping, or holds a name that is no good as a folder.
+        TunesmithError: the key is missing, its value is no mapping, or a name cannot be a folder.
     """
     data = read_yaml(path)
     if key not in data:
         raise TunesmithError(f"{path}: {key}: this key is required; add it (`{key}: {{}}` when there is nothing)")
-    found = {} if data[key] is None else data[key]
-    if not isinstance(found, dict):
-        raise TunesmithError(f"{path}: {key}: must map names to what they are; it is a {type(found).__name__}")
-    bad = [name for name in found if not (isinstance(name, str) and _NAME.fullmatch(name))]
+    named = {} if data[key] is None else data[key]
+    if not isinstance(named, dict):
+        raise TunesmithError(f"{path}: {key}: must map names to what they are; it is a {type(named).__name__}")
+    bad = [name for name in named if not (isinstance(name, str) and _NAME.fullmatch(name))]
     if bad:
         rule = "a name must be text of lower-case letters, digits, '-' and '_'"
         lines = [f"{path}: {key}.{name}: {rule}; it is {name!r}; rename it (put a number in quotes)" for name in bad]
         raise TunesmithError("\n".join(lines))
-    return found
+    return named
 
 
 def only_keys(path: Path, keys: set[str]) -> None:
-    """Refuse a parameter file with another key at its top than ``keys``."""
+    """Refuse a parameter file with a top-level key that is not one of ``keys``."""
     for key in read_yaml(path):
         if key not in keys:
             raise TunesmithError(f"{path}: {key}: unknown key; known here: {', '.join(sorted(keys))}")
 
 
 def load_experiments(paths: Paths) -> Resolved:
-    """Every experiment resolved.
+    """Resolve every experiment.
 
     Raises:
-        TunesmithError: with the problems of all experiments.
+        TunesmithError: with the errors of all experiments.
     """
     file = paths.params / "experiments.yaml"
     defaults = load(TrainingDefaults, paths.params / "training.yaml")
@@ -78,12 +79,12 @@ def load_experiments(paths: Paths) -> Resolved:
     problems, resolved = Problems(), {}
     mixtures = problems.catch(mapping, paths.params / "mixtures.yaml", "mixtures")
     if problems.catch(parse, EvaluateParams, evaluate, paths.params / "evaluation.yaml", "evaluate") is None:
-        evaluate = {}  # its problems are noted; those of the experiments are still looked for
+        evaluate = {}  # its errors are collected; the experiments are checked all the same
     problems.catch(known_methods, defaults, paths.params / "training.yaml")
 
     def one(name: str, data: Any) -> Any:
         experiment = parse(Experiment, data, file, f"experiments.{name}")
-        # A stage must say so: behind this one, dvc deletes the outputs of a training whose mixture is missing.
+        # Refuse it in this stage: DVC would delete the outputs of a training whose mixture is missing.
         if mixtures is not None and experiment.mixture not in mixtures:
             problems.lines.append(
                 f"{file}: experiments.{name}.mixture: there is no mixture {experiment.mixture!r} in "
@@ -92,7 +93,7 @@ def load_experiments(paths: Paths) -> Resolved:
         return resolve(name, experiment, defaults, evaluate, file)
 
     for name, data in mapping(file, "experiments").items():
-        if (found := problems.catch(one, name, data)) is not None:
-            resolved[name] = found
+        if (files := problems.catch(one, name, data)) is not None:
+            resolved[name] = files
     problems.refuse()
     return resolved

@@ -1,4 +1,4 @@
-"""Defaults and patches → the parameters that each experiment really uses, and no others."""
+"""Merge defaults and patches into the parameters that each experiment uses, and no others."""
 
 from __future__ import annotations
 
@@ -7,55 +7,75 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import TunesmithError, did_you_mean
-from tasks.core.params import Place, merge, parse_merged
+from tasks.core.params import Origin, merge, parse_merged
 from tasks.evaluate.params import EvaluateParams
 from tasks.resolve.params import ExperimentKeys, TrainingDefaults, method_blocks
 from tasks.tuning import methods
 from tasks.tuning.params import TrainedParams
 
 _TRAINING_ONLY = ("max_dropped", "truncate", "launcher")
-"""Keys besides the blocks that only an experiment that trains uses."""
+"""Keys that an experiment without training does not use, besides the blocks."""
+
+
+Layer = tuple[dict[str, Any], Origin]
+"""A mapping that is merged, and the file and key that hold it."""
 
 
 def resolve(
     name: str, experiment: ExperimentKeys, defaults: TrainingDefaults, evaluate: dict[str, Any], file: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The resolved ``train.yaml`` and ``evaluate.yaml`` of one experiment, as mappings.
+    """Resolve one experiment: return its ``train.yaml`` and its ``EvaluateParams``, as mappings.
+
+    Args:
+        name: of the experiment.
+        experiment: its entry in ``params/experiments.yaml``.
+        defaults: of ``params/training.yaml``.
+        evaluate: of ``params/evaluation.yaml``.
+        file: path of ``experiments.yaml``.
 
     Raises:
-        TunesmithError: an unknown method, a patch that the method does not use, or a wrong key or value.
+        TunesmithError: an unknown method, a block that the method does not use, or a wrong key or value.
     """
-    where = f"experiments.{name}"
-    training_file, evaluation_file = file.with_name("training.yaml"), file.with_name("evaluation.yaml")
+    key = f"experiments.{name}"
+    train = _training(experiment, defaults, (file, key))
+    patch: Layer = (experiment.evaluation, (file, f"{key}.evaluation"))
+    default: Layer = (evaluate, (file.with_name("evaluation.yaml"), "evaluate"))
+    evaluated = merge(evaluate, experiment.evaluation)
+    parse_merged(EvaluateParams, evaluated, _origin_in([patch, default], otherwise=patch[1]))
+    return train, evaluated
+
+
+def _training(experiment: ExperimentKeys, defaults: TrainingDefaults, origin: Origin) -> dict[str, Any]:
+    """Merge and check ``train.yaml``; ``origin`` is the file and key of the experiment."""
+    file, key = origin
     if experiment.method not in methods.names():
         raise TunesmithError(
-            f"{file}: {where}.method: must be one of {', '.join(methods.names())}; it is {experiment.method!r}"
+            f"{file}: {key}.method: must be one of {', '.join(methods.names())}; it is {experiment.method!r}"
             f"{did_you_mean(experiment.method, methods.names())}"
         )
     params = methods.named(experiment.method).params
-    blocks = ("training", *params.blocks()) if issubclass(params, TrainedParams) else ()
-    given = experiment.model_dump(exclude_none=True, exclude={"evaluation"})
-    all_blocks = ("training", *method_blocks())
-    for block in all_blocks:
-        if given[block] and block not in blocks:
+    unused = {"training", *method_blocks()}
+    if issubclass(params, TrainedParams):
+        unused -= {"training", *params.blocks()}
+    patch = experiment.model_dump(exclude_none=True, exclude={"evaluation"})
+    for block in patch:
+        if block in unused and patch[block]:
             raise TunesmithError(
-                f"{file}: {where}.{block}: method {experiment.method!r} does not use this block; remove it, or "
-                f"choose another method"
+                f"{file}: {key}.{block}: method {experiment.method!r} does not use this block; remove it, or choose "
+                "another method"
             )
-    merged = merge(merge(defaults.defaults, defaults.methods.get(experiment.method, {})), given)
-    unused = {*all_blocks} - {*blocks} | ({*_TRAINING_ONLY} if not blocks else set())
+    training_file = Path(file).with_name("training.yaml")
+    layers: list[Layer] = [
+        (patch, origin),
+        (defaults.methods.get(experiment.method, {}), (training_file, f"methods.{experiment.method}")),
+        (defaults.defaults, (training_file, "defaults")),
+    ]
+    merged = merge(merge(layers[2][0], layers[1][0]), patch)
+    if not issubclass(params, TrainedParams):
+        unused |= {*_TRAINING_ONLY}
     train = {key: value for key, value in merged.items() if key not in unused}
-    method: Place = (training_file, f"methods.{experiment.method}")
-    layers = [(given, (file, where)), (defaults.methods.get(experiment.method, {}), method)]
-    parse_merged(params, train, _origin([*layers, (defaults.defaults, (training_file, "defaults"))], method))
-    evaluated = merge(evaluate, experiment.evaluation)
-    patch: Place = (file, f"{where}.evaluation")
-    parse_merged(
-        EvaluateParams,
-        evaluated,
-        _origin([(experiment.evaluation, patch), (evaluate, (evaluation_file, "evaluate"))], patch),
-    )
-    return train, evaluated
+    parse_merged(params, train, _origin_in(layers, otherwise=layers[1][1]))
+    return train
 
 
 def known_methods(defaults: TrainingDefaults, file: Path) -> None:
@@ -65,19 +85,22 @@ def known_methods(defaults: TrainingDefaults, file: Path) -> None:
         raise TunesmithError(f"{file}: methods.{unknown[0]}: no such method; there are: {', '.join(methods.names())}")
 
 
-def _origin(layers: list[tuple[dict[str, Any], Place]], otherwise: Place) -> Callable[[tuple[Any, ...]], Place]:
-    """The place of the topmost layer that holds a location; ``otherwise`` for one that none holds (a missing key)."""
+def _origin_in(layers: list[Layer], otherwise: Origin) -> Callable[[tuple[Any, ...]], Origin]:
+    """Return what maps a location to the origin of the topmost layer that holds it.
 
-    def origin(location: tuple[Any, ...]) -> Place:
-        return next((place for data, place in layers if _holds(data, location)), otherwise)
+    ``otherwise`` is the origin of a location in no layer: of a missing key.
+    """
 
-    return origin
+    def origin_of(location: tuple[Any, ...]) -> Origin:
+        return next((origin for data, origin in layers if _holds(data, location)), otherwise)
+
+    return origin_of
 
 
 def _holds(data: Any, location: tuple[Any, ...]) -> bool:
     for part in location:
         if not isinstance(data, dict):
-            return True  # the rest names a branch of a union or a place in a list
+            return True  # the rest names a branch of a union or an index of a list
         if part not in data:
             return False
         data = data[part]

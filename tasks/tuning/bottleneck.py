@@ -1,7 +1,6 @@
 """Bottleneck adapters (Houlsby et al. 2019): a narrow layer after attention and after feed-forward.
 
-peft has no such method. The files have the names of peft (``adapter_config.json``, ``adapter_model.safetensors``), so
-whatever moves adapters moves these as well.
+Peft does not have this method. The files have peft's names, so that code which copies adapters copies these as well.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _NAME = "bottleneck"
 
 
 class Bottleneck(nn.Module):
-    """``x + up(gelu(down(x)))`` over the last axis; it changes nothing before it is trained."""
+    """``x + up(gelu(down(x)))`` over the last axis; the identity before training."""
 
     def __init__(self, width: int, size: int) -> None:
         super().__init__()
@@ -37,23 +36,28 @@ class Bottleneck(nn.Module):
 
 
 def attach(model: Any, size: int, targets: list[str] | None, where: str) -> None:
-    """Put a bottleneck behind every module of ``model`` with a name in ``targets``; all other weights are frozen.
+    """Add a bottleneck after every module of ``model`` whose name is in ``targets``, and freeze all other weights.
+
+    Args:
+        model: the base model.
+        size: width of the bottlenecks.
+        targets: last parts of the names of modules; None for attention and feed-forward of a known architecture.
+        where: file and key of ``targets``, for errors.
 
     Raises:
-        TunesmithError: the architecture is none that is known here and no targets are given, or one is not found.
-            ``where`` is the file and key that it names.
+        TunesmithError: the model has no such module, or its architecture is not known.
     """
     model.requires_grad_(False)
-    found = _adapted(model, targets, where)
+    modules = _target_modules(model, targets, where)
     width = model.config.get_text_config().hidden_size
     device = model.get_input_embeddings().weight.device
-    for module in found:
+    for module in modules:
         module.add_module(_NAME, Bottleneck(width, size).to(device))
         module.bottleneck_hook = module.register_forward_hook(_through_bottleneck)
 
 
 def detach(model: Any) -> None:
-    """Undo ``attach``; nothing where there are no bottlenecks."""
+    """Remove the bottlenecks that ``attach`` added."""
     for module in [m for m in model.modules() if hasattr(m, _NAME)]:
         module.bottleneck_hook.remove()
         del module.bottleneck_hook
@@ -61,12 +65,12 @@ def detach(model: Any) -> None:
 
 
 def _through_bottleneck(module: Any, args: Any, output: Any) -> Any:
-    if isinstance(output, tuple):  # of attention: its result comes first
+    if isinstance(output, tuple):  # of attention; its output comes first
         return (module.bottleneck(output[0]), *output[1:])
     return module.bottleneck(output)
 
 
-def _adapted(model: Any, targets: list[str] | None, where: str) -> list[Any]:
+def _target_modules(model: Any, targets: list[str] | None, where: str) -> list[Any]:
     modules = [(name.split(".")[-1], module) for name, module in model.named_modules() if name]
     present = {name for name, _ in modules}
     if targets is None:
@@ -93,13 +97,18 @@ def save(model: Any, settings: dict[str, Any], folder: Path) -> None:
 
 
 def load(model: Any, folder: Path) -> None:
-    """Attach to ``model`` the bottlenecks whose files lie in ``folder``."""
+    """Add the bottlenecks in ``folder`` to ``model``.
+
+    Raises:
+        TunesmithError: the file holds the bottlenecks of another model.
+    """
     settings = files.read_json(folder / CONFIG)
     attach(model, settings["size"], settings["targets"], str(folder / CONFIG))
     weights = load_file(folder / WEIGHTS)
     own = {n for n, _ in model.named_parameters() if f".{_NAME}." in n}
     if own != set(weights):
         raise TunesmithError(
-            f"{folder / WEIGHTS}: must hold the bottlenecks of {type(model).__name__}; it holds those of another model"
+            f"{folder / WEIGHTS}: must hold the bottlenecks of {type(model).__name__}; it holds those of "
+            "another model; restore the file (`dvc checkout`) or train again"
         )
     model.load_state_dict(weights, strict=False)

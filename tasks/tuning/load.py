@@ -20,9 +20,9 @@ from tasks.tuning.peft_adapters import BASE_PREFIX
 
 
 def load_tuned(folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: torch.dtype) -> Any:
-    """Load the model in ``folder`` (with its ``manifest``) in ``dtype`` to this machine's device.
+    """Load the model in ``folder``, which ``manifest`` describes, in ``dtype`` onto this machine's device.
 
-    Adapters that are sums with weights are merged in fp32 and then rounded once: no adapter arithmetic at every token.
+    Adapters that can be merged are merged in fp32 and then rounded once, so that generation does no adapter arithmetic.
     """
     method = methods.named(manifest["method"])
     if method.restore is None:
@@ -35,7 +35,7 @@ def load_tuned(folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: t
 
 
 class SharedBase:
-    """One base model in memory, on which tuned models take turns. Worth it for two or more."""
+    """One base model in memory that several tuned models use in turn."""
 
     def __init__(self) -> None:
         self._of: tuple[BaseModel, torch.dtype] | None = None
@@ -44,10 +44,10 @@ class SharedBase:
         self._undo: Callable[[], None] | None = None
 
     def load_tuned(self, folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: torch.dtype) -> Any:
-        """As the function ``load_tuned``, to the last bit.
+        """Load a model that equals the one of the function ``load_tuned`` to the last bit.
 
-        The model that was loaded before shares its weights and must not be used any more. A model that cannot share
-        the base is loaded apart, while the base stays.
+        It shares its weights with the model loaded before, which must not be used any more. A model that cannot share
+        the base model is loaded separately.
         """
         method = methods.named(manifest["method"])
         if not method.shares_base:
@@ -63,19 +63,22 @@ class SharedBase:
         return _cast(method.restore(self._model, folder), dtype).to(device.device())
 
     def _load(self, base: BaseModel, dtype: torch.dtype) -> None:
-        self._model, self._exact, self._of = None, {}, None  # before the next is read: two may not fit
+        self._model, self._exact, self._of = None, {}, None  # free memory first: two base models may not fit
         model = load_model(base, torch.float32)
         for weight in model.parameters():
-            if not torch.equal(weight.data.to(dtype).float(), weight.data):  # else it can be had from what stays
+            if not torch.equal(weight.data.to(dtype).float(), weight.data):  # else fp32 can be restored from ``dtype``
                 self._exact[id(weight)] = weight.data
         self._model, self._of = _cast(model, dtype).to(device.device()), (base, dtype)
 
     def _lend(self, folder: Path, method: Method[Any]) -> Callable[[], None]:
-        """Let the weights that will change be exact copies, in fp32 and where ``load_tuned`` merges; what undoes it."""
+        """Replace the weights that merging changes by exact copies: fp32, on the CPU, where ``load_tuned`` merges.
+
+        Return the function that undoes this and what the method adds.
+        """
         modules = _merged_modules(self._model, folder, method)
-        # Once each: weights may be tied, and modules lie in each other.
+        # By id, so that each is copied once: weights may be tied, and modules may be nested.
         weights = {id(weight): weight for module in modules.values() for weight in module.parameters()}
-        own = {key: weight.data for key, weight in weights.items()}
+        originals = {key: weight.data for key, weight in weights.items()}
         for key, weight in weights.items():
             weight.data = self._exact.get(key, weight.data).to("cpu", torch.float32, copy=True)
 
@@ -84,23 +87,25 @@ class SharedBase:
             for name, module in modules.items():
                 self._model.set_submodule(name, module)
             for key, weight in weights.items():
-                weight.data = own[key]
+                weight.data = originals[key]
 
         return undo
 
 
 def soft_prompt(model: Any) -> Any:
-    """The configuration of the virtual tokens that ``model`` puts before its input; None where there are none."""
+    """Return peft's configuration of the virtual tokens of ``model``; None if it has none."""
     config = getattr(model, "active_peft_config", None)
     return config if config is not None and config.is_prompt_learning else None
 
 
 def _cast(model: Any, dtype: torch.dtype) -> Any:
-    """In ``dtype``, but for what ``from_pretrained`` leaves in fp32 too: what the model's class names, and buffers that
-    no file holds. Rotary frequencies rounded to bf16 are up to 0.4 % wrong: at the 500th token as much as 0.7 radians.
+    """Cast ``model`` to ``dtype``, except for what ``from_pretrained`` keeps in fp32 as well.
+
+    These are the layers that the model's class names, and the buffers that no file holds. Rotary frequencies rounded to
+    bf16 are up to 0.4 % wrong: up to 0.7 radians at token 500.
     """
-    named = getattr(unwrapped(model), "_keep_in_fp32_modules_strict", None) or ()
-    exact = re.compile("|".join(part.replace("*", ".*") for part in named) or "$^")
+    kept = getattr(unwrapped(model), "_keep_in_fp32_modules_strict", None) or ()
+    exact = re.compile("|".join(part.replace("*", ".*") for part in kept) or "$^")
     for name, tensor in model.state_dict(keep_vars=True).items():
         if tensor.is_floating_point() and not exact.search(name):
             tensor.data = tensor.data.to(dtype)
@@ -108,13 +113,13 @@ def _cast(model: Any, dtype: torch.dtype) -> Any:
 
 
 def _merged_modules(model: Any, folder: Path, method: Method[Any]) -> dict[str, Any]:
-    """Modules of the base model whose weights merging the files in ``folder`` changes, by name."""
+    """Return the modules of the base model, by name, whose weights merging the files in ``folder`` changes."""
     if not method.merges:
         return {}
     with safe_open(folder / method.weights_file, "pt") as file:
         names = [name.removeprefix(BASE_PREFIX).split(".") for name in sorted(file.keys())]
     modules = dict(model.named_modules())
-    # The longest beginning of a weight's name that names a module.
-    beginnings = ([".".join(name[:count]) for count in range(len(name) - 1, 0, -1)] for name in names)
-    owners = (next((name for name in candidates if name in modules), "") for candidates in beginnings)
+    # The owner of a weight is the module with the longest prefix of its name.
+    prefixes = ([".".join(name[:count]) for count in range(len(name) - 1, 0, -1)] for name in names)
+    owners = (next((name for name in candidates if name in modules), "") for candidates in prefixes)
     return {name: modules[name] for name in dict.fromkeys(owners) if name}

@@ -19,13 +19,13 @@ class LoraParams(Params):
     """LoRA (Hu et al. 2021), also of a quantised base (``qlora``).
 
     Attributes:
-        rank: of the two factors that are trained in the place of a weight matrix.
+        rank: of the two factors that are trained for each target matrix.
         alpha: the update is scaled by alpha / rank.
-        dropout: on the factors' input.
-        targets: names of the linear layers; ``attention`` is those of every attention, ``all-linear`` all but the
-            output layer; None is peft's choice for the architecture (query and value projections).
+        dropout: on the input of the factors.
+        targets: names of linear layers; ``attention`` for those of every attention; ``all-linear`` for all but the
+            output layer; None for peft's choice, for most architectures the query and value projections.
         rslora: scale by alpha / sqrt(rank) (Kalajdzievski 2023), so that a higher rank learns as fast.
-        dora: train a magnitude a row beside the direction (Liu et al. 2024).
+        dora: train the magnitude of each row besides its direction (Liu et al. 2024).
     """
 
     rank: int = Field(default=8, ge=1)
@@ -40,9 +40,9 @@ class SoftPromptParams(Params):
     """Prompt tuning (Lester et al. 2021): trained embeddings before the input.
 
     Attributes:
-        virtual_tokens: how many.
-        initial: from random numbers, from random words of the vocabulary, or from ``text``.
-        text: repeated or cut to the number of tokens.
+        virtual_tokens: number of embeddings.
+        initial: they start from random numbers, from random words of the vocabulary, or from ``text``.
+        text: repeated or cut to the number of virtual tokens.
     """
 
     virtual_tokens: int = Field(default=20, ge=1, le=1000)
@@ -57,12 +57,12 @@ class SoftPromptParams(Params):
 
 
 class QuantisationParams(Params):
-    """The frozen base of ``qlora`` (Dettmers et al. 2023).
+    """Quantisation of the frozen base model of ``qlora`` (Dettmers et al. 2023).
 
     Attributes:
         bits: 4, or 8 (LLM.int8, Dettmers et al. 2022).
-        kind: of the 4-bit numbers.
-        double: quantise the scales of the 4-bit blocks as well.
+        kind: data type of 4-bit weights.
+        double: quantise the scales of 4-bit blocks as well.
     """
 
     bits: Literal[4, 8] = 4

@@ -1,4 +1,7 @@
-"""Parameters of an experiment's training, ``build/experiments/X/train.yaml``. Nothing here imports torch."""
+"""Parameters in ``build/experiments/X/train.yaml``, of experiments that train and of those that do not.
+
+Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +16,28 @@ from tasks.tuning import methods
 
 
 class LoopParams(Params):
-    """``training``: the loop, the same for every method.
+    """``training``: the training loop, which is the same for every method.
 
     Attributes:
         learning_rate: peak of the schedule.
         epochs: passes over the training rows.
-        max_steps: ends before the epochs do; None lets them end.
+        max_steps: steps after which training ends, even within an epoch; None trains all epochs.
         schedule: of the learning rate after the warm-up.
         warmup_fraction: share of all steps in which the learning rate rises.
         weight_decay: of AdamW.
-        max_grad_norm: gradients are clipped to it.
-        token_budget: most tokens in a batch, padding included, virtual tokens of a soft prompt not.
-        packing: rows of a batch stand in one sequence without padding, so that more fit in ``token_budget``; ignored
-            with a warning where a row would not be predicted as it is alone.
-        activation_checkpointing: activations are computed again in the backward pass: less memory, more time.
-        accumulation: batches an optimizer step.
-        early_stopping_patience: epochs without a better validation loss after which training stops; None never.
-        precision: ``bf16`` is autocast: what is trained and the optimizer stay fp32, frozen matrices are kept in bf16.
-            ``auto`` where the processor has it.
+        max_grad_norm: norm to which gradients are clipped.
+        token_budget: maximum of tokens per batch, with padding, without the virtual tokens of a soft prompt.
+        packing: put the rows of a batch into one sequence without padding, so that more fit into ``token_budget``. It
+            is switched off with a warning if the model would not predict each row as it does alone.
+        activation_checkpointing: compute activations again in the backward pass: less memory, more time.
+        accumulation: batches per optimizer step.
+        early_stopping_patience: epochs without a better validation loss after which training stops; None never stops.
+        precision: ``bf16`` is autocast: trained weights and the optimizer stay fp32, frozen matrices are stored in
+            bf16. ``auto`` is ``bf16`` if the processor supports it.
         log_every: steps between two points of the loss curve.
-        checkpoint_steps: steps between two checkpoints, beside that at the end of each epoch; None takes only those.
-        checkpoints_kept: of the last ones, beside the best; where the last is damaged, one before it is gone on from.
+        checkpoint_steps: steps between two checkpoints, besides the one after each epoch; None takes only those.
+        checkpoints_kept: recent checkpoints to keep besides the best; if the newest is damaged, training resumes from
+            the one before.
     """
 
     learning_rate: float = Field(gt=0)
@@ -55,12 +59,13 @@ class LoopParams(Params):
 
 
 class LauncherParams(Params):
-    """``launcher``: several processes train one model; ``docs/distributed.md``.
+    """``launcher``: several processes that train one model; see ``docs/distributed.md``.
 
     Attributes:
-        processes: of all nodes together, each with its own batches; 1 trains in the stage's own process.
-        strategy: ``ddp``: each has the whole model; ``fsdp``: each has a share of every weight, gradient and moment.
-        nodes: machines that the processes are spread over evenly.
+        processes: number on all nodes together, each with its own batches; 1 trains in the process of the stage.
+        strategy: with ``ddp`` each process holds the whole model; with ``fsdp`` a share of every weight, gradient and
+            moment.
+        nodes: machines over which the processes are spread evenly.
     """
 
     processes: int = Field(default=1, ge=1)
@@ -68,26 +73,27 @@ class LauncherParams(Params):
     nodes: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
-    def _same_on_each_node(self) -> Self:
+    def _spread_evenly(self) -> Self:
         if self.processes % self.nodes:
             raise ValueError(
-                f"processes must be a multiple of nodes, as each node runs as many; {self.processes} are not one of "
-                f"{self.nodes}; correct one of them"
+                f"processes must be a multiple of nodes, since each node runs equally many; {self.processes} is no "
+                f"multiple of {self.nodes}; change one of them"
             )
         return self
 
 
 class ExperimentParams(Params):
-    """What experiments of all methods have: only what the experiment X uses.
+    """The parameters that experiments of every method have.
 
     Attributes:
-        method: a module of ``tasks/tuning/methods``.
-        mixture: of ``params/mixtures.yaml``.
-        max_length: most tokens of a training row; in the rendering fingerprint.
-        max_dropped: share of training rows that may be dropped for their length before the step stops.
+        method: name of a module of ``tasks/tuning/methods``.
+        mixture: name in ``params/mixtures.yaml``.
+        base_model: the model that is trained or evaluated.
+        max_length: maximum of tokens per training row; part of the rendering fingerprint.
+        max_dropped: share of training rows that may be dropped for their length; beyond it the stage fails.
         truncate: side from which the prompt of a row that is too long is cut; None drops such a row.
-        threads: of the processor, shared out among the processes of a node; recorded, since sums depend on it.
-        seed: of initial weights, order and dropout.
+        threads: CPU threads, divided among the processes of a node; recorded, since sums depend on it.
+        seed: of initial weights, the order of rows and dropout.
     """
 
     method: str
@@ -111,15 +117,15 @@ class ExperimentParams(Params):
 
 
 class UntrainedParams(ExperimentParams):
-    """Of an experiment that evaluates the base model as it is."""
+    """Parameters of an experiment that evaluates the base model as it is."""
 
 
 class TrainedParams(ExperimentParams):
-    """Of an experiment that trains. A method's type adds a field for each of its parameter blocks.
+    """Parameters of an experiment that trains. The type of a method adds a field for each of its parameter blocks.
 
     Attributes:
-        training: the loop.
-        launcher: None where the training is one process.
+        training: the training loop.
+        launcher: the processes that train; None for a single one.
     """
 
     training: LoopParams

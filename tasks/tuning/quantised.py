@@ -1,4 +1,4 @@
-"""A base model in 4 or 8 bits (bitsandbytes), and the same numbers back in floating point."""
+"""Load a base model in 4 or 8 bits (bitsandbytes), and convert the quantised weights back to floating point."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tasks.tuning.method_params import QuantisationParams
 
 
 def load_quantised(base: BaseModel, quantisation: QuantisationParams, compute: torch.dtype) -> Any:
-    """The base with its linear layers quantised; the output layer and what the architecture keeps exact in fp32.
+    """Load the base model with quantised linear layers; the output layer and layers that need fp32 stay in fp32.
 
-    Products are computed in ``compute``.
+    Matrices are multiplied in ``compute``.
 
     Raises:
         TunesmithError: bitsandbytes is not installed.
@@ -38,17 +38,17 @@ def load_quantised(base: BaseModel, quantisation: QuantisationParams, compute: t
     model = load_model(base, torch.float32, quantization_config=config, device_map={"": str(device.device())})
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            # Where the processor has AVX512-BF16, bitsandbytes packs the weights at the first validation into a form
-            # whose product has no gradient: what trains before it would learn nothing more.
+            # With AVX512-BF16, bitsandbytes packs the weights at the first validation into a form whose product has no
+            # gradient: layers before it would train no further.
             module.support_avx512bf16_for_cpu = False
-            module.compute_type_is_set = True  # else the first input's type would stand in the place of ``compute``
+            module.compute_type_is_set = True  # else the dtype of the first input replaces ``compute``
     return model
 
 
 def dequantised(quantised: Any, plain: Any) -> Any:
-    """``plain`` with the weights that ``quantised`` computes with: the quantised numbers in floating point.
+    """Copy the dequantised weights of ``quantised`` into ``plain``, the base model in floating point.
 
-    peft would round a merged adapter back to 4 bits, which is another model than the one that was trained.
+    Merging into quantised weights would round the adapter to 4 bits: another model than the one that was trained.
     """
     import bitsandbytes as bnb
     from transformers.pytorch_utils import Conv1D
@@ -62,7 +62,7 @@ def dequantised(quantised: Any, plain: Any) -> Any:
         else:
             continue
         module = plain.get_submodule(name)
-        if isinstance(module, Conv1D):  # of GPT-2, which transformers transposes before it quantises
+        if isinstance(module, Conv1D):  # GPT-2; transformers transposes it before it quantises
             weight = weight.T.contiguous()
         assert weight.shape == module.weight.shape, name
         module.weight.data = weight.to(module.weight.dtype).cpu()

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class AdaloraParams(Params):
-    """AdaLoRA (Zhang et al. 2023): starts with a rank and prunes it to an average where it matters least.
+    """AdaLoRA (Zhang et al. 2023): the ranks that matter least are pruned, down to an average.
 
     Attributes:
         initial_rank: of each matrix before pruning.
-        target_rank: average that remains.
+        target_rank: average rank after pruning.
         alpha: scale of the update.
-        dropout: on the factors' input.
-        targets: as of LoRA.
-        warmup: share of the steps before pruning begins.
-        final: share of the steps after it has ended.
+        dropout: on the input of the factors.
+        targets: as in ``LoraParams``.
+        warmup: share of the steps before pruning.
+        final: share of the steps after pruning.
         every: steps between two prunings.
         orthogonality: weight of the penalty that keeps the factors orthogonal.
     """

@@ -18,9 +18,9 @@ class AdapterParams(Params):
     """Bottleneck layers after attention and feed-forward (Houlsby et al. 2019).
 
     Attributes:
-        size: width of the bottleneck.
-        targets: names of the modules whose output passes a bottleneck; None is the attention and feed-forward
-            blocks of a known architecture.
+        size: width of the bottlenecks.
+        targets: names of the modules whose output passes a bottleneck; None for the attention and feed-forward blocks
+            of a known architecture.
     """
 
     size: int = Field(default=64, ge=1)

@@ -14,11 +14,11 @@ from tasks.tuning.params import TrainedParams
 
 
 class Ia3Params(Params):
-    """IA3 (Liu et al. 2022): a factor for each activation of some layers: keys, values, inside the feed-forward.
+    """IA3 (Liu et al. 2022): one factor per activation of some layers: keys, values, inside the feed-forward.
 
     Attributes:
-        targets: names of the linear layers; None is peft's choice for the architecture (with some, query and value).
-        feedforward: those of ``targets`` whose input is scaled and not their output.
+        targets: names of linear layers; None for peft's choice for the architecture.
+        feedforward: the ``targets`` whose input is scaled instead of their output.
     """
 
     targets: list[str] | None = None

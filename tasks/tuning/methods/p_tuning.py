@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class PTuningParams(SoftPromptParams):
-    """P-tuning (Liu et al. 2021): as prompt tuning, but a small network makes the embeddings while training.
+    """P-tuning (Liu et al. 2021): as prompt tuning, but a small network makes the embeddings during training.
 
     Attributes:
-        virtual_tokens: how many.
-        initial: ``random`` leaves the network as it begins; for ``vocabulary`` and ``text`` its last layer is solved
-            for, so that it says the embeddings of words.
-        text: as of prompt tuning.
+        virtual_tokens: number of embeddings.
+        initial: ``random`` keeps the initial weights of the network. For ``vocabulary`` and ``text`` its last layer is
+            solved for, so that it makes the embeddings of words.
+        text: as in ``SoftPromptParams``.
         network: ``MLP`` or ``LSTM``.
-        hidden: its width; to begin with words, at least three times ``virtual_tokens``: near their number the solution
-            has weights so large that the first step leaves it, and below it is none.
+        hidden: width of the network. To start from words it is at least three times ``virtual_tokens``. Below their
+            number there is no solution; near it the weights are so large that the first step leaves the solution.
     """
 
     network: Literal["MLP", "LSTM"] = "MLP"

@@ -14,11 +14,11 @@ from tasks.tuning.params import TrainedParams
 
 
 class PrefixTuningParams(Params):
-    """Prefix tuning (Li and Liang 2021): trained keys and values before those of each self-attention of the decoder.
+    """Prefix tuning (Li and Liang 2021): trained keys and values before each self-attention of the decoder.
 
     Attributes:
-        virtual_tokens: how many.
-        projection: width of a network that makes them while training; None trains them themselves.
+        virtual_tokens: number of keys and values.
+        projection: width of a network that makes them during training; None trains them directly.
     """
 
     virtual_tokens: int = Field(default=20, ge=1, le=1000)

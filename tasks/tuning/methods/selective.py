@@ -23,13 +23,13 @@ _LAYER = re.compile(r"(.*\.)?(?:layers|h|block|blocks)\.(\d+)\.")
 
 
 class SelectiveParams(Params):
-    """Some of the base model's own weights are trained, the others stay: the union of what these name.
+    """The weights that are trained: all that one of these keys names.
 
     Attributes:
         biases: every bias (BitFit, Ben Zaken et al. 2021).
         layer_norms: every normalisation layer.
-        last_layers: all weights of the last so many blocks (of the decoder).
-        patterns: weights whose name holds one of these, such as ``self_attn.o_proj``.
+        last_layers: all weights of this many last layers; in an encoder-decoder, of the decoder.
+        patterns: weights whose name contains one of these, such as ``self_attn.o_proj``.
     """
 
     biases: bool = False
