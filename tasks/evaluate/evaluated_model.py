@@ -196,4 +196,4 @@ class EvaluatedModel:
         """Generate one completion per prompt, in the same order."""
         predictor = self.predictor
         encoded = [fitted(predictor.renderer, one.text, one.examples, predictor.longest_prompt) for one in prompts]
-        return predictor.answer([tokens for tokens, _ in encoded])
+        return predictor.generate_encoded([tokens for tokens, _ in encoded])

@@ -82,7 +82,7 @@ def predict(
     output.mkdir(parents=True, exist_ok=True)
 
     started = time.perf_counter()
-    completions = predictor.answer(prompts)
+    completions = predictor.generate_encoded(prompts)
     seconds = time.perf_counter() - started
     _write_test(output, test, completions, ancestors_texts(model))
     likelihood = predictor.likelihood([predictor.renderer.encode(r["prompt"], r["completion"]) for r in validation])
@@ -151,7 +151,7 @@ def _write_samples(
     drawn = []
     for number in range(params.sampling.count):
         sampling = params.sampling.model_copy(update={"seed": params.sampling.seed + number})
-        completions = completion_columns(predictor.answer(prompts, sampling))
+        completions = completion_columns(predictor.generate_encoded(prompts, sampling))
         pairs = zip(row_columns(test), completions, strict=True)
         drawn += [{"sample": number, **row, **completion} for row, completion in pairs]
     if drawn:

@@ -34,7 +34,7 @@ def predict_retention(predictor: Predictor, path: Path, output: Path) -> None:
     if not fitting:
         return
     kept, encoded = [rows[number] for number in fitting], [encoded[number] for number in fitting]
-    completions = completion_columns(predictor.answer([one.prompt for one in encoded]))
+    completions = completion_columns(predictor.generate_encoded([one.prompt for one in encoded]))
     losses = [{"loss_per_byte": loss} for loss in _losses(kept, predictor.likelihood(encoded).nll)]
     columns = zip(row_columns(kept, fitting), completions, losses, strict=True)
     predictions = [row | completion | loss for row, completion, loss in columns]

@@ -1,4 +1,4 @@
-"""Generation: greedy in slots, by beam search or drawn in batches; common beginnings are computed once."""
+"""Generation: greedy in slots, or by beam search or sampling in batches; common prefixes are computed once."""
 
 from __future__ import annotations
 
@@ -21,15 +21,21 @@ from tasks.model.unwrap import unwrapped
 from tasks.tuning.load import soft_prompt
 
 LEAST_SHARED = 64
-"""Tokens from which on a common beginning is computed once."""
+"""Tokens of a common prefix from which on it is computed once."""
 
 LEAST_MEMBERS = 8
-"""Prompts from which on they are a group: each group is answered by itself, which costs time (not measured)."""
+"""Prompts with a common prefix from which on they form a group: each group generates apart, which costs time."""
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What a model said: its text without special tokens, tokens (end token included), whether it stopped itself."""
+    """An output of a model.
+
+    Attributes:
+        text: without special tokens.
+        new_tokens: number of generated tokens, the end token included.
+        finished: whether the model generated the end token.
+    """
 
     text: str
     new_tokens: int
@@ -37,17 +43,17 @@ class Generated:
 
 
 def batches(lengths: Sequence[int], params: GenerationParams) -> list[list[int]]:
-    """Indices, longest rows first, so that the first batch shows whether memory suffices."""
+    """Put row indices into batches, longest rows first, so that the first batch shows whether memory suffices."""
     if not lengths:
         return []
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    found: list[list[int]] = [[]]
+    result: list[list[int]] = [[]]
     for index in order:
-        width = bucket(lengths[(found[-1] or [index])[0]]) + params.max_new_tokens
-        if found[-1] and params.num_beams * width * (len(found[-1]) + 1) > params.token_budget:
-            found.append([])
-        found[-1].append(index)
-    return found
+        width = bucket(lengths[(result[-1] or [index])[0]]) + params.max_new_tokens
+        if result[-1] and params.num_beams * width * (len(result[-1]) + 1) > params.token_budget:
+            result.append([])
+        result[-1].append(index)
+    return result
 
 
 @torch.no_grad()
@@ -59,7 +65,7 @@ def generate(
     params: GenerationParams,
     sampling: SamplingParams | None = None,
 ) -> list[Generated]:
-    """The completion of every prompt, in the order of ``prompts``; with ``sampling`` drawn, with its ``seed``."""
+    """Generate the completion of every prompt, in the order of ``prompts``; ``sampling`` draws it with its seed."""
     if not prompts:
         return []
     model.eval()
@@ -68,8 +74,8 @@ def generate(
         torch.manual_seed(sampling.seed)
     with _configured(model, tokenizer, params, sampling), progress("generating", len(prompts)) as meter:
         greedy = sampling is None and params.num_beams == 1
-        ways = _in_slots if greedy and kind == "causal" and suits(model) else _in_batches
-        for index, tokens in ways(model, tokenizer, prompts, kind, params):
+        method = _in_slots if greedy and kind == "causal" and suits(model) else _in_batches
+        for index, tokens in method(model, tokenizer, prompts, kind, params):
             results[index] = _cut(tokenizer, tokens)
             meter.advance(1)
     return [result for result in results if result is not None]
@@ -78,64 +84,64 @@ def generate(
 def _in_slots(
     model: Any, tokenizer: Any, prompts: Sequence[list[int]], kind: str, params: GenerationParams
 ) -> Iterator[tuple[int, list[int]]]:
-    """(place, new tokens) of every prompt, as their answers end."""
+    """Yield (index of the prompt, new tokens) as the outputs end."""
     everyone = range(len(prompts))
-    groups = [(_virtual_start(model), everyone)] if soft_prompt(model) else _groups(model, prompts, True)
-    for start, members in groups:
+    groups = [(_virtual_prefix(model), everyone)] if soft_prompt(model) else _groups(model, prompts, True)
+    for prefix, members in groups:
         order = sorted(members, key=lambda member: (-len(prompts[member]), member))
-        rests = [prompts[member][len(start.tokens) if start else 0 :] for member in order]
-        beginning = [(layer.keys, layer.values) for layer in start.cache.layers] if start else []
-        begun = beginning[0][0].shape[2] if beginning else 0
-        widths = [begun + len(rest) + params.max_new_tokens for rest in rests]
-        slots = Slots(unwrapped(model), room(widths, params.token_budget), beginning)
-        for place, tokens in slots.answer(rests, tokenizer.eos_token_id, params.max_new_tokens):
-            yield order[place], tokens
-        del slots, beginning, start  # before the next group's are made
+        rests = [prompts[member][len(prefix.tokens) if prefix else 0 :] for member in order]
+        keys_values = [(layer.keys, layer.values) for layer in prefix.cache.layers] if prefix else []
+        prefix_length = keys_values[0][0].shape[2] if keys_values else 0
+        widths = [prefix_length + len(rest) + params.max_new_tokens for rest in rests]
+        slots = Slots(unwrapped(model), room(widths, params.token_budget), keys_values)
+        for index, tokens in slots.generate(rests, tokenizer.eos_token_id, params.max_new_tokens):
+            yield order[index], tokens
+        del slots, keys_values, prefix  # free their memory before the next group
 
 
 def _in_batches(
     model: Any, tokenizer: Any, prompts: Sequence[list[int]], kind: str, params: GenerationParams
 ) -> Iterator[tuple[int, list[int]]]:
     """As ``_in_slots``."""
-    for start, members in _groups(model, prompts, kind == "causal" and not soft_prompt(model)):
-        for places in batches([len(prompts[member]) for member in members], params):
-            indices = [members[place] for place in places]
-            said = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind, start)
-            yield from zip(indices, said, strict=True)
+    for prefix, members in _groups(model, prompts, kind == "causal" and not soft_prompt(model)):
+        for batch in batches([len(prompts[member]) for member in members], params):
+            indices = [members[position] for position in batch]
+            outputs = _generate_batch(model, tokenizer, [prompts[i] for i in indices], kind, prefix)
+            yield from zip(indices, outputs, strict=True)
 
 
 @dataclass(frozen=True)
-class _Start:
-    """What a group of prompts begins with: its tokens (none where they are virtual), and their keys and values."""
+class _Prefix:
+    """The common prefix of a group of prompts: its tokens (none for virtual ones), and their keys and values."""
 
     tokens: list[int]
     cache: Any
 
 
-def _groups(model: Any, prompts: Sequence[list[int]], shared: bool) -> Iterator[tuple[_Start | None, Sequence[int]]]:
-    """Groups of prompts with a common beginning that is computed, then all others as one group without."""
+def _groups(model: Any, prompts: Sequence[list[int]], shared: bool) -> Iterator[tuple[_Prefix | None, Sequence[int]]]:
+    """Yield groups of prompts with their computed prefix, then all other prompts as one group without."""
     rest = set(range(len(prompts)))
-    for prefix, members in shared_prefixes(prompts) if shared else ():
-        start = _start(model, prefix)
-        if start is None:
+    for tokens, members in shared_prefixes(prompts) if shared else ():
+        prefix = _compute_prefix(model, tokens)
+        if prefix is None:
             break
-        yield start, members
+        yield prefix, members
         rest -= set(members)
     if rest:
         yield None, sorted(rest)
 
 
 def shared_prefixes(prompts: Sequence[list[int]]) -> list[tuple[list[int], list[int]]]:
-    """(tokens that all members begin with, members) of groups of prompts.
+    """Return (common prefix, members) of groups of prompts.
 
-    Prompts belong together by their first ``LEAST_SHARED`` tokens, and are a group from ``LEAST_MEMBERS`` on. Something
-    is left of every prompt.
+    ``LEAST_MEMBERS`` or more prompts with equal first ``LEAST_SHARED`` tokens form a group. At least one token of every
+    prompt remains behind the prefix.
     """
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, prompt in enumerate(prompts):
         if len(prompt) > LEAST_SHARED:
             groups.setdefault(tuple(prompt[:LEAST_SHARED]), []).append(index)
-    found = []
+    result = []
     for members in groups.values():
         if len(members) < LEAST_MEMBERS:
             continue
@@ -143,43 +149,49 @@ def shared_prefixes(prompts: Sequence[list[int]]) -> list[tuple[list[int], list[
         first = prompts[members[0]]
         for member in members[1:]:
             length = next((i for i in range(length) if prompts[member][i] != first[i]), length)
-        found.append((first[:length], members))
-    return found
+        result.append((first[:length], members))
+    return result
 
 
-def _start(model: Any, prefix: list[int]) -> _Start | None:
-    """None where a beginning cannot stand apart: padding between it and the rest would lie within a sliding window,
-    a state has no place for it, and MPT's attention counts places whatever the mask."""
+def _compute_prefix(model: Any, tokens: list[int]) -> _Prefix | None:
+    """Compute the keys and values of a prefix; None for a model that needs them in one piece with the rest.
+
+    Padding between prefix and rest would lie within a sliding window. A recurrent state cannot skip padding. MPT's
+    attention counts positions whatever the mask.
+    """
     inner = unwrapped(model)
-    ids = torch.tensor([prefix], device=next(model.parameters()).device)
-    # Without the output layer: its logits at every token would take more than all else.
+    ids = torch.tensor([tokens], device=next(model.parameters()).device)
+    # Without the output layer, whose logits at every token would take more memory than all else.
     output = inner.base_model(input_ids=ids, use_cache=True)
     cache = getattr(output, "past_key_values", None)
     plain = type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
-    return _Start(prefix, cache) if plain and inner.config.model_type != "mpt" else None
+    return _Prefix(tokens, cache) if plain and inner.config.model_type != "mpt" else None
 
 
-def _virtual_start(model: Any) -> _Start:
-    """What virtual tokens stand for: with keys and values of their own, or as inputs that the model reads."""
+def _virtual_prefix(model: Any) -> _Prefix:
+    """Return the keys and values of virtual tokens: trained ones, or those that the model computes from inputs."""
     inner = unwrapped(model)
     if soft_prompt(model).peft_type == "PREFIX_TUNING":
-        return _Start([], model.get_prompt(1))
+        return _Prefix([], model.get_prompt(1))
     virtual_1VH = model.get_prompt(1).to(inner.get_input_embeddings().weight.dtype)
-    return _Start([], inner.base_model(inputs_embeds=virtual_1VH, use_cache=True).past_key_values)
+    return _Prefix([], inner.base_model(inputs_embeds=virtual_1VH, use_cache=True).past_key_values)
 
 
 @contextmanager
 def _configured(
     model: Any, tokenizer: Any, params: GenerationParams, sampling: SamplingParams | None = None
 ) -> Iterator[None]:
-    """In the place of the model's own settings: what ``generate`` is not told it would take from them, and hub
-    models bring penalties, beams and forced tokens that training knows nothing of."""
+    """Replace the model's own generation settings.
+
+    ``generate`` takes from them what it is not told. Hub models bring penalties, beams and forced tokens that training
+    does not know.
+    """
     inner = unwrapped(model)
     own = inner.generation_config
     inner.generation_config = GenerationConfig(
         max_new_tokens=params.max_new_tokens,
         num_beams=1 if sampling else params.num_beams,
-        **_drawing(sampling),
+        **_sampling_settings(sampling),
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
@@ -190,18 +202,18 @@ def _configured(
         inner.generation_config = own
 
 
-def _drawing(sampling: SamplingParams | None) -> dict[str, Any]:
+def _sampling_settings(sampling: SamplingParams | None) -> dict[str, Any]:
     if sampling is None:
         return {"do_sample": False}
-    # 50 is the default of ``transformers``; what ``top_p`` leaves is drawn from whole.
+    # ``transformers`` would take 50 for ``top_k``; here ``top_p`` alone limits what is drawn from.
     return {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
 
 
 def _generate_batch(
-    model: Any, tokenizer: Any, prompts: list[list[int]], kind: str, start: _Start | None = None
+    model: Any, tokenizer: Any, prompts: list[list[int]], kind: str, prefix: _Prefix | None = None
 ) -> list[list[int]]:
-    if start is not None:
-        return _after_start(model, tokenizer, prompts, start)
+    if prefix is not None:
+        return _after_prefix(model, tokenizer, prompts, prefix)
     width = max(len(prompt) for prompt in prompts)
     pads = [[tokenizer.pad_token_id] * (width - len(prompt)) for prompt in prompts]
     zeros = [[0] * len(pad) for pad in pads]
@@ -214,39 +226,42 @@ def _generate_batch(
     if left and soft_prompt(model):
         return _after_soft_prompt(model, **inputs)
     output = model.generate(**inputs)
-    # A decoder's output begins with its input, an encoder-decoder's with the decoder's start token.
+    # A decoder's output starts with its input, an encoder-decoder's with the decoder's start token.
     return output[:, width if left else 1 :].tolist()
 
 
-def _after_start(model: Any, tokenizer: Any, prompts: list[list[int]], start: _Start) -> list[list[int]]:
-    """New tokens behind prompts of one group. The padding stands between their common beginning and the rest;
-    positions count only what the mask shows."""
-    rests = [prompt[len(start.tokens) :] for prompt in prompts]
+def _after_prefix(model: Any, tokenizer: Any, prompts: list[list[int]], prefix: _Prefix) -> list[list[int]]:
+    """Generate for prompts of one group.
+
+    The padding is between their common prefix and the rest, and positions count unmasked tokens only.
+    """
+    rests = [prompt[len(prefix.tokens) :] for prompt in prompts]
     width = max(map(len, rests))
-    ids = [[*start.tokens, *[tokenizer.pad_token_id] * (width - len(rest)), *rest] for rest in rests]
-    mask = [[1] * len(start.tokens) + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests]
+    ids = [[*prefix.tokens, *[tokenizer.pad_token_id] * (width - len(rest)), *rest] for rest in rests]
+    mask = [[1] * len(prefix.tokens) + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests]
     device = next(model.parameters()).device
-    cache = copy.deepcopy(start.cache)
+    cache = copy.deepcopy(prefix.cache)
     cache.batch_repeat_interleave(len(prompts) * unwrapped(model).generation_config.num_beams)
     output = model.generate(
         input_ids=torch.tensor(ids, device=device),
         attention_mask=torch.tensor(mask, device=device),
         past_key_values=cache,
     )
-    return list(output[:, len(start.tokens) + width :].tolist())
+    return list(output[:, len(prefix.tokens) + width :].tolist())
 
 
 def _after_soft_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor) -> list[list[int]]:
-    """New tokens of a decoder behind virtual tokens, which are no part of its merged weights.
+    """Generate with a decoder behind virtual tokens, which are no part of its merged weights.
 
-    peft puts them before the padding on the left, so that how far they stand from the prompt depends on the batch;
-    in training they stand right before it. Here as well: positions count only what the mask shows.
+    In training the virtual tokens stand right before the prompt. peft would put them before the padding on the left,
+    so that their distance from the prompt depends on the batch. Here they stand right before the prompt, and positions
+    count unmasked tokens only.
     """
     base, config = unwrapped(model), soft_prompt(model)
     count, (rows, width) = config.num_virtual_tokens, input_ids.shape
     shown_BV = attention_mask.new_ones(rows, count)
     if config.peft_type == "PREFIX_TUNING":
-        # Keys and values know no positions of their own: what matters is that the prompt counts on from their number.
+        # These keys and values have no positions; the positions of the prompt continue from their number.
         output = base.generate(
             input_ids=torch.cat([input_ids[:, :1].expand(rows, count), input_ids], dim=1),
             attention_mask=torch.cat([shown_BV, attention_mask], dim=1),

@@ -10,13 +10,13 @@ from tasks.core.params import Params
 
 
 class GenerationParams(Params):
-    """Greedy generation, or beam search where ``num_beams`` is more than 1.
+    """Greedy generation, or beam search with ``num_beams`` above 1.
 
     Attributes:
-        max_new_tokens: an answer that has not ended by then is cut and counted as unfinished.
-        num_beams: continuations kept at each step, of which the likeliest whole answer is given.
-        token_budget: tokens that are held at once, new tokens and all beams included, and padding where there is any.
-        precision: ``bf16`` holds the weights in bf16; ``auto`` where that is faster here.
+        max_new_tokens: new tokens per output at most; a longer output is cut and counts as unfinished.
+        num_beams: continuations kept at each step; the likeliest complete output is returned.
+        token_budget: tokens held at once; new tokens, beams and padding included.
+        precision: ``bf16`` holds the weights in bf16; ``auto`` does so where it is faster.
     """
 
     max_new_tokens: int = Field(default=96, ge=1)
@@ -26,13 +26,13 @@ class GenerationParams(Params):
 
 
 class SamplingParams(Params):
-    """Answers drawn at random beside the greedy one, which all other scores are of.
+    """Samples besides the greedy output; all other scores are of the greedy output.
 
     Attributes:
-        count: answers drawn for each row; none by default.
-        temperature: divides the logits; lower is nearer to greedy.
-        top_p: draws from the likeliest tokens that have this probability together (Holtzman et al. 2020).
-        seed: of the first drawing of all rows; each further one has the next.
+        count: samples per row; none by default.
+        temperature: divides the logits; lower is closer to greedy.
+        top_p: sample from the likeliest tokens that have this probability together (Holtzman et al. 2020).
+        seed: seed of the first sample of all rows; each further sample has the next seed.
     """
 
     count: int = Field(default=0, ge=0, le=100)

@@ -1,4 +1,4 @@
-"""A trained model that answers: for evaluation, the command line and serving."""
+"""A trained model that generates: for evaluation, the command line and serving."""
 
 from __future__ import annotations
 
@@ -39,15 +39,17 @@ class Predictor:
         root: Path | None = None,
         shared: SharedBase | None = None,
     ) -> Predictor:
-        """Load from a folder with ``manifest.json``.
+        """Load a model.
 
-        ``generation`` is by default that of ``GenerationParams``.
-        ``root`` is the workspace that a local base model's path is relative to; the current folder by default.
-        ``shared`` holds the base of several models, of which the last loaded may be used.
+        Args:
+            folder: folder with ``manifest.json``.
+            generation: the defaults of ``GenerationParams`` if None.
+            root: workspace that a local base model's path is relative to; the current folder if None.
+            shared: the base of several models; only the model loaded last may be used.
 
         Raises:
-            TunesmithError: no model there, the base model's weights are others, or the tokenizer renders otherwise
-                than in training.
+            TunesmithError: the folder has no model, the base model's weights have changed, or the tokenizer renders
+                differently than in training.
         """
         manifest = read_manifest(folder)
         generation = generation or GenerationParams()
@@ -56,35 +58,35 @@ class Predictor:
         renderer = Renderer(load_tokenizer(base, folder if whole else None), base.kind)
         dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
         load = shared.load_tuned if shared else load_tuned
-        found = cls(load(folder, base, manifest, dtype), renderer, base, manifest, generation)
-        found.refuse_other_rendering([])
-        return found
+        predictor = cls(load(folder, base, manifest, dtype), renderer, base, manifest, generation)
+        predictor.refuse_other_rendering([])
+        return predictor
 
     def refuse_other_rendering(self, rows: list[Row]) -> None:
-        """Refuse where tokenizer, special tokens, masking or the templates of ``rows`` differ from training."""
+        """Raise if tokenizer, special tokens, masking or the templates of ``rows`` differ from training."""
         self.refuse_other_fingerprint(self.manifest["fingerprint"], rows)
 
     def refuse_other_fingerprint(self, before: dict[str, Any], rows: Sequence[Row] = ()) -> None:
-        """Refuse where the fingerprint of ``rows`` differs from ``before``."""
+        """Raise if the fingerprint of ``rows`` differs from ``before``."""
         refuse_other_fingerprint(
             before["fields"], self.fingerprint(rows)["fields"], f"model {self.manifest['experiment']}"
         )
 
     def fingerprint(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """The fingerprint of the rendering of ``rows``, with the length limit and truncation of training."""
+        """Return the rendering fingerprint of ``rows``, with the length limit and truncation of training."""
         trained = self.manifest["fingerprint"]["fields"]
         return fingerprint(self.renderer, trained["max_length"], list(rows), trained["truncate"])
 
     def generate(self, prompts: list[str]) -> list[Generated]:
-        """Answers to rendered prompts, in order.
+        """Generate the outputs of rendered prompts, in order.
 
         Raises:
-            TunesmithError: a prompt with its answer does not fit the model's context.
+            TunesmithError: a prompt with its output does not fit the model's context.
         """
-        return self.answer([self.renderer.prompt(prompt) for prompt in prompts])
+        return self.generate_encoded([self.renderer.prompt(prompt) for prompt in prompts])
 
-    def answer(self, encoded: list[list[int]], sampling: SamplingParams | None = None) -> list[Generated]:
-        """Answers to prompts that are tokens already, in order; drawn with ``sampling``.
+    def generate_encoded(self, encoded: list[list[int]], sampling: SamplingParams | None = None) -> list[Generated]:
+        """Generate the outputs of encoded prompts, in order; ``sampling`` draws them.
 
         Raises:
             TunesmithError: as ``generate``.
@@ -93,51 +95,51 @@ class Predictor:
         return generate(self.model, self.renderer.tokenizer, encoded, self.base.kind, self.generation, sampling)
 
     def likelihood(self, encoded: list[Encoded]) -> Likelihood:
-        """How likely the model finds completions; in fp32, as they are compared between experiments."""
+        """Compute the likelihood of completions, in fp32, since experiments are compared by it."""
         renderer, budget = self.renderer, self.generation.token_budget
         pad = renderer.tokenizer.pad_token_id
         return likelihood(self.model, encoded, renderer.kind, pad, budget, device.autocast("fp32"))
 
     @property
     def context(self) -> int | None:
-        """Tokens that the model can hold; None where its configuration sets no limit."""
-        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return int(found) if found is not None else None
+        """Tokens of the model's context; None if its configuration sets no limit."""
+        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return int(positions) if positions is not None else None
 
     @property
     def longest_prompt(self) -> int | None:
-        """Tokens that a prompt may have beside its answer and virtual tokens."""
+        """Tokens of a prompt at most, besides its output and virtual tokens."""
         if self.context is None:
             return None
         soft = soft_prompt(self.model)
         virtual = soft.num_virtual_tokens if soft else 0
-        # An encoder-decoder holds the prompt on one side and the answer on the other.
+        # An encoder-decoder has the prompt in the encoder and the output in the decoder.
         return self.context - virtual - (0 if self.base.kind == "seq2seq" else self.generation.max_new_tokens)
 
     def _refuse_too_long(self, prompts: list[list[int]]) -> None:
-        context, longest, answer = self.context, self.longest_prompt, self.generation.max_new_tokens
+        context, longest, new_tokens = self.context, self.longest_prompt, self.generation.max_new_tokens
         if context is None or longest is None:
             return
         soft = soft_prompt(self.model)
         virtual = f", and there are {soft.num_virtual_tokens} virtual tokens" if soft else ""
         for number, tokens in enumerate(prompts, start=1):
-            if len(tokens) > longest or (self.base.kind == "seq2seq" and answer > longest):
+            if len(tokens) > longest or (self.base.kind == "seq2seq" and new_tokens > longest):
                 raise TunesmithError(
-                    f"prompt {number} of {len(prompts)}: prompt and answer must fit the model's context of {context} "
-                    f"tokens; the prompt has {len(tokens)} and the answer may have {answer}{virtual}; "
-                    "shorten it"
+                    f"prompt {number} of {len(prompts)}: prompt and output must fit the model's context of {context} "
+                    f"tokens; the prompt has {len(tokens)} and the output may have {new_tokens}{virtual}; shorten the "
+                    "prompt or lower generation.max_new_tokens"
                 )
 
     def complete(self, prompts: list[str]) -> list[str]:
-        """The texts of the answers to rendered prompts, in order."""
-        return [answer.text for answer in self.generate(prompts)]
+        """Return the texts of the outputs of rendered prompts, in order."""
+        return [output.text for output in self.generate(prompts)]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """``manifest.json`` of a model folder.
+    """Read ``manifest.json`` of a model folder.
 
     Raises:
-        TunesmithError: there is none.
+        TunesmithError: the folder has none.
     """
     path = folder / "manifest.json"
     if not path.exists():

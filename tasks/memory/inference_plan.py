@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from tasks.core import device
 from tasks.inference.generate import batches
 from tasks.inference.params import GenerationParams
-from tasks.inference.slots import DRAFTS, Slots, room, suits, together
+from tasks.inference.slots import DRAFTS, Slots, read_together, room, suits
 from tasks.memory.fit import gb, written
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
 from tasks.memory.storage_counter import StorageCounter
@@ -145,7 +145,7 @@ def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) 
     reading = []
     for index, width in enumerate(widths):
         lengths = [wide - new for wide in widths[index : index + slots.room // width]]
-        read = lengths[: together(lengths)]
+        read = lengths[: read_together(lengths)]
         # No row generates before the first prompts are read.
         reading.append((width, min(slots.room // width - len(read), index), read))
     most = max(reading, key=lambda candidate: candidate[1] * tokens_per_row + sum(candidate[2]))
