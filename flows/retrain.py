@@ -108,10 +108,10 @@ def _is_chatter(line: str, lines: list[str]) -> bool:
 
 
 def _why(address: str, lines: list[str]) -> str:
-    said = [line for line in lines if line.startswith(f"{address}: error: ")]
-    if not said and stopped():  # amid its imports a stage says nothing but a traceback of where it was
+    errors = [line for line in lines if line.startswith(f"{address}: error: ")]
+    if not errors and stopped():  # a stage that is stopped during its imports prints only a traceback
         return f"{address}: error: ended, since the flow was stopped"
-    return "\n".join(said or [f"{address}: error: {' | '.join(lines[-3:])}"])
+    return "\n".join(errors or [f"{address}: error: {' | '.join(lines[-3:])}"])
 
 
 @task(name="step", task_run_name="{name}")

@@ -46,13 +46,13 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
     for path in (manifest, metrics):
         if not path.exists():
             raise TunesmithError(f"{path}: no such file; {REMEDY}")
-    found = files.read_json(manifest), files.read_json(metrics)
-    if found[0]["key"] != found[1]["key"]:
+    trained, scored = files.read_json(manifest), files.read_json(metrics)
+    if trained["key"] != scored["key"]:
         raise TunesmithError(f"{metrics}: must score the model in {manifest.parent}; it scores another key; {REMEDY}")
     resolved = paths.experiment(name) / "train.yaml"
-    if resolved.exists() and load_params(resolved).model_dump(exclude_none=True) != found[0]["params"]:
+    if resolved.exists() and load_params(resolved).model_dump(exclude_none=True) != trained["params"]:
         raise TunesmithError(f"{manifest}: must be trained with the parameters of {resolved}; they changed; {REMEDY}")
-    return Evaluated(name, *found, read_scores(paths.report(name) / "predictions.parquet", metric))
+    return Evaluated(name, trained, scored, read_scores(paths.report(name) / "predictions.parquet", metric))
 
 
 def shots(metrics: dict[str, Any]) -> int:

@@ -96,8 +96,8 @@ class Registry:
         Raises:
             TunesmithError: that version has other weights than the ones that were decided on.
         """
-        found = self.client.search_model_versions(f"name = '{self.name}'")
-        same = next((v for v in found if v.tags.get(KEY) == key), None)
+        versions = self.client.search_model_versions(f"name = '{self.name}'")
+        same = next((v for v in versions if v.tags.get(KEY) == key), None)
         if same and same.tags.get(WEIGHTS) != weights:
             raise TunesmithError(
                 f"models:/{self.name}/{same.version}: a key has one version; this one has the candidate's key and "

@@ -1,7 +1,7 @@
-"""The ledger: one MLflow experiment, ``tunesmith``, with a run for every key of every experiment.
+"""The ledger: one MLflow experiment, ``tunesmith``, with a run per key of every experiment.
 
-Everything goes by run id through ``MlflowClient``. MLflow's active run is thread-local and its tracking URI
-is global to the process: a trainer's threads, or a flow beside it, would log into each other's runs.
+All calls name a run id and go through ``MlflowClient``. MLflow's active run is thread-local and its tracking URI is
+global to the process, so the threads of a trainer, or a flow beside it, would log into each other's runs.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ KEY, NAME = "tunesmith.key", "tunesmith.experiment"
 VARIABLE = "MLFLOW_TRACKING_URI"
 
 Point = tuple[str, int]
-"""A metric's name and step: each stands at most once in a run."""
+"""A metric's name and step; a run has each at most once."""
 
 _CONNECT_S, _READ_S = 3, 10
 
-# By default MLflow asks a server that is gone 8 times with doubling pauses, four minutes a call; it shows a
-# progress bar a file, prints addresses and sends telemetry. What the user has set stays as it is.
+# By default MLflow tries a server that does not answer 8 times with doubling pauses, which takes four minutes per call.
+# It also shows a progress bar per file, prints addresses and sends telemetry. Variables that the user set stay.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -91,7 +91,7 @@ def _lock_of(database: Path, paths: Paths) -> Path:
 
 @contextmanager
 def readable_mlflow(uri: str) -> Iterator[None]:
-    """Turn what MLflow or its server refuses into one line."""
+    """Turn an error of MLflow or its server into one line."""
     try:
         yield
     except (MlflowException, requests.RequestException, SQLAlchemyError) as error:
@@ -102,9 +102,9 @@ class Tracker:
     """``MlflowClient`` and the one experiment that holds all runs.
 
     Attributes:
-        uri: tracking and registry store.
-        client: of that store; all calls go by run id.
-        experiment_id: of the MLflow experiment ``tunesmith``.
+        uri: address of the tracking and registry store.
+        client: client of that store.
+        experiment_id: id of the MLflow experiment ``tunesmith``.
     """
 
     def __init__(self, uri: str, client: MlflowClient, experiment_id: str) -> None:
@@ -113,7 +113,7 @@ class Tracker:
         self._silent = False
 
     def find(self, key: str, experiment: str) -> str | None:
-        """Id of the latest run of ``key`` and ``experiment``; runs deleted in MLflow do not count."""
+        """Id of the latest run of ``key`` and ``experiment``, or None; runs deleted in MLflow do not count."""
         runs = self.find_runs(key, experiment)
         return runs[0].info.run_id if runs else None
 
@@ -126,17 +126,17 @@ class Tracker:
         return [run for run in runs if run.data.tags.get(NAME) == experiment]
 
     def create(self, key: str, experiment: str, started_ms: int | None = None) -> str:
-        """A new run in status RUNNING, named like the experiment; returns its id."""
+        """Create a run in status RUNNING, named like the experiment; its id."""
         tags = {KEY: key, NAME: experiment}
         with readable_mlflow(self.uri):
             run = self.client.create_run(self.experiment_id, started_ms, tags, run_name=experiment)
         return str(run.info.run_id)
 
     def start(self, key: str, experiment: str, params: Mapping[str, Any]) -> str:
-        """Start logging ``experiment`` live: the run of this key, or a new one; returns its id.
+        """Start logging ``experiment`` live, into the run of this key or a new one; its id.
 
         Raises:
-            TunesmithError: the store refuses. After this call nothing raises any more.
+            TunesmithError: the store refuses. The later calls of live logging never raise.
         """
         run_id = ""
         try:
@@ -156,8 +156,8 @@ class Tracker:
     def log(self, run_id: str, metrics: Mapping[str, float | None], step: int, time: float) -> None:
         """Log ``metrics`` at ``step`` and ``time`` (unix seconds). Never raises.
 
-        A training that resumes from a checkpoint repeats steps: points that the run has are left out. The
-        first refusal is logged as a warning and ends live logging in this process; ``sync`` completes the run.
+        Points that the run has are left out, since a training that resumes from a checkpoint repeats steps. The first
+        error is logged as a warning and ends live logging in this process; ``sync`` completes the run.
         """
         if self._silent:
             return
@@ -167,7 +167,7 @@ class Tracker:
             with self._whole():
                 self.log_points(run_id, [Metric(name, value, int(time * 1000), step) for name, value in new.items()])
                 logged |= {(name, step) for name in new}
-        except Exception as error:  # a ledger that is away must not end a training
+        except Exception as error:  # a server that does not answer must not end a training
             self._warn(error)
 
     def finish(self, run_id: str, status: str) -> None:
@@ -181,12 +181,12 @@ class Tracker:
             self._warn(error)
 
     def _whole(self) -> AbstractContextManager[None]:
-        # The traceback of an interrupt keeps SQLite's statement alive, and with it the lock on the file: what is
-        # written next, such as that the run was killed, would wait for 20 s. A server may take long, and locks nothing.
+        # The traceback of an interrupt keeps SQLite's statement alive, and with it the lock on the file. The next
+        # write, such as the status KILLED, would wait for 20 s. A server locks nothing, and a call may take long.
         return _uninterrupted() if self.uri.startswith("sqlite:") else nullcontext()
 
     def points(self, run_id: str, names: list[str]) -> set[Point]:
-        """The (name, step) that the run has of the metrics ``names``."""
+        """The points that the run has of the metrics ``names``."""
         histories = (self.client.get_metric_history(run_id, name) for name in names)
         return {(point.key, point.step) for history in histories for point in history}
 
@@ -195,7 +195,7 @@ class Tracker:
             self.client.log_batch(run_id, metrics=points[start : start + MAX_METRICS_PER_BATCH])
 
     def log_params(self, run_id: str, params: Mapping[str, Any], present: Mapping[str, str]) -> None:
-        """Log the parameters that are not ``present``: MLflow refuses a second value of a parameter."""
+        """Log the parameters that are not in ``present``: MLflow refuses a second value of a parameter."""
         missing = [Param(name, value) for name, value in flatten(params).items() if name not in present]
         for start in range(0, len(missing), MAX_PARAMS_TAGS_PER_BATCH):
             self.client.log_batch(run_id, params=missing[start : start + MAX_PARAMS_TAGS_PER_BATCH])
@@ -212,32 +212,32 @@ class Tracker:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """SIGINT and SIGTERM wait for the end of the block. Other threads than the main one handle none."""
+    """Hold back SIGINT and SIGTERM until the end of the block; only the main thread handles signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
     held = True
 
-    def later(number: int, frame: FrameType | None) -> None:
+    def hold(number: int, frame: FrameType | None) -> None:
         if held:
-            came.append(number)
-        else:  # another signal's handler raised before this one was put back
+            received.append(number)
+        else:  # another signal's handler raised before this one was restored
             signal.signal(number, before[number])
             signal.raise_signal(number)
 
-    # None is a handler that was set in C, and could not be put back.
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {int(number): handler for number, handler in found.items() if handler is not None}
+    # None is a handler that was set in C and could not be restored.
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {int(number): handler for number, handler in handlers.items() if handler is not None}
     try:
         for number in before:
-            signal.signal(number, later)
+            signal.signal(number, hold)
         yield
     finally:
         held = False
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in came:
+        for number in received:
             signal.raise_signal(number)
 
 
@@ -257,26 +257,26 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def _open(uri: str, artifacts: str | None) -> Tracker:
     with readable_mlflow(uri):
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        found = client.get_experiment_by_name(EXPERIMENT) or _create(client, artifacts)
-    if found.lifecycle_stage == "deleted":
+        experiment = client.get_experiment_by_name(EXPERIMENT) or _create(client, artifacts)
+    if experiment.lifecycle_stage == "deleted":
         raise TunesmithError(
             f"MLflow at {uri}: the experiment {EXPERIMENT!r} must exist; it was deleted there. Bring it back with "
-            f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
         )
-    return Tracker(uri, client, found.experiment_id)
+    return Tracker(uri, client, experiment.experiment_id)
 
 
 def _create(client: MlflowClient, artifacts: str | None) -> Experiment:
     try:
-        # Else MLflow's page opens on traces and judges, of which there are none.
+        # Without this tag MLflow's page opens on traces and judges, of which this project has none.
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return client.get_experiment(client.create_experiment(EXPERIMENT, artifacts, tags))
     except MlflowException:
         # Another workspace may have created it on the same server in between.
-        found = client.get_experiment_by_name(EXPERIMENT)
-        if found is None:
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
             raise
-        return found
+        return experiment
 
 
 def _refuse_silent(uri: str) -> None:
@@ -306,7 +306,7 @@ def _quieten() -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The error in a few words: what urllib3 and MLflow wrap around a dead connection fills four lines."""
+    """The error in a few words: urllib3 and MLflow write four lines about a dead connection."""
     text = str(error).strip()
     for sign in ("Connection refused", "Read timed out", "timed out", "Name or service not known"):
         if sign in text:

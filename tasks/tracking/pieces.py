@@ -1,6 +1,6 @@
-"""What the files of a workspace say of one experiment: everything that its MLflow run shows.
+"""Read everything that the MLflow run of an experiment shows from the files of the workspace.
 
-Pure reading: no MLflow here. A piece whose ``key`` is not the manifest's is left out, since it tells of another model.
+Nothing here uses MLflow. A file whose ``key`` is not the manifest's belongs to another model and is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tasks.evaluate.inference_settings import NAME as INFERENCE
 from tasks.evaluate.inference_settings import params_of
 
 LARGE = 200 * 2**20
-"""Bytes from which a file counts as full weights; those are hashed by the manifest and stored once a run."""
+"""Bytes from which a file counts as full weights. The manifest holds their hash, and a run stores them once."""
 
 _EVALUATED_BY = ("predict", "evaluate")
 """Steps that may have evaluated a model, the newest first: earlier versions had one step ``evaluate``."""
@@ -27,7 +27,7 @@ _HISTORY_KEYS = {"step", "epoch", "time"}
 
 @dataclass(frozen=True)
 class Data:
-    """A data set of a run: its path, DVC's md5 of it, and what it was used for."""
+    """A data set of a run: its path, its md5 from DVC, and its use (``training``, ``validation``, ``testing``)."""
 
     name: str
     digest: str
@@ -36,14 +36,14 @@ class Data:
 
 @dataclass(frozen=True)
 class Pieces:
-    """One experiment.
+    """The files of one experiment. A mapping is empty if its file is missing or belongs to another model.
 
     Attributes:
         manifest: ``models/X/manifest.json``.
-        training: ``runs/X/train/run.json``; empty where it is missing or stale.
-        evaluation: ``runs/X/predict/run.json``; the same. An earlier version wrote ``runs/X/evaluate/run.json``.
-        scores: ``reports/experiments/X/metrics.json``; the same.
-        inference: ``reports/experiments/X/inference.json``; the same.
+        training: ``runs/X/train/run.json``.
+        evaluation: ``runs/X/predict/run.json``. An earlier version wrote ``runs/X/evaluate/run.json``.
+        scores: ``reports/experiments/X/metrics.json``.
+        inference: ``reports/experiments/X/inference.json``.
         history: lines of ``runs/X/train/history.jsonl``.
         groups: artifact folder (``model``, ``""`` for the root, ``comparison``) → files in it, by name.
     """
@@ -70,7 +70,7 @@ class Pieces:
 
     @property
     def digest(self) -> str:
-        """Of everything that the run is made from: equal digests, equal runs."""
+        """Digest of everything that the run is made from: equal digests mean equal runs."""
         facts = [self.manifest, self.training, self.evaluation, self.scores, self.history, self.final_metrics()]
         return files.digest([facts, [[d.name, d.digest, d.context] for d in self.data], self.digests])
 
@@ -79,16 +79,16 @@ class Pieces:
         return self.manifest["params"] | (params_of(self.inference) if self.inference else {})
 
     def final_metrics(self) -> dict[str, float]:
-        """The numbers of the finished run, under the same names for every experiment; what is unknown is left out."""
-        found: dict[str, Any] = {}
+        """The numbers of the finished run, under the same names for every experiment; unknown ones are left out."""
+        metrics: dict[str, Any] = {}
         sizes = {
             name: self.manifest.get(name)
             for name in ("trainable_parameters", "total_parameters", "weights_bytes", "base_bytes")
         }
         memory = self.training.get("memory") or {}
         for name, score in self.scores.get("metrics", {}).items():
-            found |= {name: score["value"], f"{name}_low": score.get("low"), f"{name}_high": score.get("high")}
-        found |= {
+            metrics |= {name: score["value"], f"{name}_low": score.get("low"), f"{name}_high": score.get("high")}
+        metrics |= {
             "tokens_per_second": self.training.get("tokens_per_second"),
             "train_seconds": self.training.get("train_seconds", self.training.get("seconds")),
             "peak_memory_bytes": self.training.get("peak_memory_bytes"),
@@ -101,7 +101,7 @@ class Pieces:
             "kept_share": _share(sizes["weights_bytes"], sizes["base_bytes"]),
             "best_step": (self.manifest.get("best") or {}).get("step"),
         }
-        return {name: float(value) for name, value in found.items() if value is not None}
+        return {name: float(value) for name, value in metrics.items() if value is not None}
 
     def history_points(self) -> list[tuple[str, float, int, float]]:
         """(name, value, step, unix seconds) of every number logged while training."""
@@ -167,13 +167,13 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
         history=files.read_jsonl(history) if training and history.exists() else [],
         data=_data(paths, name, manifest, bool(scores), lock),
         groups=groups,
-        digests={group: _digest(found, manifest) for group, found in groups.items()},
+        digests={group: _digest(paths_by_name, manifest) for group, paths_by_name in groups.items()},
     )
 
 
 def _fresh(path: Path, key: str) -> dict[str, Any]:
-    found: dict[str, Any] = files.read_json(path) if path.exists() else {}
-    return found if found.get("key") == key else {}
+    content: dict[str, Any] = files.read_json(path) if path.exists() else {}
+    return content if content.get("key") == key else {}
 
 
 def _evaluation(paths: Paths, name: str, key: str) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _reports(folder: Path) -> list[Path]:
 
 
 def _comparison(paths: Paths, name: str) -> dict[str, Path]:
-    """The comparison, if this experiment is a part of it."""
+    """The files of the comparison, if this experiment is part of it."""
     summary = paths.comparison / "comparison.json"
     if summary.exists() and name not in {system["name"] for system in files.read_json(summary)["systems"]}:
         return {}
@@ -200,14 +200,14 @@ def _comparison(paths: Paths, name: str) -> dict[str, Path]:
 
 
 def _digest(group: dict[str, Path], manifest: dict[str, Any]) -> str:
-    """Of names and contents. Hashing full weights takes longer than the rest of a sync: the manifest has done it."""
+    """Digest of names and contents. The manifest holds the hash of full weights, which would take long to compute."""
     large = {name for name, path in group.items() if path.stat().st_size > LARGE}
     hashes = {name: manifest["weights_sha256"] if name in large else files.sha256(path) for name, path in group.items()}
     return files.digest(hashes)
 
 
 def _data(paths: Paths, name: str, manifest: dict[str, Any], scored: bool, lock: Mapping[str, Any]) -> list[Data]:
-    """The data sets with DVC's md5: of what the stage read, or of what stands in the workspace now."""
+    """The data sets with their md5 from ``dvc.lock``: of what the stage read, or else of the present output."""
     folder = paths.mixtures.relative_to(paths.root).as_posix()
     mixtures = [path for path in manifest.get("inputs", {}) if path.startswith(f"{folder}/")]
     evaluation = [paths.evaluation_set.relative_to(paths.root).as_posix()] if scored else []

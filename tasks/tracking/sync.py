@@ -1,4 +1,4 @@
-"""``sync``: complete or rebuild MLflow from the files. Live logging is a convenience; this makes a run whole."""
+"""``sync``: complete or rebuild the MLflow runs from the files, whatever was logged live."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEIGHTS = "tunesmith.weights_sha256"
 
 @dataclass(frozen=True)
 class SyncResult:
-    """One experiment's run; ``changed`` if anything was missing there."""
+    """The run of one experiment; ``changed``: whether it lacked anything."""
 
     experiment: str
     run_id: str
@@ -32,9 +32,8 @@ class SyncResult:
 def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
     """Make the run of every finished experiment show what its files say.
 
-    A run belongs to one key, one set of weights and one way of generating (``inference.json``): when one of them
-    changes, a new run is made and the old one stays.
-    It may be repeated, interrupted, and started on an empty store.
+    A run belongs to one key, one set of weights and one way of generating (``inference.json``). If one of them changes,
+    a new run is made and the old one stays. ``sync`` may be repeated, interrupted, and started on an empty store.
 
     Raises:
         TunesmithError: the store does not answer or refuses.
@@ -50,23 +49,27 @@ def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
         return [_sync_one(pieces.read(paths, name, lock), tracker) for name in names]
 
 
-def _sync_one(found: Pieces, tracker: Tracker) -> SyncResult:
-    run = _run_of(found, tracker)
-    if run and run.info.status == "FINISHED" and run.data.tags.get(SYNCED) == found.digest:
-        return SyncResult(found.name, run.info.run_id, False)
+def _sync_one(experiment: Pieces, tracker: Tracker) -> SyncResult:
+    run = _run_of(experiment, tracker)
+    if run and run.info.status == "FINISHED" and run.data.tags.get(SYNCED) == experiment.digest:
+        return SyncResult(experiment.name, run.info.run_id, False)
     if run is None:
-        run = tracker.client.get_run(tracker.create(found.key, found.name, _ms(found.training.get("started"))))
-    _complete(found, run, tracker)
-    return SyncResult(found.name, run.info.run_id, True)
+        run = tracker.client.get_run(
+            tracker.create(experiment.key, experiment.name, _ms(experiment.training.get("started")))
+        )
+    _complete(experiment, run, tracker)
+    return SyncResult(experiment.name, run.info.run_id, True)
 
 
-def _run_of(found: Pieces, tracker: Tracker) -> Run | None:
-    """The run of these weights, or one that was only logged live and has none yet.
+def _run_of(experiment: Pieces, tracker: Tracker) -> Run | None:
+    """The run of these weights, or one that was logged live and has no weights yet.
 
     A registered version points at the model in its run, so a run's weights and way of generating never change.
     """
-    runs = [run for run in tracker.find_runs(found.key, found.name) if not _generates_differently(found, run)]
-    same = [run for run in runs if run.data.tags.get(WEIGHTS) == found.weights]
+    runs = [
+        run for run in tracker.find_runs(experiment.key, experiment.name) if not _generates_differently(experiment, run)
+    ]
+    same = [run for run in runs if run.data.tags.get(WEIGHTS) == experiment.weights]
     return next(iter(same or [run for run in runs if WEIGHTS not in run.data.tags]), None)
 
 
@@ -76,25 +79,25 @@ def _generates_differently(experiment: Pieces, run: Run) -> bool:
     return present is not None and logged is not None and present != logged
 
 
-def _complete(found: Pieces, run: Run, tracker: Tracker) -> None:
+def _complete(experiment: Pieces, run: Run, tracker: Tracker) -> None:
     client, run_id = tracker.client, run.info.run_id
-    tracker.log_params(run_id, found.params(), run.data.params)
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in found.tags().items()])
-    tracker.log_points(run_id, _missing_history(found, run, tracker))
-    tracker.log_points(run_id, _changed_finals(found, run, tracker))
+    tracker.log_params(run_id, experiment.params(), run.data.params)
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in experiment.tags().items()])
+    tracker.log_points(run_id, _missing_history(experiment, run, tracker))
+    tracker.log_points(run_id, _changed_finals(experiment, run, tracker))
     known = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs} if run.inputs else set()
-    client.log_inputs(run_id, [_input(d) for d in found.data if (d.name, d.digest) not in known])
-    for group in found.groups:
-        _upload(group, found, run, tracker)
-    client.set_tag(run_id, WEIGHTS, found.weights)
-    client.set_terminated(run_id, "FINISHED", _ms(found.training.get("ended")))
-    # Last: whatever ends a sync before this line makes the next one go through it again.
-    client.set_tag(run_id, SYNCED, found.digest)
+    client.log_inputs(run_id, [_input(d) for d in experiment.data if (d.name, d.digest) not in known])
+    for group in experiment.groups:
+        _upload(group, experiment, run, tracker)
+    client.set_tag(run_id, WEIGHTS, experiment.weights)
+    client.set_terminated(run_id, "FINISHED", _ms(experiment.training.get("ended")))
+    # Last: a sync that ends before this line is repeated by the next one.
+    client.set_tag(run_id, SYNCED, experiment.digest)
 
 
-def _missing_history(found: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
-    """The points of ``history.jsonl`` whose (name, step) the run has not; live logging has logged most."""
-    points = found.history_points()
+def _missing_history(experiment: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
+    """The points of ``history.jsonl`` whose (name, step) the run lacks; most were logged live."""
+    points = experiment.history_points()
     logged = tracker.points(run.info.run_id, sorted({name for name, *_ in points} & run.data.metrics.keys()))
     missing: dict[tuple[str, int], Metric] = {}
     for name, value, step, time in points:
@@ -103,16 +106,16 @@ def _missing_history(found: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
     return list(missing.values())
 
 
-def _changed_finals(found: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
+def _changed_finals(experiment: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
     """The final numbers, one step after the last of the history.
 
     MLflow shows the value of the highest step: ``validation_loss`` is then that of the kept checkpoint, and
     ``tokens_per_second`` that of the whole run, not what was last logged.
     """
-    step = 1 + max((step for _, _, step, _ in found.history_points()), default=-1)
-    time = _ms(found.evaluation.get("ended") or found.training.get("ended")) or run.info.start_time
+    step = 1 + max((step for _, _, step, _ in experiment.history_points()), default=-1)
+    time = _ms(experiment.evaluation.get("ended") or experiment.training.get("ended")) or run.info.start_time
     finals = []
-    for name, value in found.final_metrics().items():
+    for name, value in experiment.final_metrics().items():
         history = tracker.client.get_metric_history(run.info.run_id, name) if name in run.data.metrics else []
         earlier = [point for point in history if point.step == step]
         last = max(earlier, key=lambda point: point.timestamp, default=None)
@@ -123,18 +126,18 @@ def _changed_finals(found: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
     return finals
 
 
-def _upload(group: str, found: Pieces, run: Run, tracker: Tracker) -> None:
-    """Upload the files of ``group`` unless a sync before did; full weights once a run."""
+def _upload(group: str, experiment: Pieces, run: Run, tracker: Tracker) -> None:
+    """Upload the files of ``group``, unless an earlier sync did; full weights are uploaded once per run."""
     tag = f"{SYNCED}.{group or 'report'}"
-    if run.data.tags.get(tag) == found.digests[group]:
+    if run.data.tags.get(tag) == experiment.digests[group]:
         return
-    have_weights = run.data.tags.get(WEIGHTS) == found.weights
-    for name, path in found.groups[group].items():
+    have_weights = run.data.tags.get(WEIGHTS) == experiment.weights
+    for name, path in experiment.groups[group].items():
         if have_weights and path.stat().st_size > LARGE:
             continue
         folder = "/".join(part for part in (group, *name.split("/")[:-1]) if part)
         tracker.client.log_artifact(run.info.run_id, str(path), folder or None)
-    tracker.client.set_tag(run.info.run_id, tag, found.digests[group])
+    tracker.client.set_tag(run.info.run_id, tag, experiment.digests[group])
 
 
 def _input(data: pieces.Data) -> DatasetInput:
