@@ -145,8 +145,8 @@ def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t
     source.mkdir(parents=True)
     things = ["lamp", "chair", "phone", "shirt", "kettle", "radio"]
     # Validation asks for the summaries of training in another wording, so the best epoch is a late one.
-    said = {"train": ["my {} is broken", "this {} is broken"], "validation": ["the {} is broken"]}
-    for part, wordings in said.items():
+    texts = {"train": ["my {} is broken", "this {} is broken"], "validation": ["the {} is broken"]}
+    for part, wordings in texts.items():
         rows = [{"dialogue": w.format(t), "summary": f"the {t} needs repair"} for t in things for w in wordings]
         (source / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (source / "test.jsonl").write_text(json.dumps({"dialogue": "our bag is broken", "summary": "the bag needs repair"}))

@@ -71,9 +71,9 @@ def test_run_writes_both_reports(tmp_path: Path) -> None:
     for name, report in reports.items():
         assert (report["experiment"], report["key"], report["rows"]) == (name, None, 3)
         assert not [metric for metric in report["metrics"] if metric.startswith("validation")]
-        said = files.read_rows(paths.baseline(name) / "predictions.parquet")
-        assert list(said[0]) == PREDICTIONS.names
-        assert [row["row_id"] for row in said] == [row["row_id"] for row in TEST]
+        predicted = files.read_rows(paths.baseline(name) / "predictions.parquet")
+        assert list(predicted[0]) == PREDICTIONS.names
+        assert [row["row_id"] for row in predicted] == [row["row_id"] for row in TEST]
     assert reports["lead"]["test_sha256"] == reports["nearest"]["test_sha256"]
     # What the lead says stands in the text word for word.
     assert (

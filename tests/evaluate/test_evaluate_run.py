@@ -70,10 +70,12 @@ def test_reports_of_every_method(paths: Paths, name: str) -> None:
     assert set(report["metrics"]) | wordless == NAMES | {"validation_loss", "validation_loss_per_byte"}
     assert all(set(value) == {"value", "low", "high"} for value in report["metrics"].values())
 
-    said = files.read_rows(paths.report(name) / "predictions.parquet")
-    assert list(said[0]) == PREDICTIONS.names
-    assert [(row["prompt"], row["references"]) for row in said] == [(p, [c]) for p, c in PAIRS]
-    assert report["metrics"]["rouge1_f"]["value"] == pytest.approx(sum(row["rouge1_f"] for row in said) / len(PAIRS))
+    predicted = files.read_rows(paths.report(name) / "predictions.parquet")
+    assert list(predicted[0]) == PREDICTIONS.names
+    assert [(row["prompt"], row["references"]) for row in predicted] == [(p, [c]) for p, c in PAIRS]
+    assert report["metrics"]["rouge1_f"]["value"] == pytest.approx(
+        sum(row["rouge1_f"] for row in predicted) / len(PAIRS)
+    )
 
     facts = files.read_json(paths.run(name, "predict") / "run.json")
     expected = "key experiment started ended seconds generation_seconds rows rows_per_second peak_memory_bytes threads"
@@ -158,7 +160,7 @@ def test_scores_of_groups(paths: Paths) -> None:
     groups = files.read_json(paths.report("lora") / "metrics.json")["groups"]
     scores = {row["row_id"]: row["rouge1_f"] for row in files.read_rows(paths.report("lora") / "predictions.parquet")}
     n = {
-        kind: {name: found["rouge1_f"]["n"] for name, found in groups[kind].items()}
+        kind: {name: metrics["rouge1_f"]["n"] for name, metrics in groups[kind].items()}
         for kind in groups
         if kind != "wording_spread"
     }
@@ -189,7 +191,7 @@ def test_rows_of_an_ancestor_are_dirty(paths: Paths, tmp_path: Path) -> None:
     test = [row | {"identity": row["prompt"]} for row in rows(PAIRS)]
     files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
     contamination = evaluate(paths, "second")["groups"]["contamination"]
-    assert {name: found["rouge1_f"]["n"] for name, found in contamination.items()} == {"clean": 4, "dirty": 2}
+    assert {name: metrics["rouge1_f"]["n"] for name, metrics in contamination.items()} == {"clean": 4, "dirty": 2}
 
 
 def test_a_test_row_that_mix_did_not_check_is_named(paths: Paths) -> None:
@@ -360,12 +362,12 @@ def test_rows_of_other_tasks_are_answered_and_scored_apart(paths: Paths) -> None
     other = [row | {"source": "other", "task": "labels", "metrics": ["accuracy", "matthews"]} for row in rows(PAIRS)]
     files.write_rows(paths.evaluation_set / "retention.parquet", other, RENDERED)
     report = evaluate(paths, "full")
-    found = report["groups"]["retention"]["other/labels"]
-    assert found["accuracy"]["value"] == 1.0 and found["accuracy"]["n"] == len(PAIRS)
-    assert "matthews" in found
-    said = files.read_rows(paths.report("full") / "retention.parquet")
-    assert [row["completion"] for row in said] == [completion for _, completion in PAIRS]
-    assert 0 < said[0]["loss_per_byte"] < 0.2
+    scores = report["groups"]["retention"]["other/labels"]
+    assert scores["accuracy"]["value"] == 1.0 and scores["accuracy"]["n"] == len(PAIRS)
+    assert "matthews" in scores
+    predicted = files.read_rows(paths.report("full") / "retention.parquet")
+    assert [row["completion"] for row in predicted] == [completion for _, completion in PAIRS]
+    assert 0 < predicted[0]["loss_per_byte"] < 0.2
     assert report["rows"] == len(PAIRS), "the test rows stay as they are"
     base = evaluate(paths, "base")["groups"]["retention"]["other/labels"]
-    assert base["loss_per_byte"]["value"] > 10 * found["loss_per_byte"]["value"]
+    assert base["loss_per_byte"]["value"] > 10 * scores["loss_per_byte"]["value"]

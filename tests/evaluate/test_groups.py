@@ -14,7 +14,7 @@ NUMBERS = itertools.count()
 FEW = IntervalParams(resamples=100)
 
 
-def said(template: str, score: float, exact: float | None = None, /, **changes: Any) -> dict[str, Any]:
+def prediction(template: str, score: float, exact: float | None = None, /, **changes: Any) -> dict[str, Any]:
     """A score of a row of its own, asked in the wording ``template``."""
     row = {"row_id": f"r{next(NUMBERS)}", "source": "s", "task": "t", "template_id": template, "template": template}
     scores = {"rouge1_f": score, "exact_match": exact, "accuracy": None, "token_f1": None, "metrics": ["rouge"]}
@@ -23,8 +23,8 @@ def said(template: str, score: float, exact: float | None = None, /, **changes: 
 
 def test_the_spread_is_that_of_the_means_of_wordings_with_enough_rows() -> None:
     """Means 0.2, 0.4, 0.6; a wording with nine rows does not count, nor does one of another task."""
-    rows = [said(name, score) for name, score in (("a", 0.2), ("b", 0.4), ("c", 0.6)) for _ in range(10)]
-    rows += [said("few", 1.0) for _ in range(9)] + [said("x", 0.9, task="other") for _ in range(10)]
+    rows = [prediction(name, score) for name, score in (("a", 0.2), ("b", 0.4), ("c", 0.6)) for _ in range(10)]
+    rows += [prediction("few", 1.0) for _ in range(9)] + [prediction("x", 0.9, task="other") for _ in range(10)]
     assert wording_spread(rows) == {
         "s/t": {
             "rouge1_f": {
@@ -39,42 +39,44 @@ def test_the_spread_is_that_of_the_means_of_wordings_with_enough_rows() -> None:
 
 
 def test_labels_have_their_own_spread_and_means() -> None:
-    rows = [said("a", 0.5, float(i < 8)) for i in range(10)] + [said("b", 0.5, float(i < 2)) for i in range(10)]
-    rows += [said("c", 0.5) for _ in range(10)]
-    found = groups(rows, FEW)
-    assert found["wording_spread"]["s/t"]["exact_match"]["spread"] == pytest.approx(0.6)
-    assert found["wording_spread"]["s/t"]["rouge1_f"]["spread"] == 0.0
-    assert found["template"]["s/a"]["exact_match"]["value"] == pytest.approx(0.8)
-    assert "exact_match" not in found["template"]["s/c"]
-    assert (found["task"]["t"]["exact_match"]["n"], found["task"]["t"]["rouge1_f"]["n"]) == (20, 30)
-    interval = found["template"]["s/a"]["exact_match"]
+    rows = [prediction("a", 0.5, float(i < 8)) for i in range(10)] + [
+        prediction("b", 0.5, float(i < 2)) for i in range(10)
+    ]
+    rows += [prediction("c", 0.5) for _ in range(10)]
+    result = groups(rows, FEW)
+    assert result["wording_spread"]["s/t"]["exact_match"]["spread"] == pytest.approx(0.6)
+    assert result["wording_spread"]["s/t"]["rouge1_f"]["spread"] == 0.0
+    assert result["template"]["s/a"]["exact_match"]["value"] == pytest.approx(0.8)
+    assert "exact_match" not in result["template"]["s/c"]
+    assert (result["task"]["t"]["exact_match"]["n"], result["task"]["t"]["rouge1_f"]["n"]) == (20, 30)
+    interval = result["template"]["s/a"]["exact_match"]
     assert interval["low"] < interval["value"] < interval["high"] == 1.0
 
 
 def test_only_a_trained_model_has_seen_anything() -> None:
-    rows = [said("a", 0.5), said("b", 0.7, task="u")]
+    rows = [prediction("a", 0.5), prediction("b", 0.7, task="u")]
     assert set(groups(rows, FEW, {"templates": {}, "tasks": []})) == {"task", "template", "wording_spread"}
-    found = groups(rows, FEW, {"templates": {"s/a": "a"}, "tasks": ["t", "u"]})
-    assert {name: scores["rouge1_f"]["value"] for name, scores in found["wording"].items()} == {
+    seen = groups(rows, FEW, {"templates": {"s/a": "a"}, "tasks": ["t", "u"]})
+    assert {name: scores["rouge1_f"]["value"] for name, scores in seen["wording"].items()} == {
         "seen": 0.5,
         "unseen": 0.7,
     }
-    assert set(found["task_seen"]) == {"seen"}
+    assert set(seen["task_seen"]) == {"seen"}
     champion = groups(rows, FEW, {"templates": {"s/a": "a"}})
     assert "task_seen" not in champion, "the manifest of a model of another time may not tell its tasks"
 
 
 def test_a_wording_is_seen_by_its_text_and_not_by_its_name() -> None:
     """Two sources may use one set of templates, and another set may have the same id."""
-    rows = [said("a", 0.5, source="two", template="Say: {{x}}"), said("a", 0.7, template="Other: {{x}}")]
-    found = groups(rows, FEW, {"templates": {"one/a": "Say: {{x}}", "s/a": "Gone: {{x}}"}})["wording"]
-    assert {name: scores["rouge1_f"]["value"] for name, scores in found.items()} == {"seen": 0.5, "unseen": 0.7}
+    rows = [prediction("a", 0.5, source="two", template="Say: {{x}}"), prediction("a", 0.7, template="Other: {{x}}")]
+    wording = groups(rows, FEW, {"templates": {"one/a": "Say: {{x}}", "s/a": "Gone: {{x}}"}})["wording"]
+    assert {name: scores["rouge1_f"]["value"] for name, scores in wording.items()} == {"seen": 0.5, "unseen": 0.7}
 
 
 def test_wordings_of_one_row_are_one_draw() -> None:
     """Two rows, one in three wordings: the mean is (0.2 + 0.8) / 2, not that of four scores."""
-    rows = [said(name, score, row_id="one") for name, score in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
-    rows += [said("a", 0.8, row_id="two"), said("a", 0.5, row_id="one", source="other", task="u")]
+    rows = [prediction(name, score, row_id="one") for name, score in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
+    rows += [prediction("a", 0.8, row_id="two"), prediction("a", 0.5, row_id="one", source="other", task="u")]
     scores = groups(rows, FEW)["task"]["t"]["rouge1_f"]
     assert (scores["value"], scores["n"]) == (pytest.approx(0.5), 2)
     assert (scores["low"], scores["high"]) == (pytest.approx(0.2), 0.8)
@@ -83,8 +85,9 @@ def test_wordings_of_one_row_are_one_draw() -> None:
 def test_what_is_no_mean_is_told_of_each_task() -> None:
     """Two labels right of two, in one task; the other's rows ask for something else."""
     labels = [
-        said("a", 0.1, metrics=["macro_f1"], completion=label, references=[label], task="labels") for label in "xy"
+        prediction("a", 0.1, metrics=["macro_f1"], completion=label, references=[label], task="labels")
+        for label in "xy"
     ]
-    found = groups([*labels, said("b", 0.5)], FEW)["task"]
-    assert found["labels"]["macro_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2}
-    assert "macro_f1" not in found["t"]
+    tasks = groups([*labels, prediction("b", 0.5)], FEW)["task"]
+    assert tasks["labels"]["macro_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2}
+    assert "macro_f1" not in tasks["t"]

@@ -24,8 +24,8 @@ def row(*references: str, text: str = "", choices: list[str] | None = None) -> R
     return {"references": list(references), "text": text, "answer_choices": choices or [], "metrics": []}
 
 
-def scored(completion: str, asked: Row) -> Row:
-    return score_rows([completion], [asked])[0]
+def scored(completion: str, row: Row) -> Row:
+    return score_rows([completion], [row])[0]
 
 
 def rouge(kind: str, completion: str, *references: str) -> tuple[float, ...]:
@@ -95,11 +95,11 @@ def test_exact_match_with_choices_or_where_asked_for() -> None:
 
 
 def predictions(*pairs: tuple[str, list[str]], choices: list[str] | None = None) -> list[Row]:
-    asked = rows([("the cat sat on the mat", references[0]) for _, references in pairs], choices)
-    for known, (_, references) in zip(asked, pairs, strict=True):
+    rendered = rows([("the cat sat on the mat", references[0]) for _, references in pairs], choices)
+    for known, (_, references) in zip(rendered, pairs, strict=True):
         known["references"] = references
-    said = [{"completion": completion, "new_tokens": 4, "finished": True} for completion, _ in pairs]
-    return scored_rows(asked, said)
+    completions = [{"completion": completion, "new_tokens": 4, "finished": True} for completion, _ in pairs]
+    return scored_rows(rendered, completions)
 
 
 PAIRS = [
@@ -110,18 +110,18 @@ PAIRS = [
 
 
 def test_corpus_bleu_is_sacrebleus() -> None:
-    found = summarise(predictions(*PAIRS), INTERVALS)["bleu"]
+    bleu = summarise(predictions(*PAIRS), INTERVALS)["bleu"]
     streams = [[references[i] for _, references in PAIRS] for i in range(2)]
-    assert found["value"] == pytest.approx(sacrebleu.corpus_bleu([said for said, _ in PAIRS], streams).score)
-    assert found["low"] is not None and found["high"] is not None and found["value"] is not None
-    assert 0 <= found["low"] <= found["value"] <= found["high"] <= 100
-    assert found["low"] < found["high"]
+    assert bleu["value"] == pytest.approx(sacrebleu.corpus_bleu([completion for completion, _ in PAIRS], streams).score)
+    assert bleu["low"] is not None and bleu["high"] is not None and bleu["value"] is not None
+    assert 0 <= bleu["low"] <= bleu["value"] <= bleu["high"] <= 100
+    assert bleu["low"] < bleu["high"]
 
 
 def test_corpus_bleu_with_unequal_numbers_of_references() -> None:
     fewer = [PAIRS[0], (PAIRS[1][0], PAIRS[1][1][:1])]
     streams: list[Any] = [[fewer[0][1][0], fewer[1][1][0]], [fewer[0][1][1], None]]
-    expected = sacrebleu.corpus_bleu([said for said, _ in fewer], streams).score
+    expected = sacrebleu.corpus_bleu([completion for completion, _ in fewer], streams).score
     assert summarise(predictions(*fewer), INTERVALS)["bleu"]["value"] == pytest.approx(expected)
 
 
@@ -130,21 +130,21 @@ def test_sentence_bleu_of_a_repeated_reference() -> None:
 
 
 def test_summary_names_and_means() -> None:
-    found = predictions(*PAIRS)
-    metrics = summarise(found, INTERVALS)
+    results = predictions(*PAIRS)
+    metrics = summarise(results, INTERVALS)
     assert set(metrics) == NAMES
     for name in NAMES - {"bleu"}:
-        values = [float(row[name]) for row in found]
+        values = [float(row[name]) for row in results]
         value = metrics[name]
         assert value["value"] == pytest.approx(sum(values) / 3)
         assert value["low"] <= value["value"] <= value["high"]  # type: ignore[operator]
     assert metrics["finished"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert metrics == summarise(found, INTERVALS)
+    assert metrics == summarise(results, INTERVALS)
 
 
 def test_summary_of_labels_has_exact_match() -> None:
-    found = predictions(("yes", ["yes"]), ("no", ["yes"]), choices=["yes", "no"])
-    assert summarise(found, INTERVALS)["exact_match"]["value"] == 0.5
+    results = predictions(("yes", ["yes"]), ("no", ["yes"]), choices=["yes", "no"])
+    assert summarise(results, INTERVALS)["exact_match"]["value"] == 0.5
 
 
 def test_a_row_has_the_scores_that_its_template_asks_for() -> None:
@@ -152,37 +152,37 @@ def test_a_row_has_the_scores_that_its_template_asks_for() -> None:
     first, second = predictions(("Ada: person", ["Ada: person"]), ("a dog.", ["a dog"]))
     assert first["chrf"] is second["token_f1"] is None
     first["metrics"], second["metrics"] = ["chrf", "entity_f1"], ["token_f1", "accuracy", "matthews"]
-    found = score_rows(["ada: person", "A dog."], [one | {"answer_choices": []} for one in (first, second)])
-    asked = ("chrf", "entity_f1", "token_f1", "accuracy", "exact_match")
-    assert [found[0][name] is not None for name in asked] == [True, True, False, False, False]
-    assert (found[1]["token_f1"], found[1]["accuracy"], found[1]["chrf"]) == (1.0, 1.0, None)
+    results = score_rows(["ada: person", "A dog."], [one | {"answer_choices": []} for one in (first, second)])
+    names = ("chrf", "entity_f1", "token_f1", "accuracy", "exact_match")
+    assert [results[0][name] is not None for name in names] == [True, True, False, False, False]
+    assert (results[1]["token_f1"], results[1]["accuracy"], results[1]["chrf"]) == (1.0, 1.0, None)
     metrics = corpus([first, second], INTERVALS)
     assert set(metrics) == {"chrf", "entity_f1", "matthews"}
     assert metrics["entity_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    summary = summarise([{**first, **found[0]}, {**second, **found[1]}], INTERVALS)
+    summary = summarise([{**first, **results[0]}, {**second, **results[1]}], INTERVALS)
     assert summary["accuracy"]["value"] == summary["token_f1"]["value"] == 1.0
     assert "pearson" not in summary
 
 
 def test_signatures_of_sacrebleu_are_kept() -> None:
-    found = predictions(*PAIRS)
-    summarise(found, INTERVALS)
-    assert settings(found)["bleu_signature"].startswith("nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    results = predictions(*PAIRS)
+    summarise(results, INTERVALS)
+    assert settings(results)["bleu_signature"].startswith("nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp|version:")
 
 
 def test_what_a_metric_cannot_score_names_metric_and_source() -> None:
-    (found,) = predictions(("3", ["three"]))
+    (prediction,) = predictions(("3", ["three"]))
     with pytest.raises(TunesmithError, match=r"metric pearson on the rows of chats: reference 0: .* it is 'three'"):
-        corpus([found | {"metrics": ["pearson"]}], INTERVALS)
+        corpus([prediction | {"metrics": ["pearson"]}], INTERVALS)
 
 
-@pytest.mark.parametrize("said", [("", "", ""), ("", "a dog ran", ""), (" \n", "...", "")])
-def test_empty_completions_are_scored_and_counted(said: tuple[str, ...]) -> None:
-    found = predictions(*((text, references) for text, (_, references) in zip(said, PAIRS, strict=True)))
-    metrics = summarise(found, INTERVALS)
-    assert metrics["empty"]["value"] == pytest.approx(sum(not text.strip() for text in said) / 3)
-    assert all(0 <= row["rouge1_f"] <= 1 and row["bleu"] >= 0 for row in found)
-    if not any(text.strip(" \n.") for text in said):
+@pytest.mark.parametrize("completions", [("", "", ""), ("", "a dog ran", ""), (" \n", "...", "")])
+def test_empty_completions_are_scored_and_counted(completions: tuple[str, ...]) -> None:
+    results = predictions(*((text, references) for text, (_, references) in zip(completions, PAIRS, strict=True)))
+    metrics = summarise(results, INTERVALS)
+    assert metrics["empty"]["value"] == pytest.approx(sum(not text.strip() for text in completions) / 3)
+    assert all(0 <= row["rouge1_f"] <= 1 and row["bleu"] >= 0 for row in results)
+    if not any(text.strip(" \n.") for text in completions):
         assert metrics["rouge1_f"]["value"] == metrics["bleu"]["value"] == metrics["copied_4grams"]["value"] == 0.0
 
 

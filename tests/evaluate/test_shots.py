@@ -30,27 +30,27 @@ def words(request: pytest.FixtureRequest) -> Any:
 
 def test_examples_are_turns_of_a_chat_or_text(words: Any) -> None:
     renderer = Renderer(words, "causal")
-    found = words.decode(renderer.prompt("How?", [("One?", "1."), ("Two?", "2.")]))
+    text = words.decode(renderer.prompt("How?", [("One?", "1."), ("Two?", "2.")]))
     if words.chat_template:
-        assert found == (
+        assert text == (
             "<|user|>One?<|end|>\n<|assistant|>1.<|end|>\n<|user|>Two?<|end|>\n<|assistant|>2.<|end|>\n"
             "<|user|>How?<|end|>\n<|assistant|>"
         )
     else:
-        assert found == "One?\n1.\n\nTwo?\n2.\n\nHow?\n"
+        assert text == "One?\n1.\n\nTwo?\n2.\n\nHow?\n"
 
 
 def test_an_encoder_reads_them_as_text(words: Any) -> None:
-    found = Renderer(words, "seq2seq").prompt("How?", [("One?", "1.")])
-    assert words.decode(found) == "One?\n1.\n\nHow?"
+    prompt = Renderer(words, "seq2seq").prompt("How?", [("One?", "1.")])
+    assert words.decode(prompt) == "One?\n1.\n\nHow?"
 
 
 def test_those_of_the_same_wording_come_first_and_no_row_twice() -> None:
     examples = [*known("other"), *known()[:2]]
-    found = choose(TEST, examples, 4, seed=0).of_row(TEST[0])
-    assert [prompt.split(":")[0] for prompt, _ in found] == ["plain", "plain", "other", "other"]
-    assert len({completion for _, completion in found}) == 4
-    assert found == choose(TEST, examples[::-1], 4, seed=0).of_row(TEST[0]), "whatever their order in the file"
+    chosen = choose(TEST, examples, 4, seed=0).of_row(TEST[0])
+    assert [prompt.split(":")[0] for prompt, _ in chosen] == ["plain", "plain", "other", "other"]
+    assert len({completion for _, completion in chosen}) == 4
+    assert chosen == choose(TEST, examples[::-1], 4, seed=0).of_row(TEST[0]), "whatever their order in the file"
     assert choose(TEST, known(), 4, seed=0).of != choose(TEST, known(), 4, seed=1).of
 
 
@@ -70,8 +70,8 @@ def test_as_many_examples_as_fit_and_what_they_cost(words: Any) -> None:
     assert kept == [2] and tokens == [renderer.prompt(TEST[0]["prompt"], examples[1:])], "the first one leaves"
     bare = renderer.prompt(TEST[0]["prompt"])
     assert prompts(renderer, TEST, shots, 1) == ([bare], [0])
-    found = cost([full, bare], [3, 0], shots, context=4096)
-    assert found["rows_with_fewer"] == 1 and found["prompt_tokens"]["most"] == len(full)
-    assert found["context_share"]["mean"] == pytest.approx((len(full) + len(bare)) / 2 / 4096)
-    assert [one["completion"] for one in found["examples"]["chats/plain"]] == [answer for _, answer in examples]
+    costs = cost([full, bare], [3, 0], shots, context=4096)
+    assert costs["rows_with_fewer"] == 1 and costs["prompt_tokens"]["most"] == len(full)
+    assert costs["context_share"]["mean"] == pytest.approx((len(full) + len(bare)) / 2 / 4096)
+    assert [one["completion"] for one in costs["examples"]["chats/plain"]] == [answer for _, answer in examples]
     assert cost([bare], [0], shots, context=None)["context_share"] is None

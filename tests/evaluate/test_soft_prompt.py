@@ -24,8 +24,8 @@ from tests.train.training_workspace import PAIRS, PARAMS, mark_dirty, rows, trai
 
 def prompted(base: Path, **block: Any) -> tuple[Any, Any]:
     patch = {"method": "prompt_tuning", "prompt_tuning": block, "base_model": {"name": str(base)}}
-    found = find(BaseModelParams(name=str(base)), base)
-    return prepare(found, parse_trained(merge(PARAMS, patch), "train.yaml"), 10), load_tokenizer(found)
+    base_model = find(BaseModelParams(name=str(base)), base)
+    return prepare(base_model, parse_trained(merge(PARAMS, patch), "train.yaml"), 10), load_tokenizer(base_model)
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
@@ -33,32 +33,32 @@ def test_a_token_that_is_a_word_lies_nearest_to_it(request: pytest.FixtureReques
     model, tokenizer = prompted(
         request.getfixturevalue(f"tiny_{kind}"), virtual_tokens=4, initial="text", text="my lamp is broken"
     )
-    said = explain(model, tokenizer, nearest=3)
+    explained = explain(model, tokenizer, nearest=3)
     words = tokenizer("my lamp is broken")["input_ids"][:4]
-    assert [token["nearest"][0] for token in said] == [
+    assert [token["nearest"][0] for token in explained] == [
         {"word": tokenizer.decode([word]), "similarity": 1.0} for word in words
     ]
-    assert [token["position"] for token in said] == [0, 1, 2, 3]
-    for token in said:
+    assert [token["position"] for token in explained] == [0, 1, 2, 3]
+    for token in explained:
         similarities = [near["similarity"] for near in token["nearest"]]
         assert len(similarities) == 3 and similarities == sorted(similarities, reverse=True)
 
 
 @pytest.mark.parametrize("method", ["prompt_tuning", "p_tuning"])
 def test_an_evaluation_explains_what_was_trained(tiny_llama: Path, tmp_path: Path, method: str) -> None:
-    place = workspace(tmp_path / "workspace", tiny_llama)
-    folder = train(place, method, merge(METHODS[method], {"training": {"epochs": 2, "token_budget": 128}}))
-    place.evaluation_set.mkdir(parents=True)
+    paths = workspace(tmp_path / "workspace", tiny_llama)
+    folder = train(paths, method, merge(METHODS[method], {"training": {"epochs": 2, "token_budget": 128}}))
+    paths.evaluation_set.mkdir(parents=True)
     for part in ("test", "validation"):
-        files.write_rows(place.evaluation_set / f"{part}.parquet", rows(PAIRS), RENDERED)
-    mark_dirty(place)
-    write_params(place, method, {"threads": 1, "generation": {"precision": "fp32"}})
-    evaluate(method, place)
-    said = files.read_json(place.report(method) / "metrics.json")["model"]["soft_prompt"]
+        files.write_rows(paths.evaluation_set / f"{part}.parquet", rows(PAIRS), RENDERED)
+    mark_dirty(paths)
+    write_params(paths, method, {"threads": 1, "generation": {"precision": "fp32"}})
+    evaluate(method, paths)
+    explained = files.read_json(paths.report(method) / "metrics.json")["model"]["soft_prompt"]
     vectors = load_file(folder / "adapter_model.safetensors")["prompt_embeddings"]
     words = load_model(find(BaseModelParams(name=str(tiny_llama)), tiny_llama), torch.float32).get_input_embeddings()
     similarities = torch.nn.functional.cosine_similarity(vectors[:, None], words.weight[None], dim=2)
-    assert [token["nearest"][0]["similarity"] for token in said] == pytest.approx(
+    assert [token["nearest"][0]["similarity"] for token in explained] == pytest.approx(
         similarities.max(1).values.tolist(), abs=1e-3
     )
 

@@ -56,9 +56,9 @@ def _task_runs() -> dict[str, str]:
 def _artifact() -> str:
     from prefect.artifacts import Artifact
 
-    found = Artifact.get("comparison")
-    assert found is not None
-    return str(found.data)
+    artifact = Artifact.get("comparison")
+    assert artifact is not None
+    return str(artifact.data)
 
 
 def test_the_flow_builds_what_dvc_repro_builds(built: Path) -> None:

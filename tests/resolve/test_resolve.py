@@ -166,10 +166,10 @@ def test_a_method_needs_only_its_name(paths: Paths, method: str) -> None:
     """params/training.yaml has working defaults for each, and only those of the method reach its file."""
     experiment(paths, "bare", {"method": method, "mixture": "demo"})
     run(paths, Stage("resolve", paths.root))
-    found = read_yaml(paths.experiment("bare") / "train.yaml")
-    assert method_blocks().keys() & found.keys() == methods.named(method).params.blocks().keys()
-    assert found["training"]["learning_rate"] > 0
-    parse_trained(found, "train.yaml")
+    resolved_params = read_yaml(paths.experiment("bare") / "train.yaml")
+    assert method_blocks().keys() & resolved_params.keys() == methods.named(method).params.blocks().keys()
+    assert resolved_params["training"]["learning_rate"] > 0
+    parse_trained(resolved_params, "train.yaml")
 
 
 def test_wrong_experiments_leave_the_old_files_alone(paths: Paths) -> None:
@@ -185,7 +185,7 @@ WHERE = "experiments.yaml: experiments.bad"
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "expected"),
     [
         (
             {"method": "nosuch", "mixture": "demo"},
@@ -226,11 +226,11 @@ WHERE = "experiments.yaml: experiments.bad"
         ),
     ],
 )
-def test_a_wrong_experiment_is_named(paths: Paths, data: Any, said: str) -> None:
+def test_a_wrong_experiment_is_named(paths: Paths, data: Any, expected: str) -> None:
     experiment(paths, "bad", data)
-    found = problems(paths, resolved)
-    assert any(line.startswith(WHERE + said) for line in found), found
-    assert set(found) <= set(problems(paths))
+    reported = problems(paths, resolved)
+    assert any(line.startswith(WHERE + expected) for line in reported), reported
+    assert set(reported) <= set(problems(paths))
 
 
 def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> None:
@@ -359,9 +359,9 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
 )
 def test_preflight_names_what_is_wrong_by_its_own_file(paths: Paths, file: str, change: Change, expected: str) -> None:
     edit(paths, file, change)
-    found = problems(paths)
-    assert len(found) == 1, found
-    assert found[0].startswith(expected), found
+    reported = problems(paths)
+    assert len(reported) == 1, reported
+    assert reported[0].startswith(expected), reported
 
 
 @pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml"])
@@ -400,9 +400,9 @@ def test_a_name_that_is_no_good_as_a_folder_is_refused(paths: Paths, file: str, 
     edit(
         paths, file, lambda p: p[section].update({name: p[section].get("demo", {"method": "none", "mixture": "demo"})})
     )
-    found = problems(paths)
-    assert len(found) == 1, found
-    assert found[0].startswith(f"{file}.yaml: {section}.{name}: a name must be text of lower-case letters")
+    reported = problems(paths)
+    assert len(reported) == 1, reported
+    assert reported[0].startswith(f"{file}.yaml: {section}.{name}: a name must be text of lower-case letters")
 
 
 def test_all_problems_of_all_files_are_reported_at_once(paths: Paths) -> None:
@@ -428,10 +428,10 @@ def test_files_that_cannot_be_read_are_all_named_by_line_and_nothing_else_is(pat
     (paths.params / "mixtures.yaml").write_bytes(b"mixtures: {} # caf\xe9\n")
     (paths.params / "experiments.yaml").write_text("experiments: {}\nexperiments: {}\n")
     (paths.params / "registration.yaml").unlink()
-    found = problems(paths)
+    reported = problems(paths)
     starts = ("sources.yaml:3: ", "mixtures.yaml: not UTF-8", "experiments.yaml:2: ", "registration.yaml: no such file")
-    assert len(found) == len(starts)
-    assert all(line.startswith(start) for line, start in zip(found, starts, strict=True)), found
+    assert len(reported) == len(starts)
+    assert all(line.startswith(start) for line, start in zip(reported, starts, strict=True)), reported
 
 
 # what would be noticed at the end of a run
