@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.commands.trained import trained
+from flows.commands.experiments import trained
 from tasks.benchmark import results
 from tasks.benchmark.compare import Result
 from tasks.benchmark.params import SUITES, BenchmarkParams, BenchmarkSettings, read_params

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.commands.trained import trained
+from flows.commands.experiments import trained
 from tasks.benchmark.helm.experiments import measure
 from tasks.benchmark.helm.params import HelmParams
 from tasks.benchmark.helm.picture import draw

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.build import bring_up_to_date
+from flows.commands.experiments import check_experiments
 from flows.new_split import counts, refuse_new_splits
 from flows.text import counted
-from tasks.core.errors import TunesmithError
 from tasks.core.files import canonical_json, read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths
@@ -46,10 +46,7 @@ def plan(
     paths = Paths(root)
     known = mapping(paths.params / "experiments.yaml", "experiments")
     requested = experiments or list(known)
-    if unknown := [name for name in requested if name not in known]:
-        raise TunesmithError(
-            f"plan: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
-        )
+    check_experiments(paths, "plan", requested)
     refuse_missing_bases(paths, requested)
     splits = refuse_new_splits(paths, new_split)
     say("bringing the data of " + ", ".join(mixtures_of(paths, requested)) + " up to date")

@@ -1,4 +1,4 @@
-"""How commands speak: results on stdout, what they are at on stderr."""
+"""Output of commands: results on stdout, progress and warnings on stderr."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WIDEST = 1000
 
 
 def write(*texts: object) -> None:
-    """Texts as they are: no markup, no colours, no breaks."""
+    """Print texts as they are: without markup, colours or line breaks."""
     console.print(*texts, markup=False, highlight=False, soft_wrap=True)
 
 
 def show(table: RenderableType) -> None:
-    """A table (or several); in a file or a pipe as wide as it needs to be whole."""
+    """Print tables. In a file or a pipe they are as wide as their content."""
     if console.is_terminal:
         console.print(table)
         return
@@ -32,17 +32,22 @@ def show(table: RenderableType) -> None:
 
 
 def say(line: str) -> None:
-    """What a command is at now; on stderr, so that what it prints can be kept."""
+    """Print the step that a command is at; on stderr, so that its results can be kept in a file."""
     Console(stderr=True, soft_wrap=True).print(f"{line} …", style="dim", markup=False, highlight=False)
 
 
 def note(line: str) -> None:
-    """Print what the user must know about a result; on stderr, as ``say``."""
+    """Print a remark about a result, on stderr."""
     Console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
 
 
+def warn(text: str) -> None:
+    """Print a problem in red, on stderr."""
+    Console(stderr=True, soft_wrap=True).print(text, style="red", markup=False, highlight=False)
+
+
 class StageNames(logging.Formatter):
-    """Lines of stages that run side by side, each begun with its stage (Prefect's name of the task)."""
+    """Starts each log line with its stage (Prefect's name of the task), since stages run side by side."""
 
     def format(self, record: logging.LogRecord) -> str:
         line, stage = super().format(record), getattr(record, "task_run_name", None)
@@ -50,14 +55,14 @@ class StageNames(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """What is logged at INFO and above goes to stderr."""
+    """Log to stderr at INFO and above."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(StageNames("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
 def workspace() -> Path:
-    """The workspace of this folder, with the environment that its commands need."""
+    """Find the workspace of this folder, and set the environment that its commands need."""
     root = find_root()
     prepare_environment(root)
     return root

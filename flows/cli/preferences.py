@@ -1,4 +1,4 @@
-"""``tunesmith preferences``: blind pairs of two experiments for people to judge, and what their answers say."""
+"""``tunesmith preferences``: blind pairs of two experiments for judges, and the result of their answers."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.terminal import show, write
+from flows.terminal import show, write
 from flows.text import counted
 from flows.workspace import find_root
 from tasks.core.paths import Paths
 
-app = typer.Typer(no_args_is_help=True, help="Human judgement of two experiments: blind pairs out, answers in.")
+app = typer.Typer(
+    no_args_is_help=True, help="Human preferences: export blind pairs of two experiments, import the judges' answers."
+)
 
 
 @app.command()
 def export(
     a: Annotated[str, typer.Argument(metavar="A", help="The experiment to compare with, such as base.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The experiment whose wins are counted.")],
-    rows: Annotated[int, typer.Option(help="Pairs to judge, each of another test row.")] = 50,
-    seed: Annotated[int, typer.Option(help="Of the rows drawn, their order and the sides.")] = 0,
+    rows: Annotated[int, typer.Option(help="Number of pairs, each of another test row.")] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the rows drawn, their order and their sides.")] = 0,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the judges' files; reports/preferences/A-vs-B/judges by default.")
     ] = None,
 ) -> None:
-    """Write a page and a spreadsheet of pairs that do not tell who is who, and the key to them."""
+    """Write a page and a spreadsheet of blind pairs for judges, and the key that says who stood where."""
     from tasks.preferences.export import export as make
 
     done = make(Paths(find_root()), a, b, rows, seed, output)
@@ -35,7 +37,7 @@ def export(
         f"{counts['paired']:,} answered by both, {counts['equal']:,} have equal texts and are left out"
     )
     if drawn < rows:
-        write(f"note: {rows:,} were asked for; there are no more rows, a row in several wordings counts once")
+        write(f"note: {rows:,} were requested; there are no more rows, and a row with several templates counts once")
     if counts["only_a"] or counts["only_b"]:
         write(f"note: {counts['only_a']:,} rows are answered by {a} only, {counts['only_b']:,} by {b} only")
     if counts["other_prompts"]:
@@ -52,7 +54,7 @@ def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="CSV files of one or several judges.")],
     key: Annotated[Path | None, typer.Option(help="The export's key, if it is not in reports/preferences.")] = None,
 ) -> None:
-    """Check the answers, and say who won, how surely, and whether judges and ROUGE-1 agree."""
+    """Check the answers; print who won, with intervals, and whether judges and ROUGE-1 agree."""
     from tasks.preferences.importing import import_answers
     from tasks.preferences.table import result_table
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 from rich.table import Table
 
-from flows.commands.terminal import StageNames, show, write
+from flows.terminal import StageNames, show, write
 
 
 def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str]) -> None:

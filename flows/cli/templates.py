@@ -1,4 +1,4 @@
-"""``tunesmith templates``: look at wordings, try them on rows, import them, check them."""
+"""``tunesmith templates``: show template sets, render rows with them, import them, check them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows.commands.terminal import say, workspace, write
-from flows.commands.terminal import show as show_table
+from flows.terminal import say, workspace, write
+from flows.terminal import show as show_table
 from flows.text import counted
 from flows.workspace import find_root, workspace_lock
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 
-app = typer.Typer(no_args_is_help=True, help="Wordings that turn rows into instructions.")
+app = typer.Typer(no_args_is_help=True, help="Template sets, which turn rows into prompts and completions.")
 
 
 @app.command("list")
 def list_templates() -> None:
-    """Every set with its templates: task, original or inverted, metrics."""
+    """List every template: its set, task, direction and metrics."""
     from flows.commands.template_text import listed
 
     table = Table("set", "template", "task", "direction", "metrics")
@@ -34,7 +34,7 @@ def show(
     set_name: Annotated[str, typer.Argument(metavar="SET", help="Name of a set, such as sentiment or own/mine.")],
     template: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this template.")] = None,
 ) -> None:
-    """A set's columns and the text of its templates."""
+    """Show the columns of a set and the text of its templates."""
     from flows.commands.template_text import described
 
     write(described(find_root(), set_name, template))
@@ -44,9 +44,9 @@ def show(
 def render(
     source: Annotated[str, typer.Argument(help="A source of params/sources.yaml.")],
     row: Annotated[int, typer.Option(help="Number of the raw row, from 1.")] = 1,
-    every: Annotated[bool, typer.Option("--all", help="In every template, not only the row's own.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Render with every template, not only the row's own.")] = False,
 ) -> None:
-    """One row as the model gets it: prompt and, in [[...]], what it learns to say."""
+    """Render one row as the model gets it. [[...]] marks the supervised text."""
     from flows.commands.template_text import rendered_row
 
     paths = Paths(workspace())
@@ -57,12 +57,14 @@ def render(
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A promptsource templates.yaml, a folder of them, or a list of pairs.")],
-    name: Annotated[str | None, typer.Option(help="Name of the set, where PATH holds one.")] = None,
-    into: Annotated[Path | None, typer.Option(help="Folder of the sets; the library's own by default.")] = None,
-    replace: Annotated[bool, typer.Option(help="Take the place of sets that have these names.")] = False,
+    path: Annotated[
+        Path, typer.Argument(help="A promptsource templates.yaml, a folder of them, or a list of pairs (FLAN).")
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the set, if PATH holds one.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Folder for the sets; the library's `own` by default.")] = None,
+    replace: Annotated[bool, typer.Option(help="Replace existing sets of the same names.")] = False,
 ) -> None:
-    """Turn templates from elsewhere into sets of this project's format; says which could not be, and why."""
+    """Convert templates of promptsource or FLAN to sets. Prints which could not be converted, and why."""
     from tasks.template.importing.write import import_templates
     from tasks.template.library import OWN, library_of
 
@@ -78,24 +80,24 @@ def import_(
 
 
 def _where(written: list[Path], folder: Path, own: Path) -> str:
-    """Where the sets are and how to use them."""
+    """Say where the sets are and how to use them."""
     sets = f"{counted(len(written), 'set')} in {folder}"
     if folder != own:
         return f"{sets}; only those in tasks/template/library/{own.name} are used"
     names = [f"{own.name}/{path.stem}" for path in written]
     return (
         f"{sets}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}\n"
-        f"look at it with `tunesmith templates show {names[0]}`, then name it in params/sources.yaml as "
+        f"show it with `tunesmith templates show {names[0]}`, then name it in params/sources.yaml as "
         f"`template: {{set: {names[0]}}}` and try `tunesmith templates validate SOURCE`"
     )
 
 
 @app.command()
 def validate(
-    source: Annotated[list[str] | None, typer.Argument(help="Sources of params/sources.yaml.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every source.")] = False,
+    source: Annotated[list[str] | None, typer.Argument(help="Sources of params/sources.yaml to check.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Check every source.")] = False,
 ) -> None:
-    """Leaks, empty texts, unused columns, duplicates and prompts that do not fit, before anything is trained."""
+    """Find leaks, empty texts, unused columns, duplicates and prompts that are too long, before training."""
     from flows.commands.template_checks import validate as examine
     from tasks.template.source_rows import count_rows, known_sources
 

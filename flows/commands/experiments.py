@@ -1,4 +1,4 @@
-"""Which experiments have a model: for commands that measure all of them."""
+"""Which experiments exist, and which have a model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ from tasks.compare.params import CompareParams
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load, read_yaml, value_at
 from tasks.core.paths import Paths
+from tasks.resolve.check import mapping
+
+
+def check_experiments(paths: Paths, command: str, names: Sequence[str] | None) -> None:
+    """Raise TunesmithError if one of ``names`` is not in ``params/experiments.yaml``."""
+    known = list(mapping(paths.params / "experiments.yaml", "experiments"))
+    if unknown := [name for name in names or () if name not in known]:
+        raise TunesmithError(
+            f"{command}: no experiment {unknown[0]!r} in params/experiments.yaml; there are: {', '.join(known)}"
+        )
 
 
 def trained(paths: Paths, requested: Sequence[str] | None, command: str) -> list[str]:
-    """The experiments ``asked``; by default all of ``params/experiments.yaml`` that have a model, the baseline first.
+    """The experiments ``requested``, or all of ``params/experiments.yaml`` that have a model, the baseline first.
 
     Raises:
-        TunesmithError: one has no model, or none has.
+        TunesmithError: one of ``requested`` has no model, or no experiment has one.
     """
     first = baseline(paths)
     known = value_at(read_yaml(paths.params / "experiments.yaml"), "experiments") or {}
@@ -27,6 +37,6 @@ def trained(paths: Paths, requested: Sequence[str] | None, command: str) -> list
 
 
 def baseline(paths: Paths) -> str:
-    """The experiment that others stand beside: that of the comparison."""
+    """The experiment that the comparison compares all others with."""
     file = paths.params / "evaluation.yaml"
     return load(CompareParams, file, "compare").baseline if "compare" in read_yaml(file) else "base"

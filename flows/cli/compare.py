@@ -1,0 +1,42 @@
+"""``tunesmith compare``: the scores of all experiments, and the gate's decision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.terminal import console, workspace, write
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+
+
+def compare() -> None:
+    """Print the scores of all experiments on the same test rows, and the gate's decision about them."""
+    print_comparison(workspace())
+
+
+def print_comparison(root: Path) -> None:
+    """Print the table of ``reports/comparison/``, fitted to the terminal's width, with the path of the report, the
+    gate's decision and the experiments missing from the table.
+
+    Raises:
+        TunesmithError: nothing has been compared yet.
+    """
+    from flows.commands.build import stale_note
+    from tasks.compare.table import rich_table
+    from tasks.core.files import read_json
+    from tasks.register.verdict import gate_lines
+    from tasks.resolve.check import mapping
+
+    path = Paths(root).comparison / "comparison.json"
+    if not path.exists():
+        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
+    comparison = read_json(path)
+    console.print(rich_table(comparison, width=console.width))
+    console.print(f"report with samples: {Paths(root).comparison / 'report.html'}", highlight=False, soft_wrap=True)
+    write("\n".join(gate_lines(Paths(root))))
+    compared = {system["name"] for system in comparison["systems"]}
+    planned = mapping(Paths(root).params / "experiments.yaml", "experiments")
+    if missing := [name for name in planned if name not in compared]:
+        write(f"not in this table: {', '.join(missing)}; `tunesmith status` says what is out of date")
+    if note := stale_note(root, ["compare"], "this table"):
+        write(f"note: {note}")

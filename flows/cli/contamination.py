@@ -1,0 +1,38 @@
+"""``tunesmith contamination``: test rows, or texts of a file, that occur in training rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows.terminal import console, workspace, write
+from tasks.core.paths import Paths
+
+
+def contamination(
+    mixture: Annotated[str | None, typer.Argument(help="A mixture of params/mixtures.yaml; all by default.")] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="JSONL, CSV, Parquet or text file whose texts are compared instead of the test rows."),
+    ] = None,
+) -> None:
+    """Show how many test rows, or texts of a file, occur in the training rows of a mixture."""
+    root = workspace()
+    from flows.commands.build import stale_note
+    from flows.commands.contamination import examine, mixtures_of
+
+    for title, sets in examine(Paths(root), mixture, against):
+        table = Table("test rows of", "rows", "dirty", "exact", "near", "13-grams", "8-grams", "left out", title=title)
+        for name, cells in sets.items():
+            table.add_row(name, *cells)
+        console.print(table)
+    console.print(
+        "Counts of inputs + references. exact, near: equal, or nearly equal, to a training row; 13-grams, 8-grams: at "
+        "least one in common. Row by row: data/mixtures/M/contamination.parquet",
+        highlight=False,
+    )
+    if note := stale_note(root, [f"mix@{name}" for name in mixtures_of(Paths(root), mixture)], "these counts"):
+        write(f"note: {note}")

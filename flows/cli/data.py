@@ -1,0 +1,44 @@
+"""``tunesmith data``: sources."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.terminal import workspace, write
+from tasks.core.errors import TunesmithError
+
+app = typer.Typer(no_args_is_help=True, help="Add files to the sources in data/sources.")
+
+
+@app.command()
+def add(
+    files: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL or Parquet files of one source.")],
+    name: Annotated[str, typer.Option(help="Name of the source; its folder is data/sources/NAME.")],
+    append: Annotated[bool, typer.Option("--append", help="Add the files to those that the source has.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Remove the files of the source first; lists them and asks.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --replace: do not ask.")] = False,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Delimiter of CSV files, if it is ambiguous: comma, semicolon, tab or pipe.")
+    ] = None,
+) -> None:
+    """Check files, copy them to data/sources/NAME, and version them with DVC."""
+    root = workspace()
+    from flows.commands.data import add as add_files
+
+    if append and replace:
+        raise TunesmithError("data add: --append keeps the files of the source, --replace removes them; give one")
+
+    def confirm(going: str) -> bool:
+        if not yes and sys.stdin.isatty():
+            return typer.confirm(f"{going} Replace them?", err=True)
+        if yes:
+            write(going)
+        return yes
+
+    write(add_files(root, files, name, "append" if append else "replace" if replace else "new", delimiter, confirm))

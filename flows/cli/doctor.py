@@ -1,0 +1,22 @@
+"""``tunesmith doctor``: check what a run needs."""
+
+from __future__ import annotations
+
+import typer
+from rich.table import Table
+
+from flows.terminal import console, say, workspace
+
+
+def doctor() -> None:
+    """Check versions, processors, memory, disk, parameters, base models and the tracking store."""
+    root = workspace()
+    from flows.commands.doctor import examine
+
+    table = Table("", "checked", "result")
+    findings = examine(root, say)
+    for finding in findings:
+        table.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.subject, finding.result)
+    console.print(table)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
