@@ -14,9 +14,6 @@ ROOMS = (
 )
 """The rooms of ``tasks/``, lowest first: a room imports itself and rooms before it, so no circle can close."""
 
-COMMAND_LINE = "flows/cli.py"
-"""It lists the commands; no other module of its folder imports one."""
-
 Sources = Mapping[str, str]
 """Path of a Python file, relative to the project → its text."""
 
@@ -52,9 +49,14 @@ def _forbidden(path: str, module: str) -> str | None:
             return "tasks import neither Prefect nor flows"
         if folders[1:] and names[0] == "tasks" and _rank(names) > _rank(folders):
             return f"{names[1]} is above {folders[1]} in the order of rooms"
-    elif folders == ["flows"] and path != COMMAND_LINE and names[:2] == ["flows", "commands"]:
-        return f"of flows/*.py only {COMMAND_LINE} imports flows/commands"
+    elif names[0] == "flows" and names[1:2] in (["commands"], ["cli"]) and _layer(names) > _layer(folders):
+        return f"flows/{names[1]} is above {'/'.join(folders)}"
     return None
+
+
+def _layer(names: list[str]) -> int:
+    """flows/*.py are the lowest layer of ``flows``, then its commands, then the command line."""
+    return {"commands": 1, "cli": 2}.get(names[1], 0) if len(names) > 1 else 0
 
 
 def _rank(names: list[str]) -> int:
@@ -101,3 +103,47 @@ def _names(node: ast.AST) -> Iterator[str]:
             yield name
         case ast.alias(asname=str(name)) | ast.MatchAs(name=str(name)) | ast.ExceptHandler(name=str(name)):
             yield name
+
+
+METHOD_ROOMS = ("tasks/tuning/methods/", "tasks/resolve/")
+"""Only here is the name of a method compared; all other code asks the method's record."""
+
+
+def comparisons_of_methods(sources: Sources) -> list[str]:
+    """Comparisons of something named ``method`` with one or several names, outside ``METHOD_ROOMS``."""
+    violations = []
+    for path, text in sources.items():
+        if not path.startswith(METHOD_ROOMS):
+            nodes = [node for node in ast.walk(ast.parse(text)) if _compares_method(node)]
+            violations += [f"{path}:{node.lineno}: compares a method's name" for node in nodes]
+    return violations
+
+
+def _compares_method(node: ast.AST) -> bool:
+    match node:
+        case ast.Compare(left=left, comparators=others):
+            operands = [left, *others]
+            return any(map(_is_method, operands)) and any(map(_is_text, operands))
+        case ast.Match(subject=subject, cases=cases):
+            patterns = [pattern for case in cases for pattern in ast.walk(case.pattern)]
+            values = [pattern.value for pattern in patterns if isinstance(pattern, ast.MatchValue)]
+            return _is_method(subject) and any(map(_is_text, values))
+    return False
+
+
+def _is_method(node: ast.AST) -> bool:
+    match node:
+        case ast.Name(id="method") | ast.Attribute(attr="method") | ast.Subscript(slice=ast.Constant(value="method")):
+            return True
+        case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value="method"), *_]):
+            return True
+    return False
+
+
+def _is_text(node: ast.AST) -> bool:
+    match node:
+        case ast.Constant(value=str()):
+            return True
+        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
+            return any(map(_is_text, elements))
+    return False
