@@ -52,7 +52,7 @@ def serve(
     from prefect.utilities.urls import url_for
 
     os.chdir(root)
-    runner = _runner()
+    runner = schedule_runner()
     deployment = runner.add_flow(
         retrain,
         name=NAME,
@@ -82,7 +82,7 @@ def serve(
         served.pause(deployment)
 
 
-def _runner() -> Any:
+def schedule_runner() -> Any:
     from prefect.runner import Runner
 
     class Served(Runner):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -77,11 +78,24 @@ def test_chance_of_choices_and_of_texts() -> None:
     assert drawn.mean() == pytest.approx(exact, abs=0.01)
     assert drawn.std() == pytest.approx(np.sqrt(30 / 4 + 10 * 3 / 16) / 40, rel=0.1)
     assert chance.frequent_score(guessed, "acc", "mean") is None
-    options = "Which?\nOptions:\n(A) a\n(B) b\n(C) c"
-    assert chance._listed({"input": options}, None) == 3
-    assert chance._listed({"input": "Valid?\nOptions:\n- valid \n- invalid"}, None) == 2
-    assert chance._listed({"input": "not True is"}, 2) == 2
-    assert chance._listed({"input": "Sort: (A) b a"}, None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answers", "rate"),
+    [
+        ("Which?\nOptions:\n(A) a\n(B) b\n(C) c", None, 1 / 3),
+        ("Valid?\nOptions:\n- valid \n- invalid", None, 1 / 2),
+        ("not True is", 2, 1 / 2),
+        ("Sort: (A) b a", None, 0.0),
+    ],
+)
+def test_a_text_is_guessed_from_the_options_that_the_question_lists(
+    text: str, answers: int | None, rate: float
+) -> None:
+    task = SimpleNamespace(OUTPUT_TYPE="generate_until", process_results=lambda doc, results: {"exact_match": 1.0})
+    built: Any = SimpleNamespace(task=task, definition=SimpleNamespace(metrics=["exact_match"], answers=answers))
+    guessed = chance.guesses(built, [{"doc": {"input": text}, "target": "a"}])
+    assert guessed.weights == [[rate, 1 - rate]]
 
 
 def _done(task: Any, scores: list[float], metric: str = "acc") -> tuple[Any, list[dict[str, Any]]]:

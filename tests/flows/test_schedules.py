@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 import psutil
 import pytest
 import tzlocal
+from prefect.runner import Runner
 
-from flows.deployments import _runner
+from flows.deployments import schedule_runner
 from flows.schedules import check_zone, in_zone, machine_zone, next_runs
 from tasks.core.errors import TunesmithError
 
@@ -132,11 +133,14 @@ def test_sigterm_ends_the_schedule_though_a_flow_run_has_just_ended(monkeypatch:
 
     monkeypatch.setattr(psutil.Process, "children", lambda self: [Ended()])
 
+    monkeypatch.setattr(Runner, "start", lambda self: asyncio.sleep(30))
+
     async def serve() -> None:
-        runner = _runner()
-        runner._serving, runner._events = asyncio.current_task(), asyncio.get_running_loop()
+        runner = schedule_runner()
+        serving = asyncio.create_task(runner.start())
+        await asyncio.sleep(0)  # the task starts
         runner.handle_sigterm()
-        await asyncio.sleep(30)
+        await serving
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(serve())

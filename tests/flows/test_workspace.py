@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from flows import subprocesses
 from flows.subprocesses import StoppedError, allow, stop_all, stream
 from flows.workspace import find_root, lease, running_prefect, slots, workspace_lock
 from tasks.core.errors import TunesmithError
@@ -172,7 +173,8 @@ def test_stop_all_ends_what_runs_and_lets_nothing_begin(root: Path) -> None:
     assert ready.wait(60)
     stop_all()
     running.join(10)
-    assert ends == [7] and not subprocesses._running
+    assert ends == [7]
+    assert not [child for child in psutil.Process().children() if "ready" in " ".join(child.cmdline())]
     with pytest.raises(StoppedError, match="interrupted before it began"):
         stream([sys.executable, "-c", "print(1)"], root, lambda line: None, {})
     allow()
@@ -190,11 +192,31 @@ def test_a_stage_of_a_stopped_flow_fails_in_one_line(root: Path) -> None:
     assert state.is_failed() and state.message == "compare: error: not begun, since the flow was stopped"
 
 
-def test_a_stage_that_said_what_was_wrong_is_quoted_even_when_the_flow_stops() -> None:
-    from flows.retrain import _why
+@pytest.mark.parametrize(
+    ("lines", "stop", "message"),
+    [
+        (["compare: error: no rows", "Traceback"], True, "compare: error: no rows"),
+        (["Traceback", "  line"], True, "compare: error: ended, since the flow was stopped"),
+        (["one", "two"], False, "compare: error: one | two"),
+    ],
+)
+def test_a_stage_that_fails_is_quoted_even_when_the_flow_stops(
+    root: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str], stop: bool, message: str
+) -> None:
+    from prefect.logging import disable_run_logger
 
-    stop_all()
-    assert _why("compare", ["compare: error: no rows", "Traceback"]) == "compare: error: no rows"
-    assert _why("compare", ["Traceback", "  line"]) == "compare: error: ended, since the flow was stopped"
+    from flows import retrain
+
+    def fail(command: list[str], folder: Path, on_line: Callable[[str], None], variables: dict[str, str]) -> int:
+        for line in lines:
+            on_line(line)
+        if stop:
+            stop_all()
+        return 1
+
+    monkeypatch.setattr(retrain, "stream", fail)
     allow()
-    assert _why("compare", ["one", "two"]) == "compare: error: one | two"
+    with disable_run_logger():
+        state: Any = retrain.run_stage.fn("compare", root)
+    allow()
+    assert state.is_failed() and state.message == message

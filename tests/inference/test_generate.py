@@ -14,6 +14,7 @@ from tasks.inference.generate import LEAST_MEMBERS, LEAST_SHARED, Generated, bat
 from tasks.inference.params import GenerationParams, SamplingParams
 from tasks.inference.predict import Predictor
 from tasks.model.base_models import BaseModelParams, find, load_model
+from tests.inference.tokens import generated_tokens
 from tests.train.training_workspace import PAIRS
 
 PROMPTS = [prompt for prompt, _ in PAIRS] + ["lamp", "Customer: " + "my lamp is late. " * 6]
@@ -141,19 +142,16 @@ def test_beams_are_those_of_each_prompt_alone(subject: tuple[Any, Any, str]) -> 
     assert generate(model, tokenizer, prompts, kind, params) == alone
 
 
-def test_a_beam_finds_a_likelier_answer(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beam_finds_a_likelier_answer(tiny_llama: Path) -> None:
     """Of a random model, whose greedy answers are seldom its likeliest. Neither ends within four tokens."""
     base = find(BaseModelParams(name=str(tiny_llama)), tiny_llama)
     model, tokenizer = load_model(base, torch.float32), AutoTokenizer.from_pretrained(tiny_llama)
-    sequences: list[list[int]] = []
-    monkeypatch.setattr("tasks.inference.generate._cut", lambda tokenizer, tokens: sequences.append(tokens))
 
     def log_likelihoods(beams: int) -> list[float]:
-        sequences.clear()
-        for prompt in encoded(tokenizer):
-            generate(model, tokenizer, [prompt], "causal", settings(num_beams=beams, max_new_tokens=4))
         sums = []
-        for prompt, new in zip(encoded(tokenizer), sequences, strict=True):
+        for prompt in encoded(tokenizer):
+            params = settings(num_beams=beams, max_new_tokens=4)
+            (new,) = generated_tokens(model, tokenizer, [prompt], "causal", params)
             with torch.no_grad():
                 logits = model(input_ids=torch.tensor([prompt + new])).logits[0, len(prompt) - 1 : -1]
             sums.append(float(logits.log_softmax(-1).gather(1, torch.tensor(new)[:, None]).sum()))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -143,14 +145,17 @@ def test_another_method_brings_its_own_blocks(tiny_llama: Path) -> None:
     assert result.training == params.training
 
 
-def test_free_memory_of_a_control_group(tmp_path: Path) -> None:
-    assert device._free_in_control_group(tmp_path) == float("inf")
+def test_free_memory_of_a_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert device.free_memory_bytes() > 0
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=900))
+    monkeypatch.setattr(device, "_CONTROL_GROUP", tmp_path)
+    assert device.free_memory_bytes() == 900
     for name, text in (("memory.max", "1000"), ("memory.current", "700"), ("memory.stat", "anon 1\ninactive_file 200")):
         (tmp_path / name).write_text(text)
-    assert device._free_in_control_group(tmp_path) == 500
+    assert device.free_memory_bytes() == 500
     (tmp_path / "memory.max").write_text("max\n")
-    assert device._free_in_control_group(tmp_path) == float("inf")
-    assert device.free_memory_bytes() > 0
+    assert device.free_memory_bytes() == 900
 
 
 def test_growth_is_what_was_held_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
