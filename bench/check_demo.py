@@ -4,7 +4,7 @@ import sys
 
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
-from tasks.register.verdict import answer_on_present, gate_lines
+from tasks.register.verdict import gate_lines, result_on_present
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
         f"{candidate['name']}: ROUGE-1 F1 {gain['value']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}] over the base"
     )
     print("\n".join(gate_lines(paths)))
-    answer = answer_on_present(paths)
+    answer = result_on_present(paths)
     return 0 if gain["low"] > 0 and answer is not None and answer["accepted"] else 1
 
 

@@ -1,4 +1,4 @@
-"""The DAG as DVC sees it now: its stages, their order, which are stale and why. Defined in ``dvc.yaml`` only."""
+"""Read the DAG from DVC: its stages, their order, which are stale and why. ``dvc.yaml`` alone defines it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class Dag:
 
     Attributes:
         graph: edges go from a stage to those that depend on it; nodes are addresses such as ``train@lora``.
-        stale: address → why it must run again. Stages behind a stale one are stale only if its outputs change.
-        unbuilt: those of ``stale`` that ``dvc.lock`` does not know.
+        stale: address → reasons why it must run again. A stage that depends on a stale one is stale only if the
+            outputs of that one change.
+        unbuilt: stages of ``stale`` that ``dvc.lock`` does not have.
         reads: address → files and folders that the stage depends on, as ``dvc.yaml`` names them.
     """
 
@@ -54,13 +55,14 @@ class Dag:
         return [address for address in self.order if address in reached]
 
     def outlook(self, rewritten: Iterable[str]) -> tuple[dict[str, Reasons], dict[str, Reasons]]:
-        """The stages that a run would execute, as far as that is known beforehand: address → why.
+        """Tell which stages a run would execute, as far as that is known beforehand.
 
         Args:
             rewritten: files whose content the stage ``resolve`` will change, if it is stale.
 
         Returns:
-            The stages that run for certain, and those that run only if an earlier stage changes what it writes.
+            Address → reasons: first for the stages that certainly run, then for those that run only if an earlier stage
+            changes its outputs.
         """
         certain, graph = dict(self.stale), self.graph.copy()
         rewritten = list(rewritten)
@@ -82,7 +84,7 @@ class Dag:
         )
 
     def why(self, address: str, verbose: bool = False) -> Reasons:
-        """Why a stale stage runs again, for people: code files as their number unless ``verbose``."""
+        """The reasons why a stale stage runs again; unless ``verbose``, code files are only counted."""
         reasons = self.stale[address]
         if verbose:
             return reasons
@@ -93,7 +95,7 @@ class Dag:
         return [reason for reason in reasons if reason not in code] + summary
 
     def needed_for(self, experiments: Iterable[str]) -> set[str]:
-        """The stages that lead to these experiments' reports and planned benchmarks, and what compares them.
+        """The stages that build these experiments' reports and planned benchmarks, and those that compare them.
 
         Raises:
             TunesmithError: an experiment is not in ``params/experiments.yaml``; the known ones are named.
@@ -115,12 +117,14 @@ class Dag:
 
 
 def read_dag(root: Path, tell: Tell | None = None) -> Dag:
-    """Ask DVC for the stages and their status.
+    """Read the stages and their status from DVC.
 
-    While another DVC process works in the workspace, this waits and names it to ``tell``. Without ``tell`` it raises.
+    Args:
+        tell: called with the name of another DVC process that works in the workspace, for which this waits. Without
+            ``tell``, this raises instead.
 
     Raises:
-        TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together (DVC's own words say where), or another process
+        TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together (DVC's message says where), or another process
             works in the workspace and ``tell`` is missing.
     """
     from dvc.exceptions import DvcException
@@ -167,7 +171,7 @@ def _read(root: Path, wait: bool) -> Dag:
 
 
 def _address(name: str) -> str:
-    """``train@lora``, which DVC calls ``../dvc.yaml:train@lora`` where the current folder is another one."""
+    """``train@lora`` for ``../dvc.yaml:train@lora``, as DVC names it if the current folder is another one."""
     return name.rpartition("dvc.yaml:")[2]
 
 

@@ -1,4 +1,4 @@
-"""The flow ``retrain``: DVC's stale stages as Prefect tasks, then the ledger and the gate."""
+"""The flow ``retrain``: run DVC's stale stages as Prefect tasks, then complete the ledger and run the gate."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _LEASED = ("train@", "predict@", "benchmark@")
 """Stages that compute with a model: each holds a GPU or a share of the processor."""
 
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
-# What dvc says after every stage, whatever happened.
+# Lines that dvc prints after every stage.
 _CHATTER = (
     "To track the changes with git",
     "git add ",
@@ -69,7 +69,7 @@ def run_stage(address: str, root: Path) -> State[Any]:
 
 
 def _gpus(address: str, root: Path) -> int:
-    """How many a stage computes on, if there are any: a training may be launched in several processes on this node."""
+    """The number of GPUs that a stage needs: a training may be launched in several processes on this node."""
     step, name = address.split("@")
     resolved = Paths(root).experiment(name) / "train.yaml"
     if step != "train" or not resolved.exists():
@@ -79,7 +79,7 @@ def _gpus(address: str, root: Path) -> int:
 
 def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
     logger = get_run_logger()
-    # Without the flag dvc gives up after 3 s when a neighbour holds its lock: a finished training would be lost.
+    # Without the flag dvc gives up after 3 s if another process holds its lock, and a finished training would be lost.
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
     while True:
         lines: list[str] = []
@@ -92,7 +92,7 @@ def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
         try:
             ended = stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")})
         except StoppedError:
-            return Failed(message=f"{address}: error: not begun, since the flow was stopped")
+            return Failed(message=f"{address}: error: not started, since the flow was stopped")
         if ended == 0 or stopped() or not is_busy(lines):
             break
         wait_for_others(root, lambda line: logger.warning("%s: %s", address, line), stopped)
@@ -116,7 +116,7 @@ def _why(address: str, lines: list[str]) -> str:
 
 @task(name="step", task_run_name="{name}")
 def run_step(name: str, work: Callable[[Paths], object], root: Path) -> State[Any]:
-    """A step outside DVC, in this process, where MLflow is loaded already; its log becomes this task's."""
+    """Run a step outside DVC in this process, where MLflow is loaded already; its log becomes this task's."""
     try:
         with _relayed(get_run_logger()), readable_errors():
             work(Paths(root))
@@ -136,7 +136,7 @@ class _Relay(logging.Handler):
 
 @contextmanager
 def _relayed(target: Any) -> Iterator[None]:
-    """Hand what the steps log to ``target``, and to it alone."""
+    """Send the log of the steps to ``target`` alone."""
     source, handler = logging.getLogger("tunesmith"), _Relay(target)
     before = source.propagate, source.level
     source.addHandler(handler)
@@ -158,7 +158,7 @@ def _complete_ledger(paths: Paths) -> None:
         logging.getLogger("tunesmith").info("%s: %s (MLflow run %s)", result.experiment, state, result.run_id)
 
 
-def _ask_gate(paths: Paths) -> None:
+def _run_gate(paths: Paths) -> None:
     from tasks.register.run import run
 
     run(load(RegistrationParams, paths.params / "registration.yaml", "registration"), paths)
@@ -174,10 +174,10 @@ def retrain(
     """Bring the workspace up to date, complete the ledger, and let the gate decide about a new champion.
 
     Args:
-        experiments: names in params/experiments.yaml to train and evaluate; all when empty.
-        register_model: ask the gate and move the alias ``champion`` if it says so.
-        new_split: sources whose rows may be split anew, if their split changed or is lost; ``all`` names every source.
-            Otherwise a run that would split rows anew fails before anything runs.
+        experiments: names in params/experiments.yaml to train and evaluate; by default all.
+        register_model: run the gate, and move the alias ``champion`` if it accepts the candidate.
+        new_split: sources whose rows may be split anew if their split changed or is lost; ``all`` names every source.
+            A run that would split other sources anew fails before anything runs.
     """
     logger = get_run_logger()
     try:
@@ -208,18 +208,18 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     pending = dag.pending(within)
     cached = [address for address in dag.order if address not in pending and (within is None or address in within)]
     logger.info("%d stages to run, %d cached", len(pending), len(cached))
-    # Before the first stage: a folder that is missing would be noticed after hours of other trainings.
+    # Before the first stage: else a missing folder would end the run after hours of other trainings.
     refuse_missing_bases(Paths(root), {address.partition("@")[2] for address in pending if address.startswith(_LEASED)})
     futures: dict[str, PrefectFuture[Any]] = {}
     for address in pending:
         wait_for = [futures[above] for above in dag.upstream(address) if above in futures]
         futures[address] = run_stage.submit(address, root, return_state=False, wait_for=wait_for)
     states = {address: _final_state(future) for address, future in futures.items()}
-    # Files that are finished reach the ledger even when another experiment failed.
+    # Finished files enter the ledger even if another experiment failed.
     ledger = run_step("tracking", _complete_ledger, root, return_state=True)
     _refuse_failures(states | {"tracking": ledger})
     if register_model:
-        _refuse_failure(run_step("register", _ask_gate, root, return_state=True))
+        _refuse_failure(run_step("register", _run_gate, root, return_state=True))
     built = [address for address, state in states.items() if state.name != "Cached"]
     cached += [address for address, state in states.items() if state.name == "Cached"]
     create_markdown_artifact(
@@ -231,7 +231,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
 
 
 def _opponents(root: Path) -> set[str]:
-    """The experiments that all others are compared with: the baselines, and those with method ``none``."""
+    """The experiments that all others are compared with: the baselines and the untuned ones."""
     params = Paths(root).params
     experiments = mapping(params / "experiments.yaml", "experiments")
     untuned = {name for name, experiment in experiments.items() if not is_trained(experiment["method"])}
@@ -250,7 +250,7 @@ def _refuse_failure(state: State[Any]) -> None:
 
 
 def _refuse_failures(states: dict[str, State[Any]]) -> None:
-    """Name every stage that failed with its own error, and those that could not run behind it."""
+    """Raise the errors of all failed stages, and name the stages that depend on them."""
     broken = [state for state in states.values() if state.is_failed() or state.is_crashed()]
     if not broken:
         return

@@ -1,4 +1,4 @@
-"""What a flow leaves to read: the comparison, the gate's word, links to the runs, what ran."""
+"""Build the Markdown summary of a flow run: comparison, gate decision, MLflow links, stages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tasks.core.paths import Paths
-from tasks.register.verdict import last_answer
+from tasks.register.verdict import last_result
 from tasks.tracking.client import open_store
 from tasks.tracking.pieces import names, read, read_lock
 
@@ -15,7 +15,7 @@ MLFLOW_PORT = 5000
 
 
 def mlflow_address(root: Path, uri: str) -> str:
-    """Where the MLflow UI shows the store: the server itself, the UI started here, or its default port."""
+    """Address of the MLflow UI: the server itself, the UI that was started here, or its default port."""
     if uri.startswith(("http://", "https://")):
         return uri
     with suppress(FileNotFoundError, ValueError):
@@ -24,7 +24,7 @@ def mlflow_address(root: Path, uri: str) -> str:
 
 
 def run_links(root: Path) -> dict[str, str]:
-    """Experiment → address of its MLflow run."""
+    """Map each experiment to the address of its MLflow run."""
     tracker, paths = open_store(root), Paths(root)
     lock, links = read_lock(paths), {}
     for name in names(paths):
@@ -36,13 +36,19 @@ def run_links(root: Path) -> dict[str, str]:
 
 
 def markdown_summary(root: Path, built: list[str], cached: list[str], registered: bool) -> str:
-    """The flow's artifact."""
+    """Build the text of the flow's artifact.
+
+    Args:
+        built: stages that ran.
+        cached: stages that were up to date.
+        registered: whether the gate ran.
+    """
     parts = [(Paths(root).comparison / "table.md").read_text(encoding="utf-8")]
-    decided = last_answer(Paths(root)) if registered else None
+    decided = last_result(Paths(root)) if registered else None
     if decided:
         parts.append("\n".join([f"**Gate:** {decided['summary']}", *(f"- {reason}" for reason in decided["reasons"])]))
     else:
-        parts.append("**Gate:** not asked (`register_model` is off)")
+        parts.append("**Gate:** did not run (`register_model` is off)")
     links = "\n".join(f"- [{name}]({link})" for name, link in run_links(root).items())
     parts.append(f"**MLflow runs** (`make ui` starts the page when no server runs)\n\n{links}")
     parts.append(f"**Built:** {', '.join(f'`{address}`' for address in built) or 'nothing'}")

@@ -13,26 +13,26 @@ from tasks.register.params import RegistrationParams
 
 def champion_lines(root: Path) -> list[str]:
     """Lines about the champion and about the gate's latest decision, from the registry."""
-    from tasks.register.run import reigning
+    from tasks.register.run import current_champion
 
     params = _params(root)
-    state = reigning(params, Paths(root))
-    champion, crowned, last = state["champion"], state["crowned"], state["last"]
+    state = current_champion(params, Paths(root))
+    champion, promotion, last = state["champion"], state["promotion"], state["last"]
     name = f"models:/{params.model_name}@{params.alias}"
     if champion is None:
         lines = [f"{name}: no champion yet"]
     else:
         lines = [f"{name}: version {champion['version']}, experiment {champion['experiment']}"]
         lines += [f"  {state['description']}"] if state["description"] else []
-        if crowned:
-            lines.append(f"  since {crowned['decided']}, set by {crowned['by']}")
-            lines += [f"    {reason}" for reason in crowned["reasons"]]
+        if promotion:
+            lines.append(f"  since {promotion['decided']}, set by {promotion['by']}")
+            lines += [f"    {reason}" for reason in promotion["reasons"]]
         else:
             lines.append(f"  the alias was set in MLflow, not by the gate; the version was made on {state['made']}")
     if last is None:
-        return [*lines, "the gate has decided nothing here yet; `tunesmith run` asks it"]
+        return [*lines, "the gate has decided nothing here yet; `tunesmith run` runs it"]
     # Times are whole seconds, so two decisions may share one.
-    if crowned and (last["decided"], last["key"]) == (crowned["decided"], crowned["key"]):
+    if promotion and (last["decided"], last["key"]) == (promotion["decided"], promotion["key"]):
         return [*lines, "this was the latest decision"]
     lines.append(f"latest decision ({last['decided']}): {last['summary']}")
     return [*lines, *(f"    {reason}" for reason in last["reasons"])]

@@ -31,7 +31,7 @@ from tasks.tracking.sync import WEIGHTS
 MODEL = "model"
 """Artifact folder of a run that holds its model."""
 
-_QUESTION, _REFUSED, _LAST, _CROWNED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
+_COMPARED, _REFUSED, _LAST, _PROMOTED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
 _LONGEST_TAG = 5000
 """Characters of a registered model's tag in MLflow's database."""
 
@@ -91,7 +91,7 @@ class Registry:
         return None if number is None else self.client.get_model_version(self.name, str(number))
 
     def version_of(self, key: str, weights: str) -> ModelVersion | None:
-        """The version of ``key``: there is never a second.
+        """The version of ``key``, or None; a key never has a second version.
 
         Raises:
             TunesmithError: that version has other weights than the ones that were decided on.
@@ -107,25 +107,25 @@ class Registry:
         return same
 
     def add(self, run_id: str, tags: dict[str, str], description: str, base: str) -> ModelVersion:
-        """A version whose source is the model in the run ``run_id``, made servable there."""
+        """Create a version whose source is the model in the run ``run_id``, and make that model servable."""
         make_servable(self.client, run_id, base)
         source = f"runs:/{run_id}/{MODEL}"
         return self.client.create_model_version(self.name, source, run_id, tags=tags, description=description)
 
-    def count_question(self, test_sha256: str, question: str) -> int:
-        """Record ``question`` (a digest) for a test set; returns the number of different questions so far.
+    def count_comparison(self, test_sha256: str, digest: str) -> int:
+        """Record a comparison on a test set by its ``digest``; the number of different comparisons so far.
 
-        The same candidate against the same opponents gets the same decision. Repeating the question, as every scheduled
-        run does when nothing changed, learns nothing from the test set and is not counted. Each question is a tag, so
-        a process that is killed and repeats its question counts it once.
+        The same candidate against the same opponents gets the same decision. A repeated comparison, such as that of a
+        scheduled run when nothing changed, learns nothing from the test set and is not counted. Each comparison is a
+        tag, so that a process that is killed and repeats it counts it once.
         """
-        prefix = f"{_QUESTION}.{test_sha256[:12]}"
+        prefix = f"{_COMPARED}.{test_sha256[:12]}"
         tags = self.client.get_registered_model(self.name).tags
         earlier = tags.get(prefix, "").split()  # earlier versions kept all of a test set in one tag
         known = {*earlier, *(name.removeprefix(f"{prefix}.") for name in tags if name.startswith(f"{prefix}."))}
-        if question[:12] not in known:
-            self._tag(f"{prefix}.{question[:12]}", now())
-        count = len(known | {question[:12]})
+        if digest[:12] not in known:
+            self._tag(f"{prefix}.{digest[:12]}", now())
+        count = len(known | {digest[:12]})
         self._tag(f"tunesmith.decisions.{test_sha256[:12]}", str(count))
         return count
 
@@ -143,21 +143,21 @@ class Registry:
     def remember(self, decided: Decided) -> None:
         self._keep(f"{_LAST}.{self.alias}", decided)
 
-    def crown(self, version: ModelVersion, decided: Decided) -> None:
+    def promote(self, version: ModelVersion, decided: Decided) -> None:
         """Record the decision, then move the alias to ``version``."""
-        self._keep(f"{_CROWNED}.{self.alias}", decided | {"version": int(version.version)})
+        self._keep(f"{_PROMOTED}.{self.alias}", decided | {"version": int(version.version)})
         self.client.set_registered_model_alias(self.name, self.alias, version.version)
 
-    def crowned(self, version: ModelVersion) -> Decided | None:
+    def promotion(self, version: ModelVersion) -> Decided | None:
         """The decision that moved the alias to ``version``; None where a person set the alias in MLflow."""
-        decided = self._decided(f"{_CROWNED}.{self.alias}")
+        decided = self._decided(f"{_PROMOTED}.{self.alias}")
         return decided if decided and decided["version"] == int(version.version) else None
 
     def _tag(self, name: str, value: str) -> None:
         self.client.set_registered_model_tag(self.name, name, value)
 
     def _keep(self, name: str, decided: Decided) -> None:
-        """Keep ``decided`` as one tag, with as many of its reasons as fit."""
+        """Store ``decided`` as one tag, with as many of its reasons as fit."""
         reasons = list(decided["reasons"])
         while len(value := files.canonical_json(decided | {"reasons": reasons})) > _LONGEST_TAG and reasons:
             reasons.pop()
@@ -170,17 +170,17 @@ class Registry:
 
 
 def make_servable(client: Any, run_id: str, base: str) -> None:
-    """Add what MLflow needs to serve it to the model in the run: ``MLmodel``, requirements and this package's code.
+    """Add to the model in the run what MLflow needs to serve it: ``MLmodel``, requirements and this package's code.
 
-    ``save_model`` copies the model folder as an artifact of its own; full weights would lie in the store twice.
-    So it is given an empty folder, and the artifact's path is then set to the folder that ``MLmodel`` is put into.
+    ``save_model`` copies the model folder as another artifact, so full weights would be stored twice. Therefore it gets
+    an empty folder, and the artifact's path is then set to the folder of ``MLmodel``.
     """
     with tempfile.TemporaryDirectory() as folder:
         target, empty = Path(folder) / "saved", Path(folder) / "empty"
         empty.mkdir()
         (empty / "empty").touch()
         with warnings.catch_warnings():
-            # MLflow asks for an input example; it would load the model here to try it.
+            # MLflow warns that an input example is missing; with one it would load the model here.
             warnings.simplefilter("ignore")
             mlflow.pyfunc.save_model(
                 target,

@@ -20,7 +20,7 @@ _KEPT = ("candidate", "key", "weights", "test_sha256", "verdict", "reasons", "su
 
 
 @dataclass(frozen=True)
-class Question:
+class GateInputs:
     """The inputs of a decision: parameters, workspace, MLflow store, registry, and the champion until now."""
 
     params: RegistrationParams
@@ -30,7 +30,7 @@ class Question:
     champion: ModelVersion | None
 
 
-def result(question: Question, candidate: Evaluated | None, summary: str, **facts: Any) -> Result:
+def make_result(inputs: GateInputs, candidate: Evaluated | None, summary: str, **facts: Any) -> Result:
     """A result whose defaults are replaced by ``facts``; ``tasks.register.run.run`` describes its keys."""
     time = now()
     return {
@@ -40,16 +40,16 @@ def result(question: Question, candidate: Evaluated | None, summary: str, **fact
         "by": "the gate",
         "time": time,
         "decided": time,
-        "comparison": comparison_digest(question.paths),
+        "comparison": comparison_digest(inputs.paths),
         "candidate": candidate.name if candidate else None,
         "key": candidate.key if candidate else None,
         "weights": candidate.weights if candidate else None,
         "test_sha256": candidate.test if candidate else None,
-        "champion": describe(question.champion),
+        "champion": describe(inputs.champion),
         "previous_champion": None,
-        "model_name": question.params.model_name,
-        "alias": question.params.alias,
-        "metric": question.params.metric,
+        "model_name": inputs.params.model_name,
+        "alias": inputs.params.alias,
+        "metric": inputs.params.metric,
         "differences": {},
         "opponents": {},
         "decisions_on_this_test_set": None,
@@ -58,9 +58,9 @@ def result(question: Question, candidate: Evaluated | None, summary: str, **fact
     }
 
 
-def kept(answer: Result) -> Decided:
+def kept(result: Result) -> Decided:
     """The part of a result that the registry keeps."""
-    return {name: answer[name] for name in _KEPT}
+    return {name: result[name] for name in _KEPT}
 
 
 def describe(version: ModelVersion | None) -> dict[str, Any] | None:
@@ -75,7 +75,7 @@ def describe(version: ModelVersion | None) -> dict[str, Any] | None:
     }
 
 
-def reigns(champion: ModelVersion | None) -> str:
+def champion_stays(champion: ModelVersion | None) -> str:
     """The end of a summary after which the champion is the same."""
     if champion is None:
         return "there is no champion yet"

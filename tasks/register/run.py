@@ -1,7 +1,7 @@
-"""``register``: ask the gate for the candidate of the comparison, and move the alias or leave it.
+"""``register``: let the gate decide on the comparison's candidate, and move the alias if it is accepted.
 
-A side effect outside DVC: reads ``reports/`` and ``models/``, writes the MLflow registry, the candidate's MLflow run,
-``reports/gate/`` (the result for this comparison), ``.tunesmith/registration.json`` (the last result) and
+This step is outside DVC. It reads ``reports/`` and ``models/``. It writes the MLflow registry, the candidate's MLflow
+run, ``reports/gate/`` (the result for this comparison), ``.tunesmith/registration.json`` (the last result) and
 ``.tunesmith/decisions.jsonl`` (every decision).
 """
 
@@ -17,13 +17,13 @@ from filelock import FileLock
 from tasks.core import files
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
-from tasks.register.ask import ask, crown
 from tasks.register.decisions import at, decision_on, record
 from tasks.register.evaluated import REMEDY, read
-from tasks.register.noted import note
+from tasks.register.judge import judge, promote
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import Registry
-from tasks.register.result import Question, Result, describe, reigns, result
+from tasks.register.result import GateInputs, Result, champion_stays, describe, make_result
+from tasks.register.run_note import note
 from tasks.register.verdict import publish
 from tasks.tracking.client import open_store, readable_mlflow
 from tasks.tracking.sync import sync
@@ -34,31 +34,33 @@ logger = logging.getLogger("tunesmith")
 def run(params: RegistrationParams, paths: Paths) -> Result:
     """Decide on the candidate; a refusal is a result, not an error.
 
-    Keys: ``verdict`` (``accepted``, ``refused``, ``undecided``; None without a candidate), ``accepted`` (the candidate
-    reigns now), ``changed`` (the alias moved), ``candidate``, ``champion`` and ``previous_champion`` (version,
-    experiment, key, run_id; or None), ``reasons``, ``differences`` and ``opponents`` (under the same keys),
-    ``summary``, ``time`` (of this result), ``decided`` (time of the decision that it repeats, or the same), ``by``
-    (who decided), ``comparison`` (its digest), ``decisions_on_this_test_set`` (None where the gate compared nothing).
+    Returns:
+        - ``verdict``: ``accepted``, ``refused``, ``undecided``; None without a candidate;
+        - ``accepted``: whether the candidate is the champion now; ``changed``: whether the alias moved;
+        - ``candidate``, ``champion`` and ``previous_champion``: version, experiment, key and run_id, or None;
+        - ``reasons``, ``summary``, and ``differences`` and ``opponents`` under the same keys;
+        - ``time`` of this result; ``decided``: time of the decision, which may be an earlier one; ``by``: who decided;
+        - ``comparison``: its digest; ``decisions_on_this_test_set``: None if the gate compared nothing.
 
     Raises:
         TunesmithError: something that the decision needs is missing, stale or not comparable.
     """
-    with _opened(params, paths) as question:
+    with _opened(params, paths) as inputs:
         name = _candidate(paths)
         if name is None:
             reason = "reports/comparison/comparison.json names no candidate"
-            answer = result(question, None, f"no candidate; {reigns(question.champion)}", reasons=[reason])
-            _publish(answer, paths)
-            return answer
+            result = make_result(inputs, None, f"no candidate; {champion_stays(inputs.champion)}", reasons=[reason])
+            _publish(result, paths)
+            return result
         candidate = read(name, params.metric, paths)
-        run_id = _run_of(name, question)
-        answer = ask(question, candidate, run_id)
-        _keep(answer, question, run_id)
-        return answer
+        run_id = _run_of(name, inputs)
+        result = judge(inputs, candidate, run_id)
+        _keep(result, inputs, run_id)
+        return result
 
 
 def set_champion(name: str, because: str, params: RegistrationParams, paths: Paths) -> Result:
-    """Move the alias to the experiment ``name``, whatever the gate decided; ``because`` is kept as the reason.
+    """Move the alias to the experiment ``name``, whatever the gate decided; ``because`` is stored as the reason.
 
     Raises:
         TunesmithError: it is no trained experiment, or its files are missing or stale.
@@ -69,23 +71,27 @@ def set_champion(name: str, because: str, params: RegistrationParams, paths: Pat
             f"champion: no experiment {name!r} is built; there are: {', '.join(known) or 'none yet'}"
             f"{did_you_mean(name, known)}; `tunesmith run` builds the experiments of params/experiments.yaml"
         )
-    with _opened(params, paths) as question:
+    with _opened(params, paths) as inputs:
         candidate = read(name, params.metric, paths)
         if not candidate.weights:
-            raise TunesmithError(f"champion: {name} is not trained (method none); only a tuned model can reign")
-        run_id = _run_of(name, question)
+            raise TunesmithError(
+                f"champion: {name} is not trained (method none); only a tuned model can be the champion"
+            )
+        run_id = _run_of(name, inputs)
         facts = {"accepted": True, "verdict": "accepted", "by": "a person", "reasons": [f"set by a person: {because}"]}
-        answer = crown(question, candidate, {}, run_id, f"set by a person: {because}", facts)
-        _keep(answer, question, run_id)
-        return answer
+        result = promote(inputs, candidate, {}, run_id, f"set by a person: {because}", facts)
+        _keep(result, inputs, run_id)
+        return result
 
 
-def reigning(params: RegistrationParams, paths: Paths) -> dict[str, Any]:
-    """The champion and the reason for it, from the registry alone.
+def current_champion(params: RegistrationParams, paths: Paths) -> dict[str, Any]:
+    """Read the champion and the reason for it from the registry alone.
 
-    Keys: ``champion`` (version, experiment, key, run_id; None without one), ``made`` (when its version was made),
-    ``description`` (of the version), ``crowned`` (the decision that moved the alias to it; None where a person set the
-    alias in MLflow), and ``last`` (the latest decision).
+    Returns:
+        - ``champion``: version, experiment, key and run_id, or None;
+        - ``made`` and ``description``: time and description of its version;
+        - ``promotion``: the decision that moved the alias to it; None if a person set the alias in MLflow;
+        - ``last``: the latest decision.
     """
     tracker = open_store(paths.root)
     with readable_mlflow(tracker.uri):
@@ -95,13 +101,13 @@ def reigning(params: RegistrationParams, paths: Paths) -> dict[str, Any]:
             "champion": describe(version),
             "made": at(version.creation_timestamp / 1000) if version else None,
             "description": version.description if version else None,
-            "crowned": registry.crowned(version) if version else None,
+            "promotion": registry.promotion(version) if version else None,
             "last": registry.last() if registry.exists() else None,
         }
 
 
 @contextmanager
-def _opened(params: RegistrationParams, paths: Paths) -> Iterator[Question]:
+def _opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
     """Open the registry with its current champion, for one process at a time."""
     paths.state.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.state / "register.lock"):
@@ -109,12 +115,12 @@ def _opened(params: RegistrationParams, paths: Paths) -> Iterator[Question]:
         with readable_mlflow(tracker.uri):
             registry = Registry(tracker, params.model_name, params.alias)
             registry.ensure()
-            yield Question(params, paths, tracker, registry, registry.champion())
+            yield GateInputs(params, paths, tracker, registry, registry.champion())
 
 
-def _run_of(name: str, question: Question) -> str | None:
+def _run_of(name: str, inputs: GateInputs) -> str | None:
     """Complete and return the MLflow run of an experiment: it holds a version's model and a champion's scores."""
-    return {synced.experiment: synced.run_id for synced in sync(question.paths, question.tracker)}.get(name)
+    return {synced.experiment: synced.run_id for synced in sync(inputs.paths, inputs.tracker)}.get(name)
 
 
 def _candidate(paths: Paths) -> str | None:
@@ -125,20 +131,20 @@ def _candidate(paths: Paths) -> str | None:
     return name
 
 
-def _keep(answer: Result, question: Question, run_id: str | None) -> None:
+def _keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
     """Write a result into the candidate's run, the record of decisions and the files that pages and commands read."""
-    if run_id is not None and answer["reasons"]:
-        note(question.tracker, run_id, answer)
-    if answer["decided"] == answer["time"] or decision_on(question.paths, answer["key"]) is None:
-        record(question.paths, answer | {"time": answer["decided"]})
-    _publish(answer, question.paths)
+    if run_id is not None and result["reasons"]:
+        note(inputs.tracker, run_id, result)
+    if result["decided"] == result["time"] or decision_on(inputs.paths, result["key"]) is None:
+        record(inputs.paths, result | {"time": result["decided"]})
+    _publish(result, inputs.paths)
 
 
-def _publish(answer: Result, paths: Paths) -> None:
-    if answer["comparison"] and answer["candidate"] == _candidate(paths):
-        publish(paths, answer)
+def _publish(result: Result, paths: Paths) -> None:
+    if result["comparison"] and result["candidate"] == _candidate(paths):
+        publish(paths, result)
     with files.replacing(paths.state / "registration.json") as temporary:
-        files.write_json(temporary, answer)
-    logger.info("%s", answer["summary"])
-    for reason in answer["reasons"]:
+        files.write_json(temporary, result)
+    logger.info("%s", result["summary"])
+    for reason in result["reasons"]:
         logger.info("  %s", reason)

@@ -10,33 +10,33 @@ from tasks.core.pages import pages
 from tasks.core.paths import Paths
 from tasks.register.decisions import comparison_digest
 
-Answer = dict[str, Any]
+Result = dict[str, Any]
 
 WORDS = {"accepted": "accepted", "refused": "refused", "undecided": "not decided", None: "no candidate"}
 
 
-def publish(paths: Paths, answer: Answer) -> None:
-    """Write ``answer`` for the comparison that it judged, as JSON and as the page that ``report.html`` shows.
+def publish(paths: Paths, result: Result) -> None:
+    """Write ``result`` for the comparison that it judged, as JSON and as the page that ``report.html`` shows.
 
     The comparison's own folder is an output of the stage ``compare``, so the gate must not change it. Its page finds
     the verdict by the digest of the comparison. A comparison that DVC restores thus shows its own verdict, or none.
     """
-    digest = str(answer["comparison"])
-    html = pages(Path(__file__).parent).get_template("verdict.html.jinja").render(a=answer, words=WORDS)
+    digest = str(result["comparison"])
+    html = pages(Path(__file__).parent).get_template("verdict.html.jinja").render(a=result, words=WORDS)
     with files.replacing(paths.gate(digest, "html")) as temporary:
         temporary.write_text(html, encoding="utf-8")
     with files.replacing(paths.gate(digest, "json")) as temporary:
-        files.write_json(temporary, answer)
+        files.write_json(temporary, result)
 
 
-def answer_on_present(paths: Paths) -> Answer | None:
+def result_on_present(paths: Paths) -> Result | None:
     """The verdict on the present comparison; None where the gate has not judged it."""
     digest = comparison_digest(paths)
     path = paths.gate(digest, "json") if digest else None
     return files.read_json(path) if path and path.exists() else None
 
 
-def last_answer(paths: Paths) -> Answer | None:
+def last_result(paths: Paths) -> Result | None:
     """The last result, of any comparison; None where there is none."""
     path = paths.state / "registration.json"
     return files.read_json(path) if path.exists() else None
@@ -44,12 +44,12 @@ def last_answer(paths: Paths) -> Answer | None:
 
 def gate_lines(paths: Paths) -> list[str]:
     """The verdict on the present comparison, as lines of text; one line says where there is none."""
-    answer = answer_on_present(paths)
-    if answer is not None:
-        judged = f"{answer['time']}, on comparison {str(answer['comparison'])[:8]}"
-        return [f"gate: {answer['summary']} ({judged})", *(f"  {reason}" for reason in answer["reasons"])]
-    lines = ["gate: not asked about this comparison; `tunesmith run` asks it"]
-    last = last_answer(paths)
+    result = result_on_present(paths)
+    if result is not None:
+        judged = f"{result['time']}, on comparison {str(result['comparison'])[:8]}"
+        return [f"gate: {result['summary']} ({judged})", *(f"  {reason}" for reason in result["reasons"])]
+    lines = ["gate: no decision on this comparison yet; `tunesmith run` makes one"]
+    last = last_result(paths)
     if last is not None:
         lines.append(
             f"  latest result, on another model or comparison ({last.get('time', 'earlier')}): {last['summary']}"

@@ -91,7 +91,8 @@ def register(paths: Paths) -> Paths:
         runs = {synced.experiment: synced.run_id for synced in sync(paths, tracker)}
         registry = Registry(tracker, "tunesmith", "champion")
         registry.ensure()
-        registry.crown(registry.add(runs["lora"], {"tunesmith.experiment": "lora"}, "", "bases/tiny"), {"reasons": []})
+        version = registry.add(runs["lora"], {"tunesmith.experiment": "lora"}, "", "bases/tiny")
+        registry.promote(version, {"reasons": []})
         registry.add(runs["base_2"], {"tunesmith.experiment": "base_2"}, "", "bases/tiny")
     return paths
 

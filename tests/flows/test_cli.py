@@ -140,7 +140,7 @@ def test_compare_prints_the_table(built: Path, cli: Cli) -> None:
     assert code == 0
     assert all(name in printed for name in ("base", "lora", "lead", "nearest", "ROUGE-1"))
     assert "not in this table" not in printed
-    assert "gate: not asked about this comparison; `tunesmith run` asks it" in printed
+    assert "gate: no decision on this comparison yet; `tunesmith run` makes one" in printed
     edit(built, "experiments", lambda p: p["experiments"].update(fresh={"method": "lora", "mixture": "demo"}))
     code, printed = cli(built, "compare")
     edit(built, "experiments", lambda p: p["experiments"].pop("fresh"))
@@ -150,7 +150,7 @@ def test_compare_prints_the_table(built: Path, cli: Cli) -> None:
 def test_champion_of_a_workspace_that_never_asked_the_gate(built: Path, cli: Cli) -> None:
     code, printed = cli(built, "champion")
     assert code == 0 and "models:/tunesmith@champion: no champion yet" in printed
-    assert "the gate has decided nothing here yet; `tunesmith run` asks it" in printed
+    assert "the gate has decided nothing here yet; `tunesmith run` runs it" in printed
     assert "champion: --set needs --because TEXT" in one_error(cli(built, "champion", "--set", "lora"))
 
 

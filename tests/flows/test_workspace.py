@@ -189,7 +189,7 @@ def test_a_stage_of_a_stopped_flow_fails_in_one_line(root: Path) -> None:
     with disable_run_logger():
         state: Any = run_stage.fn("compare", root)  # no exception, whose traceback Prefect would log
     allow()
-    assert state.is_failed() and state.message == "compare: error: not begun, since the flow was stopped"
+    assert state.is_failed() and state.message == "compare: error: not started, since the flow was stopped"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from mlflow.models import Model
 
 import tasks.evaluate.evaluate_model
-import tasks.register.lost
+import tasks.register.lost_tasks
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json, write_json
 from tasks.core.params import write_yaml
@@ -104,10 +104,10 @@ def test_other_weights_under_a_registered_key_are_refused(paths: Paths) -> None:
         propose(paths, "lora", [0.9, 0.9, 0.9, 0.9])
 
 
-def test_decisions_are_counted_by_test_set_and_question(paths: Paths) -> None:
+def test_different_comparisons_on_a_test_set_are_counted(paths: Paths) -> None:
     assert run(PARAMS, paths)["decisions_on_this_test_set"] == 1
     assert propose(paths, "worse", [0.3, 0.4, 0.5, 0.4])["decisions_on_this_test_set"] == 2
-    assert run(PARAMS, paths)["decisions_on_this_test_set"] is None  # nothing new was asked
+    assert run(PARAMS, paths)["decisions_on_this_test_set"] is None  # no new comparison
     assert propose(paths, "worse 2", [0.3, 0.4, 0.5, 0.4])["decisions_on_this_test_set"] == 3
     tags = open_store(paths.root).client.get_registered_model("tunesmith").tags
     assert tags[f"tunesmith.decisions.{TEST[:12]}"] == "3"
@@ -242,17 +242,17 @@ def test_a_candidate_that_lost_a_task_is_refused_where_all_must_be_kept(paths: P
 
 def test_a_candidate_that_lost_a_planned_suite_is_refused(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     strict = PARAMS.model_copy(update={"retention": "kept"})
-    asked = []
+    arguments = []
 
     def verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, str]) -> dict[str, str]:
-        asked.append((base, tuned))
+        arguments.append((base, tuned))
         return {"superglue overall": "lost"}
 
-    monkeypatch.setattr(tasks.register.lost, "benchmark_verdicts", verdicts)
+    monkeypatch.setattr(tasks.register.lost_tasks, "benchmark_verdicts", verdicts)
     result = run(strict, paths)
     assert not result["accepted"]
     assert result["reasons"][-1].startswith("retention: superglue overall: lost; registration.retention demands")
-    assert asked == [(("base", key_of("base")), ("lora", key_of("lora")))]
+    assert arguments == [(("base", key_of("base")), ("lora", key_of("lora")))]
 
 
 def add_examples(report: Path) -> None:
@@ -261,7 +261,7 @@ def add_examples(report: Path) -> None:
     write_json(path, read_json(path) | {"model": {"shots": {"count": 3}}})
 
 
-def test_a_champion_asked_with_other_prompts_is_evaluated_again(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_champion_with_other_prompts_is_evaluated_again(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores without examples in the prompt are no fair opponent of scores with them."""
     run(PARAMS, paths)
     calls: list[Path] = []

@@ -52,7 +52,7 @@ def test_a_refusal_outlives_the_alias_and_the_state(paths: Paths, lost: str) -> 
     decided = decision_on(paths, key_of("worse"))
     assert decided is not None and decided["verdict"] == "refused"
     tags = client_of(paths).get_registered_model("tunesmith").tags
-    assert tags[f"tunesmith.decisions.{TEST[:12]}"] == "2"  # it was not asked again
+    assert tags[f"tunesmith.decisions.{TEST[:12]}"] == "2"  # the comparison was not repeated
 
 
 def test_other_rules_or_other_answers_ask_anew(paths: Paths) -> None:
@@ -102,14 +102,14 @@ def test_mlflow_has_the_verdict_in_the_run_of_a_refused_candidate(paths: Paths) 
 
 
 def test_the_verdict_is_of_one_comparison_and_comes_back_with_it(paths: Paths) -> None:
-    assert gate_lines(paths) == ["gate: not asked about this comparison; `tunesmith run` asks it"]
+    assert gate_lines(paths) == ["gate: no decision on this comparison yet; `tunesmith run` makes one"]
     run(PARAMS, paths)
     judged = (paths.comparison / "comparison.json").read_bytes()
     before = gate_lines(paths)
     assert before[0].startswith("gate: lora accepted: tunesmith version 1 is now the champion (20")
     add_comparison(paths, "lora", "base", "lora", "new")
     changed = gate_lines(paths)
-    assert changed[0] == "gate: not asked about this comparison; `tunesmith run` asks it"
+    assert changed[0] == "gate: no decision on this comparison yet; `tunesmith run` makes one"
     assert changed[1].endswith(": lora accepted: tunesmith version 1 is now the champion")
     (paths.comparison / "comparison.json").write_bytes(judged)  # as `dvc checkout` does
     assert gate_lines(paths) == before
@@ -127,7 +127,7 @@ def test_the_champion_command_says_who_reigns_since_when_and_why(paths: Paths, m
     with_params(paths)
     assert champion_lines(paths.root) == [
         "models:/tunesmith@champion: no champion yet",
-        "the gate has decided nothing here yet; `tunesmith run` asks it",
+        "the gate has decided nothing here yet; `tunesmith run` runs it",
     ]
     result = refuse(paths)
     shutil.rmtree(paths.state)

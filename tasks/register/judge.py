@@ -13,33 +13,33 @@ from tasks.register.decisions import Decided
 from tasks.register.evaluated import REMEDY, Evaluated, shots
 from tasks.register.gate import Difference, decide, undecided
 from tasks.register.labels import label_reasons, never_predicted
-from tasks.register.lost import lost_tasks
+from tasks.register.lost_tasks import lost_tasks
 from tasks.register.opponents import Opponents, opponents
 from tasks.register.params import RegistrationParams
-from tasks.register.result import Question, Result, describe, kept, reigns, result
+from tasks.register.result import GateInputs, Result, champion_stays, describe, kept, make_result
 from tasks.tracking.client import KEY, NAME
 from tasks.tracking.sync import WEIGHTS
 
 Differences = dict[str, Difference]
 
 
-def ask(question: Question, candidate: Evaluated, run_id: str | None) -> Result:
+def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Result:
     """Decide on ``candidate``, and move the alias if it is accepted. ``run_id``: the candidate's MLflow run.
 
     A refusal holds as long as test rows and rules are the same, even if there is another champion or none.
     """
-    params = question.params
-    if question.champion and question.champion.tags.get(KEY) == candidate.key:
-        return _already(question, candidate, question.champion)
+    params = inputs.params
+    if inputs.champion and inputs.champion.tags.get(KEY) == candidate.key:
+        return _already(inputs, candidate, inputs.champion)
     if (too_few := undecided(candidate.scores, params)) is not None:
-        line = f"{candidate.name} not decided: {too_few.reasons[0]}; {reigns(question.champion)}"
-        return _remembered(question, candidate, line, verdict="undecided", reasons=too_few.reasons)
-    lost = lost_tasks(question.paths, candidate, params)
+        line = f"{candidate.name} not decided: {too_few.reasons[0]}; {champion_stays(inputs.champion)}"
+        return _recorded(inputs, candidate, line, verdict="undecided", reasons=too_few.reasons)
+    lost = lost_tasks(inputs.paths, candidate, params)
     judged = _judged(candidate, lost, params)
-    if (before := question.registry.refusal(judged)) is not None:
-        return _still_refused(question, candidate, before)
-    against = opponents(candidate, question.champion, params, question.paths, question.tracker)
-    predictions = question.paths.report(candidate.name) / "predictions.parquet"
+    if (before := inputs.registry.refusal(judged)) is not None:
+        return _still_refused(inputs, candidate, before)
+    against = opponents(candidate, inputs.champion, params, inputs.paths, inputs.tracker)
+    predictions = inputs.paths.report(candidate.name) / "predictions.parquet"
     refusing, remarks = label_reasons(never_predicted(predictions), params)
     refusing += [f"retention: {task}; registration.retention demands that it is kept" for task in lost]
     decision = decide(candidate.scores, against.by_key, params, refusing)
@@ -50,12 +50,12 @@ def ask(question: Question, candidate: Evaluated, run_id: str | None) -> Result:
         "differences": {key: asdict(difference) for key, difference in decision.differences.items()},
     }
     digest = _digest_of(candidate, against, params)
-    facts["decisions_on_this_test_set"] = question.registry.count_question(candidate.test, digest)
+    facts["decisions_on_this_test_set"] = inputs.registry.count_comparison(candidate.test, digest)
     if decision.verdict == "accepted":
-        return _crown(question, candidate, decision.differences, run_id, facts)
-    answer = _remembered(question, candidate, f"{candidate.name} refused; {reigns(question.champion)}", **facts)
-    question.registry.remember_refusal(judged, kept(answer))
-    return answer
+        return _promote(inputs, candidate, decision.differences, run_id, facts)
+    result = _recorded(inputs, candidate, f"{candidate.name} refused; {champion_stays(inputs.champion)}", **facts)
+    inputs.registry.remember_refusal(judged, kept(result))
+    return result
 
 
 def _digest_of(candidate: Evaluated, against: Opponents, params: RegistrationParams) -> str:
@@ -70,39 +70,39 @@ def _judged(candidate: Evaluated, lost: list[str], params: RegistrationParams) -
     return files.digest([candidate.key, candidate.weights, evaluated, params.model_dump(exclude={"model_name"})])
 
 
-def _already(question: Question, candidate: Evaluated, champion: ModelVersion) -> Result:
-    line = f"{candidate.name} is already the {question.params.alias}, version {champion.version}"
-    crowned = question.registry.crowned(champion) or {}
-    facts = {name: crowned[name] for name in ("reasons", "decided", "by") if name in crowned}
-    return result(question, candidate, line, **({"accepted": True, "verdict": "accepted", "reasons": []} | facts))
+def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -> Result:
+    line = f"{candidate.name} is already the {inputs.params.alias}, version {champion.version}"
+    promotion = inputs.registry.promotion(champion) or {}
+    facts = {name: promotion[name] for name in ("reasons", "decided", "by") if name in promotion}
+    return make_result(inputs, candidate, line, **({"accepted": True, "verdict": "accepted", "reasons": []} | facts))
 
 
-def _still_refused(question: Question, candidate: Evaluated, before: Decided) -> Result:
+def _still_refused(inputs: GateInputs, candidate: Evaluated, before: Decided) -> Result:
     line = f"{candidate.name} stays refused, as decided on these test rows at {before['decided']}"
     remedy = (
         f"to make it the champion all the same, run `tunesmith champion --set {candidate.name} --because TEXT`; else "
         "train another model, or change the rules in params/registration.yaml"
     )
     facts = {"verdict": "refused", "reasons": [*before["reasons"], remedy], "decided": before["decided"]}
-    return result(question, candidate, f"{line}; {reigns(question.champion)}", **facts)
+    return make_result(inputs, candidate, f"{line}; {champion_stays(inputs.champion)}", **facts)
 
 
-def _remembered(question: Question, candidate: Evaluated, summary: str, **facts: Any) -> Result:
-    answer = result(question, candidate, summary, **facts)
-    question.registry.remember(kept(answer))
-    return answer
+def _recorded(inputs: GateInputs, candidate: Evaluated, summary: str, **facts: Any) -> Result:
+    result = make_result(inputs, candidate, summary, **facts)
+    inputs.registry.remember(kept(result))
+    return result
 
 
-def _crown(
-    question: Question, candidate: Evaluated, differences: Differences, run_id: str | None, facts: dict[str, Any]
+def _promote(
+    inputs: GateInputs, candidate: Evaluated, differences: Differences, run_id: str | None, facts: dict[str, Any]
 ) -> Result:
-    params = question.params
+    params = inputs.params
     why = f"{params.metric} {differences['baseline']} over {params.baseline}"
-    return crown(question, candidate, differences, run_id, why, facts | {"accepted": True})
+    return promote(inputs, candidate, differences, run_id, why, facts | {"accepted": True})
 
 
-def crown(
-    question: Question,
+def promote(
+    inputs: GateInputs,
     candidate: Evaluated,
     differences: Differences,
     run_id: str | None,
@@ -110,21 +110,21 @@ def crown(
     facts: dict[str, Any],
 ) -> Result:
     """Move the alias to the candidate's version; a missing version is made, with ``why`` in its description."""
-    params = question.params
-    version = question.registry.version_of(candidate.key, candidate.weights)
+    params = inputs.params
+    version = inputs.registry.version_of(candidate.key, candidate.weights)
     if version is None:
-        version = _add_version(question, run_id, candidate, differences, why)
+        version = _add_version(inputs, run_id, candidate, differences, why)
     how = "accepted" if differences else "set by a person"
     line = f"{candidate.name} {how}: {params.model_name} version {version.version} is now the {params.alias}"
-    facts = {"changed": True, "champion": describe(version), "previous_champion": describe(question.champion)} | facts
-    answer = result(question, candidate, line, **facts)
-    question.registry.remember(kept(answer))
-    question.registry.crown(version, kept(answer))
-    return answer
+    facts = {"changed": True, "champion": describe(version), "previous_champion": describe(inputs.champion)} | facts
+    result = make_result(inputs, candidate, line, **facts)
+    inputs.registry.remember(kept(result))
+    inputs.registry.promote(version, kept(result))
+    return result
 
 
 def _add_version(
-    question: Question, run_id: str | None, candidate: Evaluated, differences: Differences, why: str
+    inputs: GateInputs, run_id: str | None, candidate: Evaluated, differences: Differences, why: str
 ) -> ModelVersion:
     if run_id is None:
         raise TunesmithError(
@@ -138,7 +138,7 @@ def _add_version(
         "tunesmith.fingerprint": (candidate.manifest.get("fingerprint") or {}).get("value", ""),
         "tunesmith.test_sha256": candidate.test,
     }
-    tags |= {f"tunesmith.{question.params.metric}.over_{name}": str(d) for name, d in differences.items()}
+    tags |= {f"tunesmith.{inputs.params.metric}.over_{name}": str(d) for name, d in differences.items()}
     base = str((candidate.manifest.get("base_model") or {}).get("spec", ""))
     description = f"{candidate.name} ({candidate.manifest['method']} on {base}): {why}"
-    return question.registry.add(run_id, tags, description, base)
+    return inputs.registry.add(run_id, tags, description, base)
