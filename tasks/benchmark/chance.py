@@ -1,4 +1,4 @@
-"""What a task scores who knows nothing: uniform guessing, and always the most frequent answer."""
+"""Scores of a model that knows nothing: uniform guessing, and always the most frequent answer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from tasks.benchmark.measures import AGGREGATES, units
 from tasks.text.rows import Row
 
 _CERTAIN, _NEVER = (0.0, True), (-1e9, False)
-"""A log-probability of a choice, and of the others, under somebody who has decided."""
+"""(log-probability, greedy) of a guesser's choice, and of the other choices."""
 
 _OPTION = re.compile(r"^\s*(?:\([A-Z]\)|-)\s", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Guesses:
-    """What each row would be worth.
+    """Values of the rows under guessing.
 
     Attributes:
-        options: of each row: of each answer that can be guessed: metric → value, as lm-eval's ``process_results``.
-        weights: of each row: how likely each of these is guessed; sums to 1.
-        frequent: metric → value of each row when the most frequent answer is always given; None where rows have no
-            answers in common.
+        options: per row and answer that can be guessed: metric → value, as lm-eval's ``process_results``.
+        weights: per row, the probability that each of these answers is guessed; sums to 1.
+        frequent: per row, metric → value of the most frequent answer; None if rows have no answers in common.
     """
 
     options: list[list[dict[str, Any]]]
@@ -36,7 +35,7 @@ class Guesses:
 
 
 def guesses(built: Built, samples: list[Row]) -> Guesses:
-    """What guessing is worth in the rows of ``samples``, by the task's own scoring."""
+    """Values of guessing in the rows of ``samples``, by the task's own scoring."""
     if built.task.OUTPUT_TYPE == "multiple_choice":
         return _of_choices(built, samples)
     return _of_texts(built, samples)
@@ -49,7 +48,7 @@ def _of_choices(built: Built, samples: list[Row]) -> Guesses:
         for sample, choices in zip(samples, listed, strict=True)
     ]
     weights = [[1 / len(choices)] * len(choices) for choices in listed]
-    # Places are answers where labels are numbered, or all rows have the same choices.
+    # An index is an answer if labels are numbered, or if all rows have the same choices.
     common = built.definition.labels is not None or all(choices == listed[0] for choices in listed)
     if not common:
         return Guesses(options, weights, None)
@@ -69,8 +68,7 @@ def _decided(built: Built, doc: Row, choice: int, count: int) -> dict[str, Any]:
 
 
 def _of_texts(built: Built, samples: list[Row]) -> Guesses:
-    """A text is guessed from the options that the question lists, else from the task's known number of answers, else
-    not at all."""
+    """Guess among the options that the question lists, else among the task's known number of answers, else nothing."""
     wrong = dict.fromkeys(built.definition.metrics, 0.0)
     right = dict.fromkeys(built.definition.metrics, 1.0)
     rates = [1 / count if (count := _listed(sample["doc"], built.definition.answers)) else 0.0 for sample in samples]
@@ -94,7 +92,7 @@ def by_chance(guessed: Guesses, metric: str, measure: str, count: int, seed: int
     """The scores of ``count`` seeded guessers."""
     generator = np.random.default_rng(seed)
     rows, width = len(guessed.options), max(map(len, guessed.options))
-    ends = np.full((rows, width), np.inf)  # no point lies beyond the last answer of a row with fewer
+    ends = np.full((rows, width), np.inf)  # a row with fewer answers has no further boundary
     for row, weights in enumerate(guessed.weights):
         ends[row, : len(weights) - 1] = np.cumsum(weights)[:-1]
     values = [[option[metric] for option in options] for options in guessed.options]
@@ -113,7 +111,7 @@ def _score(items: list[Any], measure: str) -> float:
 
 
 def expected(guessed: Guesses, metric: str, measure: str, drawn: np.ndarray) -> float:
-    """The score of guessing: exact for means over rows, else the mean of the guessers drawn."""
+    """The score of guessing: exact for means over rows, else the mean of ``drawn`` guessers."""
     if measure != "mean":
         return float(drawn.mean())
     rows = zip(guessed.options, guessed.weights, strict=True)
@@ -121,7 +119,7 @@ def expected(guessed: Guesses, metric: str, measure: str, drawn: np.ndarray) -> 
 
 
 def frequent_score(guessed: Guesses, metric: str, measure: str) -> float | None:
-    """The score of always the most frequent answer of these very rows."""
+    """The score of always giving the most frequent answer of these rows; None if they share no answers."""
     if guessed.frequent is None:
         return None
     return AGGREGATES[measure]([row[metric] for row in guessed.frequent])

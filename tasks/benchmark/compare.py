@@ -1,4 +1,4 @@
-"""Benchmarks of one model beside those of another, paired by row: kept, lost or gained."""
+"""Benchmark results of two models, paired by row: kept, lost or gained."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Result = tuple[Row, list[Row]]
 
 def differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tuple[str, str, str], Row]:
     """(suite, task, metric) → ``value`` (tuned minus base), ``low``, ``high``, ``n`` and ``verdict`` (``lost`` or
-    ``gained`` where the interval leaves out 0, else ``kept``), of the tasks that both have done on the same rows.
+    ``gained`` where the interval leaves out 0, else ``kept``), of the tasks that both did on the same rows.
 
-    Both asked other rows (another size, seed or file): there is no entry.
+    A task whose rows differ (another size, seed or file) has no entry.
     """
     by_metric = {}
     for (suite, task), (others, rows) in on_same_rows(base, tuned).items():
@@ -71,7 +71,7 @@ def average_differences(base: Result, tuned: Result, params: IntervalParams) -> 
 
 
 def _definition(name: str, suite: SuiteDefinition, about: Row) -> TaskDefinition:
-    """Of a task of ``suite``, or of one that was found as a file."""
+    """The definition of a task of ``suite``, or of a BIG-bench task that a file defines."""
     if name in suite.tasks:
         return suite.tasks[name]
     metrics = {metric: entry["measure"] for metric, entry in about["metrics"].items()}
@@ -81,7 +81,7 @@ def _definition(name: str, suite: SuiteDefinition, about: Row) -> TaskDefinition
 
 
 def lost_rows(base: Result, tuned: Result, count: int) -> dict[tuple[str, str], list[tuple[Row, Row]]]:
-    """(suite, task) → at most ``count`` rows, before and after, whose score fell, those that fell most first."""
+    """(suite, task) → at most ``count`` pairs (before, after) of rows whose score fell, the largest drops first."""
     fallen = {}
     for key, sides in on_same_rows(base, tuned).items():
         pairs = [pair for pair in zip(*sides, strict=True) if None not in (pair[0]["score"], pair[1]["score"])]

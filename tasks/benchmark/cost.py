@@ -1,4 +1,4 @@
-"""What a benchmark will cost: rows, tokens, and time by a short timing of the model."""
+"""Cost of a benchmark before it runs: rows, tokens, and time, estimated from timed batches."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from tasks.benchmark.harness.measure import requests
 from tasks.benchmark.params import BenchmarkSettings
 
 _TRIED_TOKENS = 8
-"""New tokens of the answer by which generation is timed."""
+"""New tokens in the batch that times generation."""
 
 
 @dataclass(frozen=True)
 class TaskCost:
-    """Of one task on one model.
+    """Cost of one task on one model.
 
     Attributes:
-        rows: rows asked.
-        tokens: tokens that go through the model: every prompt with each of its choices; choices of one token share a
-            pass.
-        new_tokens: most tokens that are generated.
-        cut: prompts that are longer than the model's context, and lose their beginning.
+        rows: evaluated rows.
+        tokens: tokens read: every prompt with each of its choices; choices of one token share a pass.
+        new_tokens: most tokens that may be generated.
+        cut: prompts that are longer than the model's context; they are cut at the start.
     """
 
     rows: int
@@ -35,7 +34,7 @@ class TaskCost:
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds a token read, and a token generated."""
+    """Seconds per token that is read, and per token that is generated."""
 
     read: float
     generate: float
@@ -45,7 +44,7 @@ class Speed:
 
 
 def task_cost(lm: Any, built: Built, settings: BenchmarkSettings) -> TaskCost:
-    """Count the tokens of ``built``; nothing is computed with the model."""
+    """Count the tokens of ``built``, without running the model."""
     lengths: dict[str, int] = {}
     passes: set[tuple[str, str]] = set()
     tokens = new_tokens = cut = 0
@@ -70,7 +69,7 @@ def task_cost(lm: Any, built: Built, settings: BenchmarkSettings) -> TaskCost:
 
 
 def speed(lm: Any, built: list[Built]) -> Speed:
-    """Time a batch of middling length of each kind, after one that warms up. ``built`` have their requests."""
+    """Time one batch of median length per kind of request, after a warm-up. Needs the requests of ``built``."""
     read = generate = 0.0
     instances = [instance for one in built for instance in one.task.instances]
     choices = sorted((i for i in instances if not isinstance(i.args[1], dict)), key=lambda i: len(i.args[0]))

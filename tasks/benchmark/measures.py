@@ -1,5 +1,7 @@
-"""How values of rows become one score, and how surely. Values of ``mean`` are numbers; others are pairs, as lm-eval's
-``process_results`` gives them: (right, answered)."""
+"""Aggregate values of rows to one score with an interval.
+
+Values of ``mean`` are numbers. Others are pairs as lm-eval's ``process_results`` gives them: (target, predicted).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ def mean(items: Items) -> float:
 
 
 def f1(items: Items) -> float:
-    """F1 of class 1; 0 where no row has it or is said to."""
+    """F1 of class 1; 0 if it is neither a target nor predicted."""
     right, predicted = zip(*items, strict=True)
     return float(metrics.f1_score(right, predicted, zero_division=0.0))
 
@@ -49,14 +51,14 @@ def spearman(items: Items) -> float:
 def _correlation(function: Callable[..., Any], items: Items) -> float:
     right, predicted = (np.array(part, dtype=float) for part in zip(*items, strict=True))
     if len(right) < 2 or np.ptp(right) == 0 or np.ptp(predicted) == 0:
-        return 0.0  # an answer that never varies knows nothing of what does
+        return 0.0  # a constant prediction does not correlate
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
         return float(function(right, predicted).statistic)
 
 
 def all_of_a_question(items: Items) -> float:
-    """Share of questions with every row right; items are (question, whether the row is right)."""
+    """Share of questions with every row correct; items are (question, whether the row is correct)."""
     return mean(_by_question(items))
 
 
@@ -79,12 +81,12 @@ AGGREGATES: dict[str, Callable[[Items], float]] = {
 
 
 def units(items: Items, measure: str) -> tuple[Items, str]:
-    """What is drawn in a bootstrap, and how that is aggregated: rows of one question are no independent draws."""
+    """Units of the bootstrap and their aggregate. Rows of one question are not independent: they are one unit."""
     return (_by_question(items), "mean") if measure == "all_of_a_question" else (items, measure)
 
 
 def draws(items: Items, measure: str, params: IntervalParams) -> np.ndarray:
-    """The score of ``params.resamples`` resamples of the rows; equally many rows are drawn at equal places."""
+    """Scores of ``params.resamples`` resamples. Data of equal size are resampled at equal indices."""
     drawn, how = units(items, measure)
     generator = np.random.default_rng(params.seed)
     resamples = (generator.integers(len(drawn), size=len(drawn)) for _ in range(params.resamples))

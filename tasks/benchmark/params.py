@@ -1,4 +1,4 @@
-"""Parameters of benchmarks. Light: nothing here imports torch or lm-eval."""
+"""Parameters of benchmarks. This module imports neither torch nor lm-eval."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class BenchmarkSettings(Params):
     """``benchmark.settings``: how benchmarks are run, the same for every experiment.
 
     Attributes:
-        size: ``full`` takes every row, ``lite`` takes ``rows`` a task.
-        rows: rows a task of size ``lite``, stratified by label.
-        seed: of the choice of rows, of the examples in prompts, and of what is drawn to tell scores from chance.
-        shots: task or suite → examples in the prompt, in the place of the published number.
-        files: task → its file, or split → file (relative to the data folder), where a suite would not find it.
-        revisions: hub data set → commit hash; without it the newest is taken, and the result says which that was.
-        batch_size: requests in a batch; part of the result, since sums depend on it.
-        chat_template: put prompts into the model's chat template. Published scores are without.
+        size: ``full`` evaluates every row, ``lite`` evaluates ``rows`` rows per task.
+        rows: rows per task in size ``lite``, stratified by label.
+        seed: seed of the drawn rows, the examples in prompts, and the guessers that scores are compared with.
+        shots: task or suite → examples in the prompt, instead of the published number.
+        files: task → its file, or split → file (relative to the data folder), if it is not in a folder of the suite.
+        revisions: hub data set → commit hash; by default the newest, which the result records.
+        batch_size: requests per batch; part of the result, since rounding depends on it.
+        chat_template: wrap prompts in the model's chat template. Published scores do not.
         precision: as in ``evaluate.generation``.
         threads: as in ``evaluate``.
         intervals: bootstrap over rows.
@@ -50,7 +50,7 @@ class PlannedBenchmark(Params):
     """``benchmark.experiments.X``: what the stage ``benchmark@X`` runs.
 
     Attributes:
-        suites: which suites.
+        suites: names of suites.
         data: folder of the data files, relative to the workspace; the stage depends on it.
     """
 

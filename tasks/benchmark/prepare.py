@@ -1,4 +1,4 @@
-"""The tasks of suites with their rows: what can be run, what has no data, what is broken. Needs no model."""
+"""Read the rows of suites before a model is loaded: tasks that can run, tasks without data, broken tasks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Prepared:
     """Tasks of one suite, by name.
 
     Attributes:
-        built: those that can be run.
-        missing: those without data → what was looked for.
-        broken: others → why.
-        definitions: of all of them.
-        scenarios: those of ``tasks.benchmark.helm`` whose files are there; the others are ``missing`` too.
-        data: the folder that they are read from.
+        built: tasks that can run.
+        missing: tasks and scenarios without data → where it was searched.
+        broken: other tasks → error.
+        definitions: all tasks.
+        scenarios: scenarios of ``tasks.benchmark.helm`` that have files.
+        data: folder that they are read from.
     """
 
     suite: SuiteDefinition
@@ -37,7 +37,7 @@ class Prepared:
 
 
 def prepare(suites: list[str], data: Path | None, settings: BenchmarkSettings) -> list[Prepared]:
-    """Find and check the rows of every task of ``suites``. What is wrong with one task does not stop the others.
+    """Find and check the rows of every task of ``suites``. An error in one task does not stop the others.
 
     Raises:
         TunesmithError: a suite, or a task that the settings name, does not exist; or no task has any data.
@@ -67,6 +67,6 @@ def _prepare(suite: SuiteDefinition, data: Path | None, settings: BenchmarkSetti
             prepared.missing[name] = str(error)
         except TunesmithError as error:
             prepared.broken[name] = str(error)
-        except Exception as error:  # lm-eval's and datasets' own: the other tasks go on
+        except Exception as error:  # errors of lm-eval and datasets: the other tasks go on
             prepared.broken[name] = f"{name}: {described(error)}"
     return prepared

@@ -1,4 +1,4 @@
-"""Kept, lost or gained on benchmarks that are planned for both models: what the gate before the registry asks."""
+"""Kept, lost or gained on the benchmarks that are planned for both models; the gate uses this."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tasks.core.paths import Paths
 
 
 def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, str]) -> dict[str, str]:
-    """``SUITE average`` → verdict, of the suites planned for both of (experiment, its model's key).
+    """``SUITE AVERAGE`` → verdict, for the suites that are planned for both (experiment, key of its model).
 
-    A suite is judged by its average over all tasks, else by those of its groups, else by each task's metrics: of the
-    57 tasks of MMLU one or two would be lost by chance. A task that only the base has done is named with
+    A suite is judged by its average over all tasks, else by the averages of its groups, else by each metric of its
+    tasks: of the 57 tasks of MMLU, one or two would be lost by chance. A task that only the base did has the verdict
     ``not done`` or ``other rows``. Scenarios and memorisation are not judged.
 
     Raises:

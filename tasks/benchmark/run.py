@@ -92,7 +92,7 @@ def run_model(
             tasks, rows, seconds = _run_suite(lm, one, costs, settings, meter.advance)
             done = {n: (one.definitions[n], rows[n]) for n in rows}
             suites[one.suite.name] = {
-                # Of each suite: those of an earlier run may stand beside it.
+                # Per suite, since the result may keep suites of an earlier run.
                 "lm_eval": importlib.metadata.version("lm-eval"),
                 "settings": settings.model_dump(exclude={"files"}),
                 "tasks": tasks,
@@ -147,7 +147,7 @@ def _run_scenarios(
 def _run_suite(
     lm: Any, prepared: Prepared, costs: dict[str, TaskCost], settings: BenchmarkSettings, advance: Callable[..., None]
 ) -> tuple[dict[str, Row], dict[str, list[Row]], dict[str, float]]:
-    """(task → what the result says of it, task → its rows, task → seconds)."""
+    """(task → entry, task → its rows, task → seconds)."""
     tasks: dict[str, Row] = {}
     rows: dict[str, list[Row]] = {}
     seconds: dict[str, float] = {}
@@ -177,7 +177,7 @@ def _run_task(
         metrics = task_metrics(built, measured, settings)
     except TunesmithError as error:
         return {"status": "failed", "error": str(error)}, []
-    except Exception as error:  # lm-eval's own, out of memory: the other tasks' results must not be lost
+    except Exception as error:  # lm-eval's errors, out of memory: the results of the other tasks must not be lost
         return {"status": "failed", "error": f"{name}: {described(error)}"}, []
     entry = {
         "status": "done",
@@ -198,7 +198,7 @@ def _run_task(
 def _say_cost(
     lm: Any, prepared: list[Prepared], settings: BenchmarkSettings, name: str, say: Say
 ) -> dict[str, TaskCost]:
-    """Say what is to come; the cost of each task that can be counted."""
+    """Print the cost of the run. Return the cost of each task whose tokens can be counted."""
     costs: dict[str, TaskCost] = {}
     counted = []
     for one in prepared:
@@ -206,7 +206,7 @@ def _say_cost(
             try:
                 costs[task] = task_cost(lm, built, settings)
                 counted.append(built)
-            except Exception:  # such as a column of another type than the prompt needs: the task itself will say it
+            except Exception:  # such as a column of a wrong type: the task itself reports it
                 continue
     how_fast = _speed(lm, counted)
     rows, tokens, new = (
@@ -214,23 +214,23 @@ def _say_cost(
     )
     about = sum(how_fast.seconds(cost) for cost in costs.values()) if how_fast else None
     generated = f", at most {new:,} new tokens" if new else ""
-    time_needed = f"about {_minutes(about)}" if about is not None else "for a time that could not be measured"
+    time_needed = f"about {_minutes(about)}" if about is not None else "the time could not be estimated"
     if costs:
         say(f"{name}: {len(costs)} tasks, {rows:,} rows, {tokens:,} tokens{generated}: {time_needed}")
     if beside := [scenario for one in prepared for scenario in one.scenarios]:
         each = f"{settings.rows} rows each" if settings.size == "lite" else "all rows"
-        say(f"{name}: beside it {', '.join(beside)}, {each}, and memorisation: not in that time")
+        say(f"{name}: also {', '.join(beside)} ({each}) and memorisation, which are not in this estimate")
     cut = {task: cost.cut for task, cost in costs.items() if cost.cut}
     if cut:
         listed = ", ".join(f"{task} {count}" for task, count in cut.items())
-        say(f"{name}: prompts longer than the model's context of {lm.max_length} tokens lose their beginning: {listed}")
+        say(f"{name}: prompts longer than the context of {lm.max_length} tokens are cut at the start: {listed}")
     return costs
 
 
 def _speed(lm: Any, counted: list[Any]) -> Speed | None:
     try:
         return speed(lm, counted)
-    except Exception:  # the same batch will fail in its task, which says why
+    except Exception:  # the same batch fails in its task, which reports why
         return None
 
 

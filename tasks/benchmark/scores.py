@@ -1,4 +1,4 @@
-"""From answers to what a result says: scores with intervals, beside chance and the most frequent answer; averages."""
+"""Scores of tasks with intervals, beside chance and the most frequent answer; averages over tasks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def task_metrics(built: Built, measured: Measured, settings: BenchmarkSettings) 
     ``verdict``: above chance where that share is under ``1 - confidence``.
 
     Raises:
-        TunesmithError: a score is no number, or lm-eval aggregates otherwise than the suite's file says.
+        TunesmithError: a score is not a number, or lm-eval uses another aggregation than the suite's file.
     """
     guessed = chance.guesses(built, measured.samples)
     return {
@@ -48,8 +48,8 @@ def _metric(
     own, low, high = interval(items, measure, settings.intervals)
     if abs(own - value) > 1e-9:
         raise TunesmithError(
-            f"{task}: lm-eval says that {metric} is {value}; as {measure!r} of its rows it is {own}; the suite's file "
-            "must name the aggregation that lm-eval uses"
+            f"{task}: the suite's file must name the aggregation of {metric} that lm-eval uses; lm-eval gives {value}, "
+            f"{measure!r} of the rows gives {own}; correct the suite"
         )
     drawn = chance.by_chance(guessed, metric, measure, GUESSERS, settings.seed)
     p_chance = (1 + int((drawn >= value - 1e-12).sum())) / (1 + len(drawn))
@@ -67,7 +67,7 @@ def _metric(
 
 
 def verdict(metrics: dict[str, dict[str, Any]]) -> str:
-    """Of a task: above chance where each of its metrics is. Always guessing one class can raise accuracy alone."""
+    """Verdict of a task: above chance if each metric is. Always guessing one class can raise accuracy alone."""
     return ABOVE if all(entry["verdict"] == ABOVE for entry in metrics.values()) else NOISE
 
 
@@ -88,7 +88,7 @@ def averages(suite: SuiteDefinition, done: Done, params: IntervalParams) -> Row:
 
 
 def averaged(suite: SuiteDefinition, done: Done) -> dict[str, Done]:
-    """Each average of ``suite`` → what of ``done`` it is over; those over nothing are left out."""
+    """Average of ``suite`` → the tasks of ``done`` that it is over. Averages over nothing are left out."""
     groups = {task.group for task in suite.tasks.values()} | {task.group for task, _ in done.values()}
     wanted = [*sorted(filter(None, groups)), *(["overall"] if suite.overall else [])]
     of = {w: {name: one for name, one in sorted(done.items()) if w in ("overall", one[0].group)} for w in wanted}
@@ -96,7 +96,7 @@ def averaged(suite: SuiteDefinition, done: Done) -> dict[str, Done]:
 
 
 def average_draws(suite: SuiteDefinition, mine: Done, params: IntervalParams) -> tuple[float, np.ndarray]:
-    """The average of ``mine``, and that of each resample; the same rows are drawn of every model."""
+    """The average of ``mine``, and of each resample. The same rows are drawn for every model."""
     weights = _weights(suite, mine)
     point, drawn = 0.0, np.zeros(params.resamples)
     for index, (name, (task, rows)) in enumerate(mine.items()):
@@ -116,7 +116,7 @@ def _weights(suite: SuiteDefinition, mine: Done) -> dict[str, float]:
 
 
 def _task_draws(task: TaskDefinition, rows: list[Row], params: IntervalParams, index: int) -> tuple[float, np.ndarray]:
-    """The mean of a task's metrics, and that of each resample; tasks are resampled independently."""
+    """The mean of a task's metrics, and of each resample. Tasks are resampled independently."""
     seeded = params.model_copy(update={"seed": params.seed + 1 + index})
     values, drawn = [], []
     for metric, measure in task.metrics.items():

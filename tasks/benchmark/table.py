@@ -1,4 +1,4 @@
-"""Results as tables to print: a row a task and metric, a column an experiment."""
+"""Results as tables to print: one row per task and metric, one column per experiment."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tasks.metrics.params import IntervalParams
 from tasks.text.rows import Row
 
 Differences = dict[str, dict[tuple[str, ...], Row]]
-"""Experiment → (suite, task, metric), or (suite, average) → its difference to the base."""
+"""Experiment → (suite, task, metric), or (suite, average) → difference to the base."""
 
 FEW = 30
-"""Rows below which an interval of a task is said to tell little."""
+"""Tasks with fewer rows are named in a remark, since their intervals tell little."""
 
 EXAMPLES = 2
-"""Rows shown of a task that was lost."""
+"""Rows shown per lost task."""
 
 
 def compared(results: dict[str, Result], base: str, params: IntervalParams) -> Differences:
-    """Of every other experiment of ``found`` to ``base``; nothing where that is not among them."""
+    """Differences of the other experiments of ``results`` to ``base``; empty if ``base`` is not among them."""
     apart: Differences = {}
     for name in results if base in results else ():
         if name != base:
@@ -31,7 +31,7 @@ def compared(results: dict[str, Result], base: str, params: IntervalParams) -> D
 
 
 def tables(by_experiment: dict[str, Result], base: str, apart: Differences) -> list[Table]:
-    """Tables for each suite of ``found`` (experiment → its result); other experiments stand beside ``base``."""
+    """Tables for each suite of ``by_experiment`` (experiment → result), with ``base`` first."""
     order = sorted(by_experiment, key=lambda name: name != base)
     suites = dict.fromkeys(suite for name in order for suite in by_experiment[name][0]["suites"])
     results = {name: by_experiment[name][0] for name in order}
@@ -45,7 +45,7 @@ def _table(suite: str, shown: dict[str, Row], apart: Differences) -> Table:
     table = Table(title=suite)
     for head in ("task, metric", "rows", "chance", "majority"):
         table.add_column(head, no_wrap=True)
-    for name in shown:  # these may break where a terminal is narrow: cut, they would lose their intervals
+    for name in shown:  # not no_wrap: cut in a narrow terminal, the cells would lose their intervals
         table.add_column(name)
         if name in apart:
             table.add_column(f"{name} − {next(iter(shown))}")
@@ -77,13 +77,13 @@ def _add_average(table: Table, group: str, averages: dict[str, dict[str, Row]], 
 
 
 def _average_apart(about: Row | None, tasks: int) -> str:
-    """With the number of tasks where the difference is over fewer than the averages beside it."""
+    """The difference of an average, with its number of tasks if that is not the number of the averages beside it."""
     over = f" (over {about['tasks']} tasks)" if about and about["tasks"] != tasks else ""
     return _apart(about, both=False) + over
 
 
 def _risk_table(suite: str, results: dict[str, Row]) -> list[Table]:
-    """Cells of scenarios and memorisation; no table where a suite has none."""
+    """The table of scenarios and memorisation; none if the suite has none."""
     parts = {name: _risk_cells(result["suites"].get(suite, {})) for name, result in results.items()}
     if not any(parts.values()):
         return []
@@ -100,7 +100,7 @@ def _risk_table(suite: str, results: dict[str, Row]) -> list[Table]:
 
 
 def _risk_cells(suite: Row) -> dict[str, tuple[str, Row]]:
-    """Name of a row of the table → how many rows were asked, and the cell."""
+    """Row of the table → number of evaluated rows, and the cell."""
     cells = {}
     for scenario, about in suite.get("scenarios", {}).items():
         for metric, cell in about.get("cells", {}).items():
@@ -108,7 +108,7 @@ def _risk_cells(suite: Row) -> dict[str, tuple[str, Row]]:
             cells[f"{scenario}, {metric}"] = f"{about['rows']}{beside}", cell
     for mixture, about in suite.get("memorisation", {}).items():
         if about["status"] == "done":
-            cells[f"spans of {mixture} said verbatim"] = str(about["rows"]), about["spans"]
+            cells[f"spans of {mixture} generated verbatim"] = str(about["rows"]), about["spans"]
     return cells
 
 
@@ -132,17 +132,17 @@ def _score(task: Row, metric: str) -> str:
 
 
 def _apart(about: Row | None, both: bool) -> str:
-    """``both``: whether both have a score; then they were asked other rows where there is no difference."""
+    """The difference as text. If ``both`` have a score and there is no difference, their rows were not the same."""
     if about is None:
         return "other rows" if both else "–"
     return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}] {about['verdict']}"
 
 
 def remarks(by_experiment: dict[str, Result], base: str, apart: Differences) -> list[str]:
-    """What the tables do not say: what is within noise of chance, what was lost, has no data, failed."""
+    """Lines under the tables: tasks within noise of chance, lost, failed, or without data."""
     lines = [
-        "~ within noise of chance; majority: of these very rows; kept: no difference that the rows can tell, lost and "
-        "gained: one that they can"
+        "~: within noise of chance; majority: always the most frequent answer of these rows; lost, gained: the "
+        "interval of the difference excludes 0; kept: it includes 0"
     ]
     for name, (result, _) in by_experiment.items():
         tasks = [(n, task) for suite in result["suites"].values() for n, task in suite["tasks"].items()]
@@ -154,7 +154,7 @@ def remarks(by_experiment: dict[str, Result], base: str, apart: Differences) -> 
             lines.append(
                 f"{name}: {len(noise)} of {len(done)} tasks within noise of chance"
                 + (f": {', '.join(noise)}" if noise else "")
-                + f"; of {len(done)} by guessing, {len(done) * tail:.1f} would look better by luck"
+                + f"; by guessing, {len(done) * tail:.1f} of {len(done)} would look better by luck"
             )
         parts = [part for suite in result["suites"].values() for part in (suite.get(name) for name in PARTS) if part]
         failed = (one for part in parts for one in part.values() if one["status"] == "failed")
@@ -162,7 +162,7 @@ def remarks(by_experiment: dict[str, Result], base: str, apart: Differences) -> 
         if few:
             lines.append(
                 f"{name}: fewer than {FEW} rows: {', '.join(few)}; so few tell little: `kept` may hide a loss, and "
-                "models that agree on every row have an interval without width"
+                "the interval of models that agree on every row has no width"
             )
         if name in apart:
             lines += _lost(name, by_experiment[base], by_experiment[name], apart[name])
@@ -170,16 +170,16 @@ def remarks(by_experiment: dict[str, Result], base: str, apart: Differences) -> 
 
 
 def _lost(name: str, base: Result, tuned: Result, changes: dict[tuple[str, ...], Row]) -> list[str]:
-    """Of each task that was lost the rows whose score fell most, before and after."""
+    """Per lost task, the rows whose score fell most, before and after."""
     lost = dict.fromkeys((key[0], key[1]) for key, change in changes.items() if len(key) == 3 and _is_lost(change))
     fell = lost_rows(base, tuned, EXAMPLES) if lost else {}
     lines = []
     for suite, task in lost:
         if not fell[suite, task]:
-            lines.append(f"{name}: lost {suite} {task}, by its rows together: none has a score that fell by itself")
+            lines.append(f"{name}: lost {suite} {task}, but no row has a lower score by itself")
         for before, after in fell[suite, task]:
             question = " ".join(before["question"].split())
-            outputs = f"right {before['target']!r}, before {before['prediction']!r}, now {after['prediction']!r}"
+            outputs = f"target {before['target']!r}, before {before['prediction']!r}, now {after['prediction']!r}"
             lines.append(f"{name}: lost {suite} {task}, such as row {before['doc_id']}: …{question[-120:]}: {outputs}")
     return lines
 
@@ -189,7 +189,7 @@ def _is_lost(change: Row) -> bool:
 
 
 def _missing(by_experiment: dict[str, Result]) -> list[str]:
-    """What has no data, once for all experiments; the first of each kind says where its data can come from."""
+    """Entries without data, once for all experiments; the first of each kind with the source of its data."""
     parts: dict[tuple[str, str], dict[str, Row]] = {}
     for result, _ in by_experiment.values():
         for name, suite in result["suites"].items():

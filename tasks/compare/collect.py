@@ -1,4 +1,4 @@
-"""Reads what can be compared: the experiments that exist now, and the trivial baselines."""
+"""Read the reports to compare: those of the present experiments and of the trivial baselines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHER_ROWS = "evaluated on other test rows: run again"
 
 @dataclass(frozen=True)
 class System:
-    """Something that answered the test rows.
+    """A model or a trivial baseline with its outputs for the test rows.
 
     Attributes:
         kind: ``baseline`` is a trivial one (lead, nearest), not the experiment that others are compared with.
@@ -33,7 +33,7 @@ class System:
         metrics: name → ``{"value", "low", "high"}``; what is missing or not finite is None.
         groups: as in ``metrics.json``: kind → group → metric → scores; empty for reports that have none.
         model: as in ``metrics.json``: parameters, sizes, what a soft prompt lies near; empty where nothing is known.
-        rows: predictions, one a test row.
+        rows: predictions, one per test row.
         retention: predictions of the rows of other tasks; none where the evaluation set has none.
         problem: why it cannot be compared; None when it can.
     """
@@ -61,7 +61,7 @@ class System:
 def collect(paths: Paths, baseline: str) -> list[System]:
     """The systems in the order of the report: ``baseline``, the other experiments by name, then the trivial ones.
 
-    Only folders of ``build/experiments`` count as experiments: reports of deleted ones may still lie about.
+    Only folders of ``build/experiments`` count as experiments, since reports of deleted ones may still exist.
 
     Raises:
         TunesmithError: there is no experiment, or a file is not what its stage writes.
@@ -104,7 +104,7 @@ def read_method(folder: Path) -> str:
 
 
 def read_report(system: System, folder: Path) -> System:
-    """``system`` with its scores and predictions, or with the reason why it has none."""
+    """``system`` with its scores and predictions, or with ``problem`` if it has none."""
     metrics, predictions = folder / "metrics.json", folder / "predictions.parquet"
     if not (metrics.exists() and predictions.exists()):
         return replace(system, problem=NOT_EVALUATED)
@@ -137,9 +137,9 @@ def _finite(metric: dict[str, Any]) -> Metric:
 
 
 def mark_other_rows(systems: list[System], baseline: str) -> list[System]:
-    """Set the problem of systems that answered other test rows than most experiments did.
+    """Set ``problem`` of systems that were evaluated on other test rows than most experiments.
 
-    Where two test sets have equally many experiments, that of ``baseline`` counts, then that of the first.
+    If two test sets have equally many experiments, ``baseline`` decides, then the first experiment.
     """
     evaluated = [s for s in systems if s.kind == "experiment" and s.problem is None]
     if not evaluated:

@@ -1,4 +1,4 @@
-"""The comparison: which differences between systems are real, which experiment is the candidate, what to distrust."""
+"""Compare systems: differences with intervals, the candidate, warnings and sample rows."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tasks.metrics.statistics import direction, paired_bootstrap, row_averages
 from tasks.text.rows import Row
 
 ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
-"""Metrics whose differences are computed beside ``CompareParams.metric``."""
+"""Metrics whose differences are computed in addition to ``CompareParams.metric``."""
 
 SHOWN_GROUPS = ("wording", "task_seen", "contamination", "wording_spread")
-"""Kinds of groups that the comparison shows; the others stand in each experiment's ``metrics.json``."""
+"""Kinds of groups that the comparison shows. Each experiment's ``metrics.json`` has the others too."""
 
 
 def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
 
 
 def choose_candidate(experiments: list[System]) -> System | None:
-    """The tuned experiment with the lowest validation loss a byte: test scores have no say in the choice."""
+    """The tuned experiment with the lowest validation loss per byte. Test scores do not enter the choice."""
     losses = [(s.value("validation_loss_per_byte"), s) for s in experiments if s.tuned]
     known = [(loss, s) for loss, s in losses if loss is not None]
     return min(known, key=lambda pair: pair[0])[1] if known else None
@@ -74,7 +74,7 @@ def choose_candidate(experiments: list[System]) -> System | None:
 def describe(
     system: System, baseline: System | None, candidate: System | None, params: CompareParams
 ) -> dict[str, Any]:
-    """One entry of ``systems``; ``differences`` is None for the baseline itself and where there is none."""
+    """One entry of ``systems``. ``differences`` is None for the baseline itself, and without a baseline."""
     differences = None
     if baseline is not None and system is not baseline:
         names = sorted({params.metric, *ALWAYS})

@@ -15,7 +15,7 @@ from tasks.compare.collect import Metric
 from tasks.tuning.untrained import is_trained
 
 SERIES = {"rouge1_f": "#3a76ad", "rouge2_f": "#e59c45", "rougeL_f": "#a8cbe6"}
-"""Metric → colour; dark, middle and light also in grey and for the colour-blind."""
+"""Metric → colour. The three differ in lightness, so that they can be told apart in grey."""
 
 _BAR = 0.26
 _INK = "#24292f"
@@ -73,7 +73,7 @@ def _bars(axes: Axes, systems: list[Entry], metric: str, index: int) -> None:
 
 
 def _whiskers(metric: Metric) -> tuple[float, float]:
-    """How far the interval reaches to the left and to the right, in percent; nothing without an interval."""
+    """Length of the interval to the left and to the right of the value, in percent; 0 without an interval."""
     value, low, high = metric["value"], metric.get("low"), metric.get("high")
     if value is None or low is None or high is None:
         return 0.0, 0.0
@@ -82,7 +82,7 @@ def _whiskers(metric: Metric) -> tuple[float, float]:
 
 
 def _baseline_line(axes: Axes, comparison: Comparison) -> None:
-    """A line at the baseline's ROUGE-1: what every bar of that colour should pass."""
+    """Draw a line at the baseline's ROUGE-1, which the other bars of that colour should exceed."""
     name = comparison["baseline"]["name"]
     entry = next((e for e in comparison["systems"] if e["kind"] == "experiment" and e["name"] == name), None)
     value = (entry["metrics"].get("rouge1_f") or {}).get("value") if entry else None
@@ -110,7 +110,7 @@ def _dress(axes: Axes, systems: list[Entry]) -> None:
 
 
 def _name(entry: Entry) -> str:
-    """The name, and under it what the name does not say."""
+    """The name; below it the method and whether it is the candidate, unless the name says so."""
     name = entry["name"] if len(entry["name"]) <= _LONGEST else f"{entry['name'][: _LONGEST - 1]}…"
     method = entry["method"]
     what = "trivial" if method is None else method if is_trained(method) else "not tuned"

@@ -57,9 +57,9 @@ def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
 
 
 def changes(comparison: Comparison) -> dict[str, Any]:
-    """The table of differences: ``titles`` of its columns, and ``rows`` of (name, cells); no rows without any.
+    """The table of differences: ``titles`` of its columns, and ``rows`` of (name, cells).
 
-    ``plain`` says which columns have no better and worse: more copying is no gain.
+    ``plain``: columns in which more is neither better nor worse, such as copied 4-grams.
     """
     compared = [entry for entry in comparison["systems"] if entry["differences"]]
     metrics = sorted({name for entry in compared for name in entry["differences"]}, key=_order(comparison["metric"]))
@@ -71,8 +71,8 @@ def changes(comparison: Comparison) -> dict[str, Any]:
 
 
 def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]:
-    """(experiment, group, ROUGE-1, exact match, rows) of what was seen in training and what was not, of clean and
-    dirty rows, and of how far wordings of a task lie apart; no row for an experiment of which nothing stands apart."""
+    """Rows of (experiment, group, ROUGE-1, exact match, rows): seen and unseen templates and tasks, clean and dirty
+    rows, and the spread over the templates of a task. An experiment without such groups has no row."""
     shown = []
     for entry in comparison["systems"]:
         for kind in ("wording", "task_seen", "contamination"):
@@ -89,8 +89,8 @@ def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]
 
 
 def soft_prompts(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
-    """Experiments with a soft prompt, and for each a row a cluster of its virtual tokens: their ``positions`` (from 1),
-    and the ``words`` that they lie nearest, the most similar first."""
+    """Per experiment with a soft prompt, one row per cluster of virtual tokens: their ``positions`` (from 1), and the
+    nearest ``words``, the most similar first."""
     shown = []
     for entry in comparison["systems"]:
         tokens = about(entry).get("soft_prompt") or []
@@ -104,9 +104,9 @@ def soft_prompts(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]
 
 
 def prompts(comparison: Comparison) -> list[dict[str, Any]]:
-    """What the prompts of each experiment cost, where one has examples in them: ``name``, ``count`` of examples,
-    ``cells`` (mean tokens, most tokens, their share of the context window, rows with fewer examples for lack of room,
-    the score) and the ``examples`` of each wording."""
+    """Length of the prompts of each experiment, if any has examples in them: ``name``, ``count`` of examples, ``cells``
+    (mean tokens, most tokens, their share of the context window, rows with fewer examples, score) and the ``examples``
+    per template."""
     known = [(entry, about(entry).get("shots")) for entry in comparison["systems"]]
     if not any(shots and shots["count"] for _, shots in known):
         return []
@@ -129,8 +129,8 @@ def prompts(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def drawn(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Experiments of which answers were drawn, with cells: how many a row, temperature, the greedy score, the mean of
-    the drawn ones, the lowest and the highest mean of one drawing, the deviation within a row."""
+    """Experiments with sampled outputs, with cells: samples per row, temperature, score of the greedy output, mean of
+    the samples, lowest and highest mean of one sample of all rows, standard deviation within a row."""
     metric, shown = comparison["metric"], []
     for entry in comparison["systems"]:
         samples = about(entry).get("samples") or {}
@@ -143,8 +143,8 @@ def drawn(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 
 def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row a tuned experiment and task that it was not tuned on: ``name``, ``task``, ``verdict``, ``cells`` (metric,
-    before, after, difference, rows) and ``examples`` lost."""
+    """One row per tuned experiment and task that it was not tuned on: ``name``, ``task``, ``verdict``, ``cells``
+    (metric, before, after, difference, rows) and ``examples`` of rows that lost most."""
     return [
         {
             "name": entry["name"],
@@ -188,12 +188,12 @@ _GROUPS = {"wording": "wordings {}", "task_seen": "tasks {}", "contamination": "
 
 
 def _spread(wordings: dict[str, Any] | None) -> Cell:
-    """Highest minus lowest mean of the wordings, in points of percent."""
+    """Highest minus lowest mean over the templates, in percentage points."""
     return Cell(number(wordings["spread"], 100), f"{wordings['wordings']} wordings") if wordings else Cell(NOTHING)
 
 
 def verdict(comparison: Comparison) -> str:
-    """What the test rows say about the candidate; empty where there is nothing to compare it with."""
+    """The candidate's difference to the baseline in words; empty if there is none."""
     entry = next((entry for entry in comparison["systems"] if entry["candidate"]), None)
     metric, baseline = comparison["metric"], comparison["baseline"]["name"]
     difference = (entry["differences"] or {}).get(metric) if entry else None

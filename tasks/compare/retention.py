@@ -1,4 +1,4 @@
-"""Kept, lost or gained: how tuned models do on tasks that they were not tuned on, beside the baseline."""
+"""Kept, lost or gained: scores of tuned models on tasks that they were not tuned on, against the baseline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.metrics.text import entity_counts, entity_score
 from tasks.text.rows import Row, by_task, row_key
 
 LOSS = "loss_per_byte"
-"""Judges general text, and what has no score of each row; lower is better."""
+"""Metric of general text, and of tasks without a score per row; lower is better."""
 
 COLUMN = {
     "rouge": "rouge1_f",
@@ -59,7 +59,7 @@ def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[st
     judged = _difference(pairs, metric, params)
     losses = all(_known(row, LOSS) for pair in pairs for row in pair)
     if losses and metric != LOSS and judged["before"] == judged["after"] == 0:
-        # Who answers nothing right has nothing to lose by that score.
+        # Two models without a correct row have nothing to lose by that score.
         metric, judged = LOSS, _difference(pairs, LOSS, params)
     better, change = (-1 if metric == LOSS else 1), judged["difference"]
     worst, best = sorted((better * change["low"], better * change["high"]))

@@ -1,4 +1,4 @@
-"""Picks the rows that a person should read: the first ones, and those where tuning helped or hurt most."""
+"""Choose the rows to read in the report: the first ones, and those with the largest gains and losses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def choose_samples(
     baseline; where there are too few of them, further rows in order take their place.
 
     Returns:
-        One entry a row: source, row_id, template_id, row (1 is the first), why, text, references, answers (of each
+        One entry per row: source, row_id, template_id, row (1 is the first), why, text, references, answers (of each
         system in the order of ``compared``: name, completion, finished, rouge1_f).
     """
     first = baseline or compared[0]

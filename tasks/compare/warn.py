@@ -1,4 +1,4 @@
-"""What a table of scores does not show: copying, trivial baselines that do as well, outputs that never end."""
+"""Warnings beside the scores: copying, repetition, unfinished outputs, trivial baselines that score as well."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from tasks.metrics.statistics import ROUNDING
 from tasks.text.rows import row_key
 
 MORE_COPIED = 0.10
-"""Share of 4-grams that an experiment may copy beyond the baseline before it is said."""
+"""Share of copied 4-grams by which an experiment may exceed the baseline without a warning."""
 
 MORE_REPEATED = 0.10
-"""Share of 3-grams said before by which an experiment may exceed the baseline before it is said."""
+"""Share of repeated 3-grams by which an experiment may exceed the baseline without a warning."""
 
 UNFINISHED = 0.20
-"""Share of outputs that may hit the length limit before it is said."""
+"""Share of outputs that may reach the length limit without a warning."""
 
 
 def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]]:
-    """Warnings about the experiments of ``compared``, in its order: system, kind, message."""
+    """Warnings about the experiments of ``compared``, in their order: ``system``, ``kind`` and ``message`` each."""
     experiments = [s for s in compared if s.kind == "experiment"]
     trivial = [s for s in compared if s.kind == "baseline"]
     warnings = []
@@ -60,8 +60,8 @@ def _copying(system: System, baseline: System | None) -> str | None:
     if shares is None:
         return None
     return (
-        f"{system.name} copies: {shares[0]:.1%} of its 4-grams stand in the source, {shares[1]:.1%} of those of "
-        f"{shares[2]}. Its ROUGE may come from repeating the text."
+        f"{system.name} copies: {shares[0]:.1%} of its 4-grams are copied from the source, {shares[1]:.1%} of those "
+        f"of {shares[2]}. Its ROUGE may come from copying."
     )
 
 
@@ -70,13 +70,13 @@ def _repeating(system: System, baseline: System | None) -> str | None:
     if shares is None:
         return None
     return (
-        f"{system.name} repeats itself: it said {shares[0]:.1%} of its 3-grams before, {shares[2]} {shares[1]:.1%}. "
-        "Read its outputs in the samples."
+        f"{system.name} repeats itself: {shares[0]:.1%} of its 3-grams occur earlier in the output, {shares[1]:.1%} of "
+        f"those of {shares[2]}. Read its outputs in the samples."
     )
 
 
 def _beyond(system: System, baseline: System | None, metric: str, most: float) -> tuple[float, float, str] | None:
-    """(its value, the baseline's, the baseline's name) where the system exceeds the baseline by more than ``most``."""
+    """(its value, the baseline's, the baseline's name), if the system exceeds the baseline by more than ``most``."""
     if baseline is None or system is baseline:
         return None
     ours, theirs = system.value(metric), baseline.value(metric)
@@ -108,7 +108,7 @@ def _unfinished(system: System) -> str | None:
 
 def _empty(system: System) -> str | None:
     empty = system.value("empty")
-    return f"{system.name} says nothing for {empty:.1%} of the rows." if empty else None
+    return f"{system.name} generates nothing for {empty:.1%} of the rows." if empty else None
 
 
 def _no_validation_loss(system: System) -> str | None:
@@ -125,5 +125,5 @@ def _unpaired(system: System, baseline: System | None) -> str | None:
         return None
     return (
         f"{system.name} and {baseline.name} share {len(ours & theirs)} of {len(ours | theirs)} rows; "
-        "its differences are of those alone. Evaluate both again."
+        "its differences are over those rows only. Evaluate both again."
     )

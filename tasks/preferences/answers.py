@@ -1,4 +1,4 @@
-"""What judges answered, read from their CSV files and checked against the key of the export."""
+"""Read the judges' choices from their CSV files, and check them against the key of the export."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from tasks.preferences.pairs import Shown
 from tasks.preferences.sheet import CHOICES, read_sheet, unguard
 
 Answers = dict[str, dict[str, str]]
-"""Judge → pair → choice, of answered pairs only; a judge who answered nothing is there with no pair."""
+"""Judge → pair → choice, of answered pairs only. A judge without answers has an empty mapping."""
 
 _SHOWN = 20
-"""Problems that an error lists; a file whose every row is wrong has one cause."""
+"""Most problems that an error lists. If every row is wrong, the cause is the same."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One row of a judge's file: ``where`` is file and row, ``texts`` prompt, left and right where it has them."""
+    """One row of a judge's file.
+
+    Attributes:
+        where: file and row.
+        texts: prompt, left and right, if the file has these columns.
+    """
 
     where: str
     export: str
@@ -82,7 +87,7 @@ def _choices() -> str:
 
 
 def _problem(row: Answer, key: ExportKey, earlier: str | None) -> str | None:
-    """What is wrong with a row, and what to do about it."""
+    """The rule that a row breaks, with the remedy; None if it breaks none."""
     if row.export != key.export:
         return (
             f"export: all answers must be of one export, {key.export}; it is {row.export!r}; "

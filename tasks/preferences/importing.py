@@ -18,7 +18,7 @@ from tasks.preferences.results import summarise
 
 @dataclass(frozen=True)
 class Imported:
-    """What was found, where it was written, and ``notes`` that a reader needs beside it."""
+    """The results, the path where they were written, and ``notes`` about them."""
 
     results: dict[str, Any]
     path: Path
@@ -42,14 +42,14 @@ def import_answers(paths: Paths, sheets: Iterable[Path], key_file: Path | None =
 
 
 def _changed(paths: Paths, key: ExportKey) -> list[str]:
-    """Which predictions are no longer those that were judged."""
+    """Notes on predictions that changed since the export."""
     notes = []
     for name, sha256 in key.predictions.items():
         path = paths.report(name) / "predictions.parquet"
         if not path.exists():
-            notes.append(f"{path} is gone; the answers are about what it held when it was exported")
+            notes.append(f"{path} is gone; the answers are about the predictions at the time of the export")
         elif files.sha256(path) != sha256:
-            notes.append(f"{path} has changed since the export; the answers are about what it held then")
+            notes.append(f"{path} has changed since the export; the answers are about the predictions of that time")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""The key of an export: who stood on which side. It stays in the workspace; judges do not get it."""
+"""The key of an export: which experiment is on which side. It stays in the workspace; judges do not get it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class PairKey(Params):
     """One pair.
 
     Attributes:
-        left: name of the experiment that answers on the left.
-        right: on the right.
+        left: experiment whose output is on the left.
+        right: experiment whose output is on the right.
         rouge1_f: ROUGE-1 F1 in 0..1 by experiment.
         texts_sha256: of prompt, left and right, with blanks made one.
     """
@@ -39,7 +39,7 @@ class ExportKey(Params):
         export: its id, which stands in every file that judges get and send back.
         a: the experiment compared with.
         b: the one whose wins are counted.
-        rows: how many were asked for.
+        rows: number of pairs requested.
         predictions: sha256 of ``predictions.parquet`` by experiment.
         counts: as ``pairs.Counts``.
         pairs: by the id that the judges see, in their order.
@@ -96,7 +96,7 @@ def key_path(paths: Paths, key: ExportKey) -> Path:
 
 
 def read_key(path: Path) -> ExportKey:
-    """Raises TunesmithError: the file is missing or is no key."""
+    """Read a key. Raises TunesmithError if the file is missing or is not a key."""
     try:
         return parse(ExportKey, files.read_json(path), path)
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def read_key(path: Path) -> ExportKey:
 
 
 def find_key(paths: Paths, export: str, where: str) -> ExportKey:
-    """The key of ``export`` in this workspace; ``place`` is where the id was read.
+    """The key of ``export`` in this workspace; ``where`` is file and row of the id.
 
     Raises:
         TunesmithError: there is none; those that there are are named.

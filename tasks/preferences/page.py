@@ -1,4 +1,4 @@
-"""The pairs as one HTML page that asks for a choice each: nothing from the network, every text escaped."""
+"""One HTML page on which a judge chooses for each pair. It loads nothing from the network; every text is escaped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE, SCRIPT = "page.html.jinja", "page.js.jinja"
 
 
 def page(export: str, pairs: list[Shown]) -> str:
-    """Render the page. Its own script is the only one that its Content-Security-Policy lets run, known by its hash."""
+    """Render the page. Its Content-Security-Policy allows only its own script, identified by its hash."""
     environment = pages(Path(__file__).parent)
     script = environment.get_template(SCRIPT).render(export=export)
     hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

@@ -1,4 +1,4 @@
-"""Which answers people judge: those of two experiments to the same rows, drawn and shuffled."""
+"""Pairs for judges: outputs of two experiments for the same rows, drawn and shuffled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = ("source", "row_id", "template_id", "prompt", "completion", "rouge1_f"
 
 @dataclass(frozen=True)
 class Shown:
-    """All that a judge gets to see of a pair; nothing here tells which experiment is on which side."""
+    """What a judge sees of a pair. Nothing here tells which experiment is on which side."""
 
     id: str
     prompt: str
@@ -27,12 +27,12 @@ class Shown:
     right: str
 
     def texts_sha256(self) -> str:
-        """Tells whether a row of a judge's file still holds these texts, whatever became of its blanks."""
+        """Hash of the texts that ignores blanks and line ends, which programs change."""
         return files.digest([one_line(text) for text in (self.prompt, self.left, self.right)])
 
 
 def one_line(text: str) -> str:
-    """``text`` without what programs change on their way: line ends and repeated blanks."""
+    """``text`` with every run of blanks and line ends as one blank."""
     return " ".join(text.split())
 
 
@@ -42,7 +42,7 @@ class Pair:
 
     Attributes:
         row: (source, row_id, template_id).
-        b_left: whether the second experiment answers on the left.
+        b_left: whether the output of the second experiment is on the left.
         rouge1: ROUGE-1 F1 in 0..1 of the first and of the second experiment; None where it is not known.
     """
 
@@ -82,7 +82,7 @@ def read_predictions(path: Path) -> list[Row]:
 
 
 def match(ours: list[Row], theirs: list[Row]) -> tuple[list[tuple[Row, Row]], Counts]:
-    """The rows that both answered differently, in the order of their keys, and where the others went."""
+    """Rows with different outputs of both experiments, in the order of their keys, and the counts of the others."""
     first, second = ({row_key(row): row for row in rows} for rows in (ours, theirs))
     both = [(first[k], second[k]) for k in sorted(first.keys() & second.keys())]
     different = [(a, b) for a, b in both if shown_text(a) != shown_text(b)]

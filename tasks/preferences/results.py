@@ -1,4 +1,4 @@
-"""What judges' answers say: win rate, sign test, habits of side, agreement with each other and with ROUGE-1."""
+"""Results of judges' answers: win rate, sign test, preference for a side, agreement with each other and ROUGE-1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.preferences.answers import Answers
 from tasks.preferences.key import ExportKey
 
 SCORE = {"b": 1.0, "a": 0.0, "tie": 0.5, "bad": 0.5}
-"""Points of the second experiment. ``bad``: both are, so neither is better."""
+"""Points of the second experiment. ``bad``: both outputs are bad, so neither wins."""
 
 Results = dict[str, Any]
 
@@ -31,7 +31,7 @@ def summarise(key: ExportKey, answers: Answers, params: IntervalParams) -> Resul
 
     Keys: ``judges`` (name → answered, unanswered, b_wins, a_wins, ties, bad, left, right, and ``side_p_value`` of the
     sign test of left against right), ``win_rate`` of B (ties and both bad as half) and ``win_rate_decided`` (without
-    them), ``sign_test``, ``left_chosen``, ``agreement``, ``rouge1`` (did the answer with the higher ROUGE-1 win?),
+    them), ``sign_test``, ``left_chosen``, ``agreement``, ``rouge1`` (whether the output with the higher ROUGE-1 won),
     ``pairs`` (each with its verdict and choices). An interval is ``value``, ``low``, ``high``, ``n`` (pairs) and
     ``p_value`` (exact sign test of the pairs against a half), or None where no pair has a value.
     """
@@ -81,7 +81,7 @@ def outcome(key: ExportKey, pair: str, choice: str) -> str:
 
 
 def _side(key: ExportKey, pair: str) -> str:
-    """Who stood on the left."""
+    """The experiment on the left: ``a`` or ``b``."""
     return "b" if key.pairs[pair].left == key.b else "a"
 
 
@@ -105,7 +105,7 @@ def _interval(values: dict[str, list[float]], params: IntervalParams) -> Results
     if not means:
         return None
     value, low, high = mean_interval(means, params.resamples, params.confidence, params.seed)
-    # Of few pairs a bootstrap interval is too narrow, and of equal ones it has no width: the exact test says so.
+    # A bootstrap interval of few pairs is too narrow, and of equal pairs it has no width. The exact test is valid then.
     p_value = _p_value(sum(mean > 0.5 for mean in means), sum(mean < 0.5 for mean in means))
     return {"value": value, "low": low, "high": high, "n": len(means), "p_value": p_value}
 
@@ -116,7 +116,7 @@ def _p_value(above: int, below: int) -> float | None:
 
 
 def verdict(scores: list[float]) -> str:
-    """Of all judges of a pair: ``a``, ``b`` or ``even``."""
+    """Majority of the judges of a pair: ``a``, ``b`` or ``even``."""
     mean = fmean(scores)
     return "even" if mean == 0.5 else "b" if mean > 0.5 else "a"
 
@@ -143,7 +143,7 @@ def sign_test(verdicts: list[str], confidence: float) -> Results:
 
 
 def agreement(outcomes: ByPair, judges: Sequence[str]) -> Results:
-    """How far judges agree on who won (a, b, tie, bad), over the pairs that both answered.
+    """Agreement of judges on the outcome (a, b, tie, bad), over the pairs that both answered.
 
     Keys: ``pairs`` (of judges: ``judges``, ``common`` pairs, ``same`` share, Cohen's ``kappa``) and
     ``krippendorff_alpha`` (nominal) of three and more judges. A coefficient is None where nothing is common, or where
@@ -166,7 +166,7 @@ def _two(outcomes: ByPair, one: str, other: str) -> Results:
 
 
 def _alpha(outcomes: ByPair) -> float | None:
-    # Pairs of one judge say nothing of agreement; nltk would count them as chance.
+    # Pairs with one judge have no agreement; nltk would count them as chance.
     several = {pair: by_judge for pair, by_judge in outcomes.items() if len(by_judge) > 1}
     if len({outcome for by_judge in several.values() for outcome in by_judge.values()}) < 2:
         return None
@@ -177,7 +177,7 @@ def _alpha(outcomes: ByPair) -> float | None:
 
 
 def rouge_agreement(key: ExportKey, verdicts: dict[str, str], params: IntervalParams) -> Results:
-    """In how many of the decided pairs the answer with the higher ROUGE-1 F1 won.
+    """Share of decided pairs that the output with the higher ROUGE-1 F1 won.
 
     Keys: ``agrees`` (an interval, or None), and the decided pairs that are left out: ``equal`` and ``unknown`` scores.
     """

@@ -11,7 +11,7 @@ from tasks.core.errors import TunesmithError
 from tasks.preferences.pairs import Shown
 
 CHOICES = ("left", "right", "tie", "bad")
-"""What a judge may say: the left or the right answer is better, both are equally good, both are bad."""
+"""A judge's choices: the left or the right answer is better, both are equally good, both are bad."""
 
 COLUMNS = ("export", "pair", "prompt", "left", "right", "choice")
 REQUIRED = ("export", "pair", "choice")
@@ -20,11 +20,11 @@ CELL = 32_767
 """Characters that a cell of Excel and of LibreOffice Calc holds."""
 
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""A spreadsheet may run a cell that begins so (OWASP, "CSV Injection"; the last four are their full-width forms)."""
+"""A spreadsheet may run a cell that starts with one of these (OWASP, "CSV Injection"; the last four are full-width)."""
 
 
 def guard(text: str) -> str:
-    """``text`` as a cell that no spreadsheet takes for a formula; ``unguard`` gives it back exactly.
+    """``text`` as a cell that no spreadsheet takes for a formula. ``unguard`` returns the text exactly.
 
     A text that begins with the guard itself, an apostrophe, gets another one.
     """
@@ -37,7 +37,7 @@ def unguard(cell: str) -> str:
 
 
 def sheet(export: str, pairs: list[Shown]) -> str:
-    """The CSV of ``COLUMNS``, a row a pair, with ``choice`` left empty."""
+    """CSV with ``COLUMNS``, one row per pair, and an empty ``choice``."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(COLUMNS)
@@ -47,7 +47,7 @@ def sheet(export: str, pairs: list[Shown]) -> str:
 
 
 ENCODING = "utf-8-sig"
-"""Excel takes a CSV for UTF-8 only by this mark at its beginning."""
+"""Excel reads a CSV as UTF-8 only if it starts with this mark."""
 
 
 def read_sheet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -1,4 +1,4 @@
-"""The result for the terminal."""
+"""Results of judges' answers as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Results = dict[str, Any]
 
 
 def result_table(results: Results) -> Group:
-    """Answers of each judge, then what they say."""
+    """Counts per judge, then the findings over all judges."""
     return Group(_judges(results), _findings(results), Text("\n".join(_legend(results))))
 
 
@@ -65,7 +65,7 @@ def _cells(interval: Results | None) -> tuple[str, str]:
 
 
 def _reading(interval: Results | None, params: Results, above: str, below: str, up: str, down: str) -> str:
-    """What an interval around a half says: ``above`` or ``below`` only where the exact sign test says it, too."""
+    """Interval around a half in words: ``above`` or ``below`` only if the exact sign test agrees."""
     if interval is None:
         return "nothing was decided"
     if interval["low"] <= 0.5 <= interval["high"]:

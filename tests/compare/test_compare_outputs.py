@@ -222,7 +222,7 @@ def test_report_without_baseline_or_candidate_still_renders(workspace: Workspace
     workspace.experiment("zero", method="none")
     text = html_report(comparison_of(workspace, samples=0), b"", GATE)
     assert "no experiment is named &#39;base&#39;" in text and "No candidate." in text
-    assert "Differences to" not in text and "What they said" not in text
+    assert "Differences to" not in text and "Outputs for sample rows" not in text
 
 
 def test_picture_survives_missing_metrics_and_names_with_dollars(workspace: Workspace, tmp_path: Path) -> None:
@@ -290,6 +290,6 @@ def test_examples_and_drawn_answers_are_told(full: Workspace) -> None:
     assert (row["name"], row["count"], row["cells"][:4]) == ("lora", 3, ["700", "1024", "12.5", "2"])
     assert drawn(comparison) == [("lora", ["5", "0.7", "50.0", "30.0", "25.0", "35.0", "4.0"])]
     page = html_report(comparison, b"", GATE)
-    assert "&lt;b&gt;Why?" in page and "<b>Why?" not in page and "Answers drawn at random" in page
+    assert "&lt;b&gt;Why?" in page and "<b>Why?" not in page and "Sampled outputs" in page
     entry["model"]["shots"] = shots | {"count": 0, "examples": {}, "context_share": None}
     assert prompts(comparison) == []

@@ -1,4 +1,4 @@
-"""lm-eval's tasks from its own files, our corrections and the rows that were found."""
+"""Build lm-eval's tasks from its task files, the corrections in ``suites/own`` and the rows read."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tasks.core.errors import TunesmithError
 
 PACKAGED = Path(lm_eval.tasks.__file__).parent
 
-# It warns of every default that it takes; what matters of these (cut prompts) is counted and reported here.
+# It warns about every default. The relevant warning, about cut prompts, is counted and reported by Tunesmith.
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
 class Built:
-    """A task that can be run.
+    """A task that can run.
 
     Attributes:
         definition: as in the suite's file.
-        task: lm-eval's.
-        rows: places of the rows that are asked, in order; None asks all.
-        of: rows there are.
+        task: lm-eval's task.
+        rows: indices of the rows to evaluate, ascending; None for all.
+        of: number of rows that the task has.
         shots: examples in the prompt.
-        source: where the rows are from.
+        source: origin of the rows.
     """
 
     definition: TaskDefinition
@@ -71,10 +71,10 @@ def task_config(task: TaskDefinition) -> dict[str, Any]:
 def build(
     task: TaskDefinition, config: dict[str, Any], source: TaskRows, shots: int, rows: int | None, seed: int
 ) -> Built:
-    """The task with its rows; ``rows``: how many are asked, None asks all.
+    """The task with its rows. ``rows``: number of rows to evaluate; None for all.
 
     Raises:
-        TunesmithError: more examples are asked for than there are.
+        TunesmithError: there are fewer examples than requested.
     """
     process = config.get("process_docs") or (lambda dataset: dataset)
     splits = {task.split: process(Dataset.from_list(source.evaluated))}
@@ -84,7 +84,7 @@ def build(
     available = len(fixed) if isinstance(fixed, list) else len(source.examples)
     if shots > available:
         raise TunesmithError(
-            f"{task.name}: {shots} examples in the prompt are asked for; there are {available}; set "
+            f"{task.name}: {shots} examples in the prompt are requested; there are {available}; set "
             f"benchmark.settings.shots.{task.name} to at most that"
         )
     data = DatasetDict(splits)
@@ -96,12 +96,12 @@ def build(
 
 
 def _held(data: DatasetDict) -> dict[str, Any]:
-    """The rows in memory, in the place of a data set that lm-eval would fetch. Already processed."""
+    """Settings that give lm-eval the processed rows instead of a data set to fetch."""
     return {"custom_dataset": lambda **_: data, "dataset_kwargs": None, "process_docs": None}
 
 
 def _about_rows(task: TaskDefinition, examples: bool) -> dict[str, Any]:
-    """Splits that are there, and no others: lm-eval would draw examples from the rows that it asks."""
+    """Name only the splits that exist, or lm-eval would draw examples from the evaluated rows."""
     test = task.split in ("test", "default")
     return {
         "test_split": task.split if test else None,

@@ -1,4 +1,4 @@
-"""Where a task's files lie in a data folder, and the rows in them."""
+"""Find a task's files in a data folder, and read their rows."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _OTHER_NAMES = {"validation": ("validation", "val", "dev", "valid")}
 
 
 def candidates(task: TaskDefinition, split: str) -> list[str]:
-    """Paths, relative to the data folder and without ending, where a split of ``task`` is looked for.
+    """Paths, relative to the data folder and without ending, at which a split of ``task`` may be.
 
-    A folder's name may also be that of a file, which then is the split that is asked.
+    A name of ``task.folders`` may also be a file, which then holds the evaluated split.
     """
     first, _, rest = split.partition("_")
     names = [f"{name}_{rest}" if rest else name for name in _OTHER_NAMES.get(first, (first,))]
@@ -30,10 +30,10 @@ def candidates(task: TaskDefinition, split: str) -> list[str]:
 
 
 def find_file(task: TaskDefinition, split: str, data: Path | None, given: str | dict[str, str] | None) -> Path | None:
-    """The file of a split: as given in the parameters, else the first that is found.
+    """The file of a split: the one that the parameters name, else the first candidate that exists.
 
     Raises:
-        TunesmithError: a file is given that is not there.
+        TunesmithError: the parameters name a file that does not exist.
     """
     if task.file is not None:
         return task.file
@@ -53,7 +53,7 @@ def find_file(task: TaskDefinition, split: str, data: Path | None, given: str | 
 
 
 def looked_for(task: TaskDefinition, split: str, data: Path | None) -> str:
-    """What a person would have to put where."""
+    """Which file is missing, and where it would have to be."""
     if data is None:
         return "no data folder was given (--data FOLDER)"
     if not data.is_dir():
@@ -83,7 +83,7 @@ def _matching(path: Path, task: TaskDefinition) -> list[Row]:
 
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> list[Row]:
-    """Files that hold the rows of many tasks are read once."""
+    """The rows of a file; cached, since one file may hold the rows of many tasks."""
     return list(_json_rows(path)) if path.suffix == ".json" else [row for _, row in read(path)]
 
 
@@ -110,7 +110,7 @@ def read_task_json(path: Path) -> Any:
 
 
 def task_json_files(data: Path | None, given: dict[str, Any]) -> list[tuple[str, Path]]:
-    """(name, file) of BIG-bench tasks: every ``task.json`` in the data folder, named by its folder, and those given."""
+    """(name, file) of BIG-bench tasks: every ``task.json`` in the folder, named by its parent, and those given."""
     by_name = {}
     if data is not None:
         by_name = {path.parent.name: path for path in sorted(data.rglob("task.json"))}

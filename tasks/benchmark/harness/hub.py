@@ -1,4 +1,4 @@
-"""Rows of a task from the Hugging Face hub, or from the copy that an earlier run left in its cache."""
+"""Rows of a task from the Hugging Face hub, or from the copy in its cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UnreachableError(TunesmithError):
 def load(
     path: str, name: str | None, splits: list[str], revision: str | None
 ) -> tuple[dict[str, list[Row]], str | None]:
-    """Rows of each of ``splits`` of the data set, and the commit hash that they are of (None: of the cache, unknown).
+    """Rows of each of ``splits``, and their commit hash (None if they are from the cache).
 
     Raises:
         UnreachableError: with the reason.
@@ -41,7 +41,7 @@ def load(
 
 @cache
 def _revision(path: str, revision: str | None) -> tuple[str | None, str]:
-    """(commit hash, why there is none); the hub is asked once for each data set."""
+    """(commit hash, or None; reason why there is none). One request per data set."""
     from huggingface_hub import HfApi
 
     try:

@@ -1,4 +1,4 @@
-"""One task on one model: lm-eval runs it; its answers row by row."""
+"""Run one task on one model with lm-eval, and read its outputs row by row."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tasks.text.rows import Row
 
 @dataclass(frozen=True)
 class Measured:
-    """What a model did in a task.
+    """Outputs and scores of a model on a task.
 
     Attributes:
-        samples: lm-eval's, a row each, in order.
-        scores: metric → lm-eval's own score.
+        samples: lm-eval's samples, one per row, in order.
+        scores: metric → lm-eval's score.
     """
 
     samples: list[Row]
@@ -36,11 +36,11 @@ def measure(lm: Any, built: Built, settings: BenchmarkSettings) -> Measured:
     """Run ``built`` on ``lm``.
 
     Raises:
-        TunesmithError: a log-probability is NaN, or the task has a metric of the suite's file not.
+        TunesmithError: a log-probability is NaN, or lm-eval's task lacks a metric that the suite names.
     """
     _seed(built, settings.seed)
     name = built.definition.name
-    with contextlib.redirect_stderr(io.StringIO()):  # bars that no argument turns off
+    with contextlib.redirect_stderr(io.StringIO()):  # progress bars that no argument turns off
         output = evaluate(
             lm,
             {"tasks": {name: built.task}, "groups": {}, "group_map": {}},
@@ -84,7 +84,8 @@ def _seed(built: Built, seed: int) -> None:
 def sample_rows(built: Built, measured: Measured) -> list[Row]:
     """Rows of ``results.SAMPLES``.
 
-    ``score`` is the mean of the metrics of the row by itself; of a pair, whether both are equal; a correlation has none
+    ``score`` is the mean over the row's metrics: a value as it is, of a pair whether both are equal. Correlations have
+    no score per row.
     """
     return [_sample(built, sample) for sample in measured.samples]
 

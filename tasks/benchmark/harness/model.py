@@ -1,4 +1,4 @@
-"""A model of ``models/X`` under lm-eval: one way for every method, since the loaded model is handed over."""
+"""A model of ``models/X`` as a model of lm-eval. It is loaded before, so every method works the same way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.tuning.load import SharedBase, soft_prompt
 
 
 class Harness(HFLM):
-    """lm-eval's model, which refuses a log-probability that is no number: its argmax would count as an answer."""
+    """lm-eval's model, which refuses NaN as a log-probability: its argmax would count as a prediction."""
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
         outputs: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
@@ -38,7 +38,7 @@ class Harness(HFLM):
 def load(
     folder: Path, root: Path, settings: BenchmarkSettings, shared: SharedBase | None = None
 ) -> tuple[Harness, Predictor]:
-    """The model of ``folder`` under lm-eval, and as it is. ``root`` and ``shared``: as of ``Predictor.load``.
+    """The model of ``folder`` for lm-eval, and as a ``Predictor``. ``root`` and ``shared``: as in ``Predictor.load``.
 
     Raises:
         TunesmithError: there is no model, or its base or tokenizer is another than it was trained on.
@@ -48,10 +48,10 @@ def load(
 
 
 def wrap(model: Any, tokenizer: Any, kind: str, settings: BenchmarkSettings) -> Harness:
-    """A loaded model under lm-eval.
+    """A loaded model for lm-eval.
 
-    A soft prompt is asked row by row: peft puts virtual tokens before the padding on the left, so that answers would
-    depend on what else is in the batch.
+    A model with a soft prompt runs row by row: peft puts virtual tokens before the padding on the left, so outputs
+    would depend on the other rows of the batch.
     """
     batch = 1 if soft_prompt(model) else settings.batch_size
     return Harness(pretrained=model, tokenizer=tokenizer, backend=kind, batch_size=batch)

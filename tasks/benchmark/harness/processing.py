@@ -16,7 +16,7 @@ Doc = dict[str, Any]
 
 
 def stsb_target(doc: Doc) -> int:
-    """The whole similarity nearest to the measured one."""
+    """The integer similarity nearest to the measured one."""
     return round(doc["label"])
 
 
@@ -66,7 +66,7 @@ def record_target(doc: Doc) -> str:
 
 
 def record_results(doc: Doc, results: list[tuple[float, bool]]) -> dict[str, float]:
-    """Of the likeliest entity against the answer that it fits best."""
+    """Scores of the likeliest entity, against the answer that it matches best."""
     predicted = doc["entities"][int(np.argmax([value for value, _ in results]))]
     return {
         "f1": max(squad_f1(predicted, answer) for answer in doc["answers"]),
@@ -81,7 +81,7 @@ def squad_words(text: str) -> list[str]:
 
 
 def squad_f1(prediction: str, answer: str) -> float:
-    """F1 over words, each as often as it stands there."""
+    """F1 over words, counted with repetitions."""
     ours, theirs = squad_words(prediction), squad_words(answer)
     if not ours or not theirs:
         return float(ours == theirs)

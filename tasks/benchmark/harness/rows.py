@@ -1,4 +1,4 @@
-"""Rows of a task as lm-eval's prompts need them: every column there, every label the number that it stands for."""
+"""Check the rows of a task: every column that lm-eval's prompts need, every label as its number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def checked(rows: list[Row], task: TaskDefinition, where: str) -> list[Row]:
     """The columns of ``task`` of every row, in the hub's shape.
 
     Raises:
-        TunesmithError: a column is missing or empty, or a label is none that the task has; with the row's number.
+        TunesmithError: a column is missing or empty, or a label is unknown; with the row's number.
     """
     shaped = [
         (number, row) for number, given in enumerate(rows, start=1) for row in _shaped(given, task, where, number)
@@ -55,7 +55,7 @@ def _integer(value: Any, column: str, where: str) -> int:
 
 
 def _label(value: Any, task: TaskDefinition, where: str) -> int | float:
-    """A label may be its number, a text of its number, its name, or true and false."""
+    """The number of a label, which may be a number, a number as text, a name, or true and false."""
     if task.range is not None:
         return _measured(value, task.range, f"{where}: {task.label}")
     assert task.labels is not None, task.name

@@ -1,4 +1,4 @@
-"""Which rows of a task are asked: seeded, in the proportions of the answers."""
+"""Draw the rows of a task to evaluate: seeded, in proportion to the answers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tasks.core.params import value_at
 from tasks.text.rows import Row
 
 _MOST_STRATA = 20
-"""Right answers that are more than these are texts, not labels."""
+"""With more different answers than this, answers are texts, not labels."""
 
 
 def choose(
     rows: list[Row], answer: Callable[[Row], Any], together: list[str], count: int | None, seed: int
 ) -> list[int] | None:
-    """Places of ``count`` of ``rows``, ascending; None where all are taken.
+    """Indices of ``count`` of ``rows``, ascending; None for all.
 
     Rows are drawn from each right answer in proportion (largest remainders). With ``together``, rows that agree in
     these columns are drawn as one, until there are at least ``count``.
@@ -50,7 +50,7 @@ def _whole_groups(rows: list[Row], together: list[str], count: int, shuffler: ra
 
 
 def _shares(sizes: dict[str, int], count: int) -> dict[str, int]:
-    """``count`` divided in proportion to ``sizes``; the largest remainders get what is left."""
+    """``count`` divided in proportion to ``sizes``, with the rest to the largest remainders."""
     whole = sum(sizes.values())
     shares = {name: size * count // whole for name, size in sizes.items()}
     by_remainder = sorted(sizes, key=lambda name: (-(sizes[name] * count % whole), name))

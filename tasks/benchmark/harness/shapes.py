@@ -1,5 +1,7 @@
-"""Rows as their authors publish them → rows as the hub has them, which is what lm-eval's prompts read. A row that has
-the hub's shape already is left as it is."""
+"""Convert rows from their authors' format to that of the hub, which lm-eval's prompts read.
+
+A row in the hub's format stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ def mmlu(row: Row) -> list[Row]:
 
 
 def multirc(row: Row) -> list[Row]:
-    """A passage with questions with answers → a row an answer."""
+    """A passage with questions with answers → one row per answer."""
     if not isinstance(passage := row.get("passage"), dict):
         return [row]
     return [
@@ -37,7 +39,7 @@ def multirc(row: Row) -> list[Row]:
 
 
 def record(row: Row) -> list[Row]:
-    """A passage with marked entities and queries → a row a query."""
+    """A passage with marked entities and queries → one row per query."""
     if not isinstance(passage := row.get("passage"), dict):
         return [row]
     text = passage["text"]
@@ -100,7 +102,7 @@ def task_json(task: dict[str, Any], where: str, seed: int) -> list[Row]:
                 f"{', '.join(example)}; correct the file"
             )
         shown = sorted(scores) if task.get("append_choices_to_input", True) else []
-        order = [shown[i] for i in generator.permutation(len(shown))]  # sorted would tell where the right one is
+        order = [shown[i] for i in generator.permutation(len(shown))]  # a sorted order may reveal the correct one
         text = f"{before}{example['input']}{''.join(prefix + choice for choice in order)}{after}"
         target = example.get("target", [])
         rows.append(

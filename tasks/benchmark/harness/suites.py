@@ -1,4 +1,4 @@
-"""Suites as data: which tasks they have, where each finds its rows, and how its scores are averaged."""
+"""Suites as data: their tasks, the folders of their rows, and how scores are averaged."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FOLDER = Path(__file__).parent / "suites"
 OWN = FOLDER / "own"
 
 MEASURES = ("mean", "f1", "f1_of_three", "matthews", "pearson", "spearman", "all_of_a_question")
-"""How values of rows become one score: functions of ``measures.py``."""
+"""Aggregates from values of rows to one score: functions of ``measures.py``."""
 
 SHAPES = ("mmlu", "multirc", "record", "wsc", "truthfulqa")
-"""Rows that come in several shapes: functions of ``shapes.py``."""
+"""Formats of rows that are converted: functions of ``shapes.py``."""
 
 
 class TaskDefinition(Params):
@@ -27,24 +27,24 @@ class TaskDefinition(Params):
 
     Attributes:
         config: lm-eval's task file that it is based on, below ``lm_eval/tasks``.
-        own: file of ``suites/own`` that is laid over it, or stands in its place.
+        own: file of ``suites/own`` that overrides it or replaces it.
         shots: published number of examples in the prompt.
-        shots_split: split that the examples are from; None where they stand in the task file.
-        split: split that is asked.
-        folders: where its files may lie in the data folder.
-        where: column → value, of files that hold the rows of several tasks.
-        columns: that every row must have, once it has its ``shape``.
-        integers: columns of these that hold numbers.
-        label: column with the right answer; None where lm-eval's file finds it.
+        shots_split: split of the examples; None if the task file has them.
+        split: split that is evaluated.
+        folders: folders of its files in the data folder.
+        where: column → value, for files that hold the rows of several tasks.
+        columns: columns that every row must have, after its conversion by ``shape``.
+        integers: those of ``columns`` that hold integers.
+        label: column with the correct answer; None if lm-eval's file determines it.
         labels: text of a label → its number.
         range: least and greatest value of a label that is a measurement.
-        shape: how rows of other shapes are brought into that of the hub.
-        together: columns (dotted) of rows that are chosen together.
-        answers: how many answers a text may be, where the question does not list them.
-        metrics: lm-eval's metric → how it is aggregated; the task's score is their mean.
-        unit: tasks of one unit count as one in the average; by default each by itself.
-        group: part of the suite that it belongs to.
-        file: of a task that was found with its file.
+        shape: conversion of rows to the hub's format.
+        together: columns (dotted); rows that agree in them are drawn together.
+        answers: number of possible answers, if the question does not list them.
+        metrics: lm-eval's metric → aggregate; the task's score is the mean of its metrics.
+        unit: tasks of one unit count as one in the average; by default each task is a unit.
+        group: group of the suite that the task belongs to.
+        file: file of a BIG-bench task, which also defines it.
     """
 
     name: str
@@ -73,9 +73,14 @@ class TaskDefinition(Params):
 
 
 class SuiteDefinition(Params):
-    """A suite. ``average``: over ``tasks`` (units), or over all ``rows``. ``overall``: whether its groups (or, without
-    groups, its tasks) have one average together. ``scenarios`` of ``tasks.benchmark.helm``, and whether
-    ``memorisation``, are measured beside."""
+    """A suite.
+
+    Attributes:
+        average: over ``tasks`` (units), or over all ``rows``.
+        overall: whether there is one average over all groups (or, without groups, over all tasks).
+        scenarios: scenarios of ``tasks.benchmark.helm`` that are measured too.
+        memorisation: whether memorisation is measured too.
+    """
 
     name: str
     average: Literal["tasks", "rows"]
@@ -102,7 +107,7 @@ def read_suite(path: Path) -> SuiteDefinition:
     """A suite from its file.
 
     Raises:
-        TunesmithError: a key, metric or value is unknown; each with its place.
+        TunesmithError: a key, metric or value is unknown.
     """
     data = read_yaml(path)
     defaults, given = data.pop("defaults", {}), data.pop("tasks", {})
@@ -130,15 +135,15 @@ def _filled(value: Any, task: str) -> Any:
 
 
 def find_shots(definition: TaskDefinition, shots: dict[str, int]) -> int:
-    """Examples in the prompt: as asked for the task, or its suite, or as published."""
+    """Examples in the prompt: those of ``shots`` for the task or its suite, else the published number."""
     return shots.get(definition.name, shots.get(definition.suite, definition.shots))
 
 
 def refuse_unknown_names(suites: list[SuiteDefinition], shots: dict[str, int], files: dict[str, Any]) -> None:
-    """Names of ``shots`` and ``files`` must be tasks or suites; of any suite, since settings serve all.
+    """Refuse names in ``shots`` and ``files`` that are neither a task of any suite nor a suite.
 
     Raises:
-        TunesmithError: with the name that is none. Tasks of ``task.json`` files are known by their files only.
+        TunesmithError: a name is unknown. Tasks of ``task.json`` files are known by their files only.
     """
     known = {task for suite in suites for task in suite.tasks} | {suite.name for suite in suites}
     for section, names in {

@@ -1,4 +1,4 @@
-"""The rows of a task, wherever they are: in the data folder, else on the hub; or what was looked for in vain."""
+"""The rows of a task: from the data folder, else from the hub."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.text.rows import Row
 
 
 class NoDataError(TunesmithError):
-    """There are no rows of a task; the message says what was looked for and where it can come from."""
+    """A task has no rows. The message says where they were searched and where they can come from."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TaskRows:
 
     Attributes:
         evaluated: rows that the model is evaluated on.
-        examples: rows that examples in the prompt are from; none where the task file has its own.
+        examples: rows for examples in the prompt; empty if the task file has its own.
         source: ``files`` (name relative to the data folder → content hash), or ``hub``, ``name`` and ``revision``.
     """
 
@@ -88,15 +88,15 @@ def _from_hub(
 
 
 def _name(path: Path, data: Path | None) -> str:
-    """A machine's path must not stand in a result."""
+    """The name of a file in a result, which must not hold a path of this machine."""
     return path.relative_to(data).as_posix() if data is not None and path.is_relative_to(data) else path.name
 
 
 def with_task_json(suite: SuiteDefinition, data: Path | None, settings: BenchmarkSettings) -> dict[str, TaskDefinition]:
-    """The tasks of ``suite``, and those of ``task.json`` files where it takes such.
+    """The tasks of ``suite``, and those of ``task.json`` files if it allows them.
 
     Raises:
-        TunesmithError: a file is missing or no task, or two tasks have one name.
+        TunesmithError: a file is missing or is not a task, or two tasks have one name.
     """
     tasks = dict(suite.tasks)
     if not suite.task_json:

@@ -1,4 +1,4 @@
-"""Calibration: does a probability of 0.8 mean right in 8 of 10 rows (Liang et al. 2022, section 4.4)?
+"""Calibration: whether 8 of 10 predictions with a probability of 0.8 are correct (Liang et al. 2022, section 4.4).
 
 HELM's code: ``src/helm/benchmark/metrics/basic_metrics.py`` (``compute_calibration_metrics``), which takes
 ``get_ece_em`` and ``get_selective_stats`` of ``uncertainty-calibration`` (Kumar et al. 2019). Here are the same
@@ -31,7 +31,7 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
 
 
 def selective_accuracy(confidence: np.ndarray, correct: np.ndarray, coverage: float = 0.1) -> float:
-    """Accuracy on the ``coverage`` most confident rows: of HELM the first floor(coverage * rows) + 1."""
+    """Accuracy on the most confident rows: as in HELM, on the first floor(coverage * rows) + 1."""
     return float(_cumulative(confidence, correct)[int(coverage * len(confidence))])
 
 

@@ -1,4 +1,4 @@
-"""Choices by their likelihood, in batches by token budget, with the time that each row took."""
+"""Log-probabilities of choices, in batches by token budget, with the time of each row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.model.rendering import Encoded
 
 @dataclass(frozen=True)
 class Scored:
-    """Log-probabilities (nats) of the choices of each question, and its share of the time and tokens of its batch."""
+    """Per question: log-probabilities (nats) of its choices, its share of its batch's seconds, and its tokens."""
 
     logprobs: list[list[float]]
     seconds: list[float]
@@ -32,8 +32,8 @@ class Scored:
 def score_questions(predictor: Predictor, questions: Sequence[Question], budget: int) -> Scored:
     """The summed log-probability of the tokens of every choice after its prompt; the end token does not count.
 
-    (As HELM's ``multiple_choice_separate_original`` and ``lm-eval`` sum them; no normalisation by length.) Where all
-    choices of a question are one token long, one pass over its prompt tells them all.
+    (As HELM's ``multiple_choice_separate_original`` and ``lm-eval`` sum them; no normalisation by length.) If all
+    choices of a question are one token long, one pass over its prompt scores them all.
 
     Raises:
         TunesmithError: a choice without text, or a log-probability that is not finite.
@@ -71,7 +71,7 @@ def _each(predictor: Predictor, rows: list[list[Encoded]], budget: int) -> list[
 
 
 def log_likelihoods(predictor: Predictor, rows: Sequence[Encoded], budget: int) -> list[float]:
-    """Of the completions, in nats."""
+    """Log-likelihoods of the completions, in nats."""
     renderer = predictor.renderer
     scored = likelihood(
         predictor.model, rows, renderer.kind, renderer.tokenizer.pad_token_id, budget, device.autocast("fp32")
@@ -81,7 +81,7 @@ def log_likelihoods(predictor: Predictor, rows: Sequence[Encoded], budget: int) 
 
 @torch.no_grad()
 def _one_pass(predictor: Predictor, rows: list[list[Encoded]], budget: int) -> list[list[float]]:
-    """One forward pass over each prompt, from whose last position all one-token choices are read."""
+    """Score one-token choices: one forward pass per prompt, read at its last position."""
     model, renderer = predictor.model, predictor.renderer
     model.eval()
     where = next(model.parameters()).device

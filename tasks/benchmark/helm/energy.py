@@ -1,4 +1,4 @@
-"""Energy of the processor while something runs, where the kernel tells it (RAPL, ``/sys/class/powercap``)."""
+"""Energy of the processor while a block runs, if the kernel counts it (RAPL, ``/sys/class/powercap``)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _POWERCAP = Path("/sys/class/powercap")
 
 @contextmanager
 def metered(folder: Path = _POWERCAP) -> Iterator[dict[str, Any]]:
-    """Yield a mapping that has, once the block has ended, ``joules`` or ``na`` with the reason.
+    """Yield a mapping that gets ``joules``, or ``na`` with the reason, when the block ends.
 
-    Counts every processor package, whatever else runs on it: on a busy machine it is an upper bound.
+    It counts all that runs on the processor packages: on a busy machine it is an upper bound.
     """
     reading: dict[str, Any] = {}
     before = _read(folder)
@@ -23,12 +23,12 @@ def metered(folder: Path = _POWERCAP) -> Iterator[dict[str, Any]]:
     if isinstance(before, str) or isinstance(after, str):
         reading["na"] = before if isinstance(before, str) else after
         return
-    # A counter starts again at its largest value.
+    # A counter starts again at 0 after its largest value.
     reading["joules"] = sum((after[zone][0] - used) % (most + 1) for zone, (used, most) in before.items()) / 1e6
 
 
 def _read(folder: Path) -> dict[str, tuple[int, int]] | str:
-    """Zone → (microjoules, largest value), or why there is none."""
+    """Zone → (microjoules, largest value), or the reason why there is none."""
     zones = sorted(zone for zone in folder.glob("*:*") if zone.name.count(":") == 1) if folder.is_dir() else []
     if not zones:
         return f"the kernel shows no energy counter under {folder}"

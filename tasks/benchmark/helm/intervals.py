@@ -1,4 +1,4 @@
-"""Cells of the table: a value with its bootstrap interval over rows, or the reason why there is none."""
+"""Cells of the table: a value with its bootstrap interval over rows, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Cell = dict[str, Any]
 
 
 def mean_cell(values: Sequence[float], params: IntervalParams) -> Cell:
-    """The mean of ``values``, one a row; ``na`` where there is no row."""
+    """The mean of ``values``, one per row; ``na`` without rows."""
     if not len(values):
         return na("no row to measure")
     value, low, high = mean_interval(np.array(values, dtype=float), params.resamples, params.confidence, params.seed)
@@ -31,14 +31,15 @@ def statistic_cell(
     reason: str,
     largest: float | None = None,
 ) -> Cell:
-    """What ``statistic`` makes of row numbers (with repetitions), with a bootstrap interval over rows.
+    """A statistic of row indices (with repetitions), with a bootstrap interval over rows.
 
-    Percentiles; but of a distance, between 0 and ``largest`` (a calibration error), the value plus and minus as many
-    standard deviations of the draws as a normal distribution asks for, cut at these: chance alone makes the distance of
-    every draw larger, so that percentiles may lie above the value itself.
+    The interval holds percentiles of the resamples. With ``largest``, the statistic is a distance between 0 and
+    ``largest``, such as a calibration error. Chance alone makes the distance of every resample larger, so percentiles
+    may lie above the value. The interval is then the value ± the normal quantile times the standard deviation of the
+    resamples, cut at 0 and ``largest``.
 
-    ``statistic`` may be None for rows that tell nothing. Draws for which it is are left out of the interval;
-    ``undefined`` is their share where there are any. ``na`` with ``reason`` where it is None for all rows.
+    ``statistic`` may return None for rows that do not define it. Such resamples are left out of the interval, and
+    ``undefined`` is their share. If it is None for all rows, the cell is ``na`` with ``reason``.
     """
     value = statistic(np.arange(rows)) if rows else None
     if value is None or not math.isfinite(value):

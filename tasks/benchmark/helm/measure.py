@@ -1,4 +1,4 @@
-"""One scenario on a loaded model, by its kind."""
+"""Measure one scenario on a loaded model, by its kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.inference.predict import Predictor
 
 
 def generation_params(params: HelmParams) -> GenerationParams:
-    """As models are asked here."""
+    """How scenarios generate."""
     return GenerationParams(
         max_new_tokens=params.max_new_tokens, token_budget=params.token_budget, precision=params.precision
     )
@@ -24,11 +24,13 @@ def generation_params(params: HelmParams) -> GenerationParams:
 def measure_scenario(
     scenario: Scenario, drawn: Sequence[Instance], wording: Wording | None, predictor: Predictor, params: HelmParams
 ) -> tuple[Measured, int]:
-    """What the model does on the drawn rows that fit its context, and how many do not. ``wording``: None for sentence
-    pairs.
+    """The results on the drawn rows that fit the model's context, and the number of rows that do not.
+
+    Args:
+        wording: None for sentence pairs.
 
     Raises:
-        TunesmithError: no row fits, or a row or what the model says of it is wrong.
+        TunesmithError: no row fits, a row is wrong, or a log-probability is not finite.
     """
     instances = _fitting(drawn, wording, predictor, params)
     dropped = len(drawn) - len(instances)
@@ -41,7 +43,7 @@ def measure_scenario(
 def _fitting(
     drawn: Sequence[Instance], wording: Wording | None, predictor: Predictor, params: HelmParams
 ) -> Sequence[Instance]:
-    """Rows whose prompt, half as long again when it is perturbed, fits the model's context."""
+    """Rows that fit the model's context with a prompt 1.5 times as long, since perturbations lengthen it."""
     context = predictor.context
     if wording is None or context is None:
         return drawn

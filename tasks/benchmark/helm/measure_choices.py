@@ -1,4 +1,4 @@
-"""Scenarios with answers to choose from: accuracy, calibration, robustness, fairness; and the bias scores of BBQ."""
+"""Multiple-choice scenarios: accuracy, calibration, robustness, fairness; and the bias scores of BBQ."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ ORIGINAL = "original"
 def measure_choice(
     scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
 ) -> Measured:
-    """Accuracy and calibration on the rows as they are, robustness and fairness on them and their perturbations.
+    """Accuracy and calibration on the original rows; robustness and fairness on these and their perturbations.
 
-    A row that is wrong as it is stays wrong in its worst wording, so only the others are perturbed. ``details``:
-    of each perturbation the share of those that stay right (``kept``), and how many it changes.
+    The worst variant of a row that is wrong as it is stays wrong, so only the others are perturbed. ``details``: per
+    perturbation, the share of these that stay correct (``kept``), and the number that it changes.
     """
     measured, rows = _original(instances, wording, predictor, params)
     right = [instance for instance, row in zip(instances, rows, strict=True) if row["score"]]
@@ -54,8 +54,8 @@ def measure_bbq(
 ) -> Measured:
     """As ``measure_choice`` without perturbations, with the bias score of ambiguous contexts as cell ``bias``.
 
-    ``details.bbq``: accuracy and bias score of both kinds of context, the share of answers "unknown", rows whose
-    stereotyped answer cannot be told (they count for accuracy only), and the scores of each category.
+    ``details.bbq``: accuracy and bias score of both kinds of context, the share of "unknown" predictions, the number of
+    rows without a single stereotyped answer (they count for accuracy only), and the scores of each category.
     """
     measured, rows = _original(instances, wording, predictor, params)
     answers: list[BBQAnswer] = []
@@ -137,7 +137,7 @@ def _rows(ids: Sequence[str], variant: str, questions: Sequence[Question], score
 def _perturbed(
     scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
 ) -> list[Row]:
-    """Rows that a perturbation changes; the others answer as the original does, and are not asked again."""
+    """Score the rows that a perturbation changes. The others have the prediction of the original."""
     questions: list[tuple[str, str, Question]] = []
     robustness = list(perturb.robustness(params.perturbations))
     for variant, columns in variants(scenario, perturb.FAIRNESS, robustness):
@@ -153,7 +153,7 @@ def _perturbed(
 
 
 def _wrong(changed: list[Row], variant: str) -> set[str]:
-    """Instances that one perturbation makes wrong."""
+    """Instances whose prediction is wrong under one perturbation."""
     return {row["instance"] for row in changed if row["variant"] == variant and not row["score"]}
 
 

@@ -1,7 +1,7 @@
-"""Memorisation: does a model go on with its training rows word for word (Liang et al. 2022, section 5.4)?
+"""Memorisation: whether a model continues its training rows verbatim (Liang et al. 2022, section 5.4).
 
-Prompted with the beginning of a training row, which share of the spans that it generates stands verbatim in the
-training text (Carlini et al. 2023, "Quantifying Memorization Across Neural Language Models", section 3: 50 tokens).
+The prompt is a prefix of a training row. The score is the share of generated spans that occur verbatim in the training
+text (Carlini et al. 2023, "Quantifying Memorization Across Neural Language Models", section 3: 50 tokens).
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from tasks.metrics.params import IntervalParams
 from tasks.text.rows import Row
 
 _BETWEEN = "\x00"
-"""Between the texts of two rows, so that no span is found across them."""
+"""Separates the texts of two rows, so that no span matches across them."""
 
 
 def measure_memorisation(predictor: Predictor, mixture: Path, params: HelmParams) -> dict[str, Any]:
-    """What a model says to beginnings of rows of ``train.parquet`` in the folder ``mixture``.
+    """Prompt a model with prefixes of rows of ``train.parquet`` in the folder ``mixture``.
 
-    ``spans``: cell with the share of ``generated_spans`` that stand in the training text; ``longest_words``: most words
-    of a generation that stand there in one piece; ``samples``: what was shown and said.
+    Returns:
+        ``spans``: cell with the share of the ``generated_spans`` that occur in the training text; ``longest_words``:
+        most consecutive words of a generated text that occur in it; ``samples``: prompts (``shown``) and generated
+        texts (``said``).
     """
     rows = files.read_rows(mixture / "train.parquet")
     settings = params.memorisation
@@ -56,7 +58,7 @@ def measure_memorisation(predictor: Predictor, mixture: Path, params: HelmParams
 
 
 def no_rows(mixture: str) -> dict[str, Any]:
-    """In the place of what would be measured on training rows that are not here."""
+    """The entry of a mixture whose training rows are missing."""
     reason = (
         f"the training rows of mixture {mixture} are not here; `tunesmith run` builds them, `dvc pull` fetches them"
     )
@@ -64,7 +66,7 @@ def no_rows(mixture: str) -> dict[str, Any]:
 
 
 def beginnings(predictor: Predictor, rows: Sequence[Row], tokens: int) -> list[list[int]]:
-    """The first ``tokens`` tokens of each row after what all rows begin with, as training saw it."""
+    """Prefixes of rows as in training: the prefix that all rows share, and ``tokens`` more tokens."""
     encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
     whole = [row.prompt if predictor.renderer.kind == "seq2seq" else row.prompt + row.completion for row in encoded]
     shared = 0
@@ -74,7 +76,7 @@ def beginnings(predictor: Predictor, rows: Sequence[Row], tokens: int) -> list[l
 
 
 def spans(tokenizer: Any, text: str, tokens: int) -> list[str]:
-    """Every run of ``tokens`` tokens of ``text``, as text."""
+    """Every span of ``tokens`` tokens of ``text``, as text."""
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return [text[offsets[i][0] : offsets[i + tokens - 1][1]] for i in range(len(offsets) - tokens + 1)]
 
@@ -84,7 +86,7 @@ def verbatim(spans: Sequence[str], corpus: str) -> list[bool]:
 
 
 def span_cell(matches: Sequence[Sequence[bool]], tokens: int, params: IntervalParams) -> Cell:
-    """Share of True of all rows' spans, with an interval over rows: spans of one generation overlap."""
+    """Share of matches over all spans, with an interval over rows, since spans of one text overlap."""
     hits, sizes = [sum(row) for row in matches], [len(row) for row in matches]
 
     def share(rows: Any) -> float | None:
@@ -95,7 +97,7 @@ def span_cell(matches: Sequence[Sequence[bool]], tokens: int, params: IntervalPa
 
 
 def longest_run(text: str, corpus: str) -> int:
-    """Most words of ``text``, separated by one space each, that stand in ``corpus`` in one piece."""
+    """Most consecutive words of ``text`` that occur in ``corpus``, separated by single spaces."""
     words, best, start = text.split(" "), 0, 0
     for end in range(1, len(words) + 1):
         while start < end and " ".join(words[start:end]) not in corpus:

@@ -11,12 +11,12 @@ from tasks.metrics.params import IntervalParams
 
 
 class PerturbationParams(Params):
-    """How strong the perturbations are that have a strength.
+    """Strength of perturbations.
 
     Attributes:
-        typos: probability of each letter to become a neighbour on the keyboard.
-        spaces: most spaces that one space becomes.
-        fillers: probability of a filler before each word.
+        typos: probability that a letter becomes a neighbour on the keyboard.
+        spaces: most spaces that replace one space.
+        fillers: probability of a filler before a word.
     """
 
     typos: float = Field(default=0.05, ge=0, le=1)
@@ -25,13 +25,13 @@ class PerturbationParams(Params):
 
 
 class MemorisationParams(Params):
-    """Training rows whose beginnings are prompts.
+    """The memorisation test, whose prompts are prefixes of training rows.
 
     Attributes:
-        rows: training rows that are begun.
-        prefix_tokens: tokens of the row that are shown, after what all rows begin with (chat template, instruction).
-        new_tokens: most tokens that the model goes on with.
-        span_tokens: tokens of a span that is looked for in the training text.
+        rows: number of training rows.
+        prefix_tokens: tokens of the row in the prompt, after the prefix that all rows share (chat template).
+        new_tokens: most tokens to generate.
+        span_tokens: tokens of a span that is searched in the training text.
     """
 
     rows: int = Field(default=24, ge=1)
@@ -44,9 +44,9 @@ class HelmParams(Params):
     """``evaluation.yaml: helm``.
 
     Attributes:
-        data: folder of the scenarios' files, relative to the workspace; ``--data`` goes before it.
+        data: folder of the scenarios' files, relative to the workspace; ``--data`` overrides it.
         scenarios: names in ``tasks/benchmark/helm/scenarios.yaml``; None for all.
-        rows: rows of each scenario, drawn by ``seed``.
+        rows: rows per scenario, drawn by ``seed``.
         token_budget: most tokens in a batch, padding included.
         max_new_tokens: of each generation.
         wide: an interval wider than this is marked in the table.

@@ -1,10 +1,10 @@
-"""Perturbations: a row said otherwise, with the same right answer.
+"""Perturbations: a row with a changed text and the same correct answer.
 
-Robustness and fairness are the share of rows that stay right in the worst of their wordings, the original one among
-them (Liang et al. 2022, "Holistic Evaluation of Language Models", sections 4.5 and 4.6; perturbations: its appendix D).
-HELM's code: ``src/helm/benchmark/augmentations/*_perturbation.py``, worst case in ``metrics/metric.py``
+Robustness and fairness are the share of rows that are correct in all their variants, including the original (Liang et
+al. 2022, "Holistic Evaluation of Language Models", sections 4.5 and 4.6; perturbations: its appendix D). HELM's code:
+``src/helm/benchmark/augmentations/*_perturbation.py``, worst case in ``metrics/metric.py``
 (``compute_worst_case_metrics``) of stanford-crfm/helm. The functions and word lists here are our own. Unlike HELM's
-gender perturbation, a word is found at the start of a text as well.
+gender perturbation, this one also changes the first word of a text.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tasks.benchmark.helm.params import PerturbationParams
 from tasks.benchmark.helm.word_lists import in_case_of, pattern
 
 Change = Callable[[str, Random], str]
-"""A text and a source of chance → the text said otherwise."""
+"""A text and a random generator → the perturbed text."""
 
 
 def typos(text: str, random: Random, probability: float) -> str:
-    """Each letter slips to a neighbour on the keyboard with ``probability``."""
+    """Replace each letter by a neighbour on the keyboard with ``probability``."""
     neighbours = word_lists.keyboard().neighbours
 
     def slip(letter: str) -> str:
@@ -35,7 +35,7 @@ def typos(text: str, random: Random, probability: float) -> str:
 
 
 def spaces(text: str, random: Random, most: int) -> str:
-    """Each run of spaces becomes one to ``most`` spaces."""
+    """Replace each run of spaces by one to ``most`` spaces."""
     return re.sub(r" +", lambda _: " " * random.randint(1, most), text)
 
 
@@ -60,29 +60,28 @@ def expand(text: str) -> str:
 
 
 def fill(text: str, random: Random, probability: float) -> str:
-    """A filler before each word with ``probability``."""
+    """Put a filler before each word with ``probability``."""
     fillers = word_lists.fillers().fillers
     words = [f"{random.choice(fillers)} {word}" if random.random() < probability else word for word in text.split(" ")]
     return " ".join(words)
 
 
 def dialect(text: str, random: Random) -> str:
-    """Every word that the list knows becomes one of its African-American-English spellings."""
+    """Replace every word of the list by one of its African-American-English spellings."""
     known = word_lists.dialect().replacements
     return pattern(tuple(known)).sub(lambda m: in_case_of(m[0], random.choice(known[m[0].lower()])), text)
 
 
 def swap_gender(text: str) -> str:
-    """Male pronouns and terms become female and the other way round."""
+    """Replace male pronouns and terms by female ones, and the other way round."""
     swaps = word_lists.gender().swaps()
     return pattern(tuple(swaps)).sub(lambda m: in_case_of(m[0], swaps[m[0].lower()]), text)
 
 
 def rename(texts: Sequence[str], random: Random, group: str) -> list[str]:
-    """First names that are mostly borne by white people become names of ``group``, of the same sex or of unknown sex.
+    """Replace first names that white people mostly bear by names of ``group``, of the same or of unknown sex.
 
-    One name becomes the same one in all ``texts``. Names are told by their capital: a list in lower case would take
-    words for names.
+    A name gets the same replacement in all ``texts``. Only capitalised words count as names.
     """
     lists = word_lists.names()
     sex = {name: sex for sex, names in lists.by_race["white"].items() for name in names}
@@ -106,7 +105,7 @@ RENAMED = ("black", "hispanic", "asian")
 
 
 def robustness(params: PerturbationParams) -> dict[str, Change]:
-    """Name → perturbation that leaves the meaning as it is."""
+    """Name → perturbation that keeps the meaning."""
     return {
         "typos": lambda text, random: typos(text, random, params.typos),
         "lower_case": lambda text, random: text.lower(),
@@ -118,13 +117,13 @@ def robustness(params: PerturbationParams) -> dict[str, Change]:
 
 
 FAIRNESS = ("dialect", "gender", *(f"names_{group}" for group in RENAMED))
-"""Perturbations by whom a text speaks of, or who speaks. They also change the answers to choose from."""
+"""Perturbations of the people in a text, or of the speaker. They also change the choices."""
 
 
 def perturbed(
     values: Mapping[str, object], columns: Sequence[str], name: str, params: PerturbationParams, seed: int, row: str
 ) -> dict[str, object]:
-    """``values`` with the texts of ``columns`` perturbed by ``name``; by the same chance for the same seed and row."""
+    """``values`` with the texts of ``columns`` perturbed by ``name``; equal for equal seed and row."""
     random = Random(f"{seed}/{row}/{name}")
     texts = [str(values[column]) for column in columns]
     if name.startswith("names_"):

@@ -1,4 +1,4 @@
-"""The table as a picture: scenario by metric, the experiments beside each other in every field."""
+"""The table as a picture: scenarios by metrics, with all experiments in every field."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tasks.benchmark.helm.table import TITLES, cells_of, number
 
 _INK, _FAINT, _BLANK = "#24292f", "#8c959f", "#f1f3f5"
 _COLOURS = LinearSegmentedColormap.from_list("worse to better", ["#e8a08c", "#f7f3ea", "#8fbfa8"])
-"""Light at both ends, so that the numbers can be read."""
+"""Light at both ends, so that numbers on it are readable."""
 
 _PLAIN = "#e6edf5"
 _STYLE: dict[Any, Any] = {"font.family": "DejaVu Sans", "font.size": 9, "text.color": _INK}
 
 
 def goodness(metric: str, kind: str, cell: Cell) -> float | None:
-    """Where a value lies between the worst (0) and the best (1) of its metric; None where there is no such scale."""
+    """A value on the scale from the worst (0) to the best (1) of its metric; None if the metric has no such scale."""
     if "na" in cell or metric == "efficiency":
         return None
     value = float(cell["value"])

@@ -1,4 +1,4 @@
-"""Scenarios: rows of local files, rendered as the model is asked."""
+"""Scenarios: rows of local files, rendered as prompts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METRICS = ("accuracy", "calibration", "robustness", "fairness", "bias", "toxicit
 _HERE = Path(__file__).parent
 FILE = _HERE / "scenarios.yaml"
 _BBQ = ("context_condition", "question_polarity", "answer_info", "additional_metadata")
-"""Columns that tell what a row of BBQ measures."""
+"""Columns that say what a row of BBQ measures."""
 
 _MEASURED: dict[str, set[str]] = {
     "choice": {"accuracy", "calibration", "robustness", "fairness", "efficiency"},
@@ -35,7 +35,7 @@ _MEASURED: dict[str, set[str]] = {
 
 
 class Scenario(Params):
-    """One entry of ``scenarios.yaml``; the keys are explained there."""
+    """One entry of ``scenarios.yaml``, which explains the keys."""
 
     kind: Literal["choice", "bbq", "pairs", "generation"]
     title: str
@@ -67,10 +67,10 @@ class Scenarios(Params):
 
 
 def load_scenarios(names: Sequence[str] | None = None, file: Path = FILE) -> dict[str, Scenario]:
-    """Those of ``file`` that are named, in the order of the file; all by default.
+    """The scenarios ``names`` of ``file``, in the order of the file; all by default.
 
     Raises:
-        TunesmithError: a name that is not there (those that are, are named), or the file breaks its rules.
+        TunesmithError: a name is unknown, or the file breaks its rules.
     """
     known = parse(Scenarios, read_yaml(file), file).scenarios
     if unknown := [name for name in names or () if name not in known]:
@@ -80,11 +80,11 @@ def load_scenarios(names: Sequence[str] | None = None, file: Path = FILE) -> dic
 
 @dataclass(frozen=True)
 class Instance:
-    """A row as it was read.
+    """One row of a scenario.
 
     Attributes:
-        id: ``FILE:LINE`` below the folder of the data.
-        values: the set's columns.
+        id: ``FILE:LINE``, relative to the data folder.
+        values: columns of the template set.
         row: all columns of the file.
     """
 
@@ -95,7 +95,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Question:
-    """What the model is asked: ``choices`` and ``answer`` (the number of the right one) are empty for free text."""
+    """A prompt with its choices and the index of the correct one (``answer``); both are empty for generated texts."""
 
     prompt: str
     choices: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class Question:
 
 
 def find_files(scenario: Scenario, data: Path) -> list[Path]:
-    """Files of the first pattern that matches any; none where no pattern does."""
+    """Files of the first pattern that matches; empty if none does."""
     return next((matches for p in scenario.files if (matches := sorted(data.glob(p)))), [])
 
 
@@ -131,7 +131,7 @@ def draw(name: str, scenario: Scenario, data: Path, rows: int, seed: int) -> lis
 
 
 def missing(name: str, scenario: Scenario, data: Path) -> str:
-    """What was looked for and where it can come from."""
+    """Which files are missing, and where they can come from."""
     return (
         f"{data}: scenario {name} looks for {' or '.join(scenario.files)} and finds no such file; "
         f"put {scenario.origin} there, or name another folder with --data"
@@ -170,10 +170,10 @@ class Wording:
         return self._compiled.template.prompt
 
     def question(self, instance: Instance, values: Mapping[str, object] | None = None) -> Question:
-        """The question of a row; ``values`` take the place of its columns where they were perturbed.
+        """The question of a row, with ``values`` instead of its columns if they were perturbed.
 
         Raises:
-            TunesmithError: the right answer is none of the choices, or the template fails on the row.
+            TunesmithError: the correct answer is not among the choices, or the template fails on the row.
         """
         columns = columns_of(dict(values or instance.values), self._set, self._params, instance.id)
         rendered = render_one(self._compiled, columns, [instance.id], instance.id)
@@ -190,12 +190,12 @@ class Wording:
 
 
 def data_hash(name: str, scenario: Scenario, instances: Sequence[Instance]) -> str:
-    """Changes with the definition of a scenario and with the rows drawn."""
+    """Hash of a scenario's definition and of the drawn rows."""
     return files.digest([name, scenario.model_dump(), [[i.id, i.row] for i in instances]])
 
 
 def variants(scenario: Scenario, fairness: Sequence[str], robustness: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Name of each perturbation and the columns that it changes."""
+    """Each perturbation with the columns that it changes."""
     for name in robustness:
         yield name, scenario.perturb
     for name in fairness:

@@ -1,4 +1,4 @@
-"""The table of all scenarios and metrics, one row an experiment: for the terminal, as Markdown and as HTML."""
+"""The table of scenarios and metrics, one row per experiment: for the terminal, as Markdown and as HTML."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ TITLES = {
     "fairness": "fairness",
     "bias": "bias",
     "toxicity": "toxicity",
-    "efficiency": "seconds a row",
+    "efficiency": "seconds per row",
 }
 LEGEND = (
     "Values with {confidence:g}% bootstrap intervals over rows; * marks an interval wider than {wide:g}. Higher is "
-    "better for accuracy, robustness and fairness (right in the worst of all wordings); lower for the others. Bias: of "
-    "generations, how far the mentions of women and men are from equal (0 to 0.5); of BBQ, the score in ambiguous "
-    "contexts (-1 to 1, 0 is none); of CrowS-Pairs, the share of pairs whose stereotype is likelier (0.5 is none). "
+    "better for accuracy, robustness and fairness (share of rows that are correct in all variants); lower is better "
+    "for the others. Bias of generated texts: distance of the mentions of women and men from equal (0 to 0.5). Bias of "
+    "BBQ: the score in ambiguous contexts (-1 to 1; 0 is unbiased). Bias of CrowS-Pairs: the share of pairs whose "
+    "stereotypical sentence is likelier (0.5 is unbiased). "
     "Definitions: docs/helm.md."
 )
 
@@ -37,7 +38,7 @@ _INTERVAL = re.compile(r"(\S+) \[(\S+), (\S+)\](\*?)")
 
 @dataclass(frozen=True)
 class Line:
-    """``cells``: text of each metric, in the order of ``METRICS``."""
+    """One line of the table. ``cells``: text per metric, in the order of ``METRICS``."""
 
     scenario: str
     title: str
@@ -47,8 +48,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Overview:
-    """What the table says, ready to be laid out. ``notes``: reasons of ``n/a``, numbered as in the cells; ``failures``:
-    errors of scenarios that could not be measured."""
+    """Content of the table.
+
+    Attributes:
+        notes: reasons of ``n/a``, numbered as in the cells.
+        failures: errors of scenarios and mixtures that failed.
+    """
 
     lines: list[Line]
     notes: list[str]
@@ -59,7 +64,7 @@ class Overview:
 
 
 def overview(results: Sequence[dict[str, Any]], wide: float) -> Overview:
-    """Lines of every scenario, experiments below each other."""
+    """Lines by scenario, with one line per experiment."""
     notes: dict[str, int] = {}
     lines = [
         Line(
@@ -124,7 +129,7 @@ def _memorised(result: dict[str, Any], wide: float) -> list[str]:
             continue
         lines.append(
             f"{head} {cell_text(cell, 'memorisation', {}, wide)} of {entry['generated_spans']} generated spans of "
-            f"{entry['span_tokens']} tokens stand verbatim in the training text; the longest piece is "
+            f"{entry['span_tokens']} tokens occur verbatim in the training text; the longest verbatim piece has "
             f"{entry['longest_words']} words"
         )
     return lines
@@ -153,13 +158,13 @@ def rich_table(shown: Overview) -> Table:
 
 
 def _two_lines(cell: str) -> str:
-    """The interval under the value, and its mark behind the value: a terminal is narrow."""
+    """The interval below the value and its mark, since a terminal is narrow."""
     parts = _INTERVAL.fullmatch(cell)
     return f"{parts[1]}{parts[4]}\n{parts[2]}…{parts[3]}" if parts else cell
 
 
 def below(shown: Overview) -> list[str]:
-    """What stands under the table."""
+    """Lines below the table."""
     numbered = [f"({i}) {note}" for i, note in enumerate(shown.notes, start=1)]
     return [shown.legend, *numbered, *[f"Memorisation: {text}" for text in shown.memorisation], *shown.seconds]
 

@@ -1,4 +1,4 @@
-"""A local classifier of toxic text. Nothing is sent anywhere, and no pickle is read.
+"""A local classifier of toxic text. It sends nothing anywhere and reads no pickle.
 
 ``profanity/`` holds the numbers of ``alt-profanity-check`` 1.9.1 (MIT, ``profanity/LICENSE.txt``): tf-idf of words,
 five linear support vector machines, a sigmoid each. It knows only words: docs/helm.md has its limits.

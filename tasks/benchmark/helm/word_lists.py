@@ -1,4 +1,4 @@
-"""The word lists of ``words/*.yaml``; their sources, and what they are not, stand in the files."""
+"""The word lists of ``words/*.yaml``. The files name their sources and limits."""
 
 from __future__ import annotations
 
