@@ -1,4 +1,4 @@
-"""What must be so before a flow runs: environment, the workspace's lock, leases of processors."""
+"""The workspace of a flow: its environment, its lock, and leases of processors."""
 
 from __future__ import annotations
 
@@ -174,8 +174,8 @@ def slots(root: Path) -> list[str]:
 def lease(root: Path, gpus_wanted: int = 1, on_wait: Callable[[], None] = lambda: None) -> Iterator[dict[str, str]]:
     """Hold one slot, or so many GPUs; yields the environment variables that bind a subprocess to them.
 
-    ``on_wait`` is called once when others hold them. Where there are fewer GPUs, all are held: the training itself says
-    what it misses.
+    ``on_wait`` is called once when others hold them. With fewer GPUs than wanted, all are held: the training itself
+    reports what is missing.
     """
     folder = Paths(root).state / "leases"
     folder.mkdir(parents=True, exist_ok=True)

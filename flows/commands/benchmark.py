@@ -1,4 +1,4 @@
-"""``tunesmith benchmark``: suites on models that were trained, base beside tuned."""
+"""The work of ``tunesmith benchmark``: run suites on trained models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasks.tuning.load import SharedBase
 Say = Callable[[str], None]
 
 DATA = "data/benchmarks"
-"""Of the workspace; where files are looked for unless ``--data`` says otherwise."""
+"""Folder of the suites' files in the workspace, unless ``--data`` names another."""
 
 
 def benchmark(
@@ -34,9 +34,9 @@ def benchmark(
     output: Path | None,
     say: Say,
 ) -> dict[str, Result]:
-    """Run ``suites`` on each of ``experiments`` (all that are trained by default); experiment → its result, as written.
+    """Run ``suites`` on each of ``experiments`` (by default all with a model). Return experiment → result.
 
-    Results go to ``reports/benchmarks/X``, or below ``output``; suites of an earlier run of the same model stay there.
+    Results go to ``reports/benchmarks/X``, or below ``output``. Suites of an earlier run of the same model stay there.
 
     Raises:
         TunesmithError: an unknown suite, size or experiment; nothing is trained; no task has data.
@@ -72,7 +72,7 @@ def benchmark(
 
 
 def failed(by_experiment: dict[str, Result]) -> list[str]:
-    """EXPERIMENT/TASK of what failed."""
+    """EXPERIMENT/TASK of each task, scenario and mixture that failed."""
     return [
         f"{name}/{task}"
         for name, (result, _) in by_experiment.items()
@@ -86,7 +86,7 @@ def failed(by_experiment: dict[str, Result]) -> list[str]:
 def _settings(settings: BenchmarkSettings, size: str | None, rows: int | None) -> BenchmarkSettings:
     given: dict[str, Any] = {"size": size, "rows": rows}
     if rows is not None and size == "full":
-        raise TunesmithError("benchmark: --rows is of size lite; leave one of --rows and --size full out")
+        raise TunesmithError("benchmark: --rows belongs to size lite; leave out --rows or --size full")
     if rows is not None and size is None:
         given["size"] = "lite"
     overrides = {key: value for key, value in given.items() if value is not None}
@@ -94,7 +94,7 @@ def _settings(settings: BenchmarkSettings, size: str | None, rows: int | None) -
 
 
 def _refuse_planned(params: BenchmarkParams, names: list[str]) -> None:
-    """Files of a stage must not change behind DVC's back."""
+    """Refuse to write the files of a stage, since only DVC may change them."""
     planned = [name for name in names if name in params.experiments]
     if planned:
         raise TunesmithError(

@@ -1,4 +1,4 @@
-"""``tunesmith contamination``: what ``mix`` found, and the same check against any file."""
+"""The work of ``tunesmith contamination``: the report of ``mix``, or the same check against any file."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _texts(file: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def _nested(location: str, value: Any) -> Iterator[tuple[str, str]]:
-    """The texts of a value, each with its place."""
+    """The texts of a value, each with its location."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _nested(f"{location}.{key}", inner)

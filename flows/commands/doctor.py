@@ -1,4 +1,4 @@
-"""``tunesmith doctor``: what a run needs, examined before it is needed."""
+"""The work of ``tunesmith doctor``: check what a run needs, before it is needed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Finding:
 
 
 def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[Finding]:
-    """Every finding; those that are not ``ok`` say what to do. ``say`` is told each step that takes a while."""
+    """All findings. Those that are not ``ok`` have a remedy. ``say`` gets each step that takes a while."""
 
     def announced(line: str, finding: Callable[[], Finding]) -> Finding:
         say(line)
@@ -124,7 +124,7 @@ def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
     try:
         bases = base_models(Paths(root))
     except TunesmithError:
-        return []  # the parameters are wrong, which the finding before this one says
+        return []  # the parameters are wrong; the finding about them says so
 
     def examine(params: BaseModelParams, experiments: list[str]) -> str:
         base = named(experiments, lambda: find(params, root))

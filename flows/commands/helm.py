@@ -1,4 +1,4 @@
-"""``tunesmith helm``: which experiments, which files; the table, the picture."""
+"""The work of ``tunesmith helm``: measure experiments, and write the table and the picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def helm(
     data: Path | None,
     rows: int | None,
 ) -> Overview:
-    """Measure, and write ``reports/helm/``: a folder an experiment, ``table.md``, ``table.html`` and ``table.png``.
+    """Measure, and write ``reports/helm/``: one folder per experiment, ``table.md``, ``table.html`` and ``table.png``.
 
     Raises:
         TunesmithError: see ``measure``; no folder of data is named, or it is none; no experiment has a model.
@@ -51,7 +51,7 @@ def _data(root: Path, params: HelmParams, requested: Path | None, scenarios: lis
     if folder is None:
         raise TunesmithError(
             f"helm: the scenarios {', '.join(scenarios)} read local files, and no folder is named; give one with "
-            "--data, or as `helm.data` in params/evaluation.yaml; docs/helm.md tells where each data set comes from"
+            "--data, or as `helm.data` in params/evaluation.yaml; docs/helm.md says where each data set comes from"
         )
     if not folder.is_dir():
         raise TunesmithError(

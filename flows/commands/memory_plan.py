@@ -1,4 +1,4 @@
-"""``tunesmith plan --memory``: what every experiment takes, side by side, before any of them runs."""
+"""``tunesmith plan --memory``: the memory that each experiment needs, before it runs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Plan:
 def plan_memory(
     root: Path, experiments: list[str], say: Callable[[str], None], free: int, config: Path | None = None
 ) -> dict[str, Plan]:
-    """Experiment → what it takes, and whether that fits into ``free`` bytes. Their mixtures must be built.
+    """Experiment → memory that it needs, and whether that fits into ``free`` bytes. Their mixtures must be built.
 
     ``config``: a model's ``config.json``, in whose shape the experiments' own base is planned; its rows keep the
     lengths that the own tokenizer gives them. No weights are read, so the model may be larger than this machine.
@@ -165,7 +165,7 @@ def show_memory(plans: dict[str, Plan], free: int) -> Table:
 
 
 def draw_memory(plans: dict[str, Plan], free: int, path: Path) -> None:
-    """A stacked bar for each phase of each experiment, in GB, as PNG."""
+    """Write a PNG with one stacked bar per phase of each experiment, in GB."""
     bars = [(f"{name}: {phase}", parts) for name, plan in plans.items() for phase, parts in plan.phases().items()]
     with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 10}):
         figure = Figure(figsize=(10, 1.8 + 0.36 * len(bars)), dpi=150, layout="constrained")

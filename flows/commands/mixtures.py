@@ -1,4 +1,4 @@
-"""What ``tunesmith plan`` shows of a mixture: rows asked and realised, left out and held out."""
+"""Mixtures in ``tunesmith plan``: rows requested and taken, left out and held out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.mix.params import HoldOut, MixtureParams
 
 
 def show_mixtures(paths: Paths, names: list[str]) -> RenderableType:
-    """A table a mixture, from ``data/mixtures/M/report.json``, with what ``params/mixtures.yaml`` holds out."""
+    """One table per mixture, from ``data/mixtures/M/report.json``, and what ``params/mixtures.yaml`` holds out."""
     file = paths.params / "mixtures.yaml"
     held = {name: load(MixtureParams, file, "mixtures", name).hold_out for name in names}
     return Group(*(mixture(name, read_json(paths.mixture(name) / "report.json"), held[name]) for name in names))

@@ -55,7 +55,7 @@ def plan(
     for line in counts(paths, splits):
         say(line)
     by_experiment: dict[str, Contracts | None] = {}
-    seen: dict[str, Contracts] = {}  # a sweep of ranks asks for the same tokens again and again
+    seen: dict[str, Contracts] = {}  # the experiments of a sweep share their tokens
     for name in requested:
         params = load_params(paths.experiment(name) / "train.yaml")
         if not isinstance(params, TrainedParams):
@@ -106,7 +106,7 @@ def _contracts(params: TrainedParams, paths: Paths) -> Contracts:
 
 
 def show(by_experiment: dict[str, Contracts | None], samples: bool) -> RenderableType:
-    """Tables of the contracts; with ``samples``, one decoded row a task with its supervised text marked."""
+    """Tables of the contracts; with ``samples``, one decoded row per task with its supervised text marked."""
     shown: list[RenderableType] = []
     alike: dict[str, list[str]] = {}
     for name, contracts in by_experiment.items():

@@ -1,4 +1,4 @@
-"""The files of a source, for ``data add``: what they hold, and whether new ones fit the old ones."""
+"""The files of a source, for ``data add``: their content, and whether new files fit the old ones."""
 
 from __future__ import annotations
 

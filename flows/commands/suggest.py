@@ -1,4 +1,4 @@
-"""What to write into ``params/`` for files that were added: true for their columns and names, ready to paste."""
+"""Suggest blocks for ``params/`` that fit the columns and names of added files, ready to paste."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _template(matched: Matched | None, columns: Sequence[str]) -> tuple[dict[str
 
 
 def split_of(stems: Sequence[str]) -> dict[str, Any]:
-    """``split`` by the names of the files where each tells a part, else by hash."""
+    """``split`` by file if the name of each file states a part, else by hash."""
     files: dict[str, list[str]] = {}
     for stem in stems:
         if (part := part_of(stem)) is None:

@@ -1,4 +1,4 @@
-"""``tunesmith templates validate``: what is wrong with a source's wordings, before anything is trained."""
+"""The work of ``tunesmith templates validate``: find errors of a source's templates before training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tasks.text.rows import Row
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found: an ``error`` stops the stage, a ``note`` does not."""
+    """A finding: an ``error`` stops the stage, a ``note`` does not."""
 
     source: str
     weight: Literal["error", "note"]
@@ -67,7 +67,7 @@ def examine(
     count: Callable[[str], int] | None,
     limit: int,
 ) -> Iterator[Finding]:
-    """As ``validate`` for one source; ``count`` tells how many tokens a prompt has, of which ``limit`` fit."""
+    """As ``validate``, for one source. ``count`` gives the number of tokens of a prompt, of which ``limit`` fit."""
     report, duplicates, long = Report(), Duplicates(), 0
     longest = (0, "")
     try:

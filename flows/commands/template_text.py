@@ -21,7 +21,7 @@ from tasks.text.rows import Row
 
 @dataclass(frozen=True)
 class Listed:
-    """One wording of the library, for a table."""
+    """One template of the library, for a table."""
 
     set: str
     id: str
@@ -31,7 +31,7 @@ class Listed:
 
 
 def listed(root: Path) -> list[Listed]:
-    """Every wording of every set."""
+    """Every template of every set."""
     library = library_of(root)
     sets = {name: load_set(name, library) for name in known_sets(library)}
     return [
@@ -42,10 +42,10 @@ def listed(root: Path) -> list[Listed]:
 
 
 def described(root: Path, name: str, template: str | None = None) -> str:
-    """A set with its columns, and the text of all its wordings or of one.
+    """A set with its columns, and the text of all its templates or of one.
 
     Raises:
-        TunesmithError: there is no such set, or no such wording in it.
+        TunesmithError: there is no such set, or no such template in it.
     """
     templates = load_set(name, library_of(root))
     chosen = [t for t in templates.templates if template in (None, t.id)]
@@ -74,10 +74,10 @@ def _wording(templates: TemplateSet, template: Template) -> str:
 
 
 def base_renderer(paths: Paths) -> tuple[Renderer, int]:
-    """The default base model's way to tokens, and the most tokens that prompt and completion may have.
+    """The default base model's renderer, and the most tokens that prompt and completion may have.
 
     Raises:
-        TunesmithError: the base model cannot be had, or params/training.yaml is wrong.
+        TunesmithError: the base model is missing, or params/training.yaml is wrong.
     """
     file = paths.params / "training.yaml"
     defaults = load(TrainingDefaults, file).defaults
@@ -86,7 +86,7 @@ def base_renderer(paths: Paths) -> tuple[Renderer, int]:
 
 
 def rendered_row(paths: Paths, source: str, number: int, every: bool) -> str:
-    """Row ``number`` of a source in the wording that it gets, or in each; what training learns stands in ``[[…]]``.
+    """Row ``number`` of a source, rendered with its template or with ``every`` one; supervised text is in ``[[…]]``.
 
     Raises:
         TunesmithError: no such source or row, or a template fails on it.
@@ -105,7 +105,7 @@ def rendered_row(paths: Paths, source: str, number: int, every: bool) -> str:
 
 
 def _shown(paths: Paths) -> tuple[Callable[[Row], str], list[str]]:
-    """A function that shows a row with its mask, and a note where the tokenizer cannot be had."""
+    """A function that shows a row with its mask, and a note if there is no tokenizer."""
     try:
         renderer, _ = base_renderer(paths)
     except TunesmithError as error:

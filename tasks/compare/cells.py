@@ -1,4 +1,4 @@
-"""Numbers of a comparison as text: one definition for Markdown, the terminal and HTML."""
+"""Numbers of a comparison as text, the same in Markdown, in the terminal and in HTML."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LABELS = {
 }
 
 OF_LABELS = ("accuracy", "exact_match", "macro_f1", "matthews", "pearson", "spearman", "token_f1", "entity_f1", "chrf")
-"""Metrics that have a column of the table of scores where a task asks for them."""
+"""Metrics that get a column in the table of scores if a task names them."""
 
 SIGNS = (
     "repetition",
@@ -61,8 +61,8 @@ class Column:
     """A column of the table of scores.
 
     Attributes:
-        title: with its unit where that is not plain.
-        importance: where the width does not suffice, the lowest leave first.
+        title: with its unit, unless that is obvious.
+        importance: columns with the lowest are left out first if the table is too wide.
     """
 
     title: str
@@ -130,7 +130,7 @@ def trained(entry: Entry) -> Cell:
 
 
 def kept(entry: Entry) -> Cell:
-    """What the model takes on disk beside its base."""
+    """Size of the model on disk, without its base."""
     size = about(entry).get("weights_bytes")
     return Cell(number(size / 1e6, digits=1) if size else NOTHING)
 
@@ -188,7 +188,7 @@ def sign_columns(comparison: Comparison) -> list[Column]:
 
 
 def remarks(comparison: Comparison) -> list[str]:
-    """What stands under a table: the missing baseline, what was not compared and why, warnings."""
+    """Lines under a table: missing baseline, systems that were not compared, warnings."""
     note = comparison["baseline"]["note"]
     return [
         *([note] if note else []),

@@ -13,7 +13,7 @@ class CompareParams(Params):
 
     Attributes:
         baseline: the experiment that all others are compared with.
-        metric: score column that says how good a row is; the differences in it lead the report.
+        metric: score of a row; its differences come first in the report.
         resamples: bootstrap resamples of an interval.
         confidence: of the intervals of differences, such as 0.95.
         seed: of the bootstrap.

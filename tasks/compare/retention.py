@@ -37,7 +37,7 @@ def retention(system: System, baseline: System, params: CompareParams) -> dict[s
     ``examples`` of rows that lost most.
 
     ``lost``: the interval of the difference lies wholly on the worse side of zero; ``gained``: on the better;
-    ``kept``: neither. Few rows have wide intervals, and keep much: the interval says how much may be lost. ``not
+    ``kept``: neither. With few rows the interval is wide: it shows how much may be lost. ``not
     judged``: no row was answered by both. Where both score 0 the loss judges. Entities are judged by the F1
     of all rows together, everything else by the mean of its rows' scores.
     """

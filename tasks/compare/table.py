@@ -58,7 +58,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
-    """A table of at most ``width`` columns of text: what matters less is left out before anything wraps."""
+    """A table at most ``width`` characters wide. Less important columns are left out before anything wraps."""
     names = [("★ " if entry["candidate"] else "") + entry["name"] for entry in comparison["systems"]]
     every = columns(comparison)
     shown = fitting(names, every, width)
@@ -76,7 +76,7 @@ def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
 
 
 def fitting(names: list[str], every: list[Column], width: int) -> list[Column]:
-    """``every`` made to fit beside ``names`` in ``width``.
+    """The columns that fit beside ``names`` in ``width``.
 
     Intervals go first, from the least important column up to those that matter most; then whole columns.
     """

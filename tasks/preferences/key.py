@@ -36,9 +36,9 @@ class ExportKey(Params):
     """``key-EXPORT.json``.
 
     Attributes:
-        export: its id, which stands in every file that judges get and send back.
+        export: id of the export, which is in every file for and from judges.
         a: the experiment compared with.
-        b: the one whose wins are counted.
+        b: the experiment whose wins are counted.
         rows: number of pairs requested.
         predictions: sha256 of ``predictions.parquet`` by experiment.
         counts: as ``pairs.Counts``.

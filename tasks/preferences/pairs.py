@@ -111,7 +111,7 @@ def draw(matches: list[tuple[Row, Row]], rows: int, secret: str) -> list[Pair]:
     variants_of_rows = variants_by_row((row_key(a), (a, b)) for a, b in matches)
     one_each = [variants[rng.integers(len(variants))] for variants in variants_of_rows]
     drawn = [one_each[i] for i in rng.permutation(len(one_each))[:rows]]
-    # Not a coin a pair: with equal halves a liking for one side cancels out of the win rate.
+    # Equal halves instead of a coin per pair: a preference for one side then cancels out of the win rate.
     first = int(rng.integers(2))
     sides = rng.permutation([(i + first) % 2 == 0 for i in range(len(drawn))])
     width = max(3, len(str(len(drawn))))

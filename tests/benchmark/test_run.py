@@ -121,7 +121,7 @@ def test_the_command_refuses_what_it_does_not_know(workspace: Path, data: Path) 
         ask(experiments=["lora"])
     with pytest.raises(TunesmithError, match=r"--data: .*/nowhere: must be a folder with the suites' files"):
         ask(data=data / "nowhere")
-    with pytest.raises(TunesmithError, match="--rows is of size lite"):
+    with pytest.raises(TunesmithError, match="--rows belongs to size lite"):
         ask(size="full", rows=3)
     _plan(workspace, {"base": {"suites": ["glue"], "data": "data"}})
     with pytest.raises(TunesmithError, match=r"base is planned under benchmark\.experiments"):

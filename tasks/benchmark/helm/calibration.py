@@ -48,6 +48,8 @@ def _cumulative(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
 
 def _check(confidence: np.ndarray, correct: np.ndarray) -> None:
     if len(confidence) == 0 or len(confidence) != len(correct):
-        raise ValueError(f"calibration needs a confidence and a result a row; got {len(confidence)} and {len(correct)}")
+        raise ValueError(
+            f"calibration needs one confidence and one result per row; got {len(confidence)} and {len(correct)}"
+        )
     if not np.isfinite(confidence).all() or confidence.min() < 0 or confidence.max() > 1:
         raise ValueError("calibration needs confidences in 0..1; there is another or NaN")

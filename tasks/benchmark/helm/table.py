@@ -178,6 +178,6 @@ def markdown(shown: Overview) -> str:
 
 
 def html(shown: Overview, picture: str) -> str:
-    """A page without scripts; ``picture`` is the file beside it."""
+    """A page without scripts. ``picture`` is the name of a file in its folder."""
     template = pages(Path(__file__).parent).get_template("table.html.jinja")
     return template.render(shown=shown, titles=TITLES, below=below(shown), picture=picture)
