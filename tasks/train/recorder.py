@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from tasks.core.progress import Meter
 from tasks.train.trainer import CompletionTrainer
 
 logger = logging.getLogger("tunesmith")
+
+Log = Callable[[dict[str, float], int, float], None]
+"""Takes the metrics of a point of the loss curve, its step and its time."""
 
 NAMES = {
     "loss": "train_loss",
@@ -30,14 +34,19 @@ class Recorder(TrainerCallback):
     The file lies beside the checkpoints while training runs, so that a resumed training continues its curve. Points
     after the step that it resumes from are dropped first.
 
+    Args:
+        history: the file.
+        log: called with each point.
+        meter: progress of the steps.
+
     Attributes:
         seconds: time in training steps, without validation and saving.
     """
 
-    def __init__(self, history: Path, live: Any, meter: Meter) -> None:
+    def __init__(self, history: Path, log: Log | None, meter: Meter) -> None:
         self.history, self.seconds = history, 0.0
         self.trainer: CompletionTrainer | None = None
-        self._live, self._meter, self._step_started, self._note = live, meter, 0.0, ""
+        self._log, self._meter, self._step_started, self._note = log, meter, 0.0, ""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if not self.history.exists():
@@ -76,5 +85,5 @@ class Recorder(TrainerCallback):
             file.write(
                 json.dumps({"step": state.global_step, "epoch": state.epoch or 0.0, "time": now, **metrics}) + "\n"
             )
-        if self._live is not None:
-            self._live(metrics, state.global_step, now)
+        if self._log is not None:
+            self._log(metrics, state.global_step, now)

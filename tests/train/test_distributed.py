@@ -180,10 +180,10 @@ def test_two_nodes_and_a_launch_by_hand_equal_the_stage(tmp_path: Path, tiny_lla
 BREAKS = """
 import os
 if os.environ.get("RANK") == "1":
-    import tasks.train.run
+    import tasks.train.trainer
     def broken(*_):
         raise {error}
-    tasks.train.run.CompletionTrainer.fit = broken
+    tasks.train.trainer.CompletionTrainer.fit = broken
 """
 
 
@@ -191,7 +191,7 @@ if os.environ.get("RANK") == "1":
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        ("tasks.train.run.TunesmithError('the disk is gone')", "train@lora: error: the disk is gone"),
+        ("tasks.train.trainer.TunesmithError('the disk is gone')", "train@lora: error: the disk is gone"),
         ("RuntimeError('of a kernel')", "train@lora: error: process 1 of 2: RuntimeError: of a kernel"),
     ],
 )

@@ -109,7 +109,7 @@ RUN = {
 
 def test_what_does_not_fit_is_refused_before_the_model_is_read(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.core.device.free_memory_bytes", lambda: 1000)
-    monkeypatch.setattr("tasks.train.run.prepare", lambda *_: pytest.fail("the model was read"))
+    monkeypatch.setattr("tasks.train.loop.prepare", lambda *_: pytest.fail("the model was read"))
     with pytest.raises(TunesmithError, match=r"^train@large: the tensors of a training must fit .* 0\.00 GB are free"):
         train(paths, "large", {})
     assert not paths.model("large").exists()
