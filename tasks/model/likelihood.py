@@ -1,4 +1,4 @@
-"""Batches by token budget, and the likelihood of completions: shared by training and evaluation."""
+"""The likelihood of completions under a model, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tasks.model.unwrap import output_only_at, unwrapped
 
 
 def supervised_logits(model: Any, batch: dict[str, Tensor], kind: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (N, V) at the N supervised positions only, their targets (N,), and the row of each (N,).
+    """Return the logits (N, V) at the N supervised positions only, their targets (N,), and the row of each (N,).
 
-    The output layer is the costliest part of a small model; at masked positions its result is never used. So a
-    hook hands it the supervised positions alone. This holds for every architecture, wrapped by peft or not.
+    The output layer is the costliest part of a small model, and its result at masked positions is not used. So a hook
+    gives it the supervised positions only, in every architecture, wrapped by peft or not.
     """
     labels = batch["labels"]
     inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
@@ -29,7 +29,7 @@ def supervised_logits(model: Any, batch: dict[str, Tensor], kind: str) -> tuple[
 
 
 def logits_at_labels(model: Any, inputs: dict[str, Any], labels: Tensor, kind: str) -> tuple[Tensor, Tensor, Tensor]:
-    """As ``supervised_logits``, from the arguments that the model is called with and the labels."""
+    """As ``supervised_logits``, for the given arguments of the model and labels."""
     supervised = labels != IGNORED
     if kind != "seq2seq":
         # The logits at position t predict token t + 1.
@@ -43,12 +43,12 @@ def logits_at_labels(model: Any, inputs: dict[str, Any], labels: Tensor, kind: s
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Of a set of completions under a model, each as the model would have to say it.
+    """Likelihood of completions, one entry per row.
 
     Attributes:
-        nll: negative log-likelihood of each row in nats, end token included.
-        tokens: supervised tokens of each row.
-        exact: whether greedy decoding says exactly the completion and stops.
+        nll: negative log-likelihood in nats, end token included.
+        tokens: number of supervised tokens.
+        exact: whether greedy decoding generates exactly the completion and stops.
     """
 
     nll: list[float]
@@ -57,11 +57,12 @@ class Likelihood:
 
     @property
     def loss(self) -> float:
-        """Nats a supervised token."""
+        """Nats per supervised token."""
         return sum(self.nll) / sum(self.tokens)
 
     @property
     def accuracy(self) -> float:
+        """Share of rows that are exact."""
         return sum(self.exact) / len(self.exact)
 
 
@@ -69,7 +70,7 @@ class Likelihood:
 def likelihood(
     model: Any, rows: Sequence[Encoded], kind: str, pad: int, budget: int, autocast: torch.autocast
 ) -> Likelihood:
-    """The likelihood of every row's completion, in batches by token budget, in the order of ``rows``."""
+    """Compute the likelihood of every row's completion, in the order of ``rows``."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -81,8 +82,8 @@ def likelihood(
         losses = functional.cross_entropy(logits.float(), targets, reduction="none").double().cpu()
         right = (logits.argmax(-1) == targets).cpu()
         for position, index in enumerate(indices):
-            mine = (row_of == position).cpu()
-            nll[index] = losses[mine].sum()
-            exact[index] = right[mine].all()
+            in_row = (row_of == position).cpu()
+            nll[index] = losses[in_row].sum()
+            exact[index] = right[in_row].all()
     model.train(was_training)
     return Likelihood(nll.tolist(), [len(row.completion) for row in rows], exact.tolist())

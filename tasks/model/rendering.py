@@ -1,4 +1,4 @@
-"""Text → tokens, in one way for training, evaluation and prediction, and the fingerprint of that way."""
+"""Render text to tokens, identically in training, evaluation and prediction; with the fingerprint of the rendering."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Renderer:
-    """How a tokenizer sees prompts and completions.
+    """Renders prompts and completions for one tokenizer.
 
-    A model with a chat template gets one user message; others get the prompt and a line end. Encoder-decoder
-    models get the prompt in the encoder and the completion in the decoder. Examples stand before as turns of a chat, or
-    as text with an empty line after each.
+    A model with a chat template gets the prompt as a user message; others get it with a line end. Encoder-decoder
+    models get the prompt in the encoder and the completion in the decoder. Examples come first: as turns of the chat,
+    or as text with an empty line after each.
     """
 
     tokenizer: Any
     kind: str
 
     def prompt(self, text: str, examples: Sequence[tuple[str, str]] = ()) -> list[int]:
-        """Tokens up to where the completion begins; ``examples`` are (prompt, completion), the first one first."""
+        """Return the tokens before the completion; ``examples`` are (prompt, completion) in their order."""
         if self.kind != "seq2seq" and self.tokenizer.chat_template:
             return self._chat(text, None, examples)
         before = "".join(f"{prompt}\n{completion}\n\n" for prompt, completion in examples)
         return list(self.tokenizer(before + text + ("" if self.kind == "seq2seq" else "\n"))["input_ids"])
 
     def encode(self, text: str, completion: str) -> Encoded:
-        """Tokens of a prompt and its completion.
+        """Return the tokens of a prompt and its completion.
 
         Raises:
-            TunesmithError: the chat template writes the prompt differently when a completion follows, or it
-                closes a completion without the end token. Either way a mask or a stop could not be right.
+            TunesmithError: the chat template renders the prompt differently if a completion follows, so that the mask
+                would be wrong; or it ends a completion without the end token, so that generation would not stop.
         """
         end = self.tokenizer.eos_token_id
         prompt = self.prompt(text)
@@ -59,24 +59,24 @@ class Renderer:
         whole = self._chat(text, completion)
         _refuse_other_prefix(self.tokenizer, prompt, whole)
         target = whole[len(prompt) :]
-        # A completion may hold the end token's text itself; the one that closes it comes after those.
+        # A completion may hold the text of the end token itself; the end token that ends it comes after those.
         own = list(self.tokenizer(completion, add_special_tokens=False)["input_ids"]).count(end)
         ends = [position for position, token in enumerate(target) if token == end]
         if len(ends) <= own:
             raise TunesmithError(
-                f"the chat template must close a completion with the end token {self.tokenizer.eos_token!r}; "
-                f"it closes with {self.tokenizer.decode(target[-3:])!r}; use a model whose template does"
+                f"the chat template must end a completion with the end token {self.tokenizer.eos_token!r}; "
+                f"it ends with {self.tokenizer.decode(target[-3:])!r}; use a model whose template does"
             )
         return Encoded(prompt, target[: ends[own] + 1])
 
     def marked(self, encoded: Encoded) -> str:
-        """The tokens of a row as text, special ones too; supervised ones in ``[[…]]``."""
+        """Decode a row with its special tokens; supervised text is in ``[[…]]``."""
         between = "\n" if self.kind == "seq2seq" else ""
         return f"{self.tokenizer.decode(encoded.prompt)}{between}[[{self.tokenizer.decode(encoded.completion)}]]"
 
     def _chat(self, text: str, completion: str | None, examples: Sequence[tuple[str, str]] = ()) -> list[int]:
         turns = [turn for example in examples for turn in zip(("user", "assistant"), example, strict=True)]
-        messages = [{"role": role, "content": said} for role, said in [*turns, ("user", text)]]
+        messages = [{"role": role, "content": content} for role, content in [*turns, ("user", text)]]
         if completion is not None:
             messages.append({"role": "assistant", "content": completion})
         rendered = self.tokenizer.apply_chat_template(
@@ -88,24 +88,26 @@ class Renderer:
 def _refuse_other_prefix(tokenizer: Any, prompt: list[int], whole: list[int]) -> None:
     if whole[: len(prompt)] == prompt:
         return
-    at = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole)))
+    index = next(
+        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole))
+    )
     raise TunesmithError(
         "the chat template must render a prompt alone as the beginning of the prompt with its completion; "
-        f"token {at} is {tokenizer.decode(prompt[at : at + 1])!r} alone and {tokenizer.decode(whole[at : at + 1])!r} "
-        "with the completion; use a model whose template does"
+        f"token {index} is {tokenizer.decode(prompt[index : index + 1])!r} alone and "
+        f"{tokenizer.decode(whole[index : index + 1])!r} with the completion; use a model whose template does"
     )
 
 
 def fingerprint(renderer: Renderer, max_length: int, rows: list[Row], truncate: str | None = None) -> dict[str, Any]:
-    """``value`` and the ``fields`` it is made of: all that decides which tokens a row becomes.
+    """Build the rendering fingerprint: ``value`` is the hash of ``fields``, which decide the tokens of a row.
 
-    ``templates`` maps the id of each template in ``rows`` to the hash of its text.
+    The field ``templates`` maps the id of each template in ``rows`` to the hash of its text.
     """
     tokenizer = renderer.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     vocabulary = backend.to_str() if backend is not None else digest(tokenizer.get_vocab())
     fields = {
-        "chat_template": digest(tokenizer.chat_template),  # a text, or texts by name
+        "chat_template": digest(tokenizer.chat_template),  # one text, or texts by name
         "tokenizer": _sha256(vocabulary),
         "special_tokens": digest({name: str(token) for name, token in tokenizer.special_tokens_map.items()}),
         "max_length": max_length,
@@ -118,15 +120,15 @@ def fingerprint(renderer: Renderer, max_length: int, rows: list[Row], truncate: 
 
 
 def templates_of(rows: list[Row]) -> dict[str, str]:
-    """``source/template_id`` → text of the template, of all rows, sorted."""
+    """Map ``source/template_id`` to the text of the template, for all rows, sorted."""
     return dict(sorted({f"{row['source']}/{row['template_id']}": row["template"] for row in rows}.items()))
 
 
 def refuse_other_fingerprint(trained: dict[str, Any], now: dict[str, Any], model: str) -> None:
-    """Compare two fingerprints' fields. Templates are compared where both know the id.
+    """Compare the fields of two fingerprints; templates are compared where both have the id.
 
     Raises:
-        TunesmithError: naming the first field that differs.
+        TunesmithError: names the first field that differs.
     """
     for field, value in trained.items():
         other = now.get(field)

@@ -1,4 +1,4 @@
-"""Reach the model of ``transformers`` inside its wrappers, and restrict its output layer to some positions."""
+"""Access the model of ``transformers`` inside its wrappers, and restrict its output layer to some positions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from torch import Tensor
 
 
 def unwrapped(model: Any) -> Any:
-    """The model of ``transformers`` within what peft or several processes put around it."""
+    """Return the model of ``transformers`` without the wrappers of peft and of distributed training."""
     model = getattr(model, "module", model)
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 @contextmanager
 def output_only_at(model: Any, positions: Tensor) -> Iterator[None]:
+    """Compute the output layer only at ``positions`` (B, T), a mask."""
+
     def keep(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor]:
-        # Virtual tokens of a soft prompt stand before the rows' own.
+        # Virtual tokens of a soft prompt come before the tokens of the rows.
         hidden_BTH = args[0][:, -positions.shape[1] :]
         return (hidden_BTH[positions],)
 

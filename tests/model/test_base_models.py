@@ -74,7 +74,7 @@ def test_folder_without_config_is_refused(
     [
         ("some/model", "base_model: some/model: a hub id needs `revision`"),
         ("embedded:other", "base_model.name: embedded:other: no such embedded model"),
-        ("bases/t5", r"must have safetensors weights; there are none"),
+        ("bases/t5", r"must have safetensors weights; it has none"),
     ],
 )
 def test_what_is_missing_is_seen_without_reading_weights(workspace: Path, name: str, message: str) -> None:
@@ -88,7 +88,7 @@ def test_what_is_missing_is_seen_without_reading_weights(workspace: Path, name: 
 def test_pickled_weights_are_refused(workspace: Path) -> None:
     folder = workspace / "bases/llama"
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(TunesmithError, match="must have safetensors weights; there are none"):
+    with pytest.raises(TunesmithError, match="must have safetensors weights; it has none"):
         find(named("bases/llama"), workspace)
 
 
@@ -106,7 +106,7 @@ def test_unreachable_hub_is_one_line(tmp_path: Path) -> None:
 
 
 def test_unknown_embedded_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TunesmithError, match=f"embedded:gpt5: no such embedded model; there is {EMBEDDED}"):
+    with pytest.raises(TunesmithError, match=f"embedded:gpt5: no such embedded model; write {EMBEDDED}"):
         find(named("embedded:gpt5"), tmp_path)
 
 

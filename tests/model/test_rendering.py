@@ -60,7 +60,7 @@ def test_merge_across_the_border_is_refused(chat: Any) -> None:
 @pytest.mark.parametrize("completion", ["is new", "is<|end|> new"])
 def test_template_without_end_token_is_refused(chat: Any, completion: str) -> None:
     chat.chat_template = chat.chat_template.replace("<|end|>", "")
-    with pytest.raises(TunesmithError, match=r"close a completion with the end token '<\|end\|>'; it closes with"):
+    with pytest.raises(TunesmithError, match=r"end a completion with the end token '<\|end\|>'; it ends with"):
         Renderer(chat, "causal").encode("my lamp", completion)
 
 

@@ -158,7 +158,7 @@ def test_end_token_amid_a_completion_is_refused(renderer: Renderer) -> None:
 
 def test_template_without_end_token_stops_the_step(renderer: Renderer) -> None:
     renderer.tokenizer.chat_template = renderer.tokenizer.chat_template.replace("<|end|>", "")
-    with pytest.raises(TunesmithError, match="must close a completion with the end token"):
+    with pytest.raises(TunesmithError, match="must end a completion with the end token"):
         encode_rows(rows([("lamp", "ok")]), renderer, parameters(), "train")
 
 
