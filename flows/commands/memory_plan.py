@@ -17,8 +17,9 @@ from tasks.core.files import read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.evaluate.predict_params import PredictParams
-from tasks.memory.fit import cheapest_fit
+from tasks.memory.fit import cheapest_fit, fit_of
 from tasks.memory.inference_plan import Generation, plan_generation, plan_merging, smaller_generation
+from tasks.memory.params import load_limits
 from tasks.memory.simulate import PARTS, Step
 from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import find, find_config, load_tokenizer
@@ -119,7 +120,9 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
                 "gradients once more, with fsdp its share of weights, gradients and moments"
             )
         elif step:
-            over("training", step.total_bytes, lambda: cheapest_fit(params, base, encoded, free))
+            fit = fit_of(step, free, load_limits(paths.params / "training.yaml"))
+            unchanged = {"too_large": "it is refused", "close": "it starts with a warning", "fits": "it starts"}[fit]
+            over("training", step.total_bytes, lambda: f"{cheapest_fit(params, base, encoded, free)}; now {unchanged}")
     test = read_rows(paths.evaluation_set / "test.parquet")
     prompts = [len(renderer.encode(row["prompt"], row["completion"]).prompt) for row in test]
     evaluated = tried("evaluation", lambda: plan_generation(params, base, prompts, generation))
