@@ -125,7 +125,7 @@ def test_a_parameter_overrides_the_memory_check_and_leaves_the_key_as_it_was(
     with caplog.at_level("INFO", logger="tunesmith"):
         folder = train(paths, "overridden", {})
     assert "train@overridden: memory may run out" in caplog.text
-    assert caplog.text.count("overridden: fused: 5 norms, 2 MLPs, ") == 1
+    assert caplog.text.count("overridden: fused: 2 MLPs, 5 norms, ") == 1
     assert files.read_json(folder / "manifest.json") == expected
 
 
