@@ -1,8 +1,7 @@
-"""The records of the methods: found by their modules, light, apart from each other, and asked instead of names."""
+"""The records of the methods: found by their modules, light, and apart from each other."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -72,26 +71,3 @@ def test_methods_that_share_a_block_share_its_type() -> None:
 def test_wrong_parameters_are_named(data: object, message: str) -> None:
     with pytest.raises(TunesmithError, match=message):
         parse_params(data, "f.yaml")
-
-
-def compared_names(text: str) -> list[str]:
-    """Names of methods that the code compares with something that is called ``method``."""
-    names = []
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Compare) and "method" in ast.unparse(node.left):
-            values = [value for part in node.comparators for value in ast.walk(part) if isinstance(value, ast.Constant)]
-            names += [value.value for value in values if value.value in methods.names()]
-    return names
-
-
-def test_a_comparison_with_a_methods_name_is_noticed() -> None:
-    assert compared_names("if params.method == 'lora': pass") == ["lora"]
-    assert compared_names("x = manifest['method'] not in ('none', 'full')") == ["none", "full"]
-    assert compared_names("if method == other: pass") == []
-
-
-def test_names_of_methods_are_compared_in_their_modules_alone() -> None:
-    files = [path for room in ("tasks", "flows", "bench") for path in (ROOT / room).rglob("*.py")]
-    others = [path for path in files if FOLDER not in path.parents and ROOT / "tasks/resolve" not in path.parents]
-    assert len(others) > 200
-    assert {path.name: names for path in others if (names := compared_names(path.read_text("utf-8")))} == {}
