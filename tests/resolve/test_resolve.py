@@ -190,7 +190,7 @@ WHERE = "experiments.yaml: experiments.bad"
         (
             {"method": "nosuch", "mixture": "demo"},
             ".method: must be one of adalora, adapter, full, ia3, lora, none, p_tuning, prefix_tuning, prompt_tuning, "
-            "qlora, selective; it is 'nosuch'",
+            "qlora, selective, vera; it is 'nosuch'",
         ),
         ({"method": "lora"}, ".mixture: this key is required; add it"),
         ({"mixture": "demo"}, ".method: this key is required; add it"),

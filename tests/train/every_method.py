@@ -14,6 +14,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "adalora": {"initial_rank": 4, "target_rank": 2, "targets": "all-linear"},
         "training": {"learning_rate": 5e-2},
     },
+    "vera": {"vera": {"rank": 16, "targets": "all-linear"}, "training": {"learning_rate": 1e-1}},
     "adapter": {"adapter": {"size": 8}, "training": {"learning_rate": 2e-2}},
     "ia3": {"training": {"learning_rate": 0.2}},
     "prompt_tuning": {"prompt_tuning": TEXT, "training": {"learning_rate": 5e-2}},

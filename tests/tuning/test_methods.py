@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoTokenizer,
@@ -175,6 +176,8 @@ def test_trained_parameters_of_each_method(tiny_llama: Path) -> None:
     linear = (64 + 64) + 2 * (64 + 32) + (64 + 64) + 3 * (64 + 128)  # inputs and outputs of a layer's matrices
     assert counts["lora"] == counts["qlora"] == 2 * 4 * linear
     assert counts["adalora"] == 2 * 4 * linear + 2 * 7 * 4  # and a diagonal of four a matrix
+    outputs = 64 + 2 * 32 + 64 + 2 * 128 + 64
+    assert counts["vera"] == 2 * (7 * 16 + outputs)
     assert counts["adapter"] == 2 * 2 * (64 * 8 + 8 + 8 * 64 + 64)
     assert counts["ia3"] == 2 * (32 + 32 + 128)
     assert counts["prompt_tuning"] == 6 * 64
@@ -217,7 +220,7 @@ def test_biases_alone_are_trained_and_learn(gpt2: Path, tmp_path: Path) -> None:
     assert_learnt(place, "bitfit")
 
 
-@pytest.mark.parametrize("method", ["lora", "adalora"])
+@pytest.mark.parametrize("method", ["lora", "adalora", "vera"])
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
@@ -231,7 +234,9 @@ def test_attention_names_the_layers_of_every_attention(
 ) -> None:
     patch = merge(METHODS[method], {method: {"targets": "attention"}})
     model, _ = prepared((bases | {"gpt2": gpt2})[kind], patch)
-    adapted = [".".join(name.split(".")[-2:]) for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    adapted = [
+        ".".join(name.split(".")[-2:]) for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)
+    ]
     assert sorted(adapted) == sorted(expected)
 
 
@@ -252,6 +257,7 @@ def test_an_attention_that_is_not_known_is_an_error(tiny_llama: Path, monkeypatc
         ({"method": "selective", "selective": {"last_layers": 3}}, r"last_layers: 3: must name weights"),
         ({"method": "prompt_tuning", "max_length": 4090}, r"context of 4096 tokens; they are 4090 and 20; lower one"),
         ({"method": "adalora", "adalora": {"targets": ["nosuch"]}}, r"adalora\.targets: nosuch must be a layer"),
+        ({"method": "vera", "vera": {"targets": ["nosuch"]}}, r"vera\.targets: nosuch must be a layer"),
     ],
 )
 def test_what_is_not_in_the_model_is_named(tiny_llama: Path, patch: dict[str, Any], message: str) -> None:
@@ -271,6 +277,8 @@ def test_what_is_not_in_the_model_is_named(tiny_llama: Path, patch: dict[str, An
             "at least three times virtual_tokens to begin with words; they are 128 and 50; raise it to 150",
         ),
         ({"method": "qlora", "quantisation": {"bits": 3}}, "quantisation.bits: "),
+        ({"method": "vera", "vera": {"rank": 0}}, "vera.rank: input should be greater than or equal to 1; it is 0"),
+        ({"method": "vera", "vera": {"initial": 0.0}}, "vera.initial: input should be greater than 0; it is 0.0"),
         ({"method": "ia3", "ia3": {"targets": ["k_proj"], "feedforward": ["up_proj"]}}, "among targets, .* up_proj is"),
         ({"method": "ia3", "ia3": {"feedforward": ["up_proj"]}}, "feedforward must be among targets"),
         ({"method": "adalora", "training": {"early_stopping_patience": 1}}, "must be null for adalora"),
@@ -284,6 +292,21 @@ def test_parameters_that_mean_nothing_are_refused(patch: dict[str, Any], message
 def test_adalora_needs_steps_to_prune_in(tiny_llama: Path) -> None:
     with pytest.raises(TunesmithError, match="adalora must prune before the last steps; this training has 1 in all"):
         prepared(tiny_llama, METHODS["adalora"], steps=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vera_keeps_its_random_factors_and_the_seed_draws_them(trained: Any, kind: str, bases: dict[str, Path]) -> None:
+    """Every trained vector scales the same two factors, as wide as the widest target; none of them is trained."""
+    weights = load_file(trained(kind, "vera").model("vera") / "adapter_model.safetensors")
+    factors = {name: value for name, value in weights.items() if "lambda" not in name}
+    assert sorted(factors) == ["base_model.vera_A", "base_model.vera_B"]
+    assert all(16 in value.shape for value in factors.values())
+    for seed, equal in ((0, True), (1, False)):
+        model, _ = prepared(bases[kind], METHODS["vera"] | {"seed": seed})
+        drawn = (model.base_model.vera_A["default"], model.base_model.vera_B["default"])
+        stored = (factors["base_model.vera_A"], factors["base_model.vera_B"])
+        assert [torch.equal(one, other) for one, other in zip(drawn, stored, strict=True)] == [equal, equal]
+    assert not any(weight.requires_grad for name, weight in model.named_parameters() if "lambda" not in name)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -30,8 +30,8 @@ from tests.train.training_workspace import PAIRS, train, workspace
 
 ORDERS = {
     "llama": ["lora", "prompt_tuning", "ia3", "none", "adapter", "selective", "full", "prefix_tuning", "adalora",
-              "none", "lora", "p_tuning", "adapter", "qlora", "lora"],
-    "t5": ["lora", "prompt_tuning", "adapter", "none", "lora"],
+              "none", "lora", "p_tuning", "adapter", "vera", "qlora", "lora", "vera"],
+    "t5": ["lora", "prompt_tuning", "vera", "adapter", "none", "lora"],
 }  # fmt: skip
 
 
