@@ -159,8 +159,11 @@ def _write_samples(
 
 
 def _about(predictor: Predictor) -> dict[str, Any]:
-    """Sizes, and of a soft prompt what lies near it. Keys and values of prefix tuning lie near no words."""
-    manifest = predictor.manifest  # of a registered model perhaps older than some of its keys
+    """Facts that reports show: sizes, sources of the training rows, and the nearest words of a soft prompt.
+
+    The keys and values of prefix tuning are not embeddings, so that no words are near them.
+    """
+    manifest = predictor.manifest  # that of an older registered model may lack keys
     words = methods.named(manifest["method"]).embeds_virtual_tokens
     return {
         **{name: manifest.get(name) for name in SIZES},
