@@ -109,7 +109,7 @@ def main(rows: int) -> None:
         stages = {
             "template": [[name] for name in KINDS],
             "split": [[name] for name in KINDS],
-            "mix.evaluation_set": [[]],
+            "evaluation_set": [[]],
             "mix": [["all"]],
         }
         for stage, calls in stages.items():

@@ -8,7 +8,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.resolve.check import mapping
-from tasks.split.memory import Memory
+from tasks.split.assignments import Assignments
 from tasks.split.new_split import NewSplit, test_rows, was_split
 from tasks.split.params import SplitParams
 from tasks.split.run import ASSIGNMENTS
@@ -20,7 +20,7 @@ ALL = "all"
 
 
 def new_splits(paths: Paths) -> list[NewSplit]:
-    """The sources whose split has lost its memory, or whose memory was made under other parameters."""
+    """The sources whose earlier assignments are lost, or were decided by other parameters."""
     file = paths.params / "sources.yaml"
     splits = []
     for name in mapping(file, "sources"):
@@ -28,7 +28,7 @@ def new_splits(paths: Paths) -> list[NewSplit]:
         template = load(TemplateParams, file, "sources", name, "template")
         made = grouped_by(load_set(template.set, library_of(paths.root)), template)
         folder = paths.split(name)
-        state, changed = Memory.state_of(folder / ASSIGNMENTS, params, made)
+        state, changed = Assignments.state_of(folder / ASSIGNMENTS, params, made)
         gone = state == "none" and bool(params.shares()) and was_split(paths.root, name)
         if gone or state == "other parameters":
             splits.append(NewSplit(name, state, changed, test_rows(folder)))

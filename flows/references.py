@@ -17,7 +17,7 @@ from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.evaluation_set.params import EvaluationSetParams
-from tasks.metrics.names import ASKED, HIGHER_IS_BETTER
+from tasks.metrics.names import HIGHER_IS_BETTER, OPTIONAL_SCORES
 from tasks.mix.params import MixtureParams
 from tasks.register.params import RegistrationParams
 from tasks.split.params import SplitParams
@@ -56,7 +56,7 @@ def wordings(paths: Paths, source: str) -> list[Wording]:
 def _scores(templates: TemplateSet, template: Template) -> frozenset[str]:
     """The scores that ``tasks.evaluate.metrics.score_rows`` gives to rows of a template."""
     named = set(templates.metrics_of(template)) | ({"exact_match"} if template.answer_choices else set())
-    return frozenset(name for name in HIGHER_IS_BETTER if name not in ASKED or name in named)
+    return frozenset(name for name in HIGHER_IS_BETTER if name not in OPTIONAL_SCORES or name in named)
 
 
 def unknown(where: str, what: str, name: str, known: Sequence[str], file: str) -> str:
@@ -139,7 +139,7 @@ def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence
                 complete = False
                 continue
             try:
-                parts = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split").asked()
+                parts = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split").required_parts()
             except TunesmithError:  # noted with the source itself
                 complete = False
                 continue

@@ -69,7 +69,7 @@ def compare_file(paths: Paths, mixture: str, file: Path) -> dict[str, Any]:
     check = Contamination(texts_of_file(file), "all", params)
     trained = pq.read_table(paths.mixture(mixture) / "train.parquet", columns=list(COMPARED))
     numbers = check.register(trained)
-    check.find(trained, numbers, stays=True)
+    check.match(trained, numbers, trained=True)
     check.add(trained, numbers)
     return summary(check.result(), params)
 

@@ -1,4 +1,4 @@
-"""Parameters of the evaluation set. Light."""
+"""Parameters of the evaluation set."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tasks.core.params import Params
 
 
 class RetentionParams(Params):
-    """``evaluation_set.retention``: what models could do before they were tuned.
+    """``evaluation_set.retention``: rows of other tasks, which show what tuning makes a model forget.
 
     Attributes:
-        sources: whose test rows every experiment answers beside the test rows proper.
-        limit: most rows a source; None keeps all.
+        sources: every experiment also predicts the test rows of these sources.
+        limit: most rows per source; None keeps all.
     """
 
     sources: list[str] = Field(default_factory=list)
@@ -20,13 +20,13 @@ class RetentionParams(Params):
 
 
 class EvaluationSetParams(Params):
-    """``evaluation_set`` of ``params/evaluation.yaml``: the rows that every experiment meets.
+    """``evaluation_set`` of ``params/evaluation.yaml``: the rows on which every experiment is evaluated.
 
     Attributes:
-        sources: whose test rows (scores) and validation rows (choice of the candidate) are used.
-        limit: most test rows a source, and most validation rows a source; None keeps all.
-        seed: of which rows a limit keeps.
-        retention: rows of other tasks, which tell what tuning made a model lose.
+        sources: their test rows are scored; their validation rows choose the candidate.
+        limit: most test rows, and most validation rows, per source; None keeps all.
+        seed: of the choice of rows under a limit.
+        retention: rows of other tasks, which show what tuning makes a model forget.
     """
 
     sources: list[str] = Field(min_length=1)

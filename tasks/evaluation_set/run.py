@@ -1,5 +1,7 @@
-"""``evaluation_set``: the test and validation rows that every experiment meets, training rows as examples for
-prompts, and the templates of these rows → ``data/evaluation/``."""
+"""``evaluation_set``: the rows on which every experiment is evaluated → ``data/evaluation/``.
+
+The folder also holds training rows as examples for prompts, and the templates of the rows.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,16 @@ from tasks.split.parts import order, part_table
 from tasks.text.rows import RENDERED, TEMPLATES
 
 EXAMPLES = 32
-"""Most examples that a prompt may have (``evaluate.shots``)."""
+"""Highest number of examples in a prompt (``evaluate.shots``)."""
 
 
 def collect(params: EvaluationSetParams, paths: Paths, part: str) -> pa.Table:
-    """Rows of ``part`` of the named sources, by the sources' names, in the order of their splits."""
+    """The rows of ``part`` of ``params.sources``, sorted by source, in the order of their splits."""
     return _rows(params.sources, params.limit, params.seed, paths, part, "sources")
 
 
 def retention(params: EvaluationSetParams, paths: Paths) -> pa.Table | None:
-    """Test rows of the sources of ``retention``, as ``collect`` has them; None where it names none.
+    """The test rows of the sources of ``retention``, ordered as by ``collect``; None if it names no source.
 
     Raises:
         TunesmithError: a source is one of the evaluation set's own.
@@ -37,8 +39,8 @@ def retention(params: EvaluationSetParams, paths: Paths) -> pa.Table | None:
     named = params.retention
     if both := sorted(set(named.sources) & set(params.sources)):
         raise TunesmithError(
-            f"params/evaluation.yaml: evaluation_set.retention.sources: {both[0]!r} is one of evaluation_set.sources; "
-            "its test rows are answered already; name sources of other tasks"
+            f"params/evaluation.yaml: evaluation_set.retention.sources: must name no source of evaluation_set.sources, "
+            f"whose test rows are evaluated anyway; it names {both[0]!r}; name sources of other tasks"
         )
     if not named.sources:
         return None
@@ -48,14 +50,16 @@ def retention(params: EvaluationSetParams, paths: Paths) -> pa.Table | None:
 def _rows(sources: list[str], limit: int | None, seed: int, paths: Paths, part: str, key: str) -> pa.Table:
     tables = []
     for source in sorted(set(sources)):
-        found = part_table(paths, source, part, f"params/evaluation.yaml: evaluation_set.{key}")
-        tables.append(found.take(np.sort(order(found, seed)[:limit])))
+        rows = part_table(paths, source, part, f"params/evaluation.yaml: evaluation_set.{key}")
+        tables.append(rows.take(np.sort(order(rows, seed)[:limit])))
     return pa.concat_tables(tables)
 
 
 def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
-    """Training rows of the named sources: of each source, task and wording the ``EXAMPLES`` first by hash. None is the
-    same example as a test or validation row, of whatever source."""
+    """Training rows as examples for prompts: for each source, task and template, the first ``EXAMPLES`` by hash.
+
+    No example has the ``identity`` of a test or validation row of any source.
+    """
     where = "params/evaluation.yaml: evaluation_set.sources"
     tables = []
     held = {
@@ -65,18 +69,18 @@ def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
         for identity in part_table(paths, source, part, where, ["identity"]).column("identity").to_pylist()
     }
     for source in sorted(set(params.sources)):
-        found = part_table(paths, source, "train", where)
+        rows = part_table(paths, source, "train", where)
         taken: Counter[tuple[str, str]] = Counter()
         chosen = []
-        tasks, templates, identities = (found.column(name).to_pylist() for name in ("task", "template_id", "identity"))
-        for place in order(found, params.seed).tolist():
-            if identities[place] in held:
+        tasks, templates, identities = (rows.column(name).to_pylist() for name in ("task", "template_id", "identity"))
+        for index in order(rows, params.seed).tolist():
+            if identities[index] in held:
                 continue
-            wording = (tasks[place], templates[place])
-            taken[wording] += 1
-            if taken[wording] <= EXAMPLES:
-                chosen.append(place)
-        tables.append(found.take(np.array(chosen, dtype=np.int64)))  # with its type where none is chosen
+            variant = (tasks[index], templates[index])
+            taken[variant] += 1
+            if taken[variant] <= EXAMPLES:
+                chosen.append(index)
+        tables.append(rows.take(np.array(chosen, dtype=np.int64)))  # the dtype matters if none is chosen
     return pa.concat_tables(tables)
 
 
@@ -87,8 +91,11 @@ def templates(params: EvaluationSetParams, paths: Paths) -> dict[str, Any]:
 
 
 def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
-    """Write ``test.parquet``, ``validation.parquet``, ``examples.parquet`` and, where there are rows of other tasks,
-    ``retention.parquet`` (columns: ``RENDERED``), and ``templates.json``."""
+    """Write the rows (columns: ``RENDERED``) and ``templates.json``.
+
+    The rows are ``test.parquet``, ``validation.parquet``, ``examples.parquet`` and, if ``retention`` names sources,
+    ``retention.parquet``.
+    """
     with stage.outputs(paths.evaluation_set) as (output,):
         output.mkdir()
         for part in ("test", "validation"):

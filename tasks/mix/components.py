@@ -1,4 +1,4 @@
-"""The parts of a mixture's sources: their rows, what of them is held out, and the tasks that they hold."""
+"""The sources of a mixture: their rows, their tasks, and the rows that are held out."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Source:
     validation: pa.Table
 
 
-def read_source(paths: Paths, name: str, asked_by: str) -> Source:
-    """Raises what ``part_table`` raises."""
-    return Source(name, part_table(paths, name, "train", asked_by), part_table(paths, name, "validation", asked_by))
+def read_source(paths: Paths, name: str, where: str) -> Source:
+    """Read the training and validation rows of a split source; raises what ``part_table`` raises."""
+    return Source(name, part_table(paths, name, "train", where), part_table(paths, name, "validation", where))
 
 
 def templates_of(table: pa.Table) -> pa.Array:
@@ -36,10 +36,10 @@ def templates_of(table: pa.Table) -> pa.Array:
 
 
 def refuse_unknown_hold_outs(sources: Sequence[Source], held: HoldOut, where: str) -> None:
-    """Refuse a hold-out that no row of the sources has: it would hold out nothing.
+    """Refuse a hold-out that names a task or template of no row: it would hold out nothing.
 
     Raises:
-        TunesmithError: one line a name, with the known ones.
+        TunesmithError: one line per name, with the known names.
     """
     tables = [table for source in sources for table in (source.train, source.validation)]
     known = {
@@ -65,42 +65,45 @@ def hold_out(table: pa.Table, held: HoldOut) -> pa.Table:
 
 
 def tasks_of(table: pa.Table) -> set[str]:
+    """The names of the tasks in ``table``."""
     return set(pc.unique(table.column("task")).to_pylist())
 
 
 def by_task(
     source: str, table: pa.Table, tasks: Iterable[str], most: int | None, seed: int
 ) -> dict[Component, pa.Table]:
-    """The rows of each of ``tasks``, ``most`` at most, in the order of the draw."""
+    """The rows of each of ``tasks``, at most ``most`` per task, in the order of the draw."""
     column = table.column("task")
     return {(source, task): draw(table.filter(pc.equal(column, task)), most, seed) for task in sorted(tasks)}
 
 
 def refuse_lost_sources(counts: Mapping[str, Mapping[str, Any]], params: ContaminationParams, where: str) -> None:
-    """Stop where a source gives no training row, or loses more than ``max_left_out`` of them to evaluation rows.
+    """Refuse a source without training rows, or with more than ``max_left_out`` of them left out.
 
-    ``counts``: source → ``train`` (rows left), ``held_out`` and ``left_out`` as in ``report.json``.
+    Args:
+        counts: source → ``train`` (rows that remain), ``held_out`` and ``left_out``, as in ``report.json``.
 
     Raises:
-        TunesmithError: one line a source.
+        TunesmithError: one line per source.
     """
     lines = []
-    for source, found in counts.items():
-        held, reasons = found["held_out"]["train"], found["left_out"]["train"]
+    for source, counted in counts.items():
+        held, reasons = counted["held_out"]["train"], counted["left_out"]["train"]
         left_out = sum(reasons.values())
-        allowed = found["train"] + left_out
-        said = "; ".join(f"{count} as in {reason}" for reason, count in reasons.items())
-        if not found["train"]:
+        allowed = counted["train"] + left_out
+        details = "; ".join(f"{count} as in {reason}" for reason, count in reasons.items())
+        if not counted["train"]:
             lines.append(
                 f"{where}.{source}: a source must give training rows; it gives none of its {allowed + held} "
-                f"(held out: {held}; equal to evaluation rows: {left_out}{f': {said}' if said else ''}); "
+                f"(held out: {held}; equal to evaluation rows: {left_out}{f': {details}' if details else ''}); "
                 "take it out of `sources`, or give it training rows"
             )
         elif left_out > params.max_left_out * allowed:
             lines.append(
                 f"{where}.{source}: at most {params.max_left_out:.1%} of the training rows may be left out because "
-                f"they equal evaluation rows; {left_out} of {allowed} ({left_out / allowed:.1%}) are: {said}; remove "
-                "one of the two from params/sources.yaml, or raise contamination.max_left_out in params/mixtures.yaml"
+                f"they equal evaluation rows; {left_out} of {allowed} ({left_out / allowed:.1%}) are: {details}; "
+                "remove one of the two from params/sources.yaml, or raise contamination.max_left_out in "
+                "params/mixtures.yaml"
             )
     if lines:
         raise TunesmithError("\n".join(lines))

@@ -1,9 +1,10 @@
-"""Test rows that were in training: which, how much of them, and where; and what of it is kept out.
+"""Contamination: evaluation rows that overlap with training rows.
 
-Inputs (``identity``) and references are reported apart, and each is compared with inputs and with references of
-training rows: by exact normalised match, as near-duplicates, and by word n-grams. A training row that equals or nearly
-equals an evaluation row is left out of a mixture; an evaluation row of whose n-grams too many stand in what is left is
-*dirty*.
+Inputs (``identity``) and references are reported separately. Each is compared with inputs and with references of
+training rows: by exact normalised match, as near-duplicates, and by word n-grams.
+
+A mixture leaves out a training row that is a duplicate or near-duplicate of an evaluation row. An evaluation row is
+*dirty* if too many of its n-grams stand in the training rows that remain.
 """
 
 from __future__ import annotations
@@ -34,33 +35,38 @@ ROWS = pa.schema(
         ("dirty", pa.bool_()),
     ]
 )
-"""Columns of ``contamination.parquet``, a row an evaluation row.
+"""Columns of ``contamination.parquet``, which has one row per evaluation row.
 
-``exact_*`` and ``near_duplicate_*``: a training or validation row of the mixture's sources equals it or nearly does;
-``left_out`` is how many were left out for that. ``ngram13_*`` and ``ngram8_*``: shares of its n-grams that stand in the
-rows trained on (null where its text has none). ``worst_*``: the training row that is most like it. ``dirty``: it counts
-as seen in training.
+``exact_*`` and ``near_duplicate_*``: whether a training or validation row of the mixture's sources is a duplicate, or a
+near-duplicate; ``left_out`` is the number of these rows that the mixture leaves out. ``ngram13_*`` and ``ngram8_*``:
+share of the row's n-grams that stand in the rows trained on; null for a text without n-grams. ``worst_*``: the most
+similar training row. ``dirty``: whether the row counts as seen in training.
 """
 
 DIRTY = pa.schema([ROWS.field(name) for name in (*ROW_KEY, "dirty")])
-"""Columns of ``dirty.parquet``: what evaluation needs of the rows that experiments meet."""
+"""Columns of ``dirty.parquet``: the rows of the evaluation set, for evaluation."""
 
 COMPARED = (*ROW_KEY, "identity", "references")
 """Columns that a check reads."""
 
-_BATCH = 20_000  # training rows at once: what their texts take stays small
+_BATCH = 20_000  # training rows compared at once, which bounds the memory of their texts
 
 
 @dataclass
 class LeftOut:
-    """Which rows stay, and how many were left out by what they match: ``SOURCE/PART: exact_input`` → rows."""
+    """The result of matching training rows with evaluation rows.
+
+    Attributes:
+        kept: row → whether it matches no evaluation row.
+        counts: ``SOURCE/PART: exact_input`` and its like → number of rows that match such an evaluation row.
+    """
 
     kept: NDArray[np.bool_]
     counts: Counter[str] = field(default_factory=Counter)
 
 
 class Contamination:
-    """Evaluation rows against training rows, which come table by table (columns: ``COMPARED``)."""
+    """Compares evaluation rows with training rows, table by table (columns: ``COMPARED``)."""
 
     def __init__(self, rows: pa.Table, part: str, params: ContaminationParams) -> None:
         self.rows = rows.select(ROW_KEY).combine_chunks()
@@ -71,56 +77,56 @@ class Contamination:
         self._count = 0
 
     def register(self, table: pa.Table) -> Numbers:
-        """Numbers for training rows, by which they are named later."""
+        """Give training rows their numbers, for ``match`` and ``add``."""
         self._training.append(table.select(["source", "row_id"]))
         self._count += table.num_rows
         return np.arange(self._count - table.num_rows, self._count)
 
-    def find(self, table: pa.Table, numbers: Numbers, stays: bool = False) -> LeftOut:
-        """Which of the training rows equal or nearly equal none of the evaluation rows; ``stays`` as in ``Overlap``."""
-        found = LeftOut(np.ones(table.num_rows, np.bool_))
+    def match(self, table: pa.Table, numbers: Numbers, trained: bool = False) -> LeftOut:
+        """Match training rows with the evaluation rows; ``trained`` as in ``Overlap.match_rows``."""
+        left_out = LeftOut(np.ones(table.num_rows, np.bool_))
         for at, batch in _batches(table):
             texts = texts_of_both(batch, self.params)
-            matches = self._overlap.find(texts, numbers[at : at + batch.num_rows], stays)
+            matches = self._overlap.match_rows(texts, numbers[at : at + batch.num_rows], trained)
             for row in np.flatnonzero(matches.rows >= 0).tolist():
                 measure = "exact" if matches.exact[row] else "near_duplicate"
-                found.counts[f"{self._names[matches.rows[row]]}: {measure}_{KINDS[matches.kinds[row]]}"] += 1
-            found.kept[at : at + batch.num_rows] = matches.rows < 0
-        return found
+                left_out.counts[f"{self._names[matches.rows[row]]}: {measure}_{KINDS[matches.kinds[row]]}"] += 1
+            left_out.kept[at : at + batch.num_rows] = matches.rows < 0
+        return left_out
 
     def add(self, table: pa.Table, numbers: Numbers) -> None:
-        """Compare the n-grams of rows that are trained on."""
+        """Add the n-grams of rows that are trained on."""
         for at, batch in _batches(table):
             self._overlap.add(texts_of_both(batch, self.params), numbers[at : at + batch.num_rows])
 
     def result(self) -> pa.Table:
-        """The evaluation rows with what was found of them (columns: ``ROWS``)."""
-        texts = self._overlap
-        measured = texts.measured()
+        """The evaluation rows with their overlaps (columns: ``ROWS``)."""
+        overlap = self._overlap
+        measures = overlap.measures()
         columns: dict[str, Any] = {name: self.rows.column(name) for name in ROW_KEY}
-        for kind, places in texts.places.items():
-            columns[f"exact_{kind}"] = places.any(texts.exact)
-            columns[f"near_duplicate_{kind}"] = places.any(texts.near)
-            columns[f"ngram13_{kind}"] = pa.array(places.max(measured.long), from_pandas=True)
-            columns[f"ngram8_{kind}"] = pa.array(places.max(measured.short), from_pandas=True)
-        columns["left_out"] = texts.every.sum(np.where(texts.stays, 0, texts.matched))
-        columns["dirty"] = texts.every.any(texts.stays | (measured.overlap > self.params.dirty_share))
-        columns |= self._named(texts.worst_of_rows(measured))
+        for kind, texts in overlap.by_kind.items():
+            columns[f"exact_{kind}"] = texts.any(overlap.exact)
+            columns[f"near_duplicate_{kind}"] = texts.any(overlap.near)
+            columns[f"ngram13_{kind}"] = pa.array(texts.max(measures.long), from_pandas=True)
+            columns[f"ngram8_{kind}"] = pa.array(texts.max(measures.short), from_pandas=True)
+        columns["left_out"] = overlap.both_kinds.sum(np.where(overlap.trained, 0, overlap.matched))
+        columns["dirty"] = overlap.both_kinds.any(overlap.trained | (measures.overlap > self.params.dirty_share))
+        columns |= self._worst(overlap.worst_of_rows(measures))
         return pa.table({name: columns[name] for name in ROWS.names}, schema=ROWS)
 
-    def _named(self, numbers: Numbers) -> dict[str, Any]:
-        """``worst_source`` and ``worst_row_id`` of training rows; null where there is none."""
-        there = pa.array(numbers, mask=numbers == NONE)
+    def _worst(self, numbers: Numbers) -> dict[str, Any]:
+        """``worst_source`` and ``worst_row_id`` of training rows; null for ``NONE``."""
+        index = pa.array(numbers, mask=numbers == NONE)
         if not self._training:
             return {name: pa.nulls(len(numbers), pa.string()) for name in ("worst_source", "worst_row_id")}
-        rows = pa.concat_tables(self._training).take(there)
+        rows = pa.concat_tables(self._training).take(index)
         return {f"worst_{name}": rows.column(name) for name in ("source", "row_id")}
 
 
 def dirty_of(rows: pa.Table, wanted: pa.Table) -> pa.Table:
-    """Those of ``rows`` (columns: ``ROWS``) that are ``wanted``, with the columns ``DIRTY``."""
-    mine, theirs = (pc.binary_join_element_wise(*table.select(ROW_KEY).columns, "\0") for table in (rows, wanted))
-    return rows.filter(pc.is_in(mine, theirs.combine_chunks())).select(DIRTY.names)
+    """The rows of ``rows`` (columns: ``ROWS``) that are also in ``wanted`` (columns: ``DIRTY``)."""
+    keys, wanted_keys = (pc.binary_join_element_wise(*table.select(ROW_KEY).columns, "\0") for table in (rows, wanted))
+    return rows.filter(pc.is_in(keys, wanted_keys.combine_chunks())).select(DIRTY.names)
 
 
 def _batches(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
@@ -129,10 +135,9 @@ def _batches(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
 
 
 def summary(rows: pa.Table, params: ContaminationParams) -> dict[str, Any]:
-    """Counts and shares for each evaluation set (a source) of ``rows`` (columns: ``ROWS``): ``contamination.json``.
+    """Counts and shares per evaluation set (source) of ``rows`` (columns: ``ROWS``): ``contamination.json``.
 
-    ``ngram13_input`` and its like count the rows of which at least one n-gram stands in training; GPT-3 calls these
-    dirty already.
+    ``ngram13_input`` and its like count the rows with at least one n-gram in training; GPT-3 calls these rows dirty.
     """
     sets = {}
     for source in sorted(set(rows.column("source").to_pylist())):
@@ -151,18 +156,20 @@ def _count(rows: pa.Table, name: str) -> int:
 
 
 def too_dirty(rows: pa.Table, mixture: str, params: ContaminationParams) -> dict[str, str]:
-    """The evaluation sets (sources) of which more is dirty than ``max_dirty``, each with the line that says so: with
-    a row of it and the training row that is most like it."""
+    """Evaluation set (source) with a larger share of dirty rows than ``max_dirty`` → the error for it.
+
+    The error names a dirty row and the most similar training row.
+    """
     lines = {}
-    for source, found in summary(rows, params)["sets"].items():
-        if found["shares"]["dirty"] <= params.max_dirty:
+    for source, report in summary(rows, params)["sets"].items():
+        if report["shares"]["dirty"] <= params.max_dirty:
             continue
         own = rows.filter(pc.and_(rows.column("dirty"), pc.equal(rows.column("source"), source))).slice(0, 1)
         row = own.to_pylist()[0]
         lines[source] = (
             f"data/splits/{source}/test.parquet: at most {params.max_dirty:.1%} of the rows may overlap with the "
-            f"training rows of mixture {mixture}; {found['counts']['dirty']} of {found['rows']} "
-            f"({found['shares']['dirty']:.1%}) do, such as row {row['row_id']} with training row "
+            f"training rows of mixture {mixture}; {report['counts']['dirty']} of {report['rows']} "
+            f"({report['shares']['dirty']:.1%}) do, such as row {row['row_id']} with training row "
             f"{row['worst_source']}/{row['worst_row_id']}; take the source or its rows out of the mixture, or raise "
             "contamination.max_dirty or contamination.dirty_share in params/mixtures.yaml"
         )

@@ -1,6 +1,6 @@
-"""Evaluation texts (inputs and references) and what of them stands in training texts of either kind.
+"""Evaluation texts (inputs and references) compared with training texts of either kind.
 
-An input is compared with references too: a translation may be trained on in the other direction.
+An input is compared with references too: a translation may be trained in the other direction.
 """
 
 from __future__ import annotations
@@ -15,47 +15,48 @@ from numpy.typing import NDArray
 from tasks.core.files import digest
 from tasks.mix.params import ContaminationParams
 from tasks.text.near_duplicates import NearDuplicates, normalise
-from tasks.text.ngrams import NONE, NgramIndex, Numbers, Words
+from tasks.text.ngrams import NONE, NgramIndex, Numbers, WordHashes
 
 KINDS = ("input", "reference")
 LONG, SHORT = 13, 8
-"""Words of an n-gram: GPT-3's most and fewest (Brown et al. 2020, appendix C)."""
+"""Words per n-gram: the highest and lowest number of GPT-3's check (Brown et al. 2020, appendix C)."""
 
 Texts = list[list[str]]
-"""For each row its normalised texts."""
+"""Row → its normalised texts."""
 
 
 def texts_of(table: pa.Table, kind: str, params: ContaminationParams) -> Texts:
-    """The texts of ``table`` that are compared: ``identity``, or those ``references`` that have ``min_words`` words.
+    """The texts of ``table`` that are compared: ``identity``, or the ``references`` of at least ``min_words`` words.
 
-    The wording of a template never counts, since ``prompt`` is not read; nor does an empty text.
+    The text of a template never counts, since ``prompt`` is not read. Empty texts do not count either.
     """
-    seen: dict[str, str] = {}  # several wordings of an example have one text
+    normalised: dict[str, str] = {}  # several prompt variants of an example have one text
 
     def normal(text: str) -> str:
-        if text not in seen:
-            seen[text] = normalise(text)
-        return seen[text]
+        if text not in normalised:
+            normalised[text] = normalise(text)
+        return normalised[text]
 
     if kind == "input":
-        return [[found] if (found := normal(text or "")) else [] for text in table.column("identity").to_pylist()]
-    rows = ((normal(text) for text in found or ()) for found in table.column("references").to_pylist())
+        inputs = (normal(text or "") for text in table.column("identity").to_pylist())
+        return [[text] if text else [] for text in inputs]
+    rows = ((normal(text) for text in texts or ()) for texts in table.column("references").to_pylist())
     return [[text for text in row if len(text.split()) >= params.min_words] for row in rows]
 
 
 def texts_of_both(table: pa.Table, params: ContaminationParams) -> Texts:
-    """For each row its texts of all kinds, inputs first."""
+    """Row → its texts of both kinds, inputs first."""
     kinds = (texts_of(table, kind, params) for kind in KINDS)
     return [[text for texts in row for text in texts] for row in zip(*kinds, strict=True)]
 
 
 @dataclass(frozen=True)
 class Matches:
-    """For each training row the evaluation row that it equals or nearly equals; -1 where there is none.
+    """For each training row, the evaluation row of which it is a duplicate or near-duplicate.
 
     Attributes:
-        rows: numbers of the evaluation rows.
-        kinds: numbers in ``KINDS`` of what of them it equals.
+        rows: number of the evaluation row; -1 for none.
+        kinds: number in ``KINDS`` of the evaluation row's text that matches.
         exact: whether the normalised texts are equal.
     """
 
@@ -65,11 +66,11 @@ class Matches:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Which texts stand in which of ``count`` evaluation rows.
+class TextsOfRows:
+    """The texts of ``count`` evaluation rows, as pairs of a text and a row that holds it.
 
     Attributes:
-        texts, rows: numbers of a text and of a row that it stands in.
+        texts, rows: numbers of the text and of the row of each pair.
     """
 
     texts: Numbers
@@ -77,64 +78,67 @@ class Places:
     count: int
 
     def any(self, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """For each row whether one of its texts has a true value."""
-        found = np.zeros(self.count, np.bool_)
-        found[self.rows[values[self.texts]]] = True
-        return found
+        """For each row, whether the value of one of its texts is true."""
+        result = np.zeros(self.count, np.bool_)
+        result[self.rows[values[self.texts]]] = True
+        return result
 
     def sum(self, values: Numbers) -> Numbers:
+        """For each row, the sum of the values of its texts."""
         return np.bincount(self.rows, weights=values[self.texts], minlength=self.count).astype(np.int64)
 
     def max(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """For each row the highest value of its texts; NaN where none has one."""
-        found = np.full(self.count, np.nan)
-        np.fmax.at(found, self.rows, values[self.texts])
-        return found
+        """For each row, the highest value of its texts; NaN if no text has a value."""
+        result = np.full(self.count, np.nan)
+        np.fmax.at(result, self.rows, values[self.texts])
+        return result
 
 
 class Overlap:
-    """The texts of evaluation rows; each different text is compared once, of whatever kind it is.
+    """The texts of evaluation rows, and the training rows that match them. Each different text is compared once.
 
     Attributes:
-        places: kind → where its texts stand.
-        every: where all texts stand, each once in a row.
-        exact, near: of a text, whether a training row equals it, or nearly equals it.
-        stays: of a text, whether such a row is trained on all the same.
-        matched: of a text, how many training rows do.
-        match: of a text, the first of them; ``NONE`` where there is none.
+        by_kind: kind → the texts of that kind of each row.
+        both_kinds: all texts of each row, each once.
+        exact, near: text → whether a training row is a duplicate, or a near-duplicate.
+        trained: text → whether such a row stays in training.
+        matched: text → number of such rows.
+        match: text → number of the first such row; ``NONE`` for none.
     """
 
     def __init__(self, texts: Mapping[str, Texts], params: ContaminationParams) -> None:
         self._params = params
         self._numbers: dict[str, int] = {}
-        self.places = {kind: self._place(texts[kind]) for kind in KINDS}
-        pairs = np.concatenate([np.stack([places.texts, places.rows]) for places in self.places.values()], axis=1)
+        self.by_kind = {kind: self._texts_of_rows(texts[kind]) for kind in KINDS}
+        pairs = np.concatenate([np.stack([one.texts, one.rows]) for one in self.by_kind.values()], axis=1)
         pairs = np.unique(pairs, axis=1)
-        self.every = Places(pairs[0], pairs[1], self.places[KINDS[0]].count)
+        self.both_kinds = TextsOfRows(pairs[0], pairs[1], self.by_kind[KINDS[0]].count)
         count = len(self._numbers)
         self._row = np.full(count, NONE, np.int64)
         self._kind = np.zeros(count, np.int64)
-        for kind in reversed(range(len(KINDS))):  # a text of both kinds is an input
-            places = self.places[KINDS[kind]]
-            self._row[places.texts], self._kind[places.texts] = NONE, kind
-            np.minimum.at(self._row, places.texts, places.rows)
+        for kind in reversed(range(len(KINDS))):  # a text of both kinds counts as an input
+            one = self.by_kind[KINDS[kind]]
+            self._row[one.texts], self._kind[one.texts] = NONE, kind
+            np.minimum.at(self._row, one.texts, one.rows)
         self._near = NearDuplicates(list(self._numbers), params.near_duplicates)
-        self.exact, self.near, self.stays = (np.zeros(count, np.bool_) for _ in range(3))
+        self.exact, self.near, self.trained = (np.zeros(count, np.bool_) for _ in range(3))
         self.matched = np.zeros(count, np.int64)
         self.match = np.full(count, NONE, np.int64)
-        self._words = Words()
+        self._words = WordHashes()
         self._grams: list[NgramIndex] = []
         self._added: set[str] = set()
 
-    def _place(self, texts: Texts) -> Places:
+    def _texts_of_rows(self, texts: Texts) -> TextsOfRows:
         numbered = (self._numbers.setdefault(text, len(self._numbers)) for row in texts for text in row)
-        return Places(np.fromiter(numbered, np.int64), _row_of(texts), len(texts))
+        return TextsOfRows(np.fromiter(numbered, np.int64), _row_of(texts), len(texts))
 
-    def find(self, texts: Texts, numbers: Numbers, stays: bool) -> Matches:
-        """Note which training rows (``texts``, with their numbers) equal or nearly equal one here.
+    def match_rows(self, texts: Texts, numbers: Numbers, trained: bool) -> Matches:
+        """Match training rows, given by their texts and numbers, with the evaluation texts, and record the matches.
 
-        A row counts for one text, rather for an equal one. ``stays``: the rows are trained on all the same, so that
-        what they match is dirty.
+        A row matches one text; an equal text comes before a near-duplicate.
+
+        Args:
+            trained: whether the rows stay in training, which makes the evaluation rows that they match dirty.
         """
         flat = [text for row in texts for text in row]
         chosen, equal = np.full(len(texts), -1, np.int64), np.zeros(len(texts), np.bool_)
@@ -144,18 +148,18 @@ class Overlap:
             exact = text in self._numbers
             self.exact[match.number] |= exact
             self.near[match.number] |= not exact
-            self.stays[match.number] |= stays
+            self.trained[match.number] |= trained
             self.match[match.number] = min(self.match[match.number], numbers[row])
             if chosen[row] < 0 or (exact and not equal[row]):
                 chosen[row], equal[row] = match.number, exact
-        there = chosen >= 0
-        np.add.at(self.matched, chosen[there], 1)
+        matched = chosen >= 0
+        np.add.at(self.matched, chosen[matched], 1)
         rows, kinds = np.full(len(texts), -1, np.int64), np.zeros(len(texts), np.int64)
-        rows[there], kinds[there] = self._row[chosen[there]], self._kind[chosen[there]]
+        rows[matched], kinds[matched] = self._row[chosen[matched]], self._kind[chosen[matched]]
         return Matches(rows, kinds, equal)
 
     def add(self, texts: Texts, numbers: Numbers) -> None:
-        """Take in the n-grams of rows that are trained on; a text that came before does not count again."""
+        """Add the n-grams of rows that are trained on; a text that was added before does not count again."""
         if not self._grams:
             hashed = self._words.hashed(self._numbers)
             self._grams = [NgramIndex(*hashed, n) for n in (LONG, SHORT)]
@@ -170,36 +174,36 @@ class Overlap:
         for grams in self._grams:
             grams.add(*hashed, [new[text] for text in fresh])
 
-    def measured(self) -> Measured:
-        """What was found, a text."""
+    def measures(self) -> Measures:
+        """Measure the overlap of each text with the rows added and matched."""
         count = len(self._numbers)
-        long, short = (grams.shares(self._params.common) for grams in self._grams) if self._grams else _nothing(count)
-        # One changed word in the middle of fewer words than two 13-grams have leaves none of them.
+        long, short = (grams.shares(self._params.common) for grams in self._grams) if self._grams else _no_shares(count)
+        # In a text shorter than two 13-grams, one changed word in the middle leaves no 13-gram.
         words = np.fromiter((text.count(" ") + 1 for text in self._numbers), np.int64, count)
         overlap = np.where(words < 2 * LONG, np.fmax(long[0], short[0]), long[0])
         worst = np.where(self.match != NONE, self.match, np.where(long[1] != NONE, long[1], short[1]))
-        return Measured(long[0], short[0], overlap, worst)
+        return Measures(long[0], short[0], overlap, worst)
 
-    def worst_of_rows(self, measured: Measured) -> Numbers:
-        """For each evaluation row the training row that is most like one of its texts: a match before an overlap."""
-        rows, worst = self.every.rows, measured.worst[self.every.texts]
-        shares = np.fmax(measured.overlap, measured.short)
-        weight = np.where(self.match != NONE, 2.0, shares)[self.every.texts]
-        there = worst != NONE
-        order = np.lexsort((-worst[there], weight[there], rows[there]))
-        found = np.full(self.every.count, NONE, np.int64)
-        found[rows[there][order]] = worst[there][order]  # the last of equal places stays
-        return found
+    def worst_of_rows(self, measures: Measures) -> Numbers:
+        """Evaluation row → the training row most similar to one of its texts: first matches, then overlaps."""
+        rows, worst = self.both_kinds.rows, measures.worst[self.both_kinds.texts]
+        shares = np.fmax(measures.overlap, measures.short)
+        weight = np.where(self.match != NONE, 2.0, shares)[self.both_kinds.texts]
+        known = worst != NONE
+        order = np.lexsort((-worst[known], weight[known], rows[known]))
+        result = np.full(self.both_kinds.count, NONE, np.int64)
+        result[rows[known][order]] = worst[known][order]  # of equal positions, the last value stays
+        return result
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Measures of the texts of an ``Overlap``.
+class Measures:
+    """Overlap of each text of an ``Overlap`` with training.
 
     Attributes:
-        long, short: shares of the texts' 13-grams and 8-grams in training; NaN where a text has none.
-        overlap: ``long``; of a text of fewer than 26 words ``short`` where that is higher.
-        worst: number of the training row that is most like the text; ``NONE`` where none is.
+        long, short: share of the text's 13-grams, and of its 8-grams, in training; NaN for a text without any.
+        overlap: ``long``; for a text of fewer than 26 words, ``short`` if that is higher.
+        worst: number of the training row most similar to the text; ``NONE`` for none.
     """
 
     long: NDArray[np.float64]
@@ -209,8 +213,9 @@ class Measured:
 
 
 def _row_of(texts: Texts) -> Numbers:
+    """The row of each text, one text after the other."""
     return np.repeat(np.arange(len(texts)), np.array([len(row) for row in texts], np.int64))
 
 
-def _nothing(count: int) -> tuple[tuple[NDArray[np.float64], Numbers], ...]:
+def _no_shares(count: int) -> tuple[tuple[NDArray[np.float64], Numbers], ...]:
     return ((np.full(count, np.nan), np.full(count, NONE, np.int64)),) * 2

@@ -1,4 +1,4 @@
-"""Parameters of mixtures, and of the check for contamination."""
+"""Parameters of mixtures and of the contamination check."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tasks.text.near_duplicates import NearDuplicateParams
 
 
 class Share(Params):
-    """What a mixture takes of one source.
+    """The rows that a mixture takes of one source.
 
     Attributes:
-        limit: most training rows of each of its tasks; None takes all.
-        weight: of ``weighting: explicit``: the source's part of the mixture, in proportion to those of the others.
+        limit: most training rows per task; None takes all.
+        weight: for ``weighting: explicit``, the source's weight, relative to those of the others.
     """
 
     limit: int | None = Field(default=None, ge=1)
@@ -25,11 +25,11 @@ class Share(Params):
 
 
 class HoldOut(Params):
-    """What a mixture neither trains on nor watches, so that evaluation can ask for what was never seen.
+    """Rows that a mixture leaves out of training and validation, so that evaluation can use unseen ones.
 
     Attributes:
         tasks: names of whole tasks.
-        templates: wordings, as ``SOURCE/ID``.
+        templates: names of templates, as ``SOURCE/ID``.
     """
 
     tasks: list[str] = Field(default_factory=list)
@@ -43,17 +43,17 @@ class MixtureParams(Params):
 
     Attributes:
         sources: source → share.
-        weighting: ``all`` takes every row, or of ``rows`` rows as many of a component as its size says;
-            ``proportional`` is FLAN's examples-proportional mixing with a maximum (Wei et al. 2022, section 2.4): a
-            component weighs as many rows as it has, at most ``cap``; ``temperature`` is T5's (Raffel et al. 2020,
-            section 3.5.2): that size to the power of ``1 / temperature``; ``equal`` gives all the same; ``explicit``
-            gives each source its ``weight``, spread over its tasks by their size.
-        cap: of ``proportional`` and ``temperature``: the size beyond which a component weighs no more.
-        temperature: of ``temperature``; 1 is proportional, a high one nearly equal.
-        rows: training rows in all; None takes as many as the weights allow without repeating a row.
-        validation_limit: most validation rows of each component; None takes all.
+        weighting: ``all`` takes every row; with ``rows``, components are weighted by their size. ``proportional`` is
+            FLAN's examples-proportional mixing with a maximum (Wei et al. 2022, section 2.4): the weight of a component
+            is its number of rows, at most ``cap``. ``temperature`` is T5's mixing (Raffel et al. 2020, section 3.5.2):
+            that weight to the power of ``1 / temperature``. ``equal`` gives all components the same weight.
+            ``explicit`` gives each source its ``weight``, divided among its tasks by their size.
+        cap: for ``proportional`` and ``temperature``, the highest number of rows that counts for a weight.
+        temperature: for ``temperature``; 1 is proportional, a high value nearly equal.
+        rows: number of training rows; None takes as many as the weights allow without repeating a row.
+        validation_limit: most validation rows per component; None takes all.
         hold_out: tasks and templates that are left out.
-        seed: of the order of the rows, and of which rows are drawn.
+        seed: of the draw and the order of the rows.
     """
 
     sources: dict[str, Share] = Field(min_length=1)
@@ -80,17 +80,17 @@ class MixtureParams(Params):
 
 
 class ContaminationParams(Params):
-    """``contamination`` of ``params/mixtures.yaml``: what counts as a test row that was in training.
+    """``contamination`` of ``params/mixtures.yaml``: when a test row counts as seen in training.
 
     Attributes:
-        near_duplicates: when two texts are nearly the same.
-        min_words: references of fewer words, such as labels, are not compared.
-        common: an n-gram in more different training texts than this, and in more different evaluation texts, is a
-            set phrase and does not count.
-        dirty_share: an evaluation row is dirty where more of its n-grams than this share stand in training.
-        max_dirty: the step stops where more of the rows of an evaluation set are dirty.
-        max_left_out: the step stops where more of a source's training rows are left out because they equal or nearly
-            equal an evaluation row.
+        near_duplicates: when two texts are near-duplicates.
+        min_words: references with fewer words, such as labels, are not compared.
+        common: an n-gram in more than this number of training texts, and of evaluation texts, is a set phrase and does
+            not count.
+        dirty_share: an evaluation row is dirty if a larger share of its n-grams stands in training.
+        max_dirty: the step stops if a larger share of the rows of an evaluation set is dirty.
+        max_left_out: the step stops if a larger share of a source's training rows is left out, as duplicates or
+            near-duplicates of evaluation rows.
     """
 
     near_duplicates: NearDuplicateParams = NearDuplicateParams()
@@ -105,7 +105,7 @@ def load_contamination(file: Path) -> ContaminationParams:
     """The section ``contamination`` of ``params/mixtures.yaml``.
 
     Raises:
-        TunesmithError: it is missing (DVC refuses to run ``mix`` then), or holds a wrong key or value.
+        TunesmithError: the section is missing, which DVC does not allow for ``mix``; or a key or value is wrong.
     """
     if "contamination" not in read_yaml(file):
         raise TunesmithError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -38,7 +38,7 @@ class Mixed:
 
     Attributes:
         parts: ``train`` and ``validation`` → rows (columns: ``RENDERED``).
-        report: what was asked and what became of it: ``report.json``.
+        report: rows requested, taken and left out: ``report.json``.
         contamination: the test rows of all split sources (columns: ``contamination.ROWS``).
     """
 
@@ -50,11 +50,11 @@ class Mixed:
 def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: Paths) -> Mixed:
     """Draw the mixture ``name``.
 
-    A row is left out when it equals or nearly equals a test row of *any* split source, and a training row also when
-    it does a validation row of one.
+    A row is left out if it is a duplicate or near-duplicate of a test row of *any* split source. A training row is also
+    left out for a validation row.
 
     Raises:
-        TunesmithError: a source has no split, a hold-out names nothing, or ``refuse_lost_sources`` stops.
+        TunesmithError: a source has no split, a hold-out names nothing, or ``refuse_lost_sources`` refuses.
     """
     where = f"params/mixtures.yaml: mixtures.{name}"
     sources = [read_source(paths, source, f"{where}.sources") for source in sorted(params.sources)]
@@ -66,8 +66,9 @@ def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
     for source in sources:
         allowed = Source(source.name, *(hold_out(rows, params.hold_out) for rows in (source.train, source.validation)))
         clean, report[source.name] = _without_evaluation_rows(source, allowed, test, watched)
-        asked = tasks_of(allowed.train)  # one whose rows all equal evaluation rows is short; a held-out one is not
-        components |= by_task(source.name, clean.train, asked, params.sources[source.name].limit, params.seed)
+        # A task whose rows are all left out is short; a task that is held out is not.
+        tasks = tasks_of(allowed.train)
+        components |= by_task(source.name, clean.train, tasks, params.sources[source.name].limit, params.seed)
         watching = tasks_of(clean.validation)
         drawn = by_task(source.name, clean.validation, watching, params.validation_limit, params.seed)
         report[source.name]["validation"] = sum(rows.num_rows for rows in drawn.values())
@@ -89,11 +90,11 @@ def evaluation_rows(paths: Paths, part: str) -> pa.Table:
 def _without_evaluation_rows(
     source: Source, allowed: Source, test: Contamination, watched: Contamination
 ) -> tuple[Source, dict[str, Any]]:
-    """The rows that no evaluation row equals, and the counts of those that are not ``allowed`` or not clean."""
-    tested = test.find(allowed.train, test.register(allowed.train))
+    """The allowed rows that match no evaluation row, and the counts of rows held out and left out."""
+    tested = test.match(allowed.train, test.register(allowed.train))
     rest = allowed.train.filter(tested.kept)
-    seen = watched.find(rest, watched.register(rest))
-    validation = test.find(allowed.validation, test.register(allowed.validation))
+    seen = watched.match(rest, watched.register(rest))
+    validation = test.match(allowed.validation, test.register(allowed.validation))
     clean = Source(source.name, rest.filter(seen.kept), allowed.validation.filter(validation.kept))
     return clean, {
         "train": clean.train.num_rows,
@@ -118,13 +119,12 @@ def _report(
     shares: Mapping[Component, Quota],
     sources: Mapping[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """``report.json``.
+    """The content of ``report.json``.
 
-    ``rows`` asked and realised; ``components``: for each task of a source what its weight asked for, what it has, what
-    it gave and whether that was short; ``sources``: the clean rows, those held out and those left out by what they
-    equal.
+    ``rows``: requested and realised rows. ``components``: for each task of a source its ``Quota``. ``sources``: the
+    clean rows, the rows held out, and the rows left out, by the evaluation rows that they match.
     """
-    components = {"/".join(component): asdict(quota) | {"short": quota.short} for component, quota in shares.items()}
+    components = {"/".join(component): quota.report() for component, quota in shares.items()}
     return {
         "schema": 1,
         "weighting": params.weighting,
@@ -136,29 +136,32 @@ def _report(
 
 
 def run(name: str, params: MixtureParams, checked: ContaminationParams, paths: Paths, stage: Stage) -> None:
-    """Write ``train.parquet``, ``validation.parquet`` (columns: ``RENDERED``), ``report.json`` and what is known of
-    overlaps with test rows: ``contamination.parquet``, ``contamination.json`` and, of the rows that experiments meet,
-    ``dirty.parquet``. Another source reaches that only through the training rows that it takes out, and the n-grams
-    that it makes a set phrase.
+    """Write ``train.parquet`` and ``validation.parquet`` (columns: ``RENDERED``), ``report.json``, and the overlaps.
+
+    The overlaps with test rows are ``contamination.parquet``, ``contamination.json`` and ``dirty.parquet``, which holds
+    the rows of the evaluation set. Sources outside mixture and evaluation set change them only in two ways: training
+    rows are left out for their rows, and n-grams common to many of their rows become set phrases.
 
     Raises:
-        TunesmithError: as ``mix``; no validation row is left, or too many test rows of a source that experiments meet
-            or that the mixture names are dirty. Of other sources this is logged.
+        TunesmithError: as ``mix``; no validation row remains; or too many test rows are dirty in a source of the
+            evaluation set or of the mixture. For other sources, this is logged.
     """
     for orphan in orphaned_splits(paths):
         logger.warning("data/splits/%s: not in params/sources.yaml, not checked; `tunesmith clean` removes it", orphan)
     mixed = mix(name, params, checked, paths)
     if not mixed.parts["validation"].num_rows:
-        found = mixed.report["sources"]
-        raise TunesmithError(f"params/mixtures.yaml: mixtures.{name}: no validation row is left ({found}); add data")
-    met = pq.read_table(paths.evaluation_set / "test.parquet", columns=list(COMPARED))
-    _refuse_dirty(too_dirty(mixed.contamination, name, checked), {*params.sources, *met.column("source").to_pylist()})
+        counts = mixed.report["sources"]
+        raise TunesmithError(f"params/mixtures.yaml: mixtures.{name}: no validation row is left ({counts}); add data")
+    evaluated = pq.read_table(paths.evaluation_set / "test.parquet", columns=list(COMPARED))
+    _refuse_dirty(
+        too_dirty(mixed.contamination, name, checked), {*params.sources, *evaluated.column("source").to_pylist()}
+    )
     with stage.outputs(paths.mixture(name)) as (output,):
         output.mkdir()
         for part, rows in mixed.parts.items():
             pq.write_table(rows, output / f"{part}.parquet")
         pq.write_table(mixed.contamination, output / "contamination.parquet")
-        pq.write_table(dirty_of(mixed.contamination, met), output / "dirty.parquet")
+        pq.write_table(dirty_of(mixed.contamination, evaluated), output / "dirty.parquet")
         write_json(output / "contamination.json", summary(mixed.contamination, checked))
         write_json(output / "report.json", mixed.report)
     _log(name, mixed)
@@ -166,7 +169,7 @@ def run(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
 
 def _refuse_dirty(lines: Mapping[str, str], counted: Collection[str]) -> None:
     for source in sorted(lines.keys() - counted):
-        logger.warning("%s (no test score is of them)", lines[source])
+        logger.warning("%s (no experiment is scored on them)", lines[source])
     if refused := [line for source, line in lines.items() if source in counted]:
         raise TunesmithError("\n".join(refused))
 
@@ -175,8 +178,8 @@ def _log(name: str, mixed: Mixed) -> None:
     logger.info("%s: %s", name, mixed.report["rows"])
     for component, quota in mixed.report["components"].items():
         lacks = " (short)" if quota["short"] else ""
-        logger.info("  %s: %d of %d asked%s", component, quota["rows"], quota["asked"], lacks)
-    for source, found in mixed.report["sources"].items():
-        for part, reasons in found["left_out"].items():
+        logger.info("  %s: %d of %d requested%s", component, quota["rows"], quota["asked"], lacks)
+    for source, counts in mixed.report["sources"].items():
+        for part, reasons in counts["left_out"].items():
             for reason, count in reasons.items():
                 logger.info("  %s: %d %s rows left out, as in %s", source, count, part, reason)

@@ -1,4 +1,4 @@
-"""How many rows of each component (a task of a source) a mixture takes."""
+"""The number of rows that a mixture takes of each component (a task of a source)."""
 
 from __future__ import annotations
 
@@ -14,38 +14,52 @@ Component = tuple[str, str]
 
 @dataclass(frozen=True)
 class Quota:
-    """Rows of a component: that its weight asks for, that it has, and that it gives."""
+    """Rows of a component.
 
-    asked: int
+    Attributes:
+        requested: rows that its weight requests.
+        available: rows that it has.
+        rows: rows that the mixture takes.
+    """
+
+    requested: int
     available: int
     rows: int
 
     @property
     def short(self) -> bool:
-        return self.asked > self.available or not self.available
+        """Whether it has fewer rows than requested, or none."""
+        return self.requested > self.available or not self.available
+
+    def report(self) -> dict[str, int | bool]:
+        """The component's entry in ``report.json``."""
+        return {"asked": self.requested, "available": self.available, "rows": self.rows, "short": self.short}
 
 
 def quotas(available: Mapping[Component, int], params: MixtureParams) -> dict[Component, Quota]:
-    """The rows that each component gives, ``available`` at most, with the weights of ``params``.
+    """Divide the rows of a mixture among its components by the weights of ``params``.
 
-    With ``rows``, what a component lacks goes to the others in proportion to their weights, so that only a mixture
-    that has fewer rows in all falls short of it; one row more is one row more of one component.
+    With ``rows``, the rows that a component lacks are taken from the others in proportion to their weights. So the
+    mixture is short only if all components together have too few rows. One row more is one more row of one component.
+
+    Args:
+        available: component → rows that it has.
     """
     has = {component: count for component, count in sorted(available.items()) if count}
     weighed = weights(has, params)
     if params.rows is None:
-        asked = taken = _without_repeats(weighed, has, params)
+        requested = taken = _without_repeats(weighed, has, params)
     else:
-        asked = apportion(params.rows, weighed, dict.fromkeys(has, params.rows))
+        requested = apportion(params.rows, weighed, dict.fromkeys(has, params.rows))
         taken = apportion(params.rows, weighed, has)
     return {
-        component: Quota(asked.get(component, 0), count, taken.get(component, 0))
+        component: Quota(requested.get(component, 0), count, taken.get(component, 0))
         for component, count in sorted(available.items())
     }
 
 
 def weights(sizes: Mapping[Component, int], params: MixtureParams) -> dict[Component, float]:
-    """The weight of every component of ``sizes`` (rows that it has), not normalised."""
+    """Component → its weight, not normalised, from the number of rows that each component has."""
     if params.weighting == "equal":
         return dict.fromkeys(sizes, 1.0)
     if params.weighting == "explicit":
@@ -60,10 +74,10 @@ def weights(sizes: Mapping[Component, int], params: MixtureParams) -> dict[Compo
 
 
 def apportion(rows: int, weighed: Mapping[Component, float], most: Mapping[Component, int]) -> dict[Component, int]:
-    """``rows`` split by weights, ``most`` of each at most; equal claims go by name.
+    """Divide ``rows`` among components by weight, with at most ``most`` rows each; the name breaks ties.
 
-    Row by row to the component with the highest ``weight / (2 given + 1)``, as seats are given to parties
-    (Webster's method): unlike rounding shares, it takes no row from anyone when there is one more to give.
+    Each row goes to the component with the highest ``weight / (2 given + 1)``, as seats go to parties (Webster's
+    method). Unlike rounded shares, one more row then takes no row from any component.
     """
     given = dict.fromkeys(weighed, 0)
     claims = [(1 / weight, component) for component, weight in weighed.items() if most[component]]
@@ -79,12 +93,12 @@ def apportion(rows: int, weighed: Mapping[Component, float], most: Mapping[Compo
 def _without_repeats(
     weighed: Mapping[Component, float], has: Mapping[Component, int], params: MixtureParams
 ) -> dict[Component, int]:
-    """Rows in proportion to the weights until the first component has no more."""
+    """Rows in proportion to the weights, until the first component has no more rows."""
     if not has:
         return {}
     if params.weighting in ("all", "proportional"):  # these weights are rows already, and a cap is a maximum
         return {component: int(weight) for component, weight in weighed.items()}
     first = min(has, key=lambda component: (has[component] / weighed[component], component))
     per_weight = has[first] / weighed[first]
-    # The first gives all; a product that floating-point rounding put a hair under a whole number is that number.
+    # The first component gives all its rows; the factor undoes floating-point rounding just below a whole number.
     return {c: has[c] if c == first else int(per_weight * weight * (1 + 1e-12)) for c, weight in weighed.items()}

@@ -1,4 +1,4 @@
-"""Who goes where: clusters stay together, old rows never move, no row stands twice."""
+"""Assign rows to train, validation and test: clusters stay together, old rows never move, duplicates are dropped."""
 
 from __future__ import annotations
 
@@ -12,80 +12,80 @@ from numpy.typing import NDArray
 
 from tasks.core.errors import TunesmithError
 from tasks.core.files import unit_interval
+from tasks.split.assignments import Assignments, kept_key, text_key
 from tasks.split.clusters import Nodes
 from tasks.split.given import given_parts
-from tasks.split.memory import Memory, row_key, text_key
+from tasks.split.hashed import hashed_parts
 from tasks.split.params import PARTS, SplitParams
-from tasks.split.place import place
-from tasks.text.minhash import Numbers
+from tasks.text.components import Numbers
 from tasks.text.near_duplicates import normalise
 
 COLUMNS = [
     *("row_id", "source_file", "source_line", "task", "template_id", "group", "time", "identity", "completion"),
     "answer_choices",
 ]
-"""The columns of rendered rows (``tasks.text.rows.RENDERED``) that decide."""
+"""The columns of rendered rows (``tasks.text.rows.RENDERED``) that decide on parts."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A decision on every row.
+    """The part of every row.
 
     Attributes:
-        part: row → number of its part in ``PARTS``; -1 where it was dropped.
-        reason: row → why it was dropped; "" where it was not.
-        nodes: what belongs together.
-        memory: what was decided until now, this time included.
-        strata: row → its stratum; None where none were asked for.
+        part: row → number of its part in ``PARTS``; -1 for a dropped row.
+        reason: row → why it was dropped; "" for a row that stays.
+        nodes: the clusters of the rows.
+        assignments: of earlier splits and of this one.
+        strata: row → its stratum; None for a split without strata.
     """
 
     part: Numbers
     reason: list[str]
     nodes: Nodes
-    memory: Memory
+    assignments: Assignments
     strata: list[str] | None
 
     def rows(self, part: str) -> Numbers:
-        """The numbers of the rows of ``part``, in their old order."""
+        """The numbers of the rows of ``part``, in their order in the table."""
         return np.flatnonzero(self.part == PARTS.index(part))
 
 
-def split(table: pa.Table, params: SplitParams, source: str, memory: Memory | None = None) -> Split:
-    """Decide on the rows of ``table`` (columns: ``COLUMNS``), where ``memory`` holds what was decided before.
+def split(table: pa.Table, params: SplitParams, source: str, earlier: Assignments | None = None) -> Split:
+    """Assign the rows of ``table`` (columns: ``COLUMNS``) to parts; the ``earlier`` assignments stay.
 
     Raises:
         TunesmithError: a file has no part, a row has no time, a part is too small, or more than ``max_dropped`` of
-            the rows had to be left out.
+            the rows must be left out.
     """
-    memory = memory or Memory()
+    assignments = earlier or Assignments()
     given = given_parts(table, params, source)
     nodes = Nodes.of(table["identity"].to_pylist(), table["group"].to_pylist(), params.near_duplicates)
     same = _same_rows(table, nodes)
     strata = _strata(table, params)
     part, reason = _later_parts(given, nodes)
-    known = nodes.known(memory)
+    known = nodes.parts(assignments)
     if shares := params.shares():
         known[~np.isin(known, [PARTS.index(name) for name in shares])] = -1
         cluster = nodes.cluster[nodes.text]
         rows = np.flatnonzero(~np.isin(cluster, cluster[given > 0]))
-        placed = place(nodes, rows, known, _weights(same), strata, params)
-        part[rows] = placed.part[rows]
-        for row, parts in placed.bridging.items():
+        hashed = hashed_parts(nodes, rows, known, _weights(same), strata, params)
+        part[rows] = hashed.part[rows]
+        for row, parts in hashed.bridging.items():
             reason[row] = f"bridges {parts}"
-        memory |= _decided(nodes, rows[part[rows] >= 0], part)
+        assignments |= _assignments(nodes, rows[part[rows] >= 0], part)
     _refuse_dropped(reason, params, source)
-    keys = list(map(row_key, table["row_id"].to_pylist(), table["template_id"].to_pylist()))
-    kept = np.fromiter((key in memory.rows for key in keys), np.bool_, len(keys))
+    keys = list(map(kept_key, table["row_id"].to_pylist(), table["template_id"].to_pylist()))
+    kept = np.fromiter((key in assignments.rows for key in keys), np.bool_, len(keys))
     _drop_duplicates(part, reason, same, (known[nodes.text] >= 0) & (known[nodes.group] >= 0), kept)
     for name, most in params.limit.items():
         _drop_over_limit(part, reason, table, name, most, params.seed, kept)
     _refuse_small(part, reason, params, source)
-    memory |= Memory(rows={keys[row]: int(part[row]) for row in np.flatnonzero(part >= 0).tolist()})
-    return Split(part, reason, nodes, memory, strata)
+    assignments |= Assignments(rows={keys[row]: int(part[row]) for row in np.flatnonzero(part >= 0).tolist()})
+    return Split(part, reason, nodes, assignments, strata)
 
 
 def _same_rows(table: pa.Table, nodes: Nodes) -> Numbers:
-    """Row → number of its text, wording and completion: equal for rows of which one is enough."""
+    """Row → number of its text, template and completion: rows with equal numbers are duplicates."""
     numbers: dict[tuple[int, str, str], int] = {}
     completions = map(normalise, table["completion"].to_pylist())
     keys = zip(nodes.text.tolist(), table["template_id"].to_pylist(), completions, strict=True)
@@ -93,7 +93,7 @@ def _same_rows(table: pa.Table, nodes: Nodes) -> Numbers:
 
 
 def _weights(same: Numbers) -> Numbers:
-    """1 for the first of equal rows, 0 for the others: they do not stay."""
+    """1 for the first of duplicate rows, 0 for the others, which are dropped."""
     weights = np.zeros(len(same), np.int64)
     weights[np.unique(same, return_index=True)[1]] = 1
     return weights
@@ -112,28 +112,29 @@ def _strata(table: pa.Table, params: SplitParams) -> list[str] | None:
 
 
 def _later_parts(given: Numbers, nodes: Nodes) -> tuple[Numbers, list[str]]:
-    """Row → its part where its cluster stands in no later one, else -1, and the reason for that.
+    """Row → its given part, or -1 if its cluster is also in a later part; and the reason for each -1.
 
-    The later part keeps what several hold: a test set stays whole, training loses the row.
+    The later part keeps the cluster: a test set stays whole, training loses the row.
     """
-    homes = []
+    latest_parts = []
     for owner in (nodes.group, nodes.cluster[nodes.text]):
         latest = np.zeros(nodes.count, np.int64)
         np.maximum.at(latest, owner, given)
-        homes.append(latest[owner])
-    of_group, of_cluster = homes
+        latest_parts.append(latest[owner])
+    of_group, of_cluster = latest_parts
     reason = [""] * len(given)
     for row in np.flatnonzero(given < of_cluster).tolist():
-        what = "group" if of_group[row] == of_cluster[row] else "near-duplicate"
-        reason[row] = f"{PARTS[given[row]]} row whose {what} is also in {PARTS[of_cluster[row]]}"
+        shared = "group" if of_group[row] == of_cluster[row] else "near-duplicate"
+        reason[row] = f"{PARTS[given[row]]} row whose {shared} is also in {PARTS[of_cluster[row]]}"
     return np.where(given < of_cluster, -1, given), reason
 
 
-def _decided(nodes: Nodes, rows: Numbers, part: Numbers) -> Memory:
+def _assignments(nodes: Nodes, rows: Numbers, part: Numbers) -> Assignments:
+    """The assignments of the groups and texts of ``rows``."""
     words = nodes.index.normalised
     texts = dict(zip(nodes.text[rows].tolist(), part[rows].tolist(), strict=True))
     groups = dict(zip(nodes.group[rows].tolist(), part[rows].tolist(), strict=True))
-    return Memory(
+    return Assignments(
         {nodes.groups[node - nodes.first_group]: number for node, number in groups.items()},
         {text_key(words[node]): number for node, number in texts.items()},
     )
@@ -142,9 +143,9 @@ def _decided(nodes: Nodes, rows: Numbers, part: Numbers) -> Memory:
 def _drop_duplicates(
     part: Numbers, reason: list[str], same: Numbers, known: NDArray[np.bool_], kept: NDArray[np.bool_]
 ) -> None:
-    """Keep one of equal rows: of those with a part the one kept before, else one whose text was there, else the first.
+    """Keep one of duplicate rows with a part: the one kept before, else one whose text is old, else the first.
 
-    Were a new row to take the place of an old one, the row_ids of a test set would change.
+    If a new row replaced an old one, the row_ids of a test set would change.
     """
     order = np.lexsort((np.arange(len(part)), ~known, ~kept, part < 0, same))
     for row in order[np.append(False, same[order][1:] == same[order][:-1])].tolist() if len(order) else ():
@@ -154,7 +155,7 @@ def _drop_duplicates(
 def _drop_over_limit(
     part: Numbers, reason: list[str], table: pa.Table, name: str, most: int, seed: int, kept: NDArray[np.bool_]
 ) -> None:
-    """Keep ``most`` rows: those kept before, which a larger source must not push out, then the lowest hashes."""
+    """Keep ``most`` rows of a part: rows kept before, which new rows must not replace, then the lowest hashes."""
     rows = np.flatnonzero(part == PARTS.index(name))
     if len(rows) <= most:
         return
@@ -165,13 +166,13 @@ def _drop_over_limit(
 
 
 def _refuse_dropped(reason: list[str], params: SplitParams, source: str) -> None:
-    """Stop where too many rows were left out to keep the parts apart (``reason`` before duplicates and limits)."""
+    """Stop if too many rows are dropped to keep the parts apart; ``reason`` has no duplicates and limits yet."""
     dropped = sum(map(bool, reason))
     share = dropped / max(len(reason), 1)
     if share <= params.max_dropped:
         return
     bridges = any(why.startswith("bridges ") for why in reason)
-    anew = (
+    new_split = (
         f"delete data/splits/{source}/assignments.parquet and run `tunesmith run --new-split {source}` to decide anew "
         "(rows change sides), "
         if bridges
@@ -180,7 +181,7 @@ def _refuse_dropped(reason: list[str], params: SplitParams, source: str) -> None
     raise TunesmithError(
         f"params/sources.yaml: sources.{source}.split: what belongs together goes to one part, for which {dropped} of "
         f"{len(reason)} rows would be dropped: {_counts(reason)}. Check `template.group`, raise "
-        f"`near_duplicates.threshold`, {anew}or let up to a share be dropped with `max_dropped` "
+        f"`near_duplicates.threshold`, {new_split}or let up to a share be dropped with `max_dropped` "
         f"(now {params.max_dropped}; needed {ceil(share * 1e4) / 1e4:.4f})"
     )
 
@@ -191,7 +192,7 @@ def _counts(reason: list[str]) -> str:
 
 def _refuse_small(part: Numbers, reason: list[str], params: SplitParams, source: str) -> None:
     counts = {name: int((part == number).sum()) for number, name in enumerate(PARTS)}
-    for name in params.asked():
+    for name in params.required_parts():
         if counts[name] < params.min_rows:
             raise TunesmithError(
                 f"params/sources.yaml: sources.{source}.split: each part needs at least {params.min_rows} row(s); "

@@ -1,4 +1,4 @@
-"""What belongs together: rows of a group, rows with one text, and near-duplicates of it."""
+"""Clusters of rows: rows of one group, rows with one text, and rows with near-duplicates of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from tasks.split.memory import Memory, text_key
-from tasks.text.minhash import Numbers
+from tasks.split.assignments import Assignments, text_key
+from tasks.text.components import Numbers, components
 from tasks.text.near_duplicates import NearDuplicateParams, NearDuplicates
 
 
@@ -48,10 +46,7 @@ class Nodes:
             left.append(text)
             right.append(text[index.clusters()])
         a, b, count = np.concatenate(left), np.concatenate(right), first + len(names)
-        graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
-        return cls(
-            names, text, group, connected_components(graph, directed=False)[1].astype(np.int64), index, bool(params)
-        )
+        return cls(names, text, group, components(count, a, b), index, bool(params))
 
     @property
     def count(self) -> int:
@@ -62,17 +57,18 @@ class Nodes:
         """Number of the first group's node: that of texts."""
         return self.count - len(self.groups)
 
-    def known(self, memory: Memory) -> Numbers:
-        """Node → number of the part in which it was put before; -1 for none."""
-        texts = [memory.texts.get(text_key(text), -1) for text in self.index.normalised] if memory.texts else []
-        known = np.full(self.count, -1, np.int64)
-        known[: len(texts)] = texts
-        known[self.first_group :] = [memory.groups.get(group, -1) for group in self.groups]
-        return known
+    def parts(self, assignments: Assignments) -> Numbers:
+        """Node → number of its part in ``assignments``; -1 for none."""
+        texts = assignments.texts
+        part = np.full(self.count, -1, np.int64)
+        if texts:  # else hashing every text would be in vain
+            part[: self.first_group] = [texts.get(text_key(text), -1) for text in self.index.normalised]
+        part[self.first_group :] = [assignments.groups.get(group, -1) for group in self.groups]
+        return part
 
     def neighbours(self, of: Numbers, among: Numbers) -> dict[int, list[int]]:
         """Text node of ``of`` → text nodes of ``among`` that are near-duplicates of it."""
-        found: dict[int, list[int]] = {}
+        neighbours: dict[int, list[int]] = {}
         for a, b in sorted(self.index.pairs_between(of, among)) if self.near else ():
-            found.setdefault(a, []).append(b)
-        return found
+            neighbours.setdefault(a, []).append(b)
+        return neighbours

@@ -1,4 +1,4 @@
-"""The parts that files or times give."""
+"""The parts that files or times give to rows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from tasks.core.errors import TunesmithError
 from tasks.split.params import PARTS, SplitParams, moment
-from tasks.text.minhash import Numbers
+from tasks.text.components import Numbers
 
 
 def given_parts(table: pa.Table, params: SplitParams, source: str) -> Numbers:
-    """Row → number of the part in ``PARTS`` that its file or time gives; all 0 (train) where the hash decides.
+    """Row → number of the part in ``PARTS`` that its file or time gives; all 0 (train) if the hash decides.
 
     Raises:
         TunesmithError: a file has no part, a part has no such file, or a row has no time.
@@ -22,17 +22,17 @@ def given_parts(table: pa.Table, params: SplitParams, source: str) -> Numbers:
 
 
 def _by_file(files: list[str], params: SplitParams, source: str) -> Numbers:
-    part_of = {name: PARTS.index(part) for part, names in params.files.items() for name in names}
-    found = set(files)
-    if unknown := sorted(found - set(part_of)):
+    part_of = {name: PARTS.index(part) for part, members in params.files.items() for name in members}
+    names = set(files)
+    if unknown := sorted(names - set(part_of)):
         raise TunesmithError(
             f"params/sources.yaml: sources.{source}.split.files: file {unknown[0]!r} is in no part; name it or remove "
-            f"it from data/sources/{source} (files: {', '.join(sorted(found))})"
+            f"it from data/sources/{source} (files: {', '.join(sorted(names))})"
         )
-    if missing := sorted(set(part_of) - found):
+    if missing := sorted(set(part_of) - names):
         raise TunesmithError(
             f"params/sources.yaml: sources.{source}.split.files: there is no file {missing[0]!r} in "
-            f"data/sources/{source}; its files: {', '.join(sorted(found))}"
+            f"data/sources/{source}; its files: {', '.join(sorted(names))}"
         )
     return np.array([part_of[file] for file in files], np.int64)
 
@@ -41,9 +41,9 @@ def _by_time(table: pa.Table, params: SplitParams, source: str) -> Numbers:
     times = table.column("time").to_pylist()
     if None in times:
         row = times.index(None)
-        place = f"{table.column('source_file')[row].as_py()}:{table.column('source_line')[row].as_py()}"
+        location = f"{table.column('source_file')[row].as_py()}:{table.column('source_line')[row].as_py()}"
         raise TunesmithError(
-            f"params/sources.yaml: sources.{source}.split.by: `by: time` needs the time of every row; {place} has "
+            f"params/sources.yaml: sources.{source}.split.by: `by: time` needs the time of every row; {location} has "
             f"none; name the column in `sources.{source}.template.time`"
         )
     names = ("validation_from", "test_from")

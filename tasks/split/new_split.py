@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from tasks.split.assignments import State
 from tasks.split.deciding import COLUMNS, VALUES, Change, shown
-from tasks.split.memory import State
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class NewSplit:
     """A source whose rows the next run splits anew, although they were split before.
 
     Attributes:
-        state: of the memory (``tasks.split.memory.Memory``).
-        changed: the deciding values that differ now; None where the memory is gone, or an earlier version did not
-            record them.
-        test_rows: number of test rows before; None where the split is gone.
+        state: of the earlier assignments (``tasks.split.assignments.Assignments``).
+        changed: the deciding values that differ now; None if the assignments are lost, or an earlier version did not
+            record the values.
+        test_rows: number of test rows before; None if the split is lost.
     """
 
     source: str
@@ -30,7 +30,7 @@ class NewSplit:
     def why(self) -> str:
         """The cause."""
         if self.state == "none":
-            return f"dvc.lock knows a split, but data/splits/{self.source} with its memory is gone"
+            return f"dvc.lock records a split, but data/splits/{self.source} with its assignments is missing"
         if self.changed is None:
             return "other parameters decided then (an earlier version did not record which; see `git diff params`)"
         return "; ".join(map(str, self.changed))
@@ -72,7 +72,7 @@ class NewSplit:
 
 
 def _is_written(change: Change) -> bool:
-    """Whether the value before must be written down: null is not the default of ``near_duplicates``."""
+    """Whether the earlier value must be written down: null is not the default of ``near_duplicates``."""
     return change.before is not None or change.key == "split.near_duplicates"
 
 

@@ -131,7 +131,7 @@ class SplitParams(Params):
         if self.by == "hash":
             return {part: getattr(self.fractions, part) for part in PARTS}
         given = self.validation_from is not None if self.by == "time" else bool(self.files.get("validation"))
-        if given or "train" not in self.asked():
+        if given or "train" not in self.required_parts():
             return {}
         return {"validation": self.validation_fraction, "train": 1 - self.validation_fraction}
 
@@ -152,7 +152,7 @@ class SplitParams(Params):
             "seed": self.seed,
         }
 
-    def asked(self) -> list[str]:
+    def required_parts(self) -> list[str]:
         """The parts that must have rows."""
         if self.by == "hash":
             return [part for part in PARTS if getattr(self.fractions, part) > 0]
@@ -170,7 +170,7 @@ def moment(value: CutOff, name: str) -> float:
     if not isinstance(value, str):
         return float(value)
     try:
-        found = datetime.fromisoformat(value)
+        parsed = datetime.fromisoformat(value)
     except ValueError:
         raise ValueError(f"{name}: must be a number or an ISO 8601 date or time; it is {value!r}") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -14,16 +14,23 @@ from tasks.core.params import read_yaml, value_at
 from tasks.core.paths import Paths
 
 
-def part_table(paths: Paths, source: str, part: str, asked_by: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows of one part of a split source (columns: ``RENDERED``, or those asked for).
+def part_table(paths: Paths, source: str, part: str, where: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read the rows of one part of a split source.
+
+    Args:
+        where: file and key that name the source, for errors.
+        columns: names of the columns to read; None reads all (``RENDERED``).
 
     Raises:
-        TunesmithError: the source has no split; the known ones are named.
+        TunesmithError: the source has no split.
     """
     path = paths.split(source) / f"{part}.parquet"
     if not path.exists():
         known = ", ".join(split_sources(paths)) or "none"
-        raise TunesmithError(f"{asked_by}: there is no split of a source {source!r}; split sources: {known}")
+        raise TunesmithError(
+            f"{where}: a source must have a split; {source!r} has none (split sources: {known}); correct the name, or "
+            "add the source to params/sources.yaml and run `tunesmith run`"
+        )
     return pq.read_table(path, columns=list(columns) if columns else None)
 
 
@@ -34,29 +41,29 @@ def split_sources(paths: Paths) -> list[str]:
 
 
 def orphaned_splits(paths: Paths) -> list[str]:
-    """Names of splits whose source is gone from ``params/sources.yaml``: DVC leaves their folders."""
+    """Names of splits whose source is no longer in ``params/sources.yaml``: DVC leaves their folders."""
     return sorted(_folders(paths) - set(split_sources(paths)))
 
 
 def _folders(paths: Paths) -> set[str]:
-    """Names of all splits; what is still being written is none."""
+    """Names of all splits; a folder that is still being written does not count."""
     return {p.name for p in paths.splits.glob("*") if p.is_dir() and not p.name.startswith(".")}
 
 
 def order(table: pa.Table, seed: int) -> np.ndarray:
     """Row numbers of ``table`` in the order of a hash of seed, ``row_id`` and ``template_id``.
 
-    More rows change nothing in the order of the others, so the first ones of a larger table are mostly the same.
+    New rows do not change the order of the others, so the first rows of a larger table are mostly the same.
     """
     ids, templates, sources = (table.column(name).to_pylist() for name in ("row_id", "template_id", "source"))
-    # Equal rows of two sources have one hash; their order must not hang on that of the sources.
-    places = [
+    # Equal rows of two sources share a hash; the source's name decides their order.
+    positions = [
         (unit_interval(seed, "draw", row, template), source)
         for row, template, source in zip(ids, templates, sources, strict=True)
     ]
-    return np.array(sorted(range(len(places)), key=places.__getitem__), dtype=np.int64)
+    return np.array(sorted(range(len(positions)), key=positions.__getitem__), dtype=np.int64)
 
 
 def draw(table: pa.Table, most: int | None, seed: int) -> pa.Table:
-    """``most`` of the rows by the lowest hash, in the order of that hash; None takes all."""
+    """The ``most`` rows with the lowest hashes, in the order of the hashes; None takes all rows."""
     return table.take(order(table, seed)[:most])

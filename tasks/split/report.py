@@ -1,4 +1,4 @@
-"""``splits.json``: what went where, and the proof that nothing stands on two sides."""
+"""``splits.json``: the counts of a split, and the check that its parts share nothing."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from tasks.split.assign import Split
+from tasks.split.assignments import Assignments
 from tasks.split.clusters import Nodes
-from tasks.split.memory import Memory
 from tasks.split.params import PARTS, SplitParams
 
 
 def report(tasks: list[str], decided: Split, params: SplitParams) -> dict[str, Any]:
-    """Counts of a decision on rows whose tasks are ``tasks``.
+    """Count the rows of a split.
 
-    ``rows`` and ``tasks`` count rows in and out, ``dropped`` those left out by reason (``duplicate``: equal words,
-    wording and completion). ``clusters`` describes what had to stay together among the rows that came in.
+    Args:
+        tasks: row → its task.
+
+    Returns:
+        ``rows`` and ``tasks`` count the rows read, those of each part, and those dropped. ``dropped`` counts dropped
+        rows by reason (``duplicate``: equal words, template and completion). ``clusters`` describes the clusters of
+        all rows read.
     """
     where = [PARTS[part] if part >= 0 else "dropped" for part in decided.part.tolist()]
     counts = Counter(zip(tasks, where, strict=True))
     names = ("in", *PARTS, "dropped")
     of_task = {task: {name: counts[task, name] for name in names[1:]} for task in sorted(set(tasks))}
-    of_task = {task: {"in": sum(found.values()), **found} for task, found in of_task.items()}
+    of_task = {task: {"in": sum(by_part.values()), **by_part} for task, by_part in of_task.items()}
     return {
-        "rows": {name: sum(found[name] for found in of_task.values()) for name in names},
+        "rows": {name: sum(by_part[name] for by_part in of_task.values()) for name in names},
         "tasks": of_task,
         "dropped": dict(sorted(Counter(reason for reason in decided.reason if reason).items())),
         "clusters": _clusters(decided.nodes),
@@ -50,7 +55,7 @@ def _clusters(nodes: Nodes) -> dict[str, int]:
 
 
 def _strata(decided: Split, params: SplitParams) -> dict[str, Any] | None:
-    """Asked and realised shares of the parts that the hash fills, a stratum, before any limit."""
+    """Requested and realised shares of the parts that the hash fills, per stratum, before any limit."""
     if decided.strata is None:
         return None
     parts = params.shares()
@@ -61,8 +66,8 @@ def _strata(decided: Split, params: SplitParams) -> dict[str, Any] | None:
         if part in parts:
             counts.setdefault(stratum, Counter())[part] += 1
     realised = {
-        stratum: {part: round(found[part] / found.total(), 4) for part in parts}
-        for stratum, found in sorted(counts.items())
+        stratum: {part: round(by_part[part] / by_part.total(), 4) for part in parts}
+        for stratum, by_part in sorted(counts.items())
     }
     deviations = [abs(shares[part] - parts[part]) for shares in realised.values() for part in parts]
     return {
@@ -72,11 +77,12 @@ def _strata(decided: Split, params: SplitParams) -> dict[str, Any] | None:
     }
 
 
-def verify(folder: Path, nodes: Nodes, before: Memory, params: SplitParams) -> dict[str, int]:
-    """Read the parts in ``folder`` again: no group and no cluster may stand in two, none may have moved.
+def verify(folder: Path, nodes: Nodes, earlier: Assignments, params: SplitParams) -> dict[str, int]:
+    """Read the parts in ``folder`` again, and check that they share no group and no cluster, and that none moved.
 
-    Returns ``shared_groups``, ``shared_clusters`` (pairs of near-duplicate or equal texts in two parts) and ``moved``
-    (groups that the hash had put elsewhere before), all of them 0.
+    Returns:
+        ``shared_groups``, ``shared_clusters`` (pairs of near-duplicate or equal texts in two parts) and ``moved``
+        (groups that ``earlier`` assigned to another part); each is 0.
     """
     groups: dict[str, set[str]] = {}
     texts: dict[str, np.ndarray] = {}
@@ -84,14 +90,14 @@ def verify(folder: Path, nodes: Nodes, before: Memory, params: SplitParams) -> d
         table = pq.read_table(folder / f"{part}.parquet", columns=["group", "identity"])
         groups[part] = set(table["group"].to_pylist())
         texts[part] = np.unique(nodes.index.numbers(table["identity"].to_pylist()))
-    found = {"shared_groups": 0, "shared_clusters": 0, "moved": 0}
+    counts = {"shared_groups": 0, "shared_clusters": 0, "moved": 0}
     for one, other in combinations(PARTS, 2):
-        found["shared_groups"] += len(groups[one] & groups[other])
-        found["shared_clusters"] += len(np.intersect1d(texts[one], texts[other]))
-        found["shared_clusters"] += sum(map(len, nodes.neighbours(texts[one], texts[other]).values()))
+        counts["shared_groups"] += len(groups[one] & groups[other])
+        counts["shared_clusters"] += len(np.intersect1d(texts[one], texts[other]))
+        counts["shared_clusters"] += sum(map(len, nodes.neighbours(texts[one], texts[other]).values()))
     for part in params.shares():
-        found["moved"] += sum(
-            before.groups.get(group, PARTS.index(part)) != PARTS.index(part) for group in groups[part]
+        counts["moved"] += sum(
+            earlier.groups.get(group, PARTS.index(part)) != PARTS.index(part) for group in groups[part]
         )
-    assert not any(found.values()), f"a split must keep its parts apart: {found}"
-    return found
+    assert not any(counts.values()), f"a split must keep its parts apart: {counts}"
+    return counts

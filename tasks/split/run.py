@@ -1,7 +1,7 @@
 """``split@S``: ``data/rendered/S.parquet`` → ``data/splits/S/``.
 
-It holds ``train``, ``validation`` and ``test.parquet`` (columns: ``RENDERED``), ``splits.json``, which proves that they
-are apart, and ``assignments.parquet``, which the next run reads (DVC keeps the folder: ``persist``).
+The folder holds ``train.parquet``, ``validation.parquet`` and ``test.parquet`` (columns: ``RENDERED``), ``splits.json``
+with counts and checks, and ``assignments.parquet``, which the next run reads (DVC keeps the folder: ``persist``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tasks.core.files import recover, write_json
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.split.assign import COLUMNS, split
-from tasks.split.memory import Memory
+from tasks.split.assignments import Assignments
 from tasks.split.new_split import NewSplit, test_rows, was_split
 from tasks.split.params import PARTS, SplitParams
 from tasks.split.report import report, verify
@@ -27,10 +27,10 @@ ASSIGNMENTS = "assignments.parquet"
 
 
 def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
-    """Split the source ``name``; what was assigned before under the same parameters stands.
+    """Split the source ``name``; earlier assignments under the same parameters stay.
 
     Raises:
-        TunesmithError: the rows are not rendered, what was assigned before cannot be read, or the split is refused.
+        TunesmithError: the rows are not rendered, the earlier assignments cannot be read, or the split is refused.
     """
     rendered = paths.rendered(name)
     if not rendered.exists():
@@ -40,16 +40,17 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
     metadata = columns.schema.metadata or {}
     grouped_by = metadata.get(GROUPED_BY)
     templates = {name: value for name, value in metadata.items() if name == TEMPLATES}
-    before = Memory.read(paths.split(name) / ASSIGNMENTS, params, grouped_by)
-    anew = NewSplit(name, before.state, before.changed, test_rows(paths.split(name)))
-    # Where every part is given, no memory decides anything.
-    gone = before.state == "none" and bool(params.shares()) and was_split(paths.root, name)
-    forgotten = gone or before.state == "other parameters"
-    if forgotten:
-        for line in (f"rows are split anew: {anew.why()}", anew.effect(), f"to keep the split, {anew.remedy()}"):
+    earlier = Assignments.read(paths.split(name) / ASSIGNMENTS, params, grouped_by)
+    new_split = NewSplit(name, earlier.state, earlier.changed, test_rows(paths.split(name)))
+    # If files or times give every part, earlier assignments decide nothing.
+    lost = earlier.state == "none" and bool(params.shares()) and was_split(paths.root, name)
+    is_new_split = lost or earlier.state == "other parameters"
+    if is_new_split:
+        cause, effect, remedy = new_split.why(), new_split.effect(), new_split.remedy()
+        for line in (f"rows are split anew: {cause}", effect, f"to keep the split, {remedy}"):
             logger.warning("%s: WARNING: %s", name, line)
-    decided = split(columns, params, name, before)
-    found = report(columns["task"].to_pylist(), decided, params)
+    result = split(columns, params, name, earlier)
+    counts = report(columns["task"].to_pylist(), result, params)
     del columns
     with stage.outputs(paths.split(name)) as (output,):
         output.mkdir()
@@ -57,11 +58,11 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
         for part in PARTS:
             # Only the evaluation set reads the templates; in training rows, a changed template would retrain models.
             of_part = table.replace_schema_metadata(templates if part == "test" else None)
-            pq.write_table(of_part.take(decided.rows(part)), output / f"{part}.parquet")
+            pq.write_table(of_part.take(result.rows(part)), output / f"{part}.parquet")
         del table
-        decided.memory.write(output / ASSIGNMENTS, params, grouped_by)
-        found |= {"memory": {"state": before.state, "groups": len(before.groups)}}
-        write_json(output / "splits.json", found | verify(output, decided.nodes, before, params))
-    logger.info("%s: %s; dropped: %s", name, found["rows"], found["dropped"] or "none")
-    if forgotten:
-        logger.warning("WARNING: %s", anew.counts(found["rows"]["test"]))
+        result.assignments.write(output / ASSIGNMENTS, params, grouped_by)
+        counts |= {"memory": {"state": earlier.state, "groups": len(earlier.groups)}}
+        write_json(output / "splits.json", counts | verify(output, result.nodes, earlier, params))
+    logger.info("%s: %s; dropped: %s", name, counts["rows"], counts["dropped"] or "none")
+    if is_new_split:
+        logger.warning("WARNING: %s", new_split.counts(counts["rows"]["test"]))

@@ -1,46 +1,41 @@
-"""Sets of word n-grams, their MinHash signatures, and which pairs of them are alike.
+"""Sets of word n-grams, their MinHash signatures, and the pairs of sets that are near-duplicates.
 
-Locality-sensitive hashing (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter 3) proposes pairs, and each
-pair is compared exactly. Buckets are runs in a sorted array: ``datasketch.MinHashLSH`` keeps a Python set a bucket,
-which took 22 s and 1.2 GB for 100,000 texts in 42 bands (extrapolated from 10,000).
+Locality-sensitive hashing (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter 3) proposes candidate
+pairs, and each pair is compared exactly. Buckets are runs in a sorted array: ``datasketch.MinHashLSH`` keeps a Python
+set per bucket, which is too slow and too large for 100,000 texts (``bench/RESULTS.md``).
 
-Signatures are those of ``datasketch.MinHash`` 2.0.0, scheme affine32; the tests compare them. It is not imported here:
-that takes 2 s (scipy.integrate and redis, for the most part) in every process.
+Signatures equal those of ``datasketch.MinHash`` 2.0.0, scheme affine32; the tests compare them. This module does not
+import ``datasketch``, which takes two seconds in every process.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tasks.core.params import Params
-
-Numbers = NDArray[np.int64]
-Hashes = NDArray[np.uint64]
+from tasks.text.components import lowest_members, spanning_pairs
+from tasks.text.ngrams import BASE, Hashes, Numbers, WordHashes, ngrams
 
 RECALL = 0.99
-"""Least probability with which a pair at the threshold becomes a candidate."""
+"""Lowest probability with which a pair at the threshold becomes a candidate."""
 
-_CHUNK = 2_000  # texts whose n-grams are hashed together: what they take stays in the processor's cache
+_CHUNK = 2_000  # texts whose n-grams are hashed together, so that they fit the processor's cache
 _MOST_PAIRS = 50_000  # candidates compared together
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: every word of an n-gram counts in all bits of its hash
-_PAD = np.uint64(0)  # fills a text of fewer than n words
 
 
 class NearDuplicateParams(Params):
     """When two texts count as near-duplicates.
 
     Attributes:
-        threshold: least Jaccard similarity of their sets of word n-grams.
-        ngram: words an n-gram. A text of fewer words is one n-gram of all of them.
-        permutations: MinHash values a text; more find the same pairs with fewer comparisons.
+        threshold: lowest Jaccard similarity of the two sets of word n-grams.
+        ngram: words per n-gram. A text of fewer words is one n-gram of all its words.
+        permutations: MinHash values per text; more values find the same pairs with fewer comparisons.
         seed: of the permutations.
     """
 
@@ -51,23 +46,23 @@ class NearDuplicateParams(Params):
 
     @model_validator(mode="after")
     def _finds_pairs(self) -> NearDuplicateParams:
-        if found_with(self.threshold, self.permutations, 1) < RECALL:
+        recall = candidate_probability(self.threshold, self.permutations, 1)
+        if recall < RECALL:
             raise ValueError(
                 f"permutations: {self.permutations} find a pair at threshold {self.threshold:g} with probability "
-                f"{found_with(self.threshold, self.permutations, 1):.2f}; it must be at least {RECALL}: "
-                "raise `permutations` or `threshold`"
+                f"{recall:.2f}; it must be at least {RECALL}: raise `permutations` or `threshold`"
             )
         return self
 
     def bands(self) -> tuple[int, int]:
-        """Bands and rows a band: the longest bands that still find a pair at the threshold (``RECALL``)."""
+        """Number of bands, and rows per band: the longest bands that reach ``RECALL`` at the threshold."""
         rows = 1
-        while found_with(self.threshold, self.permutations // (rows + 1), rows + 1) >= RECALL:
+        while candidate_probability(self.threshold, self.permutations // (rows + 1), rows + 1) >= RECALL:
             rows += 1
         return self.permutations // rows, rows
 
 
-def found_with(similarity: float, bands: int, rows: int) -> float:
+def candidate_probability(similarity: float, bands: int, rows: int) -> float:
     """Probability that two sets agree in a whole band (Leskovec et al., Mining of Massive Datasets, 3.4.2)."""
     return float(1 - (1 - similarity**rows) ** bands)
 
@@ -76,12 +71,14 @@ def found_with(similarity: float, bands: int, rows: int) -> float:
 class NgramSets:
     """The n-gram sets of texts.
 
-    An n-gram stands for its 64-bit hash: among a million of them, two are equal by chance with probability 3e-8.
+    A 64-bit hash stands for each n-gram. Among a million n-grams, two different ones share a hash with probability
+    3e-8.
 
     Attributes:
-        hashes: of all n-grams, those of a text together and in order.
-        starts, counts: where a text's n-grams begin and how many they are.
-        signatures: MinHash values, one row a text; the same as of ``datasketch.MinHash``.
+        hashes: of the n-grams, text by text, sorted within a text.
+        counts: number of n-grams per text.
+        starts: position of each text's first n-gram in ``hashes``.
+        signatures: MinHash values (shape: texts, permutations), equal to those of ``datasketch.MinHash``.
     """
 
     params: NearDuplicateParams
@@ -91,14 +88,15 @@ class NgramSets:
 
     @classmethod
     def of(cls, texts: Sequence[str], params: NearDuplicateParams) -> NgramSets:
-        words = _WordHashes()
+        """Make the sets of normalised texts."""
+        words = WordHashes()
         permutations = _permutations(params.permutations, params.seed)
         hashes, counts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         signatures = np.empty((len(texts), params.permutations), np.uint32)
         for start in range(0, len(texts), _CHUNK):
-            found, count = _ngrams(texts[start : start + _CHUNK], params.ngram, words)
-            _sign(found, count, permutations, signatures[start : start + _CHUNK])
-            hashes.append(found)
+            grams, count = _different_ngrams(texts[start : start + _CHUNK], params.ngram, words)
+            _sign(grams, count, permutations, signatures[start : start + _CHUNK])
+            hashes.append(grams)
             counts.append(count)
         return cls(params, np.concatenate(hashes), np.concatenate(counts), signatures)
 
@@ -107,35 +105,52 @@ class NgramSets:
         return np.cumsum(self.counts) - self.counts
 
     def take(self, numbers: Numbers) -> NgramSets:
+        """The sets of some of the texts, in the order of ``numbers``."""
         counts = self.counts[numbers]
         hashes = self.hashes[_ranges(self.starts[numbers], counts)]
         return NgramSets(self.params, hashes, counts, self.signatures[numbers])
 
     def clusters(self) -> Numbers:
-        """Number of a text → lowest number in its cluster.
+        """Number of each text → lowest number in its cluster.
 
-        Neighbours in a bucket are compared first: most of a cluster is joined by them, and texts that are joined
-        need no comparison any more. So a thousand copies cost a thousand comparisons and not half a million.
+        Texts of one cluster need no comparison any more. Neighbours in a bucket come first, since they join most of a
+        cluster: a thousand copies cost a thousand comparisons, not half a million.
         """
-        forest = Forest(len(self.counts))
+        cluster = np.arange(len(self.counts))
         for neighbours in (True, False):
             for band in range(self.params.bands()[0]):
-                for i, j in self._candidates(band, forest.roots(), neighbours):
-                    for a, b in zip(i.tolist(), j.tolist(), strict=True):
-                        if forest.find(a) != forest.find(b) and self._similarity(a, b) >= self.params.threshold:
-                            forest.join(a, b)
-        return forest.roots()
+                for i, j in self._candidates(band, cluster, neighbours):
+                    cluster = self._joined(cluster, i, j)
+        return cluster
+
+    def _joined(self, cluster: Numbers, i: Numbers, j: Numbers) -> Numbers:
+        """The clusters after the near-duplicates among the pairs (i, j) are joined.
+
+        Pairs that span the others are compared first: where they are near-duplicates, the others need no comparison.
+        """
+        for spanning in (True, False):
+            apart = cluster[i] != cluster[j]
+            i, j = i[apart], j[apart]
+            chosen = spanning_pairs(cluster[i], cluster[j]) if spanning else np.arange(len(i))
+            pairs = zip(i[chosen].tolist(), j[chosen].tolist(), strict=True)
+            near = [
+                k for k, (a, b) in zip(chosen, pairs, strict=True) if self._similarity(a, b) >= self.params.threshold
+            ]
+            if near:
+                cluster = lowest_members(len(cluster), cluster[i[near]], cluster[j[near]])[cluster]
+            i, j = np.delete(i, chosen), np.delete(j, chosen)
+        return cluster
 
     def pairs_with(self, other: NgramSets) -> Iterator[tuple[int, int, float]]:
-        """Each near-duplicate pair of a text here and a text there once, with its similarity."""
-        here = len(self.counts)
+        """Yield each near-duplicate pair of a text of ``self`` and one of ``other`` once, with its similarity."""
+        own = len(self.counts)
         both = NgramSets(
             self.params,
             np.concatenate([self.hashes, other.hashes]),
             np.concatenate([self.counts, other.counts]),
             np.concatenate([self.signatures, other.signatures]),
         )
-        sides = np.repeat(np.array([0, 1]), [here, len(other.counts)])
+        sides = np.repeat(np.array([0, 1]), [own, len(other.counts)])
         bands, rows = self.params.bands()
         for band in range(bands):
             for i, j in both._candidates(band, sides):
@@ -144,21 +159,21 @@ class NgramSets:
                 for a, b in zip(i[first].tolist(), j[first].tolist(), strict=True):
                     similarity = both._similarity(a, b)
                     if similarity >= self.params.threshold:
-                        yield a, b - here, similarity
+                        yield a, b - own, similarity
 
     def _candidates(self, band: int, labels: Numbers, neighbours: bool = False) -> Iterator[tuple[Numbers, Numbers]]:
-        """Pairs with different labels that share the bucket of ``band`` and whose signatures are alike, in chunks.
+        """Yield, in chunks, pairs with different labels that share the bucket of ``band`` and have alike signatures.
 
-        With ``neighbours`` only those that stand next to each other in a bucket.
+        With ``neighbours``, yield only pairs that stand next to each other in a bucket.
         """
         order, starts, ends = self._buckets(band, labels)
         counts = np.minimum(ends - starts, 1) if neighbours else ends - starts
-        done = np.cumsum(counts)
+        total = np.cumsum(counts)
         at = 0
         while at < len(order):
             # At least one text's pairs, and as many texts' as fit.
-            before = done[at] - counts[at]
-            stop = max(at + 1, int(np.searchsorted(done, before + _MOST_PAIRS, side="right")))
+            before = total[at] - counts[at]
+            stop = max(at + 1, int(np.searchsorted(total, before + _MOST_PAIRS, side="right")))
             i = order[np.repeat(np.arange(at, stop), counts[at:stop])]
             j = order[_ranges(starts[at:stop], counts[at:stop])]
             alike = self._alike(i, j)
@@ -170,7 +185,7 @@ class NgramSets:
         rows = self.params.bands()[1]
         keys = np.zeros(len(self.counts), np.uint64)
         for column in range(band * rows, (band + 1) * rows):
-            keys = _mixed64(keys * _BASE + self.signatures[:, column])
+            keys = _mixed64(keys * BASE + self.signatures[:, column])
         order = np.lexsort((labels, keys))
         keys, labels = keys[order], labels[order]
         new_bucket = np.flatnonzero(np.append(keys[1:] != keys[:-1], True)) + 1
@@ -180,8 +195,10 @@ class NgramSets:
         return order, new_label[np.searchsorted(new_label, positions, side="right")], ends
 
     def _alike(self, i: Numbers, j: Numbers) -> NDArray[np.bool_]:
-        """Which pairs can reach the threshold, by the sizes of their sets and, four standard deviations wide, by how
-        many MinHash values they share."""
+        """Whether each pair can reach the threshold, judged by the sizes of its sets and by the MinHash values shared.
+
+        The margin for the MinHash values is four standard deviations.
+        """
         threshold, values = self.params.threshold, self.params.permutations
         few, many = np.minimum(self.counts[i], self.counts[j]), np.maximum(self.counts[i], self.counts[j])
         alike = few >= threshold * many
@@ -196,59 +213,18 @@ class NgramSets:
         return shared / (len(a) + len(b) - shared)
 
 
-class Forest:
-    """Which of ``n`` things are joined (union-find); a set is known by its lowest member."""
-
-    def __init__(self, n: int) -> None:
-        self._parents = list(range(n))
-
-    def find(self, i: int) -> int:
-        parents = self._parents
-        while parents[i] != i:
-            parents[i] = parents[parents[i]]
-            i = parents[i]
-        return i
-
-    def join(self, i: int, j: int) -> None:
-        low, high = sorted((self.find(i), self.find(j)))
-        self._parents[high] = low
-
-    def roots(self) -> Numbers:
-        """Number of a thing → lowest number that is joined to it."""
-        roots = np.array(self._parents, np.int64)
-        while (roots != (above := roots[roots])).any():
-            roots = above
-        return roots
-
-
-class _WordHashes(dict[str, int]):
-    """Word → 64-bit hash, the same in every process."""
-
-    def __missing__(self, word: str) -> int:
-        self[word] = value = int.from_bytes(
-            hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        )
-        return value
-
-
-def _ngrams(texts: Sequence[str], n: int, hashes: _WordHashes) -> tuple[Hashes, Numbers]:
-    """The different n-grams of each normalised text, in order, and their number a text."""
-    words = [text.split() for text in texts]
-    lengths = np.fromiter(map(len, words), np.int64, len(words))
-    padded = np.maximum(lengths, n)
-    flat = np.full(padded.sum(), _PAD, np.uint64)
-    text_of = np.repeat(np.arange(len(texts)), padded)
-    place = _ranges(np.zeros(len(texts), np.int64), padded)
-    flat[place < lengths[text_of]] = np.fromiter((hashes[w] for w in chain(*words)), np.uint64, lengths.sum())
-    rolled = np.zeros(len(flat) - n + 1, np.uint64)
-    for k in range(n):
-        rolled = rolled * _BASE + flat[k : len(flat) - n + 1 + k]
-    whole = place[: len(rolled)] <= (padded - n)[text_of[: len(rolled)]]
-    found, text_of = _mixed64(rolled[whole]), text_of[: len(rolled)][whole]
-    order = np.lexsort((found, text_of))
-    found, text_of = found[order], text_of[order]
-    different = np.append(True, (found[1:] != found[:-1]) | (text_of[1:] != text_of[:-1]))
-    return found[different], np.bincount(text_of[different], minlength=len(texts))
+def _different_ngrams(texts: Sequence[str], n: int, words: WordHashes) -> tuple[Hashes, Numbers]:
+    """Hashes of the different n-grams of each text, sorted, and their number per text."""
+    hashes, lengths = words.hashed(texts)
+    padded = np.maximum(lengths, n)  # a text of fewer than n words is one n-gram
+    flat = np.zeros(padded.sum(), np.uint64)
+    flat[_ranges(np.cumsum(padded) - padded, lengths)] = hashes
+    grams, text_of = ngrams(flat, padded, n)
+    grams = _mixed64(grams)
+    order = np.lexsort((grams, text_of))
+    grams, text_of = grams[order], text_of[order]
+    different = np.append(True, (grams[1:] != grams[:-1]) | (text_of[1:] != text_of[:-1]))
+    return grams[different], np.bincount(text_of[different], minlength=len(texts))
 
 
 def _permutations(number: int, seed: int) -> NDArray[np.uint32]:
@@ -259,8 +235,10 @@ def _permutations(number: int, seed: int) -> NDArray[np.uint32]:
 
 
 def _sign(hashes: Hashes, counts: Numbers, permutations: NDArray[np.uint32], out: NDArray[np.uint32]) -> None:
-    """Write the MinHash values of each set into ``out``: what ``datasketch.MinHash.update_batch`` does, for all sets
-    at once (datasketch 2.0.0, minhash.py, scheme affine32; ten times as fast)."""
+    """Write the MinHash values of each set into ``out`` (shape: texts, permutations).
+
+    ``datasketch.MinHash.update_batch`` (datasketch 2.0.0, minhash.py, scheme affine32), for all sets at once.
+    """
     mixed = _mixed32((hashes >> np.uint64(32)).astype(np.uint32))
     starts = np.cumsum(counts) - counts
     for column, (a, b) in enumerate(permutations.T):
@@ -268,7 +246,7 @@ def _sign(hashes: Hashes, counts: Numbers, permutations: NDArray[np.uint32], out
 
 
 def _ranges(starts: Numbers, counts: Numbers) -> Numbers:
-    """``starts[k], starts[k] + 1, …`` (``counts[k]`` numbers) for each k, one after the other."""
+    """``starts[k], starts[k] + 1, …`` (``counts[k]`` numbers) for each k, one range after the other."""
     ends = np.cumsum(counts)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
 
@@ -281,6 +259,7 @@ def _mixed32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def _mixed64(x: Hashes) -> Hashes:
+    """As ``_mixed32``, for 64 bits."""
     x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     x = (x ^ (x >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
     return x ^ (x >> np.uint64(33))

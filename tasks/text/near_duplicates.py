@@ -1,12 +1,15 @@
-"""Texts that are the same but for case, punctuation or a few words: MinHash finds them, the exact Jaccard confirms.
+"""Texts that are the same but for case, punctuation or a few words: MinHash proposes pairs, the exact Jaccard decides.
 
-A text is its words (``normalise``), these are its set of word n-grams (Broder 1997), and two texts are near-duplicates
-where the Jaccard similarity of their sets reaches a threshold. One changed word in a text of ``w`` words destroys up to
-``n`` of its ``w - n + 1`` n-grams and adds as many, so that with ``n = 5`` the similarity is at least
-``(w - 9) / (w + 1)``: 0.52 for 20 words, 0.68 for 30, 0.76 for 40. A threshold of 0.5 therefore catches one changed
-word in every text of 19 words or more, while two texts must share two thirds of their 5-grams to be merged by it
-(``2s / (1 + s)`` of them at similarity ``s``). Two texts of 11 to 19 words are compared by 3-grams as well, where one
-changed word leaves ``(w - 5) / (w + 1)``: 0.5 for 11 words. A shorter text with another word is another text.
+A text becomes its words (``normalise``), the words become a set of n-grams (Broder 1997), and two texts are
+near-duplicates if the Jaccard similarity of their sets reaches a threshold.
+
+One changed word in a text of ``w`` words removes up to ``n`` of its ``w - n + 1`` n-grams and adds as many. With
+``n = 5`` the similarity is then at least ``(w - 9) / (w + 1)``: 0.52 for 20 words, 0.68 for 30, 0.76 for 40. A
+threshold of 0.5 therefore finds one changed word in every text of 19 words or more. At similarity ``s`` two texts share
+``2s / (1 + s)`` of their 5-grams, two thirds at 0.5.
+
+Two texts of 11 to 19 words are compared by 3-grams as well. There one changed word leaves ``(w - 5) / (w + 1)``, 0.5
+for 11 words. Two shorter texts that differ in a word are different texts.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from functools import cached_property
 
 import numpy as np
 
-from tasks.text.minhash import Forest, NearDuplicateParams, NgramSets, Numbers
+from tasks.text.components import Numbers, lowest_members
+from tasks.text.minhash import NearDuplicateParams, NgramSets
 from tasks.text.words import normalise
 
 __all__ = ["Match", "NearDuplicateParams", "NearDuplicates", "normalise"]
@@ -30,12 +34,12 @@ SHORT_NGRAM = 3
 
 @dataclass(frozen=True)
 class Match:
-    """The text of an index that is most like a text asked for.
+    """The text of an index that is most similar to a query text.
 
     Attributes:
-        number: of the text in the index; of several that are equally like it the first.
-        similarity: Jaccard similarity of the n-grams, 1.0 for the same words; of two short texts the higher one of
-            their n-grams and their shorter n-grams.
+        number: of the text in the index; of several equally similar texts, the first.
+        similarity: Jaccard similarity of the n-grams, 1.0 for the same words. For two short texts, the higher of the
+            similarities of their n-grams and of their shorter n-grams.
     """
 
     number: int
@@ -43,21 +47,22 @@ class Match:
 
 
 class NearDuplicates:
-    """Texts, numbered in the order in which they were given, and which of them are near-duplicates.
+    """An index of texts, numbered in the order given, that finds near-duplicates.
 
-    Equal normalised texts are one *distinct* text: they are near-duplicates without a comparison. A pair at the
-    threshold is found with a probability of at least ``RECALL``; a pair below it never, since each is compared.
+    Texts that are equal after ``normalise`` are one *distinct* text: they are near-duplicates without a comparison. A
+    pair at the threshold is found with a probability of at least ``RECALL``. A pair below it is never found, since
+    every candidate is compared exactly.
 
     Attributes:
         params: when two texts count as near-duplicates.
-        distinct: number of a text → number of its distinct text; these are numbered as they first come.
+        distinct: number of a text → number of its distinct text; distinct texts are numbered as they first come.
     """
 
     def __init__(self, texts: Sequence[str], params: NearDuplicateParams) -> None:
         self.params = params
         self._number: dict[str, int] = {}
-        normal = (normalise(text) for text in texts)
-        numbers = (self._number.setdefault(text, len(self._number)) for text in normal)
+        normalised = (normalise(text) for text in texts)
+        numbers = (self._number.setdefault(text, len(self._number)) for text in normalised)
         self.distinct: Numbers = np.fromiter(numbers, np.int64, len(texts))
         self._first = np.unique(self.distinct, return_index=True)[1]
 
@@ -67,7 +72,7 @@ class NearDuplicates:
         return list(self._number)
 
     def numbers(self, texts: Sequence[str]) -> Numbers:
-        """The number of the distinct text that each text of this index is."""
+        """The number of the distinct text of each of ``texts``, which must be texts of this index."""
         return np.fromiter((self._number[normalise(text)] for text in texts), np.int64, len(texts))
 
     @cached_property
@@ -76,40 +81,37 @@ class NearDuplicates:
 
     def clusters(self) -> Numbers:
         """Number of a text → number of the first text of its cluster: texts joined by near-duplicate pairs."""
-        forest = Forest(len(self._number))
-        for numbers, sets in self._sets:
-            roots = sets.clusters()
-            for i in np.flatnonzero(roots != np.arange(len(roots))).tolist():
-                forest.join(int(numbers[i]), int(numbers[roots[i]]))
-        return self._first[forest.roots()[self.distinct]]
+        joined = [(numbers, numbers[sets.clusters()]) for numbers, sets in self._sets]
+        texts, lowest = (np.concatenate(side) for side in zip(*joined, strict=True))
+        return self._first[lowest_members(len(self._number), texts, lowest)[self.distinct]]
 
     def query(self, texts: Sequence[str]) -> list[Match | None]:
-        """For each text the text of this index that is most like it; None where it has no near-duplicate here."""
-        normal = [normalise(text) for text in texts]
-        best = {text: Match(int(self._first[self._number[text]]), 1.0) for text in normal if text in self._number}
-        rest = [text for text in dict.fromkeys(normal) if text not in best]
-        for (numbers, sets), (asked, others) in zip(self._sets, _ngram_sets(rest, self.params), strict=True):
-            for i, j, similarity in sets.pairs_with(others):
-                match, text = Match(int(self._first[numbers[i]]), similarity), rest[asked[j]]
+        """For each text the most similar text of this index; None where it has no near-duplicate in the index."""
+        queries = [normalise(text) for text in texts]
+        best = {text: Match(int(self._first[self._number[text]]), 1.0) for text in queries if text in self._number}
+        rest = [text for text in dict.fromkeys(queries) if text not in best]
+        for (numbers, sets), (rest_numbers, rest_sets) in zip(self._sets, _ngram_sets(rest, self.params), strict=True):
+            for i, j, similarity in sets.pairs_with(rest_sets):
+                match, text = Match(int(self._first[numbers[i]]), similarity), rest[rest_numbers[j]]
                 if text not in best or (-similarity, match.number) < (-best[text].similarity, best[text].number):
                     best[text] = match
-        return [best.get(text) for text in normal]
+        return [best.get(text) for text in queries]
 
     def pairs_between(self, some: Numbers, others: Numbers) -> Iterator[tuple[int, int]]:
-        """The near-duplicate pairs of one *distinct* text of ``some`` and one of ``others``, by their numbers."""
-        given: set[tuple[int, int]] = set()
+        """Yield each near-duplicate pair of a *distinct* text of ``some`` and one of ``others`` once, by number."""
+        yielded: set[tuple[int, int]] = set()
         for numbers, sets in self._sets:
-            here, there = (texts[np.isin(texts, numbers)] for texts in (some, others))
-            places = (sets.take(np.searchsorted(numbers, texts)) for texts in (here, there))
-            for i, j, _ in next(places).pairs_with(next(places)):
-                pair = int(here[i]), int(there[j])
-                if pair[0] != pair[1] and pair not in given:
-                    given.add(pair)
+            left, right = (texts[np.isin(texts, numbers)] for texts in (some, others))
+            left_sets, right_sets = (sets.take(np.searchsorted(numbers, texts)) for texts in (left, right))
+            for i, j, _ in left_sets.pairs_with(right_sets):
+                pair = int(left[i]), int(right[j])
+                if pair[0] != pair[1] and pair not in yielded:
+                    yielded.add(pair)
                     yield pair
 
 
 def _ngram_sets(texts: Sequence[str], params: NearDuplicateParams) -> list[tuple[Numbers, NgramSets]]:
-    """Numbers of normalised texts and their n-gram sets: of all, and of short ones with shorter n-grams."""
+    """Numbers of normalised texts with their n-gram sets: all texts, then the short ones with shorter n-grams."""
     every = np.arange(len(texts)), NgramSets.of(texts, params)
     if params.ngram <= SHORT_NGRAM:
         return [every]

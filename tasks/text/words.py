@@ -1,7 +1,8 @@
-"""The words of a text: what stays the same when case, spaces and punctuation change."""
+"""The words of a text, regardless of case, spaces and punctuation, and their hashes."""
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 
 _SPACELESS = (
@@ -23,8 +24,10 @@ _SPACELESS = (
 
 
 class _Fold(dict[int, int | str]):
-    """Code point → itself where it is part of a word (letter, mark, number), with spaces around where its script has
-    none between words, else a space; filled as texts come."""
+    """Code point → itself if it is part of a word (letter, mark, number), else a space; computed when it first comes.
+
+    A code point of a script without spaces between words gets spaces around it.
+    """
 
     def __missing__(self, code: int) -> int | str:
         if unicodedata.category(chr(code))[0] not in "LMN":
@@ -38,11 +41,16 @@ _FOLD = _Fold()
 
 
 def normalise(text: str) -> str:
-    """The words of ``text`` with single spaces between: compatibility forms (NFKC), case and punctuation are folded.
+    """The words of ``text``, separated by single spaces, without compatibility forms (NFKC), case and punctuation.
 
-    Where a script writes no space between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), each code point is a
-    word: a sentence that is one word would share no n-gram with one that differs in a character. A text without any
-    word, such as an emoji, is only stripped: two of them are not the same.
+    In scripts without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), each code point is a word.
+    Otherwise a whole sentence would be one word, and share no n-gram with a sentence that differs in one character.
+    In a text without any word, such as an emoji, only case and spaces are folded, so that two emoji stay different.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(folded.translate(_FOLD).split()) or " ".join(folded.split())
+
+
+def hash64(text: str) -> int:
+    """A 64-bit hash, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

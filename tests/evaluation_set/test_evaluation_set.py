@@ -45,7 +45,8 @@ def test_a_limit_is_of_each_source_and_stable(workspace: Write) -> None:
 
 def test_an_unknown_source_of_the_evaluation_set_is_named(workspace: Write) -> None:
     with pytest.raises(
-        TunesmithError, match=r"evaluation_set\.sources: there is no split of a source 'x'; .* one, two"
+        TunesmithError,
+        match=r"evaluation_set\.sources: a source must have a split; 'x' has none \(split sources: one, two\)",
     ):
         collect(params_for("x"), workspace(TWO), "test")
 
@@ -58,9 +59,13 @@ def test_rows_of_other_tasks_stand_apart(workspace: Write) -> None:
     assert len(kept) == 3 and {row["source"] for row in kept} == {"two"}
     assert {row["text"] for row in kept} < set(numbered("f", 5)), "test rows"
     assert {row["source"] for row in read_rows(paths.evaluation_set / "test.parquet")} == {"one"}
-    with pytest.raises(TunesmithError, match=r"retention\.sources: 'one' is one of evaluation_set\.sources"):
+    with pytest.raises(
+        TunesmithError, match=r"retention\.sources: must name no source of evaluation_set\.sources, .* 'one'"
+    ):
         retention(params_for("one", retention={"sources": ["one"]}), paths)
-    with pytest.raises(TunesmithError, match=r"evaluation_set\.retention\.sources: there is no split of a source 'x'"):
+    with pytest.raises(
+        TunesmithError, match=r"evaluation_set\.retention\.sources: a source must have a split; 'x' has none"
+    ):
         retention(params_for("one", retention={"sources": ["x"]}), paths)
 
 

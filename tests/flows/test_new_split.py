@@ -103,7 +103,7 @@ def test_a_split_that_a_run_did_not_reach_is_not_counted_as_made_anew(root: Path
 def test_a_memory_that_is_gone_is_missed_until_it_is_checked_out(root: Path) -> None:
     shutil.rmtree(root / "data/splits")
     error = refusal(root)
-    assert "dvc.lock knows a split, but data/splits/tickets with its memory is gone" in error
+    assert "dvc.lock records a split, but data/splits/tickets with its assignments is missing" in error
     assert "run `dvc checkout data/splits/tickets`" in error
     assert [one.source for one in refuse_new_splits(Paths(root), ["all"])] == ["tickets"]
     assert "no source 'nothing'" in refusal(root, "nothing")

@@ -205,7 +205,10 @@ def test_only_a_source_that_experiments_meet_or_train_on_stops_the_stage(
     evaluation_set.run(EvaluationSetParams(sources=["one"]), paths, Stage("evaluation_set", paths.root))
     run("m", params, checked, paths, Stage("mix@m", paths.root))
     (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.startswith("data/splits/two/test.parquet: at most 5.0%") and "no test score is of them" in warning
+    assert (
+        warning.startswith("data/splits/two/test.parquet: at most 5.0%")
+        and "no experiment is scored on them" in warning
+    )
     assert [written["dirty"] for written in read_rows(paths.mixture("m") / "contamination.parquet")] == [False, True]
 
 

@@ -166,8 +166,10 @@ def test_the_order_of_the_sources_does_not_matter(workspace: Write) -> None:
 def test_an_unknown_source_is_named_with_the_known_ones(workspace: Write) -> None:
     with pytest.raises(TunesmithError) as caught:
         mixed(workspace(TWO), {"three": None})
-    message = "params/mixtures.yaml: mixtures.m.sources: there is no split of a source 'three'; split sources: one, two"
-    assert str(caught.value) == message
+    assert str(caught.value) == (
+        "params/mixtures.yaml: mixtures.m.sources: a source must have a split; 'three' has none "
+        "(split sources: one, two); correct the name, or add the source to params/sources.yaml and run `tunesmith run`"
+    )
 
 
 def test_a_split_that_is_still_being_written_is_no_source(workspace: Write) -> None:

@@ -72,7 +72,7 @@ def test_rows(given: dict[str, Any], expected: list[int]) -> None:
 
 def test_what_was_asked_is_told_from_what_there_was() -> None:
     drawn = quotas({**SIZES, ("d", "t"): 0}, params(weighting="equal", rows=600))
-    assert [(quota.asked, quota.available, quota.rows, quota.short) for quota in drawn.values()] == [
+    assert [(quota.requested, quota.available, quota.rows, quota.short) for quota in drawn.values()] == [
         (200, 100, 100, True),
         (200, 400, 250, False),
         (200, 10_000, 250, False),

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.core.errors import TunesmithError
 from tasks.split.assign import COLUMNS, split
-from tasks.split.memory import Memory
+from tasks.split.assignments import Assignments
 from tasks.split.params import PARTS, SplitParams
 from tasks.text.rows import RENDERED
 
@@ -32,7 +32,7 @@ def ids(rows: Rows) -> list[str]:
     return [r["row_id"] for r in rows]
 
 
-def decide(rows: Rows, memory: Memory | None = None, **params: Any) -> tuple[dict[str, list[str]], dict[str, int]]:
+def decide(rows: Rows, memory: Assignments | None = None, **params: Any) -> tuple[dict[str, list[str]], dict[str, int]]:
     """The row ids of each part, and how many rows were dropped for each reason."""
     decided = split(table(rows), SplitParams(**params), "s", memory)
     dropped: dict[str, int] = {}

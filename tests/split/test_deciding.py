@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.split.assignments import Assignments, text_key
 from tasks.split.deciding import Change, changes, values
-from tasks.split.memory import Memory, text_key
 from tasks.split.new_split import NewSplit
 from tasks.split.params import Fractions, SplitParams
 
@@ -59,11 +59,11 @@ def test_a_file_that_is_named_anew_leaves_the_split_of_the_others(tmp_path: Path
     before = SplitParams(by="file", files=FILES)  # type: ignore[arg-type]
     more = SplitParams(by="file", files={"train": ["a", "week2"], "test": ["b"]})
     moved = SplitParams(by="file", files={"train": ["b"], "test": ["a"]})
-    memory = Memory({"g": 0}, {text_key("a"): 0})
+    memory = Assignments({"g": 0}, {text_key("a"): 0})
     memory.write(tmp_path / "a.parquet", before, GROUPED)
-    assert Memory.read(tmp_path / "a.parquet", more, GROUPED) == memory
-    assert Memory.state_of(tmp_path / "a.parquet", more, GROUPED) == ("read", None)
-    state, differences = Memory.state_of(tmp_path / "a.parquet", moved, GROUPED)
+    assert Assignments.read(tmp_path / "a.parquet", more, GROUPED) == memory
+    assert Assignments.state_of(tmp_path / "a.parquet", more, GROUPED) == ("read", None)
+    state, differences = Assignments.state_of(tmp_path / "a.parquet", moved, GROUPED)
     assert state == "other parameters" and differences == [
         Change("split.files", {"train": ["a"], "test": ["b"]}, {"train": ["b"], "test": ["a"]})
     ]
@@ -72,12 +72,12 @@ def test_a_file_that_is_named_anew_leaves_the_split_of_the_others(tmp_path: Path
 def test_a_memory_of_an_earlier_version_stands_or_does_not_as_before(tmp_path: Path) -> None:
     """It has the digest of what decided, and not the values."""
     path = tmp_path / "a.parquet"
-    Memory({"g": 0}).write(path, SplitParams(), GROUPED)
+    Assignments({"g": 0}).write(path, SplitParams(), GROUPED)
     table = pq.read_table(path)
     metadata = {key: value for key, value in table.schema.metadata.items() if key == b"tunesmith.split"}
     pq.write_table(table.replace_schema_metadata(metadata), path)
-    assert Memory.read(path, SplitParams(), GROUPED).groups == {"g": 0}
-    memory = Memory.read(path, SplitParams(seed=1), GROUPED)
+    assert Assignments.read(path, SplitParams(), GROUPED).groups == {"g": 0}
+    memory = Assignments.read(path, SplitParams(seed=1), GROUPED)
     assert (memory.state, memory.changed, memory.groups) == ("other parameters", None, {})
     assert "an earlier version did not record which" in NewSplit("s", memory.state, memory.changed, 12).why()
 

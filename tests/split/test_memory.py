@@ -15,10 +15,10 @@ import pytest
 
 from tasks.core.errors import TunesmithError
 from tasks.split.assign import Split, split
+from tasks.split.assignments import Assignments, kept_key, text_key
 from tasks.split.clusters import Nodes
-from tasks.split.memory import Memory, row_key, text_key
+from tasks.split.hashed import hashed_parts
 from tasks.split.params import PARTS, Fractions, SplitParams
-from tasks.split.place import place
 from tasks.text.near_duplicates import NearDuplicateParams, normalise
 from tests.split.rows import Rows, decide, line, row, table, text
 from tests.text.similarity import similarity
@@ -30,13 +30,13 @@ TEXTS = {3: line(0), 0: line(20), 1: line(40), 2: line(500)}
 BETWEEN_0_AND_1, BETWEEN_3_AND_0 = line(30), line(10)
 
 
-def remembered(**parts: str) -> Memory:
+def remembered(**parts: str) -> Assignments:
     """Groups that were put in parts before, each with the text of its number."""
     groups = {group: PARTS.index(part) for group, part in parts.items()}
-    return Memory(groups, {text_key(normalise(TEXTS[int(group[1:])])): part for group, part in groups.items()})
+    return Assignments(groups, {text_key(normalise(TEXTS[int(group[1:])])): part for group, part in groups.items()})
 
 
-def one_part_each(rows: Rows, memory: Memory, **params: object) -> dict[str, str]:
+def one_part_each(rows: Rows, memory: Assignments, **params: object) -> dict[str, str]:
     parts, _ = decide(rows, memory, min_rows=1, **params)
     return {i: part for part, members in parts.items() for i in members}
 
@@ -117,7 +117,7 @@ def test_rows_that_came_while_others_were_gone_give_way_to_test() -> None:
     """Texts 0 and 1 of two parts are near-duplicates now: text 1 came while 0 was gone."""
     texts = [text(0), f"{text(0)} more"]
     keys = [text_key(normalise(words)) for words in texts]
-    memory = Memory({"g0": 0, "g1": 2}, dict(zip(keys, (0, 2), strict=True)))
+    memory = Assignments({"g0": 0, "g1": 2}, dict(zip(keys, (0, 2), strict=True)))
     rows = [
         *(row(i, identity=words) for i, words in enumerate(texts)),
         *(row(i, identity=text(i)) for i in range(9, 40)),
@@ -135,7 +135,7 @@ def test_training_rows_of_files_keep_their_side_of_validation() -> None:
     more = [row(60 + i, f"a{i}", "a_train", identity=f"{text(n)} more") for i, n in enumerate((watched, trained))]
     more += [row(70, "bridge", "a_train", identity=text(watched), completion="b")]
     more += [row(71, "bridge", "a_train", identity=text(trained), completion="b")]
-    parts, dropped = decide([*more, *rows], first.memory, **params)
+    parts, dropped = decide([*more, *rows], first.assignments, **params)
     assert sides["train"] | {"r61"} <= {*parts["train"]} and sides["validation"] | {"r60"} <= {*parts["validation"]}
     assert dropped == {"bridges train and validation": 1}
 
@@ -143,7 +143,7 @@ def test_training_rows_of_files_keep_their_side_of_validation() -> None:
 def test_strata_take_old_rows_into_account() -> None:
     params = SplitParams(stratify=["task"], fractions=THIRDS)
     some = [row(i) for i in range(100)]
-    memory = Memory({f"g{i}": 0 for i in range(100)}, {text_key(f"p{i}"): 0 for i in range(100)})
+    memory = Assignments({f"g{i}": 0 for i in range(100)}, {text_key(f"p{i}"): 0 for i in range(100)})
     assigned = split(table([*some, *(row(i) for i in range(100, 400))]), params, "s", memory)
     assert [len(assigned.rows(part)) for part in PARTS] == [160, 80, 160]
     assert set(range(100)) <= set(assigned.rows("train").tolist())
@@ -178,7 +178,7 @@ def test_rounds_of_new_rows_move_no_old_row_and_no_cluster_straddles(seed: int, 
     rng = random.Random(seed)
     rows = _random_rows(rng, 160)
     params = SplitParams(fractions=THIRDS, stratify=stratify, min_rows=1)  # type: ignore[arg-type]
-    memory, before, left_out = Memory(), {}, 0
+    memory, before, left_out = Assignments(), {}, 0
     for count in (50, 80, 110, 135, 160):
         present = rng.sample(rows[:count], count)
         decided = split(table(present), params, "s", memory)
@@ -186,11 +186,11 @@ def test_rounds_of_new_rows_move_no_old_row_and_no_cluster_straddles(seed: int, 
         assert before.items() <= after.items(), "an old row moved or was dropped"
         assert _straddling(present, decided) == []
         again = split(table(rng.sample(present, count)), params, "s", memory)
-        assert (again.memory, sorted(filter(None, again.reason))) == (
-            decided.memory,
+        assert (again.assignments, sorted(filter(None, again.reason))) == (
+            decided.assignments,
             sorted(filter(None, decided.reason)),
         )
-        memory, before = decided.memory, after
+        memory, before = decided.assignments, after
         left_out += sum(reason.startswith("bridges ") for reason in decided.reason)
     assert left_out > 0
 
@@ -205,13 +205,13 @@ def test_a_limit_keeps_what_it_kept_before() -> None:
     kept = {part: {old[i]["row_id"] for i in first.rows(part)} for part in PARTS}
     afresh, _ = decide([*new, *old], **limits)
     assert not kept["test"] <= {*afresh["test"]}, "by the hashes alone new rows would push old ones out"
-    second = split(table([*new, *old]), SplitParams(**limits), "s", first.memory)
+    second = split(table([*new, *old]), SplitParams(**limits), "s", first.assignments)
     rows = [*new, *old]
     assert {rows[i]["row_id"] for i in second.rows("test")} == kept["test"]
     assert {rows[i]["row_id"] for i in second.rows("train")} == kept["train"]
-    more, _ = decide(rows, second.memory, **{**limits, "limit": {"test": 20}})
+    more, _ = decide(rows, second.assignments, **{**limits, "limit": {"test": 20}})
     assert kept["test"] < {*more["test"]} and len(more["test"]) == 20
-    fewer, _ = decide(rows, second.memory, **{**limits, "limit": {"test": 5}})
+    fewer, _ = decide(rows, second.assignments, **{**limits, "limit": {"test": 5}})
     assert {*fewer["test"]} < kept["test"]
 
 
@@ -221,7 +221,7 @@ def test_of_equal_rows_the_one_kept_before_stays_wherever_the_new_one_stands(by:
     rows = [row(i, identity=text(i)) for i in range(60)]
     first = split(table(rows), SplitParams(**by), "s")  # type: ignore[arg-type]
     copies = [{**r, "row_id": f"new {r['row_id']}", "identity": r["identity"].upper()} for r in rows]
-    parts, dropped = decide([*copies, *rows], first.memory, **by)
+    parts, dropped = decide([*copies, *rows], first.assignments, **by)
     assert parts == {part: [rows[i]["row_id"] for i in first.rows(part)] for part in PARTS}
     assert dropped == {"duplicate": 60}
 
@@ -229,7 +229,7 @@ def test_of_equal_rows_the_one_kept_before_stays_wherever_the_new_one_stands(by:
 def test_a_cluster_of_rows_that_do_not_count_is_placed(recwarn: pytest.WarningsRecorder) -> None:
     nodes = Nodes.of(["a", "b"], ["g", "h"], None)
     rows, none = np.arange(2), np.zeros(2, np.int64)
-    placed = place(nodes, rows, np.full(nodes.count, -1), none, ["s", "s"], SplitParams(fractions=THIRDS))
+    placed = hashed_parts(nodes, rows, np.full(nodes.count, -1), none, ["s", "s"], SplitParams(fractions=THIRDS))
     assert set(placed.part.tolist()) <= {0, 1, 2} and not recwarn.list
 
 
@@ -242,12 +242,12 @@ def written(folder: Path, params: SplitParams | None = None, grouped_by: bytes |
 
 
 def test_a_memory_is_read_as_it_was_written(tmp_path: Path) -> None:
-    memory = replace(MEMORY, rows={row_key("r1", "t"): 2})
+    memory = replace(MEMORY, rows={kept_key("r1", "t"): 2})
     memory.write(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
-    read = Memory.read(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
+    read = Assignments.read(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
     assert (read, read.state) == (memory, "read")
-    read = Memory.read(tmp_path / "none.parquet", SplitParams(seed=3), b"{}")
-    assert (read, read.state) == (Memory(), "none")
+    read = Assignments.read(tmp_path / "none.parquet", SplitParams(seed=3), b"{}")
+    assert (read, read.state) == (Assignments(), "none")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_what_decides_on_no_side_keeps_the_memory(tmp_path: Path, other: dict[st
     path = written(tmp_path)
     # as of a later version, in which a key that `by` does not use has another default
     changed = SplitParams().model_copy(update=other)
-    assert Memory.read(path, changed, b"{}") == MEMORY
+    assert Assignments.read(path, changed, b"{}") == MEMORY
 
 
 @pytest.mark.parametrize(
@@ -278,15 +278,15 @@ def test_what_decides_on_no_side_keeps_the_memory(tmp_path: Path, other: dict[st
     ],
 )
 def test_other_parameters_start_afresh(tmp_path: Path, other: dict[str, object]) -> None:
-    read = Memory.read(written(tmp_path), SplitParams(**other), b"{}")  # type: ignore[arg-type]
-    assert (read, read.state) == (Memory(), "other parameters")
+    read = Assignments.read(written(tmp_path), SplitParams(**other), b"{}")  # type: ignore[arg-type]
+    assert (read, read.state) == (Assignments(), "other parameters")
 
 
 @pytest.mark.parametrize("grouped_by", [None, b'{"group":"author"}'])
 def test_other_groups_start_afresh(tmp_path: Path, grouped_by: bytes | None) -> None:
-    read = Memory.read(written(tmp_path), SplitParams(), grouped_by)
-    assert (read, read.state) == (Memory(), "other parameters")
-    assert Memory.read(written(tmp_path, grouped_by=grouped_by), SplitParams(), grouped_by) == MEMORY
+    read = Assignments.read(written(tmp_path), SplitParams(), grouped_by)
+    assert (read, read.state) == (Assignments(), "other parameters")
+    assert Assignments.read(written(tmp_path, grouped_by=grouped_by), SplitParams(), grouped_by) == MEMORY
 
 
 def _truncated(path: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_spoilt_memory_is_named_with_the_remedy(tmp_path: Path, spoil: Callabl
     path = written(tmp_path)
     spoil(path)
     with pytest.raises(TunesmithError) as caught:
-        Memory.read(path, SplitParams(), b"{}")
+        Assignments.read(path, SplitParams(), b"{}")
     message = str(caught.value)
     assert message.startswith(f"{path}: must be what `split` wrote there; it is not ({expected}")
     assert f"`dvc checkout data/splits/{tmp_path.name}`, or delete it and run `tunesmith run --new-split" in message

@@ -14,8 +14,8 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json, read_rows, write_rows
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
+from tasks.split.assignments import Assignments
 from tasks.split.clusters import Nodes
-from tasks.split.memory import Memory
 from tasks.split.params import PARTS, Fractions, SplitParams
 from tasks.split.report import verify
 from tasks.split.run import run
@@ -102,7 +102,7 @@ def test_a_memory_that_dvc_knows_and_that_is_gone_is_missed(tmp_path: Path, capl
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split@s:\n    cmd: x\n")
     stage(tmp_path, ROWS)
     lines = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert "dvc.lock knows a split, but data/splits/s with its memory is gone" in lines[0]
+    assert "dvc.lock records a split, but data/splits/s with its assignments is missing" in lines[0]
     assert "run `dvc checkout data/splits/s`" in lines[2] and "test rows unknown → " in lines[3]
 
 
@@ -192,7 +192,7 @@ def test_written_parts_that_share_something_are_refused(
     nodes = Nodes.of(
         [r["identity"] for r in everything], [r["group"] for r in everything], SplitParams().near_duplicates
     )
-    memory = Memory({"g1": 0, "old": 0}, {})
+    memory = Assignments({"g1": 0, "old": 0}, {})
     if message is None:
         assert set(verify(tmp_path, nodes, memory, SplitParams()).values()) == {0}
         return

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.text.ngrams import NONE, NgramIndex, Words, ngrams
+from tasks.text.minhash import NearDuplicateParams, NgramSets
+from tasks.text.ngrams import NONE, NgramIndex, WordHashes, ngrams
 
 
-def index(texts: list[str], n: int, words: Words) -> NgramIndex:
+def index(texts: list[str], n: int, words: WordHashes) -> NgramIndex:
     return NgramIndex(*words.hashed(texts), n)
 
 
 def shares(evaluation: list[str], training: list[str], n: int, common: int = 10) -> tuple[list[float], list[int]]:
-    words = Words()
+    words = WordHashes()
     matches = index(evaluation, n, words)
     for number, text in enumerate(training):
         matches.add(*words.hashed([text]), [number])
@@ -22,7 +23,7 @@ def shares(evaluation: list[str], training: list[str], n: int, common: int = 10)
 
 
 def test_ngrams_stay_within_their_text() -> None:
-    words = Words()
+    words = WordHashes()
     hashes, text_of = ngrams(*words.hashed(["a b c", "d", "", "b c d e"]), 2)
     assert text_of.tolist() == [0, 0, 3, 3, 3]
     assert hashes[1] == hashes[2], "b c"
@@ -61,4 +62,22 @@ def test_the_worst_training_text_holds_the_most_ngrams() -> None:
 
 
 def test_words_hash_equally_in_every_process() -> None:
-    assert Words()["lamp"] == 0x2AFC15E301F7046B
+    assert WordHashes()["lamp"] == 0x2AFC15E301F7046B
+
+
+def test_hashes_stay_those_that_stored_signatures_were_made_from() -> None:
+    """Overlap and MinHash hash words and n-grams alike; MinHash mixes the bits, sorts, and keeps one of equal ones."""
+    hashes, _ = ngrams(*WordHashes().hashed(["the cat sat", "cat"]), 2)
+    assert hashes.tolist() == [0x2AE81DEF3B7FA5F5, 0xBE887F4E6BF946B0]
+    sets = NgramSets.of(["the cat sat", "cat", "the cat the cat"], NearDuplicateParams(ngram=2))
+    assert sets.counts.tolist() == [2, 1, 2]
+    assert sets.hashes.tolist() == [
+        *(0x71A7D37DA3AD0909, 0xBBDDC5F82E6CA70C),
+        0xB87C42208BC0C6D5,  # a text of fewer than n words is one n-gram
+        *(0xBBDDC5F82E6CA70C, 0xF33BE27A6A753305),
+    ]
+    assert sets.signatures[:, :2].tolist() == [
+        [1370459463, 1403264021],
+        [233350332, 2781989752],
+        [1006067291, 1995270520],
+    ]

@@ -1,4 +1,4 @@
-"""What the hash decided before: new rows must not move old ones, so the stage keeps it beside the parts."""
+"""The assignments of a split, kept beside its parts: new rows must not move old ones."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ State = Literal["none", "read", "other parameters"]
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Assignments of the past.
+class Assignments:
+    """Parts of groups, texts and rows.
 
     Attributes:
         groups: group → number of its part in ``PARTS``.
         texts: ``text_key`` → number of its part.
-        rows: ``row_key`` → number of the part in which the row was kept: neither a duplicate nor over a limit.
-        state: ``read``; ``none`` where nothing was remembered; ``other parameters`` where what was remembered does not
-            stand, since other parameters of the split or of the rendering decided then.
-        changed: the parameters that differ; None where an earlier version did not record them.
+        rows: ``kept_key`` → number of the part that keeps the row. Duplicates and rows over a limit are not in it.
+        state: ``read`` from a file; ``none`` without a file; ``other parameters`` if the file's assignments no longer
+            hold, since other parameters of the split or of the rendering decided them.
+        changed: the parameters that differ; None if an earlier version did not record them.
     """
 
     groups: dict[str, int] = field(default_factory=dict)
@@ -44,14 +44,14 @@ class Memory:
     changed: list[Change] | None = field(default=None, compare=False)
 
     @classmethod
-    def read(cls, path: Path, params: SplitParams, grouped_by: bytes | None) -> Memory:
-        """What ``path`` (columns ``kind``: ``group``, ``text`` or ``row``, ``key``, ``part``) holds.
+    def read(cls, path: Path, params: SplitParams, grouped_by: bytes | None) -> Assignments:
+        """Read ``path`` (columns: ``kind``, which is ``group``, ``text`` or ``row``; ``key``; ``part``).
 
         Args:
-            grouped_by: what made the groups and texts (``tasks.text.rows.GROUPED_BY``); None where that is unknown.
+            grouped_by: what made the groups and texts (``tasks.text.rows.GROUPED_BY``); None if that is unknown.
 
         Raises:
-            TunesmithError: the file is not one that ``write`` wrote.
+            TunesmithError: ``write`` did not write this file.
         """
         if not path.exists():
             return cls()
@@ -59,41 +59,42 @@ class Memory:
         state, changed = _state(table.schema, params, grouped_by)
         if state == "other parameters":
             return cls(state=state, changed=changed)
-        memory = cls(state="read")
-        kinds = memory._kinds()
+        assignments = cls(state="read")
+        kinds = assignments._kinds()
         for kind, key, part in zip(*(table.column(name).to_pylist() for name in _SCHEMA.names), strict=True):
             if kind not in kinds or part not in PARTS:
                 raise _foreign(path, f"kind {kind!r} with part {part!r}")
             kinds[kind][key] = PARTS.index(part)
-        return memory
+        return assignments
 
     @classmethod
     def state_of(cls, path: Path, params: SplitParams, grouped_by: bytes | None) -> tuple[State, list[Change] | None]:
-        """The ``state`` and ``changed`` that ``read`` would return; the assignments are not read."""
+        """The ``state`` and ``changed`` that ``read`` would return; the assignments themselves are not read."""
         return _state(_read_schema(path), params, grouped_by) if path.exists() else ("none", None)
 
     def _kinds(self) -> dict[str, dict[str, int]]:
         return {"group": self.groups, "text": self.texts, "row": self.rows}
 
     def write(self, path: Path, params: SplitParams, grouped_by: bytes | None) -> None:
+        """Write the assignments with the values that decided them, for ``read``."""
         kinds = self._kinds()
-        rows = [(kind, key, PARTS[part]) for kind, known in kinds.items() for key, part in sorted(known.items())]
+        rows = [(kind, key, PARTS[part]) for kind, parts in kinds.items() for key, part in sorted(parts.items())]
         columns = [[row[i] for row in rows] for i in range(len(_SCHEMA))]
         readable = canonical_json(values(params, grouped_by)).encode()
         schema = _SCHEMA.with_metadata({_DECIDED_BY: _decided_by(params, grouped_by), _VALUES: readable})
         pq.write_table(pa.table([pa.array(column, pa.string()) for column in columns], schema=schema), path)
 
-    def __or__(self, newer: Memory) -> Memory:
-        return Memory(self.groups | newer.groups, self.texts | newer.texts, self.rows | newer.rows)
+    def __or__(self, newer: Assignments) -> Assignments:
+        return Assignments(self.groups | newer.groups, self.texts | newer.texts, self.rows | newer.rows)
 
 
 def text_key(normalised: str) -> str:
-    """How a text is remembered: shorter than it, and not readable where its row was deleted."""
+    """The key of a text: shorter than the text, and unreadable if its row was deleted."""
     return digest(normalised)[:24]
 
 
-def row_key(row_id: str, template_id: str) -> str:
-    """How a row is remembered: a row in another wording is another one."""
+def kept_key(row_id: str, template_id: str) -> str:
+    """The key of a row with one of its prompts: each prompt variant is kept or dropped by itself."""
     return f"{row_id} {template_id}"
 
 
@@ -128,7 +129,7 @@ def _own_file(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # the disk's or the permissions' fault, not the file's
+        if getattr(error, "errno", None) is not None:  # an error of the disk or of permissions, not of the file
             raise
         raise _foreign(path, str(error).splitlines()[0]) from None
 
