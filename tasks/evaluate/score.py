@@ -19,7 +19,7 @@ from tasks.evaluate.metrics import PREDICTIONS, SAMPLES, Score, sample_spread, s
 from tasks.evaluate.params import ScoreParams
 from tasks.evaluate.predictions import INFERENCE, Predictions, validation_loss_per_byte
 from tasks.evaluate.report import COMPLETION, scored_rows, write_report
-from tasks.metrics.names import ASKED, ROUGE_COLUMNS
+from tasks.metrics.names import OPTIONAL_SCORES, ROUGE_COLUMNS
 from tasks.text.rows import Row, by_task
 
 logger = logging.getLogger("tunesmith")
@@ -112,7 +112,7 @@ def _retention(predictions: Predictions, params: ScoreParams, output: Path) -> G
 
 
 def _task_scores(rows: list[Row], params: ScoreParams) -> dict[str, Any]:
-    means = row_means(rows, (*ROUGE_COLUMNS, *ASKED, "loss_per_byte"), params.intervals)
+    means = row_means(rows, (*ROUGE_COLUMNS, *OPTIONAL_SCORES, "loss_per_byte"), params.intervals)
     return means | corpus_of(rows, params.intervals)
 
 

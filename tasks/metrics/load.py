@@ -16,16 +16,16 @@ FOLDER = Path(__file__).parent
 
 @cache
 def load(name: str) -> Any:
-    """The ``evaluate.Metric`` that is called ``name``: one of ``METRICS``, ``signs``, or ``hub:NAME[@REVISION]``.
+    """Load the ``evaluate.Metric`` ``name``: one of ``METRICS``, ``signs``, or ``hub:NAME[@REVISION]``.
 
     Raises:
-        TunesmithError: there is none of that name, or the hub cannot be reached.
+        TunesmithError: the name is unknown, or the hub cannot be reached.
     """
     if is_hub(name):
         return _from_hub(name)
     if name not in (*METRICS, "signs"):
         raise TunesmithError(f"no metric {name!r}; there are: {', '.join(METRICS)}, and hub:NAME for one of the hub")
-    # In memory: files of two evaluations at once would get into each other's way.
+    # In memory: two evaluations at once would write the same files.
     return evaluate.load(str(FOLDER / name), keep_in_memory=True)
 
 

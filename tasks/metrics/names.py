@@ -1,4 +1,4 @@
-"""Which metrics there are. Light: nothing here imports ``evaluate``."""
+"""Names of metrics and of score columns. This module is cheap to import: it does not import ``evaluate``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METRICS = (
     "spearman",
     "entity_f1",
 )
-"""Folders here, each an ``evaluate.Metric``, that a template set or template may name."""
+"""Metrics that a template set or template may name; each is a folder here with an ``evaluate.Metric``."""
 
 ROUGE_COLUMNS = tuple(
     f"rouge{kind}_{part}" for kind in ("1", "2", "L", "Lsum") for part in ("precision", "recall", "f")
@@ -28,26 +28,26 @@ SIGNS = (
     *("repetition", "distinct_1", "distinct_2", "length_ratio", "copied_4grams", "negation_differs", "numbers_differ"),
     "empty",
 )
-ASKED = ("exact_match", "accuracy", "token_f1", "chrf", "entity_f1")
-"""Scores that a row has only where its metrics ask for them; ``exact_match`` also where it has answer choices."""
+OPTIONAL_SCORES = ("exact_match", "accuracy", "token_f1", "chrf", "entity_f1")
+"""Scores of rows whose templates name the metric; rows with answer choices also have ``exact_match``."""
 
-SCORES = (*ROUGE_COLUMNS, "bleu", *SIGNS, *ASKED)
+SCORES = (*ROUGE_COLUMNS, "bleu", *SIGNS, *OPTIONAL_SCORES)
 """Score columns of ``predictions.parquet``."""
 
-HIGHER_IS_BETTER = (*ROUGE_COLUMNS, "bleu", *ASKED)
-"""Those of ``SCORES`` by which one system may be called better than another."""
+HIGHER_IS_BETTER = (*ROUGE_COLUMNS, "bleu", *OPTIONAL_SCORES)
+"""The scores that can show one system to be better than another."""
 
 OF_ALL_ROWS = ("macro_f1", "matthews", "pearson", "spearman")
 """Metrics with one value for all rows together; a row has no score of its own."""
 
 LOSS = "loss"
-"""Named by a set of general text, where no answer is right: its rows are judged by how likely the reference is."""
+"""Metric of general text, which has no right completion: the likelihood of the reference is the score."""
 
 _HUB = re.compile(r"hub:[\w-]+(/[\w.-]+)?(@[\w.-]+)?")
 
 
 def is_hub(name: str) -> bool:
-    """``hub:NAME``, ``hub:OWNER/NAME`` or either with ``@REVISION``."""
+    """Whether ``name`` is ``hub:NAME`` or ``hub:OWNER/NAME``, with or without ``@REVISION``."""
     return name.startswith("hub:")
 
 
@@ -56,7 +56,7 @@ def known(name: str) -> bool:
 
 
 def row_score(name: str) -> str:
-    """Return ``name`` if it is one of ``HIGHER_IS_BETTER``; a validator of parameters.
+    """Validate a parameter that names one of ``HIGHER_IS_BETTER``, and return the name.
 
     Raises:
         ValueError: it is not; the message names the known scores and the most similar one.

@@ -1,4 +1,4 @@
-"""Parameters of intervals. Light: nothing here imports scipy."""
+"""Parameters of intervals. This module is cheap to import: it does not import scipy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from tasks.core.params import Params
 
 
 class IntervalParams(Params):
-    """Bootstrap intervals over rows."""
+    """Parameters of bootstrap intervals over rows.
+
+    Attributes:
+        resamples: number of bootstrap resamples.
+        confidence: share of resampled values inside an interval.
+        seed: of the resamples.
+    """
 
     resamples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)

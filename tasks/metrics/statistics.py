@@ -1,4 +1,4 @@
-"""Bootstrap intervals of a mean: the one definition that evaluation, comparison and the gate share."""
+"""Statistics that evaluation, comparison, benchmarks and the gate share: intervals, averages over rows, verdicts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ T = TypeVar("T")
 Verdict = Literal["lost", "gained", "kept"]
 
 ROUNDING = 1e-12
-"""Bounds nearer to zero than this differ from it by floating-point rounding alone."""
+"""Largest difference that counts as floating-point rounding."""
 
 _BATCH = 2_000_000
-"""Resampled values held at once: 16 MB whatever the number of rows."""
+"""Resampled values held in memory at once (16 MB)."""
 
 
 def mean_interval(values: ArrayLike, resamples: int, confidence: float, seed: int) -> tuple[float, float, float]:
     """Mean of ``values`` (shape: rows) with its percentile bootstrap interval: (mean, low, high).
 
-    Percentile (Efron & Tibshirani 1993, chapter 13), not BCa: BCa divides by the spread of the jackknife, which
-    is NaN or wild for scores that hardly vary. One row, or rows that are all equal, give ``low == high == mean``.
+    Percentile intervals (Efron & Tibshirani 1993, chapter 13), not BCa: BCa divides by the spread of the jackknife,
+    which is NaN or extreme for scores that hardly vary. If all values are equal, ``low == high == mean``.
 
     Raises:
         ValueError: there is no value, or one is not finite.
@@ -53,10 +53,10 @@ def mean_interval(values: ArrayLike, resamples: int, confidence: float, seed: in
 def paired_bootstrap(
     differences: np.ndarray, resamples: int, confidence: float, seed: int
 ) -> tuple[float, float, float]:
-    """Mean of ``differences`` (ours minus theirs, one a row) with its interval: (mean, low, high).
+    """Mean of ``differences`` between two systems (shape: rows) with its interval: (mean, low, high).
 
     Resampling the differences is the paired bootstrap (Koehn 2004, "Statistical significance tests for machine
-    translation evaluation"): each row keeps both systems' scores, so what makes a row hard for both cancels out.
+    translation evaluation"). Each row keeps both systems' scores, so that a row that is hard for both cancels out.
 
     Raises:
         ValueError: as ``mean_interval``.
@@ -65,12 +65,12 @@ def paired_bootstrap(
 
 
 def direction(low: float, high: float) -> int:
-    """1 where the whole interval lies above zero, -1 where it lies below, 0 where it contains zero."""
+    """1 if the whole interval lies above zero, -1 if it lies below zero, 0 if it contains zero."""
     return int(low > ROUNDING) - int(high < -ROUNDING)
 
 
 def verdict(low: float, high: float) -> Verdict:
-    """``gained`` where the whole interval lies above zero, ``lost`` where it lies below, else ``kept``."""
+    """``gained`` if the whole interval lies above zero, ``lost`` if it lies below zero, else ``kept``."""
     verdicts: dict[int, Verdict] = {1: "gained", -1: "lost", 0: "kept"}
     return verdicts[direction(low, high)]
 
@@ -94,9 +94,9 @@ def row_averages(scores: Iterable[tuple[RowKey, float]]) -> np.ndarray:
 def statistic_interval(
     rows: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int, confidence: float, seed: int
 ) -> tuple[float, float, float]:
-    """``statistic`` of ``rows`` (shape: rows, …), with its percentile bootstrap interval over rows: (value, low, high).
+    """``statistic`` of ``rows`` (shape: rows, …) with its percentile bootstrap interval over rows: (value, low, high).
 
-    For what is no mean, such as corpus BLEU or a correlation. One row gives ``low == high == value``.
+    For statistics that are no mean, such as corpus BLEU or a correlation. One row gives ``low == high == value``.
 
     Raises:
         ValueError: there is no row, or the statistic is not finite.

@@ -1,4 +1,4 @@
-"""How texts are made comparable, word by word."""
+"""Texts made comparable: labels, words, numbers, negations and entities."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
 def answer(text: str) -> str:
-    """A label as it is compared: without case, surrounding space and quotes, and the final full stop."""
+    """A label without case, surrounding space and quotes, and a final full stop."""
     return " ".join(text.casefold().split()).strip(" .\"'")
 
 
 def squad(text: str) -> str:
-    """Without case, punctuation, articles and double spaces (the evaluation script of SQuAD 1.1, Rajpurkar et al.
-    2016, ``normalize_answer``)."""
+    """``text`` without case, punctuation, articles and double spaces.
+
+    As ``normalize_answer`` in the evaluation script of SQuAD 1.1 (Rajpurkar et al. 2016).
+    """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def words(text: str) -> list[str]:
-    """Words in small letters, ``don't`` being one."""
+    """The words in lower case; ``don't`` is one word."""
     return _WORD.findall(text.lower())
 
 
@@ -38,35 +40,35 @@ def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
 
 
-def denies(text: str) -> bool:
-    """Whether it has one of the words that deny (``words.yaml``)."""
+def has_negation(text: str) -> bool:
+    """Whether ``text`` has a negation of ``words.yaml``."""
     return any(word.replace("’", "'") in _NEGATIONS for word in words(text))
 
 
 def numbers(text: str) -> Counter[str]:
-    """The numbers that a text names, in digits or in the words of ``words.yaml``, and how often each."""
-    found = Counter(number.replace(",", "") for number in _NUMBER.findall(text))
-    found.update(str(_LISTS["numbers"][word]) for word in words(text) if word in _LISTS["numbers"])
-    return found
+    """The numbers in a text, in digits or in the words of ``words.yaml``, with their counts."""
+    counts = Counter(number.replace(",", "") for number in _NUMBER.findall(text))
+    counts.update(str(_LISTS["numbers"][word]) for word in words(text) if word in _LISTS["numbers"])
+    return counts
 
 
-def entity_counts(said: str, reference: str) -> tuple[int, int, int]:
-    """Entities that both name, that the text names, that the reference names."""
-    ours, theirs = entities(said), entities(reference)
-    return len(ours & theirs), len(ours), len(theirs)
+def entity_counts(output: str, reference: str) -> tuple[int, int, int]:
+    """Number of entities in both texts, in ``output``, and in ``reference``."""
+    predicted, true = entities(output), entities(reference)
+    return len(predicted & true), len(predicted), len(true)
 
 
 def entities(text: str) -> set[tuple[str, str]]:
-    """(name, type) in small letters of every line that is ``name: type``."""
-    found = set()
+    """(name, type), in lower case, of every line of the form ``name: type``."""
+    pairs = set()
     for line in text.lower().splitlines():
         name, colon, kind = (part.strip() for part in line.rpartition(":"))
         if colon and name and kind:
-            found.add((name, kind))
-    return found
+            pairs.add((name, kind))
+    return pairs
 
 
 def entity_score(counts: Iterable[int]) -> float:
-    """F1 from the sums of ``entity_counts``; 1 where there is nothing to find and nothing was said."""
-    right, said, true = counts
-    return float(2 * right / (said + true)) if said + true else 1.0
+    """F1 from the sums of ``entity_counts``; 1 if neither side has an entity."""
+    right, predicted, true = counts
+    return float(2 * right / (predicted + true)) if predicted + true else 1.0

@@ -18,7 +18,7 @@ from tasks.ingest.demo import generate
 from tasks.metrics.load import FOLDER, load
 from tasks.metrics.names import METRICS, known
 from tasks.metrics.rouge.rouge import by_sentence
-from tasks.metrics.text import answer, denies, numbers
+from tasks.metrics.text import answer, has_negation, numbers
 
 LABELS = ["positive", "negative", "neutral"]
 
@@ -236,7 +236,7 @@ def test_numbers_that_differ(prediction: str, references: list[str], differs: fl
 
 def test_what_is_compared_of_a_text() -> None:
     assert answer("  'Positive.' ") == "positive"
-    assert denies("I cannot") and not denies("canoe notes")
+    assert has_negation("I cannot") and not has_negation("canoe notes")
     assert numbers("3.5 and 12 and twelve") == {"3.5": 1, "12": 2}
 
 

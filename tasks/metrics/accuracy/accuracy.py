@@ -1,4 +1,4 @@
-"""Right labels."""
+"""Accuracy of labels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from tasks.metrics.text import answer
 
 
 class Accuracy(base.RowMetric):
-    """1 where the label said is one of the references, without regard to case, surrounding space and quotes, or a final
-    full stop; else 0."""
+    """1 if the prediction equals a reference, else 0.
+
+    Case, surrounding space and quotes, and a final full stop do not count.
+    """
 
     def rows(self, predictions: list[str], references: list[list[str]]) -> base.RowScores:
         pairs = zip(predictions, references, strict=True)
-        return {"accuracy": [float(answer(said) in {answer(text) for text in texts}) for said, texts in pairs]}
+        return {"accuracy": [float(answer(output) in {answer(text) for text in texts}) for output, texts in pairs]}

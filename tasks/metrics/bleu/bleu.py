@@ -11,8 +11,10 @@ from tasks.metrics import base
 
 
 class Bleu(base.CorpusMetric):
-    """Precision of 1- to 4-grams, clipped, with a brevity penalty, over the corpus, in 0..100 (Papineni et al. 2002),
-    as ``sacrebleu`` computes it (Post 2018)."""
+    """BLEU over the corpus, in 0..100 (Papineni et al. 2002), as ``sacrebleu`` computes it (Post 2018).
+
+    Clipped precision of 1- to 4-grams, with a brevity penalty.
+    """
 
     def statistics(self, predictions: list[str], references: list[list[str]]) -> np.ndarray:
         self._bleu = sacrebleu.BLEU()
@@ -28,6 +30,6 @@ class Bleu(base.CorpusMetric):
 
 
 def streams(references: list[list[str]]) -> list[list[str | None]]:
-    """First references, second references, … Rows with fewer repeat none: sacrebleu takes None for a missing one."""
+    """The first references of all rows, then the second ones, and so on; None for a missing one, as sacrebleu wants."""
     most = max(map(len, references))
     return [[texts[i] if i < len(texts) else None for texts in references] for i in range(most)]

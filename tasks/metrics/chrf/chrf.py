@@ -9,13 +9,15 @@ from tasks.metrics import base
 
 
 class Chrf(base.CorpusMetric):
-    """F-score of n-grams of 1 to 6 characters over the corpus, recall weighing twice, in 0..100 (Popović 2015, 2017),
-    as ``sacrebleu`` computes it."""
+    """chrF2 over the corpus, in 0..100 (Popović 2015, 2017), as ``sacrebleu`` computes it.
+
+    F-score of n-grams of 1 to 6 characters, where recall weighs twice as much as precision.
+    """
 
     def statistics(self, predictions: list[str], references: list[list[str]]) -> np.ndarray:
         self._chrf = sacrebleu.CHRF()
         most = max(map(len, references))
-        # Unlike BLEU's, sacrebleu's statistics of chrF take no None: the last reference, once more, changes nothing.
+        # Unlike BLEU, sacrebleu's chrF takes no None for a missing reference; repeating the last one changes nothing.
         streams = [[texts[min(i, len(texts) - 1)] for texts in references] for i in range(most)]
         return np.array(self._chrf._extract_corpus_statistics(predictions, streams))
 

@@ -8,8 +8,10 @@ from tasks.metrics import base
 
 
 class Pearson(base.CorpusMetric):
-    """Pearson's correlation of true and said numbers, in -1..1. What is said and is no number counts as -1, as T5
-    does."""
+    """Pearson's correlation of true and predicted numbers, in -1..1.
+
+    A prediction that is no number counts as -1, as in T5's evaluation.
+    """
 
     def statistics(self, predictions: list[str], references: list[list[str]]) -> np.ndarray:
         return base.numbers(predictions, references)

@@ -1,4 +1,4 @@
-"""Signs of a bad text that may score well."""
+"""Signs of a bad text that other metrics may score well."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import re
 from typing import Any
 
 from tasks.metrics import base
-from tasks.metrics.text import denies, ngrams, numbers, words
+from tasks.metrics.text import has_negation, ngrams, numbers, words
 
 
 class Signs(base.TextMetric):
-    """For each text, from itself, its references and the source that it was made from:
+    """Signs of each prediction, computed from the prediction, its references and its source text.
 
-    - ``repetition``: share of its 3-grams of words that it said before; 0 of fewer than three words;
-    - ``distinct_1``, ``distinct_2``: different words and 2-grams by their number (Li et al. 2016); none without any;
-    - ``length_ratio``: its words by those of the reference with the nearest length; none where that has no word;
-    - ``copied_4grams``: share of its 4-grams of words that stand in the source; 0 of fewer than four words;
-    - ``negation_differs``: 1 where it denies and no reference does, or the other way round;
-    - ``numbers_differ``: 1 where the numbers that it names, in digits or words up to twenty, are those of no reference;
-    - ``empty``: 1 where it says nothing.
+    - ``repetition``: share of its word 3-grams that come again; 0 for fewer than three words;
+    - ``distinct_1``, ``distinct_2``: different words (2-grams) divided by all of them (Li et al. 2016); None for none;
+    - ``length_ratio``: its words divided by those of the reference of nearest length; None if that is empty;
+    - ``copied_4grams``: share of its word 4-grams that stand in the source; 0 for fewer than four words;
+    - ``negation_differs``: 1 if it has a negation and no reference has one, or the other way round;
+    - ``numbers_differ``: 1 if no reference has the same numbers, in digits or in words up to twenty;
+    - ``empty``: 1 for an empty prediction.
     """
 
     sources = True
 
     def _compute(self, predictions: Any, references: Any, sources: Any, per_row: bool = False) -> Any:
-        said, true = base.plain(predictions, references)
-        rows = [signs(*row) for row in zip(said, true, map(str, sources), strict=True)]
+        outputs, true = base.plain(predictions, references)
+        rows = [signs(*row) for row in zip(outputs, true, map(str, sources), strict=True)]
         return base.row_scores({name: [row[name] for row in rows] for name in rows[0]}, per_row)
 
 
-def signs(said: str, references: list[str], source: str) -> dict[str, float | None]:
-    tokens = words(said)
+def signs(output: str, references: list[str], source: str) -> dict[str, float | None]:
+    tokens = words(output)
     return {
         "repetition": _repeated(ngrams(tokens, 3)),
         "distinct_1": _distinct(ngrams(tokens, 1)),
         "distinct_2": _distinct(ngrams(tokens, 2)),
         "length_ratio": _length_ratio(len(tokens), [len(words(text)) for text in references]),
-        "copied_4grams": copied_ngrams(said, source),
-        "negation_differs": float(denies(said) not in {denies(text) for text in references}),
-        "numbers_differ": float(numbers(said) not in [numbers(text) for text in references]),
-        "empty": float(not said.strip()),
+        "copied_4grams": copied_ngrams(output, source),
+        "negation_differs": float(has_negation(output) not in {has_negation(text) for text in references}),
+        "numbers_differ": float(numbers(output) not in [numbers(text) for text in references]),
+        "empty": float(not output.strip()),
     }
 
 
@@ -51,17 +51,17 @@ def _distinct(grams: list[tuple[str, ...]]) -> float | None:
     return len(set(grams)) / len(grams) if grams else None
 
 
-def _length_ratio(said: int, true: list[int]) -> float | None:
-    nearest = min(true, key=lambda length: (abs(length - said), length))
-    return said / nearest if nearest else None
+def _length_ratio(length: int, reference_lengths: list[int]) -> float | None:
+    nearest = min(reference_lengths, key=lambda other: (abs(other - length), other))
+    return length / nearest if nearest else None
 
 
-def copied_ngrams(said: str, source: str, n: int = 4) -> float:
-    """Share of n-grams of ``said`` that stand in ``source``; 0 for fewer than n words.
+def copied_ngrams(output: str, source: str, n: int = 4) -> float:
+    """Share of the n-grams of ``output`` that stand in ``source``; 0 for fewer than n words.
 
-    An under-trained model that repeats the dialogue gains ROUGE; this shows it.
+    An under-trained model that repeats the source gains ROUGE; this score shows it.
     """
-    # As numbers of words are counted: "don't" is two here, so that scores of earlier versions stay what they were.
-    ours, theirs = (ngrams(re.findall(r"\w+", text.lower()), n) for text in (said, source))
-    known = set(theirs)
-    return sum(gram in known for gram in ours) / len(ours) if ours else 0.0
+    # "don't" is two words here, as in earlier versions: their scores must stay comparable.
+    output_grams, source_grams = (ngrams(re.findall(r"\w+", text.lower()), n) for text in (output, source))
+    known = set(source_grams)
+    return sum(gram in known for gram in output_grams) / len(output_grams) if output_grams else 0.0

@@ -9,8 +9,10 @@ from tasks.metrics import base
 
 
 class Spearman(base.CorpusMetric):
-    """Spearman's correlation of the ranks of true and said numbers, in -1..1; equal numbers share their mean rank. What
-    is said and is no number counts as -1, as T5 does."""
+    """Spearman's correlation of the ranks of true and predicted numbers, in -1..1.
+
+    Equal numbers share their mean rank. A prediction that is no number counts as -1, as in T5's evaluation.
+    """
 
     def statistics(self, predictions: list[str], references: list[list[str]]) -> np.ndarray:
         return base.numbers(predictions, references)

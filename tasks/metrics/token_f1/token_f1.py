@@ -9,17 +9,19 @@ from tasks.metrics.text import squad
 
 
 class TokenF1(base.RowMetric):
-    """F1 of the words that text and reference share, however ordered, without articles and punctuation (SQuAD 1.1,
-    Rajpurkar et al. 2016, section 6.1); the best of several references. Two texts without a word are equal."""
+    """F1 of the words that prediction and reference share (SQuAD 1.1, Rajpurkar et al. 2016, section 6.1).
+
+    Order, articles and punctuation do not count. Of several references the best counts. Two empty texts are equal.
+    """
 
     def rows(self, predictions: list[str], references: list[list[str]]) -> base.RowScores:
         pairs = zip(predictions, references, strict=True)
-        return {"token_f1": [max(f1(said, text) for text in texts) for said, texts in pairs]}
+        return {"token_f1": [max(f1(output, text) for text in texts) for output, texts in pairs]}
 
 
-def f1(said: str, reference: str) -> float:
-    ours, theirs = squad(said).split(), squad(reference).split()
-    if not ours or not theirs:
-        return float(ours == theirs)
-    shared = sum((Counter(ours) & Counter(theirs)).values())
-    return 2 * shared / (len(ours) + len(theirs))
+def f1(output: str, reference: str) -> float:
+    predicted, true = squad(output).split(), squad(reference).split()
+    if not predicted or not true:
+        return float(predicted == true)
+    shared = sum((Counter(predicted) & Counter(true)).values())
+    return 2 * shared / (len(predicted) + len(true))
