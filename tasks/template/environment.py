@@ -1,4 +1,4 @@
-"""The Jinja2 environment of all templates: a sandbox, strict about names, with a few filters."""
+"""The Jinja2 environment of all templates: a sandbox, strict about names, with a few filters of its own."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from jinja2.sandbox import SandboxedEnvironment, SecurityError
 from tasks.core.files import unit_interval
 
 SEPARATOR = "|||"
-"""Stands between answer choices, and in promptsource's templates between prompt and completion."""
+"""Separates answer choices and, in promptsource's templates, prompt and completion."""
 
 PRIVATE_SEPARATOR = "\u241e"
-"""Takes the place of ``SEPARATOR`` while a template renders, so that one in the data separates nothing."""
+"""Replaces ``SEPARATOR`` while a template renders, so that a separator in the data separates nothing."""
 
 CHOICE_KEY = "_choice_key"
-"""Name under which a rendering tells ``choice`` whose row it is; no column can have it in a template set."""
+"""Variable that identifies the row for the filter ``choice``; no column can have this name."""
 
 MAX_BITS, MAX_ITEMS = 10_000, 1_000_000
-"""Largest number, and longest text or list, that ``*`` and ``**`` may make in a template."""
+"""Bits of the largest number, and length of the longest text or list, that ``*`` and ``**`` may give."""
 
 
 class Sandbox(SandboxedEnvironment):
-    """Jinja2's sandbox, where ``*`` and ``**`` neither compute for minutes nor fill the memory."""
+    """Jinja2's sandbox, which also limits ``*`` and ``**``: they could compute for minutes or fill the memory."""
 
-    intercepted_binops = frozenset({"*", "**"})  # these are not computed at compilation either
+    intercepted_binops = frozenset({"*", "**"})  # nor are they computed at compilation
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if _size(operator, left, right) > 1:
@@ -37,7 +37,7 @@ class Sandbox(SandboxedEnvironment):
 
 
 def _size(operator: str, left: Any, right: Any) -> float:
-    """Share of the largest allowed result, as a bound from above."""
+    """Upper bound of the result's size, as a share of the largest allowed one."""
     if isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
         return bits / MAX_BITS
@@ -46,55 +46,55 @@ def _size(operator: str, left: Any, right: Any) -> float:
     return len(items[0]) * times[0] / MAX_ITEMS if times and items else 0
 
 
-# autoescape would turn the quotes and ampersands of a chat into HTML entities; optimized would compute what is
-# constant in a template when it is loaded, where an error has no row.
+# autoescape would turn quotes and ampersands of a text into HTML entities. optimized would compute constants when a
+# template is loaded, where an error names no row.
 ENVIRONMENT = Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False, optimized=False)
 
 
 @pass_context
 def choice(context: Context, items: Iterable[Any]) -> Any:
-    """One of ``items``, as promptsource's filter, but the same one each time that the row is rendered."""
+    """Choose one of ``items``, as promptsource's filter does, but the same one each time that the row is rendered."""
     listed = list(items)
     return listed[int(unit_interval("choice", context.get(CHOICE_KEY), plain(listed)) * len(listed))]
 
 
 def most_frequent(items: Iterable[Any] | None) -> list[Any] | None:
-    """All items that occur most often, in the order in which they come (promptsource's filter)."""
+    """All items that occur most often, in the order in which they first come (promptsource's filter)."""
     counts = Counter(items or ()).most_common()
     return [item for item, count in counts if count == counts[0][1]] or None
 
 
 def highlight(value: Any) -> Any:
-    """``value`` as it is: promptsource's filter colours what its own web page shows, and no model should see that."""
+    """Return ``value`` unchanged: promptsource's filter only colours text on its web page."""
     return value
 
 
 def entities(tokens: list[str], tags: list[str]) -> list[tuple[str, str]]:
-    """(text, type) of every entity that BIO ``tags`` mark in ``tokens``, in their order.
+    """(text, type) of every entity that BIO ``tags`` mark in ``tokens``, in order.
 
-    An ``I-`` that continues no entity of its type begins one, as the CoNLL scorer reads it.
+    An ``I-`` tag that continues no entity of its type begins one, as in the CoNLL scorer.
 
     Raises:
-        ValueError: not one tag a token, or a tag that is neither ``O`` nor ``B-type`` or ``I-type``.
+        ValueError: the numbers of tags and tokens differ, or a tag is not ``O``, ``B-type`` or ``I-type``.
     """
     if len(tokens) != len(tags):
         raise ValueError(f"entities: every token needs one tag; there are {len(tokens)} tokens and {len(tags)} tags")
-    found: list[tuple[list[str], str]] = []
+    spans: list[tuple[list[str], str]] = []
     before = "O"
     for token, tag in zip(tokens, tags, strict=True):
         mark, _, kind = str(tag).partition("-")
         if tag != "O" and (mark not in {"B", "I"} or not kind):
             raise ValueError(f"entities: a tag must be O, B-type or I-type; it is {tag!r}")
         if mark == "I" and before[2:] == kind:
-            found[-1][0].append(token)
+            spans[-1][0].append(token)
         elif mark != "O":
-            found.append(([token], kind))
+            spans.append(([token], kind))
         before = str(tag)
-    return [(" ".join(words), kind) for words, kind in found]
+    return [(" ".join(words), kind) for words, kind in spans]
 
 
 def plain(value: Any) -> str:
-    """A text for people from any value: lists and mappings give their values, joined by spaces."""
+    """``value`` as plain text; the values of a list or mapping are joined by spaces."""
     if isinstance(value, Mapping):
         return plain(list(value.values()))
     if isinstance(value, list | tuple):
@@ -115,14 +115,14 @@ del ENVIRONMENT.globals["lipsum"]  # random text
 
 
 def names_in(text: str) -> set[str]:
-    """The columns that a Jinja2 text uses (``answer_choices`` and functions that it calls are none).
+    """The columns that a Jinja2 text uses, without ``answer_choices`` and the functions that it calls.
 
     Raises:
-        TemplateSyntaxError: it is no Jinja2.
+        TemplateSyntaxError: the text is not valid Jinja2.
     """
     tree = ENVIRONMENT.parse(text)
     called = {id(call.node) for call in tree.find_all(nodes.Call)}
-    # Jinja2 leaves out the names of its functions, also where one is shown as a column would be.
+    # Jinja2 leaves out the names of its functions, even if a text uses one as a column.
     shown = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load" and id(name) not in called}
     stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
     functions = (shown & RESERVED) - stored
@@ -135,16 +135,16 @@ def names_in_expression(text: str) -> set[str]:
 
 
 def jinja_problem(error: Exception) -> str:
-    """What is wrong with a text that does not compile, in one line."""
+    """The problem of a text that does not compile, in one line."""
     line = f" in line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
     return f"not valid Jinja2{line}: {' '.join(str(error).split())}"
 
 
 RESERVED = frozenset(ENVIRONMENT.globals) | {CHOICE_KEY, "answer_choices", "self"}
-"""Names that mean something else in a template than a column."""
+"""Names that templates use for other things than columns."""
 
 
 def reserved_problem(names: Iterable[str]) -> str | None:
-    """Why the first of ``names`` can be no column, if there is one."""
+    """The problem of the first of ``names`` that no column may have; None if every name is allowed."""
     taken = sorted(set(names) & RESERVED)
     return f"no column can be called {taken[0]!r}, which means something else in a template" if taken else None

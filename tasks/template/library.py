@@ -1,7 +1,7 @@
-"""The template library: one YAML file a kind of data, several wordings each.
+"""The template library: one YAML file per kind of data, each with several templates.
 
-Packaged sets lie in ``tasks/template/library``, a user's own and imported ones in its folder ``own``. Both are named
-by their path in the library (``sentiment``, ``own/glue_mrpc``), so that ``template@S`` depends in ``dvc.yaml`` on
+Packaged sets lie in ``tasks/template/library``; a user's own and imported sets lie in its folder ``own``. A set is
+named by its path in the library (``sentiment``, ``own/glue_mrpc``), so that ``template@S`` depends in ``dvc.yaml`` on
 the one file that it reads.
 """
 
@@ -33,20 +33,19 @@ def _known_metrics(names: list[str] | None) -> list[str] | None:
 
 
 class Template(Params):
-    """One wording, in Jinja2 over the set's columns.
+    """One template, in Jinja2 over the set's columns.
 
     Attributes:
-        prompt: Jinja2 text; blank ends are cut.
-        references: Jinja2 *expression* that gives a text or a list of texts: the accepted completions. The first
-            is what training learns; scores take the best.
-        completion: Jinja2 text of the only accepted completion; exactly one of ``references`` and this is given.
-        task: the set's when not given.
-        answer_choices: texts of which the completion is one (a label), or a Jinja2 text that renders to them with
-            ``|||`` between, for each row.
-        metrics: names of ``METRICS``, or ``hub:NAME[@REVISION]``; the set's when not given.
-        inverted: the wording asks for what the data set's task is given, such as a review for a rating.
-        extractive: the completion may stand in the prompt, as an answer stands in its passage, or a text stands there
-            whose punctuation is corrected.
+        prompt: Jinja2 text; space at both ends is cut.
+        references: Jinja2 *expression* that gives the accepted completions, as a text or a list of texts. Training uses
+            the first; scores use the best.
+        completion: Jinja2 text of the only accepted completion. A template has either this or ``references``.
+        task: name of the task; None takes the set's.
+        answer_choices: the labels of which the completion is one, or a Jinja2 text that renders to the labels of a row,
+            separated by ``|||``.
+        metrics: names of ``METRICS``, or ``hub:NAME[@REVISION]``; None takes the set's.
+        inverted: the prompt asks for an input of the data set's task, such as a review for a rating.
+        extractive: the completion may stand in the prompt, as an answer in its passage, or a text to be corrected.
     """
 
     id: str
@@ -68,10 +67,11 @@ class Template(Params):
         return self
 
     def prompt_columns(self) -> set[str]:
+        """Every column that the prompt uses."""
         return names_in(self.prompt)
 
     def columns(self) -> set[str]:
-        """Every name that the wording uses: in prompt, completion and answer choices."""
+        """Every column that prompt, completion and answer choices use."""
         answer = names_in(self.completion or "") | names_in_expression(self.references or "''")
         choices = names_in(self.answer_choices) if isinstance(self.answer_choices, str) else set()
         return self.prompt_columns() | answer | choices
@@ -81,14 +81,14 @@ class TemplateSet(Params):
     """One file of the library.
 
     Attributes:
-        license: a note on the terms of the data that the set is for.
-        columns: name → what stands in it. The first is the main text.
-        optional: columns that a row may lack or leave empty. A wording that uses one is no candidate for such a row.
-        required: columns that every wording must use; those of ``identity`` when not given.
-        text: Jinja2 expression of the main text, where the first column is no text (``tokens | join(' ')``).
-        identity: columns whose values together make two rows the same example; the main text when not given.
-        metrics: of wordings that name none. Without any, ``accuracy`` and ``macro_f1`` for answer choices, else
-            ``rouge``.
+        license: a note on the license of the data.
+        columns: name → description. The first column is the main text.
+        optional: columns that a row may lack or leave empty. A template that uses one is not used for such a row.
+        required: columns that every template must use; None takes those of ``identity``.
+        text: Jinja2 expression for the main text, if the first column is no text (``tokens | join(' ')``).
+        identity: two rows with equal values in these columns are the same example; None compares the main text.
+        metrics: of templates that name none; None means ``accuracy`` and ``macro_f1`` for templates with answer
+            choices, and ``rouge`` for others.
     """
 
     name: str
@@ -106,7 +106,7 @@ class TemplateSet(Params):
     _metrics = field_validator("metrics")(_known_metrics)
 
     def inputs(self) -> list[str]:
-        """What groups rows: the set's ``identity`` or else the columns that prompts of the original task use."""
+        """The columns that group rows: the set's ``identity``, else those that prompts of the original task use."""
         if self.identity:
             return self.identity
         originals = [t for t in self.templates if not t.inverted] or self.templates
@@ -114,6 +114,7 @@ class TemplateSet(Params):
         return [name for name in self.columns if name in used]
 
     def required_columns(self) -> list[str]:
+        """The columns that every template must use."""
         if self.required is not None:
             return self.required
         return [name for name in self.identity or [next(iter(self.columns))] if name not in self.optional]
@@ -127,13 +128,13 @@ class TemplateSet(Params):
 
 
 def library_of(root: Path) -> Path:
-    """The library of a workspace; that of the installed package where the workspace has none."""
+    """The library of a workspace; the installed package's if the workspace has none."""
     own = root / "tasks/template/library"
     return own if own.is_dir() else LIBRARY
 
 
 def known_sets(library: Path = LIBRARY) -> list[str]:
-    """Names of the packaged sets and, as ``own/NAME``, of the user's own."""
+    """Names of the packaged sets and, as ``own/NAME``, of the user's own sets."""
     packaged = sorted(path.stem for path in library.glob("*.yaml"))
     return packaged + sorted(f"{OWN}/{path.stem}" for path in (library / OWN).glob("*.yaml"))
 
@@ -142,8 +143,8 @@ def load_set(name: str, library: Path = LIBRARY) -> TemplateSet:
     """Read and check one template set.
 
     Raises:
-        TunesmithError: no such set (the known ones are named), a bad key, an id used twice, bad Jinja2, or a
-            wording that uses a column which the set does not have.
+        TunesmithError: the set is unknown, a key is wrong, an id is used twice, a text is not valid Jinja2, or a
+            template uses a column that the set does not have.
     """
     path = library / f"{name}.yaml"
     if not _NAME.fullmatch(name) or not path.exists():
@@ -157,24 +158,24 @@ def load_set(name: str, library: Path = LIBRARY) -> TemplateSet:
 
 def read_set(path: Path) -> TemplateSet:
     """As ``load_set``, for a file anywhere."""
-    found = parse(TemplateSet, read_yaml(path), path)
-    ids = [template.id for template in found.templates]
+    templates = parse(TemplateSet, read_yaml(path), path)
+    ids = [template.id for template in templates.templates]
     if twice := {i for i in ids if ids.count(i) > 1}:
         raise TunesmithError(f"{path}: template ids must be unique; used twice: {', '.join(sorted(twice))}")
-    if problem := reserved_problem(found.columns):
+    if problem := reserved_problem(templates.columns):
         raise TunesmithError(f"{path}: columns: {problem}; rename it (`template.columns` maps it to a source's column)")
     for key in ("identity", "optional", "required"):
-        _refuse_unknown(path, key, getattr(found, key) or [], found)
-    if found.text is not None:
-        _refuse_unknown(path, "text", _checked(path, "text", found.text), found)
-    if next(iter(found.columns)) in found.optional:
+        _refuse_unknown(path, key, getattr(templates, key) or [], templates)
+    if templates.text is not None:
+        _refuse_unknown(path, "text", _checked(path, "text", templates.text), templates)
+    if next(iter(templates.columns)) in templates.optional:
         raise TunesmithError(f"{path}: optional: the first column is the main text, which every row needs")
-    for template in found.templates:
+    for template in templates.templates:
         names: set[str] = set()
         for text, expression in _texts_of(template):
             names |= _checked(path, template.id, text, expression)
-        _refuse_unknown(path, template.id, names, found)
-    return found
+        _refuse_unknown(path, template.id, names, templates)
+    return templates
 
 
 def _texts_of(template: Template) -> list[tuple[str, bool]]:
@@ -184,19 +185,19 @@ def _texts_of(template: Template) -> list[tuple[str, bool]]:
 
 
 def _checked(path: Path, where: str, text: str, expression: bool = True) -> set[str]:
-    """Names that a Jinja2 text uses, after it compiled."""
+    """The names that a Jinja2 text uses, after checking that it compiles."""
     try:
         if expression:
             ENVIRONMENT.compile_expression(text)
             return names_in_expression(text)
         ENVIRONMENT.from_string(text)
         return names_in(text)
-    except Exception as error:  # too deep a nesting, for one, is no TemplateSyntaxError
-        raise TunesmithError(f"{path}: {where}: {jinja_problem(error)}") from None
+    except Exception as error:  # such as too deep nesting, which is no TemplateSyntaxError
+        raise TunesmithError(f"{path}: {where}: {jinja_problem(error)}; correct the text") from None
 
 
-def _refuse_unknown(path: Path, where: str, names: list[str] | set[str], found: TemplateSet) -> None:
-    if unknown := sorted(name for name in names if name not in found.columns):
+def _refuse_unknown(path: Path, where: str, names: list[str] | set[str], templates: TemplateSet) -> None:
+    if unknown := sorted(name for name in names if name not in templates.columns):
         raise TunesmithError(
-            f"{path}: {where}: no column {unknown[0]!r} in the set; there are: {', '.join(found.columns)}"
+            f"{path}: {where}: no column {unknown[0]!r} in the set; there are: {', '.join(templates.columns)}"
         )

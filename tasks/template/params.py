@@ -13,21 +13,21 @@ class TemplateParams(Params):
     """``sources.S.template``.
 
     Attributes:
-        set: file of ``tasks/template/library`` without its ending; ``own/NAME`` for one in its folder ``own``.
-        columns: column that the set expects → column that the source has; unnamed ones have the same name.
-        values: column that the set expects → text that it has in every row, such as a language's name.
-        use: ids of the templates to use, each once; None uses all of the set.
-        assign: ``hash`` gives each row one template by a hash of seed and row_id, so that new rows
-            change no other row's template; ``all`` renders each row with every template; ``one`` gives every row
-            the first of ``use`` (of the set). A template whose optional columns a row lacks is no candidate for it.
-        group: source column whose equal values stay on one side of the split (a conversation, an
-            author); None, and a row without a value there, groups rows by the set's ``identity`` or, where it
-            names none, by what their prompts are made of.
+        set: name of a file of ``tasks/template/library``, without its ending; ``own/NAME`` for one in its folder
+            ``own``.
+        columns: column of the set → column of the source; a column that is not named has the same name in both.
+        values: column of the set → its text in every row, such as a language's name.
+        use: ids of the templates to use, each once; None uses all templates of the set.
+        assign: ``hash`` gives each row one template by a hash of seed and row_id, so that new rows change no other
+            row's template. ``all`` renders each row with every template. ``one`` gives every row the first template of
+            ``use``, or of the set. A row that lacks an optional column gets no template that uses it.
+        group: source column; rows with equal values stay in one part of the split (a conversation, an author). If it is
+            None, or a row has no value in it, the set's ``identity`` groups the rows, else the columns of the prompts.
         time: source column with a number or an ISO 8601 date or time, for a split by time; None for none. Digits
             alone are a number, also as text (``20240601``); a date needs its separators (``2024-06-01``).
         seed: of the assignment and of choices inside templates.
-        max_dropped: share of rows that may be dropped (an empty text, prompt or completion, an answer that is none
-            of the choices, a leak) before the step stops.
+        max_dropped: the step stops if a larger share of rows is dropped (an empty text, prompt or completion, a
+            completion that is none of the choices, a leak).
     """
 
     set: str

@@ -1,4 +1,4 @@
-"""Rows → instructions: ``prompt``, ``completion``, ``references``; still text, no tokens."""
+"""Render rows as instructions: ``prompt``, ``completion``, ``references``. They are text, not yet tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 @dataclass(frozen=True)
 class Compiled:
-    """A wording ready to render. Each function takes the row's columns; ``needs`` are optional columns it uses."""
+    """A template ready to render; its functions take the columns of a row.
+
+    Attributes:
+        needs: the optional columns that it uses.
+        text_columns: for an inverted template, the columns of its prompt; else empty.
+    """
 
     template: Template
     task: str
@@ -40,29 +45,29 @@ def render(
 ) -> Iterator[Row]:
     """Yield the rendered rows of ``rows`` (columns: ``tasks.text.rows.RENDERED``) and count them in ``report``.
 
-    A row whose prompt tells its completion is dropped and counted as ``leak``, unless that is short (a number, a
-    name) and stands there by coincidence; ``validate.refuse_leaks`` judges the wordings at the end.
+    A row whose prompt contains its completion is dropped and counted as ``leak``. A short completion (a number, a name)
+    may stand in the prompt by coincidence; ``validate.refuse_leaks`` judges those by template at the end.
 
     Raises:
-        TunesmithError: a column that the templates need is missing (those that exist are named),
-            a chosen template does not exist, or a template fails on a row.
+        TunesmithError: a column that the templates need is missing, a chosen template does not exist, or a template
+            fails on a row.
     """
     chosen = compile_chosen(templates, params, source)
     inputs, identity = templates.inputs(), templates.identity
     text_of = _text(templates)
     for row in rows:
         report.rows += 1
-        place = f"{row['source_file']}:{row['source_line']}"
-        values = columns_of(row, templates, params, place)
-        text = text_of(values, place)
+        location = f"{row['source_file']}:{row['source_line']}"
+        values = columns_of(row, templates, params, location)
+        text = text_of(values, location)
         assigned = assign(chosen, row["row_id"], values, params)
         if not assigned:
-            report.drop("no template for the columns that it has", place)
+            report.drop("no template for the columns that it has", location)
         for compiled in assigned:
-            rendered = render_one(compiled, values, [params.seed, row["row_id"]], place)
-            problem = _problem(rendered, templates, text) or _leak(rendered, compiled.template, report, place)
+            rendered = render_one(compiled, values, [params.seed, row["row_id"]], location)
+            problem = _problem(rendered, templates, text) or _leak(rendered, compiled.template, report, location)
             if problem:
-                report.drop(problem, f"{place} (template {compiled.template.id!r})")
+                report.drop(problem, f"{location} (template {compiled.template.id!r})")
                 continue
             report.rendered += 1
             yield {
@@ -72,18 +77,18 @@ def render(
                 "task": compiled.task,
                 "metrics": templates.metrics_of(compiled.template),
                 **_main_text(compiled, templates, values, text),
-                "group": _group(row, [plain(values[name]) for name in inputs], params, place),
-                "time": _time(row, params, place),
+                "group": _group(row, [plain(values[name]) for name in inputs], params, location),
+                "time": _time(row, params, location),
                 "identity": "\n".join(plain(values[name]) for name in identity) if identity else text,
             }
 
 
 def choose(templates: TemplateSet, params: TemplateParams, source: str) -> list[Template]:
-    """The templates that ``params.use`` names, or all.
+    """The templates that ``params.use`` names, or all of the set.
 
     Raises:
-        TunesmithError: ``use`` names no template of the set, ``columns`` or ``values`` no column of it (or both the
-            same one), or a chosen template never uses a required column.
+        TunesmithError: ``use`` names an unknown template, ``columns`` or ``values`` an unknown column, both name the
+            same column, or a chosen template does not use a required column.
     """
     where = f"params/sources.yaml: sources.{source}.template"
     for key in ("columns", "values"):
@@ -111,6 +116,7 @@ def choose(templates: TemplateSet, params: TemplateParams, source: str) -> list[
 
 
 def compile_chosen(templates: TemplateSet, params: TemplateParams, source: str) -> list[Compiled]:
+    """The templates of ``choose``, ready to render."""
     return [_compile(template, templates, params) for template in choose(templates, params, source)]
 
 
@@ -120,12 +126,12 @@ def _compile(template: Template, templates: TemplateSet, params: TemplateParams)
     else:
         references = ENVIRONMENT.compile_expression(template.references, undefined_to_none=False)
     prompt = ENVIRONMENT.from_string(template.prompt)
-    told = template.prompt_columns() - params.values.keys()
+    prompt_columns = template.prompt_columns() - params.values.keys()
     return Compiled(
         template,
         templates.task_of(template),
         frozenset(template.columns()) & frozenset(templates.optional),
-        tuple(name for name in templates.columns if name in told) if template.inverted else (),
+        tuple(name for name in templates.columns if name in prompt_columns) if template.inverted else (),
         lambda values: prompt.render(values).strip(),
         references,
         _choices(template.answer_choices),
@@ -137,49 +143,51 @@ def _choices(given: list[str] | str | None) -> Callable[[Row], list[str] | None]
 
 
 def split_choices(text: str) -> Callable[[Row], list[str]]:
-    """What renders the answer choices of a row; a separator in the row's own columns separates nothing."""
+    """A function that renders the answer choices of a row; a separator in the row's values separates nothing."""
     template = ENVIRONMENT.from_string(text.replace(SEPARATOR, PRIVATE_SEPARATOR))
     return lambda values: [part.strip() for part in template.render(values).split(PRIVATE_SEPARATOR)]
 
 
-def columns_of(row: Row, templates: TemplateSet, params: TemplateParams, place: str) -> Row:
-    """The set's columns of a row; "" for null, None for an optional column without a value."""
+def columns_of(row: Row, templates: TemplateSet, params: TemplateParams, location: str) -> Row:
+    """The columns of the set with the values of ``row``: "" for null, None for an optional column without a value."""
     values: Row = {}
-    for wanted in templates.columns:
-        if wanted in params.values:
-            values[wanted] = params.values[wanted]
+    for name in templates.columns:
+        if name in params.values:
+            values[name] = params.values[name]
             continue
-        column = params.columns.get(wanted, wanted)
-        optional = wanted in templates.optional
-        if column not in row and not (optional and wanted not in params.columns):
+        column = params.columns.get(name, name)
+        optional = name in templates.optional
+        if column not in row and not (optional and name not in params.columns):
             raise TunesmithError(
-                f"{place}: column {column!r} is missing; the row has {', '.join(sorted(row))}; "
-                f"name the right one in `template.columns.{wanted}` of params/sources.yaml"
+                f"{location}: column {column!r} is missing; the row has {', '.join(sorted(row))}; "
+                f"name the right one in `template.columns.{name}` of params/sources.yaml"
             )
         value = row.get(column)
         if optional:
-            values[wanted] = None if value is None or not plain(value).strip() else value
+            values[name] = None if value is None or not plain(value).strip() else value
         else:
-            values[wanted] = "" if value is None else value
+            values[name] = "" if value is None else value
     return values
 
 
 def _text(templates: TemplateSet) -> Callable[[Row, str], str]:
-    """The main text of a row: what the set's ``text`` makes, or its first column, which must be a text then."""
+    """A function for the main text of a row: the set's ``text``, or its first column, which must be text then."""
     name = next(iter(templates.columns))
     expression = ENVIRONMENT.compile_expression(templates.text, undefined_to_none=False) if templates.text else None
 
-    def text(values: Row, place: str) -> str:
+    def text(values: Row, location: str) -> str:
         if expression is not None:
             try:
                 return str(expression(copied(values)))
             except Exception as error:
-                raise TunesmithError(f"{place}: `text` of set {templates.name!r} fails on this row: {error}") from None
+                raise TunesmithError(
+                    f"{location}: `text` of set {templates.name!r} fails on this row: {error}"
+                ) from None
         value = values[name]
-        if not isinstance(value, str | int | float):  # a prompt would show Python's notation of it
+        if not isinstance(value, str | int | float):  # else a prompt would show it in Python's notation
             raise TunesmithError(
-                f"{place}: column {name!r} must be text; it is a {type(value).__name__}; join it to one text first, or "
-                f"say how with `text` of the set {templates.name!r}"
+                f"{location}: column {name!r} must be text; it is a {type(value).__name__}; "
+                f"join it to one text first, or write a Jinja2 expression as `text` of the set {templates.name!r}"
             )
         return str(value)
 
@@ -187,7 +195,7 @@ def _text(templates: TemplateSet) -> Callable[[Row, str], str]:
 
 
 def _main_text(compiled: Compiled, templates: TemplateSet, values: Row, text: str) -> Row:
-    """What the model is told: of an inverted wording, the columns of its prompt, since the main text is the answer."""
+    """The main text of a row; for an inverted template the columns of its prompt, since its answer is the main text."""
     if not compiled.text_columns:
         return {"text_column": next(iter(templates.columns)), "text": text}
     return {
@@ -197,28 +205,28 @@ def _main_text(compiled: Compiled, templates: TemplateSet, values: Row, text: st
 
 
 def assign(chosen: list[Compiled], row_id: str, values: Row, params: TemplateParams) -> list[Compiled]:
-    """The wordings that a row gets, of those whose optional columns it has."""
+    """The templates for a row, out of those whose optional columns it has."""
     candidates = [c for c in chosen if not any(values[name] is None for name in c.needs)]
     if params.assign == "all" or not candidates:
         return candidates
     if params.assign == "one":
         return candidates[:1]
-    # The highest of one hash a template wins, so a new template moves only the rows that it wins.
+    # The template with the highest hash wins, so a new template changes only the rows that it wins.
     return [max(candidates, key=lambda c: unit_interval(params.seed, row_id, c.template.id))]
 
 
-def render_one(compiled: Compiled, values: Row, choice_key: list[Any], place: str) -> Row:
-    """The text columns of one row in one wording."""
+def render_one(compiled: Compiled, values: Row, choice_key: list[Any], location: str) -> Row:
+    """The text columns of one row, rendered with one template."""
     template = compiled.template
     context = {**values, CHOICE_KEY: choice_key, "answer_choices": None}
     try:
         context["answer_choices"] = choices = compiled.choices(copied(context))
-        # A template may append to a list. No other text sees it: an imported wording builds its lists in each anew.
+        # A template may append to a list; each text renders a copy, since imported templates build their lists anew.
         prompt = compiled.prompt(copied(context))
         references = _texts(compiled.references(copied(context)))
     except Exception as error:  # a template is the user's code
         raise TunesmithError(
-            f"{place}: template {template.id!r} fails on this row: {error}; correct the row or the template"
+            f"{location}: template {template.id!r} fails on this row: {error}; correct the row or the template"
         ) from None
     return {
         "template_id": template.id,
@@ -231,14 +239,14 @@ def render_one(compiled: Compiled, values: Row, choice_key: list[Any], place: st
 
 
 def copied(value: Any) -> Any:
-    """``value`` with own lists and mappings at every depth; what cannot be changed is the same."""
+    """A deep copy of lists and mappings."""
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
     return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _texts(value: Any) -> list[str]:
-    """One text, or several (a list, or what a Jinja2 filter such as ``map`` yields), without the empty ones."""
+    """The non-empty texts of a text, a list, or another iterable, such as the result of Jinja2's ``map``."""
     several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
     texts = []
     for item in value if several else [value]:
@@ -249,6 +257,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _problem(rendered: Row, templates: TemplateSet, text: str) -> str | None:
+    """The reason to drop a rendered row; None to keep it."""
     if not text.strip():
         return f"empty {next(iter(templates.columns))}"
     if not rendered["prompt"]:
@@ -261,20 +270,21 @@ def _problem(rendered: Row, templates: TemplateSet, text: str) -> str | None:
     )
 
 
-def _leak(rendered: Row, template: Template, report: Report, place: str) -> str | None:
-    """Count whether the prompt tells the completion; the reason to drop the row, if it is one."""
+def _leak(rendered: Row, template: Template, report: Report, location: str) -> str | None:
+    """Count whether the prompt contains the completion; return the reason to drop the row, if it is one."""
     prompt, choices = rendered["prompt"], rendered["answer_choices"]
     if choices and not template.extractive and names_only(prompt, rendered["completion"], choices):
-        report.name_choice(template.id, rendered["completion"], place)
-    told = None if template.extractive or choices else leaked_reference(prompt, rendered["references"])
-    report.leak(template.id, told is not None, place)
-    return "leak" if told is not None and not is_short(told) else None
+        report.name_choice(template.id, rendered["completion"], location)
+    leaked = None if template.extractive or choices else leaked_reference(prompt, rendered["references"])
+    report.leak(template.id, leaked is not None, location)
+    return "leak" if leaked is not None and not is_short(leaked) else None
 
 
-def _time(row: Row, params: TemplateParams, place: str) -> float | None:
-    """Seconds since 1970 of an ISO 8601 date or time (UTC where it names no zone), or the number that it is.
+def _time(row: Row, params: TemplateParams, location: str) -> float | None:
+    """The value of ``template.time``: a number, or the seconds since 1970 of an ISO 8601 date or time.
 
-    Digits alone are a number, also as text: ``20240601`` must not mean a date in one file and a number in another.
+    A time without a zone is UTC. Digits alone are a number, also as text: ``20240601`` must not be a date in one file
+    and a number in another.
     """
     if params.time is None:
         return None
@@ -287,19 +297,20 @@ def _time(row: Row, params: TemplateParams, place: str) -> float | None:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except ValueError:
         raise TunesmithError(
-            f"{place}: column {params.time!r} of `template.time` must be a number or an ISO 8601 date or time; "
+            f"{location}: column {params.time!r} of `template.time` must be a number or an ISO 8601 date or time; "
             f"it is {value!r}; the row has {', '.join(sorted(row))}"
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _group(row: Row, inputs: list[str], params: TemplateParams, place: str) -> str:
+def _group(row: Row, inputs: list[str], params: TemplateParams, location: str) -> str:
+    """The group of a row: its value of ``template.group``, else a hash of ``inputs``."""
     if params.group is not None and params.group not in row:
         raise TunesmithError(
-            f"{place}: column {params.group!r} of `template.group` is missing; the row has {', '.join(sorted(row))}"
+            f"{location}: column {params.group!r} of `template.group` is missing; the row has {', '.join(sorted(row))}"
         )
-    # An empty cell of a CSV is no value: rows that lack one have nothing in common.
+    # An empty cell of a CSV is no value: rows with empty cells are no group.
     if params.group is not None and plain(row[params.group]).strip():
         return str(row[params.group])
-    # Not of the prompt: a row that several wordings show would stand on several sides.
+    # A hash of the prompt would put the prompt variants of one row into several groups.
     return digest([normalised(text) for text in inputs])[:24]

@@ -20,17 +20,17 @@ logger = logging.getLogger("tunesmith")
 
 
 def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
-    """Render every row of the source ``name``, a batch at a time.
+    """Render every row of the source ``name``, one batch at a time.
 
     Raises:
-        TunesmithError: a wording tells its completions, or more rows than ``max_dropped`` were dropped.
+        TunesmithError: a template leaks its completions, or more than ``max_dropped`` of the rows are dropped.
     """
     report = Report()
     templates = load_set(params.set, library_of(paths.root))
     rows = render(iterate_rows(paths.raw(name)), name, templates, params, report)
-    how = canonical_json(stored(templates, params, name).model_dump()).encode()
+    stored_templates = canonical_json(stored(templates, params, name).model_dump()).encode()
     with stage.outputs(paths.rendered(name)) as (output,):
-        metadata = {GROUPED_BY: grouped_by(templates, params), TEMPLATES: how}
+        metadata = {GROUPED_BY: grouped_by(templates, params), TEMPLATES: stored_templates}
         write_stream(output, rows, RENDERED.with_metadata(metadata))
         refuse_leaks(name, report)
         refuse_dropped(name, params, report)
@@ -38,19 +38,24 @@ def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
         logger.warning("%s: %s", name, describe_suspicion(template, report))
     dropped = ", ".join(f"{count} for {reason}" for reason, count in report.dropped.items()) or "none"
     logger.info("%s: %d rows rendered from %d; dropped: %s", name, report.rendered, report.rows, dropped)
-    wordings = ", ".join(f"{template} {count}" for template, count in Counter(report.tried).most_common())
-    logger.info("%s: rows a wording: %s", name, wordings or "none")
+    by_template = ", ".join(f"{template} {count}" for template, count in Counter(report.tried).most_common())
+    logger.info("%s: rows per template: %s", name, by_template or "none")
 
 
 def grouped_by(templates: TemplateSet, params: TemplateParams) -> bytes:
-    """What makes ``group`` and ``identity``: where it changes, a split's memory speaks of other groups and texts."""
+    """The values that decide ``group`` and ``identity``, as JSON; a split is made anew if they change."""
     names = dict.fromkeys([*templates.inputs(), next(iter(templates.columns))])
     columns = {name: [params.columns.get(name, name), params.values.get(name)] for name in names}
-    made = {"set": params.set, "identity": templates.identity, "text": templates.text, "columns": columns}
-    return canonical_json(made | {"group": params.group}).encode()
+    deciding = {"set": params.set, "identity": templates.identity, "text": templates.text, "columns": columns}
+    return canonical_json(deciding | {"group": params.group}).encode()
 
 
 def refuse_dropped(name: str, params: TemplateParams, report: Report) -> None:
+    """Refuse a rendering that drops more than ``max_dropped`` of the rows.
+
+    Raises:
+        TunesmithError: with the reasons, and the first row of each.
+    """
     dropped = sum(report.dropped.values())
     share = dropped / max(report.rendered + dropped, 1)
     if share > params.max_dropped:

@@ -1,4 +1,4 @@
-"""The raw rows of a source as ``template@S`` reads them, also before the stages ran."""
+"""The raw rows of a source, as ``template@S`` reads them; also before any stage has run."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from tasks.text.rows import Row
 
 
 def template_params(paths: Paths, source: str) -> TemplateParams:
-    """``sources.S.template``.
+    """Read ``sources.S.template``.
 
     Raises:
-        TunesmithError: there is no such source (the known ones are named), or its parameters are wrong.
+        TunesmithError: the source is unknown, or its parameters are wrong.
     """
     return load(TemplateParams, paths.params / "sources.yaml", "sources", source, "template")
 
 
 def known_sources(paths: Paths) -> list[str]:
+    """Names of the sources in ``params/sources.yaml``."""
     return list(read_yaml(paths.params / "sources.yaml").get("sources") or {})
 
 
 def raw_rows(paths: Paths, source: str) -> Iterator[Row]:
-    """Rows of ``data/raw/S.parquet``, or of the files in ``data/sources/S`` where that is not built yet.
+    """Yield the rows of ``data/raw/S.parquet`` or, if it is not built yet, of the files in ``data/sources/S``.
 
     Raises:
-        TunesmithError: neither is there.
+        TunesmithError: neither exists.
     """
     if paths.raw(source).exists():
         yield from iterate_rows(paths.raw(source))

@@ -15,12 +15,12 @@ from tasks.text.rows import Row, without_nan
 
 
 class SourceTemplates(Params):
-    """The prompts of one source's templates, without the completions.
+    """The prompts of one source's templates, without completions.
 
     Attributes:
         set: the templates in use, in the order of ``template.use`` or of their file, with the columns of their prompts.
-        columns: column of the set → column of the source, where the two differ.
-        values: column of the set → its text, the same in every row.
+        columns: column of the set → column of the source, if the names differ.
+        values: column of the set → its text in every row.
         seed: of random choices inside templates.
     """
 
@@ -30,7 +30,7 @@ class SourceTemplates(Params):
     seed: int
 
     def names(self) -> list[str]:
-        """Columns that a row may have: their names in the source, and those in the set where they differ."""
+        """Columns that a row may have: by their names in the source, then by other names in the set."""
         own = [name for name in self.set.columns if name not in self.values]
         return list(dict.fromkeys([*(self.columns.get(name, name) for name in own), *own]))
 
@@ -53,7 +53,7 @@ def stored(templates: TemplateSet, params: TemplateParams, source: str) -> Sourc
 
 
 def of_texts(source: str, texts: dict[str, str]) -> SourceTemplates:
-    """Templates of which only the prompts are known: ``texts`` is template id → Jinja2 text."""
+    """Templates from their prompts alone: ``texts`` is template id → Jinja2 text."""
     chosen = [Template(id=name, prompt=text, completion="") for name, text in texts.items()]
     names = sorted({name for one in chosen for name in one.prompt_columns()})
     return _source(source, chosen, names or ["text"], [], TemplateParams(set=source))
@@ -106,8 +106,11 @@ class Prompt:
         return [self.source.columns.get(name, name) for name in self.source.set.columns if name in needed]
 
     def lacks(self, row: Row) -> list[str]:
-        """Columns that this template needs and the row lacks. An optional column of the set is also lacking where it is
-        empty: ``template@S`` does not render such a row with this template either."""
+        """Columns that this template needs and the row lacks.
+
+        An empty value of an optional column counts as lacking: ``template@S`` does not use this template for the row
+        either.
+        """
         row = self._renamed(row)
         optional = {self.source.columns.get(name, name) for name in self.compiled.needs}
         return [
@@ -117,15 +120,15 @@ class Prompt:
         ]
 
     def render(self, row: Row, where: str) -> str:
-        """The prompt of a row that lacks nothing; empty where the row has no text.
+        """The prompt of a row that lacks no column; empty if the row has no text.
 
         Raises:
             TunesmithError: the template fails on this row.
         """
         row = {name: without_nan(value) for name, value in self._renamed(row).items()}
         values = columns_of(row, self._set(), self._params(), where)
-        told = [name for name in self.source.set.columns if name in self.compiled.template.prompt_columns()]
-        main = next((name for name in told if name not in self.source.values), None)
+        used = [name for name in self.source.set.columns if name in self.compiled.template.prompt_columns()]
+        main = next((name for name in used if name not in self.source.values), None)
         if main is not None and not plain(values[main]).strip():
             return ""
         # A row with an id gets the same random choices as in training; another row's choices follow from its content.
@@ -140,9 +143,9 @@ class Prompt:
             ) from None
 
     def _set(self) -> TemplateSet:
-        """The set with only the columns of this template: a row may lack those of the others."""
-        mine = self.compiled.template.columns()
-        columns = {name: text for name, text in self.source.set.columns.items() if name in mine}
+        """The set with the columns of this template only: a row may lack those of the others."""
+        used = self.compiled.template.columns()
+        columns = {name: text for name, text in self.source.set.columns.items() if name in used}
         return self.source.set.model_copy(update={"columns": columns})
 
     def _params(self) -> TemplateParams:

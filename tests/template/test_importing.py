@@ -215,7 +215,7 @@ def test_a_template_cannot_leave_the_sandbox(tmp_path: Path) -> None:
 
 def test_an_existing_set_stays_unless_replaced(tmp_path: Path) -> None:
     imported(tmp_path, PROMPTSOURCE)
-    with pytest.raises(TunesmithError, match=r"toy_pairs.yaml: there is such a set; .* --replace"):
+    with pytest.raises(TunesmithError, match=r"toy_pairs.yaml: a set of this name exists; .* --replace"):
         imported(tmp_path, PROMPTSOURCE)
     assert imported(tmp_path, PROMPTSOURCE, replace=True)[0].imported == 4
 

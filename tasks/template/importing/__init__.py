@@ -1,1 +1,1 @@
-"""Template sets from elsewhere, written in this project's format: promptsource's files and FLAN-style lists."""
+"""Import template sets of other formats: promptsource's files and FLAN-style lists."""

@@ -1,7 +1,7 @@
 """Read FLAN-style lists: YAML or JSON with (input, target) pairs of Python format strings.
 
-The file is a list of pairs, or maps names of data sets to such lists, as ``PATTERNS`` of google-research/FLAN
-(``flan/templates.py``) does. A pair is a list of two texts, or a mapping with ``input`` and ``target``.
+The file is a list of pairs, or a mapping from names of data sets to such lists, like ``PATTERNS`` in
+google-research/FLAN (``flan/templates.py``). A pair is a list of two texts, or a mapping with ``input`` and ``target``.
 """
 
 from __future__ import annotations
@@ -15,22 +15,24 @@ import yaml
 
 from tasks.core.errors import TunesmithError
 from tasks.template.environment import names_in, reserved_problem
-from tasks.template.importing.found import Found, Wording, in_order
+from tasks.template.importing.parsed import ParsedSet, ParsedTemplate, in_order
 
 LICENSE = "Of the templates and the data: see where they come from."
 
 
-def read(path: Path) -> list[Found]:
-    """The lists of one file, one a data set.
+def read(path: Path) -> list[ParsedSet]:
+    """Read the lists of one file, one list per data set.
 
     Raises:
-        TunesmithError: the file is neither YAML nor JSON, or holds neither a list nor lists by name.
+        TunesmithError: the file is not valid YAML or JSON, or holds neither a list nor lists by name.
     """
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TunesmithError(f"{path}: not valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}") from None
+        raise TunesmithError(
+            f"{path}: not valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}; correct the file"
+        ) from None
     named = {path.stem: data} if isinstance(data, list) else data
     if not isinstance(named, dict) or not named or not all(isinstance(pairs, list) for pairs in named.values()):
         raise TunesmithError(
@@ -40,34 +42,36 @@ def read(path: Path) -> list[Found]:
     return [_read_list(path, str(name), pairs) for name, pairs in named.items()]
 
 
-def _read_list(path: Path, name: str, pairs: list[Any]) -> Found:
-    found = Found(
+def _read_list(path: Path, name: str, pairs: list[Any]) -> ParsedSet:
+    parsed = ParsedSet(
         path, name, f"Wordings for {name}, imported from {path.name}. Look at them before you use them.", LICENSE
     )
     for number, pair in enumerate(pairs, start=1):
         try:
-            found.wordings.append(_wording(f"p{number}", pair))
+            parsed.templates.append(_template(f"p{number}", pair))
         except ValueError as error:
-            found.refused.append((f"p{number}", str(error)))
-    return found
+            parsed.refused.append((f"p{number}", str(error)))
+    return parsed
 
 
-def _wording(name: str, pair: Any) -> Wording:
+def _template(name: str, pair: Any) -> ParsedTemplate:
     texts = [pair.get("input"), pair.get("target")] if isinstance(pair, dict) else pair
     if not isinstance(texts, list) or len(texts) != 2 or not all(isinstance(text, str) for text in texts):
         raise ValueError("a pair must be two texts, the input and the target")
     prompt, completion = (to_jinja(text).strip() for text in texts)
-    told, used = names_in(prompt), names_in(prompt) | names_in(completion)
-    if not used:
+    columns = names_in(prompt) | names_in(completion)
+    if not columns:
         raise ValueError("it uses no column")
-    return Wording(name, used, in_order(texts[0], told), {"prompt": prompt, "completion": completion})
+    return ParsedTemplate(
+        name, columns, in_order(texts[0], names_in(prompt)), {"prompt": prompt, "completion": completion}
+    )
 
 
 def to_jinja(text: str) -> str:
     """Jinja2 that renders as ``text.format(**row)`` would.
 
     Raises:
-        ValueError: it is no format string, or has a field that is no plain column name.
+        ValueError: the text is no format string, or has a field that is no plain column name.
     """
     parts = []
     for literal, column, spec, conversion in Formatter().parse(text):

@@ -1,7 +1,7 @@
 """Read a promptsource ``templates.yaml`` without promptsource.
 
-Format: bigscience-workshop/promptsource 0.2.3, ``promptsource/templates.py``. ``jinja`` holds prompt and completion
-with ``|||`` between, ``answer_choices`` the choices with ``|||`` between; both are rendered over a row of the data set.
+Format: bigscience-workshop/promptsource 0.2.3, ``promptsource/templates.py``. ``jinja`` holds prompt and completion,
+``answer_choices`` holds the choices, both separated by ``|||``; both are rendered with a row of the data set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from tasks.core.errors import TunesmithError
 from tasks.template.environment import ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, names_in, reserved_problem
-from tasks.template.importing.found import Found, Wording, compile_problem, in_order
+from tasks.template.importing.parsed import ParsedSet, ParsedTemplate, compile_problem, in_order
 from tasks.template.render import split_choices
 
 LICENSE = "Of the templates, Apache-2.0 (promptsource); of the data, see its own page."
@@ -29,7 +29,7 @@ _METRICS = {
     "pearson correlation": ["pearson"],
     "spearman correlation": ["spearman"],
 }
-"""promptsource's names → ours; those without one (AUC, Edit Distance, Mean Squared Error, Other) are left out."""
+"""promptsource's name of a metric → names of ``METRICS``; AUC, Edit Distance, Mean Squared Error, Other have none."""
 
 _EXTRACTIVE = {"squad", "coqa f1"}
 """Metrics of tasks whose answers are spans of the passage."""
@@ -43,11 +43,11 @@ for _tag in ("!Template", "!TemplateMetadata"):
     _Loader.add_constructor(_tag, lambda loader, node: loader.construct_mapping(node, deep=True))
 
 
-def read(path: Path) -> Found:
-    """The templates of one file.
+def read(path: Path) -> ParsedSet:
+    """Read the templates of one file.
 
     Raises:
-        TunesmithError: the file is no YAML or holds no ``templates``.
+        TunesmithError: the file is not valid YAML, or holds no ``templates``.
     """
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -55,26 +55,28 @@ def read(path: Path) -> Found:
         raise TunesmithError(f"{path}: not valid YAML: {' '.join(str(error).split())}; restore the file") from None
     templates = data.get("templates") if isinstance(data, dict) else None
     if not isinstance(templates, dict):
-        raise TunesmithError(f"{path}: a promptsource file must map `templates` to its templates; it does not")
+        raise TunesmithError(
+            f"{path}: a promptsource file must map `templates` to its templates; it does not; name another file"
+        )
     data_set = "/".join(str(data[key]) for key in ("dataset", "subset") if data.get(key))
     name = data_set or path.parent.name
-    found = Found(
+    parsed = ParsedSet(
         path, name, f"Prompts for {name}, imported from promptsource. Look at them before you use them.", LICENSE
     )
     for key, template in templates.items():
-        named = str(template.get("name") or key) if isinstance(template, dict) else str(key)
+        title = str(template.get("name") or key) if isinstance(template, dict) else str(key)
         try:
-            found.wordings.append(_convert(named, template))
+            parsed.templates.append(_convert(title, template))
         except ValueError as error:
-            found.refused.append((named, str(error)))
-    return found
+            parsed.refused.append((title, str(error)))
+    return parsed
 
 
-def _convert(name: str, template: Any) -> Wording:
-    """The wording.
+def _convert(name: str, template: Any) -> ParsedTemplate:
+    """Convert one template of the file.
 
     Raises:
-        ValueError: why it cannot be imported.
+        ValueError: the template cannot be imported; the message is the reason.
     """
     text = template.get("jinja") if isinstance(template, dict) else None
     if not isinstance(text, str) or not text.strip():
@@ -85,9 +87,9 @@ def _convert(name: str, template: Any) -> Wording:
     if choices is not None and not isinstance(choices, str):
         raise ValueError(f"answer_choices must be a text; it is a {type(choices).__name__}")
     _refuse(compile_problem(text, choices))
-    used = names_in(text) | names_in(choices or "")
-    _refuse(reserved_problem(used) if used else "it uses no column")
-    prompt, completion, told = _parts(text)
+    columns = names_in(text) | names_in(choices or "")
+    _refuse(reserved_problem(columns) if columns else "it uses no column")
+    prompt, completion, prompt_columns = _parts(text)
     _refuse(compile_problem(prompt, completion))
     fields = {
         "prompt": prompt,
@@ -95,7 +97,7 @@ def _convert(name: str, template: Any) -> Wording:
         **_choices(choices),
         **_metadata(template.get("metadata") or {}),
     }
-    return Wording(name, used, told, fields)
+    return ParsedTemplate(name, columns, prompt_columns, fields)
 
 
 def _refuse(problem: str | None) -> None:
@@ -104,17 +106,18 @@ def _refuse(problem: str | None) -> None:
 
 
 def _parts(text: str) -> tuple[str, str, list[str] | None]:
-    """Prompt, completion, and the prompt's columns where they can be told.
+    """Prompt, completion, and the prompt's columns; None if the two parts cannot be separated before rendering.
 
-    Where the separator stands inside a block (``{% if %}``), or the completion uses a variable that the prompt sets,
-    each part renders the whole and takes its share of it.
+    If the separator stands inside a block (``{% if %}``), or the completion uses a variable that the prompt sets, each
+    part renders the whole text and keeps its own part of the result.
     """
     prompt, completion = text.split(SEPARATOR, 1)
     if SEPARATOR not in completion:
         try:
-            told, answer = names_in(prompt), names_in(completion)
-            if told | answer == names_in(text) and not _set_in(prompt) & answer:
-                return prompt.strip(), completion.strip(), in_order(prompt, told)
+            prompt_names, completion_names = names_in(prompt), names_in(completion)
+            together = prompt_names | completion_names == names_in(text)
+            if together and not _set_in(prompt) & completion_names:
+                return prompt.strip(), completion.strip(), in_order(prompt, prompt_names)
         except TemplateSyntaxError:
             pass
     whole = "{% set whole %}" + text.strip().replace(SEPARATOR, PRIVATE_SEPARATOR) + "{% endset %}"
@@ -124,19 +127,19 @@ def _parts(text: str) -> tuple[str, str, list[str] | None]:
 
 
 def _set_in(text: str) -> set[str]:
-    """Names that a Jinja2 text sets; one may be a column's, which the completion then sees changed."""
+    """Names that a Jinja2 text sets; if one is a column's name, the completion sees the new value."""
     return {name.name for name in ENVIRONMENT.parse(text).find_all(nodes.Name) if name.ctx == "store"}
 
 
 def _choices(text: str | None) -> dict[str, Any]:
-    """``answer_choices``: a list where they are the same in every row."""
+    """The field ``answer_choices``: a list if the choices are the same in every row."""
     if not text or not text.strip():
         return {}
     if names_in(text):
         return {"answer_choices": text.strip()}
     try:
         return {"answer_choices": split_choices(text)({})}
-    except Exception as error:  # a template is another's code
+    except Exception as error:  # a template is foreign code
         raise ValueError(f"answer_choices cannot be rendered: {error}") from None
 
 

@@ -150,7 +150,7 @@ def test_an_imported_set_is_used_by_its_name(cli: Cli, workspace: Path, tmp_path
     assert counted == "imported 1 of 2 templates, refused 1"
     assert (workspace / "tasks/template/library/own/flan_chats.yaml").exists()
     code, printed = cli("import", pairs, "--name", "flan_chats")
-    assert code == 1 and "there is such a set" in printed
+    assert code == 1 and "a set of this name exists" in printed
     assert "own/flan_chats" in cli("list")[1]
     (workspace / "data/sources/plain").mkdir()
     (workspace / "data/sources/plain/all.jsonl").write_text('{"talk": "Ann: hi", "gist": "Ann greets."}\n')
