@@ -12,7 +12,7 @@ from tasks.ingest.params import GeneratedParams
 
 
 def run(name: str, params: GeneratedParams, paths: Paths, stage: Stage) -> None:
-    """Write the generated rows, one JSON object a line, as a user's file would be."""
+    """Write the generated rows, one JSON object per line, as in a user's file."""
     train, test = generate(seed=params.seed, train_rows=params.train_rows, test_rows=params.test_rows)
     with stage.outputs(paths.source(name)) as (output,):
         output.mkdir()

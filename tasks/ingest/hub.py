@@ -13,10 +13,10 @@ from tasks.ingest.params import HubParams
 
 
 def fetch(name: str, params: HubParams) -> Any:
-    """The ``DatasetDict`` of ``datasets.load_dataset``; only the splits asked for.
+    """Fetch the requested splits of a data set, as ``datasets.load_dataset`` gives them: split → rows.
 
     Raises:
-        TunesmithError: the hub is not reached, the data set or revision is unknown, or a split is missing.
+        TunesmithError: the hub cannot be reached, the data set or revision is unknown, or a split is missing.
     """
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
@@ -25,7 +25,9 @@ def fetch(name: str, params: HubParams) -> Any:
     try:
         dataset = load_dataset(params.hub, params.config, revision=params.revision)
     except DatasetNotFoundError as error:
-        raise TunesmithError(f"{where}: {params.hub} at {params.revision} is not found: {error}") from None
+        raise TunesmithError(
+            f"{where}: the hub must have {params.hub} at {params.revision}; {error}; correct `hub` or `revision`"
+        ) from None
     except Exception as error:  # the hub's client, its HTTP library and the readers have no base class in common
         raise TunesmithError(
             f"{where}: {params.hub} must be fetched from the hub, which failed ({described(error)}); connect to the "
@@ -33,12 +35,14 @@ def fetch(name: str, params: HubParams) -> Any:
         ) from None
     missing = set(params.splits or []) - set(dataset)
     if missing:
-        raise TunesmithError(f"{where}.splits: no split {sorted(missing)[0]!r}; there are {', '.join(dataset)}")
+        raise TunesmithError(
+            f"{where}.splits: no split {sorted(missing)[0]!r}; there are {', '.join(dataset)}; name one of these"
+        )
     return {split: rows for split, rows in dataset.items() if split in (params.splits or dataset)}
 
 
 def run(name: str, params: HubParams, paths: Paths, stage: Stage) -> None:
-    """Write each split as Parquet, as a user's file would be."""
+    """Write each split as a Parquet file."""
     dataset = fetch(name, params)
     with stage.outputs(paths.source(name)) as (output,):
         output.mkdir()

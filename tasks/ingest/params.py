@@ -1,4 +1,4 @@
-"""Parameters of the sources: what the files are and how the demo's chats are made."""
+"""Parameters of sources: format of the files, data sets of the hub, and the demo's chats."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class IngestParams(Params):
     """``sources.S.ingest``.
 
     Attributes:
-        format: of every file of the source; ``auto`` goes by the name's ending.
+        format: of every file of the source; ``auto`` takes it from the ending of the name.
         delimiter: of every CSV file of the source; ``auto`` recognises a comma, semicolon, tab or pipe in each file
             from its header and first rows.
-        required: columns that each row must have; a row without one is an error.
+        required: columns that each row must have.
         limit: rows kept of each file, from its beginning; None keeps all.
     """
 
@@ -32,7 +32,7 @@ class HubParams(Params):
     Attributes:
         hub: id such as ``knkarthick/dialogsum``.
         revision: commit hash (40 hex digits), so that a later fetch gives the same rows.
-        config: name of the data set's configuration, when it has several.
+        config: name of the data set's configuration, if it has several.
         splits: splits to fetch; each becomes a Parquet file of its name. None fetches all.
     """
 
@@ -43,7 +43,12 @@ class HubParams(Params):
 
 
 class GeneratedParams(Params):
-    """``generated.S``: chats made by this project (``tasks/ingest/demo``)."""
+    """``generated.S``: chats that this project generates (``tasks/ingest/demo``).
+
+    Attributes:
+        seed: of the chats.
+        train_rows, test_rows: number of chats in each file.
+    """
 
     seed: int = 0
     train_rows: int = Field(ge=1)

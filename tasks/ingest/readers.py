@@ -1,4 +1,4 @@
-"""Read JSONL, CSV and Parquet files row by row, with errors that name file and line."""
+"""Read JSONL, CSV and Parquet files row by row; errors name file and line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.text.rows import Row
 FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-"""Delimiters of CSV that are recognised, with their names."""
+"""Delimiter of CSV that is recognised → its name."""
 
 _SNIFFED_ROWS = 20
 
@@ -48,8 +48,8 @@ def read(path: Path, requested: str = "auto", delimiter: str = "auto") -> Iterat
         delimiter: of a CSV file; ``auto`` recognises it (see ``delimiter_of``).
 
     Raises:
-        TunesmithError: the file is missing, empty, not UTF-8, broken in a line, or holds no row, or its delimiter is
-            ambiguous, or ``delimiter`` is not the one that splits its header and rows.
+        TunesmithError: the file is missing, empty, not UTF-8, has a broken line or no row; its delimiter is ambiguous;
+            or another delimiter than ``delimiter`` splits its header and rows.
     """
     if not path.exists():
         raise TunesmithError(
@@ -100,9 +100,13 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
                 "correct the line"
             ) from None
         except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list in a list in a ...
-            raise TunesmithError(f"{path}:{number}: each line must be one JSON object; {error}") from None
+            raise TunesmithError(
+                f"{path}:{number}: each line must be one JSON object; {error}; correct the line"
+            ) from None
         if not isinstance(row, dict):
-            raise TunesmithError(f"{path}:{number}: each line must be a JSON object; it is a {type(row).__name__}")
+            raise TunesmithError(
+                f"{path}:{number}: each line must be a JSON object; it is a {type(row).__name__}; correct the line"
+            )
         yield number, row
 
 
@@ -151,10 +155,10 @@ _STATED_DELIMITER = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
 
 
 def _delimiter(path: Path, requested: str) -> str:
-    """The delimiter of a CSV file: as requested, or recognised where that is ``auto``.
+    """The delimiter of a CSV file: as requested, or recognised for ``auto``.
 
     Raises:
-        TunesmithError: with the requested one, the file has one column, and another one splits its header and rows.
+        TunesmithError: the requested delimiter gives one column, and another one splits header and rows.
     """
     if requested == "auto":
         return delimiter_of(path)
@@ -173,7 +177,7 @@ def _delimiter(path: Path, requested: str) -> str:
 
 
 def _head(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Line and cells of the header and of each first row; empty where they are not valid CSV with this delimiter."""
+    """Line and cells of the header and of the first rows; empty if they are not valid CSV with this delimiter."""
     csv.field_size_limit(2**31 - 1)
     reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
     rows: list[tuple[int, list[str]]] = []
@@ -195,7 +199,7 @@ def _cells(widths: list[int]) -> str:
 
 
 def _ragged(head: list[tuple[int, list[str]]], delimiter: str) -> str:
-    """Names the first row that has another number of cells than the header."""
+    """A phrase on the first row whose number of cells differs from the header's."""
     width = len(head[0][1])
     line, cells = next((line, cells) for line, cells in head if len(cells) != width)
     number = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
@@ -225,13 +229,15 @@ def _read_csv(path: Path, delimiter: str) -> Iterator[tuple[int, Row]]:
                 )
             yield line, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise TunesmithError(f"{path}:{start}: not valid CSV: {error}; the row begins in that line") from None
+        raise TunesmithError(
+            f"{path}:{start}: not valid CSV: {error}; correct the row that begins in this line"
+        ) from None
 
 
 def _refuse_repeated(path: Path, columns: list[str]) -> None:
     repeated = [name for i, name in enumerate(columns) if name in columns[:i]]
     if repeated:
-        raise TunesmithError(f"{path}: columns must have different names; {repeated[0]!r} stands twice; rename one")
+        raise TunesmithError(f"{path}: columns must have different names; {repeated[0]!r} comes twice; rename one")
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
@@ -244,7 +250,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
                 number += 1
                 yield number, row
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # of the disk, not of the content
+        if isinstance(error, OSError) and error.errno:  # an error of the disk, not of the content
             raise
         reason = " ".join(str(error).split())
         raise TunesmithError(f"{path}: not valid Parquet near row {number + 1}: {reason}; restore the file") from None

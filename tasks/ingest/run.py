@@ -1,7 +1,7 @@
 """``ingest@S``: the files of a source → ``data/raw/S.parquet``.
 
-Columns: those of the files, and ``row_id`` (hash of the row's content), ``source_file`` (name
-without its ending) and ``source_line`` (line of the text file, or row, from 1).
+Columns: those of the files, ``row_id`` (hash of the row's content), ``source_file`` (name without its ending) and
+``source_line`` (line of a text file, or number of the row, from 1).
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ def data_files(folder: Path) -> list[Path]:
     Raises:
         TunesmithError: the folder is missing, has no file, or has a folder in it, which would not be read.
     """
-    found = sorted(p for p in folder.glob("*") if not p.name.startswith("."))
-    if folders := [p for p in found if p.is_dir()]:
+    paths = sorted(p for p in folder.glob("*") if not p.name.startswith("."))
+    if folders := [p for p in paths if p.is_dir()]:
         raise TunesmithError(f"{folders[0]}: a source's files lie in one folder; move them up to {folder}")
-    if not found:
+    if not paths:
         raise TunesmithError(
             f"{folder}: no data file; add one ({', '.join(FORMATS)}) "
             f"with `tunesmith data add FILE --name {folder.name}`"
         )
-    return found
+    return paths
 
 
 def rows_of(path: Path, params: IngestParams) -> Iterator[Row]:
-    """The rows of one file with their own columns added.
+    """Yield the rows of one file, with the columns ``OWN_COLUMNS`` added.
 
     Raises:
-        TunesmithError: a required column is missing, a column has one of our names, or text is no Unicode.
+        TunesmithError: a required column is missing, a column has a name of ``OWN_COLUMNS``, or text is not Unicode.
     """
     for line, row in islice(read(path, params.format, params.delimiter), params.limit):
         missing = [column for column in params.required if column not in row]
@@ -72,7 +72,7 @@ def rows_of(path: Path, params: IngestParams) -> Iterator[Row]:
 
 
 def _hashable(value: Any) -> Any:
-    """``value`` with what JSON does not know (dates, bytes, decimals) as text."""
+    """``value`` with dates, bytes, decimals and other types that JSON lacks as text."""
     if isinstance(value, dict):
         return {str(key): _hashable(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -81,10 +81,10 @@ def _hashable(value: Any) -> Any:
 
 
 def to_table(rows: Iterable[Row]) -> pa.Table:
-    """One table of all rows; a column that some rows lack is null there.
+    """Collect all rows in one table; a column that a row lacks is null.
 
     Raises:
-        TunesmithError: a column has values of types that no single column type holds.
+        TunesmithError: no single column type holds all values of a column.
     """
     iterator = iter(rows)
     tables: list[pa.Table] = []
@@ -114,7 +114,7 @@ def _storable(value: Any) -> Any:
 
 
 def _common(before: pa.DataType | None, here: pa.DataType) -> pa.DataType:
-    """The type that holds both; ``ArrowException`` where there is none."""
+    """The type that holds both; raises ``ArrowException`` if there is none."""
     if before is None or before == here:
         return here
     schemas = [pa.schema([("", before)]), pa.schema([("", here)])]
@@ -133,7 +133,7 @@ def _fits(values: list[Any], before: pa.DataType | None) -> bool:
 
 
 def _first_odd(values: list[Any], before: pa.DataType | None) -> int | None:
-    """The position of the first value that does not fit those ahead of it, found by halving."""
+    """The position of the first value that does not fit those before it, by binary search."""
     if _fits(values, before):
         return None
     good, bad = 0, len(values)
@@ -145,20 +145,22 @@ def _first_odd(values: list[Any], before: pa.DataType | None) -> int | None:
 
 def _odd_value(name: str, values: list[Any], odd: int, before: pa.DataType | None, row: Row) -> TunesmithError:
     ahead = _common(before, pa.array(values[:odd]).type)
-    place = f"{row['source_file']}:{row['source_line']}: column {name!r}"
+    location = f"{row['source_file']}:{row['source_line']}: column {name!r}"
     try:
         here = pa.array(values[odd : odd + 1]).type
     except (pa.ArrowException, OverflowError) as error:
-        return TunesmithError(f"{place} must have a value that Parquet can hold: {error}; correct the row")
+        return TunesmithError(f"{location} must have a value that Parquet can hold: {error}; correct the row")
     return TunesmithError(
-        f"{place} must have one type in all rows; it is {ahead} before and {here} here; correct the row"
+        f"{location} must have one type in all rows; it is {ahead} before and {here} here; correct the row"
     )
 
 
 def run(name: str, params: IngestParams, paths: Paths, stage: Stage) -> None:
     """Read all files of the source ``name`` and write ``data/raw/name.parquet``."""
-    found = data_files(paths.source(name))
-    table = to_table(row for path in found for row in rows_of(path, params))
+    sources = data_files(paths.source(name))
+    table = to_table(row for path in sources for row in rows_of(path, params))
     with stage.outputs(paths.raw(name)) as (output,):
         pq.write_table(table, output)
-    logger.info("%s: %d rows of %d files, columns %s", name, table.num_rows, len(found), ", ".join(table.column_names))
+    logger.info(
+        "%s: %d rows of %d files, columns %s", name, table.num_rows, len(sources), ", ".join(table.column_names)
+    )

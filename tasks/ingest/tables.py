@@ -1,4 +1,4 @@
-"""Read and write whole files of rows, in the format that the file's ending names."""
+"""Read and write whole files of rows, in the format of the file's ending."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ ENDINGS = (*FORMATS, ".json")
 
 
 def refuse_unknown(path: Path) -> None:
-    """Raises TunesmithError unless the ending of ``path`` is one of ``ENDINGS``."""
+    """Refuse a file whose ending is not one of ``ENDINGS``.
+
+    Raises:
+        TunesmithError: with the known endings.
+    """
     if path.suffix.lower() not in ENDINGS:
         raise TunesmithError(
             f"{path}: the ending must be one of {', '.join(ENDINGS)}; it is {path.suffix or 'missing'!r}; "

@@ -1,4 +1,4 @@
-"""What a rendered row looks like: text on its way from a source to a model."""
+"""Rows and their columns, from a source to a model."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -37,19 +37,21 @@ RENDERED = pa.schema(
 )
 """Columns of ``data/rendered/S.parquet`` and of every split, mixture and evaluation set.
 
-``template`` is the Jinja2 text of the prompt, so that a model can tell how it was asked; ``text_column``
-is the name of the set's first column and ``text`` the value that it has. Baselines read ``text`` (the
-dialogue alone) and copying is measured on it. ``identity`` is what makes a row the same example as another,
-whatever the wording: the set's ``identity`` columns, joined; duplicates and contamination are told by it.
-``time`` is the value of ``template.time``, in seconds or as the number that it is. ``completion`` is the first
-of ``references``: what training learns. ``metrics`` are the names of those that its template is scored by.
+- ``template``: Jinja2 text of the prompt; models store it.
+- ``text_column``, ``text``: name and value of the set's first column. Baselines read ``text`` (the dialogue alone), and
+  copying is measured on it.
+- ``identity``: the set's ``identity`` columns, joined. Rows with equal ``identity`` are the same example, with any
+  prompt. It decides on duplicates and contamination.
+- ``time``: the value of ``template.time``, as a number or in seconds since 1970.
+- ``completion``: the first of ``references``, which training uses.
+- ``metrics``: names of the metrics of the template.
 """
 
 GROUPED_BY = b"tunesmith.grouped_by"
-"""Key of the schema metadata of ``data/rendered/S.parquet``: what made ``group`` and ``identity``, as JSON."""
+"""Key of the schema metadata of ``data/rendered/S.parquet``: what decides ``group`` and ``identity``, as JSON."""
 
 TEMPLATES = b"tunesmith.templates"
-"""Key of the schema metadata of ``data/rendered/S.parquet`` and of ``test.parquet`` of its split: the templates of the
+"""Key of the schema metadata of ``data/rendered/S.parquet`` and of its split's ``test.parquet``: the templates of the
 prompts (``tasks.template.stored.SourceTemplates``), as JSON."""
 
 
@@ -59,13 +61,13 @@ def row_key(row: Row) -> RowKey:
 
 
 def without_nan(value: Any) -> Any:
-    """``value``, or None for NaN, with which numeric tables mark a missing value."""
+    """``value``; None for NaN, which stands for a missing value in numeric tables."""
     return None if isinstance(value, float) and value != value else value
 
 
 def by_task(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """``SOURCE/TASK`` → its rows."""
-    found: dict[str, list[Row]] = {}
+    tasks: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(f"{row['source']}/{row['task']}", []).append(row)
-    return found
+        tasks.setdefault(f"{row['source']}/{row['task']}", []).append(row)
+    return tasks

@@ -19,8 +19,8 @@ import pytest
 
 from tasks.ingest.demo import generate
 from tasks.ingest.demo.catalog import can_share, is_held_out, load, pairs
-from tasks.ingest.demo.plan import STANDALONE
-from tasks.ingest.demo.slots import capitalize, fill, names
+from tasks.ingest.demo.chat_plan import STANDALONE
+from tasks.ingest.demo.template_slots import capitalize, fill, names
 
 ROOT = Path(__file__).parents[2]
 SEED, TRAIN_ROWS, TEST_ROWS = 11, 1600, 400

@@ -112,7 +112,7 @@ def _intent(name: str, raw: Mapping[str, Any], shared: Sequence[Mapping[str, Any
 
 @cache
 def load() -> Catalog:
-    """Reads the YAML files beside the code, once a process."""
+    """Read the YAML files beside the code, once per process."""
     shared = _read(HERE / "shared_outcomes.yaml")
     intents = {
         name: _intent(name, raw, shared)

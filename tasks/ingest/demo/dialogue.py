@@ -1,4 +1,4 @@
-"""Writes the lines of a planned chat."""
+"""Write the lines of a planned chat."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 from tasks.ingest.demo.catalog import Catalog
+from tasks.ingest.demo.chat_plan import Chat, Exchange, Request
 from tasks.ingest.demo.noise import Writer
-from tasks.ingest.demo.plan import Chat, Exchange, Request
-from tasks.ingest.demo.slots import capitalize, fill
+from tasks.ingest.demo.template_slots import capitalize, fill
 
 _EMOJI = {"good": "good", "mixed": "plain", "todo": "plain", "bad": "bad"}
 
@@ -19,7 +19,7 @@ def _join(*parts: str) -> str:
 
 
 class _Script:
-    """Collects the lines; remembers what the agent still has to say first (a greeting, an apology)."""
+    """The lines written so far, and the phrase that the agent must still begin with (a greeting, an apology)."""
 
     def __init__(self, chat: Chat, catalog: Catalog, rng: Random):
         self.chat, self.rng = chat, rng
@@ -32,7 +32,7 @@ class _Script:
         self.agent_words = ""
 
     def pick(self, options: Sequence[str]) -> str:
-        """A phrase that the chat has not used yet, while there is one."""
+        """Draw a phrase that the chat has not used yet, if one is left."""
         fresh = [option for option in options if option not in self.used] or options
         choice = self.rng.choice(fresh)
         self.used.add(choice)
@@ -46,10 +46,10 @@ class _Script:
         self.lines.append("Agent: " + capitalize(fill(_join(prefix, template), values)))
 
     def customer(self, template: str, values: Mapping[str, str], mood: str = "plain") -> None:
-        self.lines.append("Customer: " + self.writer.say(template, values, mood))
+        self.lines.append("Customer: " + self.writer.write(template, values, mood))
 
     def answer(self, template: str, values: Mapping[str, str]) -> None:
-        """An answer with the tone's flavor; not before yes or no, which it could contradict."""
+        """Add an answer with the tone's phrases, but none before yes or no, which it could contradict."""
         plain = template.startswith(("Yes", "No", "Sure", "Okay", "Fine", "I "))
         lead = "" if plain or self.rng.random() > 0.3 else self.pick(self.tone["lead"])
         aside = self.pick(self.tone["aside"]) if self.rng.random() < 0.15 else ""
@@ -66,7 +66,7 @@ class _Script:
             self.owed = "sorry"
 
     def request(self, request: Request, opening: str) -> None:
-        """Opening, exchanges and outcome of one request; the reaction belongs to the line that follows."""
+        """Add opening, exchanges and outcome of one request; the reaction belongs to the line that follows."""
         values = request.values
         told = "" if any(e.kind == "fact" for e in request.exchanges) else request.tell
         self.customer(_join(opening, request.opening, told), values)
@@ -75,7 +75,7 @@ class _Script:
         self.outcome(request)
 
     def outcome(self, request: Request) -> None:
-        """What the agent does; the last one makes sure that both names have been written, for the summary."""
+        """Add the agent's action; the last one makes sure that both names are written, for the summary."""
         last = request is self.chat.requests[-1]
         lead = self.pick(self.phrases["before_outcome"]) if self.rng.random() < 0.4 else ""
         if last and "{customer}" not in self.agent_words:

@@ -1,4 +1,4 @@
-"""How customers write: contractions, abbreviations, typos, lost articles and periods, lower case, emoji."""
+"""The way customers write: contractions, abbreviations, typos, missing articles and periods, lower case, emoji."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from tasks.ingest.demo.slots import SLOT, capitalize, fill
+from tasks.ingest.demo.template_slots import SLOT, capitalize, fill
 
 _WORD = re.compile(r"[A-Za-z]{5,}")
 _ARTICLE = re.compile(r"\b(?:the|a|an) (?=[a-z])")
@@ -21,7 +21,7 @@ def _replace(text: str, table: Mapping[str, str], rng: Random, rate: float) -> s
 
 
 def _typo(word: str, rng: Random) -> str:
-    """Swaps, drops or doubles one inner letter."""
+    """Swap, drop or double one inner letter."""
     i = rng.randrange(1, len(word) - 2)
     kind = rng.randrange(3)
     if kind == 0:
@@ -40,21 +40,21 @@ def _rough(literal: str, rates: Mapping[str, float], tables: Mapping[str, Any], 
 
 
 class Writer:
-    """One customer's habits, drawn once a chat; ``say`` turns a template into a line."""
+    """One customer's habits, drawn once per chat; ``write`` turns a template into a line."""
 
     def __init__(self, rates: Mapping[str, float], tables: Mapping[str, Any], rng: Random):
         self._rates, self._tables, self._rng = rates, tables, rng
         self._lower = rng.random() < rates["lower"]
         self._casual = rng.random() < 0.6
 
-    def say(self, template: str, values: Mapping[str, str], mood: str = "plain") -> str:
-        """Fills the slots. Their values are never misspelt, so a summary can be checked against the dialogue."""
+    def write(self, template: str, values: Mapping[str, str], mood: str = "plain") -> str:
+        """Fill the slots. Their values are never misspelt, so that a summary can be checked against the dialogue."""
         rng, rates = self._rng, self._rates
-        # The split keeps slot names at the odd places.
+        # The split keeps slot names at the odd positions.
         pieces = SLOT.split(template)
         rough = [
-            f"{{{piece}}}" if place % 2 else _rough(piece, rates, self._tables, rng, self._casual)
-            for place, piece in enumerate(pieces)
+            f"{{{piece}}}" if index % 2 else _rough(piece, rates, self._tables, rng, self._casual)
+            for index, piece in enumerate(pieces)
         ]
         line = capitalize(fill("".join(rough), values))
         if self._lower:

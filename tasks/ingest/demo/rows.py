@@ -6,8 +6,8 @@ from hashlib import sha256
 from random import Random
 
 from tasks.ingest.demo.catalog import load
+from tasks.ingest.demo.chat_plan import plan
 from tasks.ingest.demo.dialogue import write
-from tasks.ingest.demo.plan import plan
 from tasks.ingest.demo.summary import summarize
 from tasks.text.rows import Row
 
@@ -46,7 +46,7 @@ def _rows(seed: int, split: str, count: int) -> list[Row]:
 
 
 def generate(*, seed: int, train_rows: int, test_rows: int) -> tuple[list[Row], list[Row]]:
-    """Writes customer-service chats with reference summaries and returns (train, test).
+    """Write customer-service chats with reference summaries; return (train, test).
 
     Columns of a row: ``chat_id`` str; ``dialogue`` str, 3 to 20 lines ``Customer: ...`` or ``Agent: ...``;
     ``summaries`` 1 to 3 str of 12 to 60 words; ``intents`` 1 to 3 names; ``product`` str; ``turns`` int, the lines.
@@ -54,7 +54,8 @@ def generate(*, seed: int, train_rows: int, test_rows: int) -> tuple[list[Row], 
     The same arguments give the same rows in every process, and row i does not depend on the counts. Test chats
     use (intent, product) pairs that no training chat uses (``catalog.is_held_out``).
 
-    Raises ValueError if ``train_rows`` or ``test_rows`` is below 1.
+    Raises:
+        ValueError: ``train_rows`` or ``test_rows`` is below 1.
     """
     for name, count in (("train_rows", train_rows), ("test_rows", test_rows)):
         if count < 1:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from tasks.ingest.demo.plan import Chat, Request
-from tasks.ingest.demo.slots import fill
+from tasks.ingest.demo.chat_plan import Chat, Request
+from tasks.ingest.demo.template_slots import fill
 
 MIN_WORDS, MAX_WORDS = 12, 60
 _TRIES = 12
@@ -18,29 +18,29 @@ _FRAMES = {
 
 
 def _also(phrase: str) -> str:
-    """Puts "also" where English wants it: is also missing, also cannot pay."""
+    """Put "also" where English needs it: is also missing, also cannot pay."""
     verb, rest = phrase.split(" ", 1)
     return f"{verb} also {rest}" if verb in ("is", "was") else f"also {phrase}"
 
 
-def _parts(request: Request, place: int, product: str, last: bool, rng: Random, shortest: bool) -> dict[str, str]:
+def _parts(request: Request, index: int, product: str, last: bool, rng: Random, shortest: bool) -> dict[str, str]:
     """The clauses of one request; the product is named in the first and is "it" in the others."""
 
     def pick(options: tuple[str, ...]) -> str:
         return min(options, key=lambda text: len(text.split())) if shortest else rng.choice(options)
 
-    problem = pick(request.intent.problem).replace("{p}", "it" if place else f"the {product}")
+    problem = pick(request.intent.problem).replace("{p}", "it" if index else f"the {product}")
     return {
-        f"p{place}": _also(problem) if last and place else problem,
-        f"f{place}": fill(pick(request.intent.facts[request.fact].sum), request.values),
-        f"o{place}": fill(pick(request.outcome.sum), request.values),
+        f"p{index}": _also(problem) if last and index else problem,
+        f"f{index}": fill(pick(request.intent.facts[request.fact].sum), request.values),
+        f"o{index}": fill(pick(request.outcome.sum), request.values),
     }
 
 
 def _reference(chat: Chat, rng: Random, shortest: bool) -> str:
     clauses = {name: chat.requests[0].values[name] for name in ("customer", "agent")}
-    for place, request in enumerate(chat.requests):
-        clauses |= _parts(request, place, chat.product.name, place + 1 == len(chat.requests), rng, shortest)
+    for index, request in enumerate(chat.requests):
+        clauses |= _parts(request, index, chat.product.name, index + 1 == len(chat.requests), rng, shortest)
     return fill(_FRAMES[len(chat.requests)], clauses)
 
 
@@ -50,13 +50,13 @@ def summarize(chat: Chat, rng: Random) -> list[str]:
     Call it after the dialogue, which draws the slots.
     """
     wanted = rng.choices((1, 2, 3), (30, 35, 35))[0]
-    found: list[str] = []
+    references: list[str] = []
     for _ in range(_TRIES):
         text = _reference(chat, rng, shortest=False)
-        if MIN_WORDS <= len(text.split()) <= MAX_WORDS and text not in found:
-            found.append(text)
-        if len(found) == wanted:
+        if MIN_WORDS <= len(text.split()) <= MAX_WORDS and text not in references:
+            references.append(text)
+        if len(references) == wanted:
             break
-    if not found and len((short := _reference(chat, rng, shortest=True)).split()) <= MAX_WORDS:
-        found.append(short)
-    return found
+    if not references and len((short := _reference(chat, rng, shortest=True)).split()) <= MAX_WORDS:
+        references.append(short)
+    return references

@@ -1,4 +1,4 @@
-"""Values for the ``{slots}`` of the templates, and the filling of templates."""
+"""Values for the ``{slots}`` of the demo's templates, and the filling of templates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def names(template: str) -> list[str]:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Replaces every ``{name}``; a name without a value is a ``KeyError``."""
+    """Replace every ``{name}``; a name without a value is a ``KeyError``."""
     text = SLOT.sub(lambda match: values[match.group(1)], template)
     return _VOWEL_NUMBER.sub(r"\1n ", text)
 
@@ -31,7 +31,7 @@ def capitalize(text: str) -> str:
 
 
 class Slots(dict[str, str]):
-    """Draws the value of a slot when it is first read, then keeps it.
+    """Values of slots: drawn when a slot is first read, then kept.
 
     One object serves one request of a chat, so that its dialogue and its summary agree. ``today`` is the day of
     the chat; ``group`` is the product's group. A name that ends in 2 gets another value than its twin.

@@ -1,4 +1,4 @@
-"""Decides what a chat contains before a word is written: who, which requests, which exchanges, how many turns."""
+"""The plan of a chat: its people, requests, exchanges and number of turns, before any line is written."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from datetime import date, timedelta
 from random import Random
 
 from tasks.ingest.demo.catalog import Catalog, Intent, Outcome, Product, can_share, pairs
-from tasks.ingest.demo.slots import Slots, names
+from tasks.ingest.demo.template_slots import Slots, names
 
-# Chance of one, two and three requests in a chat.
+# Weights of one, two and three requests in a chat.
 REQUEST_WEIGHTS = (62, 28, 10)
-# Turns beyond the least that the requests need, and their weights: most chats are short, all lengths occur.
+# Turns beyond the lowest number that the requests need, and their weights: most chats are short, all lengths occur.
 MAX_TURNS = 20
 _EXTRA_TURNS = range(18)
 _EXTRA_WEIGHTS = (6, 7, 10, 11, 12, 11, 10, 8, 6, 5, 4, 3, 2, 2, 1, 1, 1, 2)
-# Chance that a request ends in an outcome that any intent could have.
+# Probability that a request ends in an outcome that fits any intent.
 _SHARED_RATE = 0.3
-# How a customer's sentence starts when it needs no question before it; each fact has one such wording at least.
+# The beginning of a customer's sentence that needs no question before it; each fact has at least one such wording.
 STANDALONE = re.compile(
     r"(It|I|The|My|You|Your|There|That|They|We|Two|Apparently) "
     r"|\{(carrier|shop)\} (claims|has|sells|is)|On \{date\} you"
@@ -33,7 +33,7 @@ _RANK = {"mix_problem": 0, "mix_product": 1, "product": 1, "hold": 3, "change": 
 
 @dataclass(frozen=True)
 class Exchange:
-    """An agent's line and the customer's answer, as templates; ``kind`` is fact, product, check, change, ..."""
+    """An agent's line and the customer's answer, as templates; ``kind`` is fact, product, check, change, and so on."""
 
     kind: str
     ask: str
@@ -42,9 +42,9 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Seat:
-    """The place of a request in its chat, of how many, and the room for exchanges that it gets."""
+    """The position of a request in its chat, the number of requests, and the number of exchanges that it gets."""
 
-    place: int
+    index: int
     count: int
     room: int
 
@@ -81,10 +81,10 @@ def _voice(offer: str, voice: Mapping[str, str]) -> str:
 
 
 def choose_intents(catalog: Catalog, held_out: bool, rng: Random) -> tuple[Product, list[Intent]]:
-    """A product and one to three intents whose pairs all lie on one side of the split.
+    """Draw a product and one to three intents, whose pairs all lie on one side of the split.
 
-    The first intent is drawn evenly, then a product for it, then more intents that make sense in the same chat;
-    a product without enough of them gets fewer.
+    The first intent is drawn evenly, then a product for it, then more intents that make sense in the same chat. A
+    product without enough of them gets fewer.
     """
     table = pairs(held_out)
     first = catalog.intents[rng.choice(sorted(table))]
@@ -108,25 +108,25 @@ def _has_slot(outcome: Outcome) -> bool:
 
 
 def _optional(intent: Intent, catalog: Catalog, outcome: Outcome, generic: bool, rng: Random) -> list[Exchange]:
-    """What may fill a request up to its number of exchanges, in order of preference."""
+    """Exchanges that can fill a request up to its number of exchanges, in order of preference."""
     phrases = catalog.agent
-    found = [Exchange("check", ask, rng.choice(tells)) for ask, tells in intent.checks]
+    exchanges = [Exchange("check", ask, rng.choice(tells)) for ask, tells in intent.checks]
     declined = [o for o in intent.outcomes if o.offer and o is not outcome]
     if outcome.offer and declined and rng.random() < 0.7:
         offer = _voice(rng.choice(declined).offer, _AGENT_VOICE)
         wish = _voice(outcome.offer, _CUSTOMER_VOICE)
         ask = rng.choice(phrases["offer"]).replace("{offer}", offer)
-        found.append(Exchange("change", ask, rng.choice(phrases["decline"]).replace("{offer}", wish)))
+        exchanges.append(Exchange("change", ask, rng.choice(phrases["decline"]).replace("{offer}", wish)))
     if generic:
         for kind, count in (("verify", 3), ("smalltalk", 3), ("hold", 2)):
             for item in rng.sample(phrases[kind], count):
-                found.append(Exchange(kind, item["ask"], rng.choice(item["tell"])))
+                exchanges.append(Exchange(kind, item["ask"], rng.choice(item["tell"])))
         if rng.random() < 0.5:
-            found.append(
+            exchanges.append(
                 Exchange("mix_problem", rng.choice(phrases["mix_problem"]), rng.choice(phrases["mix_problem_answer"]))
             )
-    rng.shuffle(found)
-    return found
+    rng.shuffle(exchanges)
+    return exchanges
 
 
 def _exchanges(
@@ -134,7 +134,7 @@ def _exchanges(
 ) -> tuple[Exchange, ...]:
     """``seat.room`` exchanges for one request: its fact, for the first request perhaps the product, then others."""
     chosen: list[Exchange] = []
-    room, opener = seat.room, seat.place == 0
+    room, opener = seat.room, seat.index == 0
     if room > 0 and (not STANDALONE.match(fact.tell) or rng.random() < 0.93):
         chosen.append(fact)
     if opener and room > len(chosen) and rng.random() < 0.7:
@@ -158,10 +158,10 @@ def _request(
     fact = intent.facts[number]
     # Without an exchange the fact follows the opening, so the wording must not read like an answer.
     tell = rng.choice(fact.tell if seat.room else [t for t in fact.tell if STANDALONE.match(t)])
-    asked = Exchange("fact", rng.choice(fact.ask), tell)
-    exchanges = _exchanges(intent, catalog, outcome, seat, asked, rng)
+    fact_exchange = Exchange("fact", rng.choice(fact.ask), tell)
+    exchanges = _exchanges(intent, catalog, outcome, seat, fact_exchange, rng)
     kinds = {e.kind for e in exchanges}
-    item = product.noun if seat.place > 0 or "product" in kinds else product.name
+    item = product.noun if seat.index > 0 or "product" in kinds else product.name
     if "mix_product" in kinds:
         item = catalog.agent["generic"].get(product.group, product.noun)
     values = Slots(catalog.slots, rng, day, product.group, {**known, "item": item, "gist": intent.gist})
@@ -170,7 +170,7 @@ def _request(
 
 
 def _known(catalog: Catalog, product: Product, intents: Sequence[Intent], rng: Random) -> dict[str, str]:
-    """The values that the whole chat shares: people, product, and what the agent may mistake them for."""
+    """The values that the whole chat shares: people, product, and those that the agent may take them for."""
     full_name = rng.choice(catalog.people["customers"])
     same_group = [p.name for p in catalog.products.values() if p.group == product.group and p.noun != product.noun]
     other_gists = [
@@ -192,7 +192,7 @@ def _known(catalog: Catalog, product: Product, intents: Sequence[Intent], rng: R
 
 
 def plan(catalog: Catalog, held_out: bool, rng: Random) -> Chat:
-    """Draws one chat from one side of the split."""
+    """Draw one chat from one side of the split."""
     product, intents = choose_intents(catalog, held_out, rng)
     least = 2 * len(intents) + 1
     extra = min(rng.choices(_EXTRA_TURNS, _EXTRA_WEIGHTS)[0], MAX_TURNS - least)
@@ -200,7 +200,7 @@ def plan(catalog: Catalog, held_out: bool, rng: Random) -> Chat:
     singles = 1 if extra % 2 else rng.choice((0, 2)) if extra >= 6 else 0
     welcome = singles > 0 and rng.random() < 0.4
     room, count = (extra - singles) // 2, len(intents)
-    seats = [Seat(place, count, room // count + (1 if place < room % count else 0)) for place in range(count)]
+    seats = [Seat(index, count, room // count + (1 if index < room % count else 0)) for index in range(count)]
     known = _known(catalog, product, intents, rng)
     day = _YEAR_START + timedelta(days=rng.randrange(365))
     requests = tuple(
