@@ -1,4 +1,4 @@
-"""The processor that a step computes on: device, precision, threads, peak memory."""
+"""The device that a step computes on: precision, threads, memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import torch
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 _PROCESSORS = Path("/proc/cpuinfo")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-_LARGE = 32 * 2**20  # gradients and optimizer states of large matrices go back: full fine-tuning would take more
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
+_LARGE = 32 * 2**20  # larger blocks are returned; keeping the gradients of large matrices would raise the peak
 _MOST = 2**31 - 1
 _CACHED_KERNELS = 64
 
@@ -23,11 +23,12 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 
 def device() -> torch.device:
+    """CUDA if it is available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def use_bf16(precision: Precision) -> bool:
-    """``auto`` takes bf16 where the processor is faster with it than with fp32."""
+    """Whether to compute in bf16; ``auto`` means bf16 on devices that are faster with it than with fp32."""
     if precision != "auto":
         return precision == "bf16"
     if torch.cuda.is_available():
@@ -36,14 +37,17 @@ def use_bf16(precision: Precision) -> bool:
 
 
 def bf16_is_fast() -> bool:
-    """AMX, or AVX512-BF16 of AMD: Intel's without AMX was slower in training and generation (``bench/RESULTS.md``)."""
+    """Whether this CPU has AMX, or AVX512-BF16 by AMD.
+
+    Intel's AVX512-BF16 without AMX was slower than fp32 (``bench/RESULTS.md``).
+    """
     if torch.cpu._is_amx_tile_supported():
         return True
-    return bool(torch.cpu._is_avx512_bf16_supported()) and _maker(_PROCESSORS) == "AuthenticAMD"
+    return bool(torch.cpu._is_avx512_bf16_supported()) and _vendor(_PROCESSORS) == "AuthenticAMD"
 
 
-def _maker(processors: Path) -> str:
-    """As Linux names it; empty elsewhere."""
+def _vendor(processors: Path) -> str:
+    """The vendor of the CPU, as Linux names it; empty on other systems."""
     try:
         lines = processors.read_text().splitlines()
     except OSError:
@@ -52,24 +56,30 @@ def _maker(processors: Path) -> str:
 
 
 def autocast(precision: Precision) -> torch.autocast:
+    """The autocast context for ``precision`` on this machine's device."""
     return torch.autocast(device().type, dtype=torch.bfloat16, enabled=use_bf16(precision))
 
 
-def autocast_dtype(where: torch.device) -> torch.dtype | None:
-    """The type that autocast rounds to on this kind of device now; None outside it."""
-    return torch.get_autocast_dtype(where.type) if torch.is_autocast_enabled(where.type) else None
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """The dtype of the autocast that is active for this type of device; None outside autocast."""
+    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
 
 
 def use_threads(threads: int) -> None:
-    """A sum depends on the number of threads that share it, so the number is a parameter and not what is free."""
+    """Set PyTorch's number of threads.
+
+    A floating-point sum depends on the number of threads that share it, so the number is a parameter.
+    """
     torch.set_num_threads(threads)
 
 
 def keep_freed_memory() -> None:
-    """What tensors of up to 32 MB free stays with this process, on Linux. glibc hands it back and asks for it anew,
-    which costs a page fault for every 4 KB: a tenth of the time of training LoRA (``bench/RESULTS.md``)."""
+    """Let this process keep the memory of freed tensors of up to 32 MB, on Linux.
+
+    By default glibc returns it and requests it again, which costs a page fault per 4 KB (``bench/RESULTS.md``).
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    # A glibc that refuses the first stays as it was: the second alone would hand back more than before.
+    # If glibc refuses the first setting, the second alone would return more memory than before.
     if mallopt is not None and mallopt(_M_MMAP_THRESHOLD, _LARGE):
         mallopt(_M_TRIM_THRESHOLD, _MOST)
 
@@ -85,7 +95,7 @@ def limit_kernel_caches() -> None:
 
 
 def peak_memory_bytes() -> int:
-    """Highest resident set of this process, or on a GPU the highest allocation."""
+    """Highest memory use of this process: allocated on the GPU if there is one, else resident."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     unit = 1 if sys.platform == "darwin" else 1024
@@ -93,7 +103,7 @@ def peak_memory_bytes() -> int:
 
 
 def free_memory_bytes() -> int:
-    """Free on the GPU, else of this machine's memory, or of the control group's where that is less (a container)."""
+    """Free memory of the GPU if there is one, else of this machine, or of the control group (a container) if less."""
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0])
     return int(min(psutil.virtual_memory().available, _free_in_control_group(_CONTROL_GROUP)))
@@ -106,5 +116,5 @@ def _free_in_control_group(folder: Path) -> float:
         statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):
         return float("inf")
-    # Files that were read count as used, and go when memory is wanted.
+    # The page cache counts as used, but is released when memory runs short.
     return float("inf") if limit == "max" else int(limit) - used + int(statistics.get("inactive_file", 0))

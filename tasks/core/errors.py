@@ -1,4 +1,4 @@
-"""The one error a user is meant to read."""
+"""The one error that users read."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from difflib import get_close_matches
 
 
 class TunesmithError(Exception):
-    """A rule was broken by input, parameters or surroundings, not by the code.
+    """Input, parameters or the environment break a rule; the code does not.
 
-    The message is one line a problem: place (file and key, or row), rule, value, remedy.
-    Entry points print it without a traceback and exit with 1.
+    The message has one line per problem: location (file and key, or row), rule, value, remedy. Entry points print it
+    without a traceback and exit with 1.
     """
 
 
 def described(error: Exception) -> str:
-    """An error of others in one line: its kind and the beginning of its message."""
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said if len(said) <= 300 else f'{said[:300]}…'}"
+    """A library's error in one line: its type and the beginning of its message."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message if len(message) <= 300 else f'{message[:300]}…'}"
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """``; did you mean 'accuracy'?`` for the known name most similar to ``name``; empty where none is similar."""
+    """``; did you mean 'accuracy'?`` for the known name most similar to ``name``; empty if none is similar."""
     similar = get_close_matches(str(name), list(known), n=1)
     return f"; did you mean {similar[0]!r}?" if similar else ""

@@ -1,4 +1,4 @@
-"""Volatile facts of a run: when, where, by what commit. They go to ``runs/``, on which no stage depends."""
+"""Volatile facts of a run: times, device, commit. They go to ``runs/``, on which no stage depends."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 FLOW_RUN_VARIABLE = "TUNESMITH_FLOW_RUN_ID"
-"""Set by a flow to the id of its Prefect run."""
+"""Environment variable that a flow sets to the id of its Prefect run."""
 
 
 def facts(root: Path, started: float, ended: float, threads: int) -> dict[str, Any]:
-    """What ``run.json`` says of every step; ``started`` and ``ended`` are Unix seconds."""
-    from tasks.core import device  # it brings torch, and a flow wants only the name above
+    """The facts that ``run.json`` holds for every step; ``started`` and ``ended`` are Unix seconds."""
+    from tasks.core import device  # imports torch, which flows do not need
 
     return {
         "started": started,
@@ -28,9 +28,9 @@ def facts(root: Path, started: float, ended: float, threads: int) -> dict[str, A
 
 
 def git_commit(root: Path) -> str | None:
-    """The commit of the workspace, with ``-dirty`` when tracked files differ; None outside git."""
+    """The commit of the workspace, with ``-dirty`` if tracked files differ from it; None outside git."""
     try:
-        found = subprocess.run(
+        process = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty"],
             cwd=root,
             capture_output=True,
@@ -39,4 +39,4 @@ def git_commit(root: Path) -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip() or None
+    return process.stdout.strip() or None

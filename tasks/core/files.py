@@ -1,4 +1,4 @@
-"""Files: written to a temporary name and renamed, hashed by content, rows as Parquet."""
+"""Files: written to a temporary name and renamed, hashed by content; JSON; rows as Parquet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ASIDE = f".old{TEMPORARY}"
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all it holds; nothing happens where there is none."""
+    """Remove a file, or a folder with its content; do nothing if it does not exist."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -32,7 +32,7 @@ def remove(path: Path) -> None:
 
 
 def temporary(target: Path) -> Path:
-    """The name beside ``target`` under which it is written; what processes that died left there is removed."""
+    """The temporary name for writing ``target``; leftovers of dead processes are removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     recover(target)
     prefix = f".{target.name}."
@@ -46,9 +46,9 @@ def temporary(target: Path) -> Path:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path (the caller makes it a file or a folder), renamed to ``target`` on success.
+    """Yield a temporary path for a file or folder, which is renamed to ``target`` on success.
 
-    On an exception the temporary is removed and an existing ``target`` stays as it was.
+    On an exception the temporary path is removed, and an existing ``target`` stays unchanged.
     """
     path = temporary(target)
     try:
@@ -60,8 +60,8 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def rename(path: Path, target: Path) -> None:
-    """Put ``path`` in the place of ``target``; where that ends half-way, ``recover`` puts the old one back."""
-    if not (path.is_dir() or target.is_dir()):  # only a file takes the place of a file by itself
+    """Replace ``target`` by ``path``; if that is interrupted, ``recover`` restores the old ``target``."""
+    if not (path.is_dir() or target.is_dir()):  # only files replace files in one step
         path.replace(target)
         return
     aside = target.with_name(f".{target.name}.{os.getpid()}{_ASIDE}")
@@ -74,7 +74,7 @@ def rename(path: Path, target: Path) -> None:
 
 
 def recover(target: Path) -> None:
-    """Put back what this or a dead process moved aside to rename ``target``; remove it where the new one stands."""
+    """Restore a ``target`` that this or a dead process moved aside in ``rename``; remove it if the new one exists."""
     prefix = f".{target.name}."
     for aside in target.parent.glob(f"{escape(prefix)}*{_ASIDE}"):
         writer = aside.name[len(prefix) : -len(_ASIDE)]
@@ -86,9 +86,9 @@ def recover(target: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Content hash of a file, or of a folder as the names and contents of all files in it.
+    """Content hash of a file, or of a folder by the names and contents of its files.
 
-    Compiled modules and temporary files do not count, as ``.dvcignore`` says.
+    Compiled modules and temporary files do not count, as in ``.dvcignore``.
     """
     if path.is_dir():
         names = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
@@ -113,7 +113,7 @@ def digest(value: Any) -> str:
 
 
 def unit_interval(*parts: Any) -> float:
-    """A number in [0, 1) that depends only on ``parts``: the same on every machine and in every process."""
+    """A number in [0, 1) that depends only on ``parts``: equal on every machine and in every process."""
     return int(digest(list(parts))[:13], 16) / 16**13
 
 
@@ -127,15 +127,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_jsonl(path: Path) -> list[Any]:
-    """One value a line; only line feeds end a line, since JSON text may hold the others (U+2028)."""
+    """Read one value per line; only line feeds end a line, since JSON text may hold other line ends (U+2028)."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All rows of a Parquet file.
+    """Read all rows of a Parquet file.
 
     Raises:
-        TunesmithError: the file is missing; the stage that writes it has not run.
+        TunesmithError: the file is missing, so the stage that writes it has not run.
     """
     if not path.exists():
         raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
@@ -143,16 +143,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    """Write rows as Parquet; the same rows give the same bytes."""
+    """Write rows as Parquet; equal rows give equal bytes."""
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
 
 
 BATCH_ROWS = 4096
-"""Rows that streams hold in memory at once, and the row groups of what they write."""
+"""Rows that streams hold in memory at once, and rows per row group that they write."""
 
 
 def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """As ``read_rows``, a batch at a time."""
+    """As ``read_rows``, one batch at a time."""
     if not path.exists():
         raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
     with pq.ParquetFile(path) as file:
@@ -161,7 +161,7 @@ def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_stream(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
-    """As ``write_rows``, a batch at a time; the same rows give the same bytes."""
+    """As ``write_rows``, one batch at a time; equal rows give equal bytes."""
     iterator = iter(rows)
     with pq.ParquetWriter(path, schema) as writer:
         while batch := list(islice(iterator, BATCH_ROWS)):
@@ -169,7 +169,9 @@ def write_stream(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) 
 
 
 def shown(path: Path) -> Path:
-    """``path`` as results may say it: relative to the current folder, which is the workspace of a stage, where it lies
-    below; a machine's path must not stand in what a stage writes."""
-    here = Path.cwd()
-    return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path
+    """``path`` for use in results: relative to the current folder if it lies below it.
+
+    Stages run in their workspace, and must not write a path of the machine.
+    """
+    folder = Path.cwd()
+    return path.resolve().relative_to(folder) if path.resolve().is_relative_to(folder) else path

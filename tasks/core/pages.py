@@ -1,4 +1,4 @@
-"""HTML pages from templates: one definition of what is escaped."""
+"""The Jinja2 environment of HTML pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def pages(folder: Path) -> Environment:
-    """Templates of ``folder``. Every text that they are given is escaped: models and data sets wrote it."""
+    """Load templates from ``folder``; every value is escaped, since models and data sets write the texts."""
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,

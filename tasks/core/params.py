@@ -15,7 +15,7 @@ from tasks.core.remedies import annotation_at, model_in, remedy_for
 
 
 class Params(BaseModel):
-    """Base of every parameter model: frozen, strictly typed, refuses unknown keys."""
+    """Base of every parameter model: frozen, strictly typed, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -27,7 +27,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds one mapping.
 
     Raises:
-        TunesmithError: the file is missing, is not UTF-8, is not YAML (with its line), or is no mapping.
+        TunesmithError: the file is missing, is not UTF-8, is not valid YAML, or holds no mapping.
     """
     try:
         data = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
@@ -43,22 +43,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise TunesmithError(f"{path}:{line}: not valid YAML: {error.problem}; fix that line") from None
     except YAMLError as error:
-        raise TunesmithError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise TunesmithError(f"{path}: not valid YAML: {' '.join(str(error).split())}; correct the file") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise TunesmithError(f"{path}: must be a mapping of keys to values; it is a {type(data).__name__}")
+        raise TunesmithError(
+            f"{path}: must be a mapping of keys to values; it is a {type(data).__name__}; correct the file"
+        )
     return data
 
 
 def conflict_mark(path: Path) -> int | None:
-    """Number of the line where the marks of a merge conflict begin; None where the file has none."""
+    """The line where the marks of a merge conflict begin; None if the file has none."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return next((number for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), None)
 
 
 def value_at(data: Any, key: str) -> Any:
-    """The value at a dotted key such as ``sources.demo.split``; None where there is none."""
+    """The value at a dotted key such as ``sources.demo.split``; None if there is none."""
     for part in key.split("."):
         data = data.get(part) if isinstance(data, dict) else None
     return data
@@ -81,13 +83,13 @@ def parse(model: type[P], data: Any, file: Path | str, key: str = "") -> P:
     """Validate ``data`` (the value at ``key`` of ``file``) as ``model``.
 
     Raises:
-        TunesmithError: with one line for every problem found, not only the first.
+        TunesmithError: with one line per problem, not only the first.
     """
     return parse_merged(model, data, lambda location: (file, key))
 
 
 def parse_merged(model: type[P], data: Any, origin: Callable[[tuple[Any, ...]], Origin]) -> P:
-    """As ``parse``, where ``origin`` tells the file and key that the value at a location comes from."""
+    """As ``parse``; ``origin`` gives the file and key of the value at a location of ``data``."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -99,7 +101,7 @@ def load(model: type[P], path: Path, *keys: str) -> P:
     """Read the section of ``path`` at ``keys`` as ``model``.
 
     Raises:
-        TunesmithError: the section is missing (its sisters are named), or is not a ``model``.
+        TunesmithError: the section is missing, or is not a valid ``model``.
     """
     data: Any = read_yaml(path)
     for depth, key in enumerate(keys):
@@ -133,16 +135,16 @@ _SHAPES = {
     "dict_type": "a mapping of keys to values",
     "list_type": "a list",
 }
-"""Type of pydantic's error → the shape that the value must have."""
+"""Type of pydantic's error → the shape that the value needs."""
 
 
 def _known_keys(model: type[Params], location: tuple[Any, ...]) -> list[str]:
-    """The keys of the model nested at ``location``, as far as the annotations tell."""
+    """The keys of the model nested at ``location``; those of ``model`` if the annotations name no nested model."""
     return sorted((model_in(annotation_at(model, location)) or model).model_fields)
 
 
 def merge(defaults: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """``defaults`` with ``patch`` laid over it, mapping by mapping; neither is changed."""
+    """A copy of ``defaults``, updated by ``patch`` at every depth of nested mappings."""
     merged = dict(defaults)
     for key, value in patch.items():
         below = merged.get(key)

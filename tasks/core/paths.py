@@ -1,4 +1,4 @@
-"""Where everything lies in a workspace. A step takes its paths from here and nowhere else."""
+"""Paths of the files and folders of a workspace. A step takes its paths from this module only."""
 
 from __future__ import annotations
 
@@ -55,18 +55,17 @@ class Paths:
         return self.root / "reports/comparison"
 
     def gate(self, comparison: str, ending: str) -> Path:
-        """The gate's verdict on the comparison with this digest: ``json``, or ``html``, which the comparison's page
-        shows; no stage writes or reads it."""
+        """The gate's verdict on the comparison with this digest (``json`` or ``html``); no stage writes or reads it."""
         return self.root / f"reports/gate/{comparison[:16]}.{ending}"
 
     @property
     def preferences(self) -> Path:
-        """What people said of pairs of experiments; no stage writes or reads it."""
+        """Judgements of people on pairs of experiments; no stage writes or reads them."""
         return self.root / "reports/preferences"
 
     @property
     def helm(self) -> Path:
-        """A folder an experiment, and the table of all; no stage writes or reads it."""
+        """One folder per experiment, and the table of all; no stage writes or reads them."""
         return self.root / "reports/helm"
 
     @property
@@ -123,6 +122,6 @@ class Paths:
 
 
 def user_cache() -> Path:
-    """Folder for converted base models, shared by workspaces; ``TUNESMITH_CACHE`` moves it."""
+    """Folder of converted base models, shared by workspaces; the variable ``TUNESMITH_CACHE`` changes it."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tunesmith"
     return Path(os.environ.get("TUNESMITH_CACHE", default))

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line every tenth of the way in a log."""
+"""Progress of long work: a bar on a terminal, or one log line per tenth of the work."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ logger = logging.getLogger("tunesmith")
 
 
 class Meter:
-    """Counts finished units of ``total`` and logs each tenth of them."""
+    """Counts finished units of ``total``, and logs each tenth of them."""
 
     def __init__(self, description: str, total: int) -> None:
         self.description, self.total, self.done = description, total, 0
         self._start, self._tenth = time.monotonic(), 0
 
     def set_total(self, total: int) -> None:
-        """For work whose size is known only once it is prepared."""
+        """Set the number of units, if it is known only after the work has begun."""
         self.total = total
 
     def advance(self, amount: int = 1, note: str = "") -> None:
+        """Count ``amount`` finished units; ``note`` is shown beside them (a loss, a speed)."""
         self.done += amount
         tenth = 10 * self.done // max(self.total, 1)
         if tenth > self._tenth:
@@ -50,7 +51,7 @@ class _Bar(Meter):
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Meter]:
-    """Yield a meter to ``advance``; ``note`` is shown beside it (a loss, a speed)."""
+    """Yield a meter for ``total`` units of work."""
     if not sys.stderr.isatty():
         yield Meter(description, total)
         return

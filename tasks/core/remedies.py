@@ -1,6 +1,6 @@
-"""Remedies for a plain value in a parameter file where a mapping or a list is needed.
+"""Remedies for a plain value in a parameter file that needs a mapping or a list.
 
-For ``base_model: NAME`` the remedy is ``write `{name: NAME}```: it follows from the pydantic models of the parameters.
+For ``base_model: NAME`` the remedy is ``write `{name: NAME}```, derived from the pydantic models of the parameters.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PatchOf:
 
 
 def remedy_for(annotation: Any, value: Any) -> str:
-    """``; write `{name: NAME}```: the user's value in the shape that ``annotation`` needs; empty where none fits."""
+    """``; write `{name: NAME}```: the user's value in the shape that ``annotation`` needs; empty if none fits."""
     if value is None and (model := model_in(annotation)):
         return f"; write `{_flow(_required(model))}`" if _required(model) else ""
     wrapped = _wrapped(annotation, value)
@@ -37,7 +37,7 @@ _MISFIT: Any = object()
 
 
 def _wrapped(annotation: Any, value: Any) -> Any:
-    """``value`` inside the mapping or list that ``annotation`` needs; ``_MISFIT`` where it is unclear which key."""
+    """``value`` inside the mapping or list that ``annotation`` needs; ``_MISFIT`` if the key is unclear."""
     for option in _options(annotation):
         origin, arguments = get_origin(option), get_args(option)
         if model := model_in(option):
@@ -55,9 +55,9 @@ def _wrapped(annotation: Any, value: Any) -> Any:
 
 
 def _in_model(model: type[BaseModel], value: Any, patch: bool) -> Any:
-    """``value`` as the most likely field of ``model``: the first, or the next one that accepts it unchanged.
+    """``value`` as the most likely field of ``model``: the first field, or the next one that accepts it unchanged.
 
-    Any text field accepts a text, so for a text only required fields and those with a few allowed words count.
+    Every text field accepts a text. So for a text, only required fields and fields with a few allowed words count.
     """
     (first, *others) = [(name, _annotated(field), field.is_required()) for name, field in model.model_fields.items()]
     candidates = [(first[0], value if _fits(first[1], value) else _wrapped(first[1], value))]
@@ -105,7 +105,7 @@ def _flow(value: Any) -> str:
 
 
 def annotation_at(model: type[BaseModel], location: tuple[Any, ...]) -> Any:
-    """The annotation at ``location``; parts of it that name a branch of a union are skipped."""
+    """The annotation at ``location``; parts that name a branch of a union are skipped."""
     current: Any = model
     for part in location:
         for option in _options(current):
@@ -125,7 +125,7 @@ def _annotated(field: FieldInfo) -> Any:
 
 
 def _options(annotation: Any) -> list[Any]:
-    """The types that an annotation allows; ``PatchOf`` before the dictionary that it describes."""
+    """The types that an annotation allows; a ``PatchOf`` comes before the dictionary that it describes."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return [*(part for part in arguments[1:] if isinstance(part, PatchOf)), *_options(arguments[0])]

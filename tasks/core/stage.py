@@ -1,8 +1,8 @@
-"""What every DVC stage needs around its work: guarded inputs, atomic outputs, errors, no orphans.
+"""The frame of every DVC stage: guarded inputs, atomic outputs, readable errors, no orphaned process.
 
-DVC hashes parameters and dependencies *after* a command, and a killed ``dvc`` leaves its child running.
-So a stage hashes its own inputs when it starts and again before it renames its outputs, and it ends
-itself when the ``dvc`` (or the flow) that started it is gone.
+DVC hashes parameters and dependencies *after* a command, and a killed ``dvc`` leaves its child running. So a stage
+hashes its inputs when it starts, and again before it renames its outputs. It ends itself if the ``dvc`` or the flow
+that started it has ended.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tasks.core.params import read_yaml, value_at
 logger = logging.getLogger("tunesmith")
 
 PARENT_VARIABLE = "TUNESMITH_PARENT_PID"
-"""Set by a flow: the process whose death ends the stages that it started."""
+"""Environment variable with the process id of the flow: its stages end when it ends."""
 
 _DISK_FULL = "the disk is full; free space (`tunesmith clean`, `dvc gc -w`)"
 _FORBIDDEN = "not accessible ({reason}); give this user access"
@@ -54,7 +54,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage at work, with the hashes of what it depended on when it started.
+    """A running stage, with the hashes of its inputs when it started.
 
     Attributes:
         address: the name in ``dvc.yaml``, such as ``train@lora``.
@@ -67,19 +67,20 @@ class Stage:
 
     @classmethod
     def start(cls, address: str, root: Path) -> Stage:
+        """Hash the inputs of the stage ``address`` now."""
         return cls(address, root, _hash_inputs(address, root))
 
     def data_inputs(self) -> dict[str, str]:
-        """The hashed inputs that are no code: what a manifest records."""
+        """The hashed inputs without the code, for manifests."""
         return {name: value for name, value in self.inputs.items() if not name.startswith("tasks/")}
 
     @contextmanager
     def outputs(self, *targets: Path) -> Iterator[tuple[Path, ...]]:
-        """Yield a temporary path for each target; all are renamed when the block ends well.
+        """Yield a temporary path for each target; rename all of them if the block succeeds.
 
         Raises:
-            TunesmithError: an input changed meanwhile. The new outputs are discarded then,
-                since DVC would record them under inputs that did not make them.
+            TunesmithError: an input changed meanwhile. The new outputs are discarded then: DVC would record them with
+                inputs that did not produce them.
         """
         temporaries = tuple(files.temporary(target) for target in targets)
         try:
@@ -103,10 +104,9 @@ class Stage:
 
 
 def _hash_inputs(address: str, root: Path) -> dict[str, str]:
-    """Hash what ``dvc.yaml`` says that ``address`` depends on.
+    """Hash the dependencies and parameters of ``address`` in ``dvc.yaml``, which DVC's own resolver reads.
 
-    DVC's own resolver reads it, so nothing is said twice. ``dvc.lock`` is not read: a neighbour's ``dvc`` may be
-    writing it at this moment, and only its repository lock, which is not held here, protects readers.
+    ``dvc.lock`` is not read: another ``dvc`` may be writing it, and this process does not hold its repository lock.
     """
     if not (root / "dvc.yaml").exists():
         return {}
@@ -132,26 +132,27 @@ def _hash_path(path: Path) -> str:
 
 
 def main(address: str, work: Callable[[Stage], None]) -> None:
-    """Run ``work`` as the stage ``address`` of the workspace in the current folder, as ``step`` does."""
+    """Run ``work`` as the stage ``address`` of the workspace in the current folder, in the way of ``step``."""
     step(address, lambda: work(Stage.start(address, Path.cwd())))
 
 
 def quieten_bitsandbytes() -> None:
-    """peft imports it for every method, and on some processors it then asks for a package that would be downloaded."""
+    """Silence a warning of bitsandbytes, which peft imports for every method: it advises a package to download."""
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def step(name: str, work: Callable[[], None]) -> None:
-    """Run ``work`` as a process of its own: a stage, or a step that DVC does not know.
+    """Run ``work`` as this process's main task: a stage, or a step outside the DAG.
 
-    Exits with 1 on an error of the user's (one line a problem on stderr), 130 interrupted, 143 terminated.
+    The process exits with 1 on a ``TunesmithError`` (one line per problem on stderr), with 130 on SIGINT, with 143 on
+    SIGTERM.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     for noisy in ("dvc", "httpx", "alembic", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     quieten_bitsandbytes()
     signal.signal(signal.SIGTERM, terminate)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the parent process may ignore it
     _end_with_parents()
     try:
         with readable_errors():
@@ -169,7 +170,7 @@ def step(name: str, work: Callable[[], None]) -> None:
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Turn what the operating system refuses (disk, permissions, names) into one line with a remedy."""
+    """Turn errors of the operating system (disk, permissions, names) into one line with a remedy."""
     try:
         yield
     except OSError as error:
@@ -180,7 +181,7 @@ def readable_errors() -> Iterator[None]:
             f"{error.filename or 'workspace'}: {_REMEDIES[error.errno].format(reason=reason)}"
         ) from None
     except Exception as error:
-        # safetensors and torch do not raise OSError for what the disk refuses; they quote or hide its number.
+        # safetensors and torch raise no OSError for errors of the disk; they quote or hide its number.
         quoted = re.search(r"\(os error (\d+)\)", str(error))
         number = int(quoted.group(1)) if quoted else errno.ENOSPC if "PytorchStreamWriter" in str(error) else None
         if number not in _REMEDIES:
@@ -190,25 +191,25 @@ def readable_errors() -> Iterator[None]:
 
 
 class Terminated(SystemExit):
-    """SIGTERM came; temporary files are removed on the way out."""
+    """The process received SIGTERM; temporary files are removed before it exits."""
 
 
 def terminate(number: int, frame: FrameType | None) -> None:
-    """A signal's handler.
+    """Handle a signal by raising ``Terminated``.
 
     Raises:
-        Terminated: always, with the exit code that a shell gives the signal.
+        Terminated: with the exit code that a shell gives for the signal.
     """
     raise Terminated(128 + number)
 
 
 def _end_with_parents() -> None:
-    """Watch the ``dvc`` and the flow that started this process; end it when one of them dies.
+    """Watch the ``dvc`` and the flow that started this process, and end it when one of them ends.
 
-    SIGTERM first, so that temporary files are removed; SIGKILL when that is not heeded in 20 s.
+    SIGTERM comes first, so that temporary files are removed; SIGKILL follows after 20 s.
 
     Raises:
-        SystemExit: the flow is gone already.
+        SystemExit: the flow has already ended.
     """
     watched = [p for p in psutil.Process().parents() if _is_dvc(p)]
     if flow := os.environ.get(PARENT_VARIABLE):
@@ -232,7 +233,7 @@ def _end_with_parents() -> None:
 def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # it ended between the two questions
+    except psutil.NoSuchProcess:  # it ended between the two calls
         return False
 
 
