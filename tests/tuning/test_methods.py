@@ -24,7 +24,6 @@ from tasks.core import device, files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import merge
 from tasks.core.paths import Paths
-from tasks.inference.generate import _configured, _generate_batch, _in_slots
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
 from tasks.model.base_models import BaseModel, BaseModelParams, find, load_model
@@ -34,6 +33,7 @@ from tasks.model.rendering import Encoded
 from tasks.tuning import bottleneck
 from tasks.tuning.params import parse_trained
 from tasks.tuning.prepare import count_parameters, prepare
+from tests.inference.tokens import generated_tokens
 from tests.tiny import save_gpt2
 from tests.train.every_method import METHODS, SOFT
 from tests.train.training_workspace import PAIRS, PARAMS, rows, train, workspace
@@ -55,9 +55,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, bases: dict[str, Path]) ->
 
     def get(kind: str, method: str) -> Paths:
         if (kind, method) not in done:
-            place = workspace(tmp_path_factory.mktemp(f"{kind}-{method}") / "workspace", bases[kind])
-            train(place, method, merge(METHODS[method], {"training": {"epochs": 8, "token_budget": 128}}))
-            done[kind, method] = place
+            paths = workspace(tmp_path_factory.mktemp(f"{kind}-{method}") / "workspace", bases[kind])
+            train(paths, method, merge(METHODS[method], {"training": {"epochs": 8, "token_budget": 128}}))
+            done[kind, method] = paths
         return done[kind, method]
 
     return get
@@ -66,13 +66,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory, bases: dict[str, Path]) ->
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_method_learns_and_its_files_hold_what_it_learned(trained: Any, kind: str, method: str) -> None:
-    place: Paths = trained(kind, method)
-    assert_learnt(place, method)
-    manifest = files.read_json(place.model(method) / "manifest.json")
+    paths: Paths = trained(kind, method)
+    assert_learnt(paths, method)
+    manifest = files.read_json(paths.model(method) / "manifest.json")
     assert 0 < manifest["trainable_parameters"] <= manifest["total_parameters"]
     assert (method == "full") == (manifest["trainable_parameters"] == manifest["total_parameters"])
-    for path in place.model(method).iterdir():
-        assert str(place.root.parent).encode() not in path.read_bytes(), f"{path.name} names a folder of this machine"
+    for path in paths.model(method).iterdir():
+        assert str(paths.root.parent).encode() not in path.read_bytes(), f"{path.name} names a folder of this machine"
 
 
 @pytest.mark.parametrize(
@@ -94,24 +94,24 @@ def test_a_method_learns_and_its_files_hold_what_it_learned(trained: Any, kind: 
 def test_an_option_of_a_method_learns_and_is_kept(
     tiny_llama: Path, tmp_path: Path, method: str, block: dict[str, Any], count: int
 ) -> None:
-    place = workspace(tmp_path / "workspace", tiny_llama)
+    paths = workspace(tmp_path / "workspace", tiny_llama)
     loop = {"training": {"epochs": 8, "token_budget": 128}}
-    train(place, method, merge(METHODS[method], loop | {method: block}))
-    assert files.read_json(place.model(method) / "manifest.json")["trainable_parameters"] == count
-    assert_learnt(place, method)
+    train(paths, method, merge(METHODS[method], loop | {method: block}))
+    assert files.read_json(paths.model(method) / "manifest.json")["trainable_parameters"] == count
+    assert_learnt(paths, method)
 
 
-def assert_learnt(place: Paths, method: str) -> None:
+def assert_learnt(paths: Paths, method: str) -> None:
     """The loss fell, and the files of the model have the loss of the best epoch."""
-    points = files.read_jsonl(place.run(method, "train") / "history.jsonl")
+    points = files.read_jsonl(paths.run(method, "train") / "history.jsonl")
     curve = [point["validation_loss"] for point in points if "validation_loss" in point]
     assert min(curve[1:]) < curve[0] - 0.1, curve
-    predictor = Predictor.load(place.model(method), GENERATION, place.root)
+    predictor = Predictor.load(paths.model(method), GENERATION, paths.root)
     renderer = predictor.renderer
     encoded = [renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
-    found = likelihood(predictor.model, encoded, renderer.kind, renderer.tokenizer.pad_token_id, 256, FP32)
+    result = likelihood(predictor.model, encoded, renderer.kind, renderer.tokenizer.pad_token_id, 256, FP32)
     # 4-bit matrix products of bitsandbytes are not those of the numbers that they stand for, to the last bit.
-    assert found.loss == pytest.approx(min(curve[1:]), abs=2e-3 if method == "qlora" else 1e-4)
+    assert result.loss == pytest.approx(min(curve[1:]), abs=2e-3 if method == "qlora" else 1e-4)
 
 
 @pytest.mark.parametrize("beams", [1, 3])
@@ -119,30 +119,29 @@ def assert_learnt(place: Paths, method: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_do_not_depend_on_the_batch(trained: Any, kind: str, method: str, beams: int) -> None:
     """Padding stands between nothing: neither other rows nor their lengths change what the model says."""
-    place: Paths = trained(kind, method)
+    paths: Paths = trained(kind, method)
     generation = GENERATION.model_copy(update={"num_beams": beams})
-    predictor = Predictor.load(place.model(method), generation, place.root)
+    predictor = Predictor.load(paths.model(method), generation, paths.root)
     prompts = [prompt for prompt, _ in PAIRS] + ["Customer: " + "my lamp is broken. " * 6, "a"]
     assert [predictor.complete([prompt])[0] for prompt in prompts] == predictor.complete(prompts)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_greedy_answers_are_the_likeliest_tokens(trained: Any, kind: str, method: str) -> None:
+def test_greedy_answers_are_the_likeliest_tokens(
+    trained: Any, kind: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What generation says, in slots and in batches, is what the likelihood finds likeliest at each position."""
-    place: Paths = trained(kind, method)
-    predictor = Predictor.load(place.model(method), GENERATION, place.root)
+    paths: Paths = trained(kind, method)
+    predictor = Predictor.load(paths.model(method), GENERATION, paths.root)
     tokenizer, model = predictor.renderer.tokenizer, predictor.model
     prompts = [predictor.renderer.prompt(prompt) for prompt, _ in PAIRS[:3]]
-    with torch.no_grad(), _configured(model, tokenizer, GENERATION):
-        answers = _generate_batch(model, tokenizer, prompts, predictor.base.kind)
-        if predictor.base.kind == "causal":
-            in_slots = dict(_in_slots(model, tokenizer, prompts, "causal", GENERATION))
-            answers += [in_slots[place] for place in range(len(prompts))]
-    for prompt, answer in zip(prompts * (len(answers) // len(prompts)), answers, strict=True):
-        end = tokenizer.eos_token_id
-        said = answer[: answer.index(end) + 1] if end in answer else answer
-        collated = collate([Encoded(prompt, said)], predictor.base.kind, tokenizer.pad_token_id)
+    answers = []
+    for slots in {predictor.base.kind == "causal", False}:
+        monkeypatch.setattr("tasks.inference.generate.suits", lambda model, slots=slots: slots)
+        answers += generated_tokens(model, tokenizer, prompts, predictor.base.kind, GENERATION)
+    for prompt, tokens in zip(prompts * (len(answers) // len(prompts)), answers, strict=True):
+        collated = collate([Encoded(prompt, tokens)], predictor.base.kind, tokenizer.pad_token_id)
         batch = {key: value.to(device.device()) for key, value in collated.items()}
         with torch.no_grad():
             logits, targets, _ = supervised_logits(model, batch, predictor.base.kind)
@@ -152,9 +151,9 @@ def test_greedy_answers_are_the_likeliest_tokens(trained: Any, kind: str, method
 
 def prepared(base: Path, patch: dict[str, Any], steps: int = 20) -> tuple[Any, BaseModel]:
     params = parse_trained(merge(PARAMS | {"base_model": {"name": str(base)}}, patch), "train.yaml")
-    found = find(BaseModelParams(name=str(base)), base)
+    base_model = find(BaseModelParams(name=str(base)), base)
     set_seed(0)
-    return prepare(found, params, steps), found
+    return prepare(base_model, params, steps), base_model
 
 
 def test_the_worked_example_of_the_course() -> None:
@@ -189,15 +188,15 @@ def test_trained_parameters_of_each_method(tiny_llama: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("selection", "expected"),
     [
         ({"layer_norms": True}, {"layer_norm"}),
         ({"last_layers": 1}, {"decoder.block.1."}),
         ({"patterns": ["DenseReluDense.wo"]}, {"DenseReluDense.wo"}),
     ],
 )
-def test_selective_names_weights(tiny_t5: Path, asked: dict[str, Any], expected: set[str]) -> None:
-    model, _ = prepared(tiny_t5, {"method": "selective", "selective": asked})
+def test_selective_names_weights(tiny_t5: Path, selection: dict[str, Any], expected: set[str]) -> None:
+    model, _ = prepared(tiny_t5, {"method": "selective", "selective": selection})
     for name, weight in model.named_parameters():
         assert weight.requires_grad == any(part in name for part in expected), name
 
@@ -215,9 +214,9 @@ def test_biases_alone_are_trained_and_learn(gpt2: Path, tmp_path: Path) -> None:
     trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
     assert all(name.endswith(".bias") for name in trained)
     assert count_parameters(model)[0] == 2 * (2 * 64 + 192 + 64 + 256 + 64) + 64
-    place = workspace(tmp_path / "workspace", gpt2)
-    train(place, "bitfit", merge(patch, {"training": {"epochs": 8, "learning_rate": 5e-2, "token_budget": 128}}))
-    assert_learnt(place, "bitfit")
+    paths = workspace(tmp_path / "workspace", gpt2)
+    train(paths, "bitfit", merge(patch, {"training": {"epochs": 8, "learning_rate": 5e-2, "token_budget": 128}}))
+    assert_learnt(paths, "bitfit")
 
 
 @pytest.mark.parametrize("method", ["lora", "adalora", "vera"])
@@ -319,7 +318,7 @@ def test_adalora_prunes_to_its_target(trained: Any, kind: str) -> None:
 
 
 def test_qlora_holds_four_bits_a_weight(tiny_llama: Path) -> None:
-    model, found = prepared(tiny_llama, METHODS["qlora"])
+    model, base_model = prepared(tiny_llama, METHODS["qlora"])
     import bitsandbytes as bnb
 
     quantised = [m for m in model.modules() if isinstance(m, bnb.nn.Linear4bit)]
@@ -328,28 +327,28 @@ def test_qlora_holds_four_bits_a_weight(tiny_llama: Path) -> None:
     assert all(m.weight.quant_state.nested for m in quantised), "the scales are quantised, too"
     # Else a validation on a processor with AVX512-BF16 would end the flow of gradients.
     assert not any(m.support_avx512bf16_for_cpu for m in quantised)
-    plain = load_model(found, torch.float32)
+    plain = load_model(base_model, torch.float32)
     # Two 4-bit numbers a byte are counted as the weights that they are.
     assert count_parameters(model)[1] - count_parameters(model)[0] == count_parameters(plain)[1]
 
 
 def test_a_quantised_base_with_transposed_weights_answers_as_it_was_trained(gpt2: Path, tmp_path: Path) -> None:
     """GPT-2 keeps its matrices the other way round; quantised they are not."""
-    place = workspace(tmp_path / "workspace", gpt2)
+    paths = workspace(tmp_path / "workspace", gpt2)
     folder = train(
-        place, "qlora", merge(METHODS["qlora"], {"lora": {"targets": ["c_attn"]}, "training": {"epochs": 2}})
+        paths, "qlora", merge(METHODS["qlora"], {"lora": {"targets": ["c_attn"]}, "training": {"epochs": 2}})
     )
     best = files.read_json(folder / "manifest.json")["best"]["validation_loss"]
-    predictor = Predictor.load(folder, GENERATION, place.root)
+    predictor = Predictor.load(folder, GENERATION, paths.root)
     encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
-    found = likelihood(predictor.model, encoded, "causal", predictor.renderer.tokenizer.pad_token_id, 256, FP32)
-    assert found.loss == pytest.approx(best, abs=2e-3)
+    result = likelihood(predictor.model, encoded, "causal", predictor.renderer.tokenizer.pad_token_id, 256, FP32)
+    assert result.loss == pytest.approx(best, abs=2e-3)
 
 
 @pytest.mark.parametrize("method", SOFT)
 def test_a_prompt_that_fits_only_without_the_virtual_tokens_is_refused(trained: Any, method: str) -> None:
-    place: Paths = trained("llama", method)
-    predictor = Predictor.load(place.model(method), GENERATION, place.root)
+    paths: Paths = trained("llama", method)
+    predictor = Predictor.load(paths.model(method), GENERATION, paths.root)
     config = predictor.model.get_base_model().config
     room = len(predictor.renderer.prompt("hello")) + GENERATION.max_new_tokens
     before, config.max_position_embeddings = config.max_position_embeddings, room
@@ -362,11 +361,11 @@ def test_a_prompt_that_fits_only_without_the_virtual_tokens_is_refused(trained: 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_half_precision_says_nearly_the_same(trained: Any, method: str) -> None:
-    place: Paths = trained("llama", method)
+    paths: Paths = trained("llama", method)
     losses = []
     for precision in ("fp32", "bf16"):
         predictor = Predictor.load(
-            place.model(method), GENERATION.model_copy(update={"precision": precision}), place.root
+            paths.model(method), GENERATION.model_copy(update={"precision": precision}), paths.root
         )
         predictor.complete(["Customer: my lamp is broken."])
         encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
@@ -395,29 +394,29 @@ def test_an_unknown_architecture_is_asked_for_its_modules() -> None:
 
 
 def test_weights_of_another_model_are_refused(trained: Any, tmp_path: Path) -> None:
-    place: Paths = trained("llama", "selective")
+    paths: Paths = trained("llama", "selective")
     folder = tmp_path / "selective"
-    shutil.copytree(place.model("selective"), folder)
+    shutil.copytree(paths.model("selective"), folder)
     save_file({"nosuch.weight": torch.zeros(1)}, folder / "selected.safetensors")
     with pytest.raises(TunesmithError, match=r"must hold weights of LlamaForCausalLM; it holds nosuch\.weight"):
-        Predictor.load(folder, GENERATION, place.root)
+        Predictor.load(folder, GENERATION, paths.root)
 
 
 def test_eight_bits(tmp_path: Path, tiny_llama: Path) -> None:
-    place = workspace(tmp_path / "workspace", tiny_llama)
+    paths = workspace(tmp_path / "workspace", tiny_llama)
     patch = merge(METHODS["qlora"], {"quantisation": {"bits": 8}, "training": {"epochs": 2}})
-    folder = train(place, "qlora", patch)
+    folder = train(paths, "qlora", patch)
     curve = [
         p["validation_loss"]
-        for p in files.read_jsonl(place.run("qlora", "train") / "history.jsonl")
+        for p in files.read_jsonl(paths.run("qlora", "train") / "history.jsonl")
         if "validation_loss" in p
     ]
     assert curve[-1] < curve[0] - 0.1
-    predictor = Predictor.load(folder, GENERATION, place.root)
+    predictor = Predictor.load(folder, GENERATION, paths.root)
     renderer = predictor.renderer
     encoded = [renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
-    found = likelihood(predictor.model, encoded, renderer.kind, renderer.tokenizer.pad_token_id, 256, FP32)
-    assert found.loss == pytest.approx(min(curve[1:]), abs=2e-2)  # int8 rounds activations as well
+    result = likelihood(predictor.model, encoded, renderer.kind, renderer.tokenizer.pad_token_id, 256, FP32)
+    assert result.loss == pytest.approx(min(curve[1:]), abs=2e-2)  # int8 rounds activations as well
 
 
 @pytest.mark.parametrize("initial", ["random", "vocabulary", "text"])
@@ -455,20 +454,20 @@ def test_virtual_tokens_are_as_large_as_words_where_the_model_scales_them(tmp_pa
     model.save_pretrained(tmp_path / "gemma")
     AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(tmp_path / "gemma")
     for block in ({"initial": "random"}, {"initial": "vocabulary"}):
-        found, _ = prepared(tmp_path / "gemma", {"method": "prompt_tuning", "prompt_tuning": block})
-        start = found.prompt_encoder["default"].embedding.weight
+        tuned, _ = prepared(tmp_path / "gemma", {"method": "prompt_tuning", "prompt_tuning": block})
+        start = tuned.prompt_encoder["default"].embedding.weight
         words = model.get_input_embeddings()(torch.arange(300))
         assert start.std().item() == pytest.approx(words.std().item(), rel=0.2)
 
 
 @pytest.mark.parametrize("option", [{"rslora": True}, {"dora": True}])
 def test_variants_of_lora(tmp_path: Path, tiny_llama: Path, option: dict[str, bool]) -> None:
-    place = workspace(tmp_path / "workspace", tiny_llama)
-    folder = train(place, "lora", merge(METHODS["lora"], {"lora": option, "training": {"epochs": 2}}))
+    paths = workspace(tmp_path / "workspace", tiny_llama)
+    folder = train(paths, "lora", merge(METHODS["lora"], {"lora": option, "training": {"epochs": 2}}))
     config = files.read_json(folder / "adapter_config.json")
     assert (config["use_rslora"], config["use_dora"]) == (option.get("rslora", False), option.get("dora", False))
     best = files.read_json(folder / "manifest.json")["best"]["validation_loss"]
-    predictor = Predictor.load(folder, GENERATION, place.root)
+    predictor = Predictor.load(folder, GENERATION, paths.root)
     encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows(PAIRS[:2])]
-    found = likelihood(predictor.model, encoded, "causal", predictor.renderer.tokenizer.pad_token_id, 256, FP32)
-    assert found.loss == pytest.approx(best, abs=1e-4)
+    result = likelihood(predictor.model, encoded, "causal", predictor.renderer.tokenizer.pad_token_id, 256, FP32)
+    assert result.loss == pytest.approx(best, abs=1e-4)

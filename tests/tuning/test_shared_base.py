@@ -40,10 +40,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, tiny_t5:
     """Kind → workspace with a model of every method, whose base is the same."""
     bases = {"llama": tiny_llama, "t5": tiny_t5}
     places = {kind: workspace(tmp_path_factory.mktemp(kind) / "workspace", base) for kind, base in bases.items()}
-    for kind, place in places.items():
+    for kind, paths in places.items():
         for method in dict.fromkeys(ORDERS[kind]):
             patch = {"method": "none"} if method == "none" else METHODS[method]
-            train(place, method, merge(patch, {"training": {"epochs": 8 if method == "adalora" else 1}}))
+            train(paths, method, merge(patch, {"training": {"epochs": 8 if method == "adalora" else 1}}))
     return places
 
 
@@ -57,12 +57,12 @@ def _logits(model: Any, base: BaseModel) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", ORDERS)
 def test_turns_leave_no_trace(trained: dict[str, Paths], kind: str, dtype: torch.dtype) -> None:
-    place, shared = trained[kind], tuned.SharedBase()
+    paths, shared = trained[kind], tuned.SharedBase()
     seen = []
     for method in ORDERS[kind]:
-        folder = place.model(method)
+        folder = paths.model(method)
         manifest = files.read_json(folder / "manifest.json")
-        base = from_record(manifest["base_model"], place.root)
+        base = from_record(manifest["base_model"], paths.root)
         alone = _logits(tuned.load_tuned(folder, base, manifest, dtype), base)
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # peft's, where another adapter was left behind
@@ -74,7 +74,7 @@ def test_turns_leave_no_trace(trained: dict[str, Paths], kind: str, dtype: torch
 
 
 def test_the_base_is_read_once(trained: dict[str, Paths], monkeypatch: pytest.MonkeyPatch) -> None:
-    place, shared, loads = trained["llama"], tuned.SharedBase(), []
+    paths, shared, loads = trained["llama"], tuned.SharedBase(), []
 
     def counted(base: BaseModel, *given: Any) -> Any:
         loads.append(base.spec)
@@ -82,21 +82,21 @@ def test_the_base_is_read_once(trained: dict[str, Paths], monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tuned, "load_model", counted)
     generation = GenerationParams(max_new_tokens=8, precision="fp32")
-    said = []
+    messages = []
     for method in ("lora", "adapter", "none", "lora"):
-        predictor = Predictor.load(place.model(method), generation, place.root, shared)
-        said.append(predictor.complete([prompt for prompt, _ in PAIRS[:3]]))
+        predictor = Predictor.load(paths.model(method), generation, paths.root, shared)
+        messages.append(predictor.complete([prompt for prompt, _ in PAIRS[:3]]))
     assert len(loads) == 1
-    assert said[0] == said[3]
+    assert messages[0] == messages[3]
 
 
 def test_rotary_frequencies_are_never_rounded(trained: dict[str, Paths]) -> None:
     """In bf16 they would be up to 0.4 % wrong: of tuned models only, which then looks like a loss by tuning."""
-    place = trained["llama"]
+    paths = trained["llama"]
     for method in ("none", "lora", "prompt_tuning"):
-        folder = place.model(method)
+        folder = paths.model(method)
         manifest = files.read_json(folder / "manifest.json")
-        base = from_record(manifest["base_model"], place.root)
+        base = from_record(manifest["base_model"], paths.root)
         model = tuned.load_tuned(folder, base, manifest, torch.bfloat16)
         exact = load_model(base, torch.float32)
         (rotary,) = (b for name, b in model.named_buffers() if name.endswith("rotary_emb.inv_freq"))
