@@ -70,6 +70,12 @@ def test_the_longest_test_files_are_named_as_they_are() -> None:
     assert set(LONGEST) <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
 
 
+def test_no_name_says_nothing_about_its_value() -> None:
+    sources = read_sources(ROOT, "tasks", "flows", "bench", "tests")
+    assert len(sources) >= 400
+    assert wrong_names(sources) == []
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
