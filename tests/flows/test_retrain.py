@@ -6,9 +6,10 @@ import asyncio
 import html
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from mlflow import MlflowClient
@@ -16,19 +17,41 @@ from mlflow import MlflowClient
 from tasks.core.files import sha256
 from tasks.core.paths import Paths
 from tasks.register.verdict import gate_lines
+from tests.evaluate.evaluated_workspace import own_artifacts
 from tests.workspaces import dvc, edit, make_workspace, ran
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
+class FirstRun(NamedTuple):
+    root: Path
+    tasks: dict[str, str]
+    artifact: str
+
+
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, prefect_server: None) -> Path:
-    """A workspace after its first flow run; the tests below follow each other in it."""
+def first_run(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, prefect_server: None) -> FirstRun:
+    """A workspace after its first flow run, the states of the run's tasks, and its artifact."""
     root = make_workspace(tmp_path_factory.mktemp("flow") / "workspace", tiny_llama)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNESMITH_ROOT", str(root))
         patch.chdir(root)
         _run()
+        return FirstRun(root, _task_runs(), _artifact())
+
+
+@pytest.fixture(scope="module")
+def built(first_run: FirstRun) -> Path:
+    """The workspace of ``first_run``. No test changes what is built in it."""
+    return first_run.root
+
+
+@pytest.fixture
+def copy(built: Path, tmp_path: Path, inside: Callable[[Path], None]) -> Path:
+    """A copy of the built workspace, for one test, which runs inside it."""
+    root = Path(shutil.copytree(built, tmp_path / "workspace", symlinks=True))
+    own_artifacts(Paths(root))
+    inside(root)
     return root
 
 
@@ -66,16 +89,15 @@ def test_the_flow_builds_what_dvc_repro_builds(built: Path) -> None:
     assert dvc(built, "status", "--json").stdout.strip() == "{}"
 
 
-def test_one_task_a_stage_then_ledger_and_gate(built: Path) -> None:
-    listed = dvc(built, "stage", "list", "--name-only").stdout.split()
-    assert set(_task_runs()) == {*listed, "tracking", "register"}
+def test_one_task_a_stage_then_ledger_and_gate(first_run: FirstRun) -> None:
+    listed = dvc(first_run.root, "stage", "list", "--name-only").stdout.split()
+    assert set(first_run.tasks) == {*listed, "tracking", "register"}
     assert len(listed) == 18
 
 
-def test_the_artifact_has_the_table_the_decision_and_the_runs(built: Path) -> None:
-    text = _artifact()
+def test_the_artifact_has_the_table_the_decision_and_the_runs(first_run: FirstRun) -> None:
     for part in ("| experiment", "nearest", "**Gate:**", "/#/experiments/", "`train@lora`"):
-        assert part in text
+        assert part in first_run.artifact
 
 
 def test_the_verdict_stands_in_the_page_of_the_comparison(built: Path) -> None:
@@ -111,26 +133,19 @@ def test_a_second_run_trains_nothing(built: Path, inside: Callable[[Path], None]
     assert set(_task_runs()) == {"tracking", "register"}
 
 
-def test_a_failing_experiment_stops_neither_the_others_nor_the_ledger(
-    built: Path, inside: Callable[[Path], None]
-) -> None:
-    inside(built)
-    edit(built, "experiments", lambda p: p["experiments"]["lora"].update(lora={"targets": ["nothing"]}))
-    edit(built, "experiments", lambda p: p["experiments"]["full"].update(seed=1))
-    try:
-        state = _run()
-        assert state.is_failed()
-        assert "train@lora: error: params/experiments.yaml: lora.targets: nothing must be a layer of" in state.message
-        assert "not run, since they depend on it: predict@lora, score@lora, compare" in state.message
-        assert "Traceback" not in state.message
-        runs = _task_runs()
-        assert runs["train@lora"] == "Failed" and runs["score@full"] == "Completed"
-        assert "register" not in runs
-        manifest = json.loads((built / "models/full/manifest.json").read_text())
-        assert manifest["params"]["seed"] == 1
-    finally:
-        edit(built, "experiments", lambda p: p["experiments"]["lora"].pop("lora"))
-        edit(built, "experiments", lambda p: p["experiments"]["full"].pop("seed"))
+def test_a_failing_experiment_stops_neither_the_others_nor_the_ledger(copy: Path) -> None:
+    edit(copy, "experiments", lambda p: p["experiments"]["lora"].update(lora={"targets": ["nothing"]}))
+    edit(copy, "experiments", lambda p: p["experiments"]["full"].update(seed=1))
+    state = _run()
+    assert state.is_failed()
+    assert "train@lora: error: params/experiments.yaml: lora.targets: nothing must be a layer of" in state.message
+    assert "not run, since they depend on it: predict@lora, score@lora, compare" in state.message
+    assert "Traceback" not in state.message
+    runs = _task_runs()
+    assert runs["train@lora"] == "Failed" and runs["score@full"] == "Completed"
+    assert "register" not in runs
+    manifest = json.loads((copy / "models/full/manifest.json").read_text())
+    assert manifest["params"]["seed"] == 1
 
 
 def test_bad_parameters_stop_it_before_anything_runs(built: Path, inside: Callable[[Path], None]) -> None:
@@ -144,10 +159,11 @@ def test_bad_parameters_stop_it_before_anything_runs(built: Path, inside: Callab
     assert _task_runs() == {}
 
 
-def test_only_some_experiments(built: Path, inside: Callable[[Path], None]) -> None:
-    inside(built)
+def test_only_some_experiments(copy: Path) -> None:
+    """Both trained experiments are stale; only lora was requested."""
+    for name in ("full", "lora"):
+        edit(copy, "experiments", lambda p, name=name: p["experiments"][name].update(seed=1))
     assert _run(experiments=["lora"], register_model=False).is_completed()
-    # The failed run above left full at another seed and lora without outputs; only lora was asked for.
     assert {"train@lora", "predict@lora", "score@lora"} <= set(_task_runs())
     assert not {"train@full", "predict@full", "score@full", "register"} & set(_task_runs())
 
