@@ -9,14 +9,8 @@ import pytest
 from tasks.core.files import write_rows
 from tasks.core.paths import Paths
 from tasks.text.rows import RENDERED
-from tests.evaluate.evaluation import write_params
+from tests.evaluate.evaluation import EVALUATE, write_params
 from tests.train.training_workspace import LORA, PAIRS, rows, train
-
-EVALUATE = {
-    "generation": {"max_new_tokens": 12, "num_beams": 1, "token_budget": 256, "precision": "fp32"},
-    "intervals": {"resamples": 200},
-    "threads": 1,
-}
 
 
 @pytest.fixture(scope="session")

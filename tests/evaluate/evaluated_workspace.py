@@ -20,8 +20,7 @@ from tasks.template.validate import Report
 from tasks.text.rows import RENDERED, Row
 from tasks.tracking.client import VARIABLE, open_store
 from tasks.tracking.sync import sync
-from tests.evaluate.conftest import EVALUATE
-from tests.evaluate.evaluation import evaluate, write_params
+from tests.evaluate.evaluation import EVALUATE, evaluate, write_params
 from tests.train.training_workspace import PAIRS, mark_dirty, train
 
 TEMPLATES = TemplateSet(

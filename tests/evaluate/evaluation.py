@@ -22,3 +22,10 @@ def evaluate(name: str, paths: Paths) -> None:
     """Run both stages of the experiment."""
     predict.run(name, paths, Stage.start(f"predict@{name}", paths.root))
     score.run(name, paths, Stage.start(f"score@{name}", paths.root))
+
+
+EVALUATE = {
+    "generation": {"max_new_tokens": 12, "num_beams": 1, "token_budget": 256, "precision": "fp32"},
+    "intervals": {"resamples": 200},
+    "threads": 1,
+}

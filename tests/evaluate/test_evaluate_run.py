@@ -26,8 +26,8 @@ from tasks.text.rows import RENDERED
 from tasks.text.training_rows import write_training_rows
 from tasks.tuning.params import BaseModelParams
 from tests.evaluate import evaluation
-from tests.evaluate.conftest import EVALUATE
 from tests.evaluate.evaluated_workspace import NAMES
+from tests.evaluate.evaluation import EVALUATE
 from tests.train.training_workspace import PAIRS, mark_dirty, rows, train, workspace
 
 FP32 = GenerationParams(max_new_tokens=12, token_budget=256, precision="fp32")
