@@ -167,8 +167,8 @@ def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Pri
             if time.monotonic() > until:
                 client.delete_flow_run(run.id)
                 raise TunesmithError(
-                    f"trigger: nothing started the flow run {run.name} within {_TAKEN_WITHIN_S} s; it is withdrawn; "
-                    f"{remedy}"
+                    f"trigger: nothing started the flow run {run.name} within {_TAKEN_WITHIN_S} s; "
+                    f"Tunesmith deleted it; {remedy}"
                 )
             time.sleep(1)
             run = client.read_flow_run(run.id)

@@ -159,7 +159,7 @@ def gpus() -> list[str]:
 
 
 def slots(root: Path) -> list[str]:
-    """What trainings and evaluations lease: each GPU, or as many processor shares as ``threads`` leaves room for.
+    """What trainings, predictions and benchmarks lease: each GPU, or the processor shares that ``threads`` allows.
 
     More at once than cores would change no number (threads are a parameter) but slow all of them down.
     """

@@ -34,12 +34,12 @@ def export(
     counts, drawn = done.key.counts, len(done.key.pairs)
     write(
         f"{counted(drawn, 'pair')} of {a} and {b}, drawn from {counted(counts['rows'], 'row')}; of "
-        f"{counts['paired']:,} answered by both, {counts['equal']:,} have equal texts and are left out"
+        f"{counts['paired']:,} with an output of both, {counts['equal']:,} have equal texts and are left out"
     )
     if drawn < rows:
         write(f"note: {rows:,} were requested; there are no more rows, and a row with several templates counts once")
     if counts["only_a"] or counts["only_b"]:
-        write(f"note: {counts['only_a']:,} rows are answered by {a} only, {counts['only_b']:,} by {b} only")
+        write(f"note: {counts['only_a']:,} rows have an output of {a} only, {counts['only_b']:,} of {b} only")
     if counts["other_prompts"]:
         write(f"note: {counted(counts['other_prompts'], 'pair')} had different prompts; the shorter is shown")
     if done.too_long:

@@ -77,8 +77,9 @@ def plan_memory(
 ) -> dict[str, Plan]:
     """Experiment → memory that it needs, and whether that fits into ``free`` bytes. Their mixtures must be built.
 
-    ``config``: a model's ``config.json``, in whose shape the experiments' own base is planned; its rows keep the
-    lengths that the own tokenizer gives them. No weights are read, so the model may be larger than this machine.
+    ``config``: the ``config.json`` of another model, planned in the place of each experiment's base model. The rows
+    keep the lengths that the base model's own tokenizer gives them. No weights are read, so the model may be larger
+    than this machine.
     """
     plans: dict[str, Plan] = {}
     for name in experiments:
@@ -121,8 +122,16 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
             )
         elif step:
             fit = fit_of(step, free, load_limits(paths.params / "training.yaml"))
-            unchanged = {"too_large": "it is refused", "close": "it starts with a warning", "fits": "it starts"}[fit]
-            over("training", step.total_bytes, lambda: f"{cheapest_fit(params, base, encoded, free)}; now {unchanged}")
+            unchanged = {
+                "too_large": "is refused",
+                "close": "starts with a warning",
+                "fits": "starts",
+            }[fit]
+            over(
+                "training",
+                step.total_bytes,
+                lambda: f"{cheapest_fit(params, base, encoded, free)}; unchanged, it {unchanged}",
+            )
     test = read_rows(paths.evaluation_set / "test.parquet")
     prompts = [len(renderer.encode(row["prompt"], row["completion"]).prompt) for row in test]
     evaluated = tried("evaluation", lambda: plan_generation(params, base, prompts, generation))
@@ -136,7 +145,7 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
 
 
 def show_memory(plans: dict[str, Plan], free: int) -> Table:
-    """MB by part; a sum is taken at the moment that takes most, when not every part is at its own highest."""
+    """Show the MB of each part. A sum is that of the moment that takes most, whatever each part takes at others."""
     table = Table("memory, MB", *plans, title="at most, no weights read", title_justify="left")
 
     def line(label: str, cell: Callable[[Plan], str | None]) -> None:

@@ -13,7 +13,8 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
 from tasks.evaluate.evaluated_model import EvaluatedModel, PromptRenderer, RenderedPrompt
-from tasks.evaluate.inference_settings import NAME, Inference
+from tasks.evaluate.inference_settings import Inference
+from tasks.evaluate.predictions import INFERENCE
 from tasks.inference.generate import Generated
 from tasks.ingest.tables import columns_of, read_table, refuse_unknown, refuse_unwritable, write_table
 from tasks.register.decisions import decision_on
@@ -165,7 +166,7 @@ def _evaluated(paths: Paths, name: str) -> Inference:
             f"predict: no experiment {name!r} in params/experiments.yaml; there are: {', '.join(known)}"
             f"{did_you_mean(name, known)}"
         )
-    manifest, path = paths.model(name) / "manifest.json", paths.report(name) / NAME
+    manifest, path = paths.model(name) / "manifest.json", paths.report(name) / INFERENCE
     for needed in (manifest, path):
         if not needed.exists():
             raise TunesmithError(

@@ -1,4 +1,4 @@
-"""Template sets and rendered rows as a person reads them: ``tunesmith templates list | show | render``."""
+"""Text of template sets and rendered rows, for ``tunesmith templates list``, ``show`` and ``render``."""
 
 from __future__ import annotations
 

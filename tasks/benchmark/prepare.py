@@ -9,7 +9,7 @@ from tasks.benchmark.harness.build import Built, build, task_config
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, find_shots, load_suite, refuse_unknown_names
 from tasks.benchmark.harness.task_rows import NoDataError, find, with_task_json
 from tasks.benchmark.helm.scenarios import Scenario
-from tasks.benchmark.params import BenchmarkSettings
+from tasks.benchmark.params import SUITES, BenchmarkSettings
 from tasks.benchmark.risk import scenarios_with_data
 from tasks.core.errors import TunesmithError, described
 
@@ -42,8 +42,6 @@ def prepare(suites: list[str], data: Path | None, settings: BenchmarkSettings) -
     Raises:
         TunesmithError: a suite, or a task that the settings name, does not exist; or no task has any data.
     """
-    from tasks.benchmark.params import SUITES
-
     chosen = [load_suite(name) for name in dict.fromkeys(suites)]
     refuse_unknown_names([load_suite(name) for name in SUITES], settings.shots, settings.files)
     prepared = [_prepare(suite, data, settings) for suite in chosen]

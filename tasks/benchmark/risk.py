@@ -1,4 +1,4 @@
-"""What a suite measures beside lm-eval's tasks: scenarios and memorisation, as ``tunesmith helm`` measures them."""
+"""Scenarios and memorisation, which a suite measures in addition to lm-eval's tasks, as ``tunesmith helm`` does."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ def choose_samples(
     for k in order:
         if len(reasons) < count:
             reasons.setdefault(k, IN_ORDER)
-    answers = [(system.name, {row_key(row): row for row in system.rows}) for system in compared]
+    predictions = [(system.name, {row_key(row): row for row in system.rows}) for system in compared]
     positions = {k: position for position, k in enumerate(order, start=1)}
     return [
-        _sample(k, positions[k], reasons[k], order[k], [(name, rows[k]) for name, rows in answers if k in rows])
+        _sample(k, positions[k], reasons[k], order[k], [(name, rows[k]) for name, rows in predictions if k in rows])
         for k in sorted(reasons, key=lambda k: reasons[k] != IN_ORDER)
     ]
 
@@ -53,7 +53,7 @@ def _extremes(
     return dict.fromkeys(best, gain) | dict.fromkeys(worst, loss)
 
 
-def _sample(k: RowKey, position: int, why: str, row: Row, answers: list[tuple[str, Row]]) -> dict[str, Any]:
+def _sample(k: RowKey, position: int, why: str, row: Row, predictions: list[tuple[str, Row]]) -> dict[str, Any]:
     return {
         "source": k[0],
         "row_id": k[1],
@@ -65,11 +65,11 @@ def _sample(k: RowKey, position: int, why: str, row: Row, answers: list[tuple[st
         "answers": [
             {
                 "name": name,
-                "completion": answer["completion"],
-                "finished": answer.get("finished"),
-                "rouge1_f": _finite(answer.get("rouge1_f")),
+                "completion": prediction["completion"],
+                "finished": prediction.get("finished"),
+                "rouge1_f": _finite(prediction.get("rouge1_f")),
             }
-            for name, answer in answers
+            for name, prediction in predictions
         ],
     }
 

@@ -100,7 +100,7 @@ class Paths:
         return self.root / "models" / experiment
 
     def run(self, experiment: str, step: str) -> Path:
-        """Volatile facts of the step ``train`` or ``predict``; no stage depends on them."""
+        """Volatile facts of the step ``train``, ``predict`` or ``benchmark``; no stage depends on them."""
         return self.root / "runs" / experiment / step
 
     def predictions(self, experiment: str) -> Path:

@@ -16,8 +16,6 @@ from tasks.inference.params import GenerationParams
 from tasks.template.stored import SourceTemplates, of_texts, prompts_of
 from tasks.text.rows import Row
 
-NAME = INFERENCE
-
 IDENTITY = "evaluation.inference_sha256"
 """Parameter of an MLflow run: the hash of how its model generates (``identity``)."""
 
@@ -73,7 +71,7 @@ class Inference(Params):
     @classmethod
     def of_folder(cls, folder: Path, manifest: dict[str, Any]) -> Inference:
         """Read ``inference.json`` of a model folder; models registered by earlier versions have only a manifest."""
-        path = folder / NAME
+        path = folder / INFERENCE
         return cls.read(path) if path.exists() else cls.of_manifest(manifest)
 
     @classmethod

@@ -46,7 +46,7 @@ SIZES = ("trainable_parameters", "total_parameters", "weights_bytes", "base_byte
 
 
 def run(name: str, paths: Paths, stage: Stage) -> None:
-    """Generate with the experiment ``name`` for the rows that all experiments meet."""
+    """Generate with the experiment ``name`` for the rows of the evaluation set."""
     params = load(PredictParams, paths.experiment(name) / "predict.yaml")
     device.use_threads(params.threads)
     started = time.time()

@@ -58,7 +58,7 @@ def _rows(sources: list[str], limit: int | None, seed: int, paths: Paths, part: 
 def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
     """Training rows as examples for prompts: for each source, task and template, the first ``EXAMPLES`` by hash.
 
-    No example has the ``identity`` of a test or validation row of any source.
+    No example has the ``identity`` of a test or validation row of these sources.
     """
     where = "params/evaluation.yaml: evaluation_set.sources"
     tables = []

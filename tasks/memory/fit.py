@@ -60,8 +60,9 @@ def check_fit(
         )
         return
     raise TunesmithError(
-        f"train@{name}: the tensors of a training must fit into the free memory; they need {gb(step.tensors)} GB "
-        f"({gb(step.weights)} GB of weights), {gb(free)} GB are {on}; "
+        f"train@{name}: the tensors of a training must fit into {limits.refuse_above:.0%} of the free memory "
+        f"(memory.refuse_above); they need {gb(step.tensors)} GB ({gb(step.weights)} GB of weights), "
+        f"{gb(free)} GB are {on}; "
         f"{cheapest_fit(params, base, rows, free)} (experiments.{name} in params/experiments.yaml); to train anyway, "
         "set memory.refuse_above: null in params/training.yaml"
     )

@@ -112,7 +112,8 @@ def plan_merging(
     """Plan the merging of adapters into the weights: bytes by part (``weights``, ``temporary``).
 
     Return None for a method without adapters to merge. Matrices are added in fp32 one by one, and then rounded one
-    by one. ``step`` is the planned step of the training.
+    by one. ``step`` is the planned step of the training. The random factors of ``vera``, which all matrices share, are
+    left out.
     """
     method = methods.named(params.method)
     if not method.merges:

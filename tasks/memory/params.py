@@ -30,5 +30,5 @@ def load_limits(file: Path) -> MemoryParams:
     Raises:
         TunesmithError: a key is unknown or a value is out of bounds.
     """
-    data = read_yaml(file).get(KEY) if file.exists() else None
-    return parse(MemoryParams, {} if data is None else data, file, KEY)
+    data = read_yaml(file).get(KEY, {}) if file.exists() else {}
+    return parse(MemoryParams, data, file, KEY)

@@ -67,7 +67,7 @@ class Counts:
 
 
 def read_predictions(path: Path) -> list[Row]:
-    """The rows of ``predictions.parquet`` that ``evaluate`` wrote.
+    """The rows of ``predictions.parquet`` that ``score@X`` wrote.
 
     Raises:
         TunesmithError: the file is missing, or lacks a column.

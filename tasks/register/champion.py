@@ -71,7 +71,7 @@ def _has(report: Path, metric: str) -> bool:
 
 
 def _evaluate(champion: ModelVersion, candidate: Evaluated, paths: Paths, tracker: Tracker, cached: Path) -> None:
-    """Let the champion answer the candidate's test rows, with the candidate's generation settings."""
+    """Evaluate the champion on the candidate's test rows, with the candidate's generation settings."""
     from tasks.evaluate.evaluate_model import evaluate_model
 
     logger.info("evaluating the champion (version %s) on the present test rows", champion.version)

@@ -16,11 +16,11 @@ class RegistrationParams(Params):
 
     Attributes:
         model_name: registered model in MLflow.
-        alias: of its version that reigns: ``models:/<model_name>@<alias>``.
+        alias: of the champion: ``models:/<model_name>@<alias>``.
         metric: score column of ``predictions.parquet`` that decides; higher is better.
-        baseline: experiment that a candidate must beat whoever reigns.
+        baseline: experiment that a candidate must beat, whichever model is the champion.
         retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``, or a suite that
-            ``benchmark.experiments`` plans for it and for the baseline; ``shown`` only says so.
+            ``benchmark.experiments`` plans for it and for the baseline; ``shown`` only reports it.
         min_rows: test rows that a decision needs; with fewer, the gate decides nothing. Prompt variants of one row
             count once.
         min_label_rows: a label of at least so many test rows must be predicted at least once; None refuses no candidate
@@ -49,8 +49,8 @@ class RegistrationParams(Params):
     def _is_a_model_name(cls, value: str) -> str:
         if not re.fullmatch(r"\w[\w .-]*", value):
             raise ValueError(
-                "MLflow's name of a model must be letters, digits, '_', '-', '.' and spaces, the first a letter, "
-                f"a digit or '_'; it is {value!r}; rename it"
+                "a model's name in MLflow may have letters, digits, '_', '-', '.' and spaces, and must start with a "
+                f"letter, a digit or '_'; it is {value!r}; rename it"
             )
         return value
 

@@ -22,8 +22,8 @@ from mlflow.types.schema import AnyType
 import tasks
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.evaluate.inference_settings import NAME as INFERENCE
 from tasks.evaluate.inference_settings import Inference
+from tasks.evaluate.predictions import INFERENCE
 from tasks.register.decisions import Decided, now
 from tasks.tracking.client import KEY, Tracker
 from tasks.tracking.sync import WEIGHTS
@@ -31,6 +31,7 @@ from tasks.tracking.sync import WEIGHTS
 MODEL = "model"
 """Artifact folder of a run that holds its model."""
 
+# Stored registries have these tags: the names stay.
 _COMPARED, _REFUSED, _LAST, _PROMOTED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
 _LONGEST_TAG = 5000
 """Characters of a registered model's tag in MLflow's database."""

@@ -38,7 +38,7 @@ class Change:
 
 
 def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
-    """Every value that decides on sides, by its key below ``sources.S``.
+    """Every value that decides the assignment, by its key below ``sources.S``.
 
     Args:
         grouped_by: what made the groups and texts (``tasks.text.rows.GROUPED_BY``); None where that is unknown.
@@ -65,7 +65,7 @@ def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
-    """Differences between two results of ``values``; a file that is added changes nothing for the others."""
+    """Differences between two results of ``values``. Files that were only added to ``split.files`` do not count."""
     differences = []
     for key in [*before, *(key for key in now if key not in before)]:
         one, other = before.get(key), now.get(key)

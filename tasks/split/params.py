@@ -49,7 +49,7 @@ class SplitParams(Params):
     A *cluster* is what must stay together: the rows of a group, and all rows with near-duplicates of their texts.
 
     Attributes:
-        by: ``hash`` puts each cluster on a side by a hash of seed and group, so that new rows move no old one;
+        by: ``hash`` assigns each cluster to a part by a hash of seed and group, so that new rows move no old one;
             ``file`` takes the parts as the source's files give them; ``time`` cuts at ``validation_from`` and
             ``test_from``. Where files or times put a cluster in several parts, the later part keeps it.
         fractions: of ``by: hash``.
@@ -62,11 +62,12 @@ class SplitParams(Params):
         near_duplicates: when two texts (``identity``) are near-duplicates; null joins only texts with the same words.
         stratify: ``task``, ``label`` (the completion of rows with ``answer_choices``) or both: clusters that are new
             are taken in the order of their hashes so that each stratum meets the shares. Clusters that were assigned
-            before stay, and a cluster is not cut, so shares are met about; ``splits.json`` says how nearly.
+            before stay, and a cluster is not cut, so the shares are met approximately; ``splits.json`` has the actual
+            ones.
         limit: part → most rows kept: those kept before, then those with the lowest hash of seed and row_id.
         max_dropped: share of rows that may be left out, because their cluster is in a later part or because they would
             bridge two parts, before the step stops. Plain duplicates and rows over a limit do not count.
-        min_rows: fewest rows of each part that is asked for.
+        min_rows: fewest rows of each required part.
         seed: of the hashes.
     """
 
@@ -136,7 +137,9 @@ class SplitParams(Params):
         return {"validation": self.validation_fraction, "train": 1 - self.validation_fraction}
 
     def deciding(self) -> dict[str, Any]:
-        """What decides on sides, of the keys that ``by`` uses: where it changes, earlier assignments no longer stand.
+        """The values that decide the assignment, of the keys that ``by`` uses.
+
+        If one changes, earlier assignments are void.
 
         Listed by hand, so that a new key with a default resets no split. ``permutations`` and ``seed`` of
         ``near_duplicates`` say how pairs are looked for, not which are meant; limits only hide rows.

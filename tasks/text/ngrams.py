@@ -104,7 +104,7 @@ class NgramIndex:
         return share, self._most_frequent(self._text_of[hit], self._first[self._gram_of[hit]])
 
     def _most_frequent(self, texts: Numbers, numbers: Numbers) -> Numbers:
-        """For each text the number that stands beside it most often; of equally frequent ones the lowest."""
+        """For each text the number most often paired with it; of equally frequent ones the lowest."""
         best = np.full(self._texts, NONE, np.int64)
         training, index = np.unique(numbers, return_inverse=True)
         pairs, counts = np.unique(texts * np.int64(len(training)) + index, return_counts=True)

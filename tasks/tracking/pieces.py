@@ -13,8 +13,8 @@ from typing import Any
 from tasks.core import files
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
-from tasks.evaluate.inference_settings import NAME as INFERENCE
 from tasks.evaluate.inference_settings import params_of
+from tasks.evaluate.predictions import INFERENCE
 
 LARGE = 200 * 2**20
 """Bytes from which a file counts as full weights. The manifest holds their hash, and a run stores them once."""

@@ -51,12 +51,12 @@ def last_complete(folder: Path) -> Path | None:
     for path in reversed(list(by_step(folder).values())):
         if is_complete(path):
             return path
+        files.remove(path)
         logger.warning(
-            "%s: a checkpoint must be complete and of this version; this one is not and was removed; training resumes "
-            "from the one before it",
+            "%s: a checkpoint must be complete and of this version; this one was not and is removed; training resumes "
+            "from an earlier checkpoint, or from the start if there is none",
             path,
         )
-        files.remove(path)
     return None
 
 

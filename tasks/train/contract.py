@@ -18,7 +18,6 @@ from tasks.tuning.params import TrainedParams
 class _Part:
     """Rows of one part: the kept ones as tokens, those that are too long, and the number of cut prompts."""
 
-    name: str
     kept: list[tuple[Row, Encoded]] = field(default_factory=list)
     too_long: list[tuple[Row, int]] = field(default_factory=list)
     truncated: int = 0
@@ -44,7 +43,7 @@ def encode_rows(
             more than ``max_dropped`` of the rows do not fit.
     """
     end = renderer.tokenizer.eos_token_id
-    result = _Part(part)
+    result = _Part()
     for row in rows:
         encoded = renderer.encode(row["prompt"], row["completion"])
         _refuse_unlearnable(row, encoded, end, params, part)

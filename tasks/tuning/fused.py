@@ -62,7 +62,7 @@ def summary(model: Any) -> str:
     kept: Counter[str] = Counter()
     for module in model.modules():
         kind = type(module).__name__
-        part = next((p for p in _PARTS if isinstance(module, p.plain) or kind.endswith(p.suffix)), None)
+        part = next((p for p in _PARTS if isinstance(module, p.role) or kind.endswith(p.suffix)), None)
         if part is None:
             continue
         is_fused = isinstance(module, part.fused) and not (part.fused is FusedLoraLinear and not module.is_plain())
@@ -268,18 +268,20 @@ class _Part:
         name: plural, for the log.
         plain: class that is replaced.
         fused: class that replaces it.
+        role: class from which all classes with this role derive, as far as there is one.
         suffix: ending of the names of classes with the same role in other architectures.
     """
 
     name: str
     plain: type[Any]
     fused: type[Any]
+    role: type[Any]
     suffix: str
 
 
 _PARTS = (
-    _Part("norms", LlamaRMSNorm, FusedRMSNorm, "Norm"),
-    _Part("MLPs", LlamaMLP, FusedMLP, "MLP"),
-    _Part("rotary embeddings", LlamaRotaryEmbedding, FusedRotaryEmbedding, "RotaryEmbedding"),
-    _Part("LoRA layers", lora.Linear, FusedLoraLinear, "LoraLinear"),
+    _Part("norms", LlamaRMSNorm, FusedRMSNorm, LlamaRMSNorm, "Norm"),
+    _Part("MLPs", LlamaMLP, FusedMLP, LlamaMLP, "MLP"),
+    _Part("rotary embeddings", LlamaRotaryEmbedding, FusedRotaryEmbedding, LlamaRotaryEmbedding, "RotaryEmbedding"),
+    _Part("LoRA layers", lora.Linear, FusedLoraLinear, lora.LoraLayer, "LoraLinear"),
 )

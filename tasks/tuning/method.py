@@ -29,7 +29,8 @@ def load_exact(base: BaseModel, params: ExperimentParams) -> Any:
 
 @dataclass(frozen=True)
 class Method(Generic[P]):
-    """What is particular to one method. All other code asks this record and compares no names of methods.
+    """What is particular to one method. All other code asks this record; only
+    ``tasks.tuning.untrained`` compares a name.
 
     The defaults describe an adapter of peft that is merged into the weights of the base model. Functions import torch,
     transformers and peft when they are called, because ``resolve`` and ``--help`` import the records of all methods.
@@ -59,7 +60,7 @@ class Method(Generic[P]):
         optimizer_on_gpu: ``optim`` of ``transformers.TrainingArguments``.
         checkpoint_numbers: fp32 numbers per trained parameter in a checkpoint: itself and the two moments of AdamW.
         libraries: packages whose version can change a number, besides those of every method.
-        lighter: methods to advise where memory is short, the nearest first.
+        lighter: methods that need less memory, the most similar first; advised when a training does not fit.
     """
 
     params: type[P]

@@ -18,7 +18,7 @@ Loader = Callable[[BaseModel, torch.dtype], Any]
 
 
 def prepare(base: BaseModel, params: TrainedParams, steps: int, load: Loader | None = None) -> Any:
-    """Return ``trainable``, made to compute as fast as this processor allows; frozen matrices may be in bf16.
+    """Return the model of ``trainable`` with its faster parts; frozen matrices may be in bf16.
 
     Raises:
         TunesmithError: as ``trainable``, or the model cannot compute activations again.

@@ -125,6 +125,7 @@ def test_a_plan_for_a_model_that_is_larger_than_the_machine(
     flat = " ".join(printed.split())
     assert code == 0 and "no: training, evaluation, merging" in flat
     assert "lora: training: no batch size and no method of this model fits" in flat
+    assert "; unchanged, it is refused" in flat
 
 
 def test_a_plan_that_breaks_the_contract_is_an_error(built: Path, cli: Cli, tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def test_a_training_that_is_too_large_is_refused_with_smaller_batches_first(tiny
     with pytest.raises(TunesmithError) as error:
         check_fit(step, free, MemoryParams(), "full", params, base, ROWS)
     message = str(error.value)
-    assert message.startswith("train@full: the tensors of a training must fit into the free memory; they need 0.00 GB")
+    rule = "the tensors of a training must fit into 100% of the free memory (memory.refuse_above)"
+    assert message.startswith(f"train@full: {rule}; they need 0.00 GB")
     assert "; with {training: {token_budget: 128, accumulation: 2}} it needs " in message
     assert message.endswith("to train anyway, set memory.refuse_above: null in params/training.yaml")
 

@@ -191,7 +191,9 @@ def cli(
 def test_the_commands(filled: Workspace, cli: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     code, text = cli("export", filled.a, filled.b, "--rows", 30, "--seed", 2, "--output", tmp_path / "judges")
     assert code == 0
-    assert text.startswith("20 pairs of quokkabase and wombattuned, drawn from 20 rows; of 20 answered by both, 0 have")
+    assert text.startswith(
+        "20 pairs of quokkabase and wombattuned, drawn from 20 rows; of 20 with an output of both, 0 have"
+    )
     assert "note: 30 were requested" in text
     key = filled.export(30, 2, tmp_path / "judges").key
     assert f"pairs-{key.export}.html" in text and f"key-{key.export}.json" in text

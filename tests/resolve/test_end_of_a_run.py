@@ -74,7 +74,7 @@ def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths
         (
             "registration",
             lambda p: p["registration"].update(model_name="team/tickets"),
-            "registration.yaml: registration.model_name: MLflow's name of a model must be letters, digits, '_',",
+            "registration.yaml: registration.model_name: a model's name in MLflow may have letters, digits, '_',",
         ),
         (
             "registration",

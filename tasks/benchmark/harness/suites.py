@@ -18,9 +18,6 @@ OWN = FOLDER / "own"
 MEASURES = ("mean", "f1", "f1_of_three", "matthews", "pearson", "spearman", "all_of_a_question")
 """Aggregates from values of rows to one score: functions of ``measures.py``."""
 
-SHAPES = ("mmlu", "multirc", "record", "wsc", "truthfulqa")
-"""Formats of rows that are converted: functions of ``shapes.py``."""
-
 
 class TaskDefinition(Params):
     """One task of a suite.

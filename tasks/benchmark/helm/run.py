@@ -67,6 +67,8 @@ class ModelRun:
         manifest: of the model.
         load: loads the model.
         data: folder of the scenarios' files.
+        params: what is measured, and on how many rows.
+        paths: of the workspace.
         timed: whether seconds are part of the results. Without them, two runs give equal results.
     """
 

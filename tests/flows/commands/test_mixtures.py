@@ -26,7 +26,7 @@ def test_asked_and_realised_rows_and_what_is_missing_are_shown() -> None:
     with console.capture() as printed:
         console.print(mixture("many", REPORT, HoldOut(tasks=["sing"], templates=["two/w2"])))
     lines = [" ".join(line.replace("│", " ").split()) for line in printed.get().splitlines()]
-    assert lines[0] == "mixture many: 60 training rows of 90 asked, 7 of validation"
+    assert lines[0] == "mixture many: 60 training rows of 90 requested, 7 of validation"
     assert [line for line in lines if "/say" in line or "/t2" in line] == [
         "one/say 45 50 50",
         "two/say 45 10 10 short",
@@ -37,5 +37,5 @@ def test_asked_and_realised_rows_and_what_is_missing_are_shown() -> None:
         "two: 5 train rows held out",
         "two: 1 validation row held out",
         "held-out tasks, for evaluation alone: sing",
-        "held-out wordings, for evaluation alone: two/w2",
+        "held-out templates, for evaluation alone: two/w2",
     ]
