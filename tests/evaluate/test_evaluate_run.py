@@ -283,7 +283,7 @@ def test_prompt_that_does_not_fit_the_context_is_refused(trained: Paths) -> None
     assert len(predictor.renderer.prompt(exact)) == 88
     predictor.generate([exact])
     with pytest.raises(
-        TunesmithError, match=r"prompt 2 of 2: .*context of 100 tokens; the prompt has 89 and the answer"
+        TunesmithError, match=r"prompt 2 of 2: .*context of 100 tokens; the prompt has 89 and the output"
     ):
         predictor.generate([exact, exact + "!"])
 

@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
 
 
 def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
-    assert cli(built, "status") == (0, "all 13 stages are up to date\n")
+    assert cli(built, "status") == (0, "all 15 stages are up to date\n")
     edit(built, "experiments", lambda p: p["experiments"]["lora"].update(seed=5))
     code, printed = cli(built, "status")
     dvc(built, "repro", "--single-item", "resolve")
@@ -41,7 +41,7 @@ def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
     edit(built, "experiments", lambda p: p["experiments"]["lora"].pop("seed"))
     dvc(built, "repro", "--single-item", "resolve")
     assert code == 0 and "modified params/experiments.yaml" in printed
-    assert "3 of 13 stages will run, 1 more only if what they read changes" in printed
+    assert "3 of 15 stages will run, 2 more only if what they read changes" in printed
     for address in ("train@lora", "compare"):
         assert re.search(rf"{address} +│ resolve will change build/experiments/lora/train.yaml", printed)
     assert re.search(r"predict@lora +│ only if train@lora changes what it writes", printed)
@@ -56,7 +56,7 @@ def test_status_of_a_stage_that_was_never_built_is_one_line(built: Path, cli: Cl
     _, every = cli(built, "status", "--verbose")
     edit(built, "experiments", lambda p: p["experiments"].pop("fresh"))
     assert re.search(r"train@fresh +│ never built ", printed) and "tasks/" not in printed
-    assert "tasks/train/run.py" in every
+    assert "tasks/tuning/methods/lora.py" in every
 
 
 def test_plan_prints_the_contract_and_trains_nothing(built: Path, cli: Cli, tmp_path: Path) -> None:

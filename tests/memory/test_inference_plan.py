@@ -150,7 +150,7 @@ def test_a_model_larger_than_any_machine_is_planned_from_its_config(tmp_path: Pa
 def test_a_config_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match=r"must have config\.json"):
         find_config(tmp_path)
-    with pytest.raises(TunesmithError, match=r"must be a folder with config\.json"):
+    with pytest.raises(TunesmithError, match=r"must be config\.json or a folder with it"):
         find_config(tmp_path / "weights.bin")
 
 
