@@ -194,7 +194,7 @@ def test_settings_of_the_base_do_not_change_greedy_generation(tiny_llama: Path) 
 
 def test_beams_count_in_a_batch() -> None:
     planned = batches([90] * 12, settings(token_budget=1300, max_new_tokens=4, num_beams=3))
-    assert [len(batch) for batch in planned] == [4, 4, 4]  # 3 beams of 96 + 4 tokens a row
+    assert [len(batch) for batch in planned] == [4, 4, 4]  # 3 beams of 96 + 4 tokens per row
 
 
 def test_batches_are_a_partition_within_the_budget_longest_first() -> None:
