@@ -119,7 +119,11 @@ def _meet_shares(
 
 
 def _without_bridges(nodes: Nodes, rows: Numbers, earlier: Numbers) -> tuple[Numbers, dict[int, str]]:
-    """Clusters of which none has two earlier parts, and the rows that are left out for that, as in ``HashedParts``."""
+    """Cut clusters that would join two earlier parts.
+
+    Returns:
+        Node → its cluster, and row left out → the parts that it would join.
+    """
     lowest, highest = np.full(nodes.count, len(PARTS)), np.full(nodes.count, -1)
     assigned = np.flatnonzero(earlier >= 0)
     np.minimum.at(lowest, nodes.cluster[assigned], earlier[assigned])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import AdaLoraConfig, LoraConfig, get_peft_model
 from torch import Tensor
 from torch.nn import functional
 from transformers import (
@@ -228,6 +228,10 @@ def test_the_summary_names_what_is_fused_and_what_is_not(monkeypatch: pytest.Mon
 
     dropout = fused.summary(_fused(_lora(lora_dropout=0.5)))
     assert dropout.endswith("; not fused: 21 LoRA layers")
+
+    # AdaLoRA's layers have the role of LoRA layers, and keep peft's code.
+    adalora = get_peft_model(LlamaForCausalLM(LlamaConfig(**SIZES)), AdaLoraConfig(total_step=10, tinit=1, tfinal=1))
+    assert fused.summary(_fused(adalora)).endswith("; not fused: 6 SVDLinear")
 
     def changed(self: Any, x: Tensor) -> Any:  # a line that transformers writes otherwise
         return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x)) * 1
