@@ -1,4 +1,4 @@
-"""Numbers of a comparison as text, the same in Markdown, in the terminal and in HTML."""
+"""Format the numbers of a comparison as text, the same for Markdown, terminal and HTML."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SIGNS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A number and its interval; ``sign`` is 1 or -1 for a difference that is real, else 0."""
+    """A number and its interval. ``sign``: 1 or -1 for a real difference (its interval excludes zero), else 0."""
 
     value: str
     interval: str = ""
@@ -61,8 +61,9 @@ class Column:
     """A column of the table of scores.
 
     Attributes:
-        title: with its unit, unless that is obvious.
-        importance: columns with the lowest are left out first if the table is too wide.
+        title: title of the column, with the unit unless it is obvious.
+        importance: if the table is too wide, columns with the lowest importance are left out first.
+        cells: one per system.
     """
 
     title: str
@@ -70,12 +71,12 @@ class Column:
     cells: list[Cell]
 
     def bare(self) -> Column:
-        """Without the intervals."""
+        """The same column without intervals."""
         return replace(self, cells=[replace(cell, interval="") for cell in self.cells])
 
 
 def label(metric: str) -> str:
-    """The name that people know: ``rouge1_f`` is ROUGE-1, ``rougeL_recall`` is ROUGE-L recall."""
+    """The usual name of a metric: ROUGE-1 for ``rouge1_f``, ROUGE-L recall for ``rougeL_recall``."""
     if metric.startswith("rouge"):
         kind, part = metric.removeprefix("rouge").split("_")
         return f"ROUGE-{kind}" if part == "f" else f"ROUGE-{kind} {part}"
@@ -83,11 +84,12 @@ def label(metric: str) -> str:
 
 
 def scale(metric: str) -> float:
-    """Shares are shown as percent; BLEU and chrF run from 0 to 100 already, a ratio is none of these."""
+    """The factor from stored to shown values: 100 for shares, 1 for ratios and for BLEU and chrF (0 to 100 already)."""
     return 1.0 if metric in ("bleu", "chrf", "length_ratio") else 100.0
 
 
 def number(value: float | None, factor: float = 1.0, digits: int = 1, signed: bool = False) -> str:
+    """Format ``factor * value``; ``NOTHING`` for None."""
     if value is None:
         return NOTHING
     rounded = round(factor * value, digits) + 0.0  # adding zero turns -0.0 into 0.0
@@ -95,7 +97,7 @@ def number(value: float | None, factor: float = 1.0, digits: int = 1, signed: bo
 
 
 def score(entry: Entry, metric: str, factor: float = 1.0, digits: int = 1, interval: bool = True) -> Cell:
-    """The cell of ``metric``, as ``41.2 [38.9, 43.5]`` where it has an interval."""
+    """The cell of ``metric``; with an interval it reads ``41.2 [38.9, 43.5]``."""
     measured = entry["metrics"].get(metric) or {}
     value, low, high = (measured.get(name) for name in ("value", "low", "high"))
     if value is None or not interval or low is None or high is None:
@@ -104,7 +106,7 @@ def score(entry: Entry, metric: str, factor: float = 1.0, digits: int = 1, inter
 
 
 def change(entry: Entry, metric: str) -> Cell:
-    """The cell of the difference in ``metric`` to the baseline experiment."""
+    """The cell of the difference between the system and the baseline experiment in ``metric``."""
     difference = (entry["differences"] or {}).get(metric)
     if difference is None:
         return Cell(NOTHING)
@@ -114,35 +116,36 @@ def change(entry: Entry, metric: str) -> Cell:
 
 
 def unfinished(entry: Entry) -> Cell:
+    """Percent of the outputs that reached the length limit."""
     finished = (entry["metrics"].get("finished") or {}).get("value")
     return Cell(number(None if finished is None else 1 - finished, 100))
 
 
 def about(entry: Entry) -> dict[str, Any]:
-    """``model`` of an entry; comparisons of an earlier version have none."""
+    """Facts about the model of an entry; empty in comparisons of earlier versions."""
     return entry.get("model") or {}
 
 
 def trained(entry: Entry) -> Cell:
-    """Share of the parameters that training changed."""
+    """Percent of the parameters that training changed."""
     some, every = (about(entry).get(name) for name in ("trainable_parameters", "total_parameters"))
     return Cell(number(some / every, 100, digits=2) if some and every else NOTHING)
 
 
 def kept(entry: Entry) -> Cell:
-    """Size of the model on disk, without its base."""
+    """Size of the trained weights on disk in MB, without the base."""
     size = about(entry).get("weights_bytes")
     return Cell(number(size / 1e6, digits=1) if size else NOTHING)
 
 
 def kept_of_base(entry: Entry) -> Cell:
-    """The same in percent of the base's own weights: 100 for a full copy in their precision."""
+    """Size of the trained weights in percent of the base's weights; 100 for a full copy in the same precision."""
     size, base = (about(entry).get(name) for name in ("weights_bytes", "base_bytes"))
     return Cell(number(size / base, 100, digits=2) if size and base else NOTHING)
 
 
 def columns(comparison: Comparison) -> list[Column]:
-    """The table of scores, without the names of the systems."""
+    """The columns of the table of scores, without the names of the systems."""
     systems, metric = comparison["systems"], comparison["metric"]
 
     def column(title: str, importance: int, name: str, digits: int = 1, interval: bool = True) -> Column:
@@ -173,7 +176,7 @@ def columns(comparison: Comparison) -> list[Column]:
 
 
 def sign_columns(comparison: Comparison) -> list[Column]:
-    """Signs of bad texts that score well, without the names of the systems; none for reports of earlier versions."""
+    """The columns with signs of bad texts that score well; empty for reports of earlier versions."""
     systems = comparison["systems"]
     if not any("repetition" in entry["metrics"] for entry in systems):
         return []
@@ -188,7 +191,7 @@ def sign_columns(comparison: Comparison) -> list[Column]:
 
 
 def remarks(comparison: Comparison) -> list[str]:
-    """Lines under a table: missing baseline, systems that were not compared, warnings."""
+    """The lines under a table: a missing baseline, systems that were not compared, warnings."""
     note = comparison["baseline"]["note"]
     return [
         *([note] if note else []),

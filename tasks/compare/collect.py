@@ -29,13 +29,13 @@ class System:
 
     Attributes:
         kind: ``baseline`` is a trivial one (lead, nearest), not the experiment that others are compared with.
-        method: of an experiment: none, full, lora, ...
-        metrics: name → ``{"value", "low", "high"}``; what is missing or not finite is None.
-        groups: as in ``metrics.json``: kind → group → metric → scores; empty for reports that have none.
-        model: as in ``metrics.json``: parameters, sizes, what a soft prompt lies near; empty where nothing is known.
+        method: training method of an experiment (none, full, lora, …); None for a trivial baseline.
+        metrics: name → ``{"value", "low", "high"}``; a missing or infinite value is None.
+        groups: ``groups`` of ``metrics.json``: kind → group → metric → scores; may be empty.
+        model: ``model`` of ``metrics.json``: parameters, sizes, nearest words of a soft prompt; may be empty.
         rows: predictions, one per test row.
-        retention: predictions of the rows of other tasks; none where the evaluation set has none.
-        problem: why it cannot be compared; None when it can.
+        retention: predictions for the retention rows (other tasks); empty if the evaluation set has no such rows.
+        problem: why the system cannot be compared; None if it can.
     """
 
     name: str
@@ -59,12 +59,12 @@ class System:
 
 
 def collect(paths: Paths, baseline: str) -> list[System]:
-    """The systems in the order of the report: ``baseline``, the other experiments by name, then the trivial ones.
+    """Read the systems in the order of the report: ``baseline``, the other experiments by name, the trivial baselines.
 
     Only folders of ``build/experiments`` count as experiments, since reports of deleted ones may still exist.
 
     Raises:
-        TunesmithError: there is no experiment, or a file is not what its stage writes.
+        TunesmithError: there is no experiment, or a file does not have the format that its stage writes.
     """
     names = sorted(folders(paths.resolved), key=lambda name: (name != baseline, natural(name)))
     if not names:
@@ -94,6 +94,7 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def read_method(folder: Path) -> str:
+    """The training method in ``train.yaml`` of a folder in ``build/experiments``."""
     method = read_yaml(folder / "train.yaml").get("method")
     if not isinstance(method, str):
         raise TunesmithError(
@@ -104,7 +105,7 @@ def read_method(folder: Path) -> str:
 
 
 def read_report(system: System, folder: Path) -> System:
-    """``system`` with its scores and predictions, or with ``problem`` if it has none."""
+    """Add scores and predictions to ``system``, or ``problem`` if it was not evaluated."""
     metrics, predictions = folder / "metrics.json", folder / "predictions.parquet"
     if not (metrics.exists() and predictions.exists()):
         return replace(system, problem=NOT_EVALUATED)
@@ -137,14 +138,14 @@ def _finite(metric: dict[str, Any]) -> Metric:
 
 
 def mark_other_rows(systems: list[System], baseline: str) -> list[System]:
-    """Set ``problem`` of systems that were evaluated on other test rows than most experiments.
+    """Set ``problem`` of the systems that were evaluated on other test rows than most experiments.
 
-    If two test sets have equally many experiments, ``baseline`` decides, then the first experiment.
+    If two test sets have equally many experiments, that of ``baseline`` counts, else that of the first experiment.
     """
     evaluated = [s for s in systems if s.kind == "experiment" and s.problem is None]
     if not evaluated:
         return systems
     votes = Counter(s.test_sha256 for s in evaluated)
-    # max() keeps the first of equals, and the systems stand in the order of the report.
+    # max() returns the first of equals; the systems are in the order of the report.
     chosen = max(evaluated, key=lambda s: (votes[s.test_sha256], s.name == baseline)).test_sha256
     return [replace(s, problem=OTHER_ROWS) if s.problem is None and s.test_sha256 != chosen else s for s in systems]

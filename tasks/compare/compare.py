@@ -24,9 +24,9 @@ SHOWN_GROUPS = ("wording", "task_seen", "contamination", "wording_spread")
 
 
 def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
-    """Compare ``systems`` (as ``collect`` gives them); the result is ``comparison.json``.
+    """Compare ``systems`` (from ``collect``); the result is the content of ``comparison.json``.
 
-    Keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
+    Its keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
     order, each with ``metrics``, ``groups``, ``model``, ``differences`` and ``retention``), ``not_compared`` (name,
     kind, method, reason), ``warnings`` (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the
     parameters.
@@ -74,7 +74,7 @@ def choose_candidate(experiments: list[System]) -> System | None:
 def describe(
     system: System, baseline: System | None, candidate: System | None, params: CompareParams
 ) -> dict[str, Any]:
-    """One entry of ``systems``. ``differences`` is None for the baseline itself, and without a baseline."""
+    """Build one entry of ``systems``; ``differences`` is None for the baseline itself, and without a baseline."""
     differences = None
     if baseline is not None and system is not baseline:
         names = sorted({params.metric, *ALWAYS})
@@ -97,7 +97,7 @@ def describe(
 def difference(ours: list[Row], theirs: list[Row], metric: str, params: CompareParams) -> dict[str, Any] | None:
     """Mean paired difference of ``metric`` (ours minus theirs): value, low, high, rows, real.
 
-    ``real``: the interval excludes zero, with at least two rows. None where no pair of rows has the score.
+    ``real``: there are at least two rows, and the interval excludes zero. None if no pair of rows has the score.
     """
     differences = paired_differences(ours, theirs, metric)
     if not len(differences):
@@ -110,7 +110,7 @@ def difference(ours: list[Row], theirs: list[Row], metric: str, params: CompareP
 def paired_differences(ours: list[Row], theirs: list[Row], metric: str) -> np.ndarray:
     """Differences of ``metric``, one per test row (shape: rows), in the order of ``theirs``.
 
-    Predictions pair by ``ROW_KEY``; the differences of a row's prompt variants are averaged.
+    Predictions are paired by ``ROW_KEY``; the differences of a row's prompt variants are averaged.
     """
     return row_averages(gains(ours, theirs, metric).items())
 

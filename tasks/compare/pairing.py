@@ -1,4 +1,4 @@
-"""Which prediction of one system belongs to which of another."""
+"""Pair the predictions of two systems by row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tasks.text.rows import Row, RowKey, row_key
 
 
 def gains(ours: list[Row], theirs: list[Row], metric: str) -> dict[RowKey, float]:
-    """``metric`` of ours minus theirs for each key that both scored, in the order of ``theirs``."""
+    """Our score in ``metric`` minus theirs, for each row that both scored, in the order of ``theirs``."""
     scores = {row_key(row): row.get(metric) for row in ours}
     differences = {}
     for row in theirs:

@@ -1,4 +1,4 @@
-"""Parameters of comparing experiments."""
+"""Parameters of the stage ``compare``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class CompareParams(Params):
 
     Attributes:
         baseline: the experiment that all others are compared with.
-        metric: score of a row; its differences come first in the report.
-        resamples: bootstrap resamples of an interval.
-        confidence: of the intervals of differences, such as 0.95.
-        seed: of the bootstrap.
-        samples: rows of predictions shown in the report.
-        lost_examples: rows shown of each task that a tuned model does worse on than the baseline.
+        metric: score of a row whose differences come first in the report.
+        resamples: number of bootstrap resamples per interval.
+        confidence: level of the intervals of differences, such as 0.95.
+        seed: seed of the bootstrap.
+        samples: number of test rows whose outputs the report shows.
+        lost_examples: number of rows that the report shows per lost task: those on which the tuned model lost most.
     """
 
     baseline: str = "base"

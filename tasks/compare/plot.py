@@ -1,4 +1,4 @@
-"""ROUGE scores as grouped bars with their intervals."""
+"""Draw the ROUGE scores as grouped bars with their intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.compare.collect import Metric
 from tasks.tuning.untrained import is_trained
 
 SERIES = {"rouge1_f": "#3a76ad", "rouge2_f": "#e59c45", "rougeL_f": "#a8cbe6"}
-"""Metric → colour. The three differ in lightness, so that they can be told apart in grey."""
+"""Metric → colour. The colours differ in lightness, so that they also differ in a grey print."""
 
 _BAR = 0.26
 _INK = "#24292f"
@@ -34,7 +34,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Write the picture as PNG; equal comparisons give equal bytes."""
+    """Write the bars to ``path`` as PNG; equal comparisons give equal bytes."""
     systems = comparison["systems"]
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -110,7 +110,7 @@ def _dress(axes: Axes, systems: list[Entry]) -> None:
 
 
 def _name(entry: Entry) -> str:
-    """The name; below it the method and whether it is the candidate, unless the name says so."""
+    """The name; on a second line the method and ``candidate``, without what the name repeats."""
     name = entry["name"] if len(entry["name"]) <= _LONGEST else f"{entry['name'][: _LONGEST - 1]}…"
     method = entry["method"]
     what = "trivial" if method is None else method if is_trained(method) else "not tuned"

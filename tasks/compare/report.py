@@ -1,6 +1,6 @@
 """The comparison as one HTML file: no script, no network, every text escaped.
 
-It loads one other file: the page with the gate's verdict, which lies in ``reports/gate``.
+It loads one other file: the page with the gate's verdict, in ``reports/gate``.
 """
 
 from __future__ import annotations
@@ -30,9 +30,12 @@ TEMPLATE = "report.html.jinja"
 
 
 def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
-    """Render ``comparison`` with ``picture`` (PNG) inside; ``gate`` is the address of the gate's page about it.
+    """Render ``comparison`` as HTML.
 
-    The gate may write that page after the comparison; the comparison's own files do not change then.
+    Args:
+        picture: PNG, embedded in the page.
+        gate: relative link to the page with the gate's verdict. The gate writes that page later, without changing the
+            report.
     """
     environment = pages(Path(__file__).parent)
     return environment.get_template(TEMPLATE).render(
@@ -59,7 +62,7 @@ def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
 def changes(comparison: Comparison) -> dict[str, Any]:
     """The table of differences: ``titles`` of its columns, and ``rows`` of (name, cells).
 
-    ``plain``: columns in which more is neither better nor worse, such as copied 4-grams.
+    ``plain``: whether a column has no better or worse side, such as copied 4-grams.
     """
     compared = [entry for entry in comparison["systems"] if entry["differences"]]
     metrics = sorted({name for entry in compared for name in entry["differences"]}, key=_order(comparison["metric"]))
@@ -71,8 +74,11 @@ def changes(comparison: Comparison) -> dict[str, Any]:
 
 
 def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]:
-    """Rows of (experiment, group, ROUGE-1, exact match, rows): seen and unseen templates and tasks, clean and dirty
-    rows, and the spread over the templates of a task. An experiment without such groups has no row."""
+    """Rows of (experiment, group, ROUGE-1, exact match, rows).
+
+    The groups are seen and unseen prompt variants and tasks, clean and dirty rows, and the spread over the prompt
+    variants of a task. An experiment without such groups has no row.
+    """
     shown = []
     for entry in comparison["systems"]:
         for kind in ("wording", "task_seen", "contamination"):
@@ -89,8 +95,10 @@ def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]
 
 
 def soft_prompts(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
-    """Per experiment with a soft prompt, one row per cluster of virtual tokens: their ``positions`` (from 1), and the
-    nearest ``words``, the most similar first."""
+    """Experiments with a soft prompt, each with one row per cluster of virtual tokens.
+
+    A row has the ``positions`` of the virtual tokens (from 1) and their nearest ``words``, the most similar first.
+    """
     shown = []
     for entry in comparison["systems"]:
         tokens = about(entry).get("soft_prompt") or []
@@ -104,9 +112,11 @@ def soft_prompts(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]
 
 
 def prompts(comparison: Comparison) -> list[dict[str, Any]]:
-    """Length of the prompts of each experiment, if any has examples in them: ``name``, ``count`` of examples, ``cells``
-    (mean tokens, most tokens, their share of the context window, rows with fewer examples, score) and the ``examples``
-    per template."""
+    """Length of the prompts per experiment; empty if no experiment has examples in its prompts.
+
+    A row has ``name``, ``count`` (examples per prompt), ``cells`` (mean tokens, most tokens, percent of the context
+    window, rows with fewer examples, score) and ``examples`` (template → its examples).
+    """
     known = [(entry, about(entry).get("shots")) for entry in comparison["systems"]]
     if not any(shots and shots["count"] for _, shots in known):
         return []
@@ -129,8 +139,11 @@ def prompts(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def drawn(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Experiments with sampled outputs, with cells: samples per row, temperature, score of the greedy output, mean of
-    the samples, lowest and highest mean of one sample of all rows, standard deviation within a row."""
+    """Experiments with sampled outputs, each with its cells.
+
+    The cells: samples per row, temperature, score of the greedy outputs, mean over all samples, lowest and highest mean
+    of one sample, and standard deviation within a row.
+    """
     metric, shown = comparison["metric"], []
     for entry in comparison["systems"]:
         samples = about(entry).get("samples") or {}
@@ -143,8 +156,11 @@ def drawn(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 
 def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """One row per tuned experiment and task that it was not tuned on: ``name``, ``task``, ``verdict``, ``cells``
-    (metric, before, after, difference, rows) and ``examples`` of rows that lost most."""
+    """One row per tuned experiment and retention task.
+
+    A row has ``name``, ``task``, ``verdict``, ``cells`` (metric, before, after, difference, rows) and ``examples`` of
+    rows that lost most.
+    """
     return [
         {
             "name": entry["name"],
@@ -188,7 +204,7 @@ _GROUPS = {"wording": "wordings {}", "task_seen": "tasks {}", "contamination": "
 
 
 def _spread(wordings: dict[str, Any] | None) -> Cell:
-    """Highest minus lowest mean over the templates, in percentage points."""
+    """Highest minus lowest mean over the prompt variants, in percentage points."""
     return Cell(number(wordings["spread"], 100), f"{wordings['wordings']} wordings") if wordings else Cell(NOTHING)
 
 
@@ -218,7 +234,7 @@ def _counts(comparison: Comparison) -> str:
 
 
 def _gate_height(comparison: Comparison) -> int:
-    """Height of the gate's page in rem: one line per opponent, and room for a few more."""
+    """Height of the gate's page in rem: one line per opponent, and room for a few others."""
     return 8 + 2 * sum(not entry["tuned"] for entry in comparison["systems"])
 
 

@@ -1,4 +1,4 @@
-"""Kept, lost or gained: scores of tuned models on tasks that they were not tuned on, against the baseline."""
+"""Judge what tuning kept, lost or gained: scores on the retention tasks, compared with the baseline."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ COLUMN = {
     "entity_f1": "entity_f1",
     "loss": LOSS,
 }
-"""Metric of a template → the score of each row by which its task is judged."""
+"""Metric that a template names → the score column by which its task is judged."""
 
 
 def retention(system: System, baseline: System, params: CompareParams) -> dict[str, dict[str, Any]]:
-    """``SOURCE/TASK`` → ``metric``, ``before`` and ``after``, ``difference`` (``value``, ``low``, ``high``, ``rows``;
-    paired), ``unpaired`` rows, ``trained`` (whether the system was trained on that source), ``verdict`` and
-    ``examples`` of rows that lost most.
+    """Judge ``system`` against ``baseline`` on each retention task.
 
-    ``lost``: the interval of the difference lies wholly on the worse side of zero; ``gained``: on the better;
-    ``kept``: neither. With few rows the interval is wide: it shows how much may be lost. ``not
-    judged``: no row was answered by both. Where both score 0 the loss judges. Entities are judged by the F1
-    of all rows together, everything else by the mean of its rows' scores.
+    Verdicts: ``lost`` if the interval of the difference lies wholly on the worse side of zero, ``gained`` if it lies on
+    the better side, else ``kept``; ``not judged`` if no row has predictions of both. With few rows the interval is
+    wide; it shows how much may be lost. If both systems score 0, their loss decides. Entities are judged by the F1 of
+    all rows together, other tasks by the mean score of their rows.
+
+    Returns:
+        ``SOURCE/TASK`` → ``metric``, ``before``, ``after``, ``difference`` (paired: ``value``, ``low``, ``high``,
+        ``rows``), number of ``unpaired`` rows, ``trained`` (whether the system was trained on that source),
+        ``verdict``, and ``examples`` of rows that lost most.
     """
     ours, theirs = by_task(system.retention), by_task(baseline.retention)
     trained = system.model.get("trained_on") or ()
@@ -59,7 +62,7 @@ def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[st
     judged = _difference(pairs, metric, params)
     losses = all(_known(row, LOSS) for pair in pairs for row in pair)
     if losses and metric != LOSS and judged["before"] == judged["after"] == 0:
-        # Two models without a correct row have nothing to lose by that score.
+        # Both score 0, so this score cannot show a loss.
         metric, judged = LOSS, _difference(pairs, LOSS, params)
     better, change = (-1 if metric == LOSS else 1), judged["difference"]
     worst, best = sorted((better * change["low"], better * change["high"]))
@@ -73,8 +76,10 @@ def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[st
 
 
 def _difference(pairs: list[tuple[Row, Row]], metric: str, params: CompareParams) -> dict[str, Any]:
-    """``before``, ``after`` and ``difference``. Wordings of one row are no independent draws: rows are drawn, with all
-    of their wordings."""
+    """Compute ``before``, ``after`` and ``difference`` of ``metric``.
+
+    Prompt variants of one row are not independent samples: the bootstrap resamples rows, each with all its variants.
+    """
     counts = variants_by_row((row_key(row), _numbers(row, other, metric)) for row, other in pairs)
     drawn = np.array([np.sum(variants, axis=0) for variants in counts])
     score = entity_score if metric == "entity_f1" else _mean
@@ -93,7 +98,7 @@ def _difference(pairs: list[tuple[Row, Row]], metric: str, params: CompareParams
 
 
 def _numbers(row: Row, other: Row, metric: str) -> np.ndarray:
-    """Of both answers to a row what adds up over rows: counts of entities, or (score, 0, 1); shape: 2, 3."""
+    """Numbers of both predictions that are summed over rows: counts of entities, or (score, 0, 1). Shape: 2, 3."""
     if metric == "entity_f1":
         return np.array([entity_counts(one["completion"], one["references"][0]) for one in (row, other)])
     return np.array([(one[metric], 0, 1) for one in (row, other)])
@@ -104,7 +109,7 @@ def _mean(sums: np.ndarray) -> float:
 
 
 def _metric(rows: list[Row]) -> str:
-    """The first that the templates of the task name and that each row has by itself."""
+    """The first metric of the task's templates that every row has a score for; else the loss."""
     names = dict.fromkeys(name for row in rows for name in row["metrics"] or ())
     columns = [COLUMN[name] for name in names if name in COLUMN]
     return next((column for column in columns if all(_known(row, column) for row in rows)), LOSS)

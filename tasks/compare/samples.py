@@ -1,4 +1,4 @@
-"""Choose the rows to read in the report: the first ones, and those with the largest gains and losses."""
+"""Choose the sample rows of the report: the first rows, and those with the largest gains and losses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ IN_ORDER = "in row order"
 def choose_samples(
     compared: list[System], baseline: System | None, candidate: System | None, metric: str, count: int
 ) -> list[dict[str, Any]]:
-    """At most ``count`` rows: half by row order, then the largest gains and the largest losses.
+    """Choose at most ``count`` rows: half in row order, then the largest gains and the largest losses.
 
-    Gains and losses in ``metric`` are those of the candidate (else the first other experiment) over the
-    baseline; where there are too few of them, further rows in order take their place.
+    Gains and losses are differences in ``metric`` between the candidate (else the first other experiment) and the
+    baseline. If there are too few of them, further rows in row order fill up.
 
     Returns:
         One entry per row: source, row_id, template_id, row (1 is the first), why, text, references, answers (of each
@@ -44,7 +44,7 @@ def choose_samples(
 def _extremes(
     change: dict[RowKey, float], taken: set[RowKey], count: int, ours: System, theirs: System
 ) -> dict[RowKey, str]:
-    """The largest gains, the largest first, then the largest losses, that fill ``count`` together with ``taken``."""
+    """The largest gains, then the largest losses, as many as ``count`` has room for besides ``taken``."""
     left = count - len(taken)
     rest = sorted((k for k in change if k not in taken), key=lambda k: -change[k])
     best = [k for k in rest if change[k] > 0][: math.ceil(left / 2)]

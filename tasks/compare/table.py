@@ -1,4 +1,4 @@
-"""The comparison as a table: GitHub Markdown, and rich for the terminal."""
+"""The comparison as a table: in GitHub Markdown, and for the terminal with rich."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tasks.compare.cells import Cell, Column, Comparison, columns, remarks
 WIDTH = 120
 
 KEEPS_INTERVAL = 9
-"""Columns at least as important never lose their interval: ROUGE-1 and the difference."""
+"""Columns of at least this importance keep their interval at any width: ROUGE-1 and the difference."""
 
 _STYLES = {1: "bold green", -1: "bold red", 0: ""}
 
 
 def markdown_table(comparison: Comparison) -> str:
-    """One row a system; the candidate is marked, real differences are bold, remarks stand underneath."""
+    """One row per system. The candidate is marked, real differences are bold, and remarks follow the table."""
     shown = columns(comparison)
     lines = [
         _row(["experiment", *(c.title for c in shown)]),
@@ -36,7 +36,7 @@ def markdown_table(comparison: Comparison) -> str:
 
 
 def legend(comparison: Comparison, mark: str) -> str:
-    """How to read the numbers; ``mark`` says how a real difference looks."""
+    """How to read the numbers; ``mark`` names how a real difference is marked."""
     return (
         f"{comparison['rows']} test rows. ROUGE is F1 in percent, with 95% bootstrap intervals. "
         f"A difference in {mark} is real: its paired {100 * comparison['confidence']:g}% interval excludes zero. "
@@ -58,7 +58,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
-    """A table at most ``width`` characters wide. Less important columns are left out before anything wraps."""
+    """A table of at most ``width`` characters; less important columns are left out before any cell wraps."""
     names = [("★ " if entry["candidate"] else "") + entry["name"] for entry in comparison["systems"]]
     every = columns(comparison)
     shown = fitting(names, every, width)
@@ -76,9 +76,9 @@ def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
 
 
 def fitting(names: list[str], every: list[Column], width: int) -> list[Column]:
-    """The columns that fit beside ``names`` in ``width``.
+    """The columns that fit beside ``names`` into ``width`` characters.
 
-    Intervals go first, from the least important column up to those that matter most; then whole columns.
+    First intervals are left out, from the least important column upwards; then whole columns.
     """
     shown = list(every)
     by_importance = sorted(range(len(every)), key=lambda index: (every[index].importance, -index))
@@ -97,7 +97,7 @@ def _title(column: Column) -> list[str]:
 def _width(names: list[str], shown: list[Column]) -> int:
     widths = [max(map(cell_len, ["experiment", *names]))]
     widths += [max(cell_len(text) for text in (*_title(c), *map(str, c.cells))) for c in shown]
-    return sum(widths) + 3 * len(widths) + 1  # a rule and two spaces a column, and the last rule
+    return sum(widths) + 3 * len(widths) + 1  # one rule and two spaces per column, and the last rule
 
 
 def _caption(comparison: Comparison, hidden: list[str]) -> Text:

@@ -1,4 +1,4 @@
-"""Warnings beside the scores: copying, repetition, unfinished outputs, trivial baselines that score as well."""
+"""Warnings about scores: copying, repetition, unfinished outputs, trivial baselines that score as well."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNFINISHED = 0.20
 
 
 def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]]:
-    """Warnings about the experiments of ``compared``, in their order: ``system``, ``kind`` and ``message`` each."""
+    """Warnings about the experiments of ``compared``, in order, each with ``system``, ``kind`` and ``message``."""
     experiments = [s for s in compared if s.kind == "experiment"]
     trivial = [s for s in compared if s.kind == "baseline"]
     warnings = []
@@ -38,7 +38,7 @@ def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]
 
 
 def lost(described: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Warnings about tasks that a system lost, from the entries of the comparison."""
+    """Warnings about lost retention tasks; ``described`` are the entries ``systems`` of the comparison."""
     return [
         {"system": entry["name"], "kind": "lost", "message": _lost(entry["name"], task, retention)}
         for entry in described
@@ -76,7 +76,7 @@ def _repeating(system: System, baseline: System | None) -> str | None:
 
 
 def _beyond(system: System, baseline: System | None, metric: str, most: float) -> tuple[float, float, str] | None:
-    """(its value, the baseline's, the baseline's name), if the system exceeds the baseline by more than ``most``."""
+    """(value, the baseline's value, the baseline's name) if the system exceeds the baseline by more than ``most``."""
     if baseline is None or system is baseline:
         return None
     ours, theirs = system.value(metric), baseline.value(metric)

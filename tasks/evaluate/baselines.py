@@ -1,6 +1,6 @@
-"""``baselines``: two systems that learn nothing → ``reports/baselines/{lead,nearest}/``.
+"""``baselines``: score two systems that learn nothing → ``reports/baselines/{lead,nearest}/``.
 
-A tuned model must beat both. If it does not, it has learnt nothing useful, or the test is too easy.
+A tuned model must beat both. If it does not, it has learned nothing useful, or the test is too easy.
 """
 
 from __future__ import annotations

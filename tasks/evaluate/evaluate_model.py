@@ -23,12 +23,13 @@ def evaluate_model(
 ) -> None:
     """Write the report of an earlier model, as ``predict@X`` and ``score@X`` do.
 
-    The templates may have changed since its training: a champion that could not be evaluated on new test rows could
-    never be replaced. Its mixture may be gone, so clean and dirty rows are not scored apart. It draws no samples.
+    Unlike those stages, it accepts templates that changed since the model was trained: a champion that could not be
+    evaluated on new test rows could never be replaced. The model's mixture may be gone, so clean and dirty rows are not
+    scored separately. No samples are drawn.
 
     Args:
         output: folder that gets ``predictions.parquet``, ``metrics.json`` and ``inference.json``.
-        root: the workspace, from which the base is found.
+        root: the workspace, in which the base is looked up.
     """
     device.use_threads(predict_params.threads)
     with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ class RenderedPrompt:
     """One prompt for a model.
 
     Attributes:
-        template: ``SOURCE/ID``; None where the model knows no template.
+        template: ``SOURCE/ID``; None if the model knows no template.
         text: the rendered prompt.
         examples: (prompt, completion) pairs that precede it.
     """
@@ -42,8 +42,8 @@ class PromptRenderer:
 
     Attributes:
         model: name of the model, for errors.
-        templates: ``SOURCE/ID`` → template. A row tries them in this order: first the templates of the test rows, then
-            the others of training.
+        templates: ``SOURCE/ID`` → template, in the order in which they are tried for a row: first the test rows'
+            templates, then the others of training.
         examples: ``SOURCE/ID`` → examples before each prompt.
     """
 
@@ -73,7 +73,7 @@ class PromptRenderer:
         return cls(model, templates, examples)
 
     def refuse_unknown(self, template: str | None) -> None:
-        """Raises TunesmithError if ``template`` is named and the model does not know it."""
+        """Raise TunesmithError if the model does not know ``template``; None is allowed."""
         if template is not None and template not in self.templates:
             raise TunesmithError(
                 f"predict: {self.model} knows no template {template!r}; it knows: {', '.join(self.templates) or 'none'}"
@@ -103,8 +103,8 @@ class PromptRenderer:
         """Render a row that has the columns of a template, or take its ``prompt``, which is rendered already.
 
         The template is ``template``; else the one that the row names (in ``template``, or in ``source`` and
-        ``template_id`` as in the evaluation set); else the first whose columns the row has. For a rendered row, the
-        template decides only on the examples.
+        ``template_id`` as in the evaluation set); else the first whose columns the row has. If the row is rendered
+        already, the template only decides which examples precede it.
 
         Args:
             where: file and line of the row, for errors.
@@ -137,7 +137,7 @@ class PromptRenderer:
         return next((name for name in names if isinstance(name, str) and name in self.templates), None)
 
     def _rendered(self, row: Row) -> str | None:
-        """The row's rendered prompt; None where it has none, or where a template has a column of that name.
+        """The row's rendered prompt; None if it has none, or if a template has a column of that name.
 
         In a table every row has every column, so a row with an empty prompt may still have a template's columns.
         """
@@ -177,7 +177,7 @@ class EvaluatedModel:
         """Load a model folder.
 
         Args:
-            inference: how the model was evaluated; by default the ``inference.json`` in the folder.
+            inference: how the model was evaluated; by default ``inference.json`` in the folder.
             folder, root, shared: as for ``Predictor.load``.
 
         Raises:

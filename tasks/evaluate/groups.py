@@ -1,4 +1,4 @@
-"""Scores by group: tasks, templates, seen and unseen prompts, clean and dirty rows."""
+"""Scores per group of test rows: tasks, templates, seen and unseen prompts, clean and dirty rows."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def groups(
 
     - ``task``, and ``template`` (``SOURCE/ID``);
     - ``wording_spread``: the spread between the templates of a task (see that function);
-    - ``wording`` and ``task_seen``, with the groups ``seen`` and ``unseen``, for a trained model. A prompt is seen if
-      the model was trained on a template of the same text, under any name;
+    - ``wording`` and ``task_seen``, with the groups ``seen`` and ``unseen``, for a trained model. A prompt variant is
+      seen if the model was trained on a template of the same text, under any name;
     - ``contamination``, with the groups ``clean`` and ``dirty``, if ``dirty`` is given.
 
     Args:
@@ -62,7 +62,7 @@ def groups(
 
 
 def _tasks(predictions: list[Row], params: IntervalParams) -> dict[str, dict[str, Any]]:
-    """Scores of each task, with its corpus metrics: over several tasks at once those have no meaning."""
+    """Scores of each task, with its corpus metrics, which mean nothing over several tasks together."""
     by_task = _scores(predictions, lambda row: str(row["task"]), params)
     for task, scores in by_task.items():
         scores |= corpus_of([row for row in predictions if str(row["task"]) == task], params)
@@ -70,9 +70,9 @@ def _tasks(predictions: list[Row], params: IntervalParams) -> dict[str, dict[str
 
 
 def corpus_of(rows: list[Row], params: IntervalParams) -> dict[str, Any]:
-    """Metrics that are no mean over ``rows``.
+    """Metrics that are not means over ``rows``.
 
-    Their intervals resample completions. For rows with several prompt variants they are therefore too narrow.
+    Their intervals resample completions, so they are too narrow if rows have several prompt variants.
     """
     count = len({(row["source"], row["row_id"]) for row in rows})
     return {name: score | {"n": count} for name, score in corpus(rows, params).items()}
@@ -104,7 +104,7 @@ def _scores(predictions: list[Row], name: Callable[[Row], str], params: Interval
 
 
 def row_means(rows: list[Row], metrics: Iterable[str], params: IntervalParams) -> dict[str, Any]:
-    """Means of ``metrics`` with their intervals, each over the rows that have it: not every completion is a label."""
+    """Means of ``metrics`` with intervals, each over the rows that have the score: only labels have an accuracy."""
     means = {}
     for metric in metrics:
         values = row_averages((row_key(row), row[metric]) for row in rows if row[metric] is not None)
@@ -117,8 +117,8 @@ def row_means(rows: list[Row], metrics: Iterable[str], params: IntervalParams) -
 def wording_spread(predictions: list[Row]) -> dict[str, dict[str, Any]]:
     """Measure how far the means of a task's templates lie apart.
 
-    Templates with fewer than ``FEWEST`` rows do not count, and a task with one template has no spread. If each row has
-    one template, the templates also have different rows, which adds to the spread.
+    Templates with fewer than ``FEWEST`` rows do not count, and a task with one template has no spread. If each row is
+    rendered with only one template, the templates have different rows, which adds to the spread.
 
     Returns:
         ``SOURCE/TASK`` → metric → ``spread`` (highest minus lowest mean), ``deviation`` (standard deviation of the
@@ -147,7 +147,8 @@ def wording_spread(predictions: list[Row]) -> dict[str, dict[str, Any]]:
 def dirty_rows(dirty: Path, test: Iterable[tuple[Row, Row]]) -> dict[RowKey, bool]:
     """Mark the test rows that count as seen in training.
 
-    These are the dirty rows of the mixture's ``dirty.parquet``, and those that an ancestor of the model was trained on.
+    These are the rows that the mixture's ``dirty.parquet`` marks, and those that an ancestor of the model was trained
+    on.
 
     Args:
         test: (row, prediction) pairs; see ``tasks.evaluate.predictions.TEST``.

@@ -17,7 +17,7 @@ from tasks.template.stored import SourceTemplates, of_texts, prompts_of
 from tasks.text.rows import Row
 
 IDENTITY = "evaluation.inference_sha256"
-"""Parameter of an MLflow run: the hash of how its model generates (``identity``)."""
+"""Parameter of an MLflow run: the hash of the settings with which its model generates (``identity``)."""
 
 
 class TemplateUse(Params):
@@ -25,7 +25,7 @@ class TemplateUse(Params):
 
     Attributes:
         rows: number of test rows that were rendered with it.
-        validation_loss_per_byte: of the validation rows with this template, in nats; None where there are none.
+        validation_loss_per_byte: loss on the validation rows with this template, in nats per byte; None without any.
         examples: solved training rows before each prompt: ``row_id``, ``prompt`` and ``completion``.
     """
 
@@ -38,16 +38,16 @@ class Inference(Params):
     """How a model was evaluated.
 
     Attributes:
-        version: of this file's format.
+        version: version of this file's format.
         experiment: name of the experiment.
-        key: of the model (``manifest.json``).
-        shots: examples in each prompt.
+        key: key of the model (``manifest.json``).
+        shots: number of examples per prompt.
         generation: settings of generation.
         threads: processor threads; floating-point sums depend on their number.
-        fingerprint: of the rendering: ``value`` and ``fields`` (``tasks.model.rendering.fingerprint``).
+        fingerprint: fingerprint of the rendering: ``value`` and ``fields`` (``tasks.model.rendering.fingerprint``).
         sources: source → its templates.
         templates: ``SOURCE/ID`` → how the test rows used it.
-        order: names of ``templates``, in the order in which a row without a named template tries them (``ranked``).
+        order: names of ``templates``, in the order in which they are tried for a row that names none (``ranked``).
     """
 
     version: int = 1
@@ -76,12 +76,12 @@ class Inference(Params):
 
     @classmethod
     def of_manifest(cls, manifest: dict[str, Any]) -> Inference:
-        """The default way of generating, for a model whose evaluation is not recorded."""
+        """Default settings, for a model without a record of its evaluation."""
         return cls(experiment=manifest["experiment"], key=manifest["key"], fingerprint=manifest["fingerprint"])
 
 
 def identity(written: dict[str, Any]) -> str:
-    """Hash what decides on the completions in an ``inference.json``; counts, losses and the name do not."""
+    """Hash the parts of an ``inference.json`` that decide on the completions: all but counts, losses and the name."""
     examples = {name: use["examples"] for name, use in written["templates"].items()}
     return files.digest(written | {"templates": examples, "experiment": None})
 
@@ -111,7 +111,7 @@ def evaluated(
     Args:
         test: the test rows (columns: ``RENDERED``).
         losses: ``SOURCE/ID`` → loss of its validation completions in nats per byte.
-        sources: ``templates.json`` of the evaluation set; where it lacks a source, the test rows' own texts are used.
+        sources: ``templates.json`` of the evaluation set; a source that it lacks gets the texts in its test rows.
     """
     texts: dict[str, dict[str, str]] = {}
     for row in test:
@@ -139,8 +139,9 @@ def evaluated(
 def ranked(name: str, source: SourceTemplates, used: Counter[str], losses: dict[str, float]) -> list[str]:
     """Order the templates that the test rows of a source used, the preferred one first.
 
-    Templates of the first template's task come first: other tasks want something else, such as a review for a rating.
-    Within a task the lowest validation loss comes first; if one template has no loss, the order of the set holds.
+    The first template's task comes first, since templates of other tasks ask for something else, such as a review
+    instead of its rating. Within a task the lowest validation loss comes first; if a template has no loss, the task
+    keeps the order of the template set.
     """
     known = [prompt for prompt in prompts_of(name, source) if used[prompt.name]]
     tasks = list(dict.fromkeys(prompt.task for prompt in known))

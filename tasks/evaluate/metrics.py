@@ -1,4 +1,4 @@
-"""Scores of each row, and of all rows with bootstrap intervals, by the metrics of ``tasks/metrics``."""
+"""Score each row, and all rows together with bootstrap intervals, by the metrics of ``tasks/metrics``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.metrics.text import entity_counts, entity_score
 from tasks.text.rows import Row
 
 CORPUS = ("bleu", "chrf", "macro_f1", "matthews", "pearson", "spearman", "entity_f1")
-"""Metrics that are computed over all rows and are no mean of the rows' scores."""
+"""Metrics that are computed over all rows and are not means of the rows' scores."""
 
 MEANS = (*ROUGE_COLUMNS, *SIGNS, "new_tokens", "finished", "exact_match", "accuracy", "token_f1")
 
@@ -90,6 +90,7 @@ def summarise(predictions: list[Row], params: IntervalParams) -> dict[str, Score
 
 
 def means(predictions: list[Row], names: Iterable[str], params: IntervalParams) -> dict[str, Score]:
+    """Mean of each score column with its bootstrap interval, over the rows that have the score."""
     scores: dict[str, Score] = {}
     for name in names:
         if values := [float(row[name]) for row in predictions if row[name] is not None]:
@@ -131,10 +132,10 @@ def _corpus(name: str, rows: list[Row], params: IntervalParams) -> dict[str, Sco
 
 
 def _from_hub(name: str, metric: Any, given: dict[str, Any]) -> dict[str, Score]:
-    """Every number that the metric gives, without an interval: how to resample it is not known."""
+    """Every number that the metric returns, without an interval: Tunesmith does not know how to resample it."""
     single = {"predictions": given["predictions"], "references": [texts[0] for texts in given["references"]]}
     try:
-        # Metrics that take several references declare it in their features; others take one text per row.
+        # Metrics that take several references per row declare it in their features; others take one text.
         several = any(not isinstance(features["references"], Value) for features in _features(metric))
         scores = metric.compute(**(given if several else single))
     except (ValueError, TypeError, KeyError) as error:
@@ -152,7 +153,7 @@ def _features(metric: Any) -> list[Any]:
 
 
 def settings(predictions: list[Row]) -> dict[str, str]:
-    """The settings to report with the scores of these rows: sacrebleu's signatures."""
+    """The settings to report with the scores of these rows: the signatures of sacreBLEU."""
     signatures: dict[str, str] = {}
     for name in ("bleu", "chrf"):
         rows = predictions if name == "bleu" else [row for row in predictions if name in (row["metrics"] or ())]
@@ -166,7 +167,7 @@ def settings(predictions: list[Row]) -> dict[str, str]:
 
 
 def sample_spread(drawn: list[list[Row]]) -> dict[str, dict[str, float]]:
-    """Measure how the scores of drawn completions spread, over the rows that have a score in every sample.
+    """Measure how the scores of sampled completions spread, over the rows that have a score in every sample.
 
     Args:
         drawn: scored rows of each sample.

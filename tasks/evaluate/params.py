@@ -17,7 +17,7 @@ class ScoreParams(Params):
     """``build/experiments/X/score.yaml``.
 
     Attributes:
-        intervals: bootstrap intervals of the scores.
+        intervals: settings of the scores' bootstrap intervals.
     """
 
     intervals: IntervalParams = IntervalParams()
@@ -27,7 +27,12 @@ class EvaluateParams(Params):
     """``evaluate`` of ``params/evaluation.yaml``, which experiments patch under ``evaluation``.
 
     Attributes:
-        shots: solved training rows that stand in each prompt before the question (Brown et al. 2020).
+        shots: number of training rows, with their completions, that precede the question in each prompt (Brown et al.
+            2020).
+        generation: settings of greedy or beam generation.
+        sampling: settings of the completions that are sampled besides.
+        intervals: settings of the scores' bootstrap intervals.
+        threads: processor threads; floating-point sums depend on their number.
     """
 
     shots: int = Field(default=0, ge=0, le=32)
@@ -38,10 +43,10 @@ class EvaluateParams(Params):
 
 
 def by_stage(evaluate: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Divide a mapping of ``EvaluateParams`` into those of ``PredictParams`` and ``ScoreParams``.
+    """Divide the keys of ``EvaluateParams`` into those of ``PredictParams`` and ``ScoreParams``.
 
-    A key that ``evaluate`` lacks stays out, so that a new default reruns nothing. The seed of the intervals also
-    chooses the examples in the prompt; without examples it reruns ``score@X`` alone.
+    A key that ``evaluate`` lacks stays out, so that a new default reruns no stage. The seed of the intervals also
+    chooses the examples in the prompt; without examples, a new seed reruns ``score@X`` alone.
     """
     predict = {key: value for key, value in evaluate.items() if key != "intervals"}
     score = {key: value for key, value in evaluate.items() if key == "intervals"}

@@ -1,6 +1,7 @@
 """``predict@X``: a model and the evaluation set → ``reports/predictions/X/`` and ``runs/X/predict/``.
 
-Everything that needs the model: completions, likelihoods, soft prompts. ``score@X`` scores them without it.
+This stage computes everything that needs the model: completions, likelihoods, nearest words of soft prompts.
+``score@X`` then scores them without the model.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def predict(
 
     Args:
         model: folder of the model.
-        root: the workspace, from which the base is found.
-        champion: whether this is an earlier model. Its templates may have changed since its training: a champion that
-            could not be evaluated on new test rows could never be replaced. It draws no samples, and its retention is
+        root: the workspace, in which the base is looked up.
+        champion: whether this is an earlier model. If so, templates may have changed since its training: a champion
+            that could not be evaluated on new test rows could never be replaced. No samples are drawn, and retention is
             not measured.
 
     Returns:
@@ -147,7 +148,7 @@ def _write_validation(output: Path, rows: list[Row], likelihood: Likelihood) -> 
 def _write_samples(
     predictor: Predictor, prompts: list[list[int]], test: list[Row], params: PredictParams, output: Path
 ) -> None:
-    """Draw ``sampling.count`` completions per row, each round with the next seed."""
+    """Sample ``sampling.count`` completions per row, each round with the next seed."""
     drawn = []
     for number in range(params.sampling.count):
         sampling = params.sampling.model_copy(update={"seed": params.sampling.seed + number})
@@ -161,9 +162,9 @@ def _write_samples(
 def _about(predictor: Predictor) -> dict[str, Any]:
     """Facts that reports show: sizes, sources of the training rows, and the nearest words of a soft prompt.
 
-    The keys and values of prefix tuning are not embeddings, so that no words are near them.
+    The keys and values of prefix tuning are not embeddings, so they have no nearest words.
     """
-    manifest = predictor.manifest  # that of an older registered model may lack keys
+    manifest = predictor.manifest  # manifests of older registered models may lack keys
     words = methods.named(manifest["method"]).embeds_virtual_tokens
     return {
         **{name: manifest.get(name) for name in SIZES},

@@ -12,10 +12,11 @@ class PredictParams(Params):
     """``build/experiments/X/predict.yaml``: everything that decides on the completions, and nothing else.
 
     Attributes:
-        shots: solved training rows that stand in each prompt before the question (Brown et al. 2020).
-        shots_seed: chooses these rows; ``resolve`` takes it from ``evaluate.intervals.seed``.
+        shots: number of training rows, with their completions, that precede the question in each prompt (Brown et al.
+            2020).
+        shots_seed: seed that chooses these rows; ``resolve`` takes it from ``evaluate.intervals.seed``.
         generation: settings of greedy or beam generation.
-        sampling: completions that are drawn besides.
+        sampling: settings of the completions that are sampled besides.
         threads: processor threads; floating-point sums depend on their number.
     """
 

@@ -1,8 +1,8 @@
 """``reports/predictions/X/``: what ``predict@X`` writes and ``score@X`` reads.
 
 - ``test.parquet`` (``TEST``): one completion per test row.
-- ``samples.parquet`` (``DRAWN``): the drawn completions; only where ``sampling.count`` is above 0.
-- ``retention.parquet`` (``RETAINED``): completions of the retention rows; only where there are such rows.
+- ``samples.parquet`` (``DRAWN``): the sampled completions, if ``sampling.count`` is above 0.
+- ``retention.parquet`` (``RETAINED``): completions of the retention rows, if there are any.
 - ``validation.parquet`` (``VALIDATION``): the likelihood of each validation completion.
 - ``model.json``: facts about the model and its prompts (``Predictions.about``).
 - ``inference.json``: how the completions were generated (``tasks.evaluate.inference_settings``).
@@ -28,8 +28,8 @@ _ROW = [("row", pa.int64()), ("source", pa.string()), ("row_id", pa.string()), (
 _COMPLETION = [("completion", pa.string()), ("new_tokens", pa.int64()), ("finished", pa.bool_())]
 
 TEST = pa.schema([*_ROW, *_COMPLETION, ("of_ancestor", pa.bool_())])
-"""``row``: number of the row in its file of ``data/evaluation``, from 0. ``of_ancestor``: whether a model that this one
-was made from was trained on the row's text."""
+"""``row``: number of the row in its file of ``data/evaluation``, from 0. ``of_ancestor``: whether a model from
+which this one was tuned was trained on the row's text."""
 
 DRAWN = pa.schema([("sample", pa.int64()), *_ROW, *_COMPLETION])
 """``sample``: number of the draw, from 0."""
@@ -43,7 +43,7 @@ VALIDATION = pa.schema([*_ROW, ("nll", pa.float64()), ("tokens", pa.int64()), ("
 
 
 def row_columns(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> list[Row]:
-    """The columns that name each row; ``numbers`` are its positions in its file, by default 0, 1, 2, …"""
+    """The columns that identify each row; ``numbers`` are the rows' positions in their file, by default 0, 1, 2, …"""
     numbered = zip(range(len(rows)) if numbers is None else numbers, rows, strict=True)
     names = ("source", "row_id", "template_id")
     return [{"row": number, **{name: row[name] for name in names}} for number, row in numbered]
@@ -61,22 +61,22 @@ def validation_loss_per_byte(rows: Sequence[Row], nll: Sequence[float]) -> float
 
 @dataclass(frozen=True)
 class Predictions:
-    """A folder of predictions, with the rows of the evaluation set that each belongs to."""
+    """A folder of predictions, and the evaluation set that they belong to."""
 
     folder: Path
     evaluation_set: Path
 
     def about(self) -> dict[str, Any]:
-        """``model.json``: ``experiment``, ``key``, ``mixture``, the ``templates`` and ``tasks`` of training,
-        ``generation`` and ``sampling``, and under ``model`` what reports show of it."""
+        """Read ``model.json``: ``experiment``, ``key``, ``mixture``, the ``templates`` and ``tasks`` of training,
+        ``generation``, ``sampling``, and ``model``, the facts that reports show."""
         about: dict[str, Any] = files.read_json(self.folder / MODEL)
         return about
 
     def read(self, file: str, part: str) -> list[tuple[Row, Row]]:
-        """(row of ``part`` of the evaluation set, its prediction) for each row of ``file``; none without the file.
+        """Read (row of ``part`` of the evaluation set, its prediction) per row of ``file``; empty without the file.
 
         Raises:
-            TunesmithError: the evaluation set holds another row at a position.
+            TunesmithError: the evaluation set has another row at a prediction's position.
         """
         if not (self.folder / file).exists():
             return []

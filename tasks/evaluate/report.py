@@ -18,7 +18,7 @@ COMPLETION = ("completion", "new_tokens", "finished")
 def scored_rows(rows: list[Row], completions: list[Row]) -> list[Row]:
     """Rows of ``PREDICTIONS``: the completion of each row with its scores.
 
-    ``template``, the text by which ``groups`` finds the seen wordings, is added; it is not written.
+    ``template`` is added, the text by which ``groups`` tells seen from unseen prompt variants; it is not written.
 
     Args:
         completions: the columns ``COMPLETION``, one per row.
@@ -44,7 +44,7 @@ def write_report(
     """Write ``predictions.parquet`` and ``metrics.json``; the same results give the same bytes.
 
     Args:
-        generation: settings that the completions were generated with.
+        generation: settings with which the completions were generated.
         model: facts that the comparison shows beside the scores; None for a trivial baseline.
     """
     files.write_rows(folder / "predictions.parquet", predictions, PREDICTIONS)

@@ -1,4 +1,4 @@
-"""Retention: completions for tasks that the model was not tuned on, which show what tuning kept and lost."""
+"""Generate completions for the retention rows: tasks that the model was not tuned on, and may have lost."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ logger = logging.getLogger("tunesmith")
 
 
 def predict_retention(predictor: Predictor, path: Path, output: Path) -> None:
-    """Generate for the rows of ``path`` (``retention.parquet`` of the evaluation set) and write
-    ``output/retention.parquet`` (columns: ``RETAINED``); no file where there are no such rows.
+    """Generate for the retention rows and write ``output/retention.parquet`` (columns: ``RETAINED``).
 
-    Rows that do not fit the model's context with their reference are left out. The log names their number.
+    Without rows, no file is written. Rows that do not fit the model's context together with their reference are left
+    out; the log gives their number.
+
+    Args:
+        path: ``retention.parquet`` of the evaluation set.
     """
     rows = files.read_rows(path) if path.exists() else []
     encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]

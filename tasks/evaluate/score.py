@@ -26,7 +26,7 @@ logger = logging.getLogger("tunesmith")
 
 RETENTION = PREDICTIONS.append(pa.field("loss_per_byte", pa.float64()))
 """Columns of ``retention.parquet``: ``PREDICTIONS``, and the negative log-likelihood of the first reference in nats per
-byte. For general text no completion is right, so that loss measures what is kept or lost."""
+byte. For general text there is no right completion, so this loss measures what is kept or lost."""
 
 
 def run(name: str, paths: Paths, stage: Stage) -> None:
@@ -39,13 +39,14 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
 
 
 def score(predictions: Predictions, params: ScoreParams, output: Path, dirty: Path | None = None) -> None:
-    """Write ``predictions.parquet``, ``metrics.json`` and ``inference.json``, and for drawn completions and retention
-    rows ``samples.parquet`` and ``retention.parquet``.
+    """Write ``predictions.parquet``, ``metrics.json`` and ``inference.json``.
+
+    ``samples.parquet`` and ``retention.parquet`` are added if there are sampled completions and retention rows.
 
     Args:
-        predictions: what ``predict`` wrote.
+        predictions: the output of ``predict``.
         output: folder of the report.
-        dirty: ``dirty.parquet`` of the model's mixture; without it, clean and dirty rows are not told apart.
+        dirty: ``dirty.parquet`` of the model's mixture; without it, clean and dirty rows are not scored separately.
     """
     output.mkdir(parents=True, exist_ok=True)
     about, test = predictions.about(), predictions.read("test.parquet", "test")
@@ -67,7 +68,7 @@ def _scored(pairs: list[tuple[Row, Row]]) -> list[Row]:
 
 
 def _validation(pairs: list[tuple[Row, Row]]) -> dict[str, Score]:
-    """Metrics of the validation completions, by which the candidate is chosen: without intervals."""
+    """Metrics of the validation completions, without intervals. The candidate is chosen by them."""
     rows, likelihoods = [row for row, _ in pairs], [likelihood for _, likelihood in pairs]
     nll = [one["nll"] for one in likelihoods]
     values = {
@@ -80,9 +81,9 @@ def _validation(pairs: list[tuple[Row, Row]]) -> dict[str, Score]:
 
 
 def _samples(predictions: Predictions, sampling: dict[str, Any], output: Path) -> dict[str, Any] | None:
-    """Score the drawn completions and write them to ``samples.parquet``; the spread of their scores.
+    """Score the sampled completions, write them to ``samples.parquet``, and return the spread of their scores.
 
-    None where no completion was drawn.
+    None without sampled completions.
     """
     pairs = predictions.read("samples.parquet", "test")
     if not pairs:
@@ -100,7 +101,7 @@ def _retention(predictions: Predictions, params: ScoreParams, output: Path) -> G
     """Score the completions of the retention rows and write them to ``retention.parquet`` (columns: ``RETENTION``).
 
     Returns:
-        ``{"retention": {SOURCE/TASK: {metric: score}}}``; nothing where there are no such rows.
+        ``{"retention": {SOURCE/TASK: {metric: score}}}``; empty without retention rows.
     """
     pairs = predictions.read("retention.parquet", "retention")
     if not pairs:

@@ -1,4 +1,4 @@
-"""Examples in the prompt: choose them, fit them into the context, and measure their cost."""
+"""Choose the examples of a prompt, fit them into the context, and measure what they cost."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Shots:
     """The examples of each prompt variant.
 
     Attributes:
-        count: examples per prompt.
-        of: variant → ``count`` rows of ``examples.parquet``.
+        count: number of examples per prompt.
+        of: prompt variant → its ``count`` rows of ``examples.parquet``.
     """
 
     count: int
@@ -42,8 +42,8 @@ class Shots:
 def choose(test: list[Row], examples: list[Row], count: int, seed: int) -> Shots:
     """Choose ``count`` of ``examples`` (training rows) for each prompt variant of ``test``.
 
-    All rows of a variant get the same examples, so that their common beginning is computed once. Examples of the
-    variant itself come first, then others of the same source and task. A hash with ``seed`` decides their order.
+    All rows of a variant get the same examples, so that the model processes their common prefix once. Training rows of
+    the variant itself are preferred, then others of the same source and task. A hash with ``seed`` decides the order.
 
     Raises:
         TunesmithError: a variant has fewer examples than ``count``.
@@ -74,17 +74,18 @@ def _variant(row: Row) -> Variant:
 def prompts(renderer: Any, test: list[Row], shots: Shots, longest: int | None) -> tuple[list[list[int]], list[int]]:
     """Encode each row's prompt with as many examples as fit into ``longest`` tokens.
 
-    The first examples are left out first. A prompt that does not fit without any stays whole; the caller refuses it.
+    The first examples are left out first. A prompt that does not fit even without examples stays whole; the caller
+    refuses it.
 
     Returns:
-        The tokens of each prompt, and the number of its examples.
+        The tokens of each prompt, and the number of examples in each.
     """
     each = [fitted(renderer, row["prompt"], shots.of_row(row), longest) for row in test]
     return [tokens for tokens, _ in each], [kept for _, kept in each]
 
 
 def fitted(renderer: Any, prompt: str, examples: list[Example], longest: int | None) -> tuple[list[int], int]:
-    """Encode one prompt with as many of the last ``examples`` as fit into ``longest``; its tokens and their number."""
+    """Encode one prompt with as many of the last ``examples`` as fit into ``longest``: (tokens, number of examples)."""
     encoded = renderer.prompt(prompt, examples)
     while examples and longest is not None and len(encoded) > longest:
         examples = examples[1:]
@@ -96,8 +97,8 @@ def cost(tokens: list[list[int]], kept: list[int], shots: Shots, context: int | 
     """Measure what the examples cost, for ``shots`` of ``metrics.json``.
 
     Returns:
-        ``count`` (examples per prompt), ``rows_with_fewer`` (rows without room for all), ``prompt_tokens`` and their
-        share of the ``context`` window (``mean`` and ``most``), and the ``examples``.
+        ``count`` (examples per prompt), ``rows_with_fewer`` (rows whose prompt has no room for all), ``prompt_tokens``
+        and ``context_share``, their share of the ``context`` window (both ``mean`` and ``most``), and ``examples``.
     """
     lengths = [len(prompt) for prompt in tokens]
     mean = sum(lengths) / len(lengths)

@@ -1,4 +1,4 @@
-"""Explain a soft prompt: the nearest words of each virtual token, and clusters of virtual tokens."""
+"""Explain a soft prompt by the nearest words of each virtual token, and by clusters of virtual tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from torch.nn import functional
 
 CLUSTER_DISTANCE = 0.5
-"""Mean cosine distance up to which virtual tokens are one cluster."""
+"""Mean cosine distance up to which virtual tokens belong to one cluster."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The champion's scores on the present test rows: read from its run, or generated anew with its stored model."""
+"""The champion's scores on the present test rows: read from its MLflow run, or computed anew with its stored model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ logger = logging.getLogger("tunesmith")
 def champion_scores(
     champion: ModelVersion, candidate: Evaluated, params: RegistrationParams, paths: Paths, tracker: Tracker
 ) -> Scores:
-    """The champion's scores on the candidate's test rows: from its run if it has them, else generated anew."""
+    """Return the champion's scores on the candidate's test rows.
+
+    They come from the champion's MLflow run if it was evaluated on these rows in the same way. Otherwise the champion
+    is evaluated now, and the result is cached in ``.tunesmith/champions``.
+    """
     with tempfile.TemporaryDirectory() as folder:
         own = _download_report(champion, tracker, Path(folder))
         if own and _comparable(own, candidate) and _has(own, params.metric):
@@ -66,7 +70,7 @@ def _comparable(report: Path, candidate: Evaluated) -> bool:
 
 
 def _has(report: Path, metric: str) -> bool:
-    """Whether its rows have the score: those of an earlier version may not know it."""
+    """Whether the report has the score column ``metric``; reports of earlier versions may lack it."""
     return metric in pq.read_schema(report / "predictions.parquet").names
 
 

@@ -2,7 +2,7 @@
 
 A line has ``time`` (ISO 8601, UTC), ``candidate`` (experiment), ``key``, ``weights``, ``test_sha256``, ``comparison``
 (digest of the ``comparison.json`` that was judged), ``verdict`` (``accepted``, ``refused`` or ``undecided``),
-``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents`` and ``champion`` (afterwards).
+``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents`` and ``champion`` (the new one).
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ COLUMNS = (
 
 
 def now() -> str:
-    """The present second, as ISO 8601 in UTC."""
+    """The present time to the second, in ISO 8601, UTC."""
     return at(time.time())
 
 
 def at(seconds: float) -> str:
-    """Seconds since 1970, as ISO 8601 in UTC."""
+    """Convert ``seconds`` since 1970 to ISO 8601, UTC."""
     return datetime.fromtimestamp(int(seconds), UTC).isoformat()
 
 
 def comparison_digest(paths: Paths) -> str | None:
-    """sha256 of ``reports/comparison/comparison.json``; None where nothing is compared."""
+    """sha256 of ``reports/comparison/comparison.json``; None if there is no comparison."""
     path = paths.comparison / "comparison.json"
     return files.sha256(path) if path.exists() else None
 
 
 def decisions(paths: Paths) -> list[Decided]:
-    """Every decision, the oldest first."""
+    """Read all decisions, the oldest first."""
     path = paths.state / "decisions.jsonl"
     if not path.exists():
         return []
@@ -49,7 +49,7 @@ def decisions(paths: Paths) -> list[Decided]:
 
 
 def decision_on(paths: Paths, key: str) -> Decided | None:
-    """The latest decision on the model with ``key``; None where the gate has not decided on it."""
+    """The latest decision on the model with ``key``; None if the gate has not decided on it."""
     return next((entry for entry in reversed(decisions(paths)) if entry["key"] == key), None)
 
 
@@ -63,13 +63,13 @@ def record(paths: Paths, result: Decided) -> None:
     with (paths.state / "decisions.jsonl").open("a+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
-        # A writer that was killed may have left half a line behind.
+        # A process that was killed while writing may have left half a line.
         start = "" if file.read(1) in (b"", b"\n") else "\n"
         file.write(f"{start}{files.canonical_json(entry)}\n".encode())
 
 
 def _parsed(line: str) -> Decided | None:
-    """The decision on a line; None for an empty line, or one that a killed writer left half-written."""
+    """The decision on one line; None for an empty line, or for one that a killed process left half-written."""
     try:
         entry = json.loads(line)
     except ValueError:

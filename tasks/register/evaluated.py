@@ -1,4 +1,4 @@
-"""An experiment as the gate sees it: its manifest, its report, and a score for each test row."""
+"""An experiment as the gate reads it: its manifest, its report, and one score per test row."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ class Evaluated:
 
 
 def read(name: str, metric: str, paths: Paths) -> Evaluated:
+    """Read a trained and evaluated experiment, with its scores in ``metric``.
+
+    Raises:
+        TunesmithError: the model or its report is missing or stale, or a row has no score.
+    """
     manifest, metrics = paths.model(name) / "manifest.json", paths.report(name) / "metrics.json"
     for path in (manifest, metrics):
         if not path.exists():
@@ -56,15 +61,15 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
 
 
 def shots(metrics: dict[str, Any]) -> int:
-    """Number of examples in each prompt of a report; 0 for reports of earlier versions."""
+    """Number of examples per prompt in an evaluation (``metrics.json``); 0 for reports of earlier versions."""
     return int(((metrics.get("model") or {}).get("shots") or {}).get("count", 0))
 
 
 def read_scores(path: Path, metric: str) -> Scores:
-    """The column ``metric`` of a ``predictions.parquet`` by (source, row_id, template_id).
+    """Read the column ``metric`` of a ``predictions.parquet``: (source, row_id, template_id) → score.
 
     Raises:
-        TunesmithError: no such column, a row without a score, or a row that stands there twice.
+        TunesmithError: there is no such column, a row has no score, or a row occurs twice.
     """
     if not path.exists():
         raise TunesmithError(f"{path}: no such file; {REMEDY}")

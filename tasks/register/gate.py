@@ -12,7 +12,7 @@ from tasks.register.params import RegistrationParams
 from tasks.text.rows import ROW_KEY, RowKey
 
 Scores = Mapping[RowKey, float]
-"""``ROW_KEY`` → score of that test row, in the order of the test set."""
+"""``ROW_KEY`` of a test row → its score, in the order of the test set."""
 
 Verdict = Literal["accepted", "refused", "undecided"]
 
@@ -21,7 +21,7 @@ _WORDS = {1: "better than", -1: "worse than", 0: "cannot be told apart from"}
 
 @dataclass(frozen=True)
 class Opponent:
-    """A system that a candidate must beat; ``name`` is the one that reasons show, such as ``base (baseline)``."""
+    """A system that a candidate must beat. ``name`` appears in the reasons, such as ``base (baseline)``."""
 
     name: str
     scores: Scores
@@ -38,7 +38,7 @@ class Difference:
 
     @property
     def direction(self) -> int:
-        """1 where the whole interval lies above zero, -1 where it lies below, else 0."""
+        """1 if the whole interval lies above zero, -1 if it lies below, else 0."""
         return direction(self.low, self.high)
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Decision:
 
     Attributes:
         reasons: one line per opponent, and one per other cause of a refusal.
-        differences: the same keys as the opponents; empty where nothing was decided.
+        differences: key of an opponent → difference; empty if the verdict is ``undecided``.
     """
 
     verdict: Verdict
@@ -60,12 +60,12 @@ class Decision:
 
 
 def independent_rows(scores: Scores) -> int:
-    """Number of test rows; prompt variants of one row count once, since they are not independent samples."""
+    """Count the test rows. Prompt variants of one row count once, since they are not independent samples."""
     return len({row[:2] for row in scores})
 
 
 def undecided(candidate: Scores, params: RegistrationParams) -> Decision | None:
-    """The decision ``undecided`` where there are too few test rows; None where there are enough.
+    """Return the decision ``undecided`` if there are too few test rows, else None.
 
     Raises:
         TunesmithError: there is no row.
@@ -82,7 +82,10 @@ def undecided(candidate: Scores, params: RegistrationParams) -> Decision | None:
 def decide(
     candidate: Scores, opponents: Mapping[str, Opponent], params: RegistrationParams, faults: Sequence[str] = ()
 ) -> Decision:
-    """Compare ``candidate`` with every opponent. ``faults``: other causes of a refusal, one line each.
+    """Compare ``candidate`` with every opponent; accept it if it is better than each.
+
+    Args:
+        faults: other causes of a refusal, one line each.
 
     Raises:
         TunesmithError: an opponent was not scored on the candidate's rows, or there is no row.

@@ -1,4 +1,4 @@
-"""Decide on one candidate: an earlier decision is reused while it holds; otherwise the gate compares anew."""
+"""Decide on one candidate: reuse an earlier decision while it holds, or compare the candidate with its opponents."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ Differences = dict[str, Difference]
 
 
 def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Result:
-    """Decide on ``candidate``, and move the alias if it is accepted. ``run_id``: the candidate's MLflow run.
+    """Decide on ``candidate``, and move the alias if it is accepted.
 
-    A refusal holds as long as test rows and rules are the same, even if there is another champion or none.
+    A refusal holds as long as test rows and rules are the same, even if the champion changes.
+
+    Args:
+        run_id: the candidate's MLflow run.
     """
     params = inputs.params
     if inputs.champion and inputs.champion.tags.get(KEY) == candidate.key:
@@ -59,13 +62,13 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Resul
 
 
 def _digest_of(candidate: Evaluated, against: Opponents, params: RegistrationParams) -> str:
-    """Digest of candidate, opponents and rules: repeating the same comparison teaches nothing new."""
+    """Digest of candidate, opponents and rules. A comparison with the same digest teaches nothing new."""
     rules = params.model_dump(include={"metric", "resamples", "confidence", "seed"})
     return files.digest([candidate.key, against.identities, rules])
 
 
 def _judged(candidate: Evaluated, lost: list[str], params: RegistrationParams) -> str:
-    """Digest of what a refusal depends on: weights, way of evaluation, test rows and rules."""
+    """Digest of everything that a refusal depends on: weights, evaluation settings, test rows, lost tasks and rules."""
     evaluated = [candidate.test, candidate.metrics.get("generation"), shots(candidate.metrics), lost]
     return files.digest([candidate.key, candidate.weights, evaluated, params.model_dump(exclude={"model_name"})])
 
@@ -109,7 +112,7 @@ def promote(
     why: str,
     facts: dict[str, Any],
 ) -> Result:
-    """Move the alias to the candidate's version; a missing version is made, with ``why`` in its description."""
+    """Move the alias to the candidate's version. Without such a version, create it with ``why`` in its description."""
     params = inputs.params
     version = inputs.registry.version_of(candidate.key, candidate.weights)
     if version is None:

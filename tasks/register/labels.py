@@ -1,4 +1,4 @@
-"""Labels that a candidate never predicts: a classifier must predict each of its labels, whatever its accuracy."""
+"""Find the labels that a candidate never predicts: a useful classifier predicts each label at least once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_NAMED = 10
 
 
 def never_predicted(predictions: Path) -> dict[str, int]:
-    """Labels that no prediction of their task equals → number of test rows with the label.
+    """Count the test rows of each label that the model never predicts for the label's task: label → rows.
 
     Rows whose template names the metric ``accuracy`` have a label: their first reference. Labels are compared as
     accuracy compares them. Prompt variants of one row count once.
@@ -32,7 +32,7 @@ def never_predicted(predictions: Path) -> dict[str, int]:
 
 
 def label_reasons(missing: dict[str, int], params: RegistrationParams) -> tuple[list[str], list[str]]:
-    """(reasons of a refusal, remarks) about the labels ``missing``: at most one line in each."""
+    """Turn the labels ``missing`` into (reasons of a refusal, remarks), with at most one line in each list."""
     least = params.min_label_rows
     refusing = {label: rows for label, rows in missing.items() if least is not None and rows >= least}
     others = {label: rows for label, rows in missing.items() if label not in refusing}

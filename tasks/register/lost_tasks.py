@@ -1,4 +1,4 @@
-"""Other tasks than its own on which a candidate lost quality."""
+"""Find the tasks that a candidate was not tuned on and does worse on than the baseline."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tasks.register.params import RegistrationParams
 
 
 def lost_tasks(paths: Paths, candidate: Evaluated, params: RegistrationParams) -> list[str]:
-    """``TASK: verdict`` of each task that the candidate did not keep; empty where ``retention`` is ``shown``.
+    """List ``TASK: verdict`` for each task that the candidate did not keep; empty if ``retention`` is ``shown``.
 
-    The verdicts are those of the comparison, and of the benchmarks that are planned for candidate and baseline.
+    The verdicts come from the comparison, and from the benchmarks that are planned for both candidate and baseline.
 
     Raises:
         TunesmithError: ``retention`` is ``kept``, and no task was judged.

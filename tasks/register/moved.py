@@ -1,7 +1,7 @@
 """Old names of modules that stored models import.
 
 MLflow stores a registered model with its own copy of ``serving_model.py``, which imports modules by the names that they
-had when the model was stored. In a process that imported the code of today first, those names lead here.
+had when the model was stored. If the process has already imported today's code, those names are looked up here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOVED = {
 
 
 class _MovedModules(MetaPathFinder, Loader):
-    """Imports the module of today under its old name: one module, so that ``except`` knows its errors."""
+    """Imports today's module under its old name. Both names give one module, so that ``except`` catches its errors."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -37,10 +37,10 @@ class _MovedModules(MetaPathFinder, Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._own_spec  # the import system put the old name there
+        module.__spec__ = self._own_spec  # the import system has set one with the old name
 
 
 def install() -> None:
-    """Let the old names of ``MOVED`` be imported; they come last, so that no module of today is hidden."""
+    """Make the old names of ``MOVED`` importable. They are tried last, so that they hide no module of today."""
     if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(_MovedModules())

@@ -19,7 +19,7 @@ from tasks.tracking.client import KEY, NAME, Tracker
 from tasks.tuning.untrained import is_trained
 
 TRIVIAL = {"lead": "first sentences", "nearest": "most similar training row"}
-"""The systems of ``tasks/evaluate/baselines.py``, in a few words."""
+"""Name of a system of ``tasks/evaluate/baselines.py`` → its short description."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Opponents:
 def opponents(
     candidate: Evaluated, champion: ModelVersion | None, params: RegistrationParams, paths: Paths, tracker: Tracker
 ) -> Opponents:
-    """Read every opponent's scores; a champion without scores on the candidate's rows is evaluated on them.
+    """Read every opponent's scores; evaluate the champion if it has none on the candidate's rows.
 
-    An untuned experiment that was evaluated on other rows becomes a remark.
+    An untuned experiment that was evaluated on other rows is no opponent; a remark names it.
 
     Raises:
-        TunesmithError: another opponent is missing, stale, or scored on other rows.
+        TunesmithError: any other opponent is missing, stale, or scored on other rows.
     """
     base = read(params.baseline, params.metric, paths)
     _refuse_other_rows(f"reports/experiments/{base.name}", base.test, candidate)
@@ -57,7 +57,7 @@ def opponents(
         identities["champion"] = champion.tags.get(KEY)
     for name, words in TRIVIAL.items():
         by_key[f"trivial.{name}"] = Opponent(f"{name} ({words})", _trivial(name, candidate, params, paths))
-        identities[f"trivial.{name}"] = None  # they follow from the data
+        identities[f"trivial.{name}"] = None  # the data alone determine their completions
     remarks = []
     for name in untuned(paths):
         if name in (base.name, candidate.name):
@@ -72,7 +72,7 @@ def opponents(
 
 
 def untuned(paths: Paths) -> list[str]:
-    """Experiments of ``build/experiments`` that train nothing, by name."""
+    """Names of the experiments in ``build/experiments`` that train nothing, sorted."""
     folders = sorted(paths.resolved.iterdir()) if paths.resolved.is_dir() else []
     methods = {folder.name: _method(folder, paths) for folder in folders}
     return [name for name, method in methods.items() if method is not None and not is_trained(method)]

@@ -1,4 +1,4 @@
-"""Parameters of the gate before the registry."""
+"""Parameters of the gate, which decides what enters the registry."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ class RegistrationParams(Params):
     """``registration`` in ``params/registration.yaml``.
 
     Attributes:
-        model_name: registered model in MLflow.
-        alias: of the champion: ``models:/<model_name>@<alias>``.
+        model_name: name of the registered model in MLflow.
+        alias: alias of the champion, ``models:/<model_name>@<alias>``.
         metric: score column of ``predictions.parquet`` that decides; higher is better.
         baseline: experiment that a candidate must beat, whichever model is the champion.
         retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``, or a suite that
             ``benchmark.experiments`` plans for it and for the baseline; ``shown`` only reports it.
-        min_rows: test rows that a decision needs; with fewer, the gate decides nothing. Prompt variants of one row
+        min_rows: fewest test rows for a decision; with fewer, the verdict is ``undecided``. Prompt variants of one row
             count once.
-        min_label_rows: a label of at least so many test rows must be predicted at least once; None refuses no candidate
-            for its labels. If 3 of ``n`` rows have a label, a model that predicts it as often, but independently of the
-            text, never predicts it with probability ``(1 - 3/n)**n``, which is below 0.05.
-        resamples: of the paired bootstrap.
-        confidence: of its interval.
-        seed: of its resampling.
+        min_label_rows: the candidate must predict, at least once, every label that has at least this many test rows;
+            None turns the check off. Why 3: a model that ignores the text but predicts a label at its true rate of 3 in
+            ``n`` rows misses it altogether with probability ``(1 - 3/n)**n``, which is below 0.05.
+        resamples: number of resamples of the paired bootstrap.
+        confidence: level of the bootstrap interval, such as 0.95.
+        seed: seed of the resampling.
     """
 
     model_name: str = "tunesmith"

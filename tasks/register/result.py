@@ -1,4 +1,4 @@
-"""The gate's result as a mapping, which files, commands and the registry keep."""
+"""The gate's result as a mapping, which is written to files, shown by commands and stored in the registry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT = ("candidate", "key", "weights", "test_sha256", "verdict", "reasons", "su
 
 @dataclass(frozen=True)
 class GateInputs:
-    """The inputs of a decision: parameters, workspace, MLflow store, registry, and the champion until now."""
+    """The inputs of a decision: parameters, workspace, MLflow store, registry, and the champion before the decision."""
 
     params: RegistrationParams
     paths: Paths
@@ -31,7 +31,7 @@ class GateInputs:
 
 
 def make_result(inputs: GateInputs, candidate: Evaluated | None, summary: str, **facts: Any) -> Result:
-    """A result whose defaults are replaced by ``facts``; ``tasks.register.run.run`` describes its keys."""
+    """Build a result from defaults and ``facts``, which replace them; ``tasks.register.run.run`` describes the keys."""
     time = now()
     return {
         "accepted": False,
@@ -59,7 +59,7 @@ def make_result(inputs: GateInputs, candidate: Evaluated | None, summary: str, *
 
 
 def kept(result: Result) -> Decided:
-    """The part of a result that the registry keeps."""
+    """The part of a result that the registry stores."""
     return {name: result[name] for name in _KEPT}
 
 
@@ -76,7 +76,7 @@ def describe(version: ModelVersion | None) -> dict[str, Any] | None:
 
 
 def champion_stays(champion: ModelVersion | None) -> str:
-    """The end of a summary after which the champion is the same."""
+    """Closing words of a summary, for a decision that does not change the champion."""
     if champion is None:
         return "there is no champion yet"
     return f"{champion.tags.get(NAME)} (version {champion.version}) stays the champion"

@@ -35,12 +35,13 @@ def run(params: RegistrationParams, paths: Paths) -> Result:
     """Decide on the candidate; a refusal is a result, not an error.
 
     Returns:
-        - ``verdict``: ``accepted``, ``refused``, ``undecided``; None without a candidate;
+        - ``verdict``: ``accepted``, ``refused`` or ``undecided``; None without a candidate;
         - ``accepted``: whether the candidate is the champion now; ``changed``: whether the alias moved;
         - ``candidate``, ``champion`` and ``previous_champion``: version, experiment, key and run_id, or None;
-        - ``reasons``, ``summary``, and ``differences`` and ``opponents`` under the same keys;
+        - ``reasons`` and ``summary``; ``differences`` and ``opponents``, which have the same keys;
         - ``time`` of this result; ``decided``: time of the decision, which may be an earlier one; ``by``: who decided;
-        - ``comparison``: its digest; ``decisions_on_this_test_set``: None if the gate compared nothing.
+        - ``comparison``: digest of the comparison that was judged;
+        - ``decisions_on_this_test_set``: None if the gate compared nothing.
 
     Raises:
         TunesmithError: something that the decision needs is missing, stale or not comparable.
@@ -60,10 +61,10 @@ def run(params: RegistrationParams, paths: Paths) -> Result:
 
 
 def set_champion(name: str, because: str, params: RegistrationParams, paths: Paths) -> Result:
-    """Move the alias to the experiment ``name``, whatever the gate decided; ``because`` is stored as the reason.
+    """Make the experiment ``name`` the champion, whatever the gate decided; ``because`` is stored as the reason.
 
     Raises:
-        TunesmithError: it is no trained experiment, or its files are missing or stale.
+        TunesmithError: ``name`` is not a trained experiment, or its files are missing or stale.
     """
     known = sorted(folder.name for folder in paths.resolved.iterdir()) if paths.resolved.is_dir() else []
     if name not in known:
@@ -119,7 +120,7 @@ def _opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
 
 
 def _run_of(name: str, inputs: GateInputs) -> str | None:
-    """Complete and return the MLflow run of an experiment: it holds a version's model and a champion's scores."""
+    """Sync the experiments to MLflow, and return the run id of ``name``. Its run holds the model and the scores."""
     return {synced.experiment: synced.run_id for synced in sync(inputs.paths, inputs.tracker)}.get(name)
 
 
@@ -132,7 +133,7 @@ def _candidate(paths: Paths) -> str | None:
 
 
 def _keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
-    """Write a result into the candidate's run, the record of decisions and the files that pages and commands read."""
+    """Write a result to the candidate's run, the record of decisions, and the files that pages and commands read."""
     if run_id is not None and result["reasons"]:
         note(inputs.tracker, run_id, result)
     if result["decided"] == result["time"] or decision_on(inputs.paths, result["key"]) is None:

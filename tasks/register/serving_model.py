@@ -1,4 +1,4 @@
-"""The registered model, stored by MLflow as this file (no pickle): rows or prompts in, completions out."""
+"""The registered model. MLflow stores this file, not a pickle; it takes rows or prompts and returns completions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 class ServingModel(PythonModel):
     """Generates as the model was evaluated: with its templates, examples and generation settings.
 
-    ``predict`` takes a frame with the columns of a source, which the stored templates render, or with the column
-    ``prompt``, which is rendered already. If the base model is a folder of a workspace, the environment variable
+    ``predict`` takes a data frame with the columns of a source, which the stored templates render, or with the column
+    ``prompt``, which holds rendered prompts. If the base model is a folder of a workspace, the environment variable
     ``TUNESMITH_ROOT`` names that workspace; by default it is the current folder.
     """
 
@@ -35,7 +35,7 @@ class ServingModel(PythonModel):
     ) -> list[str]:
         from tasks.core.errors import TunesmithError
 
-        # MLflow drops the columns that the signature lacks, and all rows where no column is left.
+        # MLflow drops the columns that the signature lacks. If none is left, it drops the rows too.
         records = model_input.to_dict("records") if len(model_input.columns) else [{}]
         rows = [{str(name): _plain(value) for name, value in row.items()} for row in records]
         try:

@@ -1,4 +1,4 @@
-"""The gate's verdict on one comparison: kept under the comparison's digest, shown in its page and by commands."""
+"""The gate's verdict on a comparison: stored under the comparison's digest, shown by its page and by commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = {"accepted": "accepted", "refused": "refused", "undecided": "not decided
 
 
 def publish(paths: Paths, result: Result) -> None:
-    """Write ``result`` for the comparison that it judged, as JSON and as the page that ``report.html`` shows.
+    """Write ``result`` as JSON and as the page that the judged comparison's ``report.html`` shows.
 
     The comparison's own folder is an output of the stage ``compare``, so the gate must not change it. Its page finds
     the verdict by the digest of the comparison. A comparison that DVC restores thus shows its own verdict, or none.
@@ -30,20 +30,20 @@ def publish(paths: Paths, result: Result) -> None:
 
 
 def result_on_present(paths: Paths) -> Result | None:
-    """The verdict on the present comparison; None where the gate has not judged it."""
+    """The verdict on the present comparison; None if the gate has not judged it."""
     digest = comparison_digest(paths)
     path = paths.gate(digest, "json") if digest else None
     return files.read_json(path) if path and path.exists() else None
 
 
 def last_result(paths: Paths) -> Result | None:
-    """The last result, of any comparison; None where there is none."""
+    """The latest result, on any comparison; None without one."""
     path = paths.state / "registration.json"
     return files.read_json(path) if path.exists() else None
 
 
 def gate_lines(paths: Paths) -> list[str]:
-    """The verdict on the present comparison, as lines of text; one line says where there is none."""
+    """The verdict on the present comparison as lines of text, or a line that there is none yet."""
     result = result_on_present(paths)
     if result is not None:
         judged = f"{result['time']}, on comparison {str(result['comparison'])[:8]}"
