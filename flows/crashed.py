@@ -1,7 +1,7 @@
-"""Flow runs whose process is gone: Prefect shows them as running for good, so the next flow closes them.
+"""Close flow runs whose process is gone; Prefect would show them as running forever.
 
-Each flow notes its run, process and machine in ``.tunesmith/flows``. A run is closed only where the noted process,
-known by its number and the time it started, no longer runs on this machine.
+Each flow notes its run, process and machine in ``.tunesmith/flows``. The next flow closes a run only if the noted
+process, identified by pid and start time, no longer runs on this machine.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ def note_flow(root: Path, run_id: str) -> None:
 
 
 def close_crashed(root: Path, tell: Callable[[str], None], api: str | None = None) -> list[str]:
-    """Set the runs of this workspace whose process is gone, and their tasks, to ``Crashed``. Return their names.
+    """Set to ``Crashed`` the runs of this workspace whose process is gone, and their tasks; return the runs' names.
 
     Args:
         tell: gets one line per run that is closed.
-        api: address of the Prefect server; that of this process by default. A run that it does not know is left alone.
+        api: address of the Prefect server; by default the one that this process uses. Runs that the server does not
+            know are left alone.
     """
     gone = {path: note for path, note in _notes(root) if is_gone(note)}
     if not gone:
@@ -64,7 +65,7 @@ def close_crashed(root: Path, tell: Callable[[str], None], api: str | None = Non
 
 
 def is_gone(note: dict[str, Any]) -> bool:
-    """Whether the process of a note has ended. A process of another machine cannot be seen; it counts as running."""
+    """Whether the process of a note has ended. A process on another machine cannot be checked and counts as running."""
     if note["host"] != socket.gethostname():
         return False
     try:
@@ -95,7 +96,7 @@ def _client(api: str | None) -> Any:
 
 
 def _close(client: Any, run_id: UUID, message: str) -> tuple[bool, str | None]:
-    """Whether the server knows the run, and its name where it or one of its tasks had to be closed."""
+    """Return whether the server knows the run, and the run's name if it or one of its tasks was closed."""
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.exceptions import ObjectNotFound
     from prefect.states import Crashed
@@ -109,7 +110,7 @@ def _close(client: Any, run_id: UUID, message: str) -> tuple[bool, str | None]:
     while page := client.read_task_runs(flow_run_filter=only, limit=_PAGE, offset=len(tasks)):
         tasks += page
     is_open = not (run.state and run.state.is_final())
-    # Prefect leaves the tasks behind a failed one as NotReady for good: they tell of no crash of a run that ended.
+    # Prefect leaves tasks that depend on a failed one in NotReady forever. In a run that ended, this is no crash.
     open_tasks = [
         task
         for task in tasks

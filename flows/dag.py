@@ -1,4 +1,4 @@
-"""Read the DAG from DVC: its stages, their order, which are stale and why. ``dvc.yaml`` alone defines it."""
+"""Read the DAG from DVC: its stages, their order, which are stale and why. Only ``dvc.yaml`` defines it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.core.params import read_yaml
 
 Reasons = list[str]
 
-_CODE = re.compile(r"\w+ tasks/(?!template/library/)")  # template sets are what a user edits
+_CODE = re.compile(r"\w+ tasks/(?!template/library/)")  # users edit template sets, so these do not count as code
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Dag:
 
     Attributes:
         graph: edges go from a stage to those that depend on it; nodes are addresses such as ``train@lora``.
-        stale: address → reasons why it must run again. A stage that depends on a stale one is stale only if the
-            outputs of that one change.
-        unbuilt: stages of ``stale`` that ``dvc.lock`` does not have.
+        stale: address → reasons why it must run again. A stage that depends on a stale one becomes stale only if the
+            outputs of the stale one change.
+        unbuilt: stages of ``stale`` that are not in ``dvc.lock``.
         reads: address → files and folders that the stage depends on, as ``dvc.yaml`` names them.
     """
 
@@ -44,10 +44,11 @@ class Dag:
         return list(nx.lexicographical_topological_sort(self.graph))
 
     def upstream(self, address: str) -> list[str]:
+        """The stages that the stage ``address`` directly depends on."""
         return sorted(self.graph.predecessors(address))
 
     def pending(self, within: Iterable[str] | None = None) -> list[str]:
-        """The stale stages and all that depend on them, in order; only those in ``within`` when it is given."""
+        """The stale stages and all that depend on them, in order; if ``within`` is given, only those in it."""
         allowed = set(self.graph) if within is None else set(within)
         reached = {address for address in self.stale if address in allowed}
         for address in [*reached]:
@@ -55,7 +56,7 @@ class Dag:
         return [address for address in self.order if address in reached]
 
     def outlook(self, rewritten: Iterable[str]) -> tuple[dict[str, Reasons], dict[str, Reasons]]:
-        """Tell which stages a run would execute, as far as that is known beforehand.
+        """Predict which stages a run would execute.
 
         Args:
             rewritten: files whose content the stage ``resolve`` will change, if it is stale.
@@ -84,7 +85,7 @@ class Dag:
         )
 
     def why(self, address: str, verbose: bool = False) -> Reasons:
-        """The reasons why a stale stage runs again; unless ``verbose``, code files are only counted."""
+        """The reasons why a stale stage runs again. Without ``verbose``, code files are counted, not named."""
         reasons = self.stale[address]
         if verbose:
             return reasons
@@ -120,8 +121,8 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
     """Read the stages and their status from DVC.
 
     Args:
-        tell: called with the name of another DVC process that works in the workspace, for which this waits. Without
-            ``tell``, this raises instead.
+        tell: called with a line about another DVC process that works in the workspace, before waiting for it to end.
+            Without ``tell``, such a process is an error.
 
     Raises:
         TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together (DVC's message says where), or another process
@@ -153,8 +154,8 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
 def _read(root: Path, wait: bool) -> Dag:
     from dvc.repo import Repo, lock_repo
 
-    # Under DVC's lock: dvc.lock is not written atomically, and a flow may be writing it now. With ``wait`` DVC waits
-    # for the lock silently; it is held for moments only, unlike the files of a stage that runs.
+    # DVC's lock is needed since DVC does not write dvc.lock atomically, and a flow may be writing it now. With ``wait``
+    # DVC waits for the lock silently; processes hold it only for moments, unlike the files of a running stage.
     with Repo(str(root), _wait_for_lock=wait) as repo, lock_repo(repo):
         edges = [(_address(on.addressing), _address(stage.addressing)) for stage, on in repo.index.graph.edges]
         graph = nx.DiGraph(edges)
@@ -171,7 +172,7 @@ def _read(root: Path, wait: bool) -> Dag:
 
 
 def _address(name: str) -> str:
-    """``train@lora`` for ``../dvc.yaml:train@lora``, as DVC names it if the current folder is another one."""
+    """Reduce ``../dvc.yaml:train@lora``, DVC's name in another current folder, to ``train@lora``."""
     return name.rpartition("dvc.yaml:")[2]
 
 

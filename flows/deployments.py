@@ -1,4 +1,4 @@
-"""``tunesmith schedule`` serves the flow ``retrain``; ``tunesmith trigger`` runs what is served."""
+"""Serve the flow ``retrain`` on a schedule (``tunesmith schedule``), and run it at once (``tunesmith trigger``)."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def serve(
     Args:
         zone: time zone of ``cron``; None for the machine's own.
         say: prints the next runs and how to start one by hand.
-        warn: prints what keeps the schedule from firing, once per cause.
+        warn: prints each problem that keeps the schedule from firing, once.
 
     Raises:
         TunesmithError: the cron line or the time zone is wrong, or no Prefect server answers.
     """
     zone = schedules.machine_zone() if zone is None else schedules.check_zone(zone)
-    schedules.next_runs(cron, zone)  # a line that never comes is refused at once
+    schedules.next_runs(cron, zone)  # refuses a cron line that never fires
     if "PREFECT_API_URL" not in os.environ:
         raise TunesmithError(
             "schedule: a Prefect server must run, and none does for this workspace; start one with `make ui`, or set "
@@ -83,12 +83,13 @@ def serve(
 
 
 def schedule_runner() -> Any:
+    """A runner of Prefect that ends on SIGTERM, together with its flow runs."""
     from prefect.runner import Runner
 
     class Served(Runner):
-        """Prefect's runner, which SIGTERM ends with its flow runs, as Ctrl-C in a terminal does.
+        """Prefect's runner; SIGTERM ends it and its flow runs, as Ctrl-C in a terminal does.
 
-        Prefect's own handler never awaits the coroutine that would stop it, and waits for the runs to end.
+        Prefect's own handler never awaits the coroutine that would stop the runner, and waits for the runs to end.
         """
 
         async def start(self, *arguments: Any, **named: Any) -> None:
@@ -107,7 +108,7 @@ def schedule_runner() -> Any:
 
 
 def pasted(root: Path, *arguments: str) -> str:
-    """A command line that runs ``tunesmith`` for this workspace in any terminal, without its environment activated."""
+    """A command line that runs ``tunesmith`` for this workspace in any terminal, without an activated environment."""
     command = [str(Path(sys.executable).with_name("tunesmith")), *arguments]
     own = {"PREFECT_API_URL": os.environ["PREFECT_API_URL"]} if not served.own_server(root) else {}
     variables = "".join(f"{name}={shlex.quote(value)} " for name, value in own.items())
@@ -141,7 +142,7 @@ def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Pri
     """Run the served flow now, and return once the process that serves it has started the run.
 
     Args:
-        experiments: names instead of those that the schedule was served with.
+        experiments: names that replace those of the schedule; None keeps them.
 
     Raises:
         TunesmithError: no server runs, nothing serves the flow, or the run does not start within a minute.
@@ -163,7 +164,7 @@ def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Pri
         run = client.create_flow_run_from_deployment(state.deployment_id, parameters=chosen)
         progress(f"waiting for the flow run {run.name} to start")
         until = time.monotonic() + _TAKEN_WITHIN_S
-        while run.state is None or run.state.is_scheduled():  # whatever serves the flow asks for its runs every 10 s
+        while run.state is None or run.state.is_scheduled():  # the process that serves the flow polls every 10 s
             if time.monotonic() > until:
                 client.delete_flow_run(run.id)
                 raise TunesmithError(

@@ -1,4 +1,4 @@
-"""Other DVC processes in a workspace: name them, wait for them, and ignore the locks that dead ones left."""
+"""Handle other DVC processes in a workspace: name them, wait for them, and ignore locks of dead ones."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Holder:
 
 
 def is_busy(lines: Iterable[str]) -> bool:
-    """Whether DVC's output says that another process holds what it needs."""
+    """Whether DVC's output reports that another process holds a lock that it needs."""
     return any(line.startswith("ERROR") and sign in line for line in lines for sign in _BUSY)
 
 
 def holders(root: Path) -> list[Holder]:
     """The other living processes that hold DVC's locks in the workspace ``root``.
 
-    ``rwlock`` names them by the files that they read or write, ``lock`` names the one that changes ``dvc.lock``.
+    DVC's file ``rwlock`` names the processes that read or write files, and ``lock`` the one that changes ``dvc.lock``.
     """
     entries = _entries(_read(root / ".dvc/tmp/rwlock") or {})
     alive = {entry["pid"]: entry["cmd"] for entry in entries if not _is_gone(entry, root)}
@@ -57,7 +57,7 @@ def holders(root: Path) -> list[Holder]:
 
 
 def _locked_by(lock: Path) -> int | None:
-    """The process that holds the lock file now. Its number alone proves nothing: it stays in the file after release."""
+    """The pid of the process that holds the lock file now; a pid in the file alone may be left from a released lock."""
     try:
         with lock.open("rb") as file:
             number = file.read().strip()
@@ -70,10 +70,10 @@ def _locked_by(lock: Path) -> int | None:
 
 
 def forget_dead(root: Path) -> None:
-    """Remove the entries of processes that are gone from DVC's ``rwlock``.
+    """Remove from DVC's ``rwlock`` the entries of processes that are gone.
 
-    DVC itself takes a zombie process, or a new process with the same number, for the holder. A file that a kill left
-    half-written is emptied, since DVC would never read it again.
+    DVC itself takes a zombie process, or a new process with the same pid, for the holder. A file that a killed process
+    left half-written is emptied, since DVC could not read it.
     """
     from dvc.config import Config
     from dvc.lock import make_lock
@@ -83,7 +83,7 @@ def forget_dead(root: Path) -> None:
         return
     linked = bool(Config(str(root / ".dvc"))["core"].get("hardlink_lock", False))
     with make_lock(str(path.with_suffix(".lock")), tmp_dir=str(path.parent), hardlink_lock=linked):
-        held = _read(path)  # under DVC's own guard nobody is writing it
+        held = _read(path)  # under this lock nobody writes the file
         if not _has_dead(held, root):
             return
         temporary = path.with_name(f"rwlock.{os.getpid()}")
@@ -92,9 +92,9 @@ def forget_dead(root: Path) -> None:
 
 
 def wait_for_others(root: Path, tell: Tell, stopped: Callable[[], bool] = lambda: False) -> None:
-    """Wait until the processes that hold DVC's locks have ended, or have held none of them for some seconds.
+    """Wait until the processes that hold DVC's locks have ended, or have held no lock for some seconds.
 
-    Ctrl-C ends the wait. Outside the main thread ``stopped`` does, as soon as it returns True.
+    Ctrl-C ends the wait; outside the main thread, ``stopped`` ends it by returning True.
     """
     forget_dead(root)
     named: set[int] = set()
@@ -113,7 +113,7 @@ def wait_for_others(root: Path, tell: Tell, stopped: Callable[[], bool] = lambda
 
 
 def run_dvc(root: Path, arguments: list[str], tell: Tell) -> subprocess.CompletedProcess[str]:
-    """Run ``dvc``. While other processes hold its locks, name them and wait. ``stdout`` holds output and errors."""
+    """Run ``dvc``; while other processes hold its locks, name them and wait. ``stdout`` has output and errors."""
     while True:
         forget_dead(root)
         done = subprocess.run(
@@ -130,13 +130,13 @@ def run_dvc(root: Path, arguments: list[str], tell: Tell) -> subprocess.Complete
 
 
 def busy_error(root: Path) -> TunesmithError:
-    """The error of a command that does not wait: it names the processes that work in the workspace."""
+    """The error of a command that does not wait; it names the processes that work in the workspace."""
     named = ", ".join(map(str, holders(root))) or "another process"
     return TunesmithError(f"{named} works in this workspace; run this again when it has ended")
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """DVC's ``{"write": {path: entry}, "read": {path: [entry, …]}}``; None where the file is damaged."""
+    """DVC's ``{"write": {path: entry}, "read": {path: [entry, …]}}``; None if the file is damaged."""
     try:
         held = json.loads(path.read_text())
     except FileNotFoundError:
@@ -165,7 +165,7 @@ def _living(held: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 def _is_gone(entry: dict[str, Any], root: Path) -> bool:
-    """Whether the process of the entry is gone: the number is free, a zombie's, or that of an unrelated process."""
+    """Whether the process of the entry is gone: its pid is free, or belongs to a zombie or an unrelated process."""
     if entry["pid"] == os.getpid():
         return bool(entry["cmd"] != " ".join(sys.argv))
     try:

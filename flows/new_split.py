@@ -1,4 +1,4 @@
-"""Refuse to split rows anew before anything runs, unless ``--new-split`` allows it."""
+"""Refuse a run that would split rows anew, unless ``--new-split`` allows it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL = "all"
 
 
 def new_splits(paths: Paths) -> list[NewSplit]:
-    """The sources whose earlier assignments are lost, or were decided by other parameters."""
+    """The sources whose earlier assignments are lost, or were made with other parameters."""
     file = paths.params / "sources.yaml"
     splits = []
     for name in mapping(file, "sources"):
@@ -36,7 +36,7 @@ def new_splits(paths: Paths) -> list[NewSplit]:
 
 
 def refuse_new_splits(paths: Paths, allowed: Sequence[str] | None) -> list[NewSplit]:
-    """The splits that will be made anew, if ``allowed`` names all of their sources (``all`` names every source).
+    """Return the splits that will be made anew; ``allowed`` must name their sources (``all`` allows every source).
 
     Raises:
         TunesmithError: ``allowed`` names an unknown source, or misses one whose rows would be split anew.
@@ -63,7 +63,7 @@ def _refusal(one: NewSplit) -> list[str]:
 
 
 def counts(paths: Paths, allowed: Sequence[NewSplit]) -> list[str]:
-    """Test rows before and after, one line per split that a run made anew. Splits that it did not reach have none."""
+    """One line per split that a run made anew, with its test rows before and after. Splits not reached have none."""
     if not allowed:
         return []
     missing = {split.source for split in new_splits(paths)}

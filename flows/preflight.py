@@ -1,4 +1,4 @@
-"""The check of all parameter files before anything runs: every problem of every file, at once."""
+"""Check all parameter files before anything runs, and report every problem of every file at once."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def preflight(paths: Paths) -> None:
     """Check every file of ``params/`` and the names by which they refer to each other.
 
     Raises:
-        TunesmithError: one line a problem.
+        TunesmithError: has one line per problem.
     """
     problems = Problems()
     for name in ("dvc.lock", "dvc.yaml"):
         problems.catch(_refuse_conflict, paths.root / name)
     for file, keys in _SECTIONS.items():
         problems.catch(only_keys, paths.params / file, keys)
-    problems.refuse()  # what follows would only repeat that a file cannot be read
-    sources = _check_sources(paths, problems)  # None where names are wrong: every reference would look wrong too
+    problems.refuse()  # the checks below would only repeat that a file cannot be read
+    sources = _check_sources(paths, problems)  # None if the names cannot be read: every reference would look wrong
     _check_mixtures(paths, problems, sources)
     evaluation, compared = _check_evaluation(paths, problems, sources)
     problems.catch(load_experiments, paths)
@@ -80,7 +80,7 @@ def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
         for name in made[section]:
             problems.catch(load, model, file, section, name)
     sources = problems.catch(mapping, file, "sources")
-    if sources is not None:  # else every name would look left over
+    if sources is not None:  # without the names of sources, every name here would look unused
         problems.lines += [
             f"{file}: {section}.{name}: what is made must be a source; `sources` has no {name!r}, so nothing would use "
             f"it; remove it here (`{section}: {{}}` when nothing is left), or describe it under `sources`"
@@ -112,7 +112,7 @@ def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None)
 
 
 def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[str]) -> list[str]:
-    """What is wrong with the sources and held-out templates that a mixture names."""
+    """Error lines about the sources, held-out templates and held-out tasks that a mixture names."""
     lines, templates = [], []
     noted = False
     for source in params.sources:
@@ -122,7 +122,7 @@ def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[
         try:
             split = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split")
             templates += [wording.name for wording in wordings(paths, source)]
-        except TunesmithError:  # noted with the source itself
+        except TunesmithError:  # reported with the source itself
             noted = True
             continue
         if "train" not in split.required_parts():
@@ -142,7 +142,7 @@ def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[
 
 
 def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | None) -> tuple[Any, Any]:
-    """Check and return the parameters of the evaluation set and of the comparison; None for wrong ones."""
+    """Check the parameters of the evaluation set and of the comparison; return them, or None for wrong ones."""
     file = paths.params / "evaluation.yaml"
     evaluation: Any = problems.catch(load, EvaluationSetParams, file, "evaluation_set")
     for source in evaluation.sources if evaluation else ():
@@ -165,7 +165,7 @@ def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | Non
 def _check_judges(
     paths: Paths, problems: Problems, evaluation: Any, compared: Any, registration: Any, planned: Any
 ) -> None:
-    """Check what comparison and gate need: baselines, metrics of the test rows, and tasks to keep."""
+    """Check what comparison and gate need: baselines, metrics of the test rows, and retention tasks."""
     experiments = value_at(read_yaml(paths.params / "experiments.yaml"), "experiments")
     if isinstance(experiments, dict):
         problems.lines += wrong_baselines(paths, compared, registration, [str(name) for name in experiments])
@@ -176,7 +176,7 @@ def _check_judges(
 
 
 def _check_benchmark(paths: Paths, problems: Problems) -> Any:
-    """Check and return the parameters of benchmarks; None where they are wrong."""
+    """Check the parameters of benchmarks; return them, or None if they are wrong."""
     file = paths.params / "evaluation.yaml"
     planned: Any = problems.catch(load, BenchmarkParams, file, "benchmark")
     if planned:

@@ -1,6 +1,6 @@
-"""Check names by which parameter files refer to each other, and to metrics and tasks of the template sets.
+"""Check the names by which parameter files refer to each other, and to metrics and tasks of template sets.
 
-Without these checks, a wrong name would stop the stage that uses it: perhaps the last one, after hours.
+Without these checks, a wrong name would stop only the stage that uses it, perhaps the last one, after hours.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def wordings(paths: Paths, source: str) -> list[Wording]:
     """The templates that a source uses.
 
     Raises:
-        TunesmithError: the source's template parameters or its set are wrong.
+        TunesmithError: the source's template parameters or its template set are wrong.
     """
     params = load(TemplateParams, paths.params / "sources.yaml", "sources", source, "template")
     templates = load_set(params.set, library_of(paths.root))
@@ -60,7 +60,7 @@ def _scores(templates: TemplateSet, template: Template) -> frozenset[str]:
 
 
 def unknown(where: str, what: str, name: str, known: Sequence[str], file: str) -> str:
-    """The error line about an unknown name, with the known ones and the most similar one."""
+    """The error line about an unknown name; it lists the known names and suggests the most similar one."""
     return f"{where}: there is no {what} {name!r} in {file}; there are: {', '.join(known)}{did_you_mean(name, known)}"
 
 
@@ -70,13 +70,14 @@ def wrong_metrics(
     compared: CompareParams | None,
     registration: RegistrationParams | None,
 ) -> list[str]:
-    """Lines about metrics of comparison and gate that rows of the sources ``evaluated`` will not have.
+    """Error lines about metrics of comparison and gate that rows of the sources ``evaluated`` will not have.
 
-    The gate needs its metric on every row. A comparison leaves out rows without its metric, but needs it on some row.
+    The gate needs its metric for every row. A comparison leaves out rows without its metric, but needs at least one row
+    with it.
     """
     try:
         every = [wording for source in evaluated for wording in wordings(paths, source)]
-    except TunesmithError:  # noted with the source itself
+    except TunesmithError:  # reported with the source itself
         return []
     if not every:
         return []
@@ -100,7 +101,7 @@ def wrong_metrics(
 def wrong_baselines(
     paths: Paths, compared: CompareParams | None, registration: RegistrationParams | None, experiments: Sequence[str]
 ) -> list[str]:
-    """Lines about baselines that are not experiments."""
+    """Error lines about baselines that are not experiments."""
     named = []
     if compared:
         named.append((f"{paths.params / 'evaluation.yaml'}: compare.baseline", compared.baseline))
@@ -116,7 +117,7 @@ def wrong_baselines(
 def nothing_to_keep(
     paths: Paths, registration: RegistrationParams, evaluation: EvaluationSetParams, planned: BenchmarkParams
 ) -> list[str]:
-    """The line about ``retention: kept`` where no task will be judged: the gate would stop with an error."""
+    """The error line about ``retention: kept`` if no task will be judged; the gate would stop with an error."""
     if registration.retention != "kept" or evaluation.retention.sources:
         return []
     both = registration.baseline in planned.experiments and len(planned.experiments) > 1
@@ -130,17 +131,17 @@ def nothing_to_keep(
 
 
 def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence[str]) -> list[str]:
-    """Lines about sources without test rows, sources named twice, and an evaluation set without validation rows."""
+    """Error lines about sources without test rows, sources named twice, and a lack of validation rows."""
     file = paths.params / "evaluation.yaml"
     lines, complete, validated = [], True, False
     for key, names in (("sources", evaluation.sources), ("retention.sources", evaluation.retention.sources)):
         for source in names:
-            if source not in sources:  # noted with its name
+            if source not in sources:  # reported as an unknown name
                 complete = False
                 continue
             try:
                 parts = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split").required_parts()
-            except TunesmithError:  # noted with the source itself
+            except TunesmithError:  # reported with the source itself
                 complete = False
                 continue
             if "test" not in parts:
@@ -164,7 +165,7 @@ def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence
 
 
 def unknown_held_tasks(paths: Paths, mixture: MixtureParams, where: str) -> list[str]:
-    """Lines about tasks that a mixture holds out but none of its sources has."""
+    """Error lines about tasks that a mixture holds out but none of its sources has."""
     tasks = sorted({wording.task for source in mixture.sources for wording in wordings(paths, source)})
     return [
         f"{where}.hold_out.tasks: no source of the mixture has the task {name!r}; there are: {', '.join(tasks)}"
@@ -178,7 +179,7 @@ def check_helm(params: HelmParams) -> None:
     """Refuse unknown names in ``helm.scenarios``.
 
     Raises:
-        TunesmithError: names the first unknown scenario, and the known ones.
+        TunesmithError: a scenario is unknown. The error names the first one, and the known scenarios.
     """
     load_scenarios(params.scenarios)
 
@@ -187,7 +188,7 @@ def check_suites(params: BenchmarkParams) -> None:
     """Refuse names in ``benchmark.settings`` that are neither tasks nor suites.
 
     Raises:
-        TunesmithError: names the first of them, and similar ones.
+        TunesmithError: a name is unknown. The error names the first one, and similar names.
     """
     if params.settings.shots or params.settings.files:
         refuse_unknown_names([load_suite(name) for name in SUITES], params.settings.shots, params.settings.files)

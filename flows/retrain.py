@@ -1,4 +1,4 @@
-"""The flow ``retrain``: run DVC's stale stages as Prefect tasks, then complete the ledger and run the gate."""
+"""The flow ``retrain``: run DVC's stale stages as Prefect tasks, then complete MLflow and run the gate."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ _CHATTER = (
 
 @task(name="stage", task_run_name="{address}")
 def run_stage(address: str, root: Path) -> State[Any]:
-    """Bring one stage up to date with ``dvc repro --single-item``; its log is streamed to this task's.
+    """Bring one stage up to date with ``dvc repro --single-item``; its log is streamed to this task's log.
 
-    The state is named ``Cached`` when nothing had to run. A failure's message is the stage's own error: states are
-    returned and not raised, since a traceback of this code would bury it.
+    The state is named ``Cached`` if nothing had to run. The message of a failure is the stage's own error. States are
+    returned, not raised, since a traceback of this code would bury that error.
     """
     if address.startswith(_LEASED):
         logger = get_run_logger()
@@ -69,7 +69,7 @@ def run_stage(address: str, root: Path) -> State[Any]:
 
 
 def _gpus(address: str, root: Path) -> int:
-    """The number of GPUs that a stage needs: a training may be launched in several processes on this node."""
+    """The number of GPUs that a stage needs; a training may run in several processes on this node."""
     step, name = address.split("@")
     resolved = Paths(root).experiment(name) / "train.yaml"
     if step != "train" or not resolved.exists():
@@ -79,7 +79,7 @@ def _gpus(address: str, root: Path) -> int:
 
 def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
     logger = get_run_logger()
-    # Without the flag dvc gives up after 3 s if another process holds its lock, and a finished training would be lost.
+    # Without --wait-for-lock, dvc gives up after 3 s if another process holds its lock: a finished training is lost.
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
     while True:
         lines: list[str] = []
@@ -103,7 +103,7 @@ def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
 
 
 def _is_chatter(line: str, lines: list[str]) -> bool:
-    """Lines that dvc prints after every stage, and those about another process, which ``wait_for_others`` names."""
+    """Whether to hide a line: dvc prints it after every stage, or ``wait_for_others`` reports the same better."""
     return line.strip().startswith(_CHATTER) or is_busy(lines)
 
 
@@ -116,7 +116,7 @@ def _why(address: str, lines: list[str]) -> str:
 
 @task(name="step", task_run_name="{name}")
 def run_step(name: str, work: Callable[[Paths], object], root: Path) -> State[Any]:
-    """Run a step outside DVC in this process, where MLflow is loaded already; its log becomes this task's."""
+    """Run a step outside DVC in this process, where MLflow is loaded already; its log goes to this task's log."""
     try:
         with _relayed(get_run_logger()), readable_errors():
             work(Paths(root))
@@ -136,7 +136,7 @@ class _Relay(logging.Handler):
 
 @contextmanager
 def _relayed(target: Any) -> Iterator[None]:
-    """Send the log of the steps to ``target`` alone."""
+    """Send the log of the steps to ``target`` only."""
     source, handler = logging.getLogger("tunesmith"), _Relay(target)
     before = source.propagate, source.level
     source.addHandler(handler)
@@ -164,14 +164,14 @@ def _run_gate(paths: Paths) -> None:
     run(load(RegistrationParams, paths.params / "registration.yaml", "registration"), paths)
 
 
-_RUNNER: Any = ThreadPoolTaskRunner(max_workers=16)  # leases, not this, bound the heavy stages
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=16)  # leases, not this number, limit the heavy stages
 
 
 @flow(name="retrain", task_runner=_RUNNER, persist_result=False)
 def retrain(
     experiments: list[str] | None = None, register_model: bool = True, new_split: list[str] | None = None
 ) -> State[Any]:
-    """Bring the workspace up to date, complete the ledger, and let the gate decide about a new champion.
+    """Bring the workspace up to date, complete MLflow, and let the gate decide about a new champion.
 
     Args:
         experiments: names in params/experiments.yaml to train and evaluate; by default all.
@@ -202,20 +202,20 @@ def retrain(
 def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> State[Any]:
     from tasks.tracking.client import open_store
 
-    open_store(root)  # once, before stages that run side by side would each create it
+    open_store(root)  # create it here once, before several stages would do so at the same time
     dag = read_dag(root, logger.warning)
     within = dag.needed_for({*experiments, *_opponents(root)}) if experiments else None
     pending = dag.pending(within)
     cached = [address for address in dag.order if address not in pending and (within is None or address in within)]
     logger.info("%d stages to run, %d cached", len(pending), len(cached))
-    # Before the first stage: else a missing folder would end the run after hours of other trainings.
+    # Check before the first stage: a missing folder would otherwise end the run after hours of other trainings.
     refuse_missing_bases(Paths(root), {address.partition("@")[2] for address in pending if address.startswith(_LEASED)})
     futures: dict[str, PrefectFuture[Any]] = {}
     for address in pending:
         wait_for = [futures[above] for above in dag.upstream(address) if above in futures]
         futures[address] = run_stage.submit(address, root, return_state=False, wait_for=wait_for)
     states = {address: _final_state(future) for address, future in futures.items()}
-    # Finished files enter the ledger even if another experiment failed.
+    # Log finished experiments to MLflow even if another experiment failed.
     ledger = run_step("tracking", _complete_ledger, root, return_state=True)
     _refuse_failures(states | {"tracking": ledger})
     if register_model:
@@ -231,7 +231,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
 
 
 def _opponents(root: Path) -> set[str]:
-    """The experiments that all others are compared with: the baselines and the untuned ones."""
+    """The experiments that all others are compared with: the baselines and the untuned experiments."""
     params = Paths(root).params
     experiments = mapping(params / "experiments.yaml", "experiments")
     untuned = {name for name, experiment in experiments.items() if not is_trained(experiment["method"])}
@@ -250,7 +250,7 @@ def _refuse_failure(state: State[Any]) -> None:
 
 
 def _refuse_failures(states: dict[str, State[Any]]) -> None:
-    """Raise the errors of all failed stages, and name the stages that depend on them."""
+    """Raise one error with the messages of all failed stages and the names of the stages that depend on them."""
     broken = [state for state in states.values() if state.is_failed() or state.is_crashed()]
     if not broken:
         return

@@ -1,4 +1,4 @@
-"""When a cron line fires: time zones, and the next runs as Prefect's scheduler computes them."""
+"""Compute when a cron line fires: time zones, and the next runs by Prefect's own scheduler."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def machine_zone() -> str:
     """Name of this machine's time zone, such as ``Europe/Berlin``.
 
     Raises:
-        TunesmithError: the machine's settings name none.
+        TunesmithError: the machine's settings name no time zone.
     """
     try:
         name = tzlocal.get_localzone_name()
@@ -33,10 +33,10 @@ def machine_zone() -> str:
 
 
 def check_zone(name: str) -> str:
-    """``name``, if it is a zone of the IANA database.
+    """Return ``name`` if it is a time zone of the IANA database.
 
     Raises:
-        TunesmithError: it is not; close names are listed.
+        TunesmithError: it is not. The error lists similar names.
     """
     known = zoneinfo.available_timezones()
     if name in known:
@@ -52,26 +52,26 @@ def check_zone(name: str) -> str:
 def next_runs(cron: str, zone: str, count: int = 3, start: datetime | None = None) -> list[datetime]:
     """The next times at which Prefect's scheduler runs ``cron`` in ``zone``, as aware datetimes of that zone.
 
-    They are computed by the scheduler's own class, so that they are the times that fire, also around daylight saving.
+    The scheduler's own class computes them, so they are right also when daylight saving time begins or ends.
 
     Args:
-        start: an aware time; the first run is not before it. Now by default.
+        start: aware time before which no run is returned; by default now.
 
     Raises:
-        TunesmithError: the cron line is wrong, or never comes.
+        TunesmithError: the cron line is wrong, or never fires.
     """
     from prefect._vendor.croniter import CroniterBadCronError, CroniterBadDateError, croniter
     from prefect.server.schemas.schedules import CronSchedule
     from pydantic import ValidationError
 
     fields = len(cron.split())
-    if fields != 5 and not cron.startswith("@"):  # a sixth field would be seconds, after the weekday
+    if fields != 5 and not cron.startswith("@"):  # croniter would take a sixth field, after the weekday, as seconds
         raise TunesmithError(
             f"schedule: --cron {cron!r}: must have five fields (minute hour day month weekday); it has {fields}; for "
             f"example {EXAMPLE}"
         )
     try:
-        croniter(cron)  # it names what is wrong, as the schedule below does not
+        croniter(cron)  # its error names the mistake, unlike that of the schedule below
         schedule = CronSchedule(cron=cron, timezone=zone)
     except (CroniterBadCronError, ValidationError) as error:
         reason = str(error) if isinstance(error, CroniterBadCronError) else error.errors()[0]["msg"]
@@ -84,7 +84,7 @@ def next_runs(cron: str, zone: str, count: int = 3, start: datetime | None = Non
 
 
 def in_zone(when: datetime) -> str:
-    """``Mon 7 Dec 2026 03:00 IST (UTC+05:30)``."""
+    """Format a time as ``Mon 7 Dec 2026 03:00 IST (UTC+05:30)``."""
     offset, name = when.isoformat()[-6:], when.tzname() or ""
     clock = f"{when:%a} {when.day} {when:%b %Y %H:%M}"
     return f"{clock} {name} (UTC{offset})" if name[:1].isalpha() else f"{clock} (UTC{offset})"

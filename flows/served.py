@@ -1,4 +1,4 @@
-"""What the Prefect server knows of the schedule: whether it is served, its next runs, and which runs are late."""
+"""Read the schedule from the Prefect server: whether it is served, its next runs, and which runs are late."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 
 NAME = "retrain/retrain"
-_POLLED_WITHIN = timedelta(seconds=30)  # a served flow asks for its runs every 10 s
+_POLLED_WITHIN = timedelta(seconds=30)  # the process that serves a flow polls every 10 s
 _LATE_AFTER = timedelta(seconds=60)
-_MADE_AHEAD = timedelta(days=100)  # Prefect's scheduler makes no run that is further away
+_MADE_AHEAD = timedelta(days=100)  # Prefect's scheduler creates no run that is further ahead
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,12 @@ class Served:
     """The deployment of the flow ``retrain``.
 
     Attributes:
-        cron: the schedule; None where it was served without one.
+        cron: the schedule; None without one.
+        zone: time zone of ``cron``.
         paused: whether somebody switched it off in the Prefect UI.
-        polled: whether a ``tunesmith schedule`` asks for its runs now.
-        coming: times of the scheduled runs, in the schedule's zone.
-        late: times of the runs that should have started a minute ago or earlier.
+        polled: whether a process (``tunesmith schedule``) polls for its runs now.
+        coming: start times of the scheduled runs, in the schedule's zone.
+        late: start times of runs that are overdue by a minute or more.
     """
 
     deployment_id: UUID
@@ -55,10 +56,13 @@ def api_url() -> str | None:
 
 
 def look(count: int = 3) -> Served | None:
-    """The deployment on the Prefect server that ``PREFECT_API_URL`` names; None when it has none.
+    """Read the deployment from the Prefect server in ``PREFECT_API_URL``; None if the server has none.
+
+    Args:
+        count: number of coming runs to return.
 
     Raises:
-        TunesmithError: the server does not answer as Prefect does.
+        TunesmithError: nothing answers at that address, or not a Prefect server.
     """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
@@ -91,7 +95,7 @@ def look(count: int = 3) -> Served | None:
 
 
 def hindrance(root: Path, state: Served) -> str | None:
-    """Why a schedule that is served and not paused does not fire, with what the server logged; None if it does."""
+    """Why a served, unpaused schedule does not fire, with the errors in the server's log; None if it fires."""
     if state.late:
         return f"{counted(len(state.late), 'run')} should have started by now, the first at {in_zone(state.late[0])}"
     if state.coming or state.cron is None:
@@ -106,7 +110,7 @@ def hindrance(root: Path, state: Served) -> str | None:
 
 
 def _waiting(client: Any, deployment: UUID, count: int) -> list[Any]:
-    """Scheduled runs that have not started, the earliest first; at most 100 and ``count``."""
+    """Scheduled runs that have not started, the earliest first; at most 100 + ``count``."""
     from prefect.client.schemas import filters
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
@@ -122,7 +126,7 @@ def _waiting(client: Any, deployment: UUID, count: int) -> list[Any]:
 
 
 def drop_missed(deployment: UUID) -> int:
-    """Delete the overdue scheduled runs, since a runner would start all of them at once. Return their number."""
+    """Delete the overdue scheduled runs, since a runner would start all of them at once; return their number."""
     from prefect.client.orchestration import get_client
 
     dropped = 0
@@ -147,11 +151,12 @@ def pause(deployment: UUID) -> None:
 
 
 def note_of(root: Path) -> Path:
+    """Path of the file in which ``write_note`` stores the schedule."""
     return Paths(root).state / "schedule.json"
 
 
 def write_note(root: Path, cron: str, zone: str) -> None:
-    """Store the schedule for ``tunesmith status``, which reports it after a restart of the machine ended it."""
+    """Store the schedule, so that ``tunesmith status`` can report it if a restart of the machine ended it."""
     note = {"cron": cron, "timezone": zone}
     note_of(root).parent.mkdir(parents=True, exist_ok=True)
     note_of(root).write_text(json.dumps(note))

@@ -1,4 +1,4 @@
-"""The logs of the Prefect and the MLflow server: which service failed, and with which error."""
+"""Read the logs of the Prefect and the MLflow server: which service failed, and with which error."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _RECORD = re.compile(
     r"|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?P<level2>[A-Z]+)(?: (?P<logger2>[\w.]+))?: *(?P<message2>.*))$"
 )
 _TRACEBACK = "Traceback (most recent call last):"
-# docket names what ran: `↩ [    37ms] schedule_deployments(){schedule_deployments}`
+# Prefect's task queue, docket, names the service that ran: `↩ [    37ms] schedule_deployments(){schedule_deployments}`
 _TASK = re.compile(r"(\w+)\(.*\)\{")
-_SCHEDULERS = {"schedule_deployments", "schedule_recent_deployments"}  # Prefect's, the first each minute
+_SCHEDULERS = {"schedule_deployments", "schedule_recent_deployments"}  # services of Prefect that create scheduled runs
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A service of a server that failed: ``error`` is the last line of its error."""
+    """A failed service of a server; ``error`` is the last line of its error."""
 
     service: str
     error: str
 
     @property
     def kind(self) -> tuple[str, str]:
-        """Equal for errors that differ in ids or times alone."""
+        """A key that is equal for errors that differ only in ids or times."""
         return self.service, self.error.split(":")[0]
 
     def line(self, server: str, log: Path) -> str:
-        """For people: what failed, and what to do."""
+        """One line for the user: what failed, what follows from it, and what to do."""
         effect = "; no schedule fires" if self.service in _SCHEDULERS else ""
         return (
             f"{server} server: {self.service} fails: {self.error}{effect}. "
@@ -42,12 +42,12 @@ class Failure:
 
 
 def log_of(root: Path, server: str) -> Path:
-    """Where ``tunesmith ui`` writes what the server ``Prefect`` or ``MLflow`` prints; anew at each start."""
+    """Log file of the server ``Prefect`` or ``MLflow``; ``tunesmith ui`` overwrites it at each start."""
     return Paths(root).state / f"ui-{server.lower()}.log"
 
 
 class LogReader:
-    """Reads a log that is still being written: each call of ``new`` gives what failed since the last one."""
+    """Reads a log that is still being written; each call of ``new`` returns the failures since the call before."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -55,14 +55,14 @@ class LogReader:
         self._known: set[tuple[str, str]] = set()
 
     def new(self, ended: bool = False) -> list[Failure]:
-        """Failures of kinds not returned before. The last record may still grow: it waits, unless the log ``ended``."""
+        """Failures of kinds not returned before. The last record may still grow: it waits unless the log ``ended``."""
         if not self._log.exists():
             return []
         with self._log.open("rb") as file:
             file.seek(self._at)
             records = _records(file.read().splitlines(keepends=True))
         size = self._at + sum(len(line) for record in records for line in record)
-        if records and not ended and size > self._size:  # once nothing is added any more, the last record is whole
+        if records and not ended and size > self._size:  # unchanged since the last call: complete
             growing = records.pop()
             self._at = size - sum(map(len, growing))
         else:
@@ -81,7 +81,7 @@ def failures(log: Path) -> list[Failure]:
 
 
 def _records(lines: list[bytes]) -> list[list[bytes]]:
-    """The lines of each record: its own, and those of a traceback that follows it."""
+    """Group lines into records; a traceback belongs to the record before it."""
     records: list[list[bytes]] = []
     for line in lines:
         if not records or _RECORD.match(line.decode(errors="replace").rstrip()):
@@ -96,7 +96,7 @@ def _failure(block: list[str]) -> Failure | None:
     traceback = any(line.startswith(_TRACEBACK) for line in block)
     if not traceback and level not in {"ERROR", "CRITICAL"}:
         return None
-    if record is None or level in {"DEBUG", "INFO"}:  # a process printed it, without a record of its own
+    if record is None or level in {"DEBUG", "INFO"}:  # a traceback that a process printed outside the log
         return Failure("a process of the server", _last_error(block))
     message = record["message"] or record["message2"] or ""
     task = _TASK.search(message)
@@ -105,7 +105,7 @@ def _failure(block: list[str]) -> Failure | None:
 
 
 def _last_error(block: list[str]) -> str:
-    """The line of the error itself: the first one after the frames of the last traceback."""
+    """The error's own line: the first one after the frames of the last traceback."""
     last = max(number for number, line in enumerate(block) if line.startswith(_TRACEBACK))
     behind = [line for line in block[last + 1 :] if line.strip() and not line.startswith(" ")]
     return behind[0].strip() if behind else block[-1].strip()

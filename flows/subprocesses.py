@@ -1,4 +1,4 @@
-"""Subprocesses of a flow: their output line by line, and none left behind."""
+"""Run the subprocesses of a flow: pass on their output line by line, and leave none behind."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _stopped = threading.Event()
 
 
 class StoppedError(RuntimeError):
-    """The flow was interrupted: nothing new is started."""
+    """The flow was interrupted, so no subprocess may start."""
 
 
 def stream(command: list[str], cwd: Path, on_line: Callable[[str], None], env: Mapping[str, str]) -> int:
-    """Run ``command`` in a session of its own, give each line of its output to ``on_line``, return its exit code.
+    """Run ``command`` in its own session, pass each line of its output to ``on_line``, and return its exit code.
 
     Raises:
-        StoppedError: ``stop_all`` was called; tasks that still wait in a thread pool start nothing then.
+        StoppedError: ``stop_all`` was called, so tasks that still wait in a thread pool must not start anything.
     """
     if _stopped.is_set():
         raise StoppedError(f"interrupted before it began: {' '.join(command[1:])}")
@@ -56,22 +56,22 @@ def stream(command: list[str], cwd: Path, on_line: Callable[[str], None], env: M
 
 
 def allow() -> None:
-    """A new flow begins in this process."""
+    """Allow subprocesses again, for a new flow in this process."""
     _stopped.clear()
 
 
 def stopped() -> bool:
-    """Whether ``stop_all`` was called and no flow has begun since."""
+    """Whether ``stop_all`` was called, and ``allow`` was not called since."""
     return _stopped.is_set()
 
 
 def stop_all() -> None:
-    """End every running subprocess with all that it started, and let none begin: after Ctrl-C nothing stays."""
+    """End every running subprocess with its children, and refuse new ones, so that nothing is left after Ctrl-C."""
     _stopped.set()
     with _lock:
         processes = list(_running)
     endings = [threading.Thread(target=_stop, args=(process,)) for process in processes]
-    for ending in endings:  # side by side: each may take its time
+    for ending in endings:  # in parallel, since each may take seconds
         ending.start()
     for ending in endings:
         ending.join()

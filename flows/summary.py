@@ -15,7 +15,7 @@ MLFLOW_PORT = 5000
 
 
 def mlflow_address(root: Path, uri: str) -> str:
-    """Address of the MLflow UI: the server itself, the UI that was started here, or its default port."""
+    """Address of the MLflow UI: the tracking server, else the UI that runs here, else its default address."""
     if uri.startswith(("http://", "https://")):
         return uri
     with suppress(FileNotFoundError, ValueError):

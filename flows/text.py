@@ -1,4 +1,4 @@
-"""How the command line writes numbers of things."""
+"""Format counts for the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tunesmith ui``: the Prefect UI and the MLflow UI on localhost."""
+"""``tunesmith ui``: serve the Prefect UI and the MLflow UI on localhost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PATIENCE_S = 120
 
 
 def free_port(port: int) -> int:
-    """``port``, or the next one that nothing listens on."""
+    """Return ``port``, or the next higher port on which nothing listens."""
     for candidate in range(port, port + 50):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -50,7 +50,11 @@ def serve_pages(
 ) -> None:
     """Start the pages, print their addresses once they answer, and wait for Ctrl-C.
 
-    ``progress`` gets each step, ``warn`` each service of a server that fails.
+    Args:
+        only: ``prefect`` or ``mlflow``; None starts both.
+        say: prints the addresses.
+        progress: prints each step.
+        warn: prints each service of a server that fails.
 
     Raises:
         TunesmithError: an unknown page, no free port, or a server that does not start or ends by itself (with the
@@ -99,7 +103,7 @@ def serve_pages(
 
 
 def _watch(root: Path, servers: dict[str, subprocess.Popen[bytes]], warn: Callable[[str], None]) -> None:
-    """Print each service that fails according to the servers' logs, until one of the servers ends.
+    """Print each service that fails, as the servers' logs show it, until one of the servers ends.
 
     Raises:
         TunesmithError: a server ended by itself.
@@ -132,9 +136,9 @@ def _start_prefect(root: Path, address: str) -> subprocess.Popen[bytes]:
         "--port",
         port,
     ]
-    # Runs that fell due while no server ran would all be labelled `Late` at once: SQLite refuses most of these writers.
+    # Runs that fell due while no server ran would all be marked `Late` at once; SQLite refuses most of these writes.
     labels = {"PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false"}
-    # Without PREFECT_UI_API_URL the page would ask the address that the user's profile names.
+    # Without PREFECT_UI_API_URL the page would call the API address in the user's Prefect profile.
     env = labels | {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
     env |= {"PREFECT_UI_API_URL": f"{address}/api"}
     return _start(command, root, env, log_of(root, "Prefect"))
@@ -144,7 +148,7 @@ def _start_mlflow(root: Path, address: str, uri: str) -> subprocess.Popen[bytes]
     port = address.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     command += ["--port", port, "--workers", "1"]
-    # MLflow's jobs judge traces, of which Tunesmith has none; eight processes would wait for them.
+    # MLflow's jobs judge traces, which Tunesmith does not use; eight processes would wait for them.
     env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | os.environ
     return _start(command, root, env, log_of(root, "MLflow"))
 

@@ -1,4 +1,4 @@
-"""The workspace of a flow: its environment, its lock, and leases of processors."""
+"""The workspace of a flow: its environment variables, its lock, and leases of processors and GPUs."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ ROOT_VARIABLE = "TUNESMITH_ROOT"
 
 
 def find_root() -> Path:
-    """The workspace: ``TUNESMITH_ROOT``, or the nearest folder upwards that has ``dvc.yaml`` and ``params/``.
+    """Find the workspace: from ``TUNESMITH_ROOT`` or here upwards, the first folder with ``dvc.yaml`` and ``params/``.
 
     Raises:
-        TunesmithError: there is none.
+        TunesmithError: there is no such folder.
     """
     given = os.environ.get(ROOT_VARIABLE)
     here = Path(given) if given else Path.cwd()
@@ -43,17 +43,17 @@ def find_root() -> Path:
 
 
 def prepare_environment(root: Path) -> None:
-    """Environment of Prefect and of all subprocesses. Must be called before Prefect is imported.
+    """Set the environment variables of Prefect and of all subprocesses. Call it before Prefect is imported.
 
-    Prefect's database lies in the workspace, unless PREFECT_HOME or PREFECT_API_URL say otherwise. While
-    ``tunesmith ui`` runs here, its server is used, so that runs appear in it as they happen.
+    Prefect's database is in the workspace, unless PREFECT_HOME or PREFECT_API_URL is set. While ``tunesmith ui`` runs
+    for this workspace, its server is used, so that the UI shows runs as they happen.
     """
     os.environ[ROOT_VARIABLE] = str(root)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     home = Path(os.environ.setdefault("PREFECT_HOME", str(Paths(root).state / "prefect")))
-    home.mkdir(parents=True, exist_ok=True)  # Prefect makes the last folder only, and not its parents
+    home.mkdir(parents=True, exist_ok=True)  # Prefect creates only the last folder, not its parents
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    # A server of its own starts in 10 to 30 s here, more on a busy machine.
+    # Prefect's own server starts in 10 to 30 s, and more slowly on a busy machine.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
@@ -62,7 +62,7 @@ def prepare_environment(root: Path) -> None:
 
 
 def refuse_silent_prefect() -> None:
-    """Raises TunesmithError when PREFECT_API_URL is set and nothing answers there."""
+    """Raise TunesmithError if PREFECT_API_URL is set and no server answers there."""
     url = os.environ.get("PREFECT_API_URL")
     if url and not answers(f"{url.rstrip('/')}/health"):
         raise TunesmithError(
@@ -71,17 +71,17 @@ def refuse_silent_prefect() -> None:
 
 
 def start_own_prefect() -> None:
-    """Start the server that Prefect would start for a flow by itself, so that Ctrl-C does not reach it.
+    """Start the temporary server that Prefect would start for a flow, but out of reach of Ctrl-C.
 
-    A terminal sends that to all processes of its group; without the server, which ends first, the flow retries for
-    minutes to report how it ended. Nothing is started where ``PREFECT_API_URL`` names one.
+    On Ctrl-C a terminal interrupts all processes of its group. If the server ended first, the flow would try for
+    minutes to report its own end. Nothing is started if ``PREFECT_API_URL`` names a server.
     """
     from prefect.server.api.server import SubprocessASGIServer
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_ENABLED
 
     if PREFECT_API_URL.value() or not PREFECT_SERVER_EPHEMERAL_ENABLED.value():
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the server inherits the blocked signal
     try:
         SubprocessASGIServer().start()
     finally:
@@ -89,9 +89,9 @@ def start_own_prefect() -> None:
 
 
 def leave_without_prefect(error: Exception) -> NoReturn:
-    """End this process at once, with one line: the Prefect server that it reported to is gone.
+    """End this process at once with a one-line error, since its Prefect server is gone.
 
-    On the normal way out Prefect's threads go on trying to reach the server for minutes.
+    A normal exit would wait for minutes, while Prefect's threads go on trying to reach the server.
     """
     reason = " ".join(str(error).split()) or type(error).__name__
     sys.stderr.write(
@@ -107,12 +107,13 @@ def running_prefect(root: Path) -> str | None:
     path = Paths(root).state / "ui.json"
     try:
         url = str(json.loads(path.read_text())["prefect_api"])
-    except (FileNotFoundError, ValueError):  # ValueError: killed while it was written
+    except (FileNotFoundError, ValueError):  # ValueError: a process was killed while it wrote the file
         return None
     return url if answers(f"{url}/health") else None
 
 
 def answers(url: str) -> bool:
+    """Whether ``url`` answers with HTTP status 200 within two seconds."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
             return bool(response.status == 200)
@@ -122,7 +123,7 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def workspace_lock(root: Path, holder: str, logger: Any = None) -> Iterator[None]:
-    """One flow or command that changes the workspace at a time: a second one waits and names the holder."""
+    """Let one flow or command at a time change the workspace; a second one waits and names the holder."""
     logger = logger or logging.getLogger("tunesmith")
     path = Paths(root).state / "locks" / "workspace"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,13 +156,13 @@ def gpus() -> list[str]:
     if shutil.which("nvidia-smi") is None:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return re.findall(r"^GPU (\d+):", listed.stdout, flags=re.MULTILINE)  # MIG parts are listed indented
+    return re.findall(r"^GPU (\d+):", listed.stdout, flags=re.MULTILINE)  # MIG instances are listed with an indent
 
 
 def slots(root: Path) -> list[str]:
-    """What trainings, predictions and benchmarks lease: each GPU, or the processor shares that ``threads`` allows.
+    """The slots that trainings, predictions and benchmarks lease: the GPUs, or else shares of ``threads`` cores each.
 
-    More at once than cores would change no number (threads are a parameter) but slow all of them down.
+    More of them at once than the cores allow would not change results, but would slow all of them down.
     """
     if ids := gpus():
         return [f"gpu{gpu}" for gpu in ids]
@@ -172,10 +173,12 @@ def slots(root: Path) -> list[str]:
 
 @contextmanager
 def lease(root: Path, gpus_wanted: int = 1, on_wait: Callable[[], None] = lambda: None) -> Iterator[dict[str, str]]:
-    """Hold one slot, or so many GPUs; yields the environment variables that bind a subprocess to them.
+    """Hold one slot, or ``gpus_wanted`` GPUs; yield the environment variables that bind a subprocess to them.
 
-    ``on_wait`` is called once when others hold them. With fewer GPUs than wanted, all are held: the training itself
-    reports what is missing.
+    If the machine has fewer GPUs than wanted, all of them are held, and the training itself reports the lack.
+
+    Args:
+        on_wait: called once if the slots are not free.
     """
     folder = Paths(root).state / "leases"
     folder.mkdir(parents=True, exist_ok=True)
@@ -196,7 +199,7 @@ def lease(root: Path, gpus_wanted: int = 1, on_wait: Callable[[], None] = lambda
 
 
 def _take(folder: Path, known: list[str], wanted: int) -> dict[str, FileLock]:
-    """Locks of ``wanted`` free slots, or none: two that each held some would wait for each other for ever."""
+    """Lock ``wanted`` free slots, or none: two callers that each held some would wait for each other forever."""
     held: dict[str, FileLock] = {}
     for slot in known:
         lock = FileLock(folder / slot)

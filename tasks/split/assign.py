@@ -35,7 +35,7 @@ class Split:
         part: row → number of its part in ``PARTS``; -1 for a dropped row.
         reason: row → why it was dropped; "" for a row that stays.
         nodes: the clusters of the rows.
-        assignments: of earlier splits and of this one.
+        assignments: those of earlier splits and of this one.
         strata: row → its stratum; None for a split without strata.
     """
 
@@ -100,7 +100,7 @@ def _weights(same: Numbers) -> Numbers:
 
 
 def _strata(table: pa.Table, params: SplitParams) -> list[str] | None:
-    """Row → its stratum, such as ``sentiment, positive``; a row without choices has no label."""
+    """Row → its stratum, such as ``sentiment, positive``; a row without answer choices has no label."""
     if not params.stratify:
         return None
     columns = {"task": table["task"].to_pylist(), "label": table["completion"].to_pylist()}
@@ -112,9 +112,9 @@ def _strata(table: pa.Table, params: SplitParams) -> list[str] | None:
 
 
 def _later_parts(given: Numbers, nodes: Nodes) -> tuple[Numbers, list[str]]:
-    """Row → its given part, or -1 if its cluster is also in a later part; and the reason for each -1.
+    """Return row → its given part, or -1 if its cluster is also in a later part; and the reason for each -1.
 
-    The later part keeps the cluster: a test set stays whole, training loses the row.
+    The later part keeps the cluster, so that a test set stays whole and training loses the row.
     """
     latest_parts = []
     for owner in (nodes.group, nodes.cluster[nodes.text]):
@@ -143,7 +143,7 @@ def _assignments(nodes: Nodes, rows: Numbers, part: Numbers) -> Assignments:
 def _drop_duplicates(
     part: Numbers, reason: list[str], same: Numbers, known: NDArray[np.bool_], kept: NDArray[np.bool_]
 ) -> None:
-    """Keep one of duplicate rows with a part: the one kept before, else one whose text is old, else the first.
+    """Keep one of duplicate rows that have a part: the one kept before, else one with an old text, else the first.
 
     If a new row replaced an old one, the row_ids of a test set would change.
     """
@@ -155,7 +155,7 @@ def _drop_duplicates(
 def _drop_over_limit(
     part: Numbers, reason: list[str], table: pa.Table, name: str, most: int, seed: int, kept: NDArray[np.bool_]
 ) -> None:
-    """Keep ``most`` rows of a part: rows kept before, which new rows must not replace, then the lowest hashes."""
+    """Keep ``most`` rows of a part: first rows kept before, then those with the lowest hashes."""
     rows = np.flatnonzero(part == PARTS.index(name))
     if len(rows) <= most:
         return
@@ -166,7 +166,7 @@ def _drop_over_limit(
 
 
 def _refuse_dropped(reason: list[str], params: SplitParams, source: str) -> None:
-    """Stop if too many rows are dropped to keep the parts apart; ``reason`` has no duplicates and limits yet."""
+    """Raise an error if too many rows are dropped to keep the parts apart; duplicates and limits come later."""
     dropped = sum(map(bool, reason))
     share = dropped / max(len(reason), 1)
     if share <= params.max_dropped:

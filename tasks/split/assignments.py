@@ -1,4 +1,4 @@
-"""The assignments of a split, kept beside its parts: new rows must not move old ones."""
+"""The assignments of a split, stored beside its parts, so that new rows do not move old ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Assignments:
         """Read ``path`` (columns: ``kind``, which is ``group``, ``text`` or ``row``; ``key``; ``part``).
 
         Args:
-            grouped_by: what made the groups and texts (``tasks.text.rows.GROUPED_BY``); None if that is unknown.
+            grouped_by: the settings that made groups and texts (``tasks.text.rows.GROUPED_BY``); None if unknown.
 
         Raises:
             TunesmithError: ``write`` did not write this file.
@@ -89,12 +89,12 @@ class Assignments:
 
 
 def text_key(normalised: str) -> str:
-    """The key of a text: shorter than the text, and unreadable if its row was deleted."""
+    """The key of a text: a digest, which is short and does not reveal the text of a deleted row."""
     return digest(normalised)[:24]
 
 
 def kept_key(row_id: str, template_id: str) -> str:
-    """The key of a row with one of its prompts: each prompt variant is kept or dropped by itself."""
+    """The key of one prompt variant of a row; each variant is kept or dropped by itself."""
     return f"{row_id} {template_id}"
 
 

@@ -1,4 +1,4 @@
-"""Clusters of rows: rows of one group, rows with one text, and rows with near-duplicates of it."""
+"""Clusters of rows, which must stay together: rows of one group, with equal texts, or with near-duplicate texts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tasks.text.near_duplicates import NearDuplicateParams, NearDuplicates
 
 @dataclass(frozen=True)
 class Nodes:
-    """A row joins two nodes, its text and its group; a near-duplicate pair joins two texts.
+    """A graph whose nodes are texts and groups: a row joins its text and its group, a near-duplicate pair two texts.
 
-    Nodes are numbered: the texts first, then the groups.
+    Nodes are numbered, first the texts, then the groups.
 
     Attributes:
         groups: the different groups, in alphabetical order.
         text, group: row → node.
         cluster: node → number of its cluster, from 0.
-        index: of the rows' texts (normalised ``identity``); its distinct texts are the text nodes.
+        index: near-duplicate index of the rows' texts (normalised ``identity``); its distinct texts are the text nodes.
         near: whether near-duplicates join texts; if not, only equal ones do.
     """
 
@@ -54,14 +54,14 @@ class Nodes:
 
     @property
     def first_group(self) -> int:
-        """Number of the first group's node: that of texts."""
+        """Number of the first group's node, which equals the number of texts."""
         return self.count - len(self.groups)
 
     def parts(self, assignments: Assignments) -> Numbers:
         """Node → number of its part in ``assignments``; -1 for none."""
         texts = assignments.texts
         part = np.full(self.count, -1, np.int64)
-        if texts:  # else hashing every text would be in vain
+        if texts:  # without assignments, there is no need to hash every text
             part[: self.first_group] = [texts.get(text_key(text), -1) for text in self.index.normalised]
         part[self.first_group :] = [assignments.groups.get(group, -1) for group in self.groups]
         return part

@@ -1,4 +1,4 @@
-"""The values that decide on the sides of a source's rows, and their changes since the last split."""
+"""The values that decide which part each row of a source gets, and their changes since the last split."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ COLUMNS, VALUES = "template.columns.", "template.values."
 
 @dataclass(frozen=True)
 class Change:
-    """A deciding value that differs from the one of the last split.
+    """A deciding value that differs from that of the last split.
 
     Attributes:
-        key: below ``sources.S`` of ``params/sources.yaml``, such as ``split.stratify``.
-        before, now: the value as it would be written there; None where there was or is none.
+        key: key below ``sources.S`` in ``params/sources.yaml``, such as ``split.stratify``.
+        before, now: the value as it would be written there; None if there was or is none.
         of_set: whether the value belongs to the template set, not to ``params/sources.yaml``.
     """
 
@@ -41,7 +41,7 @@ def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
     """Every value that decides the assignment, by its key below ``sources.S``.
 
     Args:
-        grouped_by: what made the groups and texts (``tasks.text.rows.GROUPED_BY``); None where that is unknown.
+        grouped_by: the settings that made groups and texts (``tasks.text.rows.GROUPED_BY``); None if unknown.
     """
     deciding = params.deciding()
     shares = {"split.fractions": deciding["shares"]} if params.by == "hash" else {}
@@ -65,13 +65,13 @@ def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
-    """Differences between two results of ``values``. Files that were only added to ``split.files`` do not count."""
+    """Differences between two results of ``values``; files that were only added to ``split.files`` do not count."""
     differences = []
     for key in [*before, *(key for key in now if key not in before)]:
         one, other = before.get(key), now.get(key)
         if one == other or (key == "split.files" and one and other and _only_more(one, other)):
             continue
-        if key == "split.validation_fraction" and one is None:  # the hash decided nothing before
+        if key == "split.validation_fraction" and one is None:  # no part was decided by the hash before
             continue
         differences.append(Change(key, one, other, _is_of_set(key, before, now)))
     if any(change.key == "template.set" for change in differences):  # another set has other columns and identities
@@ -80,21 +80,21 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
 
 
 def _is_of_set(key: str, before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether the template set made this difference: its identity or text, or a column that is new or gone in it."""
+    """Whether the template set caused this difference: by its identity or text, or by a column that is new or gone."""
     if key.startswith(_OF_SET):
         return True
-    moved = key.replace(COLUMNS, VALUES)  # from `columns` to `values` of the source, or back
+    moved = key.replace(COLUMNS, VALUES)  # the source moved the key to `values`, or back
     in_both = key in before and key in now
     return key.startswith(COLUMNS) and not in_both and moved not in before and moved not in now
 
 
 def _only_more(before: dict[str, list[str]], now: dict[str, list[str]]) -> bool:
-    """Whether each file that was named is still in the same part."""
+    """Whether each file that was named before is still in the same part."""
     return all(set(before.get(part, [])) <= set(now.get(part, [])) for part in PARTS)
 
 
 def shown(value: Any) -> str:
-    """A value as YAML in one line (JSON is YAML), with bare names instead of quoted ones."""
+    """Format a value as one line of YAML (JSON is YAML), with simple names unquoted."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The parts that files or times give to rows."""
+"""The parts that rows get from their files or times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def given_parts(table: pa.Table, params: SplitParams, source: str) -> Numbers:
     """Row → number of the part in ``PARTS`` that its file or time gives; all 0 (train) if the hash decides.
 
     Raises:
-        TunesmithError: a file has no part, a part has no such file, or a row has no time.
+        TunesmithError: a file has no part, a part names a missing file, or a row has no time.
     """
     if params.by == "file":
         return _by_file(table.column("source_file").to_pylist(), params, source)

@@ -1,6 +1,7 @@
-"""The parts that earlier splits and the hash give: a cluster keeps its earlier part; a new cluster is hashed.
+"""The parts that rows get from earlier splits and from the hash.
 
-A row that would join clusters of two parts is left out.
+A cluster keeps its earlier part; a hash decides the part of a new cluster. A row that would join clusters of two parts
+is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tasks.split.params import PARTS, SplitParams
 from tasks.text.components import Numbers
 
 Member = tuple[int, int]
-"""A text and a group, by their nodes: equal for all rows that hold the text in that group."""
+"""The nodes of a text and of a group; all rows with this text in this group are one member."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def hashed_parts(
 
     Args:
         earlier: node → number of its part in earlier splits, or -1. No node changes its part.
-        weights: row → its weight in its stratum.
+        weights: row → its weight within its stratum.
         strata: row → its stratum; None for a split without strata.
     """
     cluster, bridging = _without_bridges(nodes, rows, earlier)
@@ -71,7 +72,7 @@ def hashed_parts(
 
 
 def _parts_at(position: NDArray[np.float64], shares: dict[str, float]) -> Numbers:
-    """The parts at positions in [0, 1), where each part takes a stretch as long as its share."""
+    """The part at each position in [0, 1); each part covers an interval as long as its share."""
     stretches = {part: share for part, share in shares.items() if share > 0}
     ends = np.cumsum(list(stretches.values()))
     numbers = np.array([PARTS.index(part) for part in stretches])
@@ -110,7 +111,7 @@ def _meet_shares(
             for part, share in params.shares().items()
         }
         ordered = np.array(sorted(position_of.keys() & set(clusters), key=lambda c: (position_of[c], c)), np.int64)
-        # Systematic sampling with a random start: otherwise the few clusters of a small stratum would all be train.
+        # Systematic sampling with a random start; otherwise the few clusters of a small stratum would all be train.
         start = unit_interval(params.seed, "stratum", stratum)
         # Clusters without weight count equally.
         sizes = weight[ordered] if weight[ordered].any() else np.ones(len(ordered))
@@ -145,12 +146,13 @@ def _without_bridges(nodes: Nodes, rows: Numbers, earlier: Numbers) -> tuple[Num
 def _pieces(nodes: Nodes, members: list[Member], earlier: list[int]) -> tuple[Numbers, dict[Member, str]]:
     """Node → lowest node of its piece, and the members that are left out → the parts that each would join.
 
-    The members are inserted one after the other; one that would join two parts is left out. A node stands for each
-    part, and joins all nodes that have the part from earlier splits.
+    The members are inserted one after the other, and one that would join two parts is left out. One extra node per part
+    joins all nodes that have this part from earlier splits.
 
-    Members with an earlier part come first, test before all others: two of them are near each other only if one was
-    missing when the other came. Of a chain of new members between two parts, those near training rows come first, so
-    that the member left out is near test rows.
+    The order decides which members are left out. Members with an earlier part come first, those of test before the
+    others; two of them are near-duplicates only if one was missing when the other was assigned. Then come new members,
+    those near training rows before those near test rows: if a chain of new members links two parts, the member left out
+    is near test rows.
     """
     joined = DisjointSet(
         [*{node for member in members for node in member}, *range(nodes.count, nodes.count + len(PARTS))]

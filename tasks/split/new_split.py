@@ -1,4 +1,4 @@
-"""Messages about a source whose rows are split anew: cause, effect, remedy and resulting test rows."""
+"""Messages about a source whose rows are split anew: cause, effect, remedy, and test rows before and after."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NewSplit:
     """A source whose rows the next run splits anew, although they were split before.
 
     Attributes:
-        state: of the earlier assignments (``tasks.split.assignments.Assignments``).
+        state: state of the earlier assignments (``tasks.split.assignments.Assignments``).
         changed: the deciding values that differ now; None if the assignments are lost, or an earlier version did not
             record the values.
         test_rows: number of test rows before; None if the split is lost.
@@ -59,20 +59,20 @@ class NewSplit:
         return ", and ".join(remedies)
 
     def _edit(self, change: Change) -> str:
-        """What to type in ``params/sources.yaml`` to restore the value before."""
+        """The edit in ``params/sources.yaml`` that restores the earlier value."""
         depth = 2 if change.key.startswith((COLUMNS, VALUES)) else 1  # a column's name may hold dots
         *sections, key = change.key.split(".", depth)
         line = f"set `{shown(key)}: {shown(change.before)}`" if _is_written(change) else f"delete `{shown(key)}`"
         return f"{line} under sources.{'.'.join([self.source, *sections])}"
 
     def counts(self, after: int | None) -> str:
-        """One line on what it did to the test rows."""
+        """One line with the number of test rows before and after."""
         before = "unknown" if self.test_rows is None else f"{self.test_rows:,}"
         return f"{self.source}: split anew: test rows {before} → {'unknown' if after is None else f'{after:,}'}"
 
 
 def _is_written(change: Change) -> bool:
-    """Whether the earlier value must be written down: null is not the default of ``near_duplicates``."""
+    """Whether the earlier value must be written; null must be, for ``near_duplicates``, where it is not the default."""
     return change.before is not None or change.key == "split.near_duplicates"
 
 
@@ -86,6 +86,6 @@ def was_split(root: Path, source: str) -> bool:
 
 
 def test_rows(folder: Path) -> int | None:
-    """Rows of the test part in ``data/splits/S``; None where there is none."""
+    """Number of test rows in ``data/splits/S``; None without a split."""
     path = folder / "test.parquet"
     return int(pq.read_metadata(path).num_rows) if path.exists() else None

@@ -1,4 +1,4 @@
-"""Parameters of splitting a source."""
+"""Parameters of the stage ``split@S``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _USED_BY: dict[str, tuple[str, ...]] = {
 
 
 class Fractions(Params):
-    """Shares of the groups; they sum to 1."""
+    """Shares of the clusters in each part; they sum to 1."""
 
     train: float = Field(ge=0, le=1)
     validation: float = Field(ge=0, le=1)
@@ -46,29 +46,29 @@ class Fractions(Params):
 class SplitParams(Params):
     """``sources.S.split``.
 
-    A *cluster* is what must stay together: the rows of a group, and all rows with near-duplicates of their texts.
+    A *cluster* is a set of rows that must stay together: the rows of a group, and all rows whose texts are equal to
+    theirs or near-duplicates.
 
     Attributes:
         by: ``hash`` assigns each cluster to a part by a hash of seed and group, so that new rows move no old one;
             ``file`` takes the parts as the source's files give them; ``time`` cuts at ``validation_from`` and
-            ``test_from``. Where files or times put a cluster in several parts, the later part keeps it.
-        fractions: of ``by: hash``.
-        files: of ``by: file``: part → names of files without their ending. A file not named is an error. A benchmark
-            names ``test`` alone; the other parts are empty then.
-        validation_from, test_from: of ``by: time``: the first moment of a part, as an ISO 8601 date or time (in quotes,
-            since DVC refuses a YAML date; UTC where it names no zone) or a number, as the rows' ``time`` is.
-        validation_fraction: of ``by: file`` and ``by: time``: share of the training clusters that become validation
-            rows, when no file and no ``validation_from`` gives them.
+            ``test_from``. If files or times put a cluster in several parts, the later part keeps it.
+        fractions: shares of the parts, for ``by: hash``.
+        files: part → names of files without their ending, for ``by: file``. A file that no part names is an error. A
+            benchmark names only ``test``; its other parts are empty.
+        validation_from, test_from: first moment of the part, for ``by: time``: an ISO 8601 date or time (in quotes,
+            since DVC refuses a YAML date; without a zone it is UTC), or a number, in the unit of the rows' ``time``.
+        validation_fraction: share of the training clusters that become validation rows, for ``by: file`` and
+            ``by: time``, if no file and no ``validation_from`` gives validation rows.
         near_duplicates: when two texts (``identity``) are near-duplicates; null joins only texts with the same words.
-        stratify: ``task``, ``label`` (the completion of rows with ``answer_choices``) or both: clusters that are new
-            are taken in the order of their hashes so that each stratum meets the shares. Clusters that were assigned
-            before stay, and a cluster is not cut, so the shares are met approximately; ``splits.json`` has the actual
-            ones.
-        limit: part → most rows kept: those kept before, then those with the lowest hash of seed and row_id.
-        max_dropped: share of rows that may be left out, because their cluster is in a later part or because they would
-            bridge two parts, before the step stops. Plain duplicates and rows over a limit do not count.
+        stratify: ``task``, ``label`` (the completion of rows with ``answer_choices``) or both. New clusters are
+            assigned in the order of their hashes, so that each stratum meets the shares. Earlier assignments stay and
+            clusters are not cut, so the shares are met approximately; ``splits.json`` has the actual shares.
+        limit: part → most rows to keep: those kept before, then those with the lowest hash of seed and row_id.
+        max_dropped: the stage stops if a larger share of rows is dropped because their cluster is in a later part, or
+            because they would bridge two parts. Duplicates and rows over a limit do not count.
         min_rows: fewest rows of each required part.
-        seed: of the hashes.
+        seed: seed of the hashes.
     """
 
     by: Literal["hash", "file", "time"] = "hash"
@@ -125,9 +125,9 @@ class SplitParams(Params):
         return self
 
     def shares(self) -> dict[str, float]:
-        """Part → share of what the hash decides: all clusters, or the training ones; empty where it decides nothing.
+        """Part → its share of the clusters that the hash assigns; empty if the hash assigns none.
 
-        In the order of the hash: the first part has the lowest.
+        The hash assigns all clusters, or only the training ones. The first part gets the lowest hashes.
         """
         if self.by == "hash":
             return {part: getattr(self.fractions, part) for part in PARTS}
@@ -139,10 +139,9 @@ class SplitParams(Params):
     def deciding(self) -> dict[str, Any]:
         """The values that decide the assignment, of the keys that ``by`` uses.
 
-        If one changes, earlier assignments are void.
-
-        Listed by hand, so that a new key with a default resets no split. ``permutations`` and ``seed`` of
-        ``near_duplicates`` say how pairs are looked for, not which are meant; limits only hide rows.
+        If one of them changes, earlier assignments are void. They are listed by hand, so that a new key with a default
+        voids no split. ``permutations`` and ``seed`` of ``near_duplicates`` are not among them, since they affect only
+        the search for pairs, nor are limits, which only hide rows.
         """
         near = self.near_duplicates
         given = {name: getattr(self, name) for name in ("files", "validation_from", "test_from")}
@@ -165,10 +164,10 @@ class SplitParams(Params):
 
 
 def moment(value: CutOff, name: str) -> float:
-    """A cut-off as rendered rows have their ``time``: the number, or the seconds since 1970 of an ISO 8601 text.
+    """Convert a cut-off to the unit of the rows' ``time``: a number stays, an ISO 8601 text becomes seconds since 1970.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: ``value`` is neither a number nor such a text.
     """
     if not isinstance(value, str):
         return float(value)

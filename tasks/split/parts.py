@@ -1,4 +1,4 @@
-"""Rows of split sources as Arrow tables, and the draw of some of them by the lowest hash."""
+"""Read rows of split sources as Arrow tables, and draw some of them by the lowest hash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def part_table(paths: Paths, source: str, part: str, where: str, columns: Sequen
     """Read the rows of one part of a split source.
 
     Args:
-        where: file and key that name the source, for errors.
+        where: file and key that name the source, for error messages.
         columns: names of the columns to read; None reads all (``RENDERED``).
 
     Raises:
@@ -41,7 +41,7 @@ def split_sources(paths: Paths) -> list[str]:
 
 
 def orphaned_splits(paths: Paths) -> list[str]:
-    """Names of splits whose source is no longer in ``params/sources.yaml``: DVC leaves their folders."""
+    """Names of splits whose source is no longer in ``params/sources.yaml``; DVC does not remove their folders."""
     return sorted(_folders(paths) - set(split_sources(paths)))
 
 
@@ -65,5 +65,5 @@ def order(table: pa.Table, seed: int) -> np.ndarray:
 
 
 def draw(table: pa.Table, most: int | None, seed: int) -> pa.Table:
-    """The ``most`` rows with the lowest hashes, in the order of the hashes; None takes all rows."""
+    """Return the ``most`` rows with the lowest hashes, in the order of the hashes; None returns all rows."""
     return table.take(order(table, seed)[:most])

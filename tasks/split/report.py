@@ -23,9 +23,9 @@ def report(tasks: list[str], decided: Split, params: SplitParams) -> dict[str, A
         tasks: row → its task.
 
     Returns:
-        ``rows`` and ``tasks`` count the rows read, those of each part, and those dropped. ``dropped`` counts dropped
-        rows by reason (``duplicate``: equal words, template and completion). ``clusters`` describes the clusters of
-        all rows read.
+        ``rows`` and ``tasks`` count the rows read (``in``), those in each part, and those dropped. ``dropped`` counts
+        dropped rows by reason (``duplicate``: equal words, template and completion). ``clusters`` describes the
+        clusters of all rows read, and ``strata`` the shares of each stratum.
     """
     where = [PARTS[part] if part >= 0 else "dropped" for part in decided.part.tolist()]
     counts = Counter(zip(tasks, where, strict=True))
@@ -55,7 +55,7 @@ def _clusters(nodes: Nodes) -> dict[str, int]:
 
 
 def _strata(decided: Split, params: SplitParams) -> dict[str, Any] | None:
-    """Requested and realised shares of the parts that the hash fills, per stratum, before any limit."""
+    """Requested and actual shares of the parts that the hash assigns, per stratum, before any limit."""
     if decided.strata is None:
         return None
     parts = params.shares()
@@ -78,7 +78,7 @@ def _strata(decided: Split, params: SplitParams) -> dict[str, Any] | None:
 
 
 def verify(folder: Path, nodes: Nodes, earlier: Assignments, params: SplitParams) -> dict[str, int]:
-    """Read the parts in ``folder`` again, and check that they share no group and no cluster, and that none moved.
+    """Read the parts in ``folder`` again; check that they share no group and no cluster, and that no group moved.
 
     Returns:
         ``shared_groups``, ``shared_clusters`` (pairs of near-duplicate or equal texts in two parts) and ``moved``

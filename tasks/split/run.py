@@ -1,7 +1,7 @@
 """``split@S``: ``data/rendered/S.parquet`` → ``data/splits/S/``.
 
 The folder holds ``train.parquet``, ``validation.parquet`` and ``test.parquet`` (columns: ``RENDERED``), ``splits.json``
-with counts and checks, and ``assignments.parquet``, which the next run reads (DVC keeps the folder: ``persist``).
+with counts and checks, and ``assignments.parquet``, which the next run reads (``persist`` makes DVC keep the folder).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ASSIGNMENTS = "assignments.parquet"
 
 
 def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
-    """Split the source ``name``; earlier assignments under the same parameters stay.
+    """Split the source ``name``; earlier assignments with the same parameters stay.
 
     Raises:
         TunesmithError: the rows are not rendered, the earlier assignments cannot be read, or the split is refused.
@@ -56,7 +56,7 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
         output.mkdir()
         table = pq.read_table(rendered).replace_schema_metadata()
         for part in PARTS:
-            # Only the evaluation set reads the templates; in training rows, a changed template would retrain models.
+            # Only the evaluation set reads the templates. In training rows, a changed template would retrain models.
             of_part = table.replace_schema_metadata(templates if part == "test" else None)
             pq.write_table(of_part.take(result.rows(part)), output / f"{part}.parquet")
         del table

@@ -1,7 +1,8 @@
-"""The ledger: one MLflow experiment, ``tunesmith``, with a run per key of every experiment.
+"""Log to MLflow: one MLflow experiment, ``tunesmith``, holds one run per key of each experiment.
 
-All calls name a run id and go through ``MlflowClient``. MLflow's active run is thread-local and its tracking URI is
-global to the process, so the threads of a trainer, or a flow beside it, would log into each other's runs.
+All calls pass a run id to ``MlflowClient``. MLflow's functions without a run id use an active run, which is local to a
+thread, and a tracking URI, which is global to the process: the threads of a trainer, or a flow in the same process,
+would log into each other's runs.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ KEY, NAME = "tunesmith.key", "tunesmith.experiment"
 VARIABLE = "MLFLOW_TRACKING_URI"
 
 Point = tuple[str, int]
-"""A metric's name and step; a run has each at most once."""
+"""Name and step of a metric's value; a run has each point at most once."""
 
 _CONNECT_S, _READ_S = 3, 10
 
-# By default MLflow tries a server that does not answer 8 times with doubling pauses, which takes four minutes per call.
-# It also shows a progress bar per file, prints addresses and sends telemetry. Variables that the user set stay.
+# By default MLflow retries a call to an unresponsive server 8 times with doubling pauses, which takes four minutes. It
+# also shows a progress bar per file, prints addresses and sends telemetry. Variables that the user has set win.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -58,13 +59,13 @@ def tracking_uri(root: Path) -> str:
 
 
 def open_store(root: Path) -> Tracker:
-    """The ledger of the workspace ``root``, created on first use.
+    """Open the MLflow store of the workspace ``root``; create it on first use.
 
-    SQLite stores are opened under a lock: of three processes that first touch one at once, two die
-    (``table alembic_version already exists``). A file that is not whole is mended first; see ``make_whole``.
+    SQLite stores are opened under a lock: if three processes create one at the same time, two die with ``table
+    alembic_version already exists``. An incomplete file is repaired first; see ``make_whole``.
 
     Raises:
-        TunesmithError: the server does not answer, the SQLite file cannot be written or mended, or the experiment
+        TunesmithError: the server does not answer, the SQLite file cannot be written or repaired, or the experiment
             was deleted in MLflow.
     """
     _quieten()
@@ -82,7 +83,7 @@ def open_store(root: Path) -> Tracker:
 
 
 def _lock_of(database: Path, paths: Paths) -> Path:
-    """The lock of a store: in the workspace's state for its own file, else beside the file, which others may share."""
+    """Path of a store's lock: among the workspace's state for its own store, beside the file for a shared one."""
     if database.resolve().parent != paths.root.resolve():
         return database.with_name(f".{database.name}.lock")
     paths.state.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def _lock_of(database: Path, paths: Paths) -> Path:
 
 @contextmanager
 def readable_mlflow(uri: str) -> Iterator[None]:
-    """Turn an error of MLflow or its server into one line."""
+    """Turn an error of MLflow or its server into a one-line ``TunesmithError``."""
     try:
         yield
     except (MlflowException, requests.RequestException, SQLAlchemyError) as error:
@@ -126,17 +127,17 @@ class Tracker:
         return [run for run in runs if run.data.tags.get(NAME) == experiment]
 
     def create(self, key: str, experiment: str, started_ms: int | None = None) -> str:
-        """Create a run in status RUNNING, named like the experiment; its id."""
+        """Create a run with status RUNNING, named like the experiment; return its id."""
         tags = {KEY: key, NAME: experiment}
         with readable_mlflow(self.uri):
             run = self.client.create_run(self.experiment_id, started_ms, tags, run_name=experiment)
         return str(run.info.run_id)
 
     def start(self, key: str, experiment: str, params: Mapping[str, Any]) -> str:
-        """Start logging ``experiment`` live, into the run of this key or a new one; its id.
+        """Start live logging of ``experiment`` into the run with this key, or into a new one; return the run's id.
 
         Raises:
-            TunesmithError: the store refuses. The later calls of live logging never raise.
+            TunesmithError: the store refuses the call. The other methods of live logging never raise.
         """
         run_id = ""
         try:
@@ -156,8 +157,8 @@ class Tracker:
     def log(self, run_id: str, metrics: Mapping[str, float | None], step: int, time: float) -> None:
         """Log ``metrics`` at ``step`` and ``time`` (unix seconds). Never raises.
 
-        Points that the run has are left out, since a training that resumes from a checkpoint repeats steps. The first
-        error is logged as a warning and ends live logging in this process; ``sync`` completes the run.
+        Points that the run already has are left out: a training that resumes from a checkpoint repeats steps. The
+        first error is logged as a warning and ends live logging in this process; ``sync`` completes the run later.
         """
         if self._silent:
             return
@@ -167,11 +168,11 @@ class Tracker:
             with self._whole():
                 self.log_points(run_id, [Metric(name, value, int(time * 1000), step) for name, value in new.items()])
                 logged |= {(name, step) for name in new}
-        except Exception as error:  # a server that does not answer must not end a training
+        except Exception as error:  # an unresponsive server must not end a training
             self._warn(error)
 
     def finish(self, run_id: str, status: str) -> None:
-        """Set the run's status (``FINISHED``, ``FAILED``, ``KILLED``) and its end to now. Never raises."""
+        """Set the run's status (``FINISHED``, ``FAILED``, ``KILLED``) and set its end time to now. Never raises."""
         if self._silent:
             return
         try:
@@ -182,20 +183,22 @@ class Tracker:
 
     def _whole(self) -> AbstractContextManager[None]:
         # The traceback of an interrupt keeps SQLite's statement alive, and with it the lock on the file. The next
-        # write, such as the status KILLED, would wait for 20 s. A server locks nothing, and a call may take long.
+        # write, such as the status KILLED, would wait for 20 s. Calls to a server take no such lock and may take long,
+        # so an interrupt may end them.
         return _uninterrupted() if self.uri.startswith("sqlite:") else nullcontext()
 
     def points(self, run_id: str, names: list[str]) -> set[Point]:
-        """The points that the run has of the metrics ``names``."""
+        """The points of the metrics ``names`` that the run already has."""
         histories = (self.client.get_metric_history(run_id, name) for name in names)
         return {(point.key, point.step) for history in histories for point in history}
 
     def log_points(self, run_id: str, points: list[Metric]) -> None:
+        """Log ``points`` in batches of the size that MLflow accepts."""
         for start in range(0, len(points), MAX_METRICS_PER_BATCH):
             self.client.log_batch(run_id, metrics=points[start : start + MAX_METRICS_PER_BATCH])
 
     def log_params(self, run_id: str, params: Mapping[str, Any], present: Mapping[str, str]) -> None:
-        """Log the parameters that are not in ``present``: MLflow refuses a second value of a parameter."""
+        """Log the parameters that are not in ``present``; MLflow refuses a second value for a parameter."""
         missing = [Param(name, value) for name, value in flatten(params).items() if name not in present]
         for start in range(0, len(missing), MAX_PARAMS_TAGS_PER_BATCH):
             self.client.log_batch(run_id, params=missing[start : start + MAX_PARAMS_TAGS_PER_BATCH])
@@ -212,7 +215,7 @@ class Tracker:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold back SIGINT and SIGTERM until the end of the block; only the main thread handles signals."""
+    """Delay SIGINT and SIGTERM until the end of the block; other threads than the main one get no signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -226,7 +229,7 @@ def _uninterrupted() -> Iterator[None]:
             signal.signal(number, before[number])
             signal.raise_signal(number)
 
-    # None is a handler that was set in C and could not be restored.
+    # `getsignal` returns None for a handler that C code has set; it could not be restored.
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {int(number): handler for number, handler in handlers.items() if handler is not None}
     try:
@@ -268,7 +271,7 @@ def _open(uri: str, artifacts: str | None) -> Tracker:
 
 def _create(client: MlflowClient, artifacts: str | None) -> Experiment:
     try:
-        # Without this tag MLflow's page opens on traces and judges, of which this project has none.
+        # Without this tag MLflow's page opens on traces and judges, which this project does not use.
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return client.get_experiment(client.create_experiment(EXPERIMENT, artifacts, tags))
     except MlflowException:
@@ -306,7 +309,7 @@ def _quieten() -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The error in a few words: urllib3 and MLflow write four lines about a dead connection."""
+    """Shorten the error: urllib3 and MLflow write four lines about a dead connection."""
     text = str(error).strip()
     for sign in ("Connection refused", "Read timed out", "timed out", "Name or service not known"):
         if sign in text:

@@ -1,7 +1,8 @@
-"""The SQLite file of the ledger: created under another name and renamed when complete, repaired where it is not.
+"""Create the SQLite file of MLflow's store completely or not at all, and repair an incomplete one.
 
-MLflow creates its tables in the file itself, in about a hundred steps that mostly commit one by one. A killed process
-leaves a file that MLflow can neither use nor complete (``_alembic_tmp_experiments already exists``).
+MLflow itself creates its tables in about a hundred steps, and most of them commit separately. A killed process leaves a
+file that MLflow can neither use nor complete (``_alembic_tmp_experiments already exists``). Therefore the file is
+created under another name, and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _RESTORE = (
 _SIDECARS = ("-journal", "-wal", "-shm")
 _HALF_RENAMED = "_alembic_tmp_"
 _PATIENCE_SECONDS = 20.0
-# MLflow and `open_store` fill these by themselves.
+# MLflow and `open_store` fill these tables, so rows in them are not logged by anyone.
 _OWN_TABLES = {"alembic_version", "workspaces", "experiments", "experiment_tags"}
 _ARTIFACT_COLUMNS = {
     "experiments": ("artifact_location",),
@@ -40,11 +41,11 @@ _ARTIFACT_COLUMNS = {
 
 
 def refuse_unwritable(database: Path) -> None:
-    """Raises TunesmithError where SQLite could not write ``database``."""
+    """Raise TunesmithError if SQLite cannot write ``database``."""
     folder = database.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # SQLite writes its journal beside the database, so the folder counts as well as the file.
+        # SQLite writes its journal beside the database, so the folder must be writable too.
         writable = os.access(folder, os.W_OK) and (not database.exists() or os.access(database, os.W_OK))
     except OSError:
         writable = False
@@ -56,15 +57,15 @@ def refuse_unwritable(database: Path) -> None:
 
 
 def make_whole(database: Path, own_experiment: str) -> None:
-    """Leave ``database`` as a store that MLflow opens; the caller holds the lock of the store.
+    """Make ``database`` a store that MLflow can open; the caller holds the lock of the store.
 
     - A missing or empty file is created under another name and renamed.
-    - A file whose creation was interrupted is set aside and created anew: no run and no registered model is in it.
-    - A file of an older MLflow that holds something is migrated on a copy; the old file is kept beside it.
+    - A file whose creation was interrupted is renamed and created anew; it holds no run and no registered model.
+    - A file of an older MLflow with runs or models is migrated on a copy; the old file is kept beside it.
 
     Raises:
         TunesmithError: the file is damaged, belongs to a newer MLflow, or cannot be migrated; or another process has
-            it locked, or open while it is not whole.
+            locked it, or has it open while it is incomplete.
     """
     _remove_partial(database)
     if not database.exists():
@@ -94,9 +95,9 @@ def make_whole(database: Path, own_experiment: str) -> None:
 
 
 def follow_folder(database: Path, experiment: str) -> None:
-    """Point a store whose folder was moved or copied at the artifacts beside it.
+    """If the store's folder was moved or copied, make the store use the artifacts beside it.
 
-    MLflow stores absolute addresses. Nothing changes while only the old folder has the artifacts.
+    MLflow stores absolute addresses. Nothing changes if the artifacts exist only in the old folder.
     """
     new = artifacts_beside(database)
     with _connected(database) as connection:
@@ -120,7 +121,7 @@ def follow_folder(database: Path, experiment: str) -> None:
 
 
 def artifacts_beside(database: Path) -> str:
-    """The address of the artifacts of a store: the folder ``mlartifacts`` beside it."""
+    """The address of a store's artifacts: the folder ``mlartifacts`` beside it."""
     return (database.resolve().parent / "mlartifacts").as_uri()
 
 
@@ -159,7 +160,7 @@ def _migrate(database: Path, revision: str | None, head: str, kept: str) -> None
 
 
 def _upgrade(database: Path, new: bool) -> None:
-    # MLflow's own functions, which `mlflow db upgrade` and its store call; they are private and MLflow is pinned.
+    # `mlflow db upgrade` and MLflow's store call these functions. They are private, so MLflow is pinned.
     from mlflow.store.db.utils import _initialize_tables, _upgrade_db
     from sqlalchemy import URL, create_engine
     from sqlalchemy.pool import NullPool
@@ -197,7 +198,7 @@ def _set_aside(database: Path) -> Path:
 
 
 def _set_aside_sidecars(database: Path, aside: Path | None = None) -> None:
-    """Move away the journals of a missing file: SQLite would play them back into the next file of this name."""
+    """Rename the journals of a missing file; SQLite would replay them into the next file of this name."""
     aside = aside or database.with_name(f"{database.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
     for ending in _SIDECARS:
         journal = database.with_name(f"{database.name}{ending}")
@@ -207,7 +208,7 @@ def _set_aside_sidecars(database: Path, aside: Path | None = None) -> None:
 
 @contextmanager
 def _connected(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that is closed at the end.
+    """Open a connection, and close it at the end of the block.
 
     Raises:
         TunesmithError: another process keeps the file locked.
@@ -249,7 +250,7 @@ def _head() -> str:
 
 
 def _contents(database: Path, tables: set[str], own_experiment: str) -> str:
-    """A description of what would be lost with the file; empty where it holds nothing that anyone logged."""
+    """Describe what would be lost with the file; empty if nobody has logged anything to it."""
     rows: dict[str, int] = {}
     with _connected(database) as connection:
         for table in sorted(tables):

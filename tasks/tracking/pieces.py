@@ -1,6 +1,6 @@
-"""Read everything that the MLflow run of an experiment shows from the files of the workspace.
+"""Read from the files of the workspace everything that the MLflow run of an experiment shows.
 
-Nothing here uses MLflow. A file whose ``key`` is not the manifest's belongs to another model and is left out.
+Nothing here uses MLflow. A file whose ``key`` differs from the manifest's belongs to another model and is left out.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tasks.evaluate.inference_settings import params_of
 from tasks.evaluate.predictions import INFERENCE
 
 LARGE = 200 * 2**20
-"""Bytes from which a file counts as full weights. The manifest holds their hash, and a run stores them once."""
+"""Files larger than this (bytes) are full weights. The manifest holds their hash, and a run stores them once."""
 
 _EVALUATED_BY = ("predict", "evaluate")
-"""Steps that may have evaluated a model, the newest first: earlier versions had one step ``evaluate``."""
+"""Names of the step that evaluated a model, the present one first; earlier versions called it ``evaluate``."""
 
 _HISTORY_KEYS = {"step", "epoch", "time"}
 
@@ -70,7 +70,7 @@ class Pieces:
 
     @property
     def digest(self) -> str:
-        """Digest of everything that the run is made from: equal digests mean equal runs."""
+        """Digest of everything that the run is built from; equal digests mean equal runs."""
         facts = [self.manifest, self.training, self.evaluation, self.scores, self.history, self.final_metrics()]
         return files.digest([facts, [[d.name, d.digest, d.context] for d in self.data], self.digests])
 
@@ -79,7 +79,7 @@ class Pieces:
         return self.manifest["params"] | (params_of(self.inference) if self.inference else {})
 
     def final_metrics(self) -> dict[str, float]:
-        """The numbers of the finished run, under the same names for every experiment; unknown ones are left out."""
+        """The metrics of the finished run, under the same names for every experiment; unknown ones are left out."""
         metrics: dict[str, Any] = {}
         sizes = {
             name: self.manifest.get(name)
@@ -104,7 +104,7 @@ class Pieces:
         return {name: float(value) for name, value in metrics.items() if value is not None}
 
     def history_points(self) -> list[tuple[str, float, int, float]]:
-        """(name, value, step, unix seconds) of every number logged while training."""
+        """(name, value, step, unix seconds) of every value that training logged."""
         return [
             (name, float(value), int(line["step"]), float(line["time"]))
             for line in self.history
@@ -113,6 +113,7 @@ class Pieces:
         ]
 
     def tags(self) -> dict[str, str]:
+        """Tags of the run, such as ``tunesmith.method``; unknown ones are left out."""
         values = {
             "method": self.manifest["method"],
             "git_commit": self.training.get("git_commit"),
@@ -130,7 +131,7 @@ def _share(part: int | None, whole: int | None) -> float | None:
 
 
 def names(paths: Paths) -> list[str]:
-    """The experiments that exist now and have a model."""
+    """Names of the present experiments that have a model."""
     folders = sorted(paths.resolved.iterdir()) if paths.resolved.is_dir() else []
     return [folder.name for folder in folders if (paths.model(folder.name) / "manifest.json").exists()]
 
@@ -149,7 +150,7 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
     training = _fresh(paths.run(name, "train") / "run.json", key)
     scores = _fresh(paths.report(name) / "metrics.json", key)
     inference = _fresh(paths.report(name) / INFERENCE, key)
-    # Kept with the model, so that it generates as it was evaluated wherever it is loaded.
+    # Stored with the model: wherever it is loaded, it generates as it was evaluated.
     beside = {INFERENCE: paths.report(name) / INFERENCE} if inference else {}
     history = paths.run(name, "train") / "history.jsonl"
     groups = {
@@ -192,7 +193,7 @@ def _reports(folder: Path) -> list[Path]:
 
 
 def _comparison(paths: Paths, name: str) -> dict[str, Path]:
-    """The files of the comparison, if this experiment is part of it."""
+    """The files of the comparison; empty if the experiment is not part of it."""
     summary = paths.comparison / "comparison.json"
     if summary.exists() and name not in {system["name"] for system in files.read_json(summary)["systems"]}:
         return {}
@@ -200,14 +201,14 @@ def _comparison(paths: Paths, name: str) -> dict[str, Path]:
 
 
 def _digest(group: dict[str, Path], manifest: dict[str, Any]) -> str:
-    """Digest of names and contents. The manifest holds the hash of full weights, which would take long to compute."""
+    """Digest of names and contents. The manifest has the hash of full weights, which would take long to compute."""
     large = {name for name, path in group.items() if path.stat().st_size > LARGE}
     hashes = {name: manifest["weights_sha256"] if name in large else files.sha256(path) for name, path in group.items()}
     return files.digest(hashes)
 
 
 def _data(paths: Paths, name: str, manifest: dict[str, Any], scored: bool, lock: Mapping[str, Any]) -> list[Data]:
-    """The data sets with their md5 from ``dvc.lock``: of what the stage read, or else of the present output."""
+    """The data sets with their md5 from ``dvc.lock``: that which the stage read, else that of the present output."""
     folder = paths.mixtures.relative_to(paths.root).as_posix()
     mixtures = [path for path in manifest.get("inputs", {}) if path.startswith(f"{folder}/")]
     evaluation = [paths.evaluation_set.relative_to(paths.root).as_posix()] if scored else []

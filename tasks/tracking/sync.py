@@ -1,4 +1,4 @@
-"""``sync``: complete or rebuild the MLflow runs from the files, whatever was logged live."""
+"""``sync``: complete or rebuild the MLflow runs from the files, whether or not live logging worked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEIGHTS = "tunesmith.weights_sha256"
 
 @dataclass(frozen=True)
 class SyncResult:
-    """The run of one experiment; ``changed``: whether it lacked anything."""
+    """The run of one experiment; ``changed``: whether ``sync`` added anything."""
 
     experiment: str
     run_id: str
@@ -30,13 +30,14 @@ class SyncResult:
 
 
 def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
-    """Make the run of every finished experiment show what its files say.
+    """Make the MLflow run of every finished experiment match the experiment's files.
 
-    A run belongs to one key, one set of weights and one way of generating (``inference.json``). If one of them changes,
-    a new run is made and the old one stays. ``sync`` may be repeated, interrupted, and started on an empty store.
+    A run belongs to one key, one set of weights and one set of generation settings (``inference.json``). If one of them
+    changes, a new run is created and the old one stays. ``sync`` may be repeated, interrupted, and started on an empty
+    store.
 
     Raises:
-        TunesmithError: the store does not answer or refuses.
+        TunesmithError: the store does not answer or refuses a call.
     """
     names = pieces.names(paths)
     if not names:
@@ -44,7 +45,7 @@ def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
     tracker = tracker or open_store(paths.root)
     lock = pieces.read_lock(paths)
     paths.state.mkdir(parents=True, exist_ok=True)
-    # Two at once would both find points missing, and both log them.
+    # Two concurrent syncs would both log the same missing points.
     with FileLock(paths.state / "sync.lock"), readable_mlflow(tracker.uri):
         return [_sync_one(pieces.read(paths, name, lock), tracker) for name in names]
 
@@ -62,9 +63,9 @@ def _sync_one(experiment: Pieces, tracker: Tracker) -> SyncResult:
 
 
 def _run_of(experiment: Pieces, tracker: Tracker) -> Run | None:
-    """The run of these weights, or one that was logged live and has no weights yet.
+    """The run with these weights, or one that was logged live and has no weights yet.
 
-    A registered version points at the model in its run, so a run's weights and way of generating never change.
+    A registered version points at the model in its run, so a run's weights and generation settings never change.
     """
     runs = [
         run for run in tracker.find_runs(experiment.key, experiment.name) if not _generates_differently(experiment, run)
@@ -74,7 +75,7 @@ def _run_of(experiment: Pieces, tracker: Tracker) -> Run | None:
 
 
 def _generates_differently(experiment: Pieces, run: Run) -> bool:
-    """Whether the run was logged with another way of generating; MLflow accepts no second value of a parameter."""
+    """Whether the run records other generation settings; MLflow accepts no second value for a parameter."""
     present, logged = experiment.params().get(IDENTITY), run.data.params.get(IDENTITY)
     return present is not None and logged is not None and present != logged
 
@@ -91,12 +92,12 @@ def _complete(experiment: Pieces, run: Run, tracker: Tracker) -> None:
         _upload(group, experiment, run, tracker)
     client.set_tag(run_id, WEIGHTS, experiment.weights)
     client.set_terminated(run_id, "FINISHED", _ms(experiment.training.get("ended")))
-    # Last: a sync that ends before this line is repeated by the next one.
+    # This tag comes last: if a sync ends before it, the next one repeats everything.
     client.set_tag(run_id, SYNCED, experiment.digest)
 
 
 def _missing_history(experiment: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
-    """The points of ``history.jsonl`` whose (name, step) the run lacks; most were logged live."""
+    """The points of ``history.jsonl`` that the run lacks; usually live logging has logged most of them."""
     points = experiment.history_points()
     logged = tracker.points(run.info.run_id, sorted({name for name, *_ in points} & run.data.metrics.keys()))
     missing: dict[tuple[str, int], Metric] = {}
@@ -107,10 +108,10 @@ def _missing_history(experiment: Pieces, run: Run, tracker: Tracker) -> list[Met
 
 
 def _changed_finals(experiment: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
-    """The final numbers, one step after the last of the history.
+    """The final metrics that the run lacks, at one step after the last of the history.
 
-    MLflow shows the value of the highest step: ``validation_loss`` is then that of the kept checkpoint, and
-    ``tokens_per_second`` that of the whole run, not what was last logged.
+    MLflow shows the value at the highest step. So ``validation_loss`` is that of the kept checkpoint, and
+    ``tokens_per_second`` that of the whole run, not the values that were logged last.
     """
     step = 1 + max((step for _, _, step, _ in experiment.history_points()), default=-1)
     time = _ms(experiment.evaluation.get("ended") or experiment.training.get("ended")) or run.info.start_time
@@ -127,7 +128,7 @@ def _changed_finals(experiment: Pieces, run: Run, tracker: Tracker) -> list[Metr
 
 
 def _upload(group: str, experiment: Pieces, run: Run, tracker: Tracker) -> None:
-    """Upload the files of ``group``, unless an earlier sync did; full weights are uploaded once per run."""
+    """Upload the files of ``group`` unless an earlier sync did; upload full weights only once per run."""
     tag = f"{SYNCED}.{group or 'report'}"
     if run.data.tags.get(tag) == experiment.digests[group]:
         return
