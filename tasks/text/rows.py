@@ -60,6 +60,15 @@ def row_key(row: Row) -> RowKey:
     return row["source"], row["row_id"], row["template_id"]
 
 
+def group_key(row: Row) -> tuple[str, str]:
+    """The independent group of ``row``: its source and its ``group``, such as a conversation or an author.
+
+    Predictions of an earlier version lack ``group``. Each row is then a group, with all of its prompt variants.
+    """
+    group = row.get("group")
+    return row["source"], row["row_id"] if group is None else group
+
+
 def without_nan(value: Any) -> Any:
     """``value``; None for NaN, which stands for a missing value in numeric tables."""
     return None if isinstance(value, float) and value != value else value
