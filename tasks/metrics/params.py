@@ -1,4 +1,4 @@
-"""Parameters of intervals. This module is cheap to import: it does not import scipy."""
+"""Parameters of intervals and verdicts. This module is cheap to import: it does not import scipy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tasks.core.params import Params
 
 
 class IntervalParams(Params):
-    """Parameters of bootstrap intervals over rows.
+    """Parameters of bootstrap intervals over independent groups of rows.
 
     Attributes:
         resamples: number of bootstrap resamples.
@@ -16,6 +16,24 @@ class IntervalParams(Params):
         seed: of the resamples.
     """
 
-    resamples: int = Field(default=1000, ge=100)
+    resamples: int = Field(default=10_000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     seed: int = 0
+
+
+class VerdictParams(Params):
+    """``verdicts`` of ``params/evaluation.yaml``: when a difference counts, in every report.
+
+    Attributes:
+        margin: two systems are the same if they differ by less; in units of the score.
+        margins: score → its own margin, such as for scores from 0 to 100.
+        min_groups: fewest independent groups of rows for a verdict. A row without a group is one.
+    """
+
+    margin: float = Field(default=0.03, gt=0)
+    margins: dict[str, float] = Field(default_factory=lambda: {"bleu": 3.0, "chrf": 3.0})
+    min_groups: int = Field(default=30, ge=2)
+
+    def margin_of(self, score: str) -> float:
+        """The margin of a score column."""
+        return self.margins.get(score, self.margin)

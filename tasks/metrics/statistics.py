@@ -1,31 +1,38 @@
-"""Statistics that evaluation, comparison, benchmarks and the gate share: intervals, averages over rows, verdicts."""
+"""Intervals that evaluation, comparison, benchmarks and the gate share, and averages over prompt variants."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Literal, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import bootstrap
 
+from tasks.metrics.groups import drawn_groups, group_index, grouped
 from tasks.text.rows import RowKey
 
 T = TypeVar("T")
-Verdict = Literal["lost", "gained", "kept"]
 
 ROUNDING = 1e-12
 """Largest difference that counts as floating-point rounding."""
 
-_BATCH = 2_000_000
-"""Resampled values held in memory at once (16 MB)."""
+
+class Interval(NamedTuple):
+    """A value with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
 
 
-def mean_interval(values: ArrayLike, resamples: int, confidence: float, seed: int) -> tuple[float, float, float]:
-    """Mean of ``values`` (shape: rows) with its percentile bootstrap interval: (mean, low, high).
+def mean_interval(
+    values: ArrayLike, resamples: int, confidence: float, seed: int, groups: Sequence[Hashable] | None = None
+) -> Interval:
+    """Mean of ``values`` (shape: rows) with its percentile bootstrap interval.
 
-    Percentile intervals (Efron & Tibshirani 1993, chapter 13), not BCa: BCa divides by the spread of the jackknife,
-    which is NaN or extreme for scores that hardly vary. If all values are equal, ``low == high == mean``.
+    Groups are drawn with all of their rows; without ``groups`` each row is one. Percentile intervals (Efron &
+    Tibshirani 1993, chapter 13), not BCa: BCa divides by the spread of the jackknife, which is NaN or extreme for
+    scores that hardly vary. If all values are equal, ``low == high == value``.
 
     Raises:
         ValueError: there is no value, or one is not finite.
@@ -35,68 +42,53 @@ def mean_interval(values: ArrayLike, resamples: int, confidence: float, seed: in
         raise ValueError("an interval needs at least one value; there is none")
     if not np.isfinite(array).all():
         raise ValueError("an interval needs finite values; leave out the rows without a score first")
-    if np.ptp(array) == 0:
-        return (float(array[0]),) * 3
-    result = bootstrap(
-        (array,),
-        np.mean,
-        n_resamples=resamples,
-        confidence_level=confidence,
-        method="percentile",
-        batch=max(1, _BATCH // array.size),
-        rng=np.random.default_rng(seed),
-    )
-    interval = result.confidence_interval
-    return float(array.mean()), float(interval.low), float(interval.high)
+    (interval,) = mean_intervals(array[:, None], resamples, confidence, seed, groups)
+    assert interval is not None
+    return interval
 
 
-def paired_bootstrap(
-    differences: np.ndarray, resamples: int, confidence: float, seed: int
-) -> tuple[float, float, float]:
-    """Mean of ``differences`` between two systems (shape: rows) with its interval: (mean, low, high).
+def mean_intervals(
+    values: np.ndarray, resamples: int, confidence: float, seed: int, groups: Sequence[Hashable] | None = None
+) -> list[Interval | None]:
+    """``mean_interval`` of each column of ``values`` (shape: rows, columns), over the rows that have a value.
 
-    Resampling the differences is the paired bootstrap (Koehn 2004, "Statistical significance tests for machine
-    translation evaluation"). Each row keeps both systems' scores, so that a row that is hard for both cancels out.
-
-    Raises:
-        ValueError: as ``mean_interval``.
+    NaN is a missing value; a column without any value gives None. All columns share one set of draws, which is much
+    cheaper than a call per column.
     """
-    return mean_interval(differences, resamples, confidence, seed)
+    by_group = grouped(values, groups)
+    columns = np.asarray(values, dtype=np.float64)
+    resampled = by_group.resampled_means(resamples, seed) if len(columns) else np.empty((0, columns.shape[1]))
+    return [_of_column(column, drawn, confidence) for column, drawn in zip(columns.T, resampled.T, strict=True)]
 
 
-def direction(low: float, high: float) -> int:
-    """1 if the whole interval lies above zero, -1 if it lies below zero, 0 if it contains zero."""
-    return int(low > ROUNDING) - int(high < -ROUNDING)
+def _of_column(column: np.ndarray, resampled: np.ndarray, confidence: float) -> Interval | None:
+    known = column[np.isfinite(column)]
+    if not known.size:
+        return None
+    if np.ptp(known) == 0:
+        return Interval(*(float(known[0]),) * 3)
+    return Interval(float(known.mean()), *percentiles(resampled[np.isfinite(resampled)], confidence))
 
 
-def verdict(low: float, high: float) -> Verdict:
-    """``gained`` if the whole interval lies above zero, ``lost`` if it lies below zero, else ``kept``."""
-    verdicts: dict[int, Verdict] = {1: "gained", -1: "lost", 0: "kept"}
-    return verdicts[direction(low, high)]
-
-
-def variants_by_row(values: Iterable[tuple[RowKey, T]]) -> list[list[T]]:
-    """Group values by source and row, over the row's prompt variants. Rows keep the order in which they first come."""
-    grouped: dict[tuple[str, str], list[T]] = {}
-    for (source, row_id, _), value in values:
-        grouped.setdefault((source, row_id), []).append(value)
-    return list(grouped.values())
-
-
-def row_averages(scores: Iterable[tuple[RowKey, float]]) -> np.ndarray:
-    """Average the scores of each row over its prompt variants (shape: rows), in the order of ``variants_by_row``.
-
-    Prompt variants of one row are not independent samples. An interval over all of them would be too narrow.
-    """
-    return np.array([np.mean(variants) for variants in variants_by_row(scores)], dtype=np.float64)
+def percentiles(resampled: np.ndarray, confidence: float) -> tuple[float, float]:
+    """The ends of the percentile interval of resampled values."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def statistic_interval(
-    rows: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int, confidence: float, seed: int
-) -> tuple[float, float, float]:
-    """``statistic`` of ``rows`` (shape: rows, …) with its percentile bootstrap interval over rows: (value, low, high).
+    rows: np.ndarray,
+    statistic: Callable[[np.ndarray], float],
+    resamples: int,
+    confidence: float,
+    seed: int,
+    groups: Sequence[Hashable] | None = None,
+) -> Interval:
+    """``statistic`` of ``rows`` (shape: rows, …) with its percentile bootstrap interval; groups are drawn.
 
     For statistics that are no mean, such as corpus BLEU or a correlation. One row gives ``low == high == value``.
+    Resamples whose statistic is not finite are left out.
 
     Raises:
         ValueError: there is no row, or the statistic is not finite.
@@ -107,15 +99,41 @@ def statistic_interval(
     if not np.isfinite(value):
         raise ValueError(f"an interval needs a finite statistic; it is {value}")
     if len(rows) == 1:
-        return (value,) * 3
-    result = bootstrap(
-        (np.arange(len(rows)),),
-        lambda drawn: statistic(rows[drawn]),
-        n_resamples=resamples,
-        confidence_level=confidence,
-        method="percentile",
-        vectorized=False,
-        batch=max(1, _BATCH // len(rows)),
-        rng=np.random.default_rng(seed),
-    )
-    return value, float(result.confidence_interval.low), float(result.confidence_interval.high)
+        return Interval(value, value, value)
+    resampled = resampled_statistics(rows, statistic, resamples, seed, groups)
+    return Interval(value, *percentiles(resampled[np.isfinite(resampled)], confidence))
+
+
+def resampled_statistics(
+    rows: np.ndarray,
+    statistic: Callable[[np.ndarray], float],
+    resamples: int,
+    seed: int,
+    groups: Sequence[Hashable] | None = None,
+) -> np.ndarray:
+    """``statistic`` of each resample of the groups of ``rows`` (shape: resamples)."""
+    index = np.arange(len(rows)) if groups is None else group_index(groups)
+    order = np.argsort(index, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(index))[:-1])
+    values = []
+    for drawn in drawn_groups(len(members), resamples, seed):
+        for one in drawn:
+            chosen = one if groups is None else np.concatenate([members[group] for group in one])
+            values.append(float(statistic(rows[chosen])))
+    return np.array(values)
+
+
+def variants_by_row(values: Iterable[tuple[RowKey, T]]) -> list[list[T]]:
+    """Group values by source and row, over the row's prompt variants. Rows keep the order in which they first come."""
+    grouped_values: dict[tuple[str, str], list[T]] = {}
+    for (source, row_id, _), value in values:
+        grouped_values.setdefault((source, row_id), []).append(value)
+    return list(grouped_values.values())
+
+
+def row_averages(scores: Iterable[tuple[RowKey, float]]) -> np.ndarray:
+    """Average the scores of each row over its prompt variants (shape: rows), in the order of ``variants_by_row``.
+
+    Prompt variants of one row are not independent samples. An interval over all of them would be too narrow.
+    """
+    return np.array([np.mean(variants) for variants in variants_by_row(scores)], dtype=np.float64)

@@ -1,0 +1,103 @@
+"""What a difference shows: better, worse, the same within a margin, or nothing for lack of rows; and in many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeVar
+
+import numpy as np
+from scipy import stats
+
+from tasks.metrics.differences import Difference, groups_needed
+from tasks.metrics.params import VerdictParams
+
+K = TypeVar("K")
+
+Verdict = Literal["better", "worse", "same", "not enough rows"]
+
+Retained = Literal["gained", "kept", "lost", "undecided"]
+
+
+def verdict(difference: Difference, margin: float, params: VerdictParams) -> Verdict:
+    """What ``difference`` shows, where more is better.
+
+    - ``better``, ``worse``: the whole interval lies on one side of zero;
+    - ``same``: the whole interval lies within ``margin`` of zero (equivalence; Lakens 2017);
+    - ``not enough rows``: neither, or there are fewer groups than ``params.min_groups``. ``rows_needed`` estimates how
+      many would decide.
+    """
+    if difference.groups < params.min_groups:
+        return "not enough rows"
+    if difference.direction:
+        return "better" if difference.direction > 0 else "worse"
+    return "same" if -margin < difference.low and difference.high < margin else "not enough rows"
+
+
+def rows_needed(difference: Difference, margin: float, confidence: float, params: VerdictParams) -> int:
+    """Rows with which a true difference of ``margin`` would be shown with 80 % power, by the deviation seen here."""
+    rows_per_group = difference.rows / difference.groups
+    deviation = difference.error * difference.groups**0.5
+    return int(np.ceil(rows_per_group * max(params.min_groups, groups_needed(deviation, margin, confidence))))
+
+
+def retained(differences: Mapping[K, Difference], margin: float, confidence: float, params: VerdictParams) -> dict[K, Retained]:
+    """Whether each task is kept, judged together; more is better.
+
+    ``kept`` is shown, not assumed: the loss is smaller than ``margin`` (non-inferiority). ``lost`` is a shown loss that
+    is not kept, ``gained`` a shown gain, ``undecided`` none of these. Over several tasks both claims are adjusted by
+    Holm (1979): some task of many would seem lost, or kept, by chance.
+    """
+    tail = (1 - confidence) / 2
+    not_inferior = holm({key: _tail_p(one, -margin, params) for key, one in differences.items()})
+    above = holm({key: _tail_p(one, 0.0, params) for key, one in differences.items()})
+    below = holm({key: _tail_p(one.negated(), 0.0, params) for key, one in differences.items()})
+
+    def of(key: K) -> Retained:
+        if above[key] <= tail:
+            return "gained"
+        if not_inferior[key] <= tail:
+            return "kept"
+        return "lost" if below[key] <= tail else "undecided"
+
+    return {key: of(key) for key in differences}
+
+
+def _tail_p(difference: Difference, limit: float, params: VerdictParams) -> float:
+    """One-sided p-value of "the true difference is at most ``limit``"; 1 for fewer groups than a verdict needs."""
+    if difference.groups < params.min_groups:
+        return 1.0
+    if difference.error == 0:
+        return 0.0 if difference.value > limit else 1.0
+    return float(stats.t.sf((difference.value - limit) / difference.error, difference.groups - 1))
+
+
+def holm(p_values: Mapping[K, float]) -> dict[K, float]:
+    """p-values adjusted for their number, so that a false rejection among them is as rare as in one test (Holm 1979)."""
+    adjusted, largest = {}, 0.0
+    for rank, key in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[key]))
+        adjusted[key] = largest
+    return {key: adjusted[key] for key in p_values}
+
+
+def marked(p_values: Mapping[tuple[str, str], float], primary: str, level: float) -> set[tuple[str, str]]:
+    """The differences that a report marks, out of all that it shows, adjusted for their number.
+
+    Without an adjustment, three of four reports on equal experiments would mark something. The differences of the
+    primary metric are one family and those of the other metrics another, so that many secondary metrics cost the
+    primary one nothing. In each family at most ``level`` of the marked differences are expected to be false
+    (Benjamini & Hochberg 1995).
+
+    Args:
+        p_values: (system, metric) → p-value of its difference.
+        primary: the metric that the report is about.
+
+    Returns:
+        The keys of the marked differences.
+    """
+    families = [[key for key in p_values if (key[1] == primary) == first] for first in (True, False)]
+    kept: set[tuple[str, str]] = set()
+    for family in filter(None, families):
+        adjusted = stats.false_discovery_control([p_values[key] for key in family])
+        kept |= {key for key, p in zip(family, adjusted, strict=True) if p <= level}
+    return kept

@@ -1,0 +1,85 @@
+"""``tasks.metrics.verdicts``: four outcomes, retention as non-inferiority, and marks adjusted for their number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tasks.metrics.differences import Difference
+from tasks.metrics.params import VerdictParams
+from tasks.metrics.verdicts import holm, marked, retained, rows_needed, verdict
+
+PARAMS = VerdictParams(margin=0.03, min_groups=30)
+
+
+def difference(value: float, error: float, groups: int = 100, rows: int | None = None) -> Difference:
+    return Difference(value, value - 2 * error, value + 2 * error, rows or groups, groups, error, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "groups", "expected"),
+    [
+        (0.10, 0.02, 100, "better"),
+        (-0.10, 0.02, 100, "worse"),
+        (0.00, 0.01, 100, "same"),
+        (0.00, 0.02, 100, "not enough rows"),
+        (0.10, 0.02, 29, "not enough rows"),
+        (0.01, 0.002, 100, "better"),  # small, but shown
+    ],
+)
+def test_four_outcomes(value: float, error: float, groups: int, expected: str) -> None:
+    assert verdict(difference(value, error, groups), 0.03, PARAMS) == expected
+
+
+def test_rows_needed_follow_from_the_deviation_and_the_size_of_groups() -> None:
+    # Deviation 0.3 over groups: (1.96 + 0.84)^2 * (0.3 / 0.03)^2 + 1.96^2 / 2 = 787; groups have 10 rows.
+    assert rows_needed(difference(0.0, 0.03, 100, 1000), 0.03, 0.95, PARAMS) == pytest.approx(7870, abs=10)
+    assert rows_needed(difference(0.0, 0.0, 5), 0.03, 0.95, PARAMS) == 30
+
+
+def test_a_small_set_of_rows_keeps_nothing() -> None:
+    few = {"task": difference(-0.05, 0.05, 100)}
+    assert retained(few, 0.03, 0.95, PARAMS) == {"task": "undecided"}
+    assert retained({"task": difference(0.0, 0.001, 10)}, 0.03, 0.95, PARAMS) == {"task": "undecided"}
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "expected"),
+    [(0.0, 0.01, "kept"), (-0.01, 0.002, "kept"), (-0.10, 0.02, "lost"), (0.10, 0.02, "gained"), (0, 0.03, "undecided")],
+)
+def test_kept_means_that_a_loss_beyond_the_margin_is_ruled_out(value: float, error: float, expected: str) -> None:
+    assert retained({"task": difference(value, error)}, 0.03, 0.95, PARAMS) == {"task": expected}
+
+
+def test_one_loss_of_many_tasks_must_be_clearer() -> None:
+    lost = difference(-0.10, 0.045)
+    assert retained({"a": lost}, 0.03, 0.95, PARAMS) == {"a": "lost"}
+    many = {"a": lost} | {str(number): difference(0.0, 0.045) for number in range(9)}
+    assert retained(many, 0.03, 0.95, PARAMS)["a"] == "undecided"
+
+
+def test_holm_by_hand() -> None:
+    # Sorted: 0.01 * 4, 0.02 * 3, 0.03 * 2 (not below the one before it), 0.5 * 1.
+    adjusted = holm({"a": 0.5, "b": 0.01, "c": 0.03, "d": 0.02})
+    assert adjusted == {"a": 0.5, "b": 0.04, "c": 0.06, "d": 0.06}
+
+
+def test_secondary_metrics_cost_the_primary_one_nothing() -> None:
+    p = {("x", "rouge1_f"): 0.04} | {("x", f"other{number}"): 0.04 + number / 20 for number in range(10)}
+    assert marked(p, "rouge1_f", 0.05) == {("x", "rouge1_f")}
+
+
+def test_nothing_is_marked_where_nothing_is_compared() -> None:
+    assert marked({}, "rouge1_f", 0.05) == set()
+
+
+def test_many_real_differences_are_marked_together() -> None:
+    p = {(str(number), "rouge1_f"): 0.03 for number in range(10)}
+    assert marked(p, "rouge1_f", 0.05) == set(p)
+    assert marked(p | {("10", "rouge1_f"): 0.9}, "rouge1_f", 0.05) == set(p)
+
+
+def test_equal_systems_are_seldom_marked() -> None:
+    random = np.random.default_rng(0)
+    reports = [{(f"x{row}", "m"): float(p) for row, p in enumerate(random.random(10))} for _ in range(2000)]
+    assert np.mean([bool(marked(report, "m", 0.05)) for report in reports]) == pytest.approx(0.05, abs=0.015)
