@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from tasks.metrics.groups import Grouped, grouped
-from tasks.metrics.statistics import ROUNDING, mean_interval, percentiles, resampled_statistics
+from tasks.metrics.statistics import ROUNDING, direction, mean_interval, percentiles, resampled_statistics
 
 POWER = 0.8
 """Probability with which a difference is shown that a report calls detectable (Cohen 1988)."""
@@ -84,9 +84,7 @@ def paired_difference(
     if by_group.count < 2:
         return Difference(value, low, high, len(values), by_group.count, 0.0, 1.0)
     error, reach, p = (float(part[0]) for part in t_test(by_group, confidence))
-    return Difference(
-        value, min(low, value - reach), max(high, value + reach), len(values), by_group.count, error, p
-    )
+    return Difference(value, min(low, value - reach), max(high, value + reach), len(values), by_group.count, error, p)
 
 
 def statistic_difference(
@@ -127,11 +125,6 @@ def t_test(by_group: Grouped, confidence: float) -> tuple[np.ndarray, np.ndarray
         p = 2 * stats.t.sf(np.abs(means) / errors, freedom)
     p = np.where(errors == 0, np.where(np.abs(means) <= ROUNDING, 1.0, 0.0), p)
     return errors, errors * stats.t.ppf((1 + confidence) / 2, freedom), p
-
-
-def direction(low: float, high: float) -> int:
-    """1 if the whole interval lies above zero, -1 if it lies below zero, 0 if it contains zero."""
-    return int(low > ROUNDING) - int(high < -ROUNDING)
 
 
 def groups_needed(deviation: float, difference: float, confidence: float, power: float = POWER) -> int:

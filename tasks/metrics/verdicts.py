@@ -1,4 +1,4 @@
-"""What a difference shows: better, worse, the same within a margin, or nothing for lack of rows; and in many at once."""
+"""What one difference shows: better, worse, the same within a margin, or too few rows; and what many show at once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ K = TypeVar("K")
 Verdict = Literal["better", "worse", "same", "not enough rows"]
 
 Retained = Literal["gained", "kept", "lost", "undecided"]
+
+PRIMARY_SHARE = 0.8
+"""Share of a report's level that belongs to its primary metric."""
 
 
 def verdict(difference: Difference, margin: float, params: VerdictParams) -> Verdict:
@@ -40,7 +43,9 @@ def rows_needed(difference: Difference, margin: float, confidence: float, params
     return int(np.ceil(rows_per_group * max(params.min_groups, groups_needed(deviation, margin, confidence))))
 
 
-def retained(differences: Mapping[K, Difference], margin: float, confidence: float, params: VerdictParams) -> dict[K, Retained]:
+def retained(
+    differences: Mapping[K, Difference], margin: float, confidence: float, params: VerdictParams
+) -> dict[K, Retained]:
     """Whether each task is kept, judged together; more is better.
 
     ``kept`` is shown, not assumed: the loss is smaller than ``margin`` (non-inferiority). ``lost`` is a shown loss that
@@ -72,7 +77,7 @@ def _tail_p(difference: Difference, limit: float, params: VerdictParams) -> floa
 
 
 def holm(p_values: Mapping[K, float]) -> dict[K, float]:
-    """p-values adjusted for their number, so that a false rejection among them is as rare as in one test (Holm 1979)."""
+    """Adjust p-values for their number, so that any false rejection is as rare as in one test (Holm 1979)."""
     adjusted, largest = {}, 0.0
     for rank, key in enumerate(sorted(p_values, key=p_values.__getitem__)):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[key]))
@@ -84,9 +89,10 @@ def marked(p_values: Mapping[tuple[str, str], float], primary: str, level: float
     """The differences that a report marks, out of all that it shows, adjusted for their number.
 
     Without an adjustment, three of four reports on equal experiments would mark something. The differences of the
-    primary metric are one family and those of the other metrics another, so that many secondary metrics cost the
-    primary one nothing. In each family at most ``level`` of the marked differences are expected to be false
-    (Benjamini & Hochberg 1995).
+    primary metric are one family and those of the other metrics another, so that the number of secondary metrics costs
+    the primary one nothing. The primary family has ``PRIMARY_SHARE`` of ``level`` and the other the rest. In each
+    family at most that share of the marked differences is expected to be false (Benjamini & Hochberg 1995). If no
+    system differs, a report marks anything with a probability of at most ``level``.
 
     Args:
         p_values: (system, metric) → p-value of its difference.
@@ -95,9 +101,9 @@ def marked(p_values: Mapping[tuple[str, str], float], primary: str, level: float
     Returns:
         The keys of the marked differences.
     """
-    families = [[key for key in p_values if (key[1] == primary) == first] for first in (True, False)]
-    kept: set[tuple[str, str]] = set()
-    for family in filter(None, families):
-        adjusted = stats.false_discovery_control([p_values[key] for key in family])
-        kept |= {key for key, p in zip(family, adjusted, strict=True) if p <= level}
-    return kept
+    rejected: set[tuple[str, str]] = set()
+    for is_primary, share in ((True, PRIMARY_SHARE), (False, 1 - PRIMARY_SHARE)):
+        family = [key for key in p_values if (key[1] == primary) == is_primary]
+        adjusted = stats.false_discovery_control([p_values[key] for key in family]) if family else []
+        rejected |= {key for key, p in zip(family, adjusted, strict=True) if p <= share * level}
+    return rejected

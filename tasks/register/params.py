@@ -36,7 +36,7 @@ class RegistrationParams(Params):
     metric: str = "rouge1_f"
     baseline: str = "base"
     retention: Literal["shown", "kept"] = "shown"
-    min_groups: int = Field(default=30, ge=2)
+    min_rows: int = Field(default=30, ge=2)
     min_label_rows: int | None = Field(default=3, ge=1)
     resamples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)

@@ -59,13 +59,12 @@ def test_a_difference_at_rounding_is_a_tie(ours: float, theirs: float, expected:
 
 def test_the_detectable_difference_is_shown_in_four_of_five_draws() -> None:
     random = np.random.default_rng(0)
-    known = paired_difference(random.normal(0, 1, 40), *SETTINGS).detectable(0.95)
-    assert known is not None
-    true = groups_needed(1.0, known, 0.95)
-    assert abs(true - 40) <= 12  # the deviation of 40 draws is not exactly 1
-    exact = (stats.t.ppf(0.975, 39) + stats.t.ppf(0.8, 39)) / math.sqrt(40)
-    shown = [stats.ttest_1samp(random.normal(exact, 1, 40), 0).pvalue < 0.05 for _ in range(2000)]
-    assert np.mean(shown) == pytest.approx(0.8, abs=0.03)
+    values = stats.zscore(random.normal(0, 1, 40), ddof=1)  # a deviation of exactly 1
+    detectable = paired_difference(values, *SETTINGS).detectable(0.95)
+    assert detectable == pytest.approx((stats.t.ppf(0.975, 39) + stats.t.ppf(0.8, 39)) / math.sqrt(40))
+    assert groups_needed(1.0, detectable, 0.95) in (39, 40, 41)
+    shown = stats.ttest_1samp(random.normal(detectable, 1, (2000, 40)), 0, axis=1).pvalue < 0.05
+    assert shown.mean() == pytest.approx(0.8, abs=0.03)
 
 
 def test_groups_needed_as_a_textbook_has_it() -> None:
