@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.core.paths import Paths
 from tasks.register.verdict import last_result
 from tasks.tracking.client import open_store
-from tasks.tracking.pieces import names, read, read_lock
+from tasks.tracking.experiment_files import names, read, read_lock
 
 MLFLOW_PORT = 5000
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flows.counted import counted
 from flows.terminal import show, write
-from flows.text import counted
 from flows.workspace import find_root
 from tasks.core.paths import Paths
 

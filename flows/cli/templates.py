@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from flows.counted import counted
 from flows.terminal import say, workspace, write
 from flows.terminal import show as show_table
-from flows.text import counted
 from flows.workspace import find_root, workspace_lock
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths

@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.commands.experiments import trained
 from tasks.benchmark import results
-from tasks.benchmark.compare import Result
+from tasks.benchmark.differences import Result
 from tasks.benchmark.params import SUITES, BenchmarkParams, BenchmarkSettings, read_params
 from tasks.benchmark.prepare import prepare
 from tasks.benchmark.run import run_model

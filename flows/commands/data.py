@@ -12,8 +12,8 @@ from typing import Literal
 from flows.commands import source_files
 from flows.commands.source_files import Contents, Overlap
 from flows.commands.suggest import blocks, yaml_lines
+from flows.counted import counted
 from flows.dvc_lock import run_dvc
-from flows.text import counted
 from flows.workspace import workspace_lock
 from tasks.core import files as file_tools
 from tasks.core.errors import TunesmithError

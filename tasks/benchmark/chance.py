@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks.benchmark.aggregates import AGGREGATES, units
 from tasks.benchmark.harness.build import Built
-from tasks.benchmark.measures import AGGREGATES, units
 from tasks.text.rows import Row
 
 _CERTAIN, _NEVER = (0.0, True), (-1e9, False)

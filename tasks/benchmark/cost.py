@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.benchmark.harness.build import Built
-from tasks.benchmark.harness.measure import requests
+from tasks.benchmark.harness.run_task import requests
 from tasks.benchmark.params import BenchmarkSettings
 
 _TRIED_TOKENS = 8

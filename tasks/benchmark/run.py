@@ -11,8 +11,8 @@ from typing import Any
 
 from tasks.benchmark import results
 from tasks.benchmark.cost import Speed, TaskCost, speed, task_cost
-from tasks.benchmark.harness.measure import measure, sample_rows
 from tasks.benchmark.harness.model import load as load_model
+from tasks.benchmark.harness.run_task import measure, sample_rows
 from tasks.benchmark.helm.run import Measurements, ModelRun, no_data
 from tasks.benchmark.helm.scenarios import load_scenarios
 from tasks.benchmark.params import BenchmarkParams, BenchmarkSettings

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from tasks.benchmark import chance
+from tasks.benchmark.aggregates import AGGREGATES, draws, interval, percentiles, units
 from tasks.benchmark.harness.build import Built
-from tasks.benchmark.harness.measure import Measured
+from tasks.benchmark.harness.run_task import Measured
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition
-from tasks.benchmark.measures import AGGREGATES, draws, interval, percentiles, units
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.core.errors import TunesmithError
 from tasks.metrics.params import IntervalParams

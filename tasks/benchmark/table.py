@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from tasks.benchmark.compare import Result, average_differences, differences, lost_rows
+from tasks.benchmark.differences import Result, average_differences, differences, lost_rows
 from tasks.benchmark.results import PARTS
 from tasks.benchmark.scores import NOISE
 from tasks.metrics.params import IntervalParams

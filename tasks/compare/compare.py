@@ -9,7 +9,7 @@ import numpy as np
 from tasks.compare.collect import System
 from tasks.compare.pairing import gains
 from tasks.compare.params import CompareParams
-from tasks.compare.retention import retention
+from tasks.compare.retention_verdicts import retention
 from tasks.compare.samples import choose_samples
 from tasks.compare.warn import lost, warn
 from tasks.core.errors import TunesmithError

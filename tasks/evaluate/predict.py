@@ -20,6 +20,7 @@ from tasks.core.paths import Paths
 from tasks.core.stage import Stage, main
 from tasks.evaluate.inference_settings import evaluated
 from tasks.evaluate.predict_params import PredictParams
+from tasks.evaluate.predict_retention import predict_retention
 from tasks.evaluate.predictions import (
     DRAWN,
     INFERENCE,
@@ -30,7 +31,6 @@ from tasks.evaluate.predictions import (
     row_columns,
     validation_loss_per_byte,
 )
-from tasks.evaluate.retention import predict_retention
 from tasks.evaluate.shots import choose, cost
 from tasks.evaluate.shots import prompts as prompts_of
 from tasks.evaluate.soft_prompt import explain

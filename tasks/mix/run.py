@@ -14,7 +14,10 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import write_json
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
-from tasks.mix.components import (
+from tasks.mix.contamination import COMPARED, Contamination, dirty_of, summary, too_dirty
+from tasks.mix.params import ContaminationParams, MixtureParams
+from tasks.mix.quotas import Component, Quota, quotas
+from tasks.mix.sources import (
     Source,
     by_task,
     hold_out,
@@ -23,9 +26,6 @@ from tasks.mix.components import (
     refuse_unknown_hold_outs,
     tasks_of,
 )
-from tasks.mix.contamination import COMPARED, Contamination, dirty_of, summary, too_dirty
-from tasks.mix.params import ContaminationParams, MixtureParams
-from tasks.mix.weights import Component, Quota, quotas
 from tasks.split.parts import draw, orphaned_splits, part_table, split_sources
 from tasks.text.rows import RENDERED
 

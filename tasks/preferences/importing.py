@@ -13,7 +13,7 @@ from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
 from tasks.preferences.answers import read_answers
 from tasks.preferences.key import ExportKey
-from tasks.preferences.results import summarise
+from tasks.preferences.summarise import summarise
 
 
 @dataclass(frozen=True)

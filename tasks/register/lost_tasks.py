@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.benchmark.retention import benchmark_verdicts
+from tasks.benchmark.suite_verdicts import benchmark_verdicts
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths

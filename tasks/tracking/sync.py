@@ -12,9 +12,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
 from tasks.evaluate.inference_settings import IDENTITY
-from tasks.tracking import pieces
+from tasks.tracking import experiment_files
 from tasks.tracking.client import Tracker, open_store, readable_mlflow
-from tasks.tracking.pieces import LARGE, Pieces
+from tasks.tracking.experiment_files import LARGE, ExperimentFiles
 
 SYNCED = "tunesmith.synced"
 WEIGHTS = "tunesmith.weights_sha256"
@@ -39,18 +39,18 @@ def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
     Raises:
         TunesmithError: the store does not answer or refuses a call.
     """
-    names = pieces.names(paths)
+    names = experiment_files.names(paths)
     if not names:
         return []
     tracker = tracker or open_store(paths.root)
-    lock = pieces.read_lock(paths)
+    lock = experiment_files.read_lock(paths)
     paths.state.mkdir(parents=True, exist_ok=True)
     # Two concurrent syncs would both log the same missing points.
     with FileLock(paths.state / "sync.lock"), readable_mlflow(tracker.uri):
-        return [_sync_one(pieces.read(paths, name, lock), tracker) for name in names]
+        return [_sync_one(experiment_files.read(paths, name, lock), tracker) for name in names]
 
 
-def _sync_one(experiment: Pieces, tracker: Tracker) -> SyncResult:
+def _sync_one(experiment: ExperimentFiles, tracker: Tracker) -> SyncResult:
     run = _run_of(experiment, tracker)
     if run and run.info.status == "FINISHED" and run.data.tags.get(SYNCED) == experiment.digest:
         return SyncResult(experiment.name, run.info.run_id, False)
@@ -62,7 +62,7 @@ def _sync_one(experiment: Pieces, tracker: Tracker) -> SyncResult:
     return SyncResult(experiment.name, run.info.run_id, True)
 
 
-def _run_of(experiment: Pieces, tracker: Tracker) -> Run | None:
+def _run_of(experiment: ExperimentFiles, tracker: Tracker) -> Run | None:
     """The run with these weights, or one that was logged live and has no weights yet.
 
     A registered version points at the model in its run, so a run's weights and generation settings never change.
@@ -74,13 +74,13 @@ def _run_of(experiment: Pieces, tracker: Tracker) -> Run | None:
     return next(iter(same or [run for run in runs if WEIGHTS not in run.data.tags]), None)
 
 
-def _generates_differently(experiment: Pieces, run: Run) -> bool:
+def _generates_differently(experiment: ExperimentFiles, run: Run) -> bool:
     """Whether the run records other generation settings; MLflow accepts no second value for a parameter."""
     present, logged = experiment.params().get(IDENTITY), run.data.params.get(IDENTITY)
     return present is not None and logged is not None and present != logged
 
 
-def _complete(experiment: Pieces, run: Run, tracker: Tracker) -> None:
+def _complete(experiment: ExperimentFiles, run: Run, tracker: Tracker) -> None:
     client, run_id = tracker.client, run.info.run_id
     tracker.log_params(run_id, experiment.params(), run.data.params)
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in experiment.tags().items()])
@@ -96,7 +96,7 @@ def _complete(experiment: Pieces, run: Run, tracker: Tracker) -> None:
     client.set_tag(run_id, SYNCED, experiment.digest)
 
 
-def _missing_history(experiment: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
+def _missing_history(experiment: ExperimentFiles, run: Run, tracker: Tracker) -> list[Metric]:
     """The points of ``history.jsonl`` that the run lacks; usually live logging has logged most of them."""
     points = experiment.history_points()
     logged = tracker.points(run.info.run_id, sorted({name for name, *_ in points} & run.data.metrics.keys()))
@@ -107,7 +107,7 @@ def _missing_history(experiment: Pieces, run: Run, tracker: Tracker) -> list[Met
     return list(missing.values())
 
 
-def _changed_finals(experiment: Pieces, run: Run, tracker: Tracker) -> list[Metric]:
+def _changed_finals(experiment: ExperimentFiles, run: Run, tracker: Tracker) -> list[Metric]:
     """The final metrics that the run lacks, at one step after the last of the history.
 
     MLflow shows the value at the highest step. So ``validation_loss`` is that of the kept checkpoint, and
@@ -127,7 +127,7 @@ def _changed_finals(experiment: Pieces, run: Run, tracker: Tracker) -> list[Metr
     return finals
 
 
-def _upload(group: str, experiment: Pieces, run: Run, tracker: Tracker) -> None:
+def _upload(group: str, experiment: ExperimentFiles, run: Run, tracker: Tracker) -> None:
     """Upload the files of ``group`` unless an earlier sync did; upload full weights only once per run."""
     tag = f"{SYNCED}.{group or 'report'}"
     if run.data.tags.get(tag) == experiment.digests[group]:
@@ -141,7 +141,7 @@ def _upload(group: str, experiment: Pieces, run: Run, tracker: Tracker) -> None:
     tracker.client.set_tag(run.info.run_id, tag, experiment.digests[group])
 
 
-def _input(data: pieces.Data) -> DatasetInput:
+def _input(data: experiment_files.Data) -> DatasetInput:
     dataset = Dataset(data.name, data.digest, "local", canonical_json({"uri": data.name}))
     return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, data.context)])
 

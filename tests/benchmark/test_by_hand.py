@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tasks.benchmark.harness.build import PACKAGED
-from tasks.benchmark.harness.measure import measure
+from tasks.benchmark.harness.run_task import measure
 from tasks.benchmark.prepare import prepare
 from tests.benchmark.benchmark_rows import SETTINGS
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.benchmark.aggregates import AGGREGATES
 from tasks.benchmark.harness.build import task_config
 from tasks.benchmark.harness.suites import FOLDER, MEASURES, find_shots, load_suite, read_suite, refuse_unknown_names
-from tasks.benchmark.measures import AGGREGATES
 from tasks.benchmark.params import SUITES
 from tasks.core.errors import TunesmithError
 

@@ -11,8 +11,8 @@ from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from tasks.benchmark.harness.measure import measure
 from tasks.benchmark.harness.model import wrap
+from tasks.benchmark.harness.run_task import measure
 from tasks.benchmark.prepare import prepare
 from tasks.inference.generate import generate
 from tasks.inference.params import GenerationParams

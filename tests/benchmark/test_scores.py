@@ -12,10 +12,19 @@ from lm_eval.api.metrics import f1_score, matthews_corrcoef
 from scipy.special import softmax
 
 from tasks.benchmark import chance
-from tasks.benchmark.compare import average_differences, differences
+from tasks.benchmark.aggregates import (
+    AGGREGATES,
+    all_of_a_question,
+    draws,
+    f1,
+    f1_of_three,
+    interval,
+    matthews,
+    pearson,
+)
+from tasks.benchmark.differences import average_differences, differences
 from tasks.benchmark.harness.processing import squad_f1, stsb_results
 from tasks.benchmark.harness.suites import load_suite
-from tasks.benchmark.measures import AGGREGATES, all_of_a_question, draws, f1, f1_of_three, interval, matthews, pearson
 from tasks.benchmark.scores import averages
 from tasks.metrics.params import IntervalParams
 

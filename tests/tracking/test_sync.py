@@ -9,7 +9,7 @@ import pytest
 
 from tasks.core.files import read_json, read_jsonl, write_json
 from tasks.core.paths import Paths
-from tasks.tracking import pieces
+from tasks.tracking import experiment_files
 from tasks.tracking import sync as sync_module
 from tasks.tracking.client import Tracker, open_store
 from tasks.tracking.sync import SyncResult, sync
@@ -126,8 +126,8 @@ def test_a_workspace_of_an_older_version_gives_the_same_run(paths: Paths, tracke
 @pytest.mark.parametrize("stage", ["predict", "evaluate"])
 def test_the_test_set_of_a_run_is_that_which_its_stage_read(paths: Paths, stage: str) -> None:
     entry = {"deps": [{"path": "data/evaluation", "md5": "1" * 32 + ".dir"}], "outs": []}
-    data = pieces.read(paths, "lora", {f"{stage}@lora": entry}).data
-    assert data[-1] == pieces.Data("data/evaluation", "1" * 32 + ".dir", "testing")
+    data = experiment_files.read(paths, "lora", {f"{stage}@lora": entry}).data
+    assert data[-1] == experiment_files.Data("data/evaluation", "1" * 32 + ".dir", "testing")
 
 
 def test_an_empty_store_is_rebuilt_equal(paths: Paths, tracker: Tracker, empty_store: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_second_evaluation_shows_its_value(paths: Paths, tracker: Tracker) -> 
 
 
 def test_full_weights_are_uploaded_once(paths: Paths, tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "LARGE", 20)
+    monkeypatch.setattr(experiment_files, "LARGE", 20)
     monkeypatch.setattr(sync_module, "LARGE", 20)
     uploaded: list[str] = []
     log_artifact = tracker.client.log_artifact

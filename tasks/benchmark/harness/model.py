@@ -8,7 +8,7 @@ from typing import Any
 
 from lm_eval.models.huggingface import HFLM
 
-from tasks.benchmark.helm.measure import generation_params
+from tasks.benchmark.helm.measure_scenario import generation_params
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.benchmark.risk import helm_params
 from tasks.core.errors import TunesmithError

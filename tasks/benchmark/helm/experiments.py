@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.benchmark import results
-from tasks.benchmark.helm.measure import generation_params
+from tasks.benchmark.helm.measure_scenario import generation_params
 from tasks.benchmark.helm.params import HelmParams
 from tasks.benchmark.helm.run import Measurements, ModelRun
 from tasks.benchmark.helm.scenarios import Scenario, find_files, missing

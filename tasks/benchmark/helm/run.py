@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.benchmark.helm.measure import measure_scenario
+from tasks.benchmark.helm.measure_scenario import measure_scenario
 from tasks.benchmark.helm.measured import Measured
 from tasks.benchmark.helm.memorisation import measure_memorisation, no_rows
 from tasks.benchmark.helm.params import HelmParams

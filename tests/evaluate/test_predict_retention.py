@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.evaluate.retention import fits
+from tasks.evaluate.predict_retention import fits
 from tasks.model.rendering import Encoded
 
 

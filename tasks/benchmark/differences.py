@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks.benchmark.aggregates import AGGREGATES, percentiles, units
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, load_suite, task_definition
-from tasks.benchmark.measures import AGGREGATES, percentiles, units
 from tasks.benchmark.scores import average_draws, averaged
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import paired_bootstrap, statistic_interval, verdict

@@ -12,7 +12,7 @@ from tasks.compare.collect import System, collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.report import html_report, retention_rows
-from tasks.compare.retention import retention
+from tasks.compare.retention_verdicts import retention
 from tests.compare.compared import Workspace
 
 PARAMS = CompareParams(resamples=200, lost_examples=2)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.mix.params import ContaminationParams, HoldOut
-from tasks.mix.weights import Component
+from tasks.mix.quotas import Component
 from tasks.split.parts import draw, part_table
 
 

@@ -35,7 +35,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Pieces:
+class ExperimentFiles:
     """The files of one experiment. A mapping is empty if its file is missing or belongs to another model.
 
     Attributes:
@@ -143,8 +143,8 @@ def read_lock(paths: Paths) -> dict[str, Any]:
     return stages
 
 
-def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
-    """Read the pieces of the experiment ``name``; ``lock`` from ``read_lock``."""
+def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> ExperimentFiles:
+    """Read the files of the experiment ``name``; ``lock`` from ``read_lock``."""
     manifest = files.read_json(paths.model(name) / "manifest.json")
     key = manifest["key"]
     training = _fresh(paths.run(name, "train") / "run.json", key)
@@ -158,7 +158,7 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> Pieces:
         "": {p.name: p for p in _reports(paths.report(name))} if scores else {},
         "comparison": _comparison(paths, name),
     }
-    return Pieces(
+    return ExperimentFiles(
         name=name,
         manifest=manifest,
         training=training,

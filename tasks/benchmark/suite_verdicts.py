@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.benchmark import results
-from tasks.benchmark.compare import Result, average_differences, differences, on_same_rows
+from tasks.benchmark.differences import Result, average_differences, differences, on_same_rows
 from tasks.benchmark.params import read_params
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.mix.params import MixtureParams, Share
-from tasks.mix.weights import apportion, quotas, weights
+from tasks.mix.quotas import apportion, quotas, weights
 
 SIZES = {("a", "t"): 100, ("b", "t"): 400, ("c", "t"): 10_000}
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from flows.cli import main
 from tasks.metrics.params import IntervalParams
 from tasks.preferences.importing import import_answers
-from tasks.preferences.results import agreement, outcome, sign_test, summarise, verdict
+from tasks.preferences.summarise import agreement, outcome, sign_test, summarise, verdict
 from tasks.preferences.table import result_table
 from tests.preferences.evaluated import Workspace
 
