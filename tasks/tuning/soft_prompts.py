@@ -1,8 +1,8 @@
-"""Virtual tokens: whether they fit, and the embeddings that they start from."""
+"""Check that virtual tokens fit the context, and compute the embeddings from which they start."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.core.errors import TunesmithError
 from tasks.model.base_models import BaseModel, load_tokenizer
@@ -10,6 +10,10 @@ from tasks.tuning.method_params import EXPERIMENTS, SoftPromptParams
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from tasks.tuning.params import TrainedParams
+
+P = TypeVar("P", bound="TrainedParams")
 
 
 def refuse_too_long(model: Any, max_length: int, virtual_tokens: int) -> None:
@@ -20,6 +24,15 @@ def refuse_too_long(model: Any, max_length: int, virtual_tokens: int) -> None:
             f"{EXPERIMENTS}: max_length and virtual_tokens must fit the model's context of {context} tokens; they are "
             f"{max_length} and {virtual_tokens}; lower one of them"
         )
+
+
+def with_random_start(params: P, block: str) -> P:
+    """Return ``params`` with random initial embeddings in ``block``, for a memory plan.
+
+    Words as initial embeddings need the tokenizer's files, and take the same memory.
+    """
+    prompt: SoftPromptParams = getattr(params, block)
+    return params.model_copy(update={block: prompt.model_copy(update={"initial": "random"})})
 
 
 def initial_embeddings(model: Any, base: BaseModel, params: SoftPromptParams, block: str) -> Tensor:

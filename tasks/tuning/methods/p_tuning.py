@@ -88,11 +88,6 @@ def _solve(network: Any, embeddings: Tensor) -> None:
     last.weight.copy_((torch.linalg.pinv(inputs[0]) @ (embeddings - last.bias)).T)
 
 
-def _for_planning(params: PTuningTraining) -> PTuningTraining:
-    prompt = params.p_tuning.model_copy(update={"initial": "random"})  # words need a tokenizer, and no memory
-    return params.model_copy(update={"p_tuning": prompt})
-
-
 METHOD = Method(
     params=PTuningTraining,
     make_trainable=make_trainable,
@@ -100,5 +95,5 @@ METHOD = Method(
     merges=False,
     virtual_tokens=lambda params: params.p_tuning.virtual_tokens,
     embeds_virtual_tokens=True,
-    for_planning=_for_planning,
+    for_planning=lambda params: soft_prompts.with_random_start(params, "p_tuning"),
 )

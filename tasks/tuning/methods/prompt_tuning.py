@@ -39,11 +39,6 @@ def make_trainable(model: Any, base: BaseModel, params: PromptTuningTraining, st
     return tuned
 
 
-def _for_planning(params: PromptTuningTraining) -> PromptTuningTraining:
-    prompt = params.prompt_tuning.model_copy(update={"initial": "random"})  # words need a tokenizer, and no memory
-    return params.model_copy(update={"prompt_tuning": prompt})
-
-
 METHOD = Method(
     params=PromptTuningTraining,
     make_trainable=make_trainable,
@@ -51,5 +46,5 @@ METHOD = Method(
     merges=False,
     virtual_tokens=lambda params: params.prompt_tuning.virtual_tokens,
     embeds_virtual_tokens=True,
-    for_planning=_for_planning,
+    for_planning=lambda params: soft_prompts.with_random_start(params, "prompt_tuning"),
 )
