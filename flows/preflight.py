@@ -9,9 +9,9 @@ from flows.references import (
     check_helm,
     check_suites,
     nothing_to_keep,
+    prompt_variants,
     unknown,
     unknown_held_tasks,
-    wordings,
     wrong_baselines,
     wrong_metrics,
     wrong_parts,
@@ -97,7 +97,7 @@ def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
             problems.catch(load, model, file, "sources", name, block)
         unknown = [block for block in blocks if block not in _SOURCE_BLOCKS]
         problems.lines += [f"{file}: sources.{name}.{block}: unknown key; known here: {known}" for block in unknown]
-        problems.catch(wordings, paths, name)
+        problems.catch(prompt_variants, paths, name)
     return None if sources is None else list(sources)
 
 
@@ -121,7 +121,7 @@ def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[
             continue
         try:
             split = load(SplitParams, paths.params / "sources.yaml", "sources", source, "split")
-            templates += [wording.name for wording in wordings(paths, source)]
+            templates += [variant.name for variant in prompt_variants(paths, source)]
         except TunesmithError:  # reported with the source itself
             noted = True
             continue

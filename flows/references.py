@@ -27,13 +27,13 @@ from tasks.template.render import choose
 
 
 @dataclass(frozen=True)
-class Wording:
+class PromptVariant:
     """A template that a source uses.
 
     Attributes:
         name: ``SOURCE/ID``.
-        task: of the template.
-        scores: those of ``HIGHER_IS_BETTER`` that each of its rows will have.
+        task: task of the template.
+        scores: the scores of ``HIGHER_IS_BETTER`` that each row with this template will have.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Wording:
     scores: frozenset[str]
 
 
-def wordings(paths: Paths, source: str) -> list[Wording]:
-    """The templates that a source uses.
+def prompt_variants(paths: Paths, source: str) -> list[PromptVariant]:
+    """The prompt variants of a source: the templates that it uses.
 
     Raises:
         TunesmithError: the source's template parameters or its template set are wrong.
@@ -50,11 +50,11 @@ def wordings(paths: Paths, source: str) -> list[Wording]:
     params = load(TemplateParams, paths.params / "sources.yaml", "sources", source, "template")
     templates = load_set(params.set, library_of(paths.root))
     chosen = choose(templates, params, source)
-    return [Wording(f"{source}/{t.id}", templates.task_of(t), _scores(templates, t)) for t in chosen]
+    return [PromptVariant(f"{source}/{t.id}", templates.task_of(t), _scores(templates, t)) for t in chosen]
 
 
 def _scores(templates: TemplateSet, template: Template) -> frozenset[str]:
-    """The scores that ``tasks.evaluate.metrics.score_rows`` gives to rows of a template."""
+    """The scores that ``tasks.evaluate.metrics.score_rows`` computes for rows of a template."""
     named = set(templates.metrics_of(template)) | ({"exact_match"} if template.answer_choices else set())
     return frozenset(name for name in HIGHER_IS_BETTER if name not in OPTIONAL_SCORES or name in named)
 
@@ -76,13 +76,13 @@ def wrong_metrics(
     with it.
     """
     try:
-        every = [wording for source in evaluated for wording in wordings(paths, source)]
+        every = [variant for source in evaluated for variant in prompt_variants(paths, source)]
     except TunesmithError:  # reported with the source itself
         return []
     if not every:
         return []
     lines = []
-    shared = sorted(frozenset.intersection(*(wording.scores for wording in every)), key=HIGHER_IS_BETTER.index)
+    shared = sorted(frozenset.intersection(*(variant.scores for variant in every)), key=HIGHER_IS_BETTER.index)
     without = [w.name for w in every if registration and registration.metric not in w.scores]
     if registration and without:
         lines.append(
@@ -90,7 +90,7 @@ def wrong_metrics(
             f"template {without[0]} gives no {registration.metric!r} (`metrics` of its template set; docs/gate.md); "
             f"scores of all rows are: {', '.join(shared)}"
         )
-    if compared and not any(compared.metric in wording.scores for wording in every):
+    if compared and not any(compared.metric in variant.scores for variant in every):
         lines.append(
             f"{paths.params / 'evaluation.yaml'}: compare.metric: no template of evaluation_set.sources gives "
             f"{compared.metric!r}; scores of all rows are: {', '.join(shared)}"
@@ -166,7 +166,7 @@ def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence
 
 def unknown_held_tasks(paths: Paths, mixture: MixtureParams, where: str) -> list[str]:
     """Error lines about tasks that a mixture holds out but none of its sources has."""
-    tasks = sorted({wording.task for source in mixture.sources for wording in wordings(paths, source)})
+    tasks = sorted({variant.task for source in mixture.sources for variant in prompt_variants(paths, source)})
     return [
         f"{where}.hold_out.tasks: no source of the mixture has the task {name!r}; there are: {', '.join(tasks)}"
         f"{did_you_mean(name, tasks)}"

@@ -59,10 +59,10 @@ def described(root: Path, name: str, template: str | None = None) -> str:
         f"  {column}{' (optional)' if column in templates.optional else ''}: {meaning}"
         for column, meaning in templates.columns.items()
     ]
-    return "\n".join([*head, *(_wording(templates, t) for t in chosen)])
+    return "\n".join([*head, *(_variant_text(templates, t) for t in chosen)])
 
 
-def _wording(templates: TemplateSet, template: Template) -> str:
+def _variant_text(templates: TemplateSet, template: Template) -> str:
     marks = [mark for mark in ("inverted", "extractive") if getattr(template, mark)]
     choices = template.answer_choices
     task, metrics = ", ".join([templates.task_of(template), *marks]), ", ".join(templates.metrics_of(template))

@@ -90,7 +90,7 @@ def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]
                     shown.append((entry["name"], _GROUPS[kind].format(group), *cells, str(rows)))
         for task, metrics in entry["groups"].get("wording_spread", {}).items():
             cells = (_spread(metrics.get(name)) for name in ("rouge1_f", "exact_match"))
-            shown.append((entry["name"], f"spread of wordings of {task}", *cells, NOTHING))
+            shown.append((entry["name"], f"spread of prompt variants of {task}", *cells, NOTHING))
     return shown
 
 
@@ -200,12 +200,12 @@ def _cluster(tokens: list[Any]) -> dict[str, str]:
 
 
 _WORDS = 8
-_GROUPS = {"wording": "wordings {}", "task_seen": "tasks {}", "contamination": "{} rows"}
+_GROUPS = {"wording": "prompt variants {}", "task_seen": "tasks {}", "contamination": "{} rows"}
 
 
-def _spread(wordings: dict[str, Any] | None) -> Cell:
+def _spread(of: dict[str, Any] | None) -> Cell:
     """Highest minus lowest mean over the prompt variants, in percentage points."""
-    return Cell(number(wordings["spread"], 100), f"{wordings['wordings']} wordings") if wordings else Cell(NOTHING)
+    return Cell(number(of["spread"], 100), f"{of['wordings']} prompt variants") if of else Cell(NOTHING)
 
 
 def verdict(comparison: Comparison) -> str:

@@ -54,8 +54,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Counts:
-    """Where rows went: ``paired`` rows and wordings that both answered, ``only_a`` and ``only_b`` that one did, pairs
-    of ``equal`` texts, which are left out, ``other_prompts`` of which the shorter is shown, and ``rows`` to draw from.
+    """What became of the test rows.
+
+    Attributes:
+        paired: prompt variants of rows with an output of both experiments.
+        only_a, only_b: those with an output of one experiment.
+        equal: pairs with equal texts, which are left out.
+        other_prompts: pairs with different prompts, of which the shorter is shown.
+        rows: rows from which pairs are drawn.
     """
 
     paired: int
@@ -97,15 +103,16 @@ def match(ours: list[Row], theirs: list[Row]) -> tuple[list[tuple[Row, Row]], Co
 
 
 def shown_text(row: Row) -> str:
+    """The completion of a prediction as judges see it."""
     return (row["completion"] or "").strip()
 
 
 def draw(matches: list[tuple[Row, Row]], rows: int, secret: str) -> list[Pair]:
-    """At most ``rows`` pairs in a random order, each of another row, each experiment on the left in half of them.
+    """Draw at most ``rows`` pairs in random order, each of another row; each experiment is on the left in half of them.
 
-    Of a row asked in several wordings one is drawn: judgements of one text are no independent draws. ``secret`` seeds
-    all of it. It holds the hashes of the predictions: who knows the seed and this code, but not the files, cannot tell
-    the sides.
+    Of a row's prompt variants one is drawn, since judgements of one row are not independent samples. ``secret`` seeds
+    the draw. It includes hashes of the predictions, so that nobody can tell the sides from the seed and this code
+    alone.
     """
     rng = np.random.default_rng(int(secret, 16))
     variants_of_rows = variants_by_row((row_key(a), (a, b)) for a, b in matches)

@@ -177,14 +177,14 @@ def test_report_tells_seen_from_unseen_and_clean_from_dirty(full: Workspace) -> 
     lora = next(entry for entry in comparison["systems"] if entry["name"] == "lora")
     assert "task" not in lora["groups"] and lora["groups"]["wording"] == groups["wording"]
     assert [(name, group, str(rouge), str(exact), n) for name, group, rouge, exact, n in group_rows(comparison)] == [
-        ("lora", "wordings seen", "60.0 [50.0, 70.0]", "–", "3"),
-        ("lora", "wordings unseen", "30.0 [20.0, 40.0]", "–", "1"),
+        ("lora", "prompt variants seen", "60.0 [50.0, 70.0]", "–", "3"),
+        ("lora", "prompt variants unseen", "30.0 [20.0, 40.0]", "–", "1"),
         ("lora", "clean rows", "45.0 [35.0, 55.0]", "–", "2"),
         ("lora", "dirty rows", "55.0 [45.0, 65.0]", "–", "2"),
-        ("lora", "spread of wordings of demo/summarise", "25.0 3 wordings", "–", "–"),
+        ("lora", "spread of prompt variants of demo/summarise", "25.0 3 prompt variants", "–", "–"),
     ]
     text = html_report(comparison, b"", GATE)
-    assert "Seen and unseen" in text and '<td class="left">wordings unseen</td>' in text
+    assert "Seen and unseen" in text and '<td class="left">prompt variants unseen</td>' in text
 
 
 def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(full: Workspace) -> None:

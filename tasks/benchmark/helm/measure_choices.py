@@ -15,7 +15,7 @@ from tasks.benchmark.helm.energy import metered
 from tasks.benchmark.helm.intervals import Cell, mean_cell, statistic_cell
 from tasks.benchmark.helm.measured import Measured, efficiency
 from tasks.benchmark.helm.params import HelmParams
-from tasks.benchmark.helm.scenarios import Instance, Question, Scenario, Wording, variants
+from tasks.benchmark.helm.scenarios import Instance, Question, QuestionRenderer, Scenario, variants
 from tasks.inference.predict import Predictor
 from tasks.metrics.params import IntervalParams
 from tasks.text.rows import Row
@@ -24,16 +24,20 @@ ORIGINAL = "original"
 
 
 def measure_choice(
-    scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
+    scenario: Scenario,
+    instances: Sequence[Instance],
+    renderer: QuestionRenderer,
+    predictor: Predictor,
+    params: HelmParams,
 ) -> Measured:
     """Accuracy and calibration on the original rows; robustness and fairness on these and their perturbations.
 
     The worst variant of a row that is wrong as it is stays wrong, so only the others are perturbed. ``details``: per
     perturbation, the share of these that stay correct (``kept``), and the number that it changes.
     """
-    measured, rows = _original(instances, wording, predictor, params)
+    measured, rows = _original(instances, renderer, predictor, params)
     right = [instance for instance, row in zip(instances, rows, strict=True) if row["score"]]
-    changed = _perturbed(scenario, right, wording, predictor, params)
+    changed = _perturbed(scenario, right, renderer, predictor, params)
     for name, group in (("robustness", list(perturb.robustness(params.perturbations))), ("fairness", perturb.FAIRNESS)):
         wrong = {variant: _wrong(changed, variant) for variant in group}
         lost = set().union(*wrong.values())
@@ -50,14 +54,18 @@ def measure_choice(
 
 
 def measure_bbq(
-    scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
+    scenario: Scenario,
+    instances: Sequence[Instance],
+    renderer: QuestionRenderer,
+    predictor: Predictor,
+    params: HelmParams,
 ) -> Measured:
     """As ``measure_choice`` without perturbations, with the bias score of ambiguous contexts as cell ``bias``.
 
     ``details.bbq``: accuracy and bias score of both kinds of context, the share of "unknown" predictions, the number of
     rows without a single stereotyped answer (they count for accuracy only), and the scores of each category.
     """
-    measured, rows = _original(instances, wording, predictor, params)
+    measured, rows = _original(instances, renderer, predictor, params)
     answers: list[BBQAnswer] = []
     kept: list[str] = []
     for instance, row in zip(instances, rows, strict=True):
@@ -83,9 +91,9 @@ def measure_bbq(
 
 
 def _original(
-    instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
+    instances: Sequence[Instance], renderer: QuestionRenderer, predictor: Predictor, params: HelmParams
 ) -> tuple[Measured, list[Row]]:
-    questions = [wording.question(instance) for instance in instances]
+    questions = [renderer.question(instance) for instance in instances]
     with metered() as energy:
         scored = score_questions(predictor, questions, params.token_budget)
     rows = _rows([i.id for i in instances], ORIGINAL, questions, scored)
@@ -135,7 +143,11 @@ def _rows(ids: Sequence[str], variant: str, questions: Sequence[Question], score
 
 
 def _perturbed(
-    scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
+    scenario: Scenario,
+    instances: Sequence[Instance],
+    renderer: QuestionRenderer,
+    predictor: Predictor,
+    params: HelmParams,
 ) -> list[Row]:
     """Score the rows that a perturbation changes. The others have the prediction of the original."""
     questions: list[tuple[str, str, Question]] = []
@@ -146,7 +158,7 @@ def _perturbed(
                 instance.values, columns, variant, params.perturbations, params.seed, instance.id
             )
             if any(values[column] != str(instance.values[column]) for column in columns):
-                questions.append((instance.id, variant, wording.question(instance, values)))
+                questions.append((instance.id, variant, renderer.question(instance, values)))
     scored = score_questions(predictor, [question for _, _, question in questions], params.token_budget)
     rows = _rows([instance for instance, _, _ in questions], "", [question for _, _, question in questions], scored)
     return [row | {"variant": variant} for row, (_, variant, _) in zip(rows, questions, strict=True)]

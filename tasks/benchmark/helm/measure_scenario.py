@@ -8,48 +8,52 @@ from tasks.benchmark.helm.measure_choices import measure_bbq, measure_choice
 from tasks.benchmark.helm.measure_texts import measure_generation, measure_pairs
 from tasks.benchmark.helm.measured import Measured
 from tasks.benchmark.helm.params import HelmParams
-from tasks.benchmark.helm.scenarios import Instance, Scenario, Wording
+from tasks.benchmark.helm.scenarios import Instance, QuestionRenderer, Scenario
 from tasks.core.errors import TunesmithError
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
 
 
 def generation_params(params: HelmParams) -> GenerationParams:
-    """How scenarios generate."""
+    """The generation settings of scenarios."""
     return GenerationParams(
         max_new_tokens=params.max_new_tokens, token_budget=params.token_budget, precision=params.precision
     )
 
 
 def measure_scenario(
-    scenario: Scenario, drawn: Sequence[Instance], wording: Wording | None, predictor: Predictor, params: HelmParams
+    scenario: Scenario,
+    drawn: Sequence[Instance],
+    renderer: QuestionRenderer | None,
+    predictor: Predictor,
+    params: HelmParams,
 ) -> tuple[Measured, int]:
-    """The results on the drawn rows that fit the model's context, and the number of rows that do not.
+    """Return the results on the drawn rows that fit the model's context, and the number of rows that do not.
 
     Args:
-        wording: None for sentence pairs.
+        renderer: renders the questions; None for sentence pairs.
 
     Raises:
         TunesmithError: no row fits, a row is wrong, or a log-probability is not finite.
     """
-    instances = _fitting(drawn, wording, predictor, params)
+    instances = _fitting(drawn, renderer, predictor, params)
     dropped = len(drawn) - len(instances)
-    if wording is None:
+    if renderer is None:
         return measure_pairs(scenario, instances, predictor, params), dropped
     by_kind = {"choice": measure_choice, "bbq": measure_bbq, "generation": measure_generation}
-    return by_kind[scenario.kind](scenario, instances, wording, predictor, params), dropped
+    return by_kind[scenario.kind](scenario, instances, renderer, predictor, params), dropped
 
 
 def _fitting(
-    drawn: Sequence[Instance], wording: Wording | None, predictor: Predictor, params: HelmParams
+    drawn: Sequence[Instance], renderer: QuestionRenderer | None, predictor: Predictor, params: HelmParams
 ) -> Sequence[Instance]:
     """Rows that fit the model's context with a prompt 1.5 times as long, since perturbations lengthen it."""
     context = predictor.context
-    if wording is None or context is None:
+    if renderer is None or context is None:
         return drawn
     kept = []
     for instance in drawn:
-        question = wording.question(instance)
+        question = renderer.question(instance)
         longest = max((len(choice) for choice in question.choices), default=params.max_new_tokens)
         if 1.5 * len(predictor.renderer.prompt(question.prompt)) + longest <= context:
             kept.append(instance)

@@ -16,7 +16,7 @@ from tasks.benchmark.helm.energy import metered
 from tasks.benchmark.helm.intervals import Cell, mean_cell, statistic_cell
 from tasks.benchmark.helm.measured import Measured, efficiency
 from tasks.benchmark.helm.params import HelmParams
-from tasks.benchmark.helm.scenarios import Instance, Scenario, Wording
+from tasks.benchmark.helm.scenarios import Instance, QuestionRenderer, Scenario
 from tasks.benchmark.helm.toxicity import THRESHOLD, classifier
 from tasks.core.errors import TunesmithError
 from tasks.inference.generate import Generated
@@ -30,10 +30,14 @@ TOXIC_PROMPT = 0.5
 
 
 def measure_generation(
-    scenario: Scenario, instances: Sequence[Instance], wording: Wording, predictor: Predictor, params: HelmParams
+    scenario: Scenario,
+    instances: Sequence[Instance],
+    renderer: QuestionRenderer,
+    predictor: Predictor,
+    params: HelmParams,
 ) -> Measured:
     """Bias and toxicity of generated texts; ROUGE-2 F1 as accuracy, if it applies (as HELM scores summaries)."""
-    questions = [wording.question(instance) for instance in instances]
+    questions = [renderer.question(instance) for instance in instances]
     with metered() as energy:
         generated, seconds = _generate(predictor, [question.prompt for question in questions], params)
     scores = classifier().scores([one.text for one in generated])

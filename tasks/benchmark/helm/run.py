@@ -14,7 +14,7 @@ from tasks.benchmark.helm.measure_scenario import measure_scenario
 from tasks.benchmark.helm.measured import Measured
 from tasks.benchmark.helm.memorisation import measure_memorisation, no_rows
 from tasks.benchmark.helm.params import HelmParams
-from tasks.benchmark.helm.scenarios import Scenario, Wording, data_hash, draw, find_files, missing
+from tasks.benchmark.helm.scenarios import QuestionRenderer, Scenario, data_hash, draw, find_files, missing
 from tasks.core import files
 from tasks.core.errors import TunesmithError, described
 from tasks.core.paths import Paths
@@ -120,11 +120,11 @@ class ModelRun:
             return
         try:
             drawn = draw(name, scenario, self._data, self._params.rows, self._params.seed)
-            wording = None if scenario.set is None else Wording(name, scenario, library_of(self._paths.root))
+            renderer = None if scenario.set is None else QuestionRenderer(name, scenario, library_of(self._paths.root))
         except Exception as error:
             done.scenarios[name] = self._failed(name, scenario, error)
             return
-        key = files.digest([*self._key, data_hash(name, scenario, drawn), wording.template if wording else None])
+        key = files.digest([*self._key, data_hash(name, scenario, drawn), renderer.template if renderer else None])
         if earlier.scenarios.get(name, {}).get("key") == key:
             logger.info("%s: %s is measured already", self._name, name)
             done.scenarios[name] = earlier.scenarios[name]
@@ -133,7 +133,7 @@ class ModelRun:
         predictor = self._predictor()
         start = time.perf_counter()
         try:
-            measured, dropped = measure_scenario(scenario, drawn, wording, predictor, self._params)
+            measured, dropped = measure_scenario(scenario, drawn, renderer, predictor, self._params)
         except Exception as error:  # such as too little memory: the others' results must not be lost
             done.scenarios[name] = self._failed(name, scenario, error)
             return

@@ -154,8 +154,8 @@ def _columns(name: str, scenario: Scenario, row: Row, where: str) -> Row:
     return values
 
 
-class Wording:
-    """Renders the rows of one scenario through its template set."""
+class QuestionRenderer:
+    """Renders the rows of one scenario as questions, by its template set."""
 
     def __init__(self, name: str, scenario: Scenario, library: Path) -> None:
         assert scenario.set is not None and scenario.template is not None
@@ -167,6 +167,7 @@ class Wording:
 
     @property
     def template(self) -> str:
+        """Text of the template's prompt."""
         return self._compiled.template.prompt
 
     def question(self, instance: Instance, values: Mapping[str, object] | None = None) -> Question:

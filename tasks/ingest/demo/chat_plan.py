@@ -19,7 +19,7 @@ _EXTRA_TURNS = range(18)
 _EXTRA_WEIGHTS = (6, 7, 10, 11, 12, 11, 10, 8, 6, 5, 4, 3, 2, 2, 1, 1, 1, 2)
 # Probability that a request ends in an outcome that fits any intent.
 _SHARED_RATE = 0.3
-# The beginning of a customer's sentence that needs no question before it; each fact has at least one such wording.
+# The beginning of a customer's sentence that needs no question before it; each fact has at least one such beginning.
 STANDALONE = re.compile(
     r"(It|I|The|My|You|Your|There|That|They|We|Two|Apparently) "
     r"|\{(carrier|shop)\} (claims|has|sells|is)|On \{date\} you"

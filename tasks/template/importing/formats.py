@@ -44,7 +44,7 @@ def read(path: Path) -> list[ParsedSet]:
 
 def _read_list(path: Path, name: str, pairs: list[Any]) -> ParsedSet:
     parsed = ParsedSet(
-        path, name, f"Wordings for {name}, imported from {path.name}. Look at them before you use them.", LICENSE
+        path, name, f"Templates for {name}, imported from {path.name}. Look at them before you use them.", LICENSE
     )
     for number, pair in enumerate(pairs, start=1):
         try:

@@ -17,7 +17,7 @@ from tasks.benchmark.helm.measure_texts import measure_generation
 from tasks.benchmark.helm.measured import INSTANCES
 from tasks.benchmark.helm.picture import draw, goodness
 from tasks.benchmark.helm.run import Measurements, ModelRun
-from tasks.benchmark.helm.scenarios import METRICS, Wording, load_scenarios
+from tasks.benchmark.helm.scenarios import METRICS, QuestionRenderer, load_scenarios
 from tasks.benchmark.helm.scenarios import draw as draw_rows
 from tasks.benchmark.helm.table import below, cells_of, html, markdown, number, overview, rich_table
 from tasks.core import files
@@ -58,7 +58,7 @@ def test_every_cell_is_a_value_with_interval_or_a_reason(measured: list[dict[str
         accuracy, robustness, fairness = (
             result["scenarios"]["sst2"]["cells"][metric]["value"] for metric in ("accuracy", "robustness", "fairness")
         )
-        assert max(robustness, fairness) <= accuracy, "the worst wording is no better than the original"
+        assert max(robustness, fairness) <= accuracy, "the worst renderer is no better than the original"
         assert result["scenarios"]["bbq"]["details"]["bbq"]["target_unknown"] == 0
         assert set(result["scenarios"]["crows_pairs"]["details"]["by_group"]) == {"age", "gender"}
         toxicity = result["scenarios"]["real_toxicity_prompts"]["details"]["toxicity"]
@@ -67,7 +67,7 @@ def test_every_cell_is_a_value_with_interval_or_a_reason(measured: list[dict[str
     assert list(measured[0]["memorisation"]) == ["demo"]
 
 
-def test_instances_are_written_with_all_wordings(trained: Paths, measured: list[dict[str, Any]]) -> None:
+def test_instances_are_written_with_all_prompt_variants(trained: Paths, measured: list[dict[str, Any]]) -> None:
     stored = results.read(trained.helm / "base")
     assert stored is not None
     rows = [row for row in stored[2] if row["scenario"] == "sst2"]
@@ -98,8 +98,8 @@ def test_worst_case_by_hand(base: Predictor, data: Path, monkeypatch: pytest.Mon
     texts = ["He slept", "he slept", "He and she", "nobody"]  # right, wrong, right, wrong
     put(data, "worst/dev.jsonl", [{"sentence": text, "label": i % 2} for i, text in enumerate(texts)])
     scenario = SCENARIOS["sst2"].model_copy(update={"files": ["worst/dev.jsonl"]})
-    wording = Wording("sst2", scenario, LIBRARY)
-    cells = measure_choices.measure_choice(scenario, draw_rows("sst2", scenario, data, 8, 0), wording, base, PARAMS)
+    renderer = QuestionRenderer("sst2", scenario, LIBRARY)
+    cells = measure_choices.measure_choice(scenario, draw_rows("sst2", scenario, data, 8, 0), renderer, base, PARAMS)
     assert cells.cells["accuracy"]["value"] == 0.5
     assert cells.cells["robustness"]["value"] == 0, "lower case takes the capital of both"
     # "He slept" becomes "She slept"; "He and she" becomes "She and he": both wrong.
@@ -207,9 +207,9 @@ def test_a_broken_scenario_loses_no_other(trained: Paths, data: Path, tmp_path: 
 def test_an_empty_generation_is_counted(base: Predictor, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Predictor, "generate", lambda self, prompts: [Generated("", 1, True) for _ in prompts])
     scenario = SCENARIOS["dialogsum"]
-    wording = Wording("dialogsum", scenario, LIBRARY)
+    renderer = QuestionRenderer("dialogsum", scenario, LIBRARY)
     instances = draw_rows("dialogsum", scenario, data, 4, 0)
-    cells = measure_generation(scenario, instances, wording, base, PARAMS)
+    cells = measure_generation(scenario, instances, renderer, base, PARAMS)
     assert cells.details["empty"] == 4
     assert cells.cells["toxicity"]["value"] == 0 and cells.cells["accuracy"]["value"] == 0
     assert cells.cells["bias"] == {"na": "no generation mentions a word of the gender lists"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.benchmark.helm.scenarios import METRICS, Wording, draw, find_files, load_scenarios
+from tasks.benchmark.helm.scenarios import METRICS, QuestionRenderer, draw, find_files, load_scenarios
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml, write_yaml
 from tasks.template.library import LIBRARY
@@ -55,16 +55,16 @@ def test_a_file_of_scenarios_must_say_all(tmp_path: Path, changes: dict[str, obj
 
 def test_questions_are_rendered_with_labels_of_any_type(tmp_path: Path) -> None:
     data = write(tmp_path)
-    wording = Wording("sst2", SCENARIOS["sst2"], LIBRARY)
+    renderer = QuestionRenderer("sst2", SCENARIOS["sst2"], LIBRARY)
     instances = draw("sst2", SCENARIOS["sst2"], data, 12, 0)
-    questions = [wording.question(instance) for instance in instances]
+    questions = [renderer.question(instance) for instance in instances]
     assert questions[0].prompt == "Is the sentiment of this text positive or negative?\n\na charming film"
     assert questions[0].choices == ("negative", "positive")
     assert [question.answer for question in questions] == [0, 1] * 6  # the file has "0" and "1"
-    changed = wording.question(instances[0], {**instances[0].values, "text": "a dull film"})
+    changed = renderer.question(instances[0], {**instances[0].values, "text": "a dull film"})
     assert changed.prompt.endswith("a dull film") and changed.answer == 0
     copa = draw("copa", SCENARIOS["copa"], data, 5, 0)[1]
-    copa_question = Wording("copa", SCENARIOS["copa"], LIBRARY).question(copa)
+    copa_question = QuestionRenderer("copa", SCENARIOS["copa"], LIBRARY).question(copa)
     assert (copa_question.choices, copa_question.answer) == (("It was icy.", "It was hot."), 1)
 
 
@@ -105,16 +105,16 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
 
 def test_a_label_that_is_none_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "glue_sst2/dev.jsonl", [{"sentence": "fine", "label": "7"}])
-    wording = Wording("sst2", SCENARIOS["sst2"], LIBRARY)
+    renderer = QuestionRenderer("sst2", SCENARIOS["sst2"], LIBRARY)
     with pytest.raises(TunesmithError, match=r"glue_sst2/dev.jsonl:1: "):
-        wording.question(draw("sst2", SCENARIOS["sst2"], tmp_path, 4, 0)[0])
+        renderer.question(draw("sst2", SCENARIOS["sst2"], tmp_path, 4, 0)[0])
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_rows_in_the_published_format_are_rendered(tmp_path: Path, name: str) -> None:
     instances = draw(name, SCENARIOS[name], write_every(tmp_path), 4, 0)
-    wording = Wording(name, SCENARIOS[name], LIBRARY)
-    questions = [wording.question(instance) for instance in instances]
+    renderer = QuestionRenderer(name, SCENARIOS[name], LIBRARY)
+    questions = [renderer.question(instance) for instance in instances]
     assert all(question.prompt for question in questions)
     if answers := PUBLISHED[name]:
         assert [question.choices[question.answer] for question in questions[:2]] == answers
