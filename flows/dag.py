@@ -144,8 +144,8 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
             reason = " ".join(str(error).split())
             if "dvc.lock" in reason:
                 raise TunesmithError(
-                    f"dvc.lock: must be whole; DVC reports: {reason}. A process that is killed while it writes the "
-                    "file leaves it cut off. Restore it (`git checkout dvc.lock`) or delete it, and run again: what "
+                    f"dvc.lock: must be complete; DVC reports: {reason}. A process that is killed while it writes the "
+                    "file leaves it incomplete. Restore it (`git checkout dvc.lock`) or delete it, and run again: what "
                     "was built is restored from DVC's cache"
                 ) from None
             raise TunesmithError(f"dvc.yaml: {reason}") from None

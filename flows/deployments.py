@@ -64,7 +64,7 @@ def serve(
     if missed := served.drop_missed(deployment):
         say(f"{counted(missed, 'run')} fell due while nothing served the schedule; they are dropped")
     served.write_note(root, cron, zone)
-    say(f"serving the flow retrain on the schedule {cron!r} of the time zone {zone}; the next runs:")
+    say(f"serving the flow retrain on the schedule {cron!r} in the time zone {zone}; the next runs:")
     for run in schedules.next_runs(cron, zone):
         say(f"  {schedules.in_zone(run)}")
     say(f"run it now, from any terminal:  {pasted(root, 'trigger')}")

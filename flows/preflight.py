@@ -82,8 +82,8 @@ def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
     sources = problems.catch(mapping, file, "sources")
     if sources is not None:  # without the names of sources, every name here would look unused
         problems.lines += [
-            f"{file}: {section}.{name}: what is made must be a source; `sources` has no {name!r}, so nothing would use "
-            f"it; remove it here (`{section}: {{}}` when nothing is left), or describe it under `sources`"
+            f"{file}: {section}.{name}: must also be a key of `sources`, so that something uses it; `sources` has no "
+            f"{name!r}; describe it there, or remove it here (leave `{section}: {{}}` if nothing remains)"
             for section, names in made.items()
             for name in names
             if name not in sources

@@ -87,12 +87,12 @@ def wrong_metrics(
     if registration and without:
         lines.append(
             f"{paths.params / 'registration.yaml'}: registration.metric: every test row needs the score that decides; "
-            f"template {without[0]} gives no {registration.metric!r} (`metrics` of its template set; docs/gate.md); "
+            f"rows of template {without[0]} have no {registration.metric!r} (`metrics` of the set; docs/gate.md); "
             f"scores of all rows are: {', '.join(shared)}"
         )
     if compared and not any(compared.metric in variant.scores for variant in every):
         lines.append(
-            f"{paths.params / 'evaluation.yaml'}: compare.metric: no template of evaluation_set.sources gives "
+            f"{paths.params / 'evaluation.yaml'}: compare.metric: no row of evaluation_set.sources will have "
             f"{compared.metric!r}; scores of all rows are: {', '.join(shared)}"
         )
     return lines
@@ -152,8 +152,8 @@ def wrong_parts(paths: Paths, evaluation: EvaluationSetParams, sources: Sequence
             validated |= key == "sources" and "validation" in parts
     if complete and not validated:
         lines.append(
-            f"{file}: evaluation_set.sources: a source must have validation rows, by which the candidate is chosen; no "
-            "split in params/sources.yaml gives these sources a validation part"
+            f"{file}: evaluation_set.sources: a source must have validation rows, which choose the candidate; "
+            "no split in params/sources.yaml gives these sources a validation part"
         )
     lines += [
         f"{file}: evaluation_set.retention.sources: {source!r} is one of evaluation_set.sources; its test rows are "

@@ -62,7 +62,7 @@ def run_stage(address: str, root: Path) -> State[Any]:
         with lease(
             root,
             _gpus(address, root),
-            lambda: logger.info("%s: waits for a processor or GPU, which other experiments hold", address),
+            lambda: logger.info("%s: waits for a processor or GPU that other experiments use", address),
         ) as variables:
             return _repro(address, root, variables)
     return _repro(address, root, {})
@@ -150,7 +150,7 @@ def _relayed(target: Any) -> Iterator[None]:
         source.setLevel(before[1])
 
 
-def _complete_ledger(paths: Paths) -> None:
+def _complete_mlflow(paths: Paths) -> None:
     from tasks.tracking.sync import sync
 
     for result in sync(paths):
@@ -216,8 +216,8 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         futures[address] = run_stage.submit(address, root, return_state=False, wait_for=wait_for)
     states = {address: _final_state(future) for address, future in futures.items()}
     # Log finished experiments to MLflow even if another experiment failed.
-    ledger = run_step("tracking", _complete_ledger, root, return_state=True)
-    _refuse_failures(states | {"tracking": ledger})
+    mlflow = run_step("tracking", _complete_mlflow, root, return_state=True)
+    _refuse_failures(states | {"tracking": mlflow})
     if register_model:
         _refuse_failure(run_step("register", _run_gate, root, return_state=True))
     built = [address for address, state in states.items() if state.name != "Cached"]

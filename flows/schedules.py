@@ -79,7 +79,7 @@ def next_runs(cron: str, zone: str, count: int = 3, start: datetime | None = Non
     try:
         runs = asyncio.run(schedule.get_dates(count, start))
     except CroniterBadDateError:
-        raise TunesmithError(f"schedule: --cron {cron!r}: no such date ever comes; for example {EXAMPLE}") from None
+        raise TunesmithError(f"schedule: --cron {cron!r}: it never fires; for example {EXAMPLE}") from None
     return [run.astimezone(zoneinfo.ZoneInfo(zone)) for run in runs]
 
 

@@ -103,10 +103,10 @@ def hindrance(root: Path, state: Served) -> str | None:
     if next_runs(state.cron, state.zone, 1)[0] - datetime.now(UTC) > _MADE_AHEAD:
         return None
     if running_prefect(root) is None:
-        return "the Prefect server makes no runs of it; read that server's log"
+        return "the Prefect server creates no runs for it; read that server's log"
     log = log_of(root, "Prefect")
     errors = [failure.line("Prefect", log) for failure in failures(log)]
-    return "\n".join(["the Prefect server makes no runs of it", *(errors or [f"its log is {log}"])])
+    return "\n".join(["the Prefect server creates no runs for it", *(errors or [f"its log is {log}"])])
 
 
 def _waiting(client: Any, deployment: UUID, count: int) -> list[Any]:

@@ -27,7 +27,7 @@ def stream(command: list[str], cwd: Path, on_line: Callable[[str], None], env: M
         StoppedError: ``stop_all`` was called, so tasks that still wait in a thread pool must not start anything.
     """
     if _stopped.is_set():
-        raise StoppedError(f"interrupted before it began: {' '.join(command[1:])}")
+        raise StoppedError(f"the flow was interrupted before this command started: {' '.join(command[1:])}")
     process = subprocess.Popen(
         command,
         cwd=cwd,

@@ -163,7 +163,7 @@ def _wait(name: str, server: subprocess.Popen[bytes], url: str, root: Path) -> N
     while not answers(url):
         if server.poll() is not None or time.monotonic() > until:
             log = log_of(root, name)
-            raise TunesmithError(f"ui: the {name} server did not come up ({_last_words(log)}); its log is {log}")
+            raise TunesmithError(f"ui: the {name} server did not start ({_last_words(log)}); its log is {log}")
         time.sleep(0.3)
 
 

@@ -16,7 +16,7 @@ def champion(
     ] = None,
     because: Annotated[str | None, typer.Option(help="Reason, stored with the version; needed with --set.")] = None,
 ) -> None:
-    """Show the champion, since when and why it is one, and the gate's latest decision."""
+    """Show the champion, since when and why it is the champion, and the gate's latest decision."""
     root = workspace()
     from flows.commands.champion import champion_lines, set_by_hand
 

@@ -18,7 +18,7 @@ def clean(
         bool, typer.Option(help="Also remove from DVC's cache what neither the workspace nor a commit refers to.")
     ] = False,
 ) -> None:
-    """Remove folders, and entries of dvc.lock, that no parameter names any more. Registered models are kept."""
+    """Remove folders and dvc.lock entries of anything that params/ no longer names. Registered models are kept."""
     root = workspace()
     from flows.commands.clean import clean as remove
 

@@ -21,7 +21,7 @@ def helm(
     rows: Annotated[int | None, typer.Option(min=4, help="Rows per scenario.")] = None,
     scenario: Annotated[list[str] | None, typer.Option(help="Only this scenario; may be repeated.")] = None,
 ) -> None:
-    """Measure accuracy, calibration, robustness, fairness, bias, toxicity and efficiency as HELM, on local files."""
+    """Measure HELM's seven metrics on local files, such as accuracy, calibration, robustness, bias and toxicity."""
     root = workspace()
     from flows.commands.helm import helm as measure
     from tasks.benchmark.helm.table import below, rich_table

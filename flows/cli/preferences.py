@@ -27,7 +27,7 @@ def export(
         Path | None, typer.Option(help="Folder for the judges' files; reports/preferences/A-vs-B/judges by default.")
     ] = None,
 ) -> None:
-    """Write a page and a spreadsheet of blind pairs for judges, and the key that says who stood where."""
+    """Write a page and a spreadsheet of blind pairs for judges, and the key that tells the sides."""
     from tasks.preferences.export import export as make
 
     done = make(Paths(find_root()), a, b, rows, seed, output)
@@ -45,7 +45,7 @@ def export(
     if done.too_long:
         write(f"note: {counted(done.too_long, 'text')} may not fit a spreadsheet's cell; judge those on the page")
     write(f"for judges:   {done.page}\n              {done.sheet}   (column choice: left, right, tie or bad)")
-    write(f"keep to you:  {done.key_file}   (who stood where; without it no answer can be read)")
+    write(f"keep this:    {done.key_file}   (tells the sides; answers cannot be read without it)")
     write("then:         tunesmith preferences import ANSWERS.csv [MORE.csv …]")
 
 

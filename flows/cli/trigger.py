@@ -9,7 +9,7 @@ from tasks.core.paths import Paths
 
 
 def trigger(experiments: Experiments = None) -> None:
-    """Run the flow that `tunesmith schedule` serves, now. Returns when the run has started."""
+    """Run the flow that `tunesmith schedule` serves now. Returns when the run has started."""
     root = workspace()
     from flows.commands.experiments import check_experiments
 

@@ -14,7 +14,7 @@ def ui(
     prefect_port: Annotated[int, typer.Option(help="Port of the Prefect UI.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
 ) -> None:
-    """Start the Prefect UI and the MLflow UI on localhost, until Ctrl-C. Prints each service of them that fails."""
+    """Start the Prefect UI and the MLflow UI on localhost, until Ctrl-C. Prints errors of their services."""
     root = workspace()
     from flows.ui import serve_pages
 

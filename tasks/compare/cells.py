@@ -165,8 +165,8 @@ def columns(comparison: Comparison) -> list[Column]:
     ]
     if any(about(entry).get("trainable_parameters") for entry in systems):
         shown.append(Column("trained %", 2, [trained(entry) for entry in systems]))
-        shown.append(Column("kept MB", 1, [kept(entry) for entry in systems]))
-        shown.append(Column("kept % of base", 1, [kept_of_base(entry) for entry in systems]))
+        shown.append(Column("size MB", 1, [kept(entry) for entry in systems]))
+        shown.append(Column("size % of base", 1, [kept_of_base(entry) for entry in systems]))
     for name in OF_LABELS:
         if any(name in entry["metrics"] for entry in systems):
             shown.append(column(label(name), 9, name))

@@ -20,7 +20,7 @@ from tasks.tuning.untrained import is_trained
 Metric = dict[str, float | None]
 
 NOT_EVALUATED = "not evaluated yet"
-OTHER_ROWS = "evaluated on other test rows: run again"
+OTHER_ROWS = "evaluated on other test rows; `tunesmith run` evaluates it again"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def read_report(system: System, folder: Path) -> System:
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise TunesmithError(
-            f"{metrics}: is not what evaluation writes ({type(error).__name__}: {error}); "
+            f"{metrics}: must be a file that `score` wrote; reading it failed ({type(error).__name__}: {error}); "
             "remove it and run `tunesmith run` (or `dvc repro`) to write it anew"
         ) from None
 

@@ -117,7 +117,7 @@ def _rows(path: Path) -> list[Row]:
     rows = files.read_rows(path)
     if not any(row["completion"] for row in rows):
         raise TunesmithError(
-            f"{path}: there must be a row with a completion; there is none; see params/evaluation.yaml"
+            f"{path}: a row must have a completion; none has one; see evaluation_set in params/evaluation.yaml"
         )
     return rows
 

@@ -57,8 +57,8 @@ def _download_report(champion: ModelVersion, tracker: Tracker, folder: Path) -> 
 def _run_id(champion: ModelVersion) -> str:
     if not champion.run_id:
         raise TunesmithError(
-            f"models:/{champion.name}/{champion.version}: the champion must come from a run, to be compared; this "
-            f"version has none. Remove its alias in MLflow, or point `registration.alias` elsewhere"
+            f"models:/{champion.name}/{champion.version}: the champion must have an MLflow run, to be compared; "
+            f"this version has none. Remove its alias in MLflow, or name another `registration.alias`"
         )
     return str(champion.run_id)
 
@@ -86,6 +86,6 @@ def _evaluate(champion: ModelVersion, candidate: Evaluated, paths: Paths, tracke
         evaluate_model(Path(model), paths.evaluation_set, predict_params, score_params, output, paths.root)
         if not _comparable(output, candidate):
             raise TunesmithError(
-                f"data/evaluation: must be the rows that {candidate.name} was evaluated on, with the same generation "
-                f"settings, to compare it with the champion; they changed since; {REMEDY} and register again"
+                f"data/evaluation: champion and {candidate.name} must be evaluated on the same rows with the same "
+                f"generation settings; they changed after {candidate.name} was evaluated; {REMEDY}, then register again"
             )

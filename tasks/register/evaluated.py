@@ -53,7 +53,9 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
             raise TunesmithError(f"{path}: no such file; {REMEDY}")
     trained, scored = files.read_json(manifest), files.read_json(metrics)
     if trained["key"] != scored["key"]:
-        raise TunesmithError(f"{metrics}: must score the model in {manifest.parent}; it scores another key; {REMEDY}")
+        raise TunesmithError(
+            f"{metrics}: must score the model in {manifest.parent}; its key is that of another model; {REMEDY}"
+        )
     resolved = paths.experiment(name) / "train.yaml"
     if resolved.exists() and load_params(resolved).model_dump(exclude_none=True) != trained["params"]:
         raise TunesmithError(f"{manifest}: must be trained with the parameters of {resolved}; they changed; {REMEDY}")
@@ -83,7 +85,9 @@ def read_scores(path: Path, metric: str) -> Scores:
     rows = table.select([*ROW_KEY, metric]).to_pylist()
     scores = {row_key(row): row[metric] for row in rows}
     if len(scores) != len(rows):
-        raise TunesmithError(f"{path}: a test row ({', '.join(ROW_KEY)}) must stand there once; {REMEDY} again")
+        raise TunesmithError(
+            f"{path}: each test row ({', '.join(ROW_KEY)}) must occur once; one occurs twice; {REMEDY} again"
+        )
     if missing := [row for row, score in scores.items() if score is None or math.isnan(score)]:
         raise TunesmithError(
             f"{path}: every row needs a {metric}; {len(missing)} have none, the first is {missing[0][1]}; "

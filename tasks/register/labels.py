@@ -39,7 +39,7 @@ def label_reasons(missing: dict[str, int], params: RegistrationParams) -> tuple[
     why = "fewer rows than registration.min_label_rows" if least is not None else "registration.min_label_rows is null"
     return (
         [f"labels never predicted: {_named(refusing)} (registration.min_label_rows: {least})"] if refusing else [],
-        [f"labels never predicted, which refuses nothing ({why}): {_named(others)}"] if others else [],
+        [f"labels never predicted, but no reason to refuse ({why}): {_named(others)}"] if others else [],
     )
 
 

@@ -179,9 +179,9 @@ def _refuse_dropped(reason: list[str], params: SplitParams, source: str) -> None
         else ""
     )
     raise TunesmithError(
-        f"params/sources.yaml: sources.{source}.split: what belongs together goes to one part, for which {dropped} of "
+        f"params/sources.yaml: sources.{source}.split: rows of one cluster must go to one part; for that, {dropped} of "
         f"{len(reason)} rows would be dropped: {_counts(reason)}. Check `template.group`, raise "
-        f"`near_duplicates.threshold`, {new_split}or let up to a share be dropped with `max_dropped` "
+        f"`near_duplicates.threshold`, {new_split}or allow more dropped rows with `max_dropped` "
         f"(now {params.max_dropped}; needed {ceil(share * 1e4) / 1e4:.4f})"
     )
 

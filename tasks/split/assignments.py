@@ -141,7 +141,7 @@ def _refuse_other_columns(path: Path, schema: pa.Schema) -> None:
 
 def _foreign(path: Path, why: str) -> TunesmithError:
     return TunesmithError(
-        f"{path}: must be what `split` wrote there; it is not ({why}); restore it with "
+        f"{path}: must be a file that `split` wrote; it is not ({why}); restore it with "
         f"`dvc checkout data/splits/{path.parent.name}`, or delete it and "
         f"run `tunesmith run --new-split {path.parent.name}` (rows may change sides then)"
     )

@@ -206,8 +206,8 @@ class Tracker:
     def _warn(self, error: Exception) -> None:
         self._silent = True
         logger.warning(
-            "MLflow at %s no longer answers (%s); the run goes on without it, and `tunesmith sync` completes the "
-            "ledger from the files later",
+            "MLflow at %s no longer answers (%s); the run goes on without it, and `tunesmith sync` completes MLflow "
+            "from the files later",
             self.uri,
             _reason(error),
         )

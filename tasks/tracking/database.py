@@ -51,7 +51,7 @@ def refuse_unwritable(database: Path) -> None:
         writable = False
     if not writable or database.is_dir():
         raise TunesmithError(
-            f"{database}: the tracking database must be a file that can be written in a folder that can be written; "
+            f"{database}: the tracking database must be a writable file in a writable folder; "
             "give this user access, or point MLFLOW_TRACKING_URI elsewhere"
         )
 

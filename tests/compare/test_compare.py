@@ -212,7 +212,9 @@ def test_nothing_to_compare_is_an_error_with_a_remedy(workspace: Workspace) -> N
 def test_broken_files_are_named(workspace: Workspace) -> None:
     workspace.experiment("base", method="none")
     (workspace.paths.report("base") / "metrics.json").write_text("{")
-    with pytest.raises(TunesmithError, match=r"reports/experiments/base/metrics\.json: is not what evaluation writes"):
+    with pytest.raises(
+        TunesmithError, match=r"reports/experiments/base/metrics\.json: must be a file that `score` wrote"
+    ):
         result(workspace)
     (workspace.paths.experiment("base") / "train.yaml").write_text("rank: 8\n")
     with pytest.raises(TunesmithError, match=r"base/train\.yaml: method: must name the training method"):

@@ -211,10 +211,10 @@ def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(f
     sizes = {
         c.title: [str(cell) for cell in c.cells]
         for c in columns(comparison)
-        if c.title in ("trained %", "kept MB", "kept % of base")
+        if c.title in ("trained %", "size MB", "size % of base")
     }
     index = [entry["name"] for entry in comparison["systems"]].index("lora")
-    assert [sizes[title][index] for title in ("trained %", "kept MB", "kept % of base")] == ["0.12", "0.1", "12.66"]
+    assert [sizes[title][index] for title in ("trained %", "size MB", "size % of base")] == ["0.12", "0.1", "12.66"]
     assert sizes["trained %"][0] == "–"
 
 

@@ -291,7 +291,7 @@ def test_prompt_that_does_not_fit_the_context_is_refused(trained: Paths) -> None
 @pytest.mark.parametrize("part", ["test", "validation"])
 def test_empty_evaluation_set_is_refused(paths: Paths, part: str) -> None:
     files.write_rows(paths.evaluation_set / f"{part}.parquet", [], RENDERED)
-    with pytest.raises(TunesmithError, match=f"{part}.parquet: there must be a row with a completion; there is none"):
+    with pytest.raises(TunesmithError, match=f"{part}.parquet: a row must have a completion; none has one"):
         evaluate(paths, "base")
 
 

@@ -285,7 +285,7 @@ def test_doctor_names_a_service_of_a_server_that_failed(built: Path, cli: Cli) -
             ["--timezone", "Asia/Kolkatta"],
             "--timezone 'Asia/Kolkatta': a time zone must be a name of the IANA database",
         ),
-        (["--cron", "0 3 30 2 *"], "--cron '0 3 30 2 *': no such date ever comes"),
+        (["--cron", "0 3 30 2 *"], "--cron '0 3 30 2 *': it never fires"),
         (["--experiment", "x"], "schedule: no experiment 'x' in params/experiments.yaml; there are: base, lora"),
         ([], "schedule: a Prefect server must run, and none does for this workspace; start one with `make ui`"),
     ],

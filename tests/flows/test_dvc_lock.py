@@ -188,7 +188,7 @@ def test_a_reused_number_is_known_by_its_age(root: Path) -> None:
 def test_a_dvc_lock_that_is_cut_off_is_named_with_the_remedy(root: Path, text: str) -> None:
     (root / "dvc.lock").write_text(text)
     with pytest.raises(
-        TunesmithError, match=r"^dvc\.lock: must be whole; DVC reports: .*Restore it \(`git checkout dvc"
+        TunesmithError, match=r"^dvc\.lock: must be complete; DVC reports: .*Restore it \(`git checkout dvc"
     ):
         read_dag(root)
     (root / "dvc.lock").unlink()

@@ -275,7 +275,7 @@ def test_a_service_that_fails_is_named_where_people_look(
         error = r"Prefect server: schedule_(recent_)?deployments fails: .*no run is ever made; no schedule fires"
         wait_until(lambda: re.search(error, ui_log.read_text()), 120, "the page's terminal names the service")
         wait_until(lambda: re.search(error, schedule_log.read_text()), 120, "so does the schedule's")
-        assert "the schedule does not fire: the Prefect server makes no runs of it" in schedule_log.read_text()
+        assert "the schedule does not fire: the Prefect server creates no runs for it" in schedule_log.read_text()
         assert str(workspace / ".tunesmith/ui-prefect.log") in schedule_log.read_text()
         assert "is served, but does not fire: the Prefect server makes no runs" in tunesmith(workspace, "status")
         assert "schedule_recent_deployments" in tunesmith(workspace, "doctor", code=1)

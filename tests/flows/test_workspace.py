@@ -173,7 +173,7 @@ def test_stop_all_ends_what_runs_and_lets_nothing_begin(root: Path) -> None:
     stop_all()
     running.join(10)
     assert ends == [7]
-    with pytest.raises(StoppedError, match="interrupted before it began"):
+    with pytest.raises(StoppedError, match="interrupted before this command started"):
         stream([sys.executable, "-c", "print(1)"], root, lambda line: None, {})
     allow()
 

@@ -92,7 +92,7 @@ def test_a_classifier_that_never_predicts_a_label_is_refused(paths: Paths) -> No
     shown = run(params.model_copy(update={"min_label_rows": None}), paths)
     assert shown["accepted"]
     assert shown["reasons"][-1] == (
-        "labels never predicted, which refuses nothing (registration.min_label_rows is null): "
+        "labels never predicted, but no reason to refuse (registration.min_label_rows is null): "
         "'other', which 4 test rows have"
     )
 
@@ -105,7 +105,7 @@ def test_rare_labels_are_named_and_refuse_nothing(tmp_path: Path) -> None:
     refusing, remarks = label_reasons(missing, RegistrationParams())
     assert refusing == []
     assert remarks == [
-        "labels never predicted, which refuses nothing (fewer rows than registration.min_label_rows): "
+        "labels never predicted, but no reason to refuse (fewer rows than registration.min_label_rows): "
         "'c', which 1 test row has; 'd', which 1 test row has"
     ]
     assert never_predicted_without_labels(tmp_path) == {}

@@ -134,10 +134,10 @@ def test_the_base_itself_never_reigns(paths: Paths) -> None:
         (lambda p: (p.comparison / "comparison.json").unlink(), r"comparison\.json: no such file"),
         (lambda p: write_report(p.report("lora"), [0.5], "a" * 64), "it scores another key"),
         (lambda p: write_report(p.report("base"), [0.5], key_of("base"), "b" * 64), "evaluated on the same test rows"),
-        (lambda p: write_report(p.report("base"), [0.5], key_of("base")), "3 only in the candidate's"),
+        (lambda p: write_report(p.report("base"), [0.5], key_of("base")), "3 rows are only in the candidate's"),
         (
             lambda p: write_report(p.report("base"), [0.5, 0.5], key_of("base"), rows=["a", "a"]),
-            "must stand there once",
+            "must occur once",
         ),
         (
             lambda p: write_report(p.report("lora"), [0.5, float("nan")], key_of("lora")),

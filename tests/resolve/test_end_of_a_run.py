@@ -32,12 +32,10 @@ def test_a_metric_that_the_templates_do_not_give_is_refused(paths: Paths) -> Non
     gate, compared = problems(paths)
     assert gate.startswith(
         "registration.yaml: registration.metric: every test row needs the score that decides; template demo/summarise "
-        "gives no 'accuracy'"
+        "rows of template demo/summarise have no 'accuracy'"
     )
     assert "scores of all rows are: rouge1_precision, " in gate
-    assert compared.startswith(
-        "evaluation.yaml: compare.metric: no template of evaluation_set.sources gives 'accuracy'"
-    )
+    assert compared.startswith("evaluation.yaml: compare.metric: no row of evaluation_set.sources will have 'accuracy'")
     labelled(paths)
     preflight(paths)
     edit(paths, "registration", lambda p: p["registration"].update(metric="exact_match"))
@@ -53,7 +51,7 @@ def test_a_metric_that_only_some_templates_give_compares_but_does_not_decide(pat
     preflight(paths)
     edit(paths, "registration", lambda p: p["registration"].update(metric="accuracy"))
     (line,) = problems(paths)
-    assert "template demo/summarise gives no 'accuracy'" in line
+    assert "rows of template demo/summarise have no 'accuracy'" in line
 
 
 def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths) -> None:
@@ -109,8 +107,8 @@ def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths
         (
             "sources",
             lambda p: p["sources"]["demo"].update(split={"by": "file", "files": {"test": ["test"]}}),
-            "evaluation.yaml: evaluation_set.sources: a source must have validation rows, by which the candidate is "
-            "chosen; no split in params/sources.yaml gives these sources a validation part",
+            "evaluation.yaml: evaluation_set.sources: a source must have validation rows, which choose the "
+            "candidate; no split in params/sources.yaml gives these sources a validation part",
         ),
         (
             "evaluation",

@@ -168,8 +168,8 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
         (
             "sources",
             lambda p: p.update(hub={"x": {"hub": "a/b", "revision": "0" * 40}}),
-            "sources.yaml: hub.x: what is made must be a source; `sources` has no 'x', so nothing would use it; remove "
-            "it here (`hub: {}` when nothing is left), or describe it under `sources`",
+            "sources.yaml: hub.x: must also be a key of `sources`, so that something uses it; `sources` has no 'x'; "
+            "describe it there, or remove it here (leave `hub: {}` if nothing remains)",
         ),
         (
             "sources",

@@ -331,5 +331,5 @@ def test_a_spoilt_memory_is_named_with_the_remedy(tmp_path: Path, spoil: Callabl
     with pytest.raises(TunesmithError) as caught:
         Assignments.read(path, SplitParams(), b"{}")
     message = str(caught.value)
-    assert message.startswith(f"{path}: must be what `split` wrote there; it is not ({expected}")
+    assert message.startswith(f"{path}: must be a file that `split` wrote; it is not ({expected}")
     assert f"`dvc checkout data/splits/{tmp_path.name}`, or delete it and run `tunesmith run --new-split" in message

@@ -181,9 +181,9 @@ def test_too_many_rows_lost_to_a_later_part_stop_the_step_with_counts_and_remedy
     lost += [row(300 + i, file="a_train", identity=f"p10{i}", completion=f"c10{i}") for i in range(6)]
     message = error_of([*rows, *lost], by="file", files=FILES)
     assert message == (
-        "params/sources.yaml: sources.s.split: what belongs together goes to one part, for which 22 of 106 rows would "
+        "params/sources.yaml: sources.s.split: rows of one cluster must go to one part; for that, 22 of 106 rows would "
         "be dropped: 16 train row whose group is also in test; 6 train row whose near-duplicate is also in test. Check "
-        "`template.group`, raise `near_duplicates.threshold`, or let up to a share be dropped with `max_dropped` "
+        "`template.group`, raise `near_duplicates.threshold`, or allow more dropped rows with `max_dropped` "
         "(now 0.2; needed 0.2076)"
     )
     parts, dropped = by_file([*rows, *lost], max_dropped=0.2076)

@@ -70,7 +70,7 @@ def test_a_dead_server_is_named_at_once(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_database_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").mkdir()
-    with pytest.raises(TunesmithError, match=r"mlflow\.db: the tracking database must be a file that can be written"):
+    with pytest.raises(TunesmithError, match=r"mlflow\.db: the tracking database must be a writable file"):
         open_store(tmp_path)
 
 
