@@ -61,7 +61,7 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
             pq.write_table(of_part.take(result.rows(part)), output / f"{part}.parquet")
         del table
         result.assignments.write(output / ASSIGNMENTS, params, grouped_by)
-        counts |= {"memory": {"state": earlier.state, "groups": len(earlier.groups)}}
+        counts |= {"assignments": {"state": earlier.state, "groups": len(earlier.groups)}}
         write_json(output / "splits.json", counts | verify(output, result.nodes, earlier, params))
     logger.info("%s: %s; dropped: %s", name, counts["rows"], counts["dropped"] or "none")
     if is_new_split:

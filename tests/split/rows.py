@@ -32,9 +32,11 @@ def ids(rows: Rows) -> list[str]:
     return [r["row_id"] for r in rows]
 
 
-def decide(rows: Rows, memory: Assignments | None = None, **params: Any) -> tuple[dict[str, list[str]], dict[str, int]]:
+def decide(
+    rows: Rows, earlier: Assignments | None = None, **params: Any
+) -> tuple[dict[str, list[str]], dict[str, int]]:
     """The row ids of each part, and how many rows were dropped for each reason."""
-    decided = split(table(rows), SplitParams(**params), "s", memory)
+    decided = split(table(rows), SplitParams(**params), "s", earlier)
     dropped: dict[str, int] = {}
     for reason in filter(None, decided.reason):
         dropped[reason] = dropped.get(reason, 0) + 1

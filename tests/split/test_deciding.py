@@ -1,4 +1,4 @@
-"""Messages about a split whose memory does not hold: which value changed, and how to restore it."""
+"""Messages about a split whose earlier assignments are void: which value changed, and how to restore it."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def test_a_file_that_is_named_anew_leaves_the_split_of_the_others(tmp_path: Path
     before = SplitParams(by="file", files=FILES)  # type: ignore[arg-type]
     more = SplitParams(by="file", files={"train": ["a", "week2"], "test": ["b"]})
     moved = SplitParams(by="file", files={"train": ["b"], "test": ["a"]})
-    memory = Assignments({"g": 0}, {text_key("a"): 0})
-    memory.write(tmp_path / "a.parquet", before, GROUPED)
-    assert Assignments.read(tmp_path / "a.parquet", more, GROUPED) == memory
+    earlier = Assignments({"g": 0}, {text_key("a"): 0})
+    earlier.write(tmp_path / "a.parquet", before, GROUPED)
+    assert Assignments.read(tmp_path / "a.parquet", more, GROUPED) == earlier
     assert Assignments.state_of(tmp_path / "a.parquet", more, GROUPED) == ("read", None)
     state, differences = Assignments.state_of(tmp_path / "a.parquet", moved, GROUPED)
     assert state == "other parameters" and differences == [
@@ -69,7 +69,7 @@ def test_a_file_that_is_named_anew_leaves_the_split_of_the_others(tmp_path: Path
     ]
 
 
-def test_a_memory_of_an_earlier_version_stands_or_does_not_as_before(tmp_path: Path) -> None:
+def test_assignments_of_an_earlier_version_are_valid_or_void_as_before(tmp_path: Path) -> None:
     """It has the digest of what decided, and not the values."""
     path = tmp_path / "a.parquet"
     Assignments({"g": 0}).write(path, SplitParams(), GROUPED)
@@ -77,9 +77,9 @@ def test_a_memory_of_an_earlier_version_stands_or_does_not_as_before(tmp_path: P
     metadata = {key: value for key, value in table.schema.metadata.items() if key == b"tunesmith.split"}
     pq.write_table(table.replace_schema_metadata(metadata), path)
     assert Assignments.read(path, SplitParams(), GROUPED).groups == {"g": 0}
-    memory = Assignments.read(path, SplitParams(seed=1), GROUPED)
-    assert (memory.state, memory.changed, memory.groups) == ("other parameters", None, {})
-    assert "an earlier version did not record which" in NewSplit("s", memory.state, memory.changed, 12).why()
+    earlier = Assignments.read(path, SplitParams(seed=1), GROUPED)
+    assert (earlier.state, earlier.changed, earlier.groups) == ("other parameters", None, {})
+    assert "an earlier version did not record which" in NewSplit("s", earlier.state, earlier.changed, 12).why()
 
 
 def test_the_remedy_restores_a_null_and_names_the_file_of_the_value() -> None:

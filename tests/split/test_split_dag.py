@@ -23,7 +23,7 @@ def test_new_rows_of_a_source_move_no_old_one(tmp_path: Path, tiny_llama: Path) 
     rows = [{"dialogue": words, "summary": f"summary {i}"} for i, words in enumerate(lines)]
     before = _split(root, rows)
     assert ran(dvc(root, "repro", "split@notes").stdout) == []
-    # A row half way between a training row and a test row: without a memory all three would go to one side.
+    # A row half way between a training row and a test row: without earlier assignments all three would go to one side.
     pairs = [{lines[i], lines[i + 1]} for i in range(59)]
     i = next(i for i, pair in enumerate(pairs) if pair & before["train"] and pair & before["test"])
     assert _split(root, [{"dialogue": line(20 * i + 10), "summary": "half way"}, *rows]) == before

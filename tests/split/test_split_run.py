@@ -76,20 +76,20 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
         contents.append({path.name: path.read_bytes() for path in Paths(tmp_path / folder).split("s").iterdir()})
     first, elsewhere, again, third = contents
     assert first == elsewhere and again == third and len(first) == 5
-    assert {name for name in first if first[name] != again[name]} == {"splits.json"}, "it says what was remembered"
+    assert {name for name in first if first[name] != again[name]} == {"splits.json"}, "it reports their state"
 
 
-def test_what_was_remembered_is_reported_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_earlier_assignments_are_reported_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def ran(**params: Any) -> tuple[dict[str, Any], list[str]]:
         caplog.clear()
         report = stage(tmp_path, ROWS, **params)
-        return report["memory"], [record.message for record in caplog.records if record.levelname == "WARNING"]
+        return report["assignments"], [record.message for record in caplog.records if record.levelname == "WARNING"]
 
     assert ran() == ({"state": "none", "groups": 0}, []), "a source that was never split is no news"
     assert ran() == ({"state": "read", "groups": 100}, [])
     test = len(read_rows(Paths(tmp_path).split("s") / "test.parquet"))
-    memory, lines = ran(fractions=Fractions(train=0.4, validation=0.2, test=0.4))
-    assert memory == {"state": "other parameters", "groups": 0}
+    earlier, lines = ran(fractions=Fractions(train=0.4, validation=0.2, test=0.4))
+    assert earlier == {"state": "other parameters", "groups": 0}
     fractions = "split.fractions was {test: 0.1, train: 0.8, validation: 0.1}, now it is {test: 0.4, train: 0.4, "
     assert lines[0].startswith(f"s: WARNING: rows are split anew: {fractions}")
     assert f"(test has {test} rows now); scores do not compare" in lines[1]
@@ -98,7 +98,7 @@ def test_what_was_remembered_is_reported_and_said(tmp_path: Path, caplog: pytest
     assert lines[3] == f"WARNING: s: split anew: test rows {test} → {after}" and after > test
 
 
-def test_a_memory_that_dvc_knows_and_that_is_gone_is_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_lost_assignments_that_dvc_lock_records_are_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split@s:\n    cmd: x\n")
     stage(tmp_path, ROWS)
     lines = [record.message for record in caplog.records if record.levelname == "WARNING"]
@@ -106,7 +106,7 @@ def test_a_memory_that_dvc_knows_and_that_is_gone_is_missed(tmp_path: Path, capl
     assert "run `dvc checkout data/splits/s`" in lines[2] and "test rows unknown → " in lines[3]
 
 
-def test_a_memory_that_decides_nothing_is_not_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_lost_assignments_that_decide_nothing_are_not_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The files give every part, so a clone without the folder assigns the same rows."""
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split@s:\n    cmd: x\n")
     rows = [row(i, group=f"g{i}", source_file=PARTS[i % 3]) for i in range(30)]
@@ -124,20 +124,20 @@ def test_rows_grouped_otherwise_start_afresh_instead_of_being_dropped_as_bridges
     write_rows(paths.rendered("s"), paired, schema)
     run("s", SplitParams(), paths, Stage("split@s", tmp_path))
     report = read_json(paths.split("s") / "splits.json")
-    assert (report["memory"]["state"], report["rows"]["dropped"]) == ("other parameters", 0)
+    assert (report["assignments"]["state"], report["rows"]["dropped"]) == ("other parameters", 0)
     assert pq.read_schema(paths.split("s") / "train.parquet").metadata is None, "the parts are as they were"
     assert pq.read_schema(paths.split("s") / "test.parquet").metadata == {TEMPLATES: b"{}"}
 
 
-def test_a_split_that_was_moved_aside_by_a_killed_run_is_remembered(tmp_path: Path) -> None:
+def test_a_split_that_a_killed_run_moved_aside_is_read(tmp_path: Path) -> None:
     stage(tmp_path, ROWS)
     folder = Paths(tmp_path).split("s")
     folder.rename(folder.with_name(f".s.{dead_process()}.old.partial"))
-    assert stage(tmp_path, ROWS)["memory"]["state"] == "read"
+    assert stage(tmp_path, ROWS)["assignments"]["state"] == "read"
     assert [path.name for path in folder.parent.iterdir()] == ["s"]
 
 
-def test_the_stage_remembers(tmp_path: Path) -> None:
+def test_the_stage_reads_earlier_assignments(tmp_path: Path) -> None:
     """A new row joins two clusters: with the hash alone the one with the later name would move to the other's side."""
     apart = [row(i, identity=text(i)) for i in range(200)]
     stage(tmp_path, apart)
@@ -192,9 +192,9 @@ def test_written_parts_that_share_something_are_refused(
     nodes = Nodes.of(
         [r["identity"] for r in everything], [r["group"] for r in everything], SplitParams().near_duplicates
     )
-    memory = Assignments({"g1": 0, "old": 0}, {})
+    earlier = Assignments({"g1": 0, "old": 0}, {})
     if message is None:
-        assert set(verify(tmp_path, nodes, memory, SplitParams()).values()) == {0}
+        assert set(verify(tmp_path, nodes, earlier, SplitParams()).values()) == {0}
         return
     with pytest.raises(AssertionError, match=re.escape(message)):
-        verify(tmp_path, nodes, memory, SplitParams())
+        verify(tmp_path, nodes, earlier, SplitParams())

@@ -30,18 +30,18 @@ TEXTS = {3: line(0), 0: line(20), 1: line(40), 2: line(500)}
 BETWEEN_0_AND_1, BETWEEN_3_AND_0 = line(30), line(10)
 
 
-def remembered(**parts: str) -> Assignments:
+def assigned_parts(**parts: str) -> Assignments:
     """Groups that were put in parts before, each with the text of its number."""
     groups = {group: PARTS.index(part) for group, part in parts.items()}
     return Assignments(groups, {text_key(normalise(TEXTS[int(group[1:])])): part for group, part in groups.items()})
 
 
-def one_part_each(rows: Rows, memory: Assignments, **params: object) -> dict[str, str]:
-    parts, _ = decide(rows, memory, min_rows=1, **params)
+def one_part_each(rows: Rows, earlier: Assignments, **params: object) -> dict[str, str]:
+    parts, _ = decide(rows, earlier, min_rows=1, **params)
     return {i: part for part, members in parts.items() for i in members}
 
 
-MEMORY = remembered(g0="train", g1="test", g2="validation", g3="train")
+EARLIER = assigned_parts(g0="train", g1="test", g2="validation", g3="train")
 OLD = [row(i, identity=TEXTS[i]) for i in (0, 1, 2, 3)]
 
 
@@ -52,7 +52,7 @@ def test_new_rows_follow_their_cluster() -> None:
         row(12, identity=f"{text(12)} more"),  # near row 13 only, which is of a training group
         row(13, group="g3", identity=text(12)),
     ]
-    assert one_part_each([*new, *OLD], MEMORY) == {
+    assert one_part_each([*new, *OLD], EARLIER) == {
         "r0": "train",
         "r1": "test",
         "r2": "validation",
@@ -73,7 +73,7 @@ def test_new_rows_follow_their_cluster() -> None:
     ],
 )
 def test_a_new_row_that_bridges_two_parts_is_dropped_by_name(new: dict[str, object], message: str) -> None:
-    parts, dropped = decide([new, *OLD], MEMORY)
+    parts, dropped = decide([new, *OLD], EARLIER)
     assert parts == {"train": ["r0", "r3"], "validation": ["r2"], "test": ["r1"]}
     assert dropped == {message: 1}
 
@@ -81,7 +81,7 @@ def test_a_new_row_that_bridges_two_parts_is_dropped_by_name(new: dict[str, obje
 def test_too_many_bridges_stop_the_step_and_say_how_to_decide_anew() -> None:
     with pytest.raises(TunesmithError) as caught:
         bridges = [row(10 + i, group="g0", identity=f"{TEXTS[1]} {i}") for i in range(2)]
-        decide([*bridges, *OLD], MEMORY)
+        decide([*bridges, *OLD], EARLIER)
     assert "2 of 6 rows would be dropped: 2 bridges train and test. " in str(caught.value)
     assert "delete data/splits/s/assignments.parquet and run `tunesmith run --new-split s` to decide" in str(
         caught.value
@@ -94,12 +94,12 @@ def test_lines_are_as_alike_as_they_are_said_to_be() -> None:
 
 
 def test_a_new_row_between_two_clusters_of_one_part_stays() -> None:
-    parts, dropped = decide([row(10, identity=BETWEEN_3_AND_0), *OLD], MEMORY)
+    parts, dropped = decide([row(10, identity=BETWEEN_3_AND_0), *OLD], EARLIER)
     assert parts["train"] == ["r10", "r0", "r3"] and dropped == {}
 
 
 def test_a_new_duplicate_goes_and_the_old_row_stays() -> None:
-    parts, dropped = decide([row(10, identity=TEXTS[0].upper(), completion="C0"), *OLD], MEMORY)
+    parts, dropped = decide([row(10, identity=TEXTS[0].upper(), completion="C0"), *OLD], EARLIER)
     assert parts["train"] == ["r0", "r3"] and dropped == {"duplicate": 1}
 
 
@@ -108,7 +108,7 @@ def test_of_a_chain_between_two_parts_what_is_near_test_is_dropped() -> None:
     chain = [row(10, group="g0", identity=text(10)), row(11, group="x", identity=text(10), completion="b")]
     chain += [row(12, group="x", identity=text(11)), row(13, group="g1", identity=text(11), completion="b")]
     for rows in (chain, chain[::-1]):
-        parts, dropped = decide([*rows, *OLD], MEMORY)
+        parts, dropped = decide([*rows, *OLD], EARLIER)
         assert {*parts["train"]} == {"r10", "r11", "r12", "r0", "r3"}
         assert parts["test"] == ["r1"] and dropped == {"bridges train and test": 1}
 
@@ -117,12 +117,12 @@ def test_rows_that_came_while_others_were_gone_give_way_to_test() -> None:
     """Texts 0 and 1 of two parts are near-duplicates now: text 1 came while 0 was gone."""
     texts = [text(0), f"{text(0)} more"]
     keys = [text_key(normalise(words)) for words in texts]
-    memory = Assignments({"g0": 0, "g1": 2}, dict(zip(keys, (0, 2), strict=True)))
+    earlier = Assignments({"g0": 0, "g1": 2}, dict(zip(keys, (0, 2), strict=True)))
     rows = [
         *(row(i, identity=words) for i, words in enumerate(texts)),
         *(row(i, identity=text(i)) for i in range(9, 40)),
     ]
-    parts, dropped = decide(rows, memory)
+    parts, dropped = decide(rows, earlier)
     assert "r1" in parts["test"] and dropped == {"bridges train and test": 1}
 
 
@@ -143,8 +143,8 @@ def test_training_rows_of_files_keep_their_side_of_validation() -> None:
 def test_strata_take_old_rows_into_account() -> None:
     params = SplitParams(stratify=["task"], fractions=THIRDS)
     some = [row(i) for i in range(100)]
-    memory = Assignments({f"g{i}": 0 for i in range(100)}, {text_key(f"p{i}"): 0 for i in range(100)})
-    assigned = split(table([*some, *(row(i) for i in range(100, 400))]), params, "s", memory)
+    earlier = Assignments({f"g{i}": 0 for i in range(100)}, {text_key(f"p{i}"): 0 for i in range(100)})
+    assigned = split(table([*some, *(row(i) for i in range(100, 400))]), params, "s", earlier)
     assert [len(assigned.rows(part)) for part in PARTS] == [160, 80, 160]
     assert set(range(100)) <= set(assigned.rows("train").tolist())
 
@@ -178,19 +178,19 @@ def test_rounds_of_new_rows_move_no_old_row_and_no_cluster_straddles(seed: int, 
     rng = random.Random(seed)
     rows = _random_rows(rng, 160)
     params = SplitParams(fractions=THIRDS, stratify=stratify, min_rows=1)  # type: ignore[arg-type]
-    memory, before, left_out = Assignments(), {}, 0
+    earlier, before, left_out = Assignments(), {}, 0
     for count in (50, 80, 110, 135, 160):
         present = rng.sample(rows[:count], count)
-        decided = split(table(present), params, "s", memory)
+        decided = split(table(present), params, "s", earlier)
         after = {r["row_id"]: part for r, part in zip(present, decided.part.tolist(), strict=True) if part >= 0}
         assert before.items() <= after.items(), "an old row moved or was dropped"
         assert _straddling(present, decided) == []
-        again = split(table(rng.sample(present, count)), params, "s", memory)
+        again = split(table(rng.sample(present, count)), params, "s", earlier)
         assert (again.assignments, sorted(filter(None, again.reason))) == (
             decided.assignments,
             sorted(filter(None, decided.reason)),
         )
-        memory, before = decided.assignments, after
+        earlier, before = decided.assignments, after
         left_out += sum(reason.startswith("bridges ") for reason in decided.reason)
     assert left_out > 0
 
@@ -237,15 +237,15 @@ def test_a_cluster_of_rows_that_do_not_count_is_placed(recwarn: pytest.WarningsR
 
 
 def written(folder: Path, params: SplitParams | None = None, grouped_by: bytes | None = b"{}") -> Path:
-    MEMORY.write(folder / "a.parquet", params or SplitParams(), grouped_by)
+    EARLIER.write(folder / "a.parquet", params or SplitParams(), grouped_by)
     return folder / "a.parquet"
 
 
-def test_a_memory_is_read_as_it_was_written(tmp_path: Path) -> None:
-    memory = replace(MEMORY, rows={kept_key("r1", "t"): 2})
-    memory.write(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
+def test_assignments_are_read_as_written(tmp_path: Path) -> None:
+    earlier = replace(EARLIER, rows={kept_key("r1", "t"): 2})
+    earlier.write(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
     read = Assignments.read(tmp_path / "a.parquet", SplitParams(seed=3), b"{}")
-    assert (read, read.state) == (memory, "read")
+    assert (read, read.state) == (earlier, "read")
     read = Assignments.read(tmp_path / "none.parquet", SplitParams(seed=3), b"{}")
     assert (read, read.state) == (Assignments(), "none")
 
@@ -260,11 +260,11 @@ def test_a_memory_is_read_as_it_was_written(tmp_path: Path) -> None:
         {"near_duplicates": NearDuplicateParams(permutations=256, seed=1)},
     ],
 )
-def test_what_decides_on_no_side_keeps_the_memory(tmp_path: Path, other: dict[str, object]) -> None:
+def test_values_that_decide_no_part_keep_the_assignments(tmp_path: Path, other: dict[str, object]) -> None:
     path = written(tmp_path)
     # as of a later version, in which a key that `by` does not use has another default
     changed = SplitParams().model_copy(update=other)
-    assert Assignments.read(path, changed, b"{}") == MEMORY
+    assert Assignments.read(path, changed, b"{}") == EARLIER
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_other_parameters_start_afresh(tmp_path: Path, other: dict[str, object])
 def test_other_groups_start_afresh(tmp_path: Path, grouped_by: bytes | None) -> None:
     read = Assignments.read(written(tmp_path), SplitParams(), grouped_by)
     assert (read, read.state) == (Assignments(), "other parameters")
-    assert Assignments.read(written(tmp_path, grouped_by=grouped_by), SplitParams(), grouped_by) == MEMORY
+    assert Assignments.read(written(tmp_path, grouped_by=grouped_by), SplitParams(), grouped_by) == EARLIER
 
 
 def _truncated(path: Path) -> None:
@@ -325,7 +325,7 @@ def _with(kind: str, part: str) -> Callable[[Path], None]:
         (_with("author", "test"), "kind 'author' with part 'test'"),
     ],
 )
-def test_a_spoilt_memory_is_named_with_the_remedy(tmp_path: Path, spoil: Callable[[Path], None], expected: str) -> None:
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, spoil: Callable[[Path], None], expected: str) -> None:
     path = written(tmp_path)
     spoil(path)
     with pytest.raises(TunesmithError) as caught:
