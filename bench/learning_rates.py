@@ -4,7 +4,7 @@
 
 ``FOLDER`` holds ``train.jsonl`` and ``dev.jsonl`` (``dialogue``, ``summary``). The first 300 rows of ``train`` are
 trained on, the next 60 watched; of the first seed the first 60 rows of ``dev`` are answered as well, for a look at
-ROUGE-1, by which nothing is chosen. Each run is a line of bench/learning_rates.jsonl; those that stand there are not
+ROUGE-1, by which nothing is chosen. Each run is a line of bench/learning_rates.jsonl; those that are in it are not
 repeated on the same machine with the same parameters (``given``: the method's own and the schedule), so the search goes
 on where it was ended; another machine's are left out. At the end, and with ``--show`` for all machines, it prints the
 mean over seeds. ``--training`` is laid over the method's defaults: another schedule, say.
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--rate", action="append", type=float, help="default: those of the method in RATES")
     parser.add_argument("--training", type=json.loads, default={}, help="JSON laid over the method's defaults")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many")
-    parser.add_argument("--show", action="store_true", help="only print what stands in the results")
+    parser.add_argument("--show", action="store_true", help="only print the stored results")
     args = parser.parse_args()
     if not args.show:
         if args.data is None:

@@ -110,7 +110,7 @@ def _close(client: Any, run_id: UUID, message: str) -> tuple[bool, str | None]:
     while page := client.read_task_runs(flow_run_filter=only, limit=_PAGE, offset=len(tasks)):
         tasks += page
     is_open = not (run.state and run.state.is_final())
-    # Prefect leaves tasks that depend on a failed one in NotReady forever. In a run that ended, this is no crash.
+    # Prefect leaves tasks that depend on a failed one in NotReady forever. In a run that ended, this is not a crash.
     open_tasks = [
         task
         for task in tasks

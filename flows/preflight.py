@@ -128,7 +128,7 @@ def _wrong_names(paths: Paths, params: MixtureParams, where: str, sources: list[
         if "train" not in split.required_parts():
             lines.append(
                 f"{where}.sources.{source}: a mixture trains on each of its sources; the split of this one has no "
-                "training part; take it out (its test rows are checked all the same), or give the split one"
+                "training part; take it out (its test rows are still checked), or give the split one"
             )
     if lines or noted:
         return lines

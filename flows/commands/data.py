@@ -41,7 +41,7 @@ def add(
     Args:
         how: ``new`` needs a free name, ``append`` keeps the files of the source, ``replace`` removes them.
         delimiter: of CSV files; None for that of ``sources.name.ingest``, which is recognised by default.
-        confirm: asked with what ``replace`` removes; nothing changes unless it returns True.
+        confirm: called with a text about what ``replace`` removes; nothing changes unless it returns True.
 
     Raises:
         TunesmithError: a file is missing, empty or broken (with its line), two have one name, ``name`` is invalid, or
@@ -201,7 +201,7 @@ def _what_next(root: Path, name: str, overlap: Overlap, ingest: IngestParams) ->
     sources = mapping(Paths(root).params / "sources.yaml", "sources")
     if name in sources:
         return [
-            f"params/sources.yaml has {name} already; it is used as it stands:",
+            f"params/sources.yaml has {name} already; Tunesmith uses it unchanged:",
             *yaml_lines({name: sources[name]}),
             f"Next: `tunesmith templates validate {name}`, `tunesmith plan`, then `tunesmith run`",
         ]

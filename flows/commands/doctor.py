@@ -154,7 +154,7 @@ def _server(root: Path, name: str) -> Finding:
 
 
 def _trained_on(root: Path, experiment: str) -> str | None:
-    """Hash of the base weights that the experiment's model records; None where it has no model."""
+    """Hash of the base weights that the experiment's model records; None if it has no model."""
     manifest = Paths(root).model(experiment) / "manifest.json"
     return str(read_json(manifest)["base_model"]["weights_sha256"]) if manifest.exists() else None
 

@@ -43,15 +43,15 @@ _COLOURS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """Of one experiment, in bytes by part.
+    """The planned memory of one experiment, in bytes by part.
 
     Attributes:
-        training: its largest step, of one process; None where nothing is trained, or nothing could be planned.
-        generation: the moment of evaluation that takes most; the base's alone where nothing is trained. None where it
-            could not be planned.
-        merging: of its adapters into the weights; None where there are none to merge.
-        too_large: the phases that need more than is free. Training among several processes is not judged.
-        remarks: what the figures leave out, and the cheapest change where training or evaluation does not fit.
+        training: the largest training step of one process; None if nothing is trained, or it could not be planned.
+        generation: the moment of evaluation that needs most, with the base model alone if nothing is trained; None if
+            it could not be planned.
+        merging: merging of adapters into the weights; None if there are none.
+        too_large: the phases that need more than the free memory. Training in several processes is not judged.
+        remarks: what the figures leave out, and the cheapest change if training or evaluation does not fit.
     """
 
     training: Step | None
@@ -68,7 +68,7 @@ class Plan:
         return {phase: parts for phase, parts in by_phase.items() if parts}
 
     def verdict(self) -> str | None:
-        """Whether what was planned fits; None where nothing was."""
+        """Whether the planned phases fit into memory; None if none was planned."""
         return f"no: {', '.join(self.too_large)}" if self.too_large else "yes" if self.phases() else None
 
 

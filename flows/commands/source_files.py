@@ -181,7 +181,7 @@ def fit(root: Path, name: str, overlap: Overlap) -> list[str]:
 
     Raises:
         TunesmithError: new rows lack a column that all old rows have and that the source's parameters use (any such
-            column, where ``params/sources.yaml`` does not have the source yet).
+            column, if ``params/sources.yaml`` does not have the source yet).
     """
     rows = overlap.rows(overlap.old)
     total = sum((contents.columns for contents in overlap.old.values()), Counter[str]())
@@ -218,7 +218,7 @@ def _lacks(path: Path, name: str, needed: Mapping[str, int], rows: int, fresh: S
 
 
 def _used_columns(root: Path, name: str) -> set[str] | None:
-    """Columns that the parameters of the source need in every row; None where it has none yet."""
+    """Columns that the parameters of the source need in every row; None if it has none yet."""
     path = Paths(root).params / "sources.yaml"
     sources = mapping(path, "sources")
     if name not in sources:

@@ -71,7 +71,7 @@ def _print_stages(dag: Dag, changed: list[str], verbose: bool) -> None:
 
 
 def schedule_lines(root: Path) -> list[str]:
-    """Whether the schedule is served, and its next runs. Empty where no schedule is known; never an error."""
+    """Whether the schedule is served, and its next runs. Empty if no schedule is known; never raises an error."""
     note = served.read_note(root)
     if served.api_url() is None:
         if note is None:

@@ -183,7 +183,7 @@ def _no_test(stems: Sequence[str]) -> bool:
 
 
 def _yaml(data: dict[str, Any], level: int) -> str:
-    """``data`` as YAML, indented by ``level``; the innermost collections stand in one line."""
+    """``data`` as YAML, indented by ``level``; the innermost collections are on one line."""
     yaml, text = YAML(), io.StringIO()
     yaml.default_flow_style = None
     yaml.width = 4096

@@ -34,7 +34,7 @@ PARENT_VARIABLE = "TUNESMITH_PARENT_PID"
 
 _DISK_FULL = "the disk is full; free space (`tunesmith clean`, `dvc gc -w`)"
 _FORBIDDEN = "not accessible ({reason}); give this user access"
-_IN_THE_WAY = "a file stands where a folder is needed, or a folder where a file is ({reason}); move it away"
+_IN_THE_WAY = "a file is where a folder is needed, or a folder where a file is needed ({reason}); move it away"
 _REMEDIES = {
     errno.ENOSPC: _DISK_FULL,
     errno.EDQUOT: _DISK_FULL,

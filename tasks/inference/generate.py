@@ -253,8 +253,8 @@ def _after_prefix(model: Any, tokenizer: Any, prompts: list[list[int]], prefix: 
 def _after_soft_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor) -> list[list[int]]:
     """Generate with a decoder behind virtual tokens, which are no part of its merged weights.
 
-    In training the virtual tokens stand right before the prompt. peft would put them before the padding on the left,
-    so that their distance from the prompt depends on the batch. Here they stand right before the prompt, and positions
+    In training the virtual tokens are right before the prompt. peft would put them before the padding on the left,
+    so that their distance from the prompt depends on the batch. Here they are right before the prompt, and positions
     count unmasked tokens only.
     """
     base, config = unwrapped(model), soft_prompt(model)

@@ -36,7 +36,7 @@ def data_files(folder: Path) -> list[Path]:
     """
     paths = sorted(p for p in folder.glob("*") if not p.name.startswith("."))
     if folders := [p for p in paths if p.is_dir()]:
-        raise TunesmithError(f"{folders[0]}: a source's files lie in one folder; move them up to {folder}")
+        raise TunesmithError(f"{folders[0]}: a source's files must be in one folder; move them up to {folder}")
     if not paths:
         raise TunesmithError(
             f"{folder}: no data file; add one ({', '.join(FORMATS)}) "

@@ -83,7 +83,7 @@ def cheapest_fit(params: TrainedParams, base: BaseModel, rows: Sequence[Encoded]
         tried.append(patch)
         try:
             step = plan_training(changed(params, patch), base, rows)
-        except Exception:  # a change that this architecture does not support is no advice
+        except Exception:  # do not advise a change that this architecture does not support
             continue
         if step.weights > free:
             hopeless.add(method)

@@ -18,7 +18,7 @@ from tasks.model.unwrap import unwrapped
 from tasks.tuning.loss import summed_cross_entropy
 
 PARTS = ("gradients", "optimizer", "activations", "logits", "temporary", "heap")
-"""Parts of a step. ``heap`` is no tensor: it is what the resident set of a CPU process holds above its tensors."""
+"""Parts of a step. ``heap`` is not a tensor, but what the resident set of a CPU process holds above its tensors."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Inputs (``identity``) and references are reported separately. Each is compared w
 training rows: by exact normalised match, as near-duplicates, and by word n-grams.
 
 A mixture leaves out a training row that is a duplicate or near-duplicate of an evaluation row. An evaluation row is
-*dirty* if too many of its n-grams stand in the training rows that remain.
+*dirty* if too many of its n-grams occur in the training rows that remain.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ROWS = pa.schema(
 
 ``exact_*`` and ``near_duplicate_*``: whether a training or validation row of the mixture's sources is a duplicate, or a
 near-duplicate; ``left_out`` is the number of these rows that the mixture leaves out. ``ngram13_*`` and ``ngram8_*``:
-share of the row's n-grams that stand in the rows trained on; null for a text without n-grams. ``worst_*``: the most
+share of the row's n-grams that occur in the rows trained on; null for a text without n-grams. ``worst_*``: the most
 similar training row. ``dirty``: whether the row counts as seen in training.
 """
 

@@ -87,7 +87,7 @@ class ContaminationParams(Params):
         min_words: references with fewer words, such as labels, are not compared.
         common: an n-gram in more than this number of training texts, and of evaluation texts, is a set phrase and does
             not count.
-        dirty_share: an evaluation row is dirty if a larger share of its n-grams stands in training.
+        dirty_share: an evaluation row is dirty if a larger share of its n-grams occurs in training.
         max_dirty: the step stops if a larger share of the rows of an evaluation set is dirty.
         max_left_out: the step stops if a larger share of a source's training rows is left out, as duplicates or
             near-duplicates of evaluation rows.

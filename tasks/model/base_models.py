@@ -77,7 +77,7 @@ def find(params: BaseModelParams, root: Path) -> BaseModel:
 
     Raises:
         TunesmithError: the package of the embedded model is missing, the folder has no model, the hub does not answer,
-            a hub id has no revision, or the weights are no safetensors.
+            a hub id has no revision, or the weights are not safetensors.
     """
     if params.name.startswith("embedded:"):
         folder, revision = _embedded(params.name), _embedded_revision()

@@ -103,7 +103,7 @@ def read_key(path: Path) -> ExportKey:
         raise TunesmithError(f"{path}: no such file; name the key that `tunesmith preferences export` wrote") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise TunesmithError(
-            f"{path}: must be a key that an export wrote; it is no JSON ({error}); restore it"
+            f"{path}: must be a key that an export wrote; it is not JSON ({error}); restore it"
         ) from None
 
 

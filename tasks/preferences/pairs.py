@@ -43,7 +43,7 @@ class Pair:
     Attributes:
         row: (source, row_id, template_id).
         b_left: whether the output of the second experiment is on the left.
-        rouge1: ROUGE-1 F1 in 0..1 of the first and of the second experiment; None where it is not known.
+        rouge1: ROUGE-1 F1 in 0..1 of the first and of the second experiment; None if it is not known.
     """
 
     shown: Shown

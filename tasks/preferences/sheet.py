@@ -53,7 +53,7 @@ ENCODING = "utf-8-sig"
 def read_sheet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a judge's CSV as (number that a spreadsheet shows, cells by column); rows without any text are left out.
 
-    Between cells stand commas, or semicolons or tabs, as spreadsheets write them in some countries.
+    Cells are separated by commas, or by semicolons or tabs, as spreadsheets write them in some countries.
 
     Raises:
         TunesmithError: the file is missing, not UTF-8 or no CSV, or lacks a column of ``REQUIRED``.
@@ -108,5 +108,5 @@ def _columns(path: Path, cells: list[str]) -> list[str]:
             f"there are: {', '.join(filter(None, columns)) or 'none'}; keep the first row as it was exported"
         )
     if twice := [name for name in (*COLUMNS, "judge") if columns.count(name) > 1]:
-        raise TunesmithError(f"{path}: row 1: the column {twice[0]!r} stands twice; remove one")
+        raise TunesmithError(f"{path}: row 1: the column {twice[0]!r} occurs twice; remove one")
     return columns

@@ -33,7 +33,7 @@ def summarise(key: ExportKey, answers: Answers, params: IntervalParams) -> Resul
     sign test of left against right), ``win_rate`` of B (ties and both bad as half) and ``win_rate_decided`` (without
     them), ``sign_test``, ``left_chosen``, ``agreement``, ``rouge1`` (whether the output with the higher ROUGE-1 won),
     ``pairs`` (each with its verdict and choices). An interval is ``value``, ``low``, ``high``, ``n`` (pairs) and
-    ``p_value`` (exact sign test of the pairs against a half), or None where no pair has a value.
+    ``p_value`` (exact sign test of the pairs against a half), or None if no pair has a value.
     """
     outcomes = by_pair(key, answers)
     scores = {pair: [SCORE[o] for o in won.values()] for pair, won in outcomes.items()}
@@ -81,7 +81,7 @@ def outcome(key: ExportKey, pair: str, choice: str) -> str:
 
 
 def _side(key: ExportKey, pair: str) -> str:
-    """The experiment on the left: ``a`` or ``b``."""
+    """The experiment on the left side of a pair: ``a`` or ``b``."""
     return "b" if key.pairs[pair].left == key.b else "a"
 
 
@@ -125,7 +125,7 @@ def sign_test(verdicts: list[str], confidence: float) -> Results:
     """Exact two-sided sign test of whether either wins more pairs than the other.
 
     Keys: ``b_wins``, ``a_wins``, ``even`` (left out), ``p_value``, and the exact interval ``low``, ``high`` of B's
-    share of the decided pairs (Clopper and Pearson 1934), which holds for few pairs too; None where none is decided.
+    share of the decided pairs (Clopper and Pearson 1934), which holds for few pairs too; None if none is decided.
     """
     won = Counter(verdicts)
     result: Results = {

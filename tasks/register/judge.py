@@ -83,7 +83,7 @@ def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -
 def _still_refused(inputs: GateInputs, candidate: Evaluated, before: Decided) -> Result:
     line = f"{candidate.name} stays refused, as decided on these test rows at {before['decided']}"
     remedy = (
-        f"to make it the champion all the same, run `tunesmith champion --set {candidate.name} --because TEXT`; else "
+        f"to make it the champion anyway, run `tunesmith champion --set {candidate.name} --because TEXT`; else "
         "train another model, or change the rules in params/registration.yaml"
     )
     facts = {"verdict": "refused", "reasons": [*before["reasons"], remedy], "decided": before["decided"]}

@@ -42,7 +42,7 @@ def opponents(
 ) -> Opponents:
     """Read every opponent's scores; evaluate the champion if it has none on the candidate's rows.
 
-    An untuned experiment that was evaluated on other rows is no opponent; a remark names it.
+    An untuned experiment that was evaluated on other rows is not an opponent; a remark names it.
 
     Raises:
         TunesmithError: any other opponent is missing, stale, or scored on other rows.
@@ -64,7 +64,7 @@ def opponents(
             continue
         experiment = read(name, params.metric, paths)
         if experiment.test != candidate.test:
-            remarks.append(f"{name} (untuned) is no opponent: it was evaluated on other test rows")
+            remarks.append(f"{name} (untuned) is not an opponent: it was evaluated on other test rows")
             continue
         by_key[f"untuned.{name}"] = Opponent(f"{name} (untuned)", experiment.scores)
         identities[f"untuned.{name}"] = experiment.key

@@ -44,7 +44,7 @@ def mapping(path: Path, key: str) -> dict[str, Any]:
     """Read the mapping of names under ``key`` of a parameter file.
 
     Raises:
-        TunesmithError: the key is missing, its value is no mapping, or a name cannot be a folder.
+        TunesmithError: the key is missing, its value is not a mapping, or a name cannot be a folder.
     """
     data = read_yaml(path)
     if key not in data:
@@ -79,7 +79,7 @@ def load_experiments(paths: Paths) -> Resolved:
     problems, resolved = Problems(), {}
     mixtures = problems.catch(mapping, paths.params / "mixtures.yaml", "mixtures")
     if problems.catch(parse, EvaluateParams, evaluate, paths.params / "evaluation.yaml", "evaluate") is None:
-        evaluate = {}  # its errors are collected; the experiments are checked all the same
+        evaluate = {}  # its errors are collected; the experiments are still checked
     problems.catch(known_methods, defaults, paths.params / "training.yaml")
 
     def one(name: str, data: Any) -> Any:

@@ -1,6 +1,6 @@
 """The template library: one YAML file per kind of data, each with several templates.
 
-Packaged sets lie in ``tasks/template/library``; a user's own and imported sets lie in its folder ``own``. A set is
+Packaged sets are in ``tasks/template/library``; a user's own and imported sets are in its folder ``own``. A set is
 named by its path in the library (``sentiment``, ``own/glue_mrpc``), so that ``template@S`` depends in ``dvc.yaml`` on
 the one file that it reads.
 """
@@ -45,7 +45,7 @@ class Template(Params):
             separated by ``|||``.
         metrics: names of ``METRICS``, or ``hub:NAME[@REVISION]``; None takes the set's.
         inverted: the prompt asks for an input of the data set's task, such as a review for a rating.
-        extractive: the completion may stand in the prompt, as an answer in its passage, or a text to be corrected.
+        extractive: the completion may occur in the prompt, as an answer in its passage, or a text to be corrected.
     """
 
     id: str
@@ -85,7 +85,7 @@ class TemplateSet(Params):
         columns: name → description. The first column is the main text.
         optional: columns that a row may lack or leave empty. A template that uses one is not used for such a row.
         required: columns that every template must use; None takes those of ``identity``.
-        text: Jinja2 expression for the main text, if the first column is no text (``tokens | join(' ')``).
+        text: Jinja2 expression for the main text, if the first column is not a text (``tokens | join(' ')``).
         identity: two rows with equal values in these columns are the same example; None compares the main text.
         metrics: of templates that name none; None means ``accuracy`` and ``macro_f1`` for templates with answer
             choices, and ``rouge`` for others.
@@ -150,14 +150,14 @@ def load_set(name: str, library: Path = LIBRARY) -> TemplateSet:
     if not _NAME.fullmatch(name) or not path.exists():
         raise TunesmithError(
             f"no template set {name!r} (`template.set` in params/sources.yaml); there are: "
-            f"{', '.join(known_sets(library))} (your own lie in tasks/template/library/{OWN})"
+            f"{', '.join(known_sets(library))} (your own are in tasks/template/library/{OWN})"
             f"{did_you_mean(name, known_sets(library))}"
         )
     return read_set(path)
 
 
 def read_set(path: Path) -> TemplateSet:
-    """As ``load_set``, for a file anywhere."""
+    """Load a template set from any file; see ``load_set``."""
     templates = parse(TemplateSet, read_yaml(path), path)
     ids = [template.id for template in templates.templates]
     if twice := {i for i in ids if ids.count(i) > 1}:
@@ -192,7 +192,7 @@ def _checked(path: Path, where: str, text: str, expression: bool = True) -> set[
             return names_in_expression(text)
         ENVIRONMENT.from_string(text)
         return names_in(text)
-    except Exception as error:  # such as too deep nesting, which is no TemplateSyntaxError
+    except Exception as error:  # such as too deep nesting, which raises no TemplateSyntaxError
         raise TunesmithError(f"{path}: {where}: {jinja_problem(error)}; correct the text") from None
 
 

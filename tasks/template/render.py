@@ -46,7 +46,7 @@ def render(
     """Yield the rendered rows of ``rows`` (columns: ``tasks.text.rows.RENDERED``) and count them in ``report``.
 
     A row whose prompt contains its completion is dropped and counted as ``leak``. A short completion (a number, a name)
-    may stand in the prompt by coincidence; ``validate.refuse_leaks`` judges those by template at the end.
+    may occur in the prompt by coincidence; ``validate.refuse_leaks`` judges those by template at the end.
 
     Raises:
         TunesmithError: a column that the templates need is missing, a chosen template does not exist, or a template
@@ -98,7 +98,7 @@ def choose(templates: TemplateSet, params: TemplateParams, source: str) -> list[
                 f"there are: {', '.join(templates.columns)}"
             )
     if both := sorted(params.columns.keys() & params.values.keys()):
-        raise TunesmithError(f"{where}: {both[0]!r} stands in `columns` and in `values`; remove one of them")
+        raise TunesmithError(f"{where}: {both[0]!r} is in `columns` and in `values`; remove one of them")
     known = {template.id: template for template in templates.templates}
     unknown = [i for i in params.use or [] if i not in known]
     if unknown:
@@ -309,7 +309,7 @@ def _group(row: Row, inputs: list[str], params: TemplateParams, location: str) -
         raise TunesmithError(
             f"{location}: column {params.group!r} of `template.group` is missing; the row has {', '.join(sorted(row))}"
         )
-    # An empty cell of a CSV is no value: rows with empty cells are no group.
+    # An empty cell of a CSV is not a value, so rows with empty cells do not form a group.
     if params.group is not None and plain(row[params.group]).strip():
         return str(row[params.group])
     # A hash of the prompt would put the prompt variants of one row into several groups.

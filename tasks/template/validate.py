@@ -13,7 +13,7 @@ from tasks.text.rows import Row
 from tasks.text.words import normalise
 
 SHORT_WORDS, SHORT_CHARACTERS = 3, 24
-"""A completion below both limits (a number, a name) may stand in a text by coincidence."""
+"""A completion below both limits (a number, a name) may occur in a text by coincidence."""
 
 CHOICE_SHARE, CHOICE_ROWS = 0.9, 10
 """A template leaks the answer if more than this share of its rows, of at least so many, name the right choice alone."""
@@ -68,9 +68,9 @@ def normalised(text: str) -> str:
 
 
 def leaked_reference(prompt: str, references: list[str]) -> str | None:
-    """The longest of ``references`` whose words stand in ``prompt``, regardless of case, spaces and punctuation.
+    """The longest of ``references`` whose words occur in ``prompt``, regardless of case, spaces and punctuation.
 
-    A reference without any word (a sign, an emoji) counts if it stands in the prompt unchanged.
+    A reference without any word (a sign, an emoji) counts if it occurs in the prompt unchanged.
     """
     words = f" {normalise(prompt)} "
     leaked = [
@@ -94,7 +94,7 @@ def names_only(prompt: str, right: str, choices: list[str]) -> bool:
 
 
 def is_short(text: str) -> bool:
-    """Whether ``text`` may stand in another text by coincidence."""
+    """Whether ``text`` may occur in another text by coincidence."""
     return len(text.split()) < SHORT_WORDS and len(text) < SHORT_CHARACTERS
 
 
@@ -115,7 +115,7 @@ def suspected_templates(report: Report) -> list[str]:
 
 def _leaks_choice(report: Report, template: str) -> bool:
     named, rows = report.named.get(template, Counter()), report.tried[template]
-    # "Is this spam?" always names one choice: if nearly all rows are spam, that is no leak.
+    # "Is this spam?" always names one choice: if nearly all rows are spam, that is not a leak.
     return rows >= CHOICE_ROWS and len(named) > 1 and named.total() > CHOICE_SHARE * rows
 
 
@@ -131,7 +131,7 @@ def refuse_leaks(source: str, report: Report) -> None:
 
 def describe_leak(source: str, template: str, report: Report) -> str:
     where = f"params/sources.yaml: sources.{source}.template"
-    remedy = "correct the template, or mark it `extractive: true` if answers are meant to stand in the prompt"
+    remedy = "correct the template, or mark it `extractive: true` if the prompt is meant to contain the answer"
     if _leaks_choice(report, template):
         return (
             f"{where}: a prompt must not tell which answer choice is right; template {template!r} names it and no "

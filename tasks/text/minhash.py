@@ -71,7 +71,7 @@ def candidate_probability(similarity: float, bands: int, rows: int) -> float:
 class NgramSets:
     """The n-gram sets of texts.
 
-    A 64-bit hash stands for each n-gram. Among a million n-grams, two different ones share a hash with probability
+    A 64-bit hash represents each n-gram. Among a million n-grams, two different ones share a hash with probability
     3e-8.
 
     Attributes:
@@ -126,7 +126,7 @@ class NgramSets:
     def _joined(self, cluster: Numbers, i: Numbers, j: Numbers) -> Numbers:
         """The clusters after the near-duplicates among the pairs (i, j) are joined.
 
-        Pairs that span the others are compared first: where they are near-duplicates, the others need no comparison.
+        The pairs of a spanning tree are compared first; if they are near-duplicates, the others need no comparison.
         """
         for spanning in (True, False):
             apart = cluster[i] != cluster[j]
@@ -164,7 +164,7 @@ class NgramSets:
     def _candidates(self, band: int, labels: Numbers, neighbours: bool = False) -> Iterator[tuple[Numbers, Numbers]]:
         """Yield, in chunks, pairs with different labels that share the bucket of ``band`` and have alike signatures.
 
-        With ``neighbours``, yield only pairs that stand next to each other in a bucket.
+        With ``neighbours``, yield only pairs that are neighbours in a bucket.
         """
         order, starts, ends = self._buckets(band, labels)
         counts = np.minimum(ends - starts, 1) if neighbours else ends - starts

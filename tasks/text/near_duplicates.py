@@ -86,7 +86,7 @@ class NearDuplicates:
         return self._first[lowest_members(len(self._number), texts, lowest)[self.distinct]]
 
     def query(self, texts: Sequence[str]) -> list[Match | None]:
-        """For each text the most similar text of this index; None where it has no near-duplicate in the index."""
+        """For each text its most similar text in this index; None if the index has no near-duplicate of it."""
         queries = [normalise(text) for text in texts]
         best = {text: Match(int(self._first[self._number[text]]), 1.0) for text in queries if text in self._number}
         rest = [text for text in dict.fromkeys(queries) if text not in best]

@@ -1,4 +1,4 @@
-"""Word n-grams as 64-bit hashes, and the share of evaluation texts' n-grams that stand in training texts.
+"""Word n-grams as 64-bit hashes, and the share of evaluation texts' n-grams that occur in training texts.
 
 As in GPT-3's check (Brown et al. 2020, appendix C), texts are compared without case and punctuation. No text is kept,
 only hashes in sorted arrays. Two different n-grams share a hash with a probability of about (n-grams on one side) *
@@ -22,7 +22,7 @@ BASE = np.uint64(0x9E3779B97F4A7C15)
 """Factor of the rolling hash; it is odd, so that every word counts in all bits of an n-gram's hash."""
 
 NONE = np.iinfo(np.int64).max
-"""Stands for the number of a training text where there is none."""
+"""Used as the number of a training text if there is none."""
 
 
 class WordHashes(dict[str, int]):
@@ -40,7 +40,7 @@ class WordHashes(dict[str, int]):
 
 
 def ngrams(words: Hashes, lengths: Numbers, n: int) -> tuple[Hashes, Numbers]:
-    """Hashes of the n-grams of each text, and the number of the text that each n-gram stands in.
+    """Hashes of the n-grams of each text, and for each n-gram the number of its text.
 
     A text of fewer than n words has no n-gram.
 
@@ -59,7 +59,7 @@ def ngrams(words: Hashes, lengths: Numbers, n: int) -> tuple[Hashes, Numbers]:
 
 
 class NgramIndex:
-    """The n-grams of evaluation texts, and which of them stand in training texts.
+    """The n-grams of evaluation texts, and which of them occur in training texts.
 
     Training texts are added batch by batch; then ``shares`` tells the overlap.
     """
@@ -85,10 +85,10 @@ class NgramIndex:
         np.minimum.at(self._first, grams, np.asarray(numbers)[texts])
 
     def shares(self, common: int) -> tuple[NDArray[np.float64], Numbers]:
-        """For each evaluation text the share of its n-grams that stand in training, and the worst training text.
+        """For each evaluation text the share of its n-grams that occur in training, and the worst training text.
 
         The share is NaN where a text has no n-gram. The worst training text holds most of the n-grams (each n-gram
-        counts for the first text that holds it); it is ``NONE`` where no text holds any.
+        counts for the first text that holds it); it is ``NONE`` if no text holds any.
 
         An n-gram in more than ``common`` training texts and more than ``common`` evaluation texts is a set phrase and
         does not count. GPT-3 ignores 13-grams that collide with more than 10 training documents. A passage that many

@@ -46,7 +46,7 @@ def training_facts(trainer: CompletionTrainer, recorder: Recorder, params: Train
         # A resumed training may have nothing left to train, and then takes no time.
         "tokens_per_second": trainer.tokens / recorder.seconds if recorder.seconds else None,
         "train_seconds": recorder.seconds,
-        "packing": params.training.packing,  # as used: it switches itself off where it would not be exact
+        "packing": params.training.packing,  # as used: packing switches itself off if it would not be exact
     }
     if params.launcher is None:
         return result

@@ -31,7 +31,7 @@ NAMES = {
 class Recorder(TrainerCallback):
     """Append each logged point to ``history`` (JSON lines: step, epoch, time and metrics by ``NAMES``).
 
-    The file lies beside the checkpoints while training runs, so that a resumed training continues its curve. Points
+    The file is beside the checkpoints while training runs, so that a resumed training continues its curve. Points
     after the step that it resumes from are dropped first.
 
     Args:

@@ -123,7 +123,7 @@ def _train(name: str, params: TrainedParams, base: BaseModel, paths: Paths, stag
 
 
 def _open_tracker(paths: Paths) -> Any:
-    # Imported here: tracking is no input of a stage, and its code no dependency.
+    # Imported here, since tracking is not an input of a stage, and its code not a dependency.
     from tasks.tracking.client import open_store
 
     return open_store(paths.root)

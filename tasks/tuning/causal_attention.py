@@ -23,8 +23,8 @@ _BLOCK = 128
 def use(model: Any) -> None:
     """Let a decoder attend without a mask for padding, since training pads its batches on the right.
 
-    Padding stands behind all supervised tokens, and a causal model never looks ahead. A model whose attention may not
-    be causal keeps its own.
+    Padding comes after all supervised tokens, and a causal model never looks ahead. A model whose attention may not be
+    causal keeps its own attention.
     """
     base = unwrapped(model)
     causal = [module.is_causal for module in base.modules() if hasattr(module, "is_causal")]

@@ -44,7 +44,7 @@ class SharedBase:
         self._undo: Callable[[], None] | None = None
 
     def load_tuned(self, folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: torch.dtype) -> Any:
-        """Load a model that equals the one of the function ``load_tuned`` to the last bit.
+        """Load a model that is bit-identical to that of the function ``load_tuned``.
 
         It shares its weights with the model loaded before, which must not be used any more. A model that cannot share
         the base model is loaded separately.

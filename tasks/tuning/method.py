@@ -1,4 +1,4 @@
-"""``Method``: the record of what is particular to one method of tuning."""
+"""``Method``: the record of everything that differs between methods of tuning."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def load_exact(base: BaseModel, params: ExperimentParams) -> Any:
 
 @dataclass(frozen=True)
 class Method(Generic[P]):
-    """What is particular to one method. All other code asks this record; only
-    ``tasks.tuning.untrained`` compares a name.
+    """Everything that is particular to one method. All other code reads this record; only
+    ``tasks.tuning.untrained`` compares a method's name.
 
     The defaults describe an adapter of peft that is merged into the weights of the base model. Functions import torch,
     transformers and peft when they are called, because ``resolve`` and ``--help`` import the records of all methods.
@@ -45,15 +45,15 @@ class Method(Generic[P]):
         restore: (base model in fp32, folder) → the tuned model. None: nothing is put onto the base model, since nothing
             was trained or the folder holds all weights.
         remove: removes from a model what ``restore`` added besides the weights of the base model.
-        load_merge_base: (base model, recorded parameters) → the model that ``restore`` needs, where it is not the base
+        load_merge_base: (base model, recorded parameters) → the model that ``restore`` needs, if it is not the base
             model as stored.
         weights_file: the safetensors file that ``restore`` reads.
         merges: ``restore`` changes weights of the base model.
         add_layers: (model, parameters): adds the layers that stay besides those of the base model.
         virtual_tokens: number of trained vectors before the input.
         embeds_virtual_tokens: these vectors are embeddings, comparable to those of words.
-        quantisation: how the base model is quantised; None where it is not.
-        needs_exact_base: frozen weights must stay fp32 where training computes in bf16.
+        quantisation: how the base model is quantised; None if it is not.
+        needs_exact_base: frozen weights must stay fp32 even if training computes in bf16.
         for_planning: parameters with the same memory plan that need no files of the base model.
         pruning: makes the callback that prunes a model during training.
         shardable: FSDP has been tried with this method.

@@ -1,4 +1,4 @@
-"""A base model prepared for training: what its method trains requires gradients, and it computes fast."""
+"""Prepare a base model for training: the weights that its method trains require gradients, and it computes fast."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def trainable(base: BaseModel, params: TrainedParams, steps: int, load: Loader |
 
 
 def count_parameters(model: Any) -> tuple[int, int]:
-    """Return the numbers of trainable and of all parameters; a quantised weight counts as the one it stands for."""
+    """Return the numbers of trainable and of all parameters; a quantised weight counts as its original weights."""
     sizes = [(_count(p), p.requires_grad) for p in model.parameters()]
     return sum(n for n, trainable in sizes if trainable), sum(n for n, _ in sizes)
 

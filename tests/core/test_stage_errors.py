@@ -41,7 +41,7 @@ def test_a_file_where_a_folder_is_needed_is_one_line(tmp_path: Path, in_the_way:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert done.stderr.startswith("work: error: ")
-    assert "a file stands where a folder is needed" in done.stderr
+    assert "a file is where a folder is needed" in done.stderr
 
 
 def test_a_folder_that_is_not_writable_is_one_line(tmp_path: Path) -> None:

@@ -171,4 +171,4 @@ def test_a_source_without_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_in_a_source_is_refused_since_it_would_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "data/sources/s/more").mkdir(parents=True)
-    assert "data/sources/s/more: a source's files lie in one folder" in error_of(tmp_path, {"a.jsonl": [{"x": 1}]})
+    assert "data/sources/s/more: a source's files must be in one folder" in error_of(tmp_path, {"a.jsonl": [{"x": 1}]})

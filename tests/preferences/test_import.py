@@ -161,7 +161,7 @@ def test_rows_without_an_answer_are_counted_also_where_they_are_gone(filled: Wor
     [
         (b"", "needs the columns export, pair, choice; it is empty"),
         (b"pair,choice\np001,left\n", "row 1: .* missing: export; there are: pair, choice"),
-        (b"export,pair,choice,choice\n", "the column 'choice' stands twice"),
+        (b"export,pair,choice,choice\n", "the column 'choice' occurs twice"),
         (b"export,pair,choice\nx,p001\n", r"row 2: must have as many cells as the first row \(3\); it has 2"),
         (b'export,pair,choice\nx,p001,"left\n', "row 2: not valid CSV"),
         (b"export,pair,choice\nx,p001,\xe9\n", "not UTF-8 at byte 26; save it .* as `CSV UTF-8`"),
@@ -195,7 +195,7 @@ def test_a_key_from_elsewhere(filled: Workspace, done: Exported, tmp_path: Path)
         import_answers(filled.paths, [path])
     assert import_answers(filled.paths, [path], moved).results["judges"]["ann"]["answered"] == 6
     moved.write_text(moved.read_text()[:-20])
-    with pytest.raises(TunesmithError, match="must be a key that an export wrote; it is no JSON"):
+    with pytest.raises(TunesmithError, match="must be a key that an export wrote; it is not JSON"):
         import_answers(filled.paths, [path], moved)
     moved.write_text("{}")
     with pytest.raises(TunesmithError, match="export: this key is required"):

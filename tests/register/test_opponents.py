@@ -45,7 +45,7 @@ def test_an_untuned_experiment_on_other_rows_is_named_and_no_opponent(paths: Pat
     add_experiment(paths, "fewshot", [0.9], method="none", test="c" * 64)
     result = run(PARAMS, paths)
     assert result["accepted"]
-    assert result["reasons"][-1] == "fewshot (untuned) is no opponent: it was evaluated on other test rows"
+    assert result["reasons"][-1] == "fewshot (untuned) is not an opponent: it was evaluated on other test rows"
 
 
 def test_trivial_baselines_must_be_of_the_present_rows(paths: Paths) -> None:

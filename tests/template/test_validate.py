@@ -176,7 +176,7 @@ def test_values_name_the_languages_of_a_source() -> None:
     assert by_id["labelled_back"]["prompt"] == "French: Un chien court.\nEnglish:"
     assert by_id["labelled_back"]["text"] == "Un chien court."
     assert "no column 'tongue' in set 'translation'" in error_of([row], load_set("translation"), values={"tongue": "x"})
-    assert "stands in `columns` and in `values`" in error_of(
+    assert "is in `columns` and in `values`" in error_of(
         [row], load_set("translation"), columns={"source": "en"}, values={"source": "x"}
     )
 

@@ -52,7 +52,7 @@ def targets(doc: Doc) -> list[str]:
 
 
 def record_text(doc: Doc) -> str:
-    """The passage, and its highlights as a list that the choices go on with."""
+    """The passage, followed by its highlights as a list that each choice continues."""
     text, *highlights = doc["passage"].strip().split("\n@highlight\n")
     return f"{text}\n\n" + "".join(f"  - {highlight}.\n" for highlight in highlights)
 

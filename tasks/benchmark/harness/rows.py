@@ -68,7 +68,7 @@ def _label(value: Any, task: TaskDefinition, where: str) -> int | float:
     if text.removesuffix(".0").isdecimal() and int(text.removesuffix(".0")) in numbers:
         return int(text.removesuffix(".0"))
     names = ", ".join(f"{number} ({name})" for name, number in task.labels.items())
-    hidden = "; -1 stands in test rows whose label is kept secret: use the validation rows" if text == "-1" else ""
+    hidden = "; -1 is in test rows whose label is secret: use the validation rows" if text == "-1" else ""
     raise TunesmithError(f"{where}: {task.label} must be one of {names}; it is {value!r}{hidden}; correct it")
 
 

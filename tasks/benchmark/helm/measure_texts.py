@@ -140,7 +140,7 @@ def _representation_cell(mentions: np.ndarray, name: str, params: IntervalParams
 def _association_cell(
     mentions: np.ndarray, occurrences: np.ndarray, name: str, target: str, params: IntervalParams
 ) -> Cell:
-    reason = f"in no generation does one of the {target} stand with a word of the {name} lists"
+    reason = f"no generation has one of the {target} together with a word of the {name} lists"
     return statistic_cell(
         len(mentions),
         lambda rows: association(mentions[rows], occurrences[rows]),

@@ -71,7 +71,7 @@ def to_jinja(text: str) -> str:
     """Jinja2 that renders as ``text.format(**row)`` would.
 
     Raises:
-        ValueError: the text is no format string, or has a field that is no plain column name.
+        ValueError: the text is not a format string, or has a field that is not a plain column name.
     """
     parts = []
     for literal, column, spec, conversion in Formatter().parse(text):

@@ -18,7 +18,7 @@ class ParsedTemplate:
         columns: names of all columns that it uses.
         prompt_columns: columns that the prompt uses, in the order in which they come; None if prompt and completion
             cannot be separated before a row is rendered.
-        fields: of ``tasks.template.library.Template``.
+        fields: values of the fields of ``tasks.template.library.Template``.
     """
 
     name: str
@@ -56,7 +56,7 @@ def compile_problem(*texts: str | None) -> str | None:
     for text in texts:
         try:
             ENVIRONMENT.from_string(text or "")
-        except Exception as error:  # such as too deep nesting, which is no TemplateSyntaxError
+        except Exception as error:  # such as too deep nesting, which raises no TemplateSyntaxError
             return jinja_problem(error)
     return None
 

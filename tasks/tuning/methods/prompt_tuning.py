@@ -28,7 +28,7 @@ def make_trainable(model: Any, base: BaseModel, params: PromptTuningTraining, st
 
     prompt = params.prompt_tuning
     soft_prompts.refuse_too_long(model, params.max_length, prompt.virtual_tokens)
-    # In an encoder-decoder they stand before the input of the encoder alone.
+    # In an encoder-decoder they precede only the input of the encoder.
     config = PromptTuningConfig(
         task_type=peft_adapters.task_type(base), num_virtual_tokens=prompt.virtual_tokens, num_transformer_submodules=1
     )
