@@ -121,7 +121,7 @@ def _measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
             seconds = time.perf_counter() - start
     pad = renderer.tokenizer.pad_token_id
     loss = likelihood(model, watched, "causal", pad, 2048, device.autocast("fp32")).loss
-    operations = _operations_a_token(base, params, rows, renderer) if variant == "tunesmith" else None
+    operations = _operations_per_token(base, params, rows, renderer) if variant == "tunesmith" else None
     tokens = sum(map(len, rows))
     dtype = torch.bfloat16 if device.use_bf16("auto") else torch.float32
     ceiling = _ceiling(dtype) if operations else None
@@ -261,16 +261,16 @@ def _count(args: argparse.Namespace) -> None:
     for method in filter(is_trained, methods.names()):
         params = params_of(method, {})
         if methods.named(method).quantisation(params) is None:  # bitsandbytes hides its products from the counter
-            operations = _operations_a_token(base, params, rows, renderer)
+            operations = _operations_per_token(base, params, rows, renderer)
             floors = (f"{ceiling / operations:,.0f}" for ceiling in ceilings.values())
             print(f"| {' | '.join((method, f'{operations / 1e9:.3f}', *floors))} |", flush=True)
 
 
-def _operations_a_token(base: Any, params: Any, rows: list[Any], renderer: Any) -> float:
-    """Of a forward and a backward pass over eight rows of the middle length, by PyTorch's own counter.
+def _operations_per_token(base: Any, params: Any, rows: list[Any], renderer: Any) -> float:
+    """Operations per token of a forward and a backward pass, counted by PyTorch on eight rows of the middle length.
 
-    Of the model as transformers and peft have it, with attention written out: the counter knows neither PyTorch's
-    attention for a CPU nor the in-place products (``addmm_``) of this project's parts.
+    The model is that of transformers and peft, with attention written out: the counter knows neither PyTorch's
+    attention for a CPU nor the in-place products (``addmm_``) of this project's layers.
     """
     from torch.nn import functional
     from torch.utils.flop_counter import FlopCounterMode

@@ -16,7 +16,7 @@ Tell = Callable[[str], None]
 
 
 class DvcError(TunesmithError):
-    """DVC itself could not run the stages; none of them reports an error of its own."""
+    """DVC itself failed before or between stages; no stage reports an error."""
 
 
 def bring_up_to_date(root: Path, stages: Sequence[str], holder: str, tell: Tell) -> None:

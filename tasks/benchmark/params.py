@@ -66,6 +66,6 @@ class BenchmarkParams(Params):
 
 
 def read_params(paths: Paths) -> BenchmarkParams:
-    """``benchmark`` of ``params/evaluation.yaml``; the defaults where a workspace has no such section."""
+    """``benchmark`` of ``params/evaluation.yaml``; the defaults if a workspace has no such section."""
     file = paths.params / "evaluation.yaml"
     return parse(BenchmarkParams, read_yaml(file).get("benchmark") or {}, file, "benchmark")

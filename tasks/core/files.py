@@ -1,4 +1,4 @@
-"""Files: written to a temporary name and renamed, hashed by content; JSON; rows as Parquet."""
+"""Write files to a temporary name and rename them, hash their contents, and store JSON and rows (Parquet)."""
 
 from __future__ import annotations
 

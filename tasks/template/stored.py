@@ -89,9 +89,9 @@ class Prompt:
 
     Attributes:
         name: ``SOURCE/ID``.
-        task: of the template.
-        compiled: its renderer.
-        source: the templates of its source.
+        task: task of the template.
+        compiled: the compiled template, which renders rows.
+        source: all templates of its source.
     """
 
     name: str

@@ -57,7 +57,7 @@ class Report:
             self.leaked.setdefault(template, location)
 
     def name_choice(self, template: str, choice: str, location: str) -> None:
-        """Count a row whose prompt names ``choice`` alone, which is the right one."""
+        """Count a row whose prompt names, of all choices, only ``choice``, the correct one."""
         self.named.setdefault(template, Counter())[choice] += 1
         self.named_first.setdefault(template, location)
 

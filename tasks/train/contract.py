@@ -147,8 +147,8 @@ def _refuse_unlearnable(row: Row, encoded: Encoded, end: int, params: TrainedPar
         )
     if not set(encoded.completion) - {end}:
         raise TunesmithError(
-            f"{where}: the labels of a row must hold text; those of this row are {encoded.completion}, only "
-            "the end token; correct the row"
+            f"{where}: the labels of a row must hold text; those of this row are {encoded.completion}, with no "
+            "text besides the end token; correct the row"
         )
     if encoded.completion[-1] != end:
         raise TunesmithError(

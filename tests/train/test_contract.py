@@ -127,14 +127,14 @@ def test_completion_that_cannot_fit_is_refused(renderer: Renderer) -> None:
 
 
 def test_completion_without_text_is_refused(renderer: Renderer) -> None:
-    with pytest.raises(TunesmithError, match=r"row r1 .*labels of a row must hold text; .* are \[0\], which"):
+    with pytest.raises(TunesmithError, match=r"row r1 .*labels of a row must hold text; .* are \[0\], with no text"):
         encode_rows(rows([("lamp", "")]), renderer, parameters(), "train")
 
 
 @pytest.mark.parametrize(
     ("planted", "message"),
     [
-        ([], r"labels of a row must hold text; those of this row are \[\], which is no more than the end token"),
+        ([], r"labels of a row must hold text; those of this row are \[\], with no text besides the end token"),
         ([5, 6], r"labels must end with the end token 0, or the model does not learn to stop; they end with \[5, 6\]"),
     ],
 )

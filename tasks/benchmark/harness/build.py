@@ -49,7 +49,7 @@ class Built:
 
 
 def task_config(task: TaskDefinition) -> dict[str, Any]:
-    """The content of lm-eval's task file with ``own`` laid over it.
+    """The content of lm-eval's task file, in which ``own`` replaces keys.
 
     Raises:
         TunesmithError: this lm-eval has no such file.

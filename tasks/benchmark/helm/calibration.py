@@ -36,7 +36,7 @@ def selective_accuracy(confidence: np.ndarray, correct: np.ndarray, coverage: fl
 
 
 def coverage_accuracy_area(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Mean of the accuracies on the 1, 2, ... all most confident rows: the area under the coverage-accuracy curve."""
+    """The area under the coverage-accuracy curve: mean of the accuracies on the k most confident rows, for every k."""
     return float(_cumulative(confidence, correct).mean())
 
 

@@ -54,7 +54,7 @@ def import_templates(path: Path, folder: Path, name: str | None = None, replace:
     parsed, unread = _read(path)
     if name is not None and (len(parsed) > 1 or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name)):
         raise TunesmithError(
-            f"templates import: --name must be one name of lower-case letters, digits, '-' and '_' for one set; {path} "
+            f"templates import: --name must name a single set, with lower-case letters, digits, '-' and '_'; {path} "
             f"holds {len(parsed)} and the name is {name!r}"
         )
     names = [name] if name else _distinct([one.name for one in parsed])

@@ -1,4 +1,4 @@
-"""``lora``: two factors of low rank are trained beside weight matrices (Hu et al. 2021)."""
+"""``lora``: train two factors of low rank beside weight matrices (Hu et al. 2021)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``p_tuning``: a small network that makes embeddings before the input is trained (Liu et al. 2021)."""
+"""``p_tuning``: train a small network that makes the embeddings which precede the input (Liu et al. 2021)."""
 
 from __future__ import annotations
 

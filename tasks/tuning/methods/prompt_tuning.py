@@ -1,4 +1,4 @@
-"""``prompt_tuning``: embeddings before the input are trained (Lester et al. 2021)."""
+"""``prompt_tuning``: train embeddings that precede the input (Lester et al. 2021)."""
 
 from __future__ import annotations
 

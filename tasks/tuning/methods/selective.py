@@ -1,4 +1,4 @@
-"""``selective``: some of the base model's own weights are trained."""
+"""``selective``: train some of the base model's own weights."""
 
 from __future__ import annotations
 
