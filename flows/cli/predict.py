@@ -23,7 +23,7 @@ def predict(
     source: Annotated[
         Path | None,
         typer.Option(
-            "--input", help="CSV, TSV, JSONL, JSON or Parquet; its rows have the source's columns, or `prompt`."
+            "--input", help="CSV, TSV, JSONL, JSON or Parquet file with the source's columns, or with `prompt`."
         ),
     ] = None,
     output: Annotated[
