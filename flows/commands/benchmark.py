@@ -98,8 +98,8 @@ def _refuse_planned(params: BenchmarkParams, names: list[str]) -> None:
     planned = [name for name in names if name in params.experiments]
     if planned:
         raise TunesmithError(
-            f"benchmark: {planned[0]} is planned under benchmark.experiments, so that its results are the stage "
-            f"benchmark@{planned[0]}'s; run `tunesmith run`, or write elsewhere with --output FOLDER"
+            f"benchmark: {planned[0]} is planned under benchmark.experiments, so only the stage "
+            f"benchmark@{planned[0]} writes its results; run `tunesmith run`, or write elsewhere with --output FOLDER"
         )
 
 

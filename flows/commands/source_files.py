@@ -98,7 +98,7 @@ def refuse_same_stems(files: Sequence[Path]) -> None:
     stems = [path.stem for path in files]
     if twice := {stem for stem in stems if stems.count(stem) > 1}:
         raise TunesmithError(
-            f"data add: files of a source must differ in their names; {sorted(twice)[0]!r} comes twice"
+            f"data add: files of a source must differ in their names; {sorted(twice)[0]!r} occurs twice"
         )
 
 

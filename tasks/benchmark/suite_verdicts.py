@@ -36,7 +36,7 @@ def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, st
         mine |= {task: _why(after, suite, task) for of, task in theirs if of == suite and (of, task) not in shared}
         if not mine and not before[0]["suites"][suite].get("scenarios"):
             raise TunesmithError(
-                f"{paths.benchmark(base[0])}: suite {suite}: the gate needs a task that was done; none was; see "
+                f"{paths.benchmark(base[0])}: suite {suite}: the gate needs a task that was measured; none was; see "
                 "results.json there for what is missing or failed, or take the suite out of benchmark.experiments"
             )
         verdicts |= {f"{suite} {name}": verdict for name, verdict in mine.items()}

@@ -53,7 +53,7 @@ def read(path: Path, requested: str = "auto", delimiter: str = "auto") -> Iterat
     """
     if not path.exists():
         raise TunesmithError(
-            f"{path}: no such file; correct the path, or, of a source, add it with `tunesmith data add FILE --name S`"
+            f"{path}: no such file; correct the path, or add the file to a source (`tunesmith data add FILE --name S`)"
         )
     if path.stat().st_size == 0:
         raise TunesmithError(f"{path}: the file is empty; a source needs at least one row")
@@ -237,7 +237,7 @@ def _read_csv(path: Path, delimiter: str) -> Iterator[tuple[int, Row]]:
 def _refuse_repeated(path: Path, columns: list[str]) -> None:
     repeated = [name for i, name in enumerate(columns) if name in columns[:i]]
     if repeated:
-        raise TunesmithError(f"{path}: columns must have different names; {repeated[0]!r} comes twice; rename one")
+        raise TunesmithError(f"{path}: columns must have different names; {repeated[0]!r} occurs twice; rename one")
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:

@@ -47,9 +47,10 @@ def export(paths: Paths, a: str, b: str, rows: int, seed: int, output: Path | No
     matches, counts = match(ours, theirs)
     if not matches:
         raise TunesmithError(
-            f"reports/experiments: {a} and {b} need rows that both answered, with different texts; of {counts.paired} "
-            f"common rows {counts.equal} have equal texts ({counts.only_a} rows only in {a}, {counts.only_b} only in "
-            f"{b}); evaluate both on the same test rows (`tunesmith run`), or choose other experiments"
+            f"reports/experiments: {a} and {b} need outputs for the same rows, with different texts; of "
+            f"{counts.paired} common rows {counts.equal} have equal texts ({counts.only_a} rows only in {a}, "
+            f"{counts.only_b} only in {b}); evaluate both on the same test rows (`tunesmith run`), or choose other "
+            "experiments"
         )
     pairs = draw(matches, rows, files.digest(["draw", a, b, first, second, seed]))
     name = export_id((a, b), (first, second), seed, rows)
@@ -75,7 +76,7 @@ def _write(paths: Paths, key: ExportKey, pairs: list[Pair], output: Path) -> Exp
     content = sheet(key.export, shown).encode(ENCODING)
     if table.exists() and table.read_bytes() != content:
         raise TunesmithError(
-            f"{table}: a file of this export that has been changed is not overwritten, it may hold answers; "
+            f"{table}: a file of this export that has been changed is not overwritten, since it may hold answers; "
             "move it away, or name another folder with --output"
         )
     with files.replacing(key_file) as temporary:

@@ -118,6 +118,6 @@ def find_key(paths: Paths, export: str, where: str) -> ExportKey:
             return read_key(path)
     known = sorted(path.stem.removeprefix("key-") for path in paths.preferences.glob("*/key-*.json"))
     raise TunesmithError(
-        f"{where}: export: no key of the export {export!r} in {paths.preferences}; there are: "
-        f"{', '.join(known) or 'none'}; import where it was exported, or name the key with --key"
+        f"{where}: export: there is no key for the export {export!r} in {paths.preferences}; there are: "
+        f"{', '.join(known) or 'none'}; import in the workspace of the export, or name the key with --key"
     )

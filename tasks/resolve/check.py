@@ -51,7 +51,7 @@ def mapping(path: Path, key: str) -> dict[str, Any]:
         raise TunesmithError(f"{path}: {key}: this key is required; add it (`{key}: {{}}` when there is nothing)")
     named = {} if data[key] is None else data[key]
     if not isinstance(named, dict):
-        raise TunesmithError(f"{path}: {key}: must map names to what they are; it is a {type(named).__name__}")
+        raise TunesmithError(f"{path}: {key}: must be a mapping of names; it is a {type(named).__name__}")
     bad = [name for name in named if not (isinstance(name, str) and _NAME.fullmatch(name))]
     if bad:
         rule = "a name must be text of lower-case letters, digits, '-' and '_'"

@@ -61,7 +61,7 @@ def refuse_dropped(name: str, params: TemplateParams, report: Report) -> None:
     if share > params.max_dropped:
         reasons = "; ".join(f"{n} with {r}, the first at {report.first[r]}" for r, n in report.dropped.items())
         raise TunesmithError(
-            f"data/raw/{name}.parquet: every row needs a prompt and a completion; {reasons}. Correct the rows, or let "
-            f"up to a share be dropped with `sources.{name}.template.max_dropped` in params/sources.yaml "
+            f"data/raw/{name}.parquet: every row needs a prompt and a completion; {reasons}. Correct the rows, or "
+            f"allow more dropped rows with `sources.{name}.template.max_dropped` in params/sources.yaml "
             f"(now {params.max_dropped}; needed {share:.4f})"
         )

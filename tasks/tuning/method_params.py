@@ -52,7 +52,7 @@ class SoftPromptParams(Params):
     @model_validator(mode="after")
     def _text(self) -> Self:
         if self.initial == "text" and not (self.text or "").strip():
-            raise ValueError("text must say what the virtual tokens start from where initial is `text`")
+            raise ValueError("text must not be empty if initial is `text`: virtual tokens start from its words")
         return self
 
 

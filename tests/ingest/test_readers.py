@@ -94,7 +94,7 @@ def test_an_open_quote_is_named_where_it_begins(tmp_path: Path) -> None:
 
 
 def test_two_csv_columns_of_one_name_are_refused(tmp_path: Path) -> None:
-    assert "'x' comes twice" in error_of(written(tmp_path, "a.csv", "x,y,x\n1,2,3\n"))
+    assert "'x' occurs twice" in error_of(written(tmp_path, "a.csv", "x,y,x\n1,2,3\n"))
 
 
 def test_csv_cells_may_be_long(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_parquet_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 def test_two_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"]), tmp_path / "a.parquet")
-    assert "'x' comes twice" in error_of(tmp_path / "a.parquet")
+    assert "'x' occurs twice" in error_of(tmp_path / "a.parquet")
 
 
 # files

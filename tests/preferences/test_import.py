@@ -168,9 +168,9 @@ def test_rows_without_an_answer_are_counted_also_where_they_are_gone(filled: Wor
         (b"export,pair,choice\n", "must hold rows of an export"),
         (
             b"export,pair,choice\nx1,p001,left\n",
-            "row 2: export: no key of the export 'x1' in .*; there are: x[0-9a-f]{12};",
+            "row 2: export: there is no key for the export 'x1' in .*; there are: x[0-9a-f]{12};",
         ),
-        (b"export,pair,choice\nx*,p001,left\n", "no key of the export 'x\\*'"),
+        (b"export,pair,choice\nx*,p001,left\n", "there is no key for the export 'x\\*'"),
     ],
 )
 def test_what_is_no_file_of_answers_says_so(filled: Workspace, done: Exported, content: bytes, message: str) -> None:

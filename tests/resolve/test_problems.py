@@ -177,7 +177,7 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
             "sources.yaml: generated.demo.train_rows: this key",
         ),
         ("sources", lambda p: p.pop("hub"), "sources.yaml: hub: this key is required; add it (`hub: {}`"),
-        ("sources", lambda p: p.update(hub=[]), "sources.yaml: hub: must map names to what they are; it is a list"),
+        ("sources", lambda p: p.update(hub=[]), "sources.yaml: hub: must be a mapping of names; it is a list"),
         (
             "registration",
             lambda p: p["registration"].update(metrc="x"),

@@ -27,7 +27,7 @@ class Ia3Params(Params):
     @model_validator(mode="after")
     def _among(self) -> Self:
         if outside := set(self.feedforward or ()) - set(self.targets or ()):
-            raise ValueError(f"feedforward must be among targets, which it names again; {min(outside)} is not")
+            raise ValueError(f"each name in feedforward must also be in targets; {min(outside)} is not")
         return self
 
 

@@ -36,7 +36,7 @@ class PTuningParams(SoftPromptParams):
     def _solvable(self) -> Self:
         if self.initial != "random" and self.hidden < 3 * self.virtual_tokens:
             raise ValueError(
-                f"hidden must be at least three times virtual_tokens to begin with words; they are {self.hidden} and "
+                f"hidden must be at least three times virtual_tokens to start from words; they are {self.hidden} and "
                 f"{self.virtual_tokens}; raise it to {3 * self.virtual_tokens}, or set `initial: random`"
             )
         return self

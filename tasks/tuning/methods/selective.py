@@ -61,8 +61,8 @@ def make_trainable(model: Any, base: BaseModel, params: SelectiveTraining, steps
     for key, matches in _matches(model, params.selective, names).items():
         if not matches:
             raise TunesmithError(
-                f"{EXPERIMENTS}: selective.{key}: must name weights of {base.spec}; it has none such; its weights are "
-                f"called {', '.join(sorted({'.'.join(name.split('.')[-2:]) for name in names}))}"
+                f"{EXPERIMENTS}: selective.{key}: must name weights of {base.spec}; it has none of these; its weights "
+                f"are {', '.join(sorted({'.'.join(name.split('.')[-2:]) for name in names}))}"
             )
         trained |= matches
     for name, weight in model.named_parameters():
