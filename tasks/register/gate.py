@@ -103,8 +103,8 @@ def _difference(candidate: Scores, opponent: Opponent, params: RegistrationParam
         only = len(candidate.keys() - opponent.scores.keys()), len(opponent.scores.keys() - candidate.keys())
         raise TunesmithError(
             f"predictions.parquet: candidate and {opponent.name} must be scored on the same rows "
-            f"({', '.join(ROW_KEY)}); {only[0]} rows are only in the candidate's, {only[1]} only in {opponent.name}'s. "
-            "Run `tunesmith run` to evaluate both on the present test set"
+            f"({', '.join(ROW_KEY)}); {only[0]} rows are only in the candidate's, {only[1]} only in those of "
+            f"{opponent.name}. Run `tunesmith run` to evaluate both on the present test set"
         )
     paired = row_averages((row, score - opponent.scores[row]) for row, score in candidate.items())
     mean, low, high = paired_bootstrap(paired, params.resamples, params.confidence, params.seed)

@@ -87,10 +87,10 @@ def test_too_few_rows_decide_nothing(wordings: int) -> None:
 
 
 def test_other_rows_are_refused() -> None:
-    with pytest.raises(TunesmithError, match="0 rows are only in the candidate's, 1 only in old's"):
+    with pytest.raises(TunesmithError, match="0 rows are only in the candidate's, 1 only in those of old"):
         against(scores(0.5, 0.5), scores(0.25, 0.25), scores(0.5, 0.5, 0.5))
     other = {("s", "row0", "long"): 0.25, ("s", "row1", "short"): 0.25}
-    with pytest.raises(TunesmithError, match="1 rows are only in the candidate's, 1 only in base's"):
+    with pytest.raises(TunesmithError, match="1 rows are only in the candidate's, 1 only in those of base"):
         against(scores(0.5, 0.5), other)
     with pytest.raises(TunesmithError, match="at least one test row"):
         against({}, {})

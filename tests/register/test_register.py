@@ -132,7 +132,7 @@ def test_the_base_itself_never_reigns(paths: Paths) -> None:
     ("spoil", "message"),
     [
         (lambda p: (p.comparison / "comparison.json").unlink(), r"comparison\.json: no such file"),
-        (lambda p: write_report(p.report("lora"), [0.5], "a" * 64), "it scores another key"),
+        (lambda p: write_report(p.report("lora"), [0.5], "a" * 64), "its key is that of another model"),
         (lambda p: write_report(p.report("base"), [0.5], key_of("base"), "b" * 64), "evaluated on the same test rows"),
         (lambda p: write_report(p.report("base"), [0.5], key_of("base")), "3 rows are only in the candidate's"),
         (
@@ -199,7 +199,7 @@ def test_an_evaluation_of_other_rows_is_refused_and_not_kept(paths: Paths, monke
     monkeypatch.setattr(tasks.evaluate.evaluate_model, "evaluate_model", Evaluator([0.9, 0.9], "d" * 64, ["a", "b"]))
     rows = ["new0", "new1"]
     add_experiment(paths, "base", [0.1, 0.1], test="c" * 64, rows=rows, method="none")
-    with pytest.raises(TunesmithError, match="must be the rows that new was evaluated on"):
+    with pytest.raises(TunesmithError, match="champion and new must be evaluated on the same rows"):
         propose(paths, "new", [0.5, 0.5], test="c" * 64, rows=rows)
     assert not any((paths.state / "champions").iterdir())
 
