@@ -31,8 +31,8 @@ def test_a_metric_that_the_templates_do_not_give_is_refused(paths: Paths) -> Non
     edit(paths, "evaluation", lambda p: p["compare"].update(metric="accuracy"))
     gate, compared = problems(paths)
     assert gate.startswith(
-        "registration.yaml: registration.metric: every test row needs the score that decides; template demo/summarise "
-        "rows of template demo/summarise have no 'accuracy'"
+        "registration.yaml: registration.metric: every test row needs the score that decides; rows of template "
+        "demo/summarise have no 'accuracy'"
     )
     assert "scores of all rows are: rouge1_precision, " in gate
     assert compared.startswith("evaluation.yaml: compare.metric: no row of evaluation_set.sources will have 'accuracy'")
