@@ -1,4 +1,4 @@
-"""Greedy generation: slots with and without drafts, beside the continuous batching of ``transformers``.
+"""Greedy generation: slots beside the continuous batching of ``transformers``.
 
     python -m bench.generation --rows FILE.jsonl --column dialogue --model models/lora
 
@@ -23,7 +23,6 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from bench.common import machine
 from tasks.core import device
 from tasks.core.stage import quieten_bitsandbytes
-from tasks.inference import slots
 from tasks.inference.generate import Generated, generate
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
@@ -68,14 +67,6 @@ def _engines(
     predictor: Predictor, prompts: list[list[int]], params: GenerationParams, options: argparse.Namespace
 ) -> dict[str, Callable[[], Completions]]:
     tokenizer = predictor.renderer.tokenizer
-    drafts = slots.DRAFTS
-
-    def in_slots(most: int) -> Completions:
-        slots.DRAFTS = most
-        try:
-            return generate(predictor.model, tokenizer, prompts, predictor.base.kind, params)
-        finally:
-            slots.DRAFTS = drafts
 
     def library(batch_tokens: int) -> Completions:
         model: Any = unwrapped(predictor.model)
@@ -102,8 +93,7 @@ def _engines(
         ]
 
     return {
-        "slots": lambda: in_slots(drafts),
-        "slots without drafts": lambda: in_slots(0),
+        "slots": lambda: generate(predictor.model, tokenizer, prompts, predictor.base.kind, params),
         **{f"library, {n} tokens per batch": partial(library, n) for n in options.batch_tokens},
     }
 

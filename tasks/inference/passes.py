@@ -50,27 +50,19 @@ class Pass:
 
     Args:
         layout: the slots.
-        rows: active rows: the tokens of each, and the number of tokens cached before them.
+        before: tokens cached before the one token of each active row.
         prompts: lengths of the new prompts, in the next slots.
         prefix: tokens cached before each new prompt.
         device: of the tensors.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        rows: Sequence[tuple[Sequence[int], int]],
-        prompts: Sequence[int],
-        prefix: int,
-        device: Any,
-    ) -> None:
+    def __init__(self, layout: Layout, before: Sequence[int], prompts: Sequence[int], prefix: int, device: Any) -> None:
         self.layout, self.prompts, self.prefix = layout, prompts, prefix
-        self._counts, self._before = [len(tokens) for tokens, _ in rows], [before for _, before in rows]
-        self._device = device
+        self._before, self._device = list(before), device
         # All layers share the masks, since they have the same heads.
         self._masks: dict[str | int, Tensor] = {}
         starts = [*self._before, *[prefix] * len(prompts)]
-        counts = [*self._counts, *prompts]
+        counts = [*[1] * len(before), *prompts]
         positions = [start + i for start, count in zip(starts, counts, strict=True) for i in range(count)]
         slots = [slot for slot, count in enumerate(counts) for _ in range(count)]
         self.positions_T = torch.tensor(positions, device=device)
@@ -81,34 +73,17 @@ class Pass:
     @property
     def active(self) -> int:
         """Number of active rows."""
-        return len(self._counts)
+        return len(self._before)
 
     @cached_property
     def seen(self) -> int:
-        """Tokens of the longest active row, those of the pass included."""
-        return max(before + count for before, count in zip(self._before, self._counts, strict=True))
-
-    @cached_property
-    def tokens_RQ(self) -> Tensor:
-        """Index in the sequence of the tokens of each active row; rows with fewer tokens repeat their last."""
-        indices, start = [], 0
-        for count in self._counts:
-            indices.append([start + min(i, count - 1) for i in range(max(self._counts))])
-            start += count
-        return torch.tensor(indices, device=self._device)
-
-    @cached_property
-    def back_N(self) -> Tensor:
-        """Index in the flattened ``tokens_RQ`` of each token of the active rows."""
-        most = max(self._counts)
-        return torch.tensor(
-            [row * most + i for row, count in enumerate(self._counts) for i in range(count)], device=self._device
-        )
+        """Tokens of the longest active row, that of the pass included."""
+        return max(self._before) + 1
 
     def mask(self, groups: int, dtype: torch.dtype) -> Tensor:
-        """Return the mask to add to the scores of the active rows, (R, 1, groups * Q, S)."""
+        """Return the mask to add to the scores of the active rows, (R, 1, groups, S)."""
         if "rows" not in self._masks:
-            self._masks["rows"] = self._unseen(self._before, max(self._counts), self.seen, groups, dtype)
+            self._masks["rows"] = self._unseen(self._before, 1, self.seen, groups, dtype)
         return self._masks["rows"]
 
     def mask_after_prefix(self, length: int, groups: int, dtype: torch.dtype) -> Tensor:
@@ -214,14 +189,14 @@ def _attend(
     outputs, start = [], 0
     if rows := current.active:
         output = _grouped(
-            query[0][:, current.tokens_RQ].transpose(0, 1),
+            query[0][:, :rows, None].transpose(0, 1),
             keys[:rows, :, : current.seen],
             values[:rows, :, : current.seen],
             current.mask(groups, query.dtype),
             scaling,
         )
-        outputs.append(output.transpose(1, 2).flatten(0, 1)[current.back_N])
-        start = len(current.back_N)
+        outputs.append(output[:, :, 0])
+        start = rows
     for slot, length in enumerate(current.prompts, start=rows):
         queries = query[:, :, start : start + length]
         seen = current.prefix + length

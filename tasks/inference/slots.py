@@ -4,10 +4,8 @@
 and copies all keys and values at each step to append one. Here each row has a slot, a part of one tensor, and positions
 behind the row's own length are masked: continuous batching (Yu et al. 2022, Orca).
 
-A pass of the model is one sequence of tokens: the last token of each active row with its drafts, then whole new
-prompts. So the model reads prompts in the passes that generate (Agrawal et al. 2023, Sarathi). Drafts are the tokens
-that followed the row's last tokens earlier in the row (prompt lookup, Saxena 2023). Only drafts that the model would
-generate itself are accepted, so they change the number of passes, and outputs only by rounding.
+A pass of the model is one sequence of tokens: the last token of each active row, then whole new prompts. So the model
+reads prompts in the passes that generate (Agrawal et al. 2023, Sarathi).
 """
 
 from __future__ import annotations
@@ -30,12 +28,6 @@ from tasks.model.unwrap import output_only_at, unwrapped
 
 READ_AT_ONCE = 512
 """Prompt tokens per pass at most: enough for fast matrix products, little memory compared with the cache."""
-
-DRAFTS = 4
-"""Drafts per row and pass at most."""
-
-_MATCHED = (3, 2)
-"""Last tokens that must occur earlier in the row, in the order of the attempts."""
 
 MORE_SLOTS = 1.25
 """Slots become narrower once this many times as many fit, since the remaining rows are shorter; it copies the cache."""
@@ -69,30 +61,6 @@ def room(widths: Sequence[int], budget: int) -> int:
     return max(max(widths), min(budget, sum(widths)))
 
 
-class _Lookup:
-    """The tokens of a row, with an index of earlier occurrences of its last tokens."""
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self._tokens: list[int] = []
-        self._followed: dict[tuple[int, ...], int] = {}
-        for token in tokens:
-            self.add(token)
-
-    def add(self, token: int) -> None:
-        for count in _MATCHED:
-            if len(self._tokens) >= count:
-                self._followed[tuple(self._tokens[-count:])] = len(self._tokens)
-        self._tokens.append(token)
-
-    def drafts(self, most: int) -> list[int]:
-        """Return up to ``most`` tokens that followed the last ones before; none if these are new."""
-        for count in _MATCHED:
-            position = self._followed.get(tuple(self._tokens[-count:]))
-            if position is not None:
-                return self._tokens[position : position + min(most, DRAFTS)]
-        return []
-
-
 @dataclass
 class _Row:
     """An active row.
@@ -101,21 +69,11 @@ class _Row:
         index: of its prompt.
         output: tokens generated so far.
         length: tokens whose keys and values the cache holds.
-        lookup: source of its drafts.
     """
 
     index: int
     output: list[int]
     length: int
-    lookup: _Lookup
-
-    def append(self, tokens: Sequence[int], end: int) -> None:
-        """Append generated tokens up to the end token."""
-        for token in tokens:
-            self.output.append(token)
-            self.lookup.add(token)
-            if token == end:
-                return
 
 
 class Slots:
@@ -163,7 +121,7 @@ class Slots:
             free = self._layout.count - len(rows)
             count = read_together([len(prompts[index]) for index in islice(waiting, free)])
             read = [waiting.popleft() for _ in range(count)]
-            self._step(rows, [(index, prompts[index]) for index in read], end, new_tokens)
+            self._step(rows, [(index, prompts[index]) for index in read])
             for slot in reversed(range(len(rows))):
                 row = rows[slot]
                 if row.output[-1] == end or len(row.output) >= new_tokens:
@@ -188,38 +146,35 @@ class Slots:
             layer.narrow(width, lengths)
         self._layout.width = width
 
-    def _step(self, rows: list[_Row], new: Sequence[tuple[int, list[int]]], end: int, new_tokens: int) -> None:
-        """Generate a token per row, or more if its drafts are right; the ``new`` prompts become rows."""
-        inputs = [[row.output[-1], *row.lookup.drafts(new_tokens - len(row.output) - 1)] for row in rows]
-        lengths = [row.length for row in rows]
-        # Logits of all tokens of active rows, and of the last token of each new prompt.
-        wanted = [True] * sum(map(len, inputs)) + [i == len(ids) - 1 for _, ids in new for i in range(len(ids))]
+    def _step(self, rows: list[_Row], new: Sequence[tuple[int, list[int]]]) -> None:
+        """Generate a token per row; the ``new`` prompts become rows."""
+        active, prompts = [(row.output[-1], row.length) for row in rows], [tokens for _, tokens in new]
+        # Logits of the token of each active row, and of the last token of each new prompt.
+        wanted = [True] * len(active) + [i == len(ids) - 1 for ids in prompts for i in range(len(ids))]
         wanted += [False] * (self._padded(len(wanted)) - len(wanted))
         with output_only_at(self._model, torch.tensor([wanted], device=self._device)):
-            logits = self.run(list(zip(inputs, lengths, strict=True)), [tokens for _, tokens in new])
+            logits = self.run(active, prompts)
         likeliest = iter(logits.reshape(-1, logits.shape[-1]).float().argmax(-1).tolist())
-        for row, tokens in zip(rows, inputs, strict=True):
-            generated = [next(likeliest) for _ in tokens]
-            accepted = next((i for i, draft in enumerate(tokens[1:]) if draft != generated[i]), len(tokens) - 1)
-            row.append(generated[: accepted + 1], end)
-            row.length += accepted + 1
+        for row in rows:
+            row.output.append(next(likeliest))
+            row.length += 1
         for index, tokens in new:
-            token = next(likeliest)
-            rows.append(_Row(index, [token], self._prefix_length + len(tokens), _Lookup([*tokens, token])))
+            rows.append(_Row(index, [next(likeliest)], self._prefix_length + len(tokens)))
 
-    def run(self, rows: Sequence[tuple[Sequence[int], int]], prompts: Sequence[Sequence[int]]) -> Tensor:
+    def run(self, rows: Sequence[tuple[int, int]], prompts: Sequence[Sequence[int]]) -> Tensor:
         """Run a pass and return its logits.
 
         Args:
-            rows: active rows, in the first slots: the tokens of each, and the length of what is cached before them.
+            rows: active rows, in the first slots: the last token of each, and the number of tokens cached before it.
             prompts: new prompts, in the next slots.
         """
-        current = Pass(self._layout, rows, [len(prompt) for prompt in prompts], self._prefix_length, self._device)
+        before, lengths = [length for _, length in rows], [len(prompt) for prompt in prompts]
+        current = Pass(self._layout, before, lengths, self._prefix_length, self._device)
         slots = slice(len(rows), len(rows) + len(prompts))
         if self._prefix and prompts:
             for layer, keys_values in zip(self._layers, self._prefix, strict=True):
                 layer.insert_prefix(keys_values, slots)
-        ids = [token for tokens in (*(tokens for tokens, _ in rows), *prompts) for token in tokens]
+        ids = [*(token for token, _ in rows), *(token for prompt in prompts for token in prompt)]
         inputs_2T = torch.stack([torch.tensor(ids, device=self._device), current.positions_T])
         inputs_2T = pad(inputs_2T, (0, self._padded(len(ids)) - len(ids)))
         with attending(self._model.config, current):

@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from tasks.core import device
 from tasks.inference.generate import batches
 from tasks.inference.params import GenerationParams
-from tasks.inference.slots import DRAFTS, Slots, read_together, room, suits
+from tasks.inference.slots import Slots, read_together, room, suits
 from tasks.memory.fit import gb, written
 from tasks.memory.simulate import Step, materialise, output_layer_at, storage_bytes, tensors_of
 from tasks.memory.storage_counter import StorageCounter
@@ -138,7 +138,6 @@ def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) 
     new = generation.max_new_tokens
     widths = sorted((prompt + new for prompt in prompts), reverse=True)
     slots, counter = Slots(model, room(widths, generation.token_budget)), StorageCounter()
-    tokens_per_row = 1 + min(DRAFTS, new - 1)
 
     def full(width: int) -> tuple[int, int, list[int]]:
         return width, min(len(widths), slots.room // width), []
@@ -149,15 +148,14 @@ def _in_slots(model: Any, prompts: Sequence[int], generation: GenerationParams) 
         read = lengths[: read_together(lengths)]
         # No row generates before the first prompts are read.
         reading.append((width, min(slots.room // width - len(read), index), read))
-    most = max(reading, key=lambda candidate: candidate[1] * tokens_per_row + sum(candidate[2]))
+    most = max(reading, key=lambda candidate: candidate[1] + sum(candidate[2]))
     moments = []
     with counter:
         for width, generating, read in (most, full(widths[0]), full(widths[-1])):
             counter.restart()
             slots.resize(width)
-            rows = [([0] * tokens_per_row, width - tokens_per_row)] * generating
-            positions = generating * tokens_per_row + len(read)
-            with counter.part("activations"), output_layer_at(model, positions, counter):
+            rows = [(0, width - 1)] * generating
+            with counter.part("activations"), output_layer_at(model, generating + len(read), counter):
                 logits = slots.run(rows, [[0] * length for length in read])
             moments.append(_slot_parts(slots, logits, counter))
             del logits

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tasks.inference.slots import SUITED, Slots, _Lookup, room, suits
+from tasks.inference.slots import SUITED, Slots, room, suits
 from tasks.model.batches import bucket
 
 VOCABULARY, NEW = 40, 9
@@ -130,12 +130,6 @@ def test_models_that_cannot_stand_apart(name: str) -> None:
     assert not suits(made(*NOT_SUITED[name]))
 
 
-def repeating(kind: str, sizes: dict[str, Any]) -> Any:
-    """Embeddings that are tied to the output make a random model say a phrase over and over."""
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).eval()
-
-
 def watched(model: Any) -> list[int]:
     """Tokens of each pass to come."""
     passes: list[int] = []
@@ -146,9 +140,8 @@ def watched(model: Any) -> list[int]:
 
 
 @torch.no_grad()
-def test_slots_are_filled_again_and_made_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for two of the longest rows, the passes are few: rows under way are as many as there is room for."""
-    monkeypatch.setattr("tasks.inference.slots.DRAFTS", 0)
+def test_slots_are_filled_again_and_made_narrower() -> None:
+    """With room for two of the longest rows, passes are few: as many rows are active as the cache has room for."""
     model, prompts = made(*MADE["llama"]), rows(count=60)
     slots, passes = Slots(model, 150), watched(model)
     assert len(dict(slots.generate(prompts, -1, NEW))) == 60
@@ -156,32 +149,6 @@ def test_slots_are_filled_again_and_made_narrower(monkeypatch: pytest.MonkeyPatc
     assert sum(passes) == sum(map(len, prompts)) + 60 * (NEW - 1), "nothing is padded or carried on after its end"
     assert sum(passes) - sum(map(len, prompts)) > 2.5 * len(passes), "rows in a pass"
     assert [held.shape for held in slots.held] == [(2, 150, 8)] * 4, "and never took more room"
-
-
-@torch.no_grad()
-def test_drafts_that_are_right_save_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that says a phrase over and over is asked less often, and says the same."""
-    model = repeating("llama", GROUPED)
-    prompts, new, passes = rows(count=6), 40, watched(model)
-    whole = [alone(model, prompt, -1, new) for prompt in prompts]
-    needed = []
-    for drafts in (0, 4):
-        monkeypatch.setattr("tasks.inference.slots.DRAFTS", drafts)
-        passes.clear()
-        outputs = dict(Slots(model, 10_000).generate(prompts, -1, new))
-        assert [outputs[index] for index in range(len(prompts))] == whole
-        needed.append(len(passes))
-    assert needed[0] == new and needed[1] < 0.6 * new
-
-
-def test_drafts_are_what_followed_the_last_tokens_before() -> None:
-    lookup = _Lookup([1, 2, 3, 4, 9, 2, 3, 5, 6, 7, 8, 2, 3])
-    assert lookup.drafts(9) == [5, 6, 7, 8], "the last place where 2, 3 stood, and no more than four"
-    assert lookup.drafts(1) == [5] and lookup.drafts(0) == []
-    lookup.add(4)
-    assert lookup.drafts(9) == [9, 2, 3, 5], "three tokens say more than two"
-    lookup.add(0)
-    assert lookup.drafts(9) == [] == _Lookup([1]).drafts(9)
 
 
 @torch.no_grad()
@@ -204,18 +171,16 @@ def test_one_token_and_one_row() -> None:
 
 
 @torch.no_grad()
-def test_no_draft_stands_behind_the_positions_that_a_model_has() -> None:
-    """The longest row here, whose model says one token for ever, ends at the last position."""
-    model, new = repeating("gpt2", N), 12
+def test_a_row_may_end_at_the_last_position_of_its_model() -> None:
+    model, new = made("gpt2", N), 12
     prefix, prompts = rows(count=1, longest=5)[0], [row * 8 for row in rows(count=2, longest=15)]
     prompts[0] = (prompts[0] * 9)[: 128 - len(prefix) - new]
     cache = model.transformer(input_ids=torch.tensor([prefix]), use_cache=True).past_key_values
     beginning = [(layer.keys, layer.values) for layer in cache.layers]
     whole = [alone(model, prefix + prompt, -1, new) for prompt in prompts]
-    widths, passes = [len(prefix) + len(prompt) + new for prompt in prompts], watched(model)
+    widths = [len(prefix) + len(prompt) + new for prompt in prompts]
     outputs = dict(Slots(model, room(widths, 10_000), beginning).generate(prompts, -1, new))
     assert [outputs[index] for index in (0, 1)] == whole
-    assert len(passes) < 2 * new, "drafts were right"
 
 
 def test_room_is_the_budget_within_what_rows_take() -> None:

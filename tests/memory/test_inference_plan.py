@@ -11,7 +11,7 @@ import torch
 from tasks.core.errors import TunesmithError
 from tasks.core.files import write_json
 from tasks.inference.params import GenerationParams
-from tasks.inference.slots import DRAFTS, Slots, room
+from tasks.inference.slots import Slots, room
 from tasks.memory.inference_plan import Generation, plan_generation, plan_merging, smaller_generation
 from tasks.memory.storage_counter import StorageCounter
 from tasks.memory.training_plan import plan_training
@@ -54,11 +54,8 @@ def test_virtual_tokens_are_kept_as_well(tiny_llama: Path) -> None:
 
 
 @pytest.mark.parametrize("prompts", [[300] + 30 * [60], [257] + 8 * [250], [250] * 9 + [5]])
-def test_the_plan_of_slots_is_what_real_tensors_take(
-    tiny_llama: Path, prompts: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether the longest row alone, many short ones, or a full cache takes most; with as many drafts as may be."""
-    monkeypatch.setattr("tasks.inference.slots._Lookup.drafts", lambda self, most: [5] * min(most, DRAFTS))
+def test_the_plan_of_slots_is_what_real_tensors_take(tiny_llama: Path, prompts: list[int]) -> None:
+    """Whether the longest row alone, many short ones, or a full cache takes most."""
     params, base = parameters(tiny_llama, METHODS["lora"])
     planned = plan_generation(params, base, prompts, GENERATION.model_copy(update={"token_budget": 8192}))
     model, counter = load_model(base, torch.float32).eval(), StorageCounter()
