@@ -21,7 +21,8 @@ _METHOD = "tasks/tuning/methods/${item.method}.py"
 DATA = {
     "tasks/template/library.py": [_SET],
     "tasks/ingest/demo/__init__.py": ["tasks/ingest/demo"],
-    "tasks/metrics/text.py": ["tasks/metrics/words.yaml"],
+    "tasks/metrics/negation.py": ["tasks/metrics/negation.yaml"],
+    "tasks/metrics/quantities.py": ["tasks/metrics/quantities.yaml"],
     "tasks/metrics/load.py": ["tasks/metrics"],
     "tasks/benchmark/harness/suites.py": ["tasks/benchmark/harness/processing.py", "tasks/benchmark/harness/suites"],
     "tasks/benchmark/helm/scenarios.py": ["tasks/benchmark/helm/scenarios.yaml", "tasks/benchmark/helm/sets"],

@@ -34,6 +34,7 @@ _PACKAGES = (
     "prefect",
     "dvc",
     "rouge-score-rs",
+    "text2num",
     "sacrebleu",
 )
 _GB = 1e9

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tasks.metrics.names import BETWEEN_REFERENCES
+
 Comparison = dict[str, Any]
 Entry = dict[str, Any]
 
@@ -188,6 +190,17 @@ def sign_columns(comparison: Comparison) -> list[Column]:
     shown.append(Column("unfinished %", 1, [unfinished(entry) for entry in systems]))
     shown.append(Column("empty %", 1, [score(entry, "empty", 100, interval=False) for entry in systems]))
     return shown
+
+
+def sign_floors(comparison: Comparison) -> list[Cell]:
+    """How often two references of one row differ, for each column of ``sign_columns``; empty if no row has two."""
+    metrics: dict[str, Any] = {}
+    for entry in comparison["systems"]:
+        metrics = entry["metrics"] | metrics  # the rows of all systems have the same references
+    names = [BETWEEN_REFERENCES.get(sign, "") for sign in (*SIGNS, "unfinished", "empty")]
+    if not any(name in metrics for name in names):
+        return []
+    return [score({"metrics": metrics}, name, 100) if name else Cell("") for name in names]
 
 
 def remarks(comparison: Comparison) -> list[str]:

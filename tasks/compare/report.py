@@ -22,6 +22,7 @@ from tasks.compare.cells import (
     scale,
     score,
     sign_columns,
+    sign_floors,
 )
 from tasks.compare.table import legend
 from tasks.core.pages import pages
@@ -43,6 +44,7 @@ def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
         metric=label(comparison["metric"]),
         columns=columns(comparison),
         signs=sign_columns(comparison),
+        sign_floors=sign_floors(comparison),
         changes=changes(comparison),
         groups=group_rows(comparison),
         soft_prompts=soft_prompts(comparison),

@@ -11,6 +11,7 @@ import sacrebleu
 from datasets import Value
 
 from tasks.core.errors import TunesmithError
+from tasks.evaluate.reference_signs import between_references
 from tasks.metrics.load import load
 from tasks.metrics.names import ROUGE_COLUMNS, SCORES, SIGNS, is_hub
 from tasks.metrics.params import IntervalParams
@@ -84,9 +85,10 @@ def summarise(predictions: list[Row], params: IntervalParams) -> dict[str, Score
     """Compute every score with its bootstrap interval.
 
     Means are over the rows that have the score. Metrics of ``CORPUS`` and of the hub are over the rows that name them,
-    BLEU over all rows.
+    BLEU over all rows. Rows with several references add how often these differ by the signs.
     """
-    return means(predictions, MEANS, params) | corpus(predictions, params, ("bleu",))
+    scores = means(predictions, MEANS, params) | between_references(predictions, params)
+    return scores | corpus(predictions, params, ("bleu",))
 
 
 def means(predictions: list[Row], names: Iterable[str], params: IntervalParams) -> dict[str, Score]:

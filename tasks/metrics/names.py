@@ -28,6 +28,12 @@ SIGNS = (
     *("repetition", "distinct_1", "distinct_2", "length_ratio", "copied_4grams", "negation_differs", "numbers_differ"),
     "empty",
 )
+BETWEEN_REFERENCES = {
+    "negation_differs": "references_negation_differs",
+    "numbers_differ": "references_numbers_differ",
+}
+"""Sign → metric of all rows: how often two references of one row differ by it."""
+
 OPTIONAL_SCORES = ("exact_match", "accuracy", "token_f1", "chrf", "entity_f1")
 """Scores of rows whose templates name the metric; rows with answer choices also have ``exact_match``."""
 

@@ -1,20 +1,13 @@
-"""Texts made comparable: labels, words, numbers, negations and entities."""
+"""Texts made comparable: labels, words and entities."""
 
 from __future__ import annotations
 
 import re
 import string
-from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
-
-from tasks.core.params import read_yaml
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_NUMBER = re.compile(r"(?<!\w)\d+(?:[.,:]\d+)*")  # not the 1 of "#Person1#"
-_LISTS = read_yaml(Path(__file__).parent / "words.yaml")
-_NEGATIONS = frozenset(_LISTS["negations"])
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
@@ -38,18 +31,6 @@ def words(text: str) -> list[str]:
 
 def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
-
-
-def has_negation(text: str) -> bool:
-    """Whether ``text`` has a negation of ``words.yaml``."""
-    return any(word.replace("’", "'") in _NEGATIONS for word in words(text))
-
-
-def numbers(text: str) -> Counter[str]:
-    """The numbers in a text, in digits or in the words of ``words.yaml``, with their counts."""
-    counts = Counter(number.replace(",", "") for number in _NUMBER.findall(text))
-    counts.update(str(_LISTS["numbers"][word]) for word in words(text) if word in _LISTS["numbers"])
-    return counts
 
 
 def entity_counts(output: str, reference: str) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tasks.compare.cells import Cell, change, columns, label, number, sign_columns
+from tasks.compare.cells import Cell, change, columns, label, number, sign_columns, sign_floors
 from tasks.compare.collect import collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
@@ -263,6 +263,18 @@ def test_signs_have_a_table_of_their_own(full: Workspace) -> None:
     assert columns["numbers differ %"][index] == "–"
     page = html_report(comparison, b"", GATE)
     assert "Signs of bad texts" in page and "negation differs %" in page
+    assert sign_floors(comparison) == [] and "two references of one row" not in page
+
+
+def test_the_disagreement_of_references_stands_below_the_signs(full: Workspace) -> None:
+    full.experiment("odd", negation_differs=0.25, repetition=0.125, references_negation_differs=0.27)
+    comparison = comparison_of(full)
+    titles = [column.title for column in sign_columns(comparison)]
+    floors = dict(zip(titles, map(str, sign_floors(comparison)), strict=True))
+    assert floors.pop("negation differs %").startswith("27.0")
+    assert floors.pop("numbers differ %") == "–", "of an earlier version"
+    assert set(floors.values()) == {""}
+    assert "two references of one row" in html_report(comparison, b"", GATE)
 
 
 def test_metrics_of_a_task_have_columns_where_it_asks_for_them(full: Workspace) -> None:

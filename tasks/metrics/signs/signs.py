@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 from tasks.metrics import base
-from tasks.metrics.text import has_negation, ngrams, numbers, words
+from tasks.metrics.negation import same_negation
+from tasks.metrics.quantities import same_numbers
+from tasks.metrics.text import ngrams, words
 
 
 class Signs(base.TextMetric):
@@ -16,8 +18,8 @@ class Signs(base.TextMetric):
     - ``distinct_1``, ``distinct_2``: different words (2-grams) divided by all of them (Li et al. 2016); None for none;
     - ``length_ratio``: its words divided by those of the reference of nearest length; None if that is empty;
     - ``copied_4grams``: share of its word 4-grams that stand in the source; 0 for fewer than four words;
-    - ``negation_differs``: 1 if it has a negation and no reference has one, or the other way round;
-    - ``numbers_differ``: 1 if no reference has the same numbers, in digits or in words up to twenty;
+    - ``negation_differs``: 1 if it negates and no reference does, or the other way round (``negation.py``);
+    - ``numbers_differ``: 1 if no reference has the same numbers, in digits or in words (``quantities.py``);
     - ``empty``: 1 for an empty prediction.
     """
 
@@ -37,8 +39,8 @@ def signs(output: str, references: list[str], source: str) -> dict[str, float | 
         "distinct_2": _distinct(ngrams(tokens, 2)),
         "length_ratio": _length_ratio(len(tokens), [len(words(text)) for text in references]),
         "copied_4grams": copied_ngrams(output, source),
-        "negation_differs": float(has_negation(output) not in {has_negation(text) for text in references}),
-        "numbers_differ": float(numbers(output) not in [numbers(text) for text in references]),
+        "negation_differs": float(not any(same_negation(output, text) for text in references)),
+        "numbers_differ": float(not any(same_numbers(output, text) for text in references)),
         "empty": float(not output.strip()),
     }
 
