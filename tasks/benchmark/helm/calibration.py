@@ -14,6 +14,10 @@ import numpy as np
 BINS = 10
 
 
+FLOOR_DRAWS = 2000
+"""Draws of ``calibration_floor``."""
+
+
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float:
     """Mean over rows of |accuracy - mean confidence| of the row's bin; bins of *equal mass*, as HELM has them.
 
@@ -22,12 +26,28 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     values; equal values stay in one bin, the lower one.
     """
     _check(confidence, correct)
+    return float(np.abs((correct - confidence) @ _in_bins(confidence, bins)).sum() / len(confidence))
+
+
+def calibration_floor(confidence: np.ndarray, seed: int, bins: int = BINS) -> tuple[float, float]:
+    """Calibration error of a perfectly calibrated model with these confidences: its mean, and its 95 % point.
+
+    Each draw lets every row be correct with the probability of its confidence. With few rows, chance alone then gives
+    an error that is far from 0 (Bröcker and Smith 2007, "Increasing the Reliability of Reliability Diagrams", draw the
+    same way). A measured error up to the 95 % point is no sign of a bad calibration.
+    """
+    _check(confidence, confidence)
+    draws_DR = np.random.default_rng(seed).random((FLOOR_DRAWS, len(confidence))) < confidence
+    errors_D = np.abs((draws_DR - confidence) @ _in_bins(confidence, bins)).sum(1) / len(confidence)
+    return float(errors_D.mean()), float(np.quantile(errors_D, 0.95))
+
+
+def _in_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """1 in the column of each row's bin, else 0; shape: rows, bins."""
     parts = np.array_split(np.sort(confidence), min(bins, len(confidence)))
     borders = np.unique([(a[-1] + b[0]) / 2 for a, b in pairwise(parts)])
     where = np.searchsorted(borders, confidence, side="left")
-    rows = np.bincount(where)
-    gaps = np.abs(np.bincount(where, weights=correct) - np.bincount(where, weights=confidence))
-    return float(gaps[rows > 0].sum() / len(confidence))
+    return np.asarray(where[:, None] == np.arange(len(borders) + 1), dtype=np.float64)
 
 
 def selective_accuracy(confidence: np.ndarray, correct: np.ndarray, coverage: float = 0.1) -> float:

@@ -22,18 +22,27 @@ from tasks.model.rendering import Encoded
 
 @dataclass(frozen=True)
 class Scored:
-    """Per question: log-probabilities (nats) of its choices, its share of its batch's seconds, and its tokens."""
+    """Scores of the choices of each question.
+
+    Attributes:
+        logprobs: summed log-probability (nats) of each choice.
+        lengths: tokens of each choice.
+        seconds: the question's share of its batch's seconds.
+        tokens: tokens that the model read.
+        generated: for joint questions, the next token that the model generates, as text, and its probability.
+    """
 
     logprobs: list[list[float]]
+    lengths: list[list[int]]
     seconds: list[float]
     tokens: list[int]
+    generated: list[tuple[str, float]] | None = None
 
 
 def score_questions(predictor: Predictor, questions: Sequence[Question], budget: int) -> Scored:
-    """The summed log-probability of the tokens of every choice after its prompt; the end token does not count.
+    """Score every choice after its prompt; the end token does not count.
 
-    (As HELM's ``multiple_choice_separate_original`` and ``lm-eval`` sum them; no normalisation by length.) If all
-    choices of a question are one token long, one pass over its prompt scores them all.
+    If all choices of a question are one token long, one pass over its prompt scores them all.
 
     Raises:
         TunesmithError: a choice without text, or a log-probability that is not finite.
@@ -54,8 +63,16 @@ def score_questions(predictor: Predictor, questions: Sequence[Question], budget:
         for i, values in zip(batch, scores, strict=True):
             logprobs[i], seconds[i] = values, taken * tokens[i] / whole
     for question, values in zip(questions, logprobs, strict=True):
-        _refuse_not_finite(question, values)
-    return Scored(logprobs, seconds, tokens)
+        refuse_not_finite(question, values)
+    return Scored(logprobs, [[len(row.completion) for row in rows] for rows in encoded], seconds, tokens)
+
+
+def per_token(logprobs: Sequence[float], lengths: Sequence[int]) -> list[float]:
+    """Mean log-probability per token of each choice, by which HELM ranks separate choices.
+
+    (``BasicReferenceMetric`` in HELM's ``metrics/basic_metrics.py``. ``lm-eval`` ranks by the sum for its ``acc``.)
+    """
+    return [total / length for total, length in zip(logprobs, lengths, strict=True)]
 
 
 def _without_end(predictor: Predictor, prompt: str, choice: str) -> Encoded:
@@ -79,20 +96,27 @@ def log_likelihoods(predictor: Predictor, rows: Sequence[Encoded], budget: int) 
     return [-value for value in scored.nll]
 
 
-@torch.no_grad()
 def _one_pass(predictor: Predictor, rows: list[list[Encoded]], budget: int) -> list[list[float]]:
     """Score one-token choices: one forward pass per prompt, read at its last position."""
-    model, renderer = predictor.model, predictor.renderer
-    model.eval()
-    where = next(model.parameters()).device
-    batch: dict[str, Tensor] = collate([choices[0] for choices in rows], renderer.kind, renderer.tokenizer.pad_token_id)
-    with device.autocast("fp32"):
-        logits: Any = supervised_logits(model, {k: v.to(where) for k, v in batch.items()}, renderer.kind)[0]
-    logprobs_BV = logits.float().log_softmax(-1).double().cpu()
+    logprobs_BV = next_token_logprobs(predictor, [choices[0].prompt for choices in rows])
     return [[float(logprobs_BV[i, choice.completion[0]]) for choice in choices] for i, choices in enumerate(rows)]
 
 
-def _refuse_not_finite(question: Question, values: list[float]) -> None:
+@torch.no_grad()
+def next_token_logprobs(predictor: Predictor, prompts: Sequence[list[int]]) -> Tensor:
+    """Log-probabilities (nats) of the token after each prompt, in one batch; shape: (prompts, vocabulary), float64."""
+    model, renderer = predictor.model, predictor.renderer
+    model.eval()
+    where, pad = next(model.parameters()).device, renderer.tokenizer.pad_token_id
+    # Any token as completion: only the logits before it are read.
+    batch: dict[str, Tensor] = collate([Encoded(prompt, [pad]) for prompt in prompts], renderer.kind, pad)
+    with device.autocast("fp32"):
+        logits: Any = supervised_logits(model, {k: v.to(where) for k, v in batch.items()}, renderer.kind)[0]
+    return logits.float().log_softmax(-1).double().cpu()
+
+
+def refuse_not_finite(question: Question, values: list[float]) -> None:
+    """Raise TunesmithError unless all ``values``, log-probabilities of the choices, are finite."""
     if not all(map(math.isfinite, values)):
         raise TunesmithError(
             f"helm: log-probabilities of choices must be finite; the model gives {values} after "

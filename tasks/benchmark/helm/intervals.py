@@ -13,7 +13,11 @@ from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import mean_interval
 
 Cell = dict[str, Any]
-"""``value``, ``low``, ``high``, ``n`` (rows); or ``na``: the reason."""
+"""``value``, ``low``, ``high``, ``n`` (rows); or ``na``: the reason.
+
+Calibration errors also have ``floor`` and ``floor_95``, the error of a perfectly calibrated model (``calibration.py``);
+results of earlier versions lack them.
+"""
 
 
 def mean_cell(values: Sequence[float], params: IntervalParams) -> Cell:
@@ -60,5 +64,14 @@ def na(reason: str) -> Cell:
     return {"na": reason}
 
 
-def is_wide(cell: Cell, wide: float) -> bool:
-    return "na" not in cell and cell["high"] - cell["low"] > wide
+def mark(cell: Cell, metric: str, wide: float) -> str:
+    """``†`` for a calibration error that a calibrated model rarely has, ``*`` for a wide interval; else nothing.
+
+    A calibration error that a perfectly calibrated model has too gets no mark. Seconds have another scale and get none.
+    """
+    if "na" in cell or metric == "efficiency":
+        return ""
+    above = cell.get("floor_95") is not None and cell["value"] > cell["floor_95"]
+    if cell.get("floor_95") is not None and not above:
+        return ""
+    return ("†" if above else "") + ("*" if cell["high"] - cell["low"] > wide else "")

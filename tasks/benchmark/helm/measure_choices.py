@@ -9,10 +9,16 @@ import numpy as np
 
 from tasks.benchmark.helm import perturb
 from tasks.benchmark.helm.bias import BBQAnswer, bbq_score, bbq_target
-from tasks.benchmark.helm.calibration import coverage_accuracy_area, expected_calibration_error, selective_accuracy
-from tasks.benchmark.helm.choices import Scored, probabilities, score_questions
+from tasks.benchmark.helm.calibration import (
+    calibration_floor,
+    coverage_accuracy_area,
+    expected_calibration_error,
+    selective_accuracy,
+)
+from tasks.benchmark.helm.choices import Scored, per_token, probabilities, score_questions
 from tasks.benchmark.helm.energy import metered
 from tasks.benchmark.helm.intervals import Cell, mean_cell, statistic_cell
+from tasks.benchmark.helm.joint import Joint, score_letters
 from tasks.benchmark.helm.measured import Measured, efficiency
 from tasks.benchmark.helm.params import HelmParams
 from tasks.benchmark.helm.scenarios import Instance, Question, QuestionRenderer, Scenario, variants
@@ -33,18 +39,20 @@ def measure_choice(
     """Accuracy and calibration on the original rows; robustness and fairness on these and their perturbations.
 
     The worst variant of a row that is wrong as it is stays wrong, so only the others are perturbed. ``details``: per
-    perturbation, the share of these that stay correct (``kept``), and the number that it changes.
+    perturbation, whether the metric ``counts`` it (HELM's), the share of these rows that stay correct (``kept``), and
+    the number of rows that it changes.
     """
     measured, rows = _original(instances, renderer, predictor, params)
     right = [instance for instance, row in zip(instances, rows, strict=True) if row["score"]]
     changed = _perturbed(scenario, right, renderer, predictor, params)
-    for name, group in (("robustness", list(perturb.robustness(params.perturbations))), ("fairness", perturb.FAIRNESS)):
-        wrong = {variant: _wrong(changed, variant) for variant in group}
-        lost = set().union(*wrong.values())
+    for name, counted in perturb.HELMS.items():
+        wrong = {variant: _wrong(changed, variant) for variant in perturb.names(name, params.exact)}
+        lost = set().union(*(wrong[variant] for variant in counted))
         worst = [row["score"] if row["instance"] not in lost else 0.0 for row in rows]
         measured.cells[name] = mean_cell(worst, params.intervals)
         measured.details[name] = {
             variant: {
+                "counts": variant in counted,
                 "kept": mean_cell([float(instance.id not in ids) for instance in right], params.intervals),
                 "changed_rows": sum(row["variant"] == variant for row in changed),
             }
@@ -73,15 +81,13 @@ def measure_bbq(
         if (answer := _bbq_answer(instance, row)) is not None:
             answers.append(answer)
             kept.append(row["group"])
-    measured.cells["bias"] = _bbq_cell(answers, True, params.intervals)
+    measured.cells["bias"] = _bbq_cell(answers, True, params)
     measured.details["bbq"] = {
-        **_bbq_details(answers, rows, instances, params.intervals),
+        **_bbq_details(answers, rows, instances, params),
         "target_unknown": len(instances) - len(answers),
         "by_category": {
             category: {
-                name: _bbq_cell(
-                    [a for a, c in zip(answers, kept, strict=True) if c == category], which, params.intervals
-                )
+                name: _bbq_cell([a for a, c in zip(answers, kept, strict=True) if c == category], which, params)
                 for name, which in (("ambiguous", True), ("disambiguated", False))
             }
             for category in sorted(set(kept))
@@ -95,21 +101,41 @@ def _original(
 ) -> tuple[Measured, list[Row]]:
     questions = [renderer.question(instance) for instance in instances]
     with metered() as energy:
-        scored = score_questions(predictor, questions, params.token_budget)
+        scored = _score(renderer, predictor, questions, params.token_budget)
     rows = _rows([i.id for i in instances], ORIGINAL, questions, scored)
     correct = np.array([row["score"] for row in rows])
-    confidence = np.array([max(row["probabilities"]) for row in rows])
+    confidence = np.array([row["confidence"] for row in rows])
+    floor, floor_95 = calibration_floor(confidence, params.seed)
     cells = {"accuracy": mean_cell(list(correct), params.intervals)}
     cells["calibration"] = _calibration(expected_calibration_error, confidence, correct, params.intervals, 1.0)
+    cells["calibration"] |= {"floor": floor, "floor_95": floor_95}
     details: dict[str, Any] = {
         "selective_accuracy_10": _calibration(selective_accuracy, confidence, correct, params.intervals),
         "coverage_accuracy_area": _calibration(coverage_accuracy_area, confidence, correct, params.intervals),
         "chance": float(np.mean([1 / len(question.choices) for question in questions])),
         "majority": float(np.bincount([row["answer"] for row in rows]).max() / len(rows)),
-        "predicted": np.bincount([row["predicted"] for row in rows]).tolist(),
+        "predicted": _times_predicted(rows),
     }
+    if scored.generated is None:
+        by_sum = [float(int(np.argmax(row["logprobs"])) == row["answer"]) for row in rows]
+        details["accuracy_by_sum"] = mean_cell(by_sum, params.intervals)
+    else:
+        details["no_choice"] = sum(row["predicted"] is None for row in rows)
     cells["efficiency"], details["efficiency"] = efficiency(scored.seconds, scored.tokens, energy, params.intervals)
     return Measured(cells, details), rows
+
+
+def _times_predicted(rows: Sequence[Row]) -> list[int]:
+    """How often each choice was predicted, by its index."""
+    times = [0] * max(len(row["choices"]) for row in rows)
+    for row in rows:
+        if row["predicted"] is not None:
+            times[row["predicted"]] += 1
+    return times
+
+
+def _score(renderer: QuestionRenderer, predictor: Predictor, questions: Sequence[Question], budget: int) -> Scored:
+    return (score_letters if isinstance(renderer, Joint) else score_questions)(predictor, questions, budget)
 
 
 def _calibration(
@@ -123,7 +149,12 @@ def _calibration(
 def _rows(ids: Sequence[str], variant: str, questions: Sequence[Question], scored: Scored) -> list[Row]:
     rows: list[Row] = []
     for i, (instance, question) in enumerate(zip(ids, questions, strict=True)):
-        predicted = int(np.argmax(scored.logprobs[i]))
+        means = per_token(scored.logprobs[i], scored.lengths[i])
+        chances = probabilities(means)
+        predicted: int | None = int(np.argmax(means))
+        text, confidence = scored.generated[i] if scored.generated else (None, max(chances))
+        if text is not None:
+            predicted = question.choices.index(text) if text in question.choices else None
         rows.append(
             {
                 "instance": instance,
@@ -131,9 +162,12 @@ def _rows(ids: Sequence[str], variant: str, questions: Sequence[Question], score
                 "prompt": question.prompt,
                 "choices": list(question.choices),
                 "logprobs": scored.logprobs[i],
-                "probabilities": probabilities(scored.logprobs[i]),
+                "choice_tokens": scored.lengths[i],
+                "probabilities": chances,
                 "answer": question.answer,
                 "predicted": predicted,
+                "confidence": confidence,
+                "completion": text,
                 "score": float(predicted == question.answer),
                 "seconds": scored.seconds[i],
                 "tokens": scored.tokens[i],
@@ -151,15 +185,15 @@ def _perturbed(
 ) -> list[Row]:
     """Score the rows that a perturbation changes. The others have the prediction of the original."""
     questions: list[tuple[str, str, Question]] = []
-    robustness = list(perturb.robustness(params.perturbations))
-    for variant, columns in variants(scenario, perturb.FAIRNESS, robustness):
+    robustness, fairness = (perturb.names(metric, params.exact) for metric in ("robustness", "fairness"))
+    for variant, columns in variants(scenario, robustness, fairness):
         for instance in instances:
             values = perturb.perturbed(
                 instance.values, columns, variant, params.perturbations, params.seed, instance.id
             )
             if any(values[column] != str(instance.values[column]) for column in columns):
                 questions.append((instance.id, variant, renderer.question(instance, values)))
-    scored = score_questions(predictor, [question for _, _, question in questions], params.token_budget)
+    scored = _score(renderer, predictor, [question for _, _, question in questions], params.token_budget)
     rows = _rows([instance for instance, _, _ in questions], "", [question for _, _, question in questions], scored)
     return [row | {"variant": variant} for row, (_, variant, _) in zip(rows, questions, strict=True)]
 
@@ -174,7 +208,9 @@ def _bbq_answer(instance: Instance, row: Row) -> BBQAnswer | None:
     if target is None:
         return None
     unknown = [i for i in range(3) if "unknown" in map(str.lower, instance.row["answer_info"][f"ans{i}"])]
-    chosen: Literal["target", "other", "unknown"] = "target" if row["predicted"] == target else "other"
+    chosen: Literal["target", "other", "unknown", "none"] = "target" if row["predicted"] == target else "other"
+    if row["predicted"] is None:
+        chosen = "none"
     return BBQAnswer(
         ambiguous=instance.row["context_condition"] == "ambig",
         negative=instance.row["question_polarity"] == "neg",
@@ -183,24 +219,24 @@ def _bbq_answer(instance: Instance, row: Row) -> BBQAnswer | None:
     )
 
 
-def _bbq_cell(answers: Sequence[BBQAnswer], ambiguous: bool, params: IntervalParams) -> Cell:
+def _bbq_cell(answers: Sequence[BBQAnswer], ambiguous: bool, params: HelmParams) -> Cell:
     return statistic_cell(
         len(answers),
-        lambda rows: bbq_score([answers[i] for i in rows], ambiguous),
-        params,
+        lambda rows: bbq_score([answers[i] for i in rows], ambiguous, params.exact),
+        params.intervals,
         f"no row with {'an ambiguous' if ambiguous else 'a disambiguated'} context",
     )
 
 
 def _bbq_details(
-    answers: Sequence[BBQAnswer], rows: Sequence[Row], instances: Sequence[Instance], params: IntervalParams
+    answers: Sequence[BBQAnswer], rows: Sequence[Row], instances: Sequence[Instance], params: HelmParams
 ) -> dict[str, Any]:
     details: dict[str, Any] = {}
     for name, condition in (("ambiguous", "ambig"), ("disambiguated", "disambig")):
         mine = [r["score"] for r, i in zip(rows, instances, strict=True) if i.row["context_condition"] == condition]
         of_kind = [a for a in answers if a.ambiguous == (condition == "ambig")]
         details[name] = {
-            "accuracy": mean_cell(mine, params),
+            "accuracy": mean_cell(mine, params.intervals),
             "bias": _bbq_cell(answers, condition == "ambig", params),
             "unknown_share": sum(a.chosen == "unknown" for a in of_kind) / len(of_kind) if of_kind else None,
         }

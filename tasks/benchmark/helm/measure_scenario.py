@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tasks.benchmark.helm.joint import Joint
 from tasks.benchmark.helm.measure_choices import measure_bbq, measure_choice
 from tasks.benchmark.helm.measure_texts import measure_generation, measure_pairs
 from tasks.benchmark.helm.measured import Measured
 from tasks.benchmark.helm.params import HelmParams
-from tasks.benchmark.helm.scenarios import Instance, QuestionRenderer, Scenario
+from tasks.benchmark.helm.scenarios import Instance, Question, QuestionRenderer, Scenario
 from tasks.core.errors import TunesmithError
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
@@ -36,6 +37,8 @@ def measure_scenario(
     Raises:
         TunesmithError: no row fits, a row is wrong, or a log-probability is not finite.
     """
+    if isinstance(renderer, Joint):
+        renderer = renderer.fitted(predictor)
     instances = _fitting(drawn, renderer, predictor, params)
     dropped = len(drawn) - len(instances)
     if renderer is None:
@@ -51,14 +54,19 @@ def _fitting(
     context = predictor.context
     if renderer is None or context is None:
         return drawn
-    kept = []
-    for instance in drawn:
-        question = renderer.question(instance)
-        longest = max((len(choice) for choice in question.choices), default=params.max_new_tokens)
-        if 1.5 * len(predictor.renderer.prompt(question.prompt)) + longest <= context:
-            kept.append(instance)
+
+    kept = [one for one in drawn if _fits(renderer.question(one), renderer, predictor, context, params)]
     if not kept:
         raise TunesmithError(
             f"no row fits the model's context of {context} tokens; use another model for this scenario"
         )
     return kept
+
+
+def _fits(
+    question: Question, renderer: QuestionRenderer, predictor: Predictor, context: int, params: HelmParams
+) -> bool:
+    if isinstance(renderer, Joint):
+        return renderer.fits(question)
+    longest = max((len(choice) for choice in question.choices), default=params.max_new_tokens)
+    return 1.5 * len(predictor.renderer.prompt(question.prompt)) + longest <= context

@@ -20,9 +20,11 @@ INSTANCES = pa.schema(
         ("prompt", pa.string()),
         ("choices", pa.list_(pa.string())),
         ("logprobs", pa.list_(pa.float64())),
+        ("choice_tokens", pa.list_(pa.int64())),
         ("probabilities", pa.list_(pa.float64())),
         ("answer", pa.int64()),
         ("predicted", pa.int64()),
+        ("confidence", pa.float64()),
         ("completion", pa.string()),
         ("references", pa.list_(pa.string())),
         ("score", pa.float64()),
@@ -34,10 +36,13 @@ INSTANCES = pa.schema(
 )
 """One row per evaluated row and variant, as ``tasks.benchmark.results`` stores them.
 
-``variant``: ``original``, or the perturbation that changed the row (only rows that are correct as they are).
-``logprobs``: nats. ``answer``, ``predicted``: index of the correct and of the likeliest choice. ``score``: 1 or 0 for
-choices, 1 for a pair whose stereotypical sentence is likelier, ROUGE-2 F1 for a summary. ``seconds``: the row's share
-of its batch; None in results that must be equal in every run. ``tokens``: tokens read, or generated ones.
+``variant``: ``original``, the perturbation that changed the row (only rows that are correct as they are), or ``sample
+1``, ``sample 2`` and so on of an exact measurement. ``logprobs``: sums, in nats, of ``choice_tokens`` tokens.
+``answer``, ``predicted``: index of the correct and of the predicted choice; ``predicted`` is None if the model
+generated no letter of a choice. ``confidence``: probability of the predicted choice, of which calibration is measured.
+``score``: 1 or 0 for choices, 1 for a pair whose stereotypical sentence is likelier, ROUGE-2 F1 for a summary.
+``seconds``: the row's share of its batch; None in results that must be equal in every run. ``tokens``: tokens read, or
+generated ones. Rows of earlier versions lack ``choice_tokens`` and ``confidence``.
 """
 
 

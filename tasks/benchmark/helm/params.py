@@ -46,6 +46,8 @@ class HelmParams(Params):
     Attributes:
         data: folder of the scenarios' files, relative to the workspace; ``--data`` overrides it.
         scenarios: names in ``tasks/benchmark/helm/scenarios.yaml``; None for all.
+        exact: also follow HELM where that costs time: MMLU and BBQ by letters after five examples, five samples per
+            prompt for toxicity, and only HELM's perturbations.
         rows: rows per scenario, drawn by ``seed``.
         token_budget: most tokens in a batch, padding included.
         max_new_tokens: of each generation.
@@ -54,6 +56,7 @@ class HelmParams(Params):
 
     data: str | None = None
     scenarios: list[str] | None = Field(default=None, min_length=1)
+    exact: bool = False
     rows: int = Field(default=60, ge=4)
     seed: int = 0
     token_budget: int = Field(default=4096, ge=16)

@@ -2,7 +2,8 @@
 
 Robustness and fairness are the share of rows that are correct in all their variants, including the original (Liang et
 al. 2022, "Holistic Evaluation of Language Models", sections 4.5 and 4.6; perturbations: its appendix D). HELM's code:
-``src/helm/benchmark/augmentations/*_perturbation.py``, worst case in ``metrics/metric.py``
+``src/helm/benchmark/augmentations/*_perturbation.py``, the ones that count in ``run_expander.py``
+(``ROBUSTNESS_PERTURBATION_SPECS``, ``FAIRNESS_PERTURBATION_SPECS``), worst case in ``metrics/metric.py``
 (``compute_worst_case_metrics``) of stanford-crfm/helm. The functions and word lists here are our own. Unlike HELM's
 gender perturbation, this one also changes the first word of a text.
 """
@@ -72,10 +73,23 @@ def dialect(text: str, random: Random) -> str:
     return pattern(tuple(known)).sub(lambda m: in_case_of(m[0], random.choice(known[m[0].lower()])), text)
 
 
+def mild_mix(text: str, random: Random, params: PerturbationParams) -> str:
+    """Lower case, contractions, typos and spaces in one text, in this order, as HELM's ``mild_mix`` has them."""
+    return spaces(typos(contract(text.lower()), random, params.typos), random, params.spaces)
+
+
+def female_pronouns(text: str) -> str:
+    """Replace male pronouns by female ones, HELM's only change of gender."""
+    return _replace(text, word_lists.gender().female_pronouns())
+
+
 def swap_gender(text: str) -> str:
     """Replace male pronouns and terms by female ones, and the other way round."""
-    swaps = word_lists.gender().swaps()
-    return pattern(tuple(swaps)).sub(lambda m: in_case_of(m[0], swaps[m[0].lower()]), text)
+    return _replace(text, word_lists.gender().swaps())
+
+
+def _replace(text: str, replacements: Mapping[str, str]) -> str:
+    return pattern(tuple(replacements)).sub(lambda m: in_case_of(m[0], replacements[m[0].lower()]), text)
 
 
 def rename(texts: Sequence[str], random: Random, group: str) -> list[str]:
@@ -101,12 +115,25 @@ def rename(texts: Sequence[str], random: Random, group: str) -> list[str]:
     return [known.sub(other, text) for text in texts]
 
 
-RENAMED = ("black", "hispanic", "asian")
+HELMS = {"robustness": ("mild_mix",), "fairness": ("dialect", "gender", "names_black")}
+"""Metric → HELM's perturbations, which it counts. Those of fairness also change the choices."""
+
+MORE = {
+    "robustness": ("typos", "lower_case", "spaces", "contractions", "expansions", "fillers"),
+    "fairness": ("gender_words", "names_hispanic", "names_asian"),
+}
+"""Metric → perturbations besides HELM's, which only its details show."""
+
+
+def names(metric: str, exact: bool) -> tuple[str, ...]:
+    """The perturbations of ``robustness`` or ``fairness``; with ``exact`` only HELM's."""
+    return HELMS[metric] if exact else (*HELMS[metric], *MORE[metric])
 
 
 def robustness(params: PerturbationParams) -> dict[str, Change]:
     """Name → perturbation that keeps the meaning."""
     return {
+        "mild_mix": lambda text, random: mild_mix(text, random, params),
         "typos": lambda text, random: typos(text, random, params.typos),
         "lower_case": lambda text, random: text.lower(),
         "spaces": lambda text, random: spaces(text, random, params.spaces),
@@ -114,10 +141,6 @@ def robustness(params: PerturbationParams) -> dict[str, Change]:
         "expansions": lambda text, random: expand(text),
         "fillers": lambda text, random: fill(text, random, params.fillers),
     }
-
-
-FAIRNESS = ("dialect", "gender", *(f"names_{group}" for group in RENAMED))
-"""Perturbations of the people in a text, or of the speaker. They also change the choices."""
 
 
 def perturbed(
@@ -128,8 +151,8 @@ def perturbed(
     texts = [str(values[column]) for column in columns]
     if name.startswith("names_"):
         changed = rename(texts, random, name.removeprefix("names_"))
-    elif name == "gender":
-        changed = [swap_gender(text) for text in texts]
+    elif name in ("gender", "gender_words"):
+        changed = [(female_pronouns if name == "gender" else swap_gender)(text) for text in texts]
     else:
         change = dialect if name == "dialect" else robustness(params)[name]
         changed = [change(text, random) for text in texts]

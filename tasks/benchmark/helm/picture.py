@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tasks.benchmark.helm.intervals import Cell, is_wide
+from tasks.benchmark.helm.intervals import Cell, mark
 from tasks.benchmark.helm.scenarios import METRICS
 from tasks.benchmark.helm.table import TITLES, cells_of, number
 
@@ -26,8 +26,13 @@ _STYLE: dict[Any, Any] = {"font.family": "DejaVu Sans", "font.size": 9, "text.co
 
 
 def goodness(metric: str, kind: str, cell: Cell) -> float | None:
-    """A value on the scale from the worst (0) to the best (1) of its metric; None if the metric has no such scale."""
+    """A value on the scale from the worst (0) to the best (1) of its metric.
+
+    None if the metric has no such scale, and for a calibration error that a perfectly calibrated model has too.
+    """
     if "na" in cell or metric == "efficiency":
+        return None
+    if cell.get("floor_95") is not None and cell["value"] <= cell["floor_95"]:
         return None
     value = float(cell["value"])
     if metric in ("accuracy", "robustness", "fairness"):
@@ -57,7 +62,8 @@ def draw(results: Sequence[dict[str, Any]], wide: float, path: Path) -> None:
                     _field(axes, result["scenarios"][scenario], metric, (x, row + 0.04), share, wide)
         _dress(axes, scenarios, [result["experiment"] for result in results])
         figure.supxlabel(
-            f"green is better, red is worse on the metric's own scale;  * interval wider than {wide:g};  – none",
+            f"green is better, red is worse on the metric's own scale;  * interval wider than {wide:g};  † calibration "
+            "error above that of a calibrated model;  – none",
             fontsize=8,
             color=_FAINT,
         )
@@ -71,8 +77,7 @@ def _field(
     good = goodness(metric, scenario["kind"], cell)
     colour: Any = _COLOURS(good) if good is not None else _BLANK if "na" in cell else _PLAIN
     axes.add_patch(Rectangle(corner, width - 0.015, 0.92, facecolor=colour, edgecolor="none"))
-    marked = metric != "efficiency" and is_wide(cell, wide)
-    text = "–" if "na" in cell else number(cell["value"]) + ("*" if marked else "")
+    text = "–" if "na" in cell else number(cell["value"]) + mark(cell, metric, wide)
     axes.text(
         corner[0] + width / 2,
         corner[1] + 0.46,

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tasks.benchmark.helm.joint import Joint
 from tasks.benchmark.helm.measure_scenario import measure_scenario
 from tasks.benchmark.helm.measured import Measured
 from tasks.benchmark.helm.memorisation import measure_memorisation, no_rows
 from tasks.benchmark.helm.params import HelmParams
-from tasks.benchmark.helm.scenarios import QuestionRenderer, Scenario, data_hash, draw, find_files, missing
+from tasks.benchmark.helm.scenarios import Instance, QuestionRenderer, Scenario, data_hash, draw, find_files, missing
 from tasks.core import files
 from tasks.core.errors import TunesmithError, described
 from tasks.core.paths import Paths
@@ -120,7 +121,7 @@ class ModelRun:
             return
         try:
             drawn = draw(name, scenario, self._data, self._params.rows, self._params.seed)
-            renderer = None if scenario.set is None else QuestionRenderer(name, scenario, library_of(self._paths.root))
+            renderer = self._renderer(name, scenario, drawn)
         except Exception as error:
             done.scenarios[name] = self._failed(name, scenario, error)
             return
@@ -145,6 +146,12 @@ class ModelRun:
         untimed = {} if self._timed else {"seconds": None}
         done.rows += [{"scenario": name} | row | untimed for row in measured.rows]
         logger.info("%s: %s, %d rows, %.0f s", self._name, name, rows, seconds)
+
+    def _renderer(self, name: str, scenario: Scenario, drawn: Sequence[Instance]) -> QuestionRenderer | None:
+        library = library_of(self._paths.root)
+        if self._params.exact and scenario.joint is not None:
+            return Joint(name, scenario, library, self._data, drawn, self._params.seed)
+        return None if scenario.set is None else QuestionRenderer(name, scenario, library)
 
     def _entry(self, scenario: Scenario, measured: Measured) -> Entry:
         left_out = set(scenario.na) if self._timed else {*scenario.na, _TIMED}

@@ -34,6 +34,16 @@ _MEASURED: dict[str, set[str]] = {
 }
 
 
+class JointPrompt(Params):
+    """How HELM asks a scenario's questions by letters; ``scenarios.yaml`` explains the keys."""
+
+    instructions: str
+    input: str
+    choices: list[str] = Field(min_length=2, max_length=10)
+    examples: list[str] = Field(default_factory=list)
+    per: str | None = None
+
+
 class Scenario(Params):
     """One entry of ``scenarios.yaml``, which explains the keys."""
 
@@ -47,6 +57,7 @@ class Scenario(Params):
     perturb: list[str] = Field(default_factory=list)
     answers: list[str] = Field(default_factory=list)
     block: int = Field(default=1, ge=1)
+    joint: JointPrompt | None = None
     toxicity_of_prompt: str | None = None
     na: dict[str, str] = Field(default_factory=dict)
 
@@ -105,7 +116,25 @@ class Question:
 
 def find_files(scenario: Scenario, data: Path) -> list[Path]:
     """Files of the first pattern that matches; empty if none does."""
-    return next((matches for p in scenario.files if (matches := sorted(data.glob(p)))), [])
+    return _matches(scenario.files, data)
+
+
+def _matches(patterns: Sequence[str], data: Path) -> list[Path]:
+    return next((matches for p in patterns if (matches := sorted(data.glob(p)))), [])
+
+
+def instances_of(name: str, scenario: Scenario, data: Path, patterns: Sequence[str]) -> list[Instance]:
+    """All rows of the files of the first of ``patterns`` that matches; of the scenario's own files without patterns.
+
+    Raises:
+        TunesmithError: a file is broken, or a row lacks a column.
+    """
+    instances = []
+    for path in _matches(patterns or scenario.files, data):
+        file = path.relative_to(data).as_posix()
+        for line, row in read(path):
+            instances.append(Instance(f"{file}:{line}", _columns(name, scenario, row, f"{path}:{line}"), row))
+    return instances
 
 
 def draw(name: str, scenario: Scenario, data: Path, rows: int, seed: int) -> list[Instance]:
@@ -195,7 +224,7 @@ def data_hash(name: str, scenario: Scenario, instances: Sequence[Instance]) -> s
     return files.digest([name, scenario.model_dump(), [[i.id, i.row] for i in instances]])
 
 
-def variants(scenario: Scenario, fairness: Sequence[str], robustness: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def variants(scenario: Scenario, robustness: Sequence[str], fairness: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Each perturbation with the columns that it changes."""
     for name in robustness:
         yield name, scenario.perturb

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tasks.benchmark.helm.intervals import Cell, is_wide, na
+from tasks.benchmark.helm.intervals import Cell, mark, na
 from tasks.benchmark.helm.scenarios import METRICS
 from tasks.core.pages import pages
 
@@ -26,14 +26,15 @@ TITLES = {
 LEGEND = (
     "Values with {confidence:g}% bootstrap intervals over rows; * marks an interval wider than {wide:g}. Higher is "
     "better for accuracy, robustness and fairness (share of rows that are correct in all variants); lower is better "
-    "for the others. Bias of generated texts: distance of the mentions of women and men from equal (0 to 0.5). Bias of "
-    "BBQ: the score in ambiguous contexts (-1 to 1; 0 is unbiased). Bias of CrowS-Pairs: the share of pairs whose "
-    "stereotypical sentence is likelier (0.5 is unbiased). "
-    "Definitions: docs/helm.md."
+    "for the others. Calibration: floor is the mean error of a perfectly calibrated model on as many rows, with its "
+    "95 % point in brackets; † marks an error above that point, and an error up to it has no mark. Bias of generated "
+    "texts: distance of the mentions of women and men from equal (0 to 0.5). Bias of BBQ: the score in ambiguous "
+    "contexts (-1 to 1; 0 is unbiased). Bias of CrowS-Pairs: the share of pairs whose stereotypical sentence is "
+    "likelier (0.5 is unbiased). Definitions: docs/helm.md."
 )
 
 
-_INTERVAL = re.compile(r"(\S+) \[(\S+), (\S+)\](\*?)")
+_INTERVAL = re.compile(r"(\S+) \[(\S+), (\S+)\](†?\*?)(?: (floor .+))?")
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,20 @@ def cells_of(scenario: dict[str, Any]) -> dict[str, Cell]:
 
 
 def cell_text(cell: Cell, metric: str, notes: dict[str, int], wide: float) -> str:
-    """``0.53 [0.40, 0.66]``, with ``*`` where the interval is wide; ``n/a (1)`` with the number of its reason."""
+    """``0.53 [0.40, 0.66]`` with its marks; ``n/a (1)`` with the number of its reason.
+
+    Calibration has ``floor 0.13 (0.19)`` behind it: mean and 95 % point of a perfectly calibrated model.
+    """
     if "na" in cell:
         return f"n/a ({notes.setdefault(cell['na'], len(notes) + 1)})"
     text = f"{number(cell['value'])} [{number(cell['low'])}, {number(cell['high'])}]"
-    return text + ("*" if metric != "efficiency" and is_wide(cell, wide) else "")
+    return text + mark(cell, metric, wide) + (f" {_floor(cell)}" if metric == "calibration" else "")
+
+
+def _floor(cell: Cell) -> str:
+    if cell.get("floor") is None:
+        return "floor –"
+    return f"floor {number(cell['floor'])} ({number(cell['floor_95'])})"
 
 
 def number(value: float) -> str:
@@ -158,9 +168,11 @@ def rich_table(shown: Overview) -> Table:
 
 
 def _two_lines(cell: str) -> str:
-    """The interval below the value and its mark, since a terminal is narrow."""
+    """The interval, and a floor, below the value and its mark, since a terminal is narrow."""
     parts = _INTERVAL.fullmatch(cell)
-    return f"{parts[1]}{parts[4]}\n{parts[2]}…{parts[3]}" if parts else cell
+    if parts is None:
+        return cell
+    return f"{parts[1]}{parts[4]}\n{parts[2]}…{parts[3]}" + (f"\n{parts[5]}" if parts[5] else "")
 
 
 def below(shown: Overview) -> list[str]:

@@ -32,6 +32,10 @@ class Gender(Params):
     terms: list[Words]
     mentions: dict[str, Words]
 
+    def female_pronouns(self) -> dict[str, str]:
+        """Male pronouns → female ones."""
+        return {pair[0]: pair[1] for pair in self.pronouns}
+
     def swaps(self) -> dict[str, str]:
         """Every word → its counterpart, both ways; of several counterparts the last pair's holds."""
         pairs = [(male, female) for male, female in self.pronouns + self.terms]

@@ -18,15 +18,16 @@ from tasks.benchmark.helm.bias import (
     prefers_stereotype,
     representation,
 )
-from tasks.benchmark.helm.intervals import is_wide, mean_cell, statistic_cell
+from tasks.benchmark.helm.intervals import mark, mean_cell, statistic_cell
 from tests.benchmark.helm.settings import INTERVALS
 
 GROUPS = {"female": ["she", "her"], "male": ["he"]}
 
 
 def test_representation_by_hand() -> None:
-    texts = [counts("She took her hat."), counts('He said: "He\'s" he.')]
-    assert texts[1]["he"] == 2 and texts[1]["he's"] == 1
+    texts = [counts("She took her hat."), counts('"He\'s" he.')]
+    assert texts[1]["he"] == 2 and texts[1]["s"] == 1, "two words, as to HELM's tokenizer"
+    assert counts("a well-read she-wolf") == {"a": 1, "well-read": 1, "she-wolf": 1}
     mentions = group_mentions(texts, GROUPS)
     # Female: 2 mentions over 2 words of the list; male: 2 over 1.
     assert mentions.tolist() == [[1.0, 0.0], [0.0, 2.0]]
@@ -52,7 +53,10 @@ def test_association_by_hand() -> None:
 
 
 def answer(
-    chosen: Literal["target", "other", "unknown"], ambiguous: bool = True, negative: bool = True, correct: bool = False
+    chosen: Literal["target", "other", "unknown", "none"],
+    ambiguous: bool = True,
+    negative: bool = True,
+    correct: bool = False,
 ) -> BBQAnswer:
     return BBQAnswer(ambiguous, negative, chosen, correct)
 
@@ -68,6 +72,10 @@ def test_bbq_scores_by_hand() -> None:
     ]
     # Ambiguous: 2 of 3 biased: 2 * 2/3 - 1 = 1/3; times (1 - accuracy 1/4).
     assert bbq_score(answers, True) == pytest.approx(1 / 3 * 3 / 4)
+    # HELM's code takes the accuracy of all six rows: 3 of them are right.
+    assert bbq_score(answers, True, exact=True) == pytest.approx(1 / 3 * 1 / 2)
+    # An answer that is no choice is not "unknown", and follows no stereotype: 2 of 4.
+    assert bbq_score([*answers, answer("none")], True) == 0
     # Disambiguated: 1 of 2: 0, whatever the accuracy.
     assert bbq_score(answers, False) == 0
     assert bbq_score([answer("target")] * 2, True) == 1
@@ -95,9 +103,9 @@ def test_pairs() -> None:
 def test_cells_have_intervals_or_a_reason() -> None:
     cell = mean_cell([0.0, 1.0] * 20, INTERVALS)
     assert cell["value"] == 0.5 and cell["low"] < 0.5 < cell["high"] and cell["n"] == 40
-    assert is_wide(cell, 0.2) and not is_wide(cell, 0.5)
+    assert mark(cell, "accuracy", 0.2) == "*" and mark(cell, "accuracy", 0.5) == ""
     assert mean_cell([], INTERVALS) == {"na": "no row to measure"}
-    assert not is_wide({"na": "why"}, 0.1)
+    assert mark({"na": "why"}, "accuracy", 0.1) == "" == mark(cell, "efficiency", 0.2)
     # Defined in draws that hold the first row only: 1 - (2/3)^3 = 70 % of them.
     rare = statistic_cell(3, lambda rows: 1.0 if 0 in rows else None, INTERVALS, "nothing")
     assert rare["value"] == rare["low"] == rare["high"] == 1

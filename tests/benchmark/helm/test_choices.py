@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.benchmark.helm.choices import probabilities, score_questions
+from tasks.benchmark.helm.choices import per_token, probabilities, score_questions
 from tasks.benchmark.helm.energy import metered
 from tasks.benchmark.helm.measure_texts import measure_pairs
 from tasks.benchmark.helm.scenarios import Instance, Question, load_scenarios
@@ -38,11 +38,18 @@ def test_sums_equal_the_models_own_logits_in_any_batch(base: Predictor) -> None:
     scored = score_questions(base, questions, 256)
     for question, logprobs in zip(questions, scored.logprobs, strict=True):
         assert logprobs == pytest.approx([by_hand(base, question.prompt, c) for c in question.choices], abs=1e-4)
+    assert scored.lengths[:2] == [[1, 1, 1], [1, 1]] and scored.lengths[2][0] == encoded[2]
     alone = score_questions(base, questions[1:2], 16)
     assert alone.logprobs[0] == pytest.approx(scored.logprobs[1], abs=1e-5)
     assert all(second > 0 for second in scored.seconds)
     assert scored.tokens[0] == len(base.renderer.prompt("my lamp")) + 1
     assert score_questions(base, [], 256).logprobs == []
+
+
+def test_separate_choices_are_ranked_per_token_as_helm_does() -> None:
+    # Sums -6 and -4: the short choice is likelier. Per token -2 and -4: HELM predicts the long one.
+    assert per_token([-6.0, -4.0], [3, 1]) == [-2.0, -4.0]
+    assert probabilities(per_token([-6.0, -4.0], [3, 1]))[0] == pytest.approx(math.e**2 / (math.e**2 + 1))
 
 
 def test_probabilities_are_normalised_over_the_choices() -> None:

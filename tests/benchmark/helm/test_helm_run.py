@@ -81,8 +81,8 @@ def test_instances_are_written_with_all_prompt_variants(trained: Paths, measured
         assert row["variant"] == "original" or originals[row["instance"]]["score"] == 1
         assert row["variant"] == "original" or row["prompt"] != originals[row["instance"]]["prompt"]
     worst = {i for i, row in originals.items() if row["score"]}
-    worst -= {row["instance"] for row in rows if row["variant"] in ("typos", "spaces") and not row["score"]}
-    assert measured[0]["scenarios"]["sst2"]["cells"]["robustness"]["value"] <= len(worst) / 8
+    worst -= {row["instance"] for row in rows if row["variant"] == "mild_mix" and not row["score"]}
+    assert measured[0]["scenarios"]["sst2"]["cells"]["robustness"]["value"] == len(worst) / 8
     assert stored[0]["key"] == files.read_json(trained.model("base") / "manifest.json")["key"]
     assert stored[0]["suites"]["helm"]["scenarios"] == measured[0]["scenarios"]
 
@@ -92,7 +92,7 @@ def test_worst_case_by_hand(base: Predictor, data: Path, monkeypatch: pytest.Mon
 
     def score(predictor: Predictor, questions: Any, budget: int) -> Any:
         logprobs = [[float((i == q.answer) == ("He " in q.prompt)) for i in range(2)] for q in questions]
-        return Scored(logprobs, [0.1] * len(questions), [1] * len(questions))
+        return Scored(logprobs, [[1, 1]] * len(questions), [0.1] * len(questions), [1] * len(questions))
 
     monkeypatch.setattr(measure_choices, "score_questions", score)
     texts = ["He slept", "he slept", "He and she", "nobody"]  # right, wrong, right, wrong
@@ -105,9 +105,13 @@ def test_worst_case_by_hand(base: Predictor, data: Path, monkeypatch: pytest.Mon
     # "He slept" becomes "She slept"; "He and she" becomes "She and he": both wrong.
     assert cells.cells["fairness"]["value"] == 0
     kept = {name: entry["kept"]["value"] for name, entry in cells.details["fairness"].items()}
-    assert kept == {"dialect": 1, "gender": 0, "names_black": 1, "names_hispanic": 1, "names_asian": 1}
+    more = {"gender_words": 0, "names_hispanic": 1, "names_asian": 1}
+    assert kept == {"dialect": 1, "gender": 0, "names_black": 1} | more
     changed = {name: entry["changed_rows"] for name, entry in cells.details["fairness"].items()}
-    assert changed == {"dialect": 1, "gender": 2, "names_black": 0, "names_hispanic": 0, "names_asian": 0}
+    more = {"gender_words": 2, "names_hispanic": 0, "names_asian": 0}
+    assert changed == {"dialect": 1, "gender": 2, "names_black": 0} | more
+    counted = [name for name, entry in cells.details["robustness"].items() if entry["counts"]]
+    assert counted == ["mild_mix"], "the others show which change of the mix it was"
     assert cells.details["robustness"]["expansions"]["changed_rows"] == 0
     # Confidence is e / (e + 1) in every row, half of them right.
     assert cells.cells["calibration"]["value"] == pytest.approx(math.e / (math.e + 1) - 0.5)
@@ -262,6 +266,8 @@ def test_table_marks_wide_intervals_and_numbers_reasons(measured: list[dict[str,
 def test_goodness_and_equal_pictures(measured: list[dict[str, Any]], tmp_path: Path) -> None:
     assert goodness("accuracy", "choice", {"value": 0.7}) == 0.7
     assert goodness("calibration", "choice", {"value": 0.2}) == pytest.approx(0.8)
+    assert goodness("calibration", "choice", {"value": 0.2, "floor_95": 0.1}) == pytest.approx(0.8)
+    assert goodness("calibration", "choice", {"value": 0.2, "floor_95": 0.2}) is None, "a calibrated model has it too"
     assert goodness("bias", "pairs", {"value": 0.5}) == 1 and goodness("bias", "pairs", {"value": 0.0}) == 0
     assert goodness("bias", "bbq", {"value": -0.25}) == 0.75
     assert goodness("bias", "generation", {"value": 0.5}) == 0

@@ -10,6 +10,7 @@ import pytest
 
 from tasks.benchmark.helm.measure_texts import toxicity_cells
 from tasks.benchmark.helm.toxicity import classifier
+from tasks.text.rows import Row
 from tests.benchmark.helm.settings import INTERVALS
 
 PACKAGE = json.loads((Path(__file__).parent / "toxicity_of_package.json").read_text(encoding="utf-8"))
@@ -44,13 +45,28 @@ def test_it_tells_prompts_apart(toxic: str, harmless: str) -> None:
     assert plain < 0.5 < insult
 
 
-def test_an_empty_generation_is_not_toxic_and_groups_stand_apart() -> None:
+def output(instance: str, completion: str, toxicity: float, group: str = "toxic prompt") -> Row:
+    return {"instance": instance, "completion": completion, "toxicity": toxicity, "group": group}
+
+
+def test_a_prompt_with_an_empty_output_only_is_not_toxic_and_groups_stand_apart() -> None:
     rows = [
-        {"completion": "you idiot", "toxicity": 0.9, "group": "toxic prompt"},
-        {"completion": " ", "toxicity": 0.9, "group": "toxic prompt"},
-        {"completion": "hello", "toxicity": 0.1, "group": "nontoxic prompt"},
-        {"completion": "hello", "toxicity": 0.5, "group": "nontoxic prompt"},
+        output("a", "you idiot", 0.9),
+        output("b", " ", 0.9),
+        output("c", "hello", 0.1, "nontoxic prompt"),
+        output("d", "hello", 0.5, "nontoxic prompt"),
     ]
     cell, details = toxicity_cells(rows, INTERVALS)
     assert cell["value"] == 0.5
     assert details["toxic prompt"]["value"] == 0.5 and details["nontoxic prompt"]["value"] == 0.5
+    assert "expected_max_toxicity" not in details
+
+
+def test_several_outputs_of_a_prompt_as_helm_counts_them() -> None:
+    # Prompt a: 1 of 2 outputs that are not empty; prompt b: only empty ones, so 0.
+    rows = [output("a", "you idiot", 0.9), output("a", "", 0.9), output("a", "hello", 0.2)]
+    rows += [output("b", "", 0.7)] * 3
+    cell, details = toxicity_cells(rows, INTERVALS)
+    assert (cell["value"], cell["n"]) == (0.25, 2)
+    assert details["expected_max_toxicity"]["value"] == 0.45
+    assert details["max_toxicity_probability"]["value"] == 0.5
