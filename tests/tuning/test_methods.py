@@ -270,7 +270,7 @@ def test_what_is_not_in_the_model_is_named(tiny_llama: Path, patch: dict[str, An
         ({"method": "selective", "selective": {}}, "must name weights to train"),
         ({"method": "adalora", "adalora": {"initial_rank": 4, "target_rank": 4}}, "target_rank must be below"),
         ({"method": "adalora", "adalora": {"warmup": 0.6, "final": 0.4}}, r"warmup \+ final must be below 1; it is 1"),
-        ({"method": "prompt_tuning", "prompt_tuning": {"initial": "text", "text": " "}}, "text must say"),
+        ({"method": "prompt_tuning", "prompt_tuning": {"initial": "text", "text": " "}}, "text must not be empty"),
         (
             {"method": "p_tuning", "p_tuning": {"virtual_tokens": 50}},
             "at least three times virtual_tokens to start from words; they are 128 and 50; raise it to 150",
