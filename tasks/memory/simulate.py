@@ -99,7 +99,7 @@ def training_step(
         with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device), _no_packed_rows():
             materialise(model)
             change(model)
-            return _simulate(model, batch, kind, bf16)
+            return second_step(model, batch, kind, bf16)
 
 
 @contextmanager
@@ -132,7 +132,8 @@ def materialise(model: Any) -> None:
                 tensors[name] = replaced[id(tensor)]
 
 
-def _simulate(model: Any, batch: Batch, kind: str, bf16: bool) -> Step:
+def second_step(model: Any, batch: Batch, kind: str, bf16: bool) -> Step:
+    """Take two training steps of ``model`` and return the memory of the second, on tensors with or without storage."""
     weights = storage_bytes(tensors_of(model))
     trained = [p for p in model.parameters() if p.requires_grad]
     sizes = sum(p.numel() for p in trained), sum(p.numel() for p in model.parameters())

@@ -25,8 +25,11 @@ from tasks.text.ngrams import BASE, Hashes, Numbers, WordHashes, ngrams
 RECALL = 0.99
 """Lowest probability with which a pair at the threshold becomes a candidate."""
 
-_CHUNK = 2_000  # texts whose n-grams are hashed together, so that they fit the processor's cache
-_MOST_PAIRS = 50_000  # candidates compared together
+CHUNK = 2_000
+"""Texts whose n-grams are hashed together, so that they fit the processor's cache."""
+
+MOST_PAIRS = 50_000
+"""Candidates compared together."""
 
 
 class NearDuplicateParams(Params):
@@ -93,9 +96,9 @@ class NgramSets:
         permutations = _permutations(params.permutations, params.seed)
         hashes, counts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         signatures = np.empty((len(texts), params.permutations), np.uint32)
-        for start in range(0, len(texts), _CHUNK):
-            grams, count = _different_ngrams(texts[start : start + _CHUNK], params.ngram, words)
-            _sign(grams, count, permutations, signatures[start : start + _CHUNK])
+        for start in range(0, len(texts), CHUNK):
+            grams, count = _different_ngrams(texts[start : start + CHUNK], params.ngram, words)
+            _sign(grams, count, permutations, signatures[start : start + CHUNK])
             hashes.append(grams)
             counts.append(count)
         return cls(params, np.concatenate(hashes), np.concatenate(counts), signatures)
@@ -134,7 +137,7 @@ class NgramSets:
             chosen = spanning_pairs(cluster[i], cluster[j]) if spanning else np.arange(len(i))
             pairs = zip(i[chosen].tolist(), j[chosen].tolist(), strict=True)
             near = [
-                k for k, (a, b) in zip(chosen, pairs, strict=True) if self._similarity(a, b) >= self.params.threshold
+                k for k, (a, b) in zip(chosen, pairs, strict=True) if self.similarity(a, b) >= self.params.threshold
             ]
             if near:
                 cluster = lowest_members(len(cluster), cluster[i[near]], cluster[j[near]])[cluster]
@@ -157,7 +160,7 @@ class NgramSets:
                 agree = both.signatures[i, : bands * rows] == both.signatures[j, : bands * rows]
                 first = agree.reshape(-1, bands, rows).all(axis=2).argmax(axis=1) == band
                 for a, b in zip(i[first].tolist(), j[first].tolist(), strict=True):
-                    similarity = both._similarity(a, b)
+                    similarity = both.similarity(a, b)
                     if similarity >= self.params.threshold:
                         yield a, b - own, similarity
 
@@ -173,7 +176,7 @@ class NgramSets:
         while at < len(order):
             # At least one text's pairs, and as many texts' as fit.
             before = total[at] - counts[at]
-            stop = max(at + 1, int(np.searchsorted(total, before + _MOST_PAIRS, side="right")))
+            stop = max(at + 1, int(np.searchsorted(total, before + MOST_PAIRS, side="right")))
             i = order[np.repeat(np.arange(at, stop), counts[at:stop])]
             j = order[_ranges(starts[at:stop], counts[at:stop])]
             alike = self._alike(i, j)
@@ -206,8 +209,8 @@ class NgramSets:
         alike[alike] = shared >= values * threshold - 4 * np.sqrt(values * threshold * (1 - threshold))
         return alike
 
-    def _similarity(self, i: int, j: int) -> float:
-        """Jaccard similarity of two sets."""
+    def similarity(self, i: int, j: int) -> float:
+        """Jaccard similarity of the sets of two texts, by number."""
         a, b = (set(self.hashes[self.starts[k] : self.starts[k] + self.counts[k]].tolist()) for k in (i, j))
         shared = len(a & b)
         return shared / (len(a) + len(b) - shared)

@@ -29,7 +29,10 @@ _RESTORE = (
 )
 _SIDECARS = ("-journal", "-wal", "-shm")
 _HALF_RENAMED = "_alembic_tmp_"
-_PATIENCE_SECONDS = 20.0
+
+PATIENCE_SECONDS = 20.0
+"""Longest wait for the lock that another process holds on the database."""
+
 # MLflow and `open_store` fill these tables, so rows in them are not logged by anyone.
 _OWN_TABLES = {"alembic_version", "workspaces", "experiments", "experiment_tags"}
 _ARTIFACT_COLUMNS = {
@@ -214,13 +217,13 @@ def _connected(database: Path) -> Iterator[sqlite3.Connection]:
         TunesmithError: another process keeps the file locked.
     """
     try:
-        with closing(sqlite3.connect(database, timeout=_PATIENCE_SECONDS)) as connection:
+        with closing(sqlite3.connect(database, timeout=PATIENCE_SECONDS)) as connection:
             yield connection
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
             raise
         raise TunesmithError(
-            f"{database}: another process has kept the tracking database locked for {_PATIENCE_SECONDS:g} seconds; "
+            f"{database}: another process has kept the tracking database locked for {PATIENCE_SECONDS:g} seconds; "
             "wait until it has finished, or end it, and run again"
         ) from None
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-_BLOCK = 1 << 22
+BLOCK = 1 << 22
 """Logits per block: 16 MB in fp32. The process keeps freed memory of that size (``device.keep_freed_memory``)."""
 
 
@@ -32,7 +32,7 @@ class _CrossEntropy(Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        rows = max(1, _BLOCK // logits.shape[-1])
+        rows = max(1, BLOCK // logits.shape[-1])
         total = logits.new_zeros(())
         for block, target in zip(logits.split(rows), targets.unsqueeze(-1).split(rows), strict=True):
             log_probs = torch.log_softmax(block, -1)

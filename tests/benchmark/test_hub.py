@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,9 @@ def test_rows_and_their_revision_are_kept(tmp_path: Path, monkeypatch: pytest.Mo
     write_jsonl(tmp_path / "set/validation.jsonl", boolq(3))
     write_jsonl(tmp_path / "set/train.jsonl", boolq(2))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(hub, "_revision", lambda path, revision: (revision or "newest", ""))
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.dataset_info", lambda api, path, revision, timeout: SimpleNamespace(sha="newest")
+    )
     config = {"dataset_path": str(tmp_path / "set"), "dataset_name": None}
     result = find(BOOLQ, config, 1, tmp_path / "nothing", SETTINGS)
     assert [row["label"] for row in result.evaluated] == [0, 1, 1] and len(result.examples) == 2

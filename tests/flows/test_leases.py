@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
-from prefect.states import Completed, State
 
 from flows import retrain
 from flows.workspace import slots
@@ -48,11 +47,12 @@ def test_a_stage_that_computes_with_a_model_holds_a_lease(
     (tmp_path / ".tunesmith/leases").mkdir(parents=True)
     counts = []
 
-    def count_leases(address: str, root: Path, variables: dict[str, str]) -> State[None]:
+    def count_leases(command: list[str], root: Path, *_: object) -> int:
+        assert command[-1] == address
         counts.append(held(root))
-        return Completed()
+        return 0
 
-    monkeypatch.setattr(retrain, "_repro", count_leases)
+    monkeypatch.setattr(retrain, "stream", count_leases)
     monkeypatch.setattr(retrain, "get_run_logger", lambda: logging.getLogger("test"))
     retrain.run_stage.fn(address, tmp_path)
     assert counts == [leases]

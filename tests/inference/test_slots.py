@@ -10,7 +10,6 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tasks.inference.slots import SUITED, Slots, room, suits
-from tasks.model.batches import bucket
 
 VOCABULARY, NEW = 40, 9
 SIZES: dict[str, Any] = {
@@ -116,10 +115,10 @@ def test_every_row_says_what_it_says_alone(name: str) -> None:
 
 @torch.no_grad()
 def test_what_fills_a_pass_up_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In bf16, where rounding would hide it, passes have whole widths; here in fp32."""
+    """A model in bf16 reads passes of whole widths; rounding would hide a change, so this one is in fp32."""
     model, prompts = made(*MADE["llama"]), rows()
     whole, passes = [alone(model, prompt, -1) for prompt in prompts], watched(model)
-    monkeypatch.setattr(Slots, "_padded", lambda self, tokens: bucket(tokens))
+    monkeypatch.setattr(type(model), "dtype", torch.bfloat16)
     outputs = dict(Slots(model, 300).generate(prompts, -1, NEW))
     assert [outputs[index] for index in range(len(prompts))] == whole
     assert all(tokens % 16 == 0 for tokens in passes)

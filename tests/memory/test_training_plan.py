@@ -10,7 +10,7 @@ import torch
 
 from tasks.core import device
 from tasks.core.params import merge
-from tasks.memory.simulate import Batch, Step, _simulate
+from tasks.memory.simulate import Batch, Step, second_step
 from tasks.memory.storage_counter import StorageCounter
 from tasks.memory.training_plan import largest_batch, plan_training
 from tasks.model.base_models import BaseModel, BaseModelParams, find, untrained
@@ -34,7 +34,7 @@ def taken(model: Any, kind: str, bf16: bool) -> Step:
     """By a step on real tensors, where this machine trains."""
     where = device.device()
     with torch.device(where):
-        return _simulate(model.to(where).train(), largest_batch(ROWS, kind, 256), kind, bf16)
+        return second_step(model.to(where).train(), largest_batch(ROWS, kind, 256), kind, bf16)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from tasks.core.params import parse
 from tasks.text import minhash
 from tasks.text.minhash import NgramSets, candidate_probability
 from tasks.text.near_duplicates import Match, NearDuplicateParams, NearDuplicates, normalise
-from tests.text.similarity import jaccard, similarity
+from tests.text.similarity import families, jaccard, similarity
 
 PARAMS = NearDuplicateParams()
 ROOT = Path(__file__).parents[2]
@@ -26,21 +25,6 @@ ROOT = Path(__file__).parents[2]
 
 def words(n: int, first: int = 0) -> list[str]:
     return [f"w{i}" for i in range(first, first + n)]
-
-
-def families(seed: int, count: int = 60) -> list[str]:
-    """Texts in families of a text and its variants with 1 to 5 words changed, shuffled."""
-    rng = random.Random(seed)
-    texts = []
-    for _ in range(count):
-        base = [f"v{rng.randrange(300)}" for _ in range(rng.randint(3, 60))]
-        for changes in range(rng.randint(1, 6)):
-            variant = list(base)
-            for _ in range(changes):
-                variant[rng.randrange(len(variant))] = f"x{rng.randrange(10**6)}"
-            texts.append(" ".join(variant))
-    rng.shuffle(texts)
-    return texts
 
 
 def clusters_by_definition(texts: list[str], threshold: float = 0.5) -> list[int]:
@@ -170,8 +154,8 @@ def test_signatures_are_those_of_datasketch() -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = families(2)
     whole = NearDuplicates(texts, PARAMS)
-    monkeypatch.setattr(minhash, "_CHUNK", 7)
-    monkeypatch.setattr(minhash, "_MOST_PAIRS", 3)
+    monkeypatch.setattr(minhash, "CHUNK", 7)
+    monkeypatch.setattr(minhash, "MOST_PAIRS", 3)
     pieces = NearDuplicates(texts, PARAMS)
     assert pieces.clusters().tolist() == whole.clusters().tolist()
     assert pieces.query(texts[:50]) == whole.query(texts[:50])
@@ -181,17 +165,20 @@ def test_many_copies_cost_as_many_comparisons(monkeypatch: pytest.MonkeyPatch) -
     base = words(60)
     texts = [" ".join([*base[:30], f"number{i}", *base[31:]]) for i in range(400)]
     compared = []
-    exact = NgramSets._similarity
-    monkeypatch.setattr(NgramSets, "_similarity", lambda self, i, j: compared.append((i, j)) or exact(self, i, j))
+    exact = NgramSets.similarity
+    monkeypatch.setattr(NgramSets, "similarity", lambda self, i, j: compared.append((i, j)) or exact(self, i, j))
     assert set(NearDuplicates(texts, PARAMS).clusters().tolist()) == {0}
     assert len(compared) == 399
 
 
 def test_the_same_in_every_process() -> None:
     program = (
-        "from tests.text.test_near_duplicates import *\n"
-        "index = NearDuplicates(families(3), PARAMS)\n"
-        "print(index.clusters().tolist(), index._sets[0][1].signatures.sum(axis=0).tolist())"
+        "from tasks.text.minhash import NgramSets\n"
+        "from tasks.text.near_duplicates import NearDuplicateParams, NearDuplicates\n"
+        "from tests.text.similarity import families\n"
+        "texts, params = families(3), NearDuplicateParams()\n"
+        "signatures = NgramSets.of(texts, params).signatures\n"
+        "print(NearDuplicates(texts, params).clusters().tolist(), signatures.sum(axis=0).tolist())"
     )
     outputs = {
         subprocess.run(
@@ -209,9 +196,9 @@ def test_the_same_in_every_process() -> None:
 
 def test_another_seed_finds_the_same_by_other_permutations() -> None:
     texts = families(4)
-    one, other = (NearDuplicates(texts, NearDuplicateParams(seed=seed)) for seed in (1, 2))
-    assert one.clusters().tolist() == other.clusters().tolist()
-    assert (one._sets[0][1].signatures != other._sets[0][1].signatures).any()
+    one, other = (NearDuplicateParams(seed=seed) for seed in (1, 2))
+    assert NearDuplicates(texts, one).clusters().tolist() == NearDuplicates(texts, other).clusters().tolist()
+    assert (NgramSets.of(texts, one).signatures != NgramSets.of(texts, other).signatures).any()
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_a_store_that_is_locked_for_long_is_not_called_damaged(
     empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy_store(empty_store, tmp_path)
-    monkeypatch.setattr(tasks.tracking.database, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(tasks.tracking.database, "PATIENCE_SECONDS", 0.1)
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TunesmithError, match=r"locked for 0\.1 seconds; wait until it has finished") as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tasks.core.files import read_json, read_jsonl, write_json
 from tasks.core.paths import Paths
@@ -96,7 +97,7 @@ def test_an_interrupted_sync_is_completed_without_doubles(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sync_module, "_upload", fail)
+        patch.setattr(MlflowClient, "log_artifact", fail)
         with pytest.raises(KeyboardInterrupt):
             sync(paths, tracker)
     sync(paths, tracker)

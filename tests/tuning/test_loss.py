@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tasks.tuning.loss import _BLOCK, summed_cross_entropy
+from tasks.tuning.loss import BLOCK, summed_cross_entropy
 
 
 def _of_pytorch(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -29,12 +29,12 @@ def _losses(count: int, vocabulary: int, dtype: torch.dtype) -> list[list[torch.
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     ("count", "vocabulary", "block"),
-    [(1, 11, _BLOCK), (200, 49_152, _BLOCK), (7, 40, 100), (3, 200, 100)],  # one block, several, rows larger than one
+    [(1, 11, BLOCK), (200, 49_152, BLOCK), (7, 40, 100), (3, 200, 100)],  # one block, several, rows larger than one
 )
 def test_loss_and_gradients_are_those_of_pytorch(
     count: int, vocabulary: int, block: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.tuning.loss._BLOCK", block)
+    monkeypatch.setattr("tasks.tuning.loss.BLOCK", block)
     theirs, ours = _losses(count, vocabulary, dtype)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-2  # one bf16 rounding of the gradient
     for one, other in zip(theirs, ours, strict=True):

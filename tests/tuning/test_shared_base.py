@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -181,10 +182,19 @@ def test_another_base_or_precision_is_read_anew(tmp_path: Path) -> None:
 
 
 def test_a_base_that_is_bf16_on_disk_is_not_kept_twice(tmp_path: Path) -> None:
-    case, shared = _Case(tmp_path, _llama().to(torch.bfloat16)), tuned.SharedBase()
-    base = case.base()
-    shared.load_tuned(tmp_path, base, {"method": "none"}, torch.bfloat16)
-    assert shared._exact == {}
+    held = []
+    for dtype in (torch.bfloat16, torch.float32):
+        case, shared = _Case(tmp_path, _llama().to(dtype)), tuned.SharedBase()
+        model = shared.load_tuned(tmp_path, case.base(str(dtype)), {"method": "none"}, torch.bfloat16)
+        held.append(_stored_bytes(shared) / _stored_bytes(model))
+    assert held[0] < 1.1 and held[1] > 1.5, "bf16 alone, or with the weights in fp32"
+
+
+def _stored_bytes(value: Any) -> int:
+    """Size of a file with all tensors that ``value`` holds."""
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.tell()
 
 
 def test_a_load_that_fails_leaves_the_base_as_it_was(tmp_path: Path) -> None:

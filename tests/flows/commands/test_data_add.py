@@ -157,13 +157,13 @@ def kill(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[3] == "before DVC":
-    data._dvc_add = kill
+    data.run_dvc = kill
 elif sys.argv[3] == "between the renames":
     data.file_tools.replacing = lambda path, real=data.file_tools.replacing: (
         kill() if path.name == "tickets" else real(path)
     )
 else:
-    data._undo = data.file_tools.remove = kill  # after DVC: nothing is left but to clean up
+    data.file_tools.remove = kill  # after DVC: nothing is left but to clean up
 data.add(Path.cwd(), [Path(sys.argv[1])], "tickets", sys.argv[2], confirm=lambda going: True)
 """
 
