@@ -45,3 +45,9 @@ def registered(evaluated: Paths, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
     root = tmp_path_factory.mktemp("registered") / "workspace"
     return register(Paths(Path(shutil.copytree(evaluated.root, root))))
+
+
+@pytest.fixture
+def paths(trained: Paths, tmp_path: Path) -> Paths:
+    """A copy of the trained workspace to change."""
+    return Paths(Path(shutil.copytree(trained.root, tmp_path / "copy")))

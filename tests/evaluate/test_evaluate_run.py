@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from peft import PeftModel
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
@@ -18,13 +16,10 @@ from tasks.evaluate import score
 from tasks.evaluate.evaluate_model import evaluate_model
 from tasks.evaluate.metrics import PREDICTIONS
 from tasks.evaluate.params import resolved
-from tasks.inference.generate import generate
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
-from tasks.model.base_models import find, load_model
 from tasks.text.rows import RENDERED
 from tasks.text.training_rows import write_training_rows
-from tasks.tuning.params import BaseModelParams
 from tests.evaluate import evaluation
 from tests.evaluate.evaluated_workspace import NAMES
 from tests.evaluate.evaluation import EVALUATE
@@ -32,12 +27,6 @@ from tests.train.training_workspace import PAIRS, mark_dirty, rows, train, works
 
 FP32 = GenerationParams(max_new_tokens=12, token_budget=256, precision="fp32")
 PROMPTS = [prompt for prompt, _ in PAIRS]
-
-
-@pytest.fixture
-def paths(trained: Paths, tmp_path: Path) -> Paths:
-    """A copy of the trained workspace to change."""
-    return Paths(Path(shutil.copytree(trained.root, tmp_path / "copy")))
 
 
 def evaluate(paths: Paths, name: str) -> dict[str, Any]:
@@ -227,67 +216,6 @@ def test_other_template_text_is_refused(paths: Paths) -> None:
     assert not paths.report("full").exists()
 
 
-def test_other_chat_template_is_refused(paths: Paths) -> None:
-    template = paths.model("full") / "chat_template.jinja"
-    template.write_text(template.read_text() + " ")
-    with pytest.raises(TunesmithError, match="model full: rows must be rendered as in training; chat_template differs"):
-        Predictor.load(paths.model("full"), FP32, paths.root)
-
-
-def test_other_base_weights_are_refused(paths: Paths) -> None:
-    shutil.copy(paths.model("full") / "model.safetensors", paths.root / "bases/tiny/model.safetensors")
-    with pytest.raises(TunesmithError, match="base model bases/tiny: the weights must be those"):
-        Predictor.load(paths.model("lora"), FP32, paths.root)
-
-
-def test_missing_model_is_named(paths: Paths) -> None:
-    with pytest.raises(TunesmithError, match="models/gone: no trained model here"):
-        Predictor.load(paths.model("gone"), FP32, paths.root)
-
-
-def test_merged_adapter_says_what_the_adapter_says(trained: Paths) -> None:
-    predictor = Predictor.load(trained.model("lora"), FP32, trained.root)
-    base = find(BaseModelParams(name="bases/tiny"), trained.root)
-    untrained = load_model(base, torch.float32)
-    adapted = PeftModel.from_pretrained(untrained, str(trained.model("lora")))
-    prompts = [predictor.renderer.prompt(prompt) for prompt in PROMPTS]
-    ids = torch.tensor([prompts[0]])
-    with torch.no_grad():
-        merged, apart = (model(input_ids=ids).logits for model in (predictor.model, adapted))
-        with adapted.disable_adapter():
-            bare = adapted(input_ids=ids).logits
-    torch.testing.assert_close(merged, apart, atol=1e-4, rtol=1e-4)
-    assert float((merged - bare).abs().max()) > 0.1
-    texts = [answer.text for answer in generate(adapted, predictor.renderer.tokenizer, prompts, "causal", FP32)]
-    assert predictor.complete(PROMPTS) == texts
-
-
-def test_untrained_model_is_the_base(trained: Paths) -> None:
-    predictor = Predictor.load(trained.model("base"), root=trained.root)
-    assert predictor.generation == GenerationParams()
-    base = load_model(find(BaseModelParams(name="bases/tiny"), trained.root), predictor.model.dtype)
-    assert torch.equal(predictor.model.get_input_embeddings().weight, base.get_input_embeddings().weight)
-
-
-@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
-def test_precision_of_the_weights(trained: Paths, precision: str, dtype: torch.dtype) -> None:
-    for name in ("base", "full", "lora"):
-        generation = FP32.model_copy(update={"precision": precision})
-        assert Predictor.load(trained.model(name), generation, trained.root).model.dtype == dtype
-
-
-def test_prompt_that_does_not_fit_the_context_is_refused(trained: Paths) -> None:
-    predictor = Predictor.load(trained.model("base"), FP32, trained.root)
-    predictor.model.config.max_position_embeddings = 100
-    exact = "!" * (100 - 12 - len(predictor.renderer.prompt("")))
-    assert len(predictor.renderer.prompt(exact)) == 88
-    predictor.generate([exact])
-    with pytest.raises(
-        TunesmithError, match=r"prompt 2 of 2: .*context of 100 tokens; the prompt has 89 and the output"
-    ):
-        predictor.generate([exact, exact + "!"])
-
-
 @pytest.mark.parametrize("part", ["test", "validation"])
 def test_empty_evaluation_set_is_refused(paths: Paths, part: str) -> None:
     files.write_rows(paths.evaluation_set / f"{part}.parquet", [], RENDERED)
@@ -311,23 +239,6 @@ def test_a_model_that_says_nothing_is_scored(tmp_path: Path, tiny_llama: Path, m
     assert metrics["empty"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert metrics["finished"]["value"] == 1.0
     assert metrics["rouge1_f"]["value"] == metrics["bleu"]["value"] == 0.0
-
-
-@pytest.mark.slow
-def test_embedded_model_answers(tmp_path: Path) -> None:
-    from tasks.model.base_models import EMBEDDED, load_tokenizer
-    from tasks.model.rendering import Renderer
-
-    base = find(BaseModelParams(name=EMBEDDED), tmp_path)
-    renderer = Renderer(load_tokenizer(base), base.kind)
-    prompts = [renderer.prompt(text) for text in ("What is the capital of France?", "Say hello in one word.")]
-    model = load_model(base, torch.float32)
-    alone, together = (
-        generate(model, renderer.tokenizer, prompts, base.kind, FP32.model_copy(update={"token_budget": budget}))
-        for budget in (16, 4096)
-    )
-    assert alone == together
-    assert "Paris" in together[0].text
 
 
 def test_examples_stand_in_the_prompt_and_their_cost_in_the_report(paths: Paths) -> None:

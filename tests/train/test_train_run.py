@@ -1,14 +1,10 @@
-"""The stage ``train@X`` in a small workspace: what it writes, repeats, refuses and resumes."""
+"""The stage ``train@X`` in a small workspace: what it writes and refuses."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -19,19 +15,16 @@ from mlflow import MlflowClient
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.core.params import merge
 from tasks.core.paths import Paths
 from tasks.inference.predict import Predictor
 from tasks.model.base_models import BaseModelParams, find, load_model, load_tokenizer
 from tasks.model.likelihood import likelihood
 from tasks.model.rendering import Renderer
 from tasks.text.rows import RENDERED
-from tasks.train.checkpoints import last_complete
 from tests.evaluate.evaluation import evaluate, write_params
-from tests.train.every_method import METHODS
-from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, add, mark_dirty, rows, train, workspace
+from tests.train.stage_process import history
+from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, mark_dirty, rows, train, workspace
 
-PROJECT = Path(__file__).parents[2]
 FP32 = torch.autocast("cpu", enabled=False)
 SHORT_LORA = LORA | {"training": {"epochs": 2}}
 
@@ -39,50 +32,6 @@ SHORT_LORA = LORA | {"training": {"epochs": 2}}
 @pytest.fixture
 def paths(tmp_path: Path, tiny_llama: Path) -> Paths:
     return workspace(tmp_path / "workspace", tiny_llama)
-
-
-def stage(paths: Paths, name: str, hash_seed: int) -> subprocess.Popen[str]:
-    """The stage as DVC starts it."""
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONHASHSEED": str(hash_seed)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tasks.train", name],
-        cwd=paths.root,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    return {path.name: files.sha256(path) for path in folder.iterdir()}
-
-
-def history(paths: Paths, name: str) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = files.read_jsonl(paths.run(name, "train") / "history.jsonl")
-    return lines
-
-
-def test_equal_parameters_give_equal_bytes_in_other_processes(tmp_path: Path, tiny_llama: Path, paths: Paths) -> None:
-    """Two processes with other hash seeds, in two workspaces; a third run in this process with another seed."""
-    other = workspace(tmp_path / "elsewhere", tiny_llama)
-    for other_paths in (paths, other):
-        add(other_paths, "lora", SHORT_LORA)
-    processes = [stage(other_paths, "lora", number) for number, other_paths in enumerate((paths, other), start=1)]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    first = hashes(paths.model("lora"))
-    assert first == hashes(other.model("lora"))
-    # The logs hold lines, not progress bars, and no library's warnings.
-    assert "validation loss" in outputs[0]
-    assert not [word for word in ("Loading weights", "\r", "arning", "[transformers]") if word in outputs[0]], outputs[
-        0
-    ]
-
-    reseeded = hashes(train(paths, "seeded", SHORT_LORA | {"seed": 1}))
-    assert reseeded["adapter_config.json"] == first["adapter_config.json"]
-    assert reseeded["adapter_model.safetensors"] != first["adapter_model.safetensors"]
 
 
 def test_method_none_only_describes_the_base(paths: Paths) -> None:
@@ -311,44 +260,3 @@ def test_lora_on_t5_lowers_the_loss(tmp_path: Path, tiny_t5: Path) -> None:
     encoded = [renderer.encode(prompt, summary) for prompt, summary in SUMMARIES]
     result = likelihood(predictor.model.float(), encoded, "seq2seq", renderer.tokenizer.pad_token_id, 256, FP32)
     assert result.loss == pytest.approx(min(losses[1:]), abs=0.02)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("method", "kind"), [(method, kind) for method in METHODS for kind in ("llama", "t5")])
-def test_killed_training_resumes_to_the_same_bytes(
-    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, tmp_path: Path, method: str, kind: str
-) -> None:
-    """N + M steps in one go equal N steps in another process, ``kill -9`` of its whole group, and a new start."""
-    base = request.getfixturevalue(f"tiny_{kind}")
-    loop = {"epochs": 8, "token_budget": 64, "checkpoint_steps": 4, "log_every": 3}
-    patch = merge(METHODS[method], {"training": loop})
-    whole, paths = workspace(tmp_path / "whole", base), workspace(tmp_path / "killed", base)
-    train(whole, method, patch)
-    add(paths, method, patch)
-    killed = stage(paths, method, 0)
-    deadline = time.monotonic() + 120
-    while not list(paths.checkpoints.glob("*/checkpoint-*/complete.json")):
-        assert time.monotonic() < deadline and killed.poll() is None
-        time.sleep(0.005)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    assert not paths.model(method).exists()
-    (folder,) = paths.checkpoints.iterdir()
-    cut = last_complete(folder)
-    assert cut is not None and json.loads((cut / "trainer_state.json").read_text())["epoch"] < 8
-
-    with caplog.at_level("INFO"):
-        train(paths, method, patch)
-    assert f"resuming from {cut}" in caplog.text
-    assert hashes(paths.model(method)) == hashes(whole.model(method))
-    assert list(paths.checkpoints.iterdir()) == []
-    volatile = ("time", "tokens_per_second")
-    curves = [[{k: v for k, v in p.items() if k not in volatile} for p in history(x, method)] for x in (paths, whole)]
-    assert curves[0] == curves[1]
-    client = MlflowClient(f"sqlite:///{paths.root / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tunesmith")
-    assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id])
-    for name in ("train_loss", "validation_loss"):
-        logged = [m.step for m in client.get_metric_history(run.info.run_id, name)]
-        assert sorted(logged) == sorted(set(logged)) == [p["step"] for p in curves[0] if name in p]
