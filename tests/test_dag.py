@@ -78,18 +78,25 @@ def test_editing_a_rank_reruns_that_experiment_and_the_comparison(built: Path, t
     assert json.loads((root / "models/lora/adapter_config.json").read_text())["r"] == 2
 
 
-def test_a_changed_metric_scores_anew_and_generates_nothing(built: Path, tmp_path: Path) -> None:
+def test_changed_metrics_score_anew_and_generate_nothing(built: Path, tmp_path: Path) -> None:
+    """The code of one metric changes, and the template set names another one besides."""
     root = _copy(built, tmp_path)
-    predictions = root / "reports/experiments/lora/predictions.parquet"
-    before = pq.read_table(predictions).column("rouge1_f").to_pylist()
+    predictions, rendered = root / "reports/experiments/lora/predictions.parquet", root / "data/rendered/demo.parquet"
+    before, rows = pq.read_table(predictions).column("rouge1_f").to_pylist(), rendered.read_bytes()
+    templates = root / "tasks/template/library/dialogue_summary.yaml"
+    assert templates.read_text().count("metrics: [rouge]") == 1
+    templates.write_text(templates.read_text().replace("metrics: [rouge]", "metrics: [rouge, chrf]"))
     module = root / "tasks/metrics/rouge/rouge.py"
     module.write_text(
         module.read_text() + "\n_rows = Rouge.rows\n"
         "Rouge.rows = lambda *texts: {name: [1 + s for s in scores] for name, scores in _rows(*texts).items()}\n"
     )
     again = ran(dvc(root, "repro").stdout)
-    assert sorted(again[:-1]) == ["baselines", "score@base", "score@full", "score@lora"] and again[-1] == "compare"
-    assert pq.read_table(predictions).column("rouge1_f").to_pylist() == [1 + score for score in before]
+    assert sorted(again) == ["baselines", "compare", "score@base", "score@full", "score@lora", "template@demo"]
+    assert rendered.read_bytes() == rows
+    scored = pq.read_table(predictions)
+    assert scored.column("rouge1_f").to_pylist() == [1 + score for score in before]
+    assert scored.column("chrf").null_count == 0
 
 
 def test_other_intervals_score_anew_and_generate_nothing(built: Path, tmp_path: Path) -> None:

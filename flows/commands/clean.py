@@ -59,6 +59,7 @@ def _orphans(paths: Paths) -> list[Path]:
         paths.splits: set(sources),
         paths.raw("").parent: {f"{name}.parquet" for name in sources},
         paths.rendered("").parent: {f"{name}.parquet" for name in sources},
+        paths.scorings: {f"{name}.json" for name in sources},
         **{paths.root / "runs" / name: set(_STEPS) for name in experiments},
     }
     orphans = [p for folder, names in kept.items() for p in folder.glob("[!.]*") if p.name not in names]

@@ -31,6 +31,10 @@ class Paths:
         return self.root / "data/splits"
 
     @property
+    def scorings(self) -> Path:
+        return self.root / "data/scoring"
+
+    @property
     def mixtures(self) -> Path:
         return self.root / "data/mixtures"
 
@@ -85,6 +89,10 @@ class Paths:
 
     def rendered(self, source: str) -> Path:
         return self.root / f"data/rendered/{source}.parquet"
+
+    def scoring(self, source: str) -> Path:
+        """The metrics of the source's templates, apart from its rows."""
+        return self.scorings / f"{source}.json"
 
     def split(self, source: str) -> Path:
         return self.splits / source

@@ -19,6 +19,7 @@ from tasks.evaluate.groups import groups
 from tasks.evaluate.metrics import summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.report import scored_rows, write_report
+from tasks.metrics.scoring import read_scorings
 from tasks.text.rows import Row
 
 logger = logging.getLogger("tunesmith")
@@ -69,10 +70,11 @@ def run(params: EvaluateParams, paths: Paths, stage: Stage) -> None:
     test = files.read_rows(paths.evaluation_set / "test.parquet")
     sources = sorted({row["source"] for row in test})
     train = [row for source in sources for row in files.read_rows(paths.split(source) / "train.parquet")]
+    scorings = read_scorings(paths.scorings, test)
     with stage.outputs(*(paths.baseline(name) for name in SYSTEMS)) as outputs:
         for (name, system), output in zip(SYSTEMS.items(), outputs, strict=True):
             output.mkdir()
-            predictions = scored_rows(test, [_completion(text) for text in system(test, train)])
+            predictions = scored_rows(test, [_completion(text) for text in system(test, train)], scorings)
             metrics, by_group = summarise(predictions, params.intervals), groups(predictions, params.intervals)
             write_report(output, name, None, predictions, metrics, by_group, params.generation.model_dump())
     logger.info("baselines scored on %d rows", len(test))

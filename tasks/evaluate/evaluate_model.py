@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tasks.core import device
+from tasks.core.paths import Paths
 from tasks.evaluate.params import ScoreParams
 from tasks.evaluate.predict import predict
 from tasks.evaluate.predict_params import PredictParams
@@ -14,12 +15,7 @@ from tasks.evaluate.score import score
 
 
 def evaluate_model(
-    model: Path,
-    evaluation_set: Path,
-    predict_params: PredictParams,
-    score_params: ScoreParams,
-    output: Path,
-    root: Path,
+    model: Path, paths: Paths, predict_params: PredictParams, score_params: ScoreParams, output: Path
 ) -> None:
     """Write the report of an earlier model, as ``predict@X`` and ``score@X`` do.
 
@@ -28,10 +24,10 @@ def evaluate_model(
     scored separately. No samples are drawn.
 
     Args:
+        paths: of the workspace with the evaluation set, the scoring of its sources, and perhaps the base.
         output: folder that gets ``predictions.parquet``, ``metrics.json`` and ``inference.json``.
-        root: the workspace, in which the base is looked up.
     """
     device.use_threads(predict_params.threads)
     with tempfile.TemporaryDirectory() as folder:
-        predict(model, evaluation_set, predict_params, Path(folder), root, champion=True)
-        score(Predictions(Path(folder), evaluation_set), score_params, output)
+        predict(model, paths.evaluation_set, predict_params, Path(folder), paths.root, champion=True)
+        score(Predictions(Path(folder), paths.evaluation_set), paths.scorings, score_params, output)

@@ -9,26 +9,35 @@ from typing import Any
 from tasks.core import files
 from tasks.evaluate.groups import Groups
 from tasks.evaluate.metrics import PREDICTIONS, score_rows, settings
+from tasks.metrics.scoring import Scorings, metrics_of
 from tasks.text.rows import Row
 
 COMPLETION = ("completion", "new_tokens", "finished")
 """Columns of a completion; ``finished``: whether it ended with the end token."""
 
 
-def scored_rows(rows: list[Row], completions: list[Row]) -> list[Row]:
+def scored_rows(rows: list[Row], completions: list[Row], scorings: Scorings) -> list[Row]:
     """Rows of ``PREDICTIONS``: the completion of each row with its scores.
 
     ``template`` is added, the text by which ``groups`` tells seen from unseen prompt variants; it is not written.
 
     Args:
+        rows: columns ``RENDERED``.
         completions: the columns ``COMPLETION``, one per row.
+        scorings: of the sources of ``rows``.
     """
     kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references")
-    scores = score_rows([completion["completion"] for completion in completions], rows)
+    named = [row | {"metrics": metrics_of(row, scorings)} for row in rows]
+    scores = score_rows([completion["completion"] for completion in completions], named)
     return [
-        {**{name: row[name] for name in kept}, "metrics": row.get("metrics"), **completion, **scored}
-        for row, completion, scored in zip(rows, completions, scores, strict=True)
+        {**{name: row[name] for name in (*kept, "metrics")}, **completion, **scored}
+        for row, completion, scored in zip(named, completions, scores, strict=True)
     ]
+
+
+def rows_digest(rows: list[Row]) -> str:
+    """Digest of the test rows: what each asks for and accepts, and not how it is scored."""
+    return files.digest([[row["row_id"], row["template_id"], row["prompt"], row["references"]] for row in rows])
 
 
 def write_report(
@@ -48,14 +57,13 @@ def write_report(
         model: facts that the comparison shows beside the scores; None for a trivial baseline.
     """
     files.write_rows(folder / "predictions.parquet", predictions, PREDICTIONS)
-    test = [[p["row_id"], p["template_id"], p["prompt"], p["references"]] for p in predictions]
     files.write_json(
         folder / "metrics.json",
         {
             "schema": 1,
             "experiment": experiment,
             "key": key,
-            "test_sha256": files.digest(test),
+            "test_sha256": rows_digest(predictions),
             "rows": len(predictions),
             "metrics": metrics,
             "groups": groups,

@@ -20,9 +20,13 @@ from tasks.evaluate.params import ScoreParams
 from tasks.evaluate.predictions import INFERENCE, Predictions, validation_loss_per_byte
 from tasks.evaluate.report import COMPLETION, scored_rows, write_report
 from tasks.metrics.names import OPTIONAL_SCORES, ROUGE_COLUMNS
+from tasks.metrics.scoring import Scorings, read_scorings
 from tasks.text.rows import Row, by_task
 
 logger = logging.getLogger("tunesmith")
+
+Pairs = list[tuple[Row, Row]]
+"""(row of the evaluation set, its prediction); see ``Predictions.read``."""
 
 RETENTION = PREDICTIONS.append(pa.field("loss_per_byte", pa.float64()))
 """Columns of ``retention.parquet``: ``PREDICTIONS``, and the negative log-likelihood of the first reference in nats per
@@ -35,26 +39,31 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     predictions = Predictions(paths.predictions(name), paths.evaluation_set)
     dirty = paths.mixture(predictions.about()["mixture"]) / "dirty.parquet"
     with stage.outputs(paths.report(name)) as (report,):
-        score(predictions, params, report, dirty)
+        score(predictions, paths.scorings, params, report, dirty)
 
 
-def score(predictions: Predictions, params: ScoreParams, output: Path, dirty: Path | None = None) -> None:
+def score(
+    predictions: Predictions, scoring: Path, params: ScoreParams, output: Path, dirty: Path | None = None
+) -> None:
     """Write ``predictions.parquet``, ``metrics.json`` and ``inference.json``.
 
     ``samples.parquet`` and ``retention.parquet`` are added if there are sampled completions and retention rows.
 
     Args:
         predictions: the output of ``predict``.
+        scoring: folder ``data/scoring``.
         output: folder of the report.
         dirty: ``dirty.parquet`` of the model's mixture; without it, clean and dirty rows are not scored separately.
     """
     output.mkdir(parents=True, exist_ok=True)
     about, test = predictions.about(), predictions.read("test.parquet", "test")
-    scored = _scored(test)
+    kept = predictions.read("retention.parquet", "retention")
+    scorings = read_scorings(scoring, (row for row, _ in (*test, *kept)))
+    scored = _scored(test, scorings)
     metrics = summarise(scored, params.intervals) | _validation(predictions.read("validation.parquet", "validation"))
-    samples = _samples(predictions, about["sampling"], output)
+    samples = _samples(predictions, scorings, about["sampling"], output)
     marked = dirty_rows(dirty, test) if dirty is not None else None
-    by_group = groups(scored, params.intervals, about, marked) | _retention(predictions, params, output)
+    by_group = groups(scored, params.intervals, about, marked) | _retention(kept, scorings, params, output)
     model = about["model"] | {"samples": samples}
     generation = about["generation"]
     write_report(output, about["experiment"], about["key"], scored, metrics, by_group, generation, model)
@@ -62,12 +71,13 @@ def score(predictions: Predictions, params: ScoreParams, output: Path, dirty: Pa
     logger.info("%s: ROUGE-1 F1 %.4f on %d rows", about["experiment"], metrics["rouge1_f"]["value"], len(test))
 
 
-def _scored(pairs: list[tuple[Row, Row]]) -> list[Row]:
+def _scored(pairs: Pairs, scorings: Scorings) -> list[Row]:
     """Score (row, prediction) pairs; see ``scored_rows``."""
-    return scored_rows([row for row, _ in pairs], [{name: one[name] for name in COMPLETION} for _, one in pairs])
+    completions = [{name: one[name] for name in COMPLETION} for _, one in pairs]
+    return scored_rows([row for row, _ in pairs], completions, scorings)
 
 
-def _validation(pairs: list[tuple[Row, Row]]) -> dict[str, Score]:
+def _validation(pairs: Pairs) -> dict[str, Score]:
     """Metrics of the validation completions, without intervals. The candidate is chosen by them."""
     rows, likelihoods = [row for row, _ in pairs], [likelihood for _, likelihood in pairs]
     nll = [one["nll"] for one in likelihoods]
@@ -80,7 +90,9 @@ def _validation(pairs: list[tuple[Row, Row]]) -> dict[str, Score]:
     return {name: {"value": value, "low": None, "high": None} for name, value in values.items()}
 
 
-def _samples(predictions: Predictions, sampling: dict[str, Any], output: Path) -> dict[str, Any] | None:
+def _samples(
+    predictions: Predictions, scorings: Scorings, sampling: dict[str, Any], output: Path
+) -> dict[str, Any] | None:
     """Score the sampled completions, write them to ``samples.parquet``, and return the spread of their scores.
 
     None without sampled completions.
@@ -88,26 +100,25 @@ def _samples(predictions: Predictions, sampling: dict[str, Any], output: Path) -
     pairs = predictions.read("samples.parquet", "test")
     if not pairs:
         return None
-    by_sample: dict[int, list[tuple[Row, Row]]] = {}
+    by_sample: dict[int, Pairs] = {}
     for row, drawn in pairs:
         by_sample.setdefault(drawn["sample"], []).append((row, drawn))
-    samples = {number: _scored(members) for number, members in by_sample.items()}
+    samples = {number: _scored(members, scorings) for number, members in by_sample.items()}
     rows = [{"sample": number, **row} for number, scored in samples.items() for row in scored]
     files.write_rows(output / "samples.parquet", rows, SAMPLES)
     return {**sampling, "scores": sample_spread(list(samples.values()))}
 
 
-def _retention(predictions: Predictions, params: ScoreParams, output: Path) -> Groups:
+def _retention(pairs: Pairs, scorings: Scorings, params: ScoreParams, output: Path) -> Groups:
     """Score the completions of the retention rows and write them to ``retention.parquet`` (columns: ``RETENTION``).
 
     Returns:
         ``{"retention": {SOURCE/TASK: {metric: score}}}``; empty without retention rows.
     """
-    pairs = predictions.read("retention.parquet", "retention")
     if not pairs:
         return {}
     losses = [prediction["loss_per_byte"] for _, prediction in pairs]
-    scored = [row | {"loss_per_byte": loss} for row, loss in zip(_scored(pairs), losses, strict=True)]
+    scored = [row | {"loss_per_byte": loss} for row, loss in zip(_scored(pairs, scorings), losses, strict=True)]
     files.write_rows(output / "retention.parquet", scored, RETENTION)
     return {"retention": {task: _task_scores(rows, params) for task, rows in sorted(by_task(scored).items())}}
 

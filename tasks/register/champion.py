@@ -1,23 +1,23 @@
-"""The champion's scores on the present test rows: read from its MLflow run, or computed anew with its stored model."""
+"""The champion's scores on the present test rows: completions, stored or new, scored by the present metrics."""
 
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.evaluate.params import resolved
-from tasks.register.evaluated import REMEDY, Evaluated, read_scores, shots
+from tasks.metrics.scoring import read_scorings
+from tasks.register.evaluated import REMEDY, Evaluated, scores_of, shots
 from tasks.register.gate import Scores
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import MODEL
+from tasks.text.rows import Row
 from tasks.tracking.client import Tracker
 from tasks.tracking.sync import WEIGHTS
 
@@ -29,20 +29,45 @@ def champion_scores(
 ) -> Scores:
     """Return the champion's scores on the candidate's test rows.
 
-    They come from the champion's MLflow run if it was evaluated on these rows in the same way. Otherwise the champion
-    is evaluated now, and the result is cached in ``.tunesmith/champions``.
+    The completions come from the champion's MLflow run if it was evaluated on these rows in the same way. Otherwise
+    the champion is evaluated now, and the result is cached in ``.tunesmith/champions``.
+
+    The completions are scored at each call. Stored scores may be those of an earlier version of the metric, and they
+    lack metrics that a template named later. The candidate is scored by the present metrics.
+
+    Raises:
+        TunesmithError: ``data/evaluation`` holds other rows than the candidate's, or the champion has no run.
     """
+    test = _test_rows(candidate, paths)
     with tempfile.TemporaryDirectory() as folder:
         own = _download_report(champion, tracker, Path(folder))
-        if own and _comparable(own, candidate) and _has(own, params.metric):
-            return read_scores(own / "predictions.parquet", params.metric)
+        if own and _comparable(own, candidate):
+            return _scores(own, test, params.metric, paths)
     generation = candidate.metrics.get("generation")
     identity = {"weights": champion.tags.get(WEIGHTS), "test": candidate.test, "generation": generation}
     cached = paths.state / "champions" / files.digest(identity | {"shots": shots(candidate.metrics)})
-    if not cached.exists() or not _has(cached, params.metric):
-        shutil.rmtree(cached, ignore_errors=True)
+    if not cached.exists():
         _evaluate(champion, candidate, paths, tracker, cached)
-    return read_scores(cached / "predictions.parquet", params.metric)
+    return _scores(cached, test, params.metric, paths)
+
+
+def _test_rows(candidate: Evaluated, paths: Paths) -> list[Row]:
+    from tasks.evaluate.report import rows_digest  # seconds to import, and most decisions need no champion's scores
+
+    test = files.read_rows(paths.evaluation_set / "test.parquet")
+    if rows_digest(test) != candidate.test:
+        raise _other_rows(candidate)
+    return test
+
+
+def _scores(report: Path, test: list[Row], metric: str, paths: Paths) -> Scores:
+    """Score the completions of ``report``, an evaluation on the rows ``test``; its own scores are not read."""
+    from tasks.evaluate.report import COMPLETION, scored_rows
+
+    predictions = files.read_rows(report / "predictions.parquet")
+    completions = [{name: row[name] for name in COMPLETION} for row in predictions]
+    scored = scored_rows(test, completions, read_scorings(paths.scorings, test))
+    return scores_of(scored, metric, paths.evaluation_set / "test.parquet")
 
 
 def _download_report(champion: ModelVersion, tracker: Tracker, folder: Path) -> Path | None:
@@ -69,9 +94,11 @@ def _comparable(report: Path, candidate: Evaluated) -> bool:
     return same and shots(metrics) == shots(candidate.metrics)
 
 
-def _has(report: Path, metric: str) -> bool:
-    """Whether the report has the score column ``metric``; reports of earlier versions may lack it."""
-    return metric in pq.read_schema(report / "predictions.parquet").names
+def _other_rows(candidate: Evaluated) -> TunesmithError:
+    return TunesmithError(
+        f"data/evaluation: champion and {candidate.name} must be evaluated on the same rows with the same generation "
+        f"settings; they changed after {candidate.name} was evaluated; {REMEDY}, then register again"
+    )
 
 
 def _evaluate(champion: ModelVersion, candidate: Evaluated, paths: Paths, tracker: Tracker, cached: Path) -> None:
@@ -83,9 +110,6 @@ def _evaluate(champion: ModelVersion, candidate: Evaluated, paths: Paths, tracke
     with tempfile.TemporaryDirectory(dir=paths.state) as folder, files.replacing(cached) as output:
         model = tracker.client.download_artifacts(_run_id(champion), MODEL, folder)
         output.mkdir()
-        evaluate_model(Path(model), paths.evaluation_set, predict_params, score_params, output, paths.root)
+        evaluate_model(Path(model), paths, predict_params, score_params, output)
         if not _comparable(output, candidate):
-            raise TunesmithError(
-                f"data/evaluation: champion and {candidate.name} must be evaluated on the same rows with the same "
-                f"generation settings; they changed after {candidate.name} was evaluated; {REMEDY}, then register again"
-            )
+            raise _other_rows(candidate)

@@ -13,7 +13,7 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.register.gate import Scores
-from tasks.text.rows import ROW_KEY, row_key
+from tasks.text.rows import ROW_KEY, Row, row_key
 from tasks.tuning.params import load_params
 
 REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
@@ -71,7 +71,7 @@ def read_scores(path: Path, metric: str) -> Scores:
     """Read the column ``metric`` of a ``predictions.parquet``: (source, row_id, template_id) → score.
 
     Raises:
-        TunesmithError: there is no such column, a row has no score, or a row occurs twice.
+        TunesmithError: there is no such file or column, a row has no score, or a row occurs twice.
     """
     if not path.exists():
         raise TunesmithError(f"{path}: no such file; {REMEDY}")
@@ -82,7 +82,18 @@ def read_scores(path: Path, metric: str) -> Scores:
             f"params/registration.yaml: registration.metric: must be a score column of {path}; it is {metric!r}; "
             f"there are: {', '.join(numbers)}"
         )
-    rows = table.select([*ROW_KEY, metric]).to_pylist()
+    return scores_of(table.select([*ROW_KEY, metric]).to_pylist(), metric, path)
+
+
+def scores_of(rows: list[Row], metric: str, path: Path) -> Scores:
+    """Return the scores ``metric`` of ``rows``: (source, row_id, template_id) → score.
+
+    Args:
+        path: file of the rows, for errors.
+
+    Raises:
+        TunesmithError: a row has no score, or a row occurs twice.
+    """
     scores = {row_key(row): row[metric] for row in rows}
     if len(scores) != len(rows):
         raise TunesmithError(

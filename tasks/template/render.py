@@ -75,7 +75,6 @@ def render(
                 **rendered,
                 "source": source,
                 "task": compiled.task,
-                "metrics": templates.metrics_of(compiled.template),
                 **_main_text(compiled, templates, values, text),
                 "group": _group(row, [plain(values[name]) for name in inputs], params, location),
                 "time": _time(row, params, location),

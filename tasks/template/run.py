@@ -1,4 +1,8 @@
-"""``template@S``: ``data/raw/S.parquet`` → ``data/rendered/S.parquet`` (columns: ``tasks.text.rows.RENDERED``)."""
+"""``template@S``: ``data/raw/S.parquet`` → ``data/rendered/S.parquet`` and ``data/scoring/S.json``.
+
+The first holds the rows (columns: ``tasks.text.rows.RENDERED``), the second how they are scored
+(``tasks.metrics.scoring.Scoring``).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import canonical_json, iterate_rows, write_stream
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
+from tasks.metrics.scoring import Scoring, TemplateScoring, write_scoring
 from tasks.template.library import TemplateSet, library_of, load_set
 from tasks.template.params import TemplateParams
-from tasks.template.render import render
+from tasks.template.render import choose, render
 from tasks.template.stored import stored
 from tasks.template.validate import Report, describe_suspicion, refuse_leaks, suspected_templates
 from tasks.text.rows import GROUPED_BY, RENDERED, TEMPLATES
@@ -20,7 +25,7 @@ logger = logging.getLogger("tunesmith")
 
 
 def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
-    """Render every row of the source ``name``, one batch at a time.
+    """Render every row of the source ``name``, one batch at a time, and write how its rows are scored.
 
     Raises:
         TunesmithError: a template leaks its completions, or more than ``max_dropped`` of the rows are dropped.
@@ -29,17 +34,24 @@ def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
     templates = load_set(params.set, library_of(paths.root))
     rows = render(iterate_rows(paths.raw(name)), name, templates, params, report)
     stored_templates = canonical_json(stored(templates, params, name).model_dump()).encode()
-    with stage.outputs(paths.rendered(name)) as (output,):
+    with stage.outputs(paths.rendered(name), paths.scoring(name)) as (output, scoring):
         metadata = {GROUPED_BY: grouped_by(templates, params), TEMPLATES: stored_templates}
         write_stream(output, rows, RENDERED.with_metadata(metadata))
         refuse_leaks(name, report)
         refuse_dropped(name, params, report)
+        write_scoring(scoring, scoring_of(name, templates, params))
     for template in suspected_templates(report):
         logger.warning("%s: %s", name, describe_suspicion(template, report))
     dropped = ", ".join(f"{count} for {reason}" for reason, count in report.dropped.items()) or "none"
     logger.info("%s: %d rows rendered from %d; dropped: %s", name, report.rendered, report.rows, dropped)
     by_template = ", ".join(f"{template} {count}" for template, count in Counter(report.tried).most_common())
     logger.info("%s: rows per template: %s", name, by_template or "none")
+
+
+def scoring_of(name: str, templates: TemplateSet, params: TemplateParams) -> Scoring:
+    """The metrics of the templates that the source ``name`` uses."""
+    chosen = choose(templates, params, name)
+    return Scoring(templates={one.id: TemplateScoring(metrics=templates.metrics_of(one)) for one in chosen})
 
 
 def grouped_by(templates: TemplateSet, params: TemplateParams) -> bytes:

@@ -32,7 +32,6 @@ RENDERED = pa.schema(
         ("completion", pa.string()),
         ("references", pa.list_(pa.string())),
         ("answer_choices", pa.list_(pa.string())),
-        ("metrics", pa.list_(pa.string())),
     ]
 )
 """Columns of ``data/rendered/S.parquet`` and of every split, mixture and evaluation set.
@@ -44,7 +43,8 @@ RENDERED = pa.schema(
   prompt. It decides on duplicates and contamination.
 - ``time``: the value of ``template.time``, as a number or in seconds since 1970.
 - ``completion``: the first of ``references``, which training uses.
-- ``metrics``: names of the metrics of the template.
+
+How a row is scored is no column: ``data/scoring/S.json`` tells it (``tasks.metrics.scoring``).
 """
 
 GROUPED_BY = b"tunesmith.grouped_by"

@@ -9,7 +9,7 @@ import pytest
 from tasks.core.files import write_rows
 from tasks.core.paths import Paths
 from tasks.text.rows import RENDERED
-from tests.evaluate.evaluation import EVALUATE, write_params
+from tests.evaluate.evaluation import EVALUATE, add_scoring, write_params
 from tests.train.training_workspace import LORA, PAIRS, rows, train
 
 
@@ -24,6 +24,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, memorised: Paths) -> Itera
         paths.evaluation_set.mkdir(parents=True)
         write_rows(paths.evaluation_set / "test.parquet", rows(PAIRS), RENDERED)
         write_rows(paths.evaluation_set / "validation.parquet", rows(PAIRS[:3]), RENDERED)
+        add_scoring(paths, "rouge")
         for name in ("base", "full", "lora"):
             write_params(paths, name, EVALUATE)
         yield paths

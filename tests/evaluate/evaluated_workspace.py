@@ -11,10 +11,12 @@ from tasks.core import files
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.metrics.names import SIGNS
+from tasks.metrics.scoring import write_scoring
 from tasks.register.registry import Registry
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
 from tasks.template.render import render
+from tasks.template.run import scoring_of
 from tasks.template.stored import stored
 from tasks.template.validate import Report
 from tasks.text.rows import RENDERED, Row
@@ -64,6 +66,7 @@ def evaluated_workspace(paths: Paths) -> Paths:
         files.write_rows(paths.evaluation_set / f"{part}.parquet", rows, RENDERED)
     templates = {"chats": stored(TEMPLATES, PARAMS, "chats").model_dump()}
     files.write_json(paths.evaluation_set / "templates.json", templates)
+    write_scoring(paths.scoring("chats"), scoring_of("chats", TEMPLATES, PARAMS))
     mark_dirty(paths)
     for name in ("base", "base_2"):  # of weights that generate text: those of the tiny base give special tokens alone
         train(paths, name, {"method": "none", "base_model": {"name": "models/full"}})

@@ -9,6 +9,7 @@ from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.evaluate import predict, score
 from tasks.evaluate.params import by_stage
+from tasks.metrics.scoring import Scoring, TemplateScoring, write_scoring
 
 
 def write_params(paths: Paths, name: str, evaluate: dict[str, Any]) -> None:
@@ -16,6 +17,13 @@ def write_params(paths: Paths, name: str, evaluate: dict[str, Any]) -> None:
     paths.experiment(name).mkdir(parents=True, exist_ok=True)
     for stage, params in zip(("predict", "score"), by_stage(evaluate), strict=True):
         write_yaml(paths.experiment(name) / f"{stage}.yaml", params)
+
+
+def add_scoring(paths: Paths, *metrics: str, source: str = "chats", templates: tuple[str, ...] = ("plain",)) -> None:
+    """Let the templates of the source name ``metrics``, as ``template`` does."""
+    paths.scorings.mkdir(parents=True, exist_ok=True)
+    scored = TemplateScoring(metrics=list(metrics))
+    write_scoring(paths.scoring(source), Scoring(templates=dict.fromkeys(templates, scored)))
 
 
 def evaluate(name: str, paths: Paths) -> None:

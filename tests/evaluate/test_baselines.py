@@ -12,6 +12,7 @@ from tasks.evaluate.metrics import PREDICTIONS
 from tasks.evaluate.params import EvaluateParams
 from tasks.metrics.params import IntervalParams
 from tasks.text.rows import RENDERED
+from tests.evaluate.evaluation import add_scoring
 from tests.train.training_workspace import rows
 
 TRAIN = rows(
@@ -65,6 +66,7 @@ def test_run_writes_both_reports(tmp_path: Path) -> None:
     paths.split("chats").mkdir(parents=True)
     files.write_rows(paths.evaluation_set / "test.parquet", TEST, RENDERED)
     files.write_rows(paths.split("chats") / "train.parquet", TRAIN, RENDERED)
+    add_scoring(paths, "rouge")
     params = EvaluateParams(intervals=IntervalParams(resamples=100))
     run(params, paths, Stage.start("baselines", tmp_path))
     reports = {name: files.read_json(paths.baseline(name) / "metrics.json") for name in ("lead", "nearest")}

@@ -22,7 +22,7 @@ from tasks.text.rows import RENDERED
 from tasks.text.training_rows import write_training_rows
 from tests.evaluate import evaluation
 from tests.evaluate.evaluated_workspace import NAMES
-from tests.evaluate.evaluation import EVALUATE
+from tests.evaluate.evaluation import EVALUATE, add_scoring
 from tests.train.training_workspace import PAIRS, mark_dirty, rows, train, workspace
 
 FP32 = GenerationParams(max_new_tokens=12, token_budget=256, precision="fp32")
@@ -100,8 +100,10 @@ def test_labels_have_accuracy_and_exact_match(paths: Paths) -> None:
     choices = [completion for _, completion in PAIRS]
     for part in ("test", "validation"):
         files.write_rows(paths.evaluation_set / f"{part}.parquet", rows(PAIRS, choices), RENDERED)
+    add_scoring(paths, "accuracy", "macro_f1")
     metrics = evaluate(paths, "full")["metrics"]
     assert metrics["exact_match"]["value"] == metrics["validation_accuracy"]["value"] == 1.0
+    assert metrics["accuracy"]["value"] == metrics["macro_f1"]["value"] == 1.0
     assert evaluate(paths, "base")["metrics"]["exact_match"]["value"] == 0.0
 
 
@@ -131,7 +133,7 @@ def test_evaluate_model_equals_the_stage_but_for_clean_and_dirty_rows(
     (paths.root / "elsewhere").mkdir()
     monkeypatch.chdir(paths.root / "elsewhere")  # a flow's process may stand in any folder
     output = paths.root / "cache/lora"
-    evaluate_model(paths.model("lora"), paths.evaluation_set, *resolved(paths.experiment("lora")), output, paths.root)
+    evaluate_model(paths.model("lora"), paths, *resolved(paths.experiment("lora")), output)
     predictions = [files.sha256(folder / "predictions.parquet") for folder in (output, paths.report("lora"))]
     assert predictions[0] == predictions[1]
     assert set(expected["groups"].pop("contamination")) == {"clean"}
@@ -143,6 +145,7 @@ def test_scores_of_groups(paths: Paths) -> None:
     test = rows(PAIRS)
     test[0] |= {"template_id": "other", "template": "Sum up: {{dialogue}}"}
     test[1]["task"] = "title"
+    add_scoring(paths, "rouge", templates=("plain", "other"))
     files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
     mark_dirty(paths, "r2", "r3")
     evaluation.evaluate("lora", paths)
@@ -207,6 +210,19 @@ def test_scoring_needs_no_model(paths: Paths) -> None:
     assert files.read_json(paths.report("lora") / "metrics.json") == expected
 
 
+def test_other_metrics_score_the_same_predictions(paths: Paths) -> None:
+    """The test set stays the same: its digest does not depend on how its rows are scored."""
+    before = evaluate(paths, "lora")
+    add_scoring(paths, "rouge", "chrf", "token_f1")
+    score.run("lora", paths, Stage.start("score@lora", paths.root))
+    report = files.read_json(paths.report("lora") / "metrics.json")
+    assert report["metrics"].keys() - before["metrics"].keys() == {"chrf", "token_f1"}
+    assert {name: report["metrics"][name] for name in before["metrics"]} == before["metrics"]
+    assert report["test_sha256"] == before["test_sha256"]
+    predicted = files.read_rows(paths.report("lora") / "predictions.parquet")
+    assert predicted[0]["metrics"] == ["rouge", "chrf", "token_f1"]
+
+
 def test_other_template_text_is_refused(paths: Paths) -> None:
     """The model knows the template ``chats/plain`` by another text."""
     changed = [row | {"template": "Please: {{dialogue}}"} for row in rows(PAIRS)]
@@ -233,8 +249,8 @@ def test_a_model_that_says_nothing_is_scored(tmp_path: Path, tiny_llama: Path, m
     files.write_rows(paths.evaluation_set / "test.parquet", rows(PAIRS), RENDERED)
     files.write_rows(paths.evaluation_set / "validation.parquet", rows(PAIRS), RENDERED)
     evaluation.write_params(paths, "full", EVALUATE)
-    params = resolved(paths.experiment("full"))
-    evaluate_model(paths.model("full"), paths.evaluation_set, *params, tmp_path / "report", paths.root)
+    add_scoring(paths, "rouge")
+    evaluate_model(paths.model("full"), paths, *resolved(paths.experiment("full")), tmp_path / "report")
     metrics = files.read_json(tmp_path / "report/metrics.json")["metrics"]
     assert metrics["empty"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert metrics["finished"]["value"] == 1.0
@@ -270,7 +286,8 @@ def test_drawn_answers_are_scored_and_their_spread_is_told(paths: Paths) -> None
 
 
 def test_rows_of_other_tasks_are_answered_and_scored_apart(paths: Paths) -> None:
-    other = [row | {"source": "other", "task": "labels", "metrics": ["accuracy", "matthews"]} for row in rows(PAIRS)]
+    other = [row | {"source": "other", "task": "labels"} for row in rows(PAIRS)]
+    add_scoring(paths, "accuracy", "matthews", source="other")
     files.write_rows(paths.evaluation_set / "retention.parquet", other, RENDERED)
     report = evaluate(paths, "full")
     scores = report["groups"]["retention"]["other/labels"]

@@ -13,6 +13,7 @@ from tasks.evaluate.report import scored_rows
 from tasks.metrics.names import BETWEEN_REFERENCES
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.rouge.rouge import by_sentence
+from tasks.metrics.scoring import Scoring, TemplateScoring
 from tasks.metrics.signs.signs import copied_ngrams
 from tasks.text.rows import Row
 from tests.evaluate.evaluated_workspace import NAMES, PARTS
@@ -100,7 +101,9 @@ def predictions(*pairs: tuple[str, list[str]], choices: list[str] | None = None)
     for known, (_, references) in zip(rendered, pairs, strict=True):
         known["references"] = references
     completions = [{"completion": completion, "new_tokens": 4, "finished": True} for completion, _ in pairs]
-    return scored_rows(rendered, completions)
+    metrics = ["accuracy", "macro_f1"] if choices else ["rouge"]
+    scoring = Scoring(templates={"plain": TemplateScoring(metrics=metrics)})
+    return scored_rows(rendered, completions, {"chats": scoring})
 
 
 PAIRS = [

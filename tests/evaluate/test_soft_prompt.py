@@ -17,7 +17,7 @@ from tasks.model.base_models import BaseModelParams, find, load_model, load_toke
 from tasks.text.rows import RENDERED
 from tasks.tuning.params import parse_trained
 from tasks.tuning.prepare import prepare
-from tests.evaluate.evaluation import evaluate, write_params
+from tests.evaluate.evaluation import add_scoring, evaluate, write_params
 from tests.train.every_method import METHODS
 from tests.train.training_workspace import PAIRS, PARAMS, mark_dirty, rows, train, workspace
 
@@ -51,6 +51,7 @@ def test_an_evaluation_explains_what_was_trained(tiny_llama: Path, tmp_path: Pat
     paths.evaluation_set.mkdir(parents=True)
     for part in ("test", "validation"):
         files.write_rows(paths.evaluation_set / f"{part}.parquet", rows(PAIRS), RENDERED)
+    add_scoring(paths, "rouge")
     mark_dirty(paths)
     write_params(paths, method, {"threads": 1, "generation": {"precision": "fp32"}})
     evaluate(method, paths)

@@ -311,11 +311,12 @@ def test_clean_removes_what_no_parameter_names(built: Path, cli: Cli, tmp_path: 
     (root / "models/.base.99999999.partial").mkdir()
     (root / f"models/.lora.{os.getpid()}.partial").mkdir()  # a process that lives may be writing it
     (root / "checkpoints/old").mkdir(parents=True)
+    (root / "data/scoring/gone.json").write_text("{}")  # of a source that is gone
     _, planned = cli(root, "clean", "--dry-run")
     assert "would remove models/lora" in planned and (root / "models/lora").exists()
     _, printed = cli(root, "clean")
     removed = ("models/lora", "runs/lora", "reports/predictions/lora", "reports/experiments/lora")
-    for path in (*removed, "models/.base.99999999.partial"):
+    for path in (*removed, "models/.base.99999999.partial", "data/scoring/gone.json"):
         assert f"removed {path}" in printed and not (root / path).exists()
     assert "dropped train@lora from dvc.lock" in printed
     assert (root / "models/base/manifest.json").exists()

@@ -6,7 +6,14 @@ import pytest
 
 from tasks.core.paths import Paths
 from tasks.tracking.client import VARIABLE, open_store
-from tests.tracking.ledger_workspace import add_baselines, add_comparison, add_experiment, copy_store
+from tests.tracking.ledger_workspace import (
+    ROWS,
+    add_baselines,
+    add_comparison,
+    add_evaluation_set,
+    add_experiment,
+    copy_store,
+)
 
 
 @pytest.fixture(scope="session")
@@ -26,5 +33,6 @@ def paths(tmp_path: Path, empty_store: Path) -> Paths:
     add_experiment(paths, "lora", [0.4, 0.5, 0.6, 0.5])
     add_comparison(paths, "lora", "base", "lora")
     add_baselines(paths, 4)
+    add_evaluation_set(paths, ROWS)
     copy_store(empty_store, paths.root)
     return paths

@@ -23,10 +23,21 @@ from tasks.register.params import RegistrationParams
 from tasks.register.registry import requirements
 from tasks.register.run import run
 from tasks.tracking.client import open_store
-from tests.tracking.ledger_workspace import TEST, add_baselines, add_comparison, add_experiment, key_of, write_report
+from tests.tracking.ledger_workspace import (
+    ROWS,
+    TEST,
+    add_baselines,
+    add_comparison,
+    add_evaluation_set,
+    add_experiment,
+    digest_of,
+    key_of,
+    write_report,
+)
 
 PARAMS = RegistrationParams(min_rows=2)
-ROWS = ["row0", "row1", "row2", "row3"]
+NEW: dict[str, Any] = {"test": digest_of(["new0", "new1"]), "rows": ["new0", "new1"]}
+"""Other test rows than the champion was evaluated on."""
 
 
 def versions(paths: Paths) -> list[Any]:
@@ -86,10 +97,10 @@ def test_a_better_candidate_takes_the_alias_and_a_former_version_is_used_again(p
     assert (result["accepted"], result["champion"]["version"]) == (True, 2)
     assert result["previous_champion"]["version"] == 1
     # On other test rows the former champion is the better one.
-    other = {"test": "b" * 64, "rows": ["new0", "new1"]}
-    add_experiment(paths, "base", [0.1, 0.1], method="none", **other)
-    add_experiment(paths, "better", [0.2, 0.2], key=key_of("better"), **other)
-    result = propose(paths, "lora", [0.9, 0.9], **other)
+    add_evaluation_set(paths, NEW["rows"])
+    add_experiment(paths, "base", [0.1, 0.1], method="none", **NEW)
+    add_experiment(paths, "better", [0.2, 0.2], key=key_of("better"), **NEW)
+    result = propose(paths, "lora", [0.9, 0.9], **NEW)
     assert (result["accepted"], result["champion"]["version"]) == (True, 1)
     assert len(versions(paths)) == 2
 
@@ -152,7 +163,7 @@ def test_what_cannot_be_compared_is_an_error(paths: Paths, spoil: Any, message: 
 
 
 def test_a_metric_that_the_rows_lack_names_those_that_they_have(paths: Paths) -> None:
-    with pytest.raises(TunesmithError, match=r"it is 'chrf'; there are: rouge1_f$"):
+    with pytest.raises(TunesmithError, match=r"it is 'chrf'; there are: rouge1_f, new_tokens, finished$"):
         run(RegistrationParams(metric="chrf", min_rows=2), paths)
 
 
@@ -165,43 +176,48 @@ class Evaluator:
     def __call__(
         self,
         model: Path,
-        evaluation_set: Path,
+        paths: Paths,
         predict_params: PredictParams,
         score_params: ScoreParams,
         output: Path,
-        root: Path,
     ) -> None:
         self.calls += 1
-        assert evaluation_set.is_relative_to(root)
+        assert paths.evaluation_set.exists()
         assert (model / "adapter_model.safetensors").read_text() == key_of("lora")
         assert predict_params == PredictParams(generation=GenerationParams(max_new_tokens=80))
         assert score_params == ScoreParams()
-        assert evaluation_set.name == "evaluation"
         write_report(output, self.scores, key_of("lora"), self.test, self.rows)
 
 
 def test_the_champion_is_evaluated_once_on_new_test_rows(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     run(PARAMS, paths)
-    rows, test = ["new0", "new1"], "c" * 64
-    evaluate = Evaluator([0.9, 0.9], test, rows)
+    evaluate = Evaluator([0.9, 0.9], **NEW)
     monkeypatch.setattr(tasks.evaluate.evaluate_model, "evaluate_model", evaluate)
-    add_experiment(paths, "base", [0.1, 0.1], test=test, rows=rows, method="none")
-    result = propose(paths, "new", [0.5, 0.5], test=test, rows=rows)
+    add_evaluation_set(paths, NEW["rows"])
+    add_experiment(paths, "base", [0.1, 0.1], method="none", **NEW)
+    result = propose(paths, "new", [0.5, 0.5], **NEW)
     assert not result["accepted"]
     assert result["differences"]["champion"]["mean"] == pytest.approx(-0.4)
     assert result["decisions_on_this_test_set"] == 1
-    propose(paths, "newer", [0.95, 0.95], test=test, rows=rows)
+    propose(paths, "newer", [0.95, 0.95], **NEW)
     assert evaluate.calls == 1
 
 
 def test_an_evaluation_of_other_rows_is_refused_and_not_kept(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     run(PARAMS, paths)
     monkeypatch.setattr(tasks.evaluate.evaluate_model, "evaluate_model", Evaluator([0.9, 0.9], "d" * 64, ["a", "b"]))
-    rows = ["new0", "new1"]
-    add_experiment(paths, "base", [0.1, 0.1], test="c" * 64, rows=rows, method="none")
+    add_evaluation_set(paths, NEW["rows"])
+    add_experiment(paths, "base", [0.1, 0.1], method="none", **NEW)
     with pytest.raises(TunesmithError, match="champion and new must be evaluated on the same rows"):
-        propose(paths, "new", [0.5, 0.5], test="c" * 64, rows=rows)
+        propose(paths, "new", [0.5, 0.5], **NEW)
     assert not any((paths.state / "champions").iterdir())
+
+
+def test_test_rows_that_changed_since_the_candidate_was_evaluated_are_refused(paths: Paths) -> None:
+    run(PARAMS, paths)
+    add_evaluation_set(paths, ROWS[:3])
+    with pytest.raises(TunesmithError, match="data/evaluation: champion and new must be evaluated on the same rows"):
+        propose(paths, "new", [0.6, 0.7, 0.8, 0.7])
 
 
 def test_the_registered_model_is_whole_and_names_no_machine(paths: Paths) -> None:
@@ -266,9 +282,7 @@ def test_a_champion_with_other_prompts_is_evaluated_again(paths: Paths, monkeypa
     run(PARAMS, paths)
     calls: list[Path] = []
 
-    def evaluate(
-        model: Path, evaluation_set: Path, predict: PredictParams, score: ScoreParams, output: Path, root: Path
-    ) -> None:
+    def evaluate(model: Path, paths: Paths, predict: PredictParams, score: ScoreParams, output: Path) -> None:
         calls.append(output)
         write_report(output, [0.4, 0.5, 0.6, 0.5], key_of("lora"))
         add_examples(output)
@@ -281,29 +295,31 @@ def test_a_champion_with_other_prompts_is_evaluated_again(paths: Paths, monkeypa
     assert len(calls) == 1
 
 
-def test_a_champion_without_the_score_that_decides_is_evaluated_again(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its report is of a version that did not know the score."""
+def test_a_champion_is_scored_by_the_metric_of_today(paths: Paths) -> None:
+    """An earlier version of the metric had given its completions the full score."""
+    set_column(paths.report("lora"), "rouge1_f", 1.0)
     run(PARAMS, paths)
+    result = propose(paths, "new", [0.6, 0.7, 0.8, 0.7])
+    assert result["differences"]["champion"]["mean"] == pytest.approx(0.2)
 
-    def evaluate(
-        model: Path, evaluation_set: Path, predict: PredictParams, score: ScoreParams, output: Path, root: Path
-    ) -> None:
-        write_report(output, [0.4, 0.5, 0.6, 0.5], key_of("lora"))
-        with_accuracy(output, 0.5)
 
-    monkeypatch.setattr(tasks.evaluate.evaluate_model, "evaluate_model", evaluate)
+def test_a_champion_has_a_score_that_its_template_named_later(paths: Paths) -> None:
+    """Its run has no accuracy. One of its four completions is the reference."""
+    add_experiment(paths, "lora", [1.0, 0.5, 0.6, 0.5])
+    run(PARAMS, paths)
+    add_evaluation_set(paths, ROWS, "rouge", "accuracy")
     add_experiment(paths, "new", [0.9, 0.9, 0.9, 0.9])
-    with_accuracy(paths.report("new"), 0.75)
+    set_column(paths.report("new"), "accuracy", 0.75)
     for report in (paths.report("base"), paths.baseline("lead"), paths.baseline("nearest")):
-        with_accuracy(report, 0.25)
+        set_column(report, "accuracy", 0.2)
     add_comparison(paths, "new", "base", "new")
     result = run(PARAMS.model_copy(update={"metric": "accuracy"}), paths)
-    assert result["differences"]["champion"]["mean"] == pytest.approx(0.25)
+    assert result["differences"]["champion"]["mean"] == pytest.approx(0.5)
 
 
-def with_accuracy(report: Path, value: float) -> None:
+def set_column(report: Path, name: str, value: float) -> None:
+    """Give every row of a report the score ``value``."""
     path = report / "predictions.parquet"
     table = pq.read_table(path)
-    pq.write_table(table.append_column("accuracy", pa.array([value] * table.num_rows)), path)
+    kept = table.drop_columns([name]) if name in table.column_names else table
+    pq.write_table(kept.append_column(name, pa.array([value] * table.num_rows)), path)

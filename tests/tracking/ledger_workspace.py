@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.core.files import write_json
+from tasks.core.files import digest, write_json, write_rows
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
+from tasks.metrics.scoring import Scoring, TemplateScoring, write_scoring
+from tasks.text.rows import RENDERED, Row
 
 GENERATION = {"max_new_tokens": 80}
-TEST = hashlib.sha256(b"test rows").hexdigest()
+ROWS = ["row0", "row1", "row2", "row3"]
+WORDS = [f"w{number}" for number in range(20)]
+"""The one reference of every test row."""
 LOCK = """schema: '2.0'
 stages:
   mix@demo:
@@ -25,6 +30,35 @@ stages:
     cmd: python -m tasks.mix evaluation
     outs: [{path: data/evaluation, hash: md5, md5: 22222222222222222222222222222222.dir, size: 3, nfiles: 1}]
 """
+
+
+def rendered(ids: list[str]) -> list[Row]:
+    """Test rows with these ids; each prompt is the id."""
+    named = {"source": "demo", "task": "summary", "template_id": "short", "template": "{{ text }}"}
+    return [{**named, "row_id": one, "prompt": one, "text": one, "references": [" ".join(WORDS)]} for one in ids]
+
+
+def digest_of(ids: list[str]) -> str:
+    """``test_sha256`` of these test rows."""
+    return digest([[row["row_id"], row["template_id"], row["prompt"], row["references"]] for row in rendered(ids)])
+
+
+TEST = digest_of(ROWS)
+
+
+def add_evaluation_set(paths: Paths, ids: list[str], *metrics: str) -> None:
+    """The present test rows, whose template names ``metrics``; by default ROUGE."""
+    paths.evaluation_set.mkdir(parents=True, exist_ok=True)
+    write_rows(paths.evaluation_set / "test.parquet", rendered(ids), RENDERED)
+    paths.scorings.mkdir(parents=True, exist_ok=True)
+    templates = {"short": TemplateScoring(metrics=list(metrics) or ["rouge"])}
+    write_scoring(paths.scoring("demo"), Scoring(templates=templates))
+
+
+def completion_of(score: float) -> str:
+    """A completion of the length of the reference, with this ROUGE-1 F1 (in twentieths)."""
+    right = 0 if math.isnan(score) else round(score * len(WORDS))
+    return " ".join([*WORDS[:right], *(f"x{number}" for number in range(right, len(WORDS)))])
 
 
 def key_of(name: str) -> str:
@@ -109,7 +143,9 @@ def write_report(
         "row_id": ids,
         "template_id": ["short"] * len(ids),
         "rouge1_f": scores,
-        "completion": ["said"] * len(ids),
+        "completion": [completion_of(score) for score in scores],
+        "new_tokens": [20] * len(ids),
+        "finished": [True] * len(ids),
     }
     pq.write_table(pa.table(columns), folder / "predictions.parquet")
     metrics = {

@@ -21,7 +21,7 @@ from tasks.model.base_models import BaseModelParams, find, load_model, load_toke
 from tasks.model.likelihood import likelihood
 from tasks.model.rendering import Renderer
 from tasks.text.rows import RENDERED
-from tests.evaluate.evaluation import evaluate, write_params
+from tests.evaluate.evaluation import add_scoring, evaluate, write_params
 from tests.train.stage_process import history
 from tests.train.training_workspace import LORA, PAIRS, UNLIKELY, mark_dirty, rows, train, workspace
 
@@ -239,6 +239,7 @@ def test_t5_learns_its_summaries_by_heart(tmp_path: Path, tiny_t5: Path) -> None
     other_paths.evaluation_set.mkdir(parents=True)
     for part in ("test", "validation"):
         files.write_rows(other_paths.evaluation_set / f"{part}.parquet", data, RENDERED)
+    add_scoring(other_paths, "rouge")
     mark_dirty(other_paths)
     write_params(other_paths, "full", {"threads": 1, "generation": {"precision": "fp32"}})
     evaluate("full", other_paths)

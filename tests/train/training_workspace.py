@@ -58,7 +58,6 @@ def rows(pairs: list[tuple[str, str]], choices: list[str] | None = None, source:
             "completion": completion,
             "references": [completion],
             "answer_choices": choices or [],
-            "metrics": ["accuracy", "macro_f1"] if choices else ["rouge"],
         }
         for number, (prompt, completion) in enumerate(pairs, start=1)
     ]

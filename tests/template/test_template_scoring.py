@@ -1,0 +1,35 @@
+"""What ``template@S`` writes of metrics: a file of its own, so that other metrics leave the rows as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.core.files import read_json
+from tasks.core.paths import Paths
+from tasks.template.library import load_set
+from tasks.template.params import TemplateParams
+from tasks.template.run import scoring_of
+from tests.template.own_set import stage_run, write_own
+from tests.template.rendering import Rows
+
+ROWS: Rows = [{"q": "Which lamp is broken?", "a": "The one in the hall."}]
+
+
+def test_other_metrics_leave_the_rendered_rows_as_they_are(tmp_path: Path) -> None:
+    rendered, scoring = Paths(tmp_path).rendered("s"), Paths(tmp_path).scoring("s")
+    write_own(tmp_path, "{{ q }}")
+    stage_run(tmp_path, ROWS)
+    before = rendered.read_bytes()
+    assert read_json(scoring) == {"templates": {"planted": {"metrics": ["rouge"]}}}
+    write_own(tmp_path, "{{ q }}", ", metrics: [token_f1, chrf]")
+    stage_run(tmp_path, ROWS)
+    assert rendered.read_bytes() == before
+    assert read_json(scoring) == {"templates": {"planted": {"metrics": ["token_f1", "chrf"]}}}
+
+
+def test_only_the_templates_in_use_are_named() -> None:
+    """Other metrics of the others then score nothing anew."""
+    params = TemplateParams(set="product_reviews", use=["stars", "headline"])
+    assert scoring_of("s", load_set("product_reviews"), params).model_dump() == {
+        "templates": {"stars": {"metrics": ["accuracy", "macro_f1"]}, "headline": {"metrics": ["rouge"]}}
+    }
