@@ -12,7 +12,7 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.evaluate.metrics import corpus
 from tasks.metrics.params import IntervalParams
-from tasks.metrics.statistics import mean_interval, row_averages
+from tasks.metrics.statistics import averaged_columns, mean_intervals
 from tasks.text.rows import Row, RowKey, row_key
 
 METRICS = ("rouge1_f", "exact_match", "accuracy", "token_f1")
@@ -70,10 +70,7 @@ def _tasks(predictions: list[Row], params: IntervalParams) -> dict[str, dict[str
 
 
 def corpus_of(rows: list[Row], params: IntervalParams) -> dict[str, Any]:
-    """Metrics that are not means over ``rows``.
-
-    Their intervals resample completions, so they are too narrow if rows have several prompt variants.
-    """
+    """Metrics that are not means over ``rows``."""
     count = len({(row["source"], row["row_id"]) for row in rows})
     return {name: score | {"n": count} for name, score in corpus(rows, params).items()}
 
@@ -105,13 +102,15 @@ def _scores(predictions: list[Row], name: Callable[[Row], str], params: Interval
 
 def row_means(rows: list[Row], metrics: Iterable[str], params: IntervalParams) -> dict[str, Any]:
     """Means of ``metrics`` with intervals, each over the rows that have the score: only labels have an accuracy."""
-    means = {}
-    for metric in metrics:
-        values = row_averages((row_key(row), row[metric]) for row in rows if row[metric] is not None)
-        if len(values):
-            value, low, high = mean_interval(values, params.resamples, params.confidence, params.seed)
-            means[metric] = {"value": value, "low": low, "high": high, "n": len(values)}
-    return means
+    names = tuple(metrics)
+    scores, of_rows = averaged_columns(rows, names)
+    intervals = mean_intervals(scores, params.resamples, params.confidence, params.seed, of_rows)
+    counts = np.isfinite(scores).sum(axis=0)
+    return {
+        name: {**interval._asdict(), "n": int(count)}
+        for name, interval, count in zip(names, intervals, counts, strict=True)
+        if interval is not None
+    }
 
 
 def wording_spread(predictions: list[Row]) -> dict[str, dict[str, Any]]:

@@ -15,9 +15,9 @@ from tasks.evaluate.reference_signs import between_references
 from tasks.metrics.load import load
 from tasks.metrics.names import ROUGE_COLUMNS, SCORES, SIGNS, is_hub
 from tasks.metrics.params import IntervalParams
-from tasks.metrics.statistics import mean_interval
+from tasks.metrics.statistics import mean_intervals
 from tasks.metrics.text import entity_counts, entity_score
-from tasks.text.rows import Row
+from tasks.text.rows import Row, group_key
 
 CORPUS = ("bleu", "chrf", "macro_f1", "matthews", "pearson", "spearman", "entity_f1")
 """Metrics that are computed over all rows and are not means of the rows' scores."""
@@ -82,7 +82,7 @@ def _applies(name: str, row: Row) -> bool:
 
 
 def summarise(predictions: list[Row], params: IntervalParams) -> dict[str, Score]:
-    """Compute every score with its bootstrap interval.
+    """Compute every score with its bootstrap interval, which draws whole groups of rows (``group_key``).
 
     Means are over the rows that have the score. Metrics of ``CORPUS`` and of the hub are over the rows that name them,
     BLEU over all rows. Rows with several references add how often these differ by the signs.
@@ -93,12 +93,11 @@ def summarise(predictions: list[Row], params: IntervalParams) -> dict[str, Score
 
 def means(predictions: list[Row], names: Iterable[str], params: IntervalParams) -> dict[str, Score]:
     """Mean of each score column with its bootstrap interval, over the rows that have the score."""
-    scores: dict[str, Score] = {}
-    for name in names:
-        if values := [float(row[name]) for row in predictions if row[name] is not None]:
-            value, low, high = mean_interval(np.array(values), params.resamples, params.confidence, params.seed)
-            scores[name] = {"value": value, "low": low, "high": high}
-    return scores
+    columns = tuple(names)
+    values = np.array([[row[name] for name in columns] for row in predictions], dtype=np.float64)  # None becomes NaN
+    settings = params.resamples, params.confidence, params.seed, [group_key(row) for row in predictions]
+    intervals = mean_intervals(values.reshape(len(predictions), len(columns)), *settings)
+    return {name: one._asdict() for name, one in zip(columns, intervals, strict=True) if one is not None}
 
 
 def corpus(predictions: list[Row], params: IntervalParams, always: tuple[str, ...] = ()) -> dict[str, Score]:
@@ -124,7 +123,7 @@ def _corpus(name: str, rows: list[Row], params: IntervalParams) -> dict[str, Sco
     metric = load(name)
     if is_hub(name):
         return _from_hub(name, metric, given)
-    options = {"resamples": params.resamples, "confidence": params.confidence, "seed": params.seed}
+    options = {**params.model_dump(), "groups": [group_key(row) for row in rows]}
     try:
         scores = metric.compute(**given, **options)
     except ValueError as error:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from typing import Any, cast
 
 import evaluate
@@ -56,7 +57,8 @@ def row_scores(scores: RowScores, per_row: bool) -> RowScores | dict[str, float 
 class CorpusMetric(TextMetric):
     """A metric of all rows together that is no mean of row scores.
 
-    If ``resamples`` is not 0, the result also has ``NAME_low`` and ``NAME_high``: the bootstrap interval over rows.
+    If ``resamples`` is not 0, the result also has ``NAME_low`` and ``NAME_high``: the ends of the bootstrap interval.
+    It draws rows, or whole groups of rows if ``groups`` names the group of each row.
     """
 
     @abstractmethod
@@ -68,13 +70,19 @@ class CorpusMetric(TextMetric):
         """The score of rows with these ``statistics``."""
 
     def _compute(
-        self, predictions: Any, references: Any, resamples: int = 0, confidence: float = 0.95, seed: int = 0
+        self,
+        predictions: Any,
+        references: Any,
+        resamples: int = 0,
+        confidence: float = 0.95,
+        seed: int = 0,
+        groups: list[Hashable] | None = None,
     ) -> dict[str, float]:
         statistics = self.statistics(*plain(predictions, references))
         name = str(self.name)
         if not resamples:
             return {name: float(self.value(statistics))}
-        value, low, high = statistic_interval(statistics, self.value, resamples, confidence, seed)
+        value, low, high = statistic_interval(statistics, self.value, resamples, confidence, seed, groups)
         return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 

@@ -58,7 +58,7 @@ class Grouped:
 def grouped(values: ArrayLike, groups: Sequence[Hashable] | None = None) -> Grouped:
     """Add up ``values`` (shape: rows or rows, columns; NaN: no value) by group; without ``groups`` each row is one."""
     array = np.asarray(values, dtype=np.float64)
-    columns = array.reshape(len(array), -1)
+    columns = array if array.ndim > 1 else array[:, None]
     known = np.isfinite(columns)
     filled = np.where(known, columns, 0.0)
     if groups is None:

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tasks.metrics.groups import drawn_groups, group_index, grouped
-from tasks.text.rows import RowKey
+from tasks.metrics.groups import drawn_counts, group_index, grouped
+from tasks.text.rows import Row, RowKey, group_key, row_key
 
 T = TypeVar("T")
 Verdict = Literal["lost", "gained", "kept"]
@@ -129,14 +129,12 @@ def resampled_statistics(
     groups: Sequence[Hashable] | None = None,
 ) -> np.ndarray:
     """``statistic`` of each resample of the groups of ``rows`` (shape: resamples)."""
-    index = np.arange(len(rows)) if groups is None else group_index(groups)
-    order = np.argsort(index, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(index))[:-1])
+    numbers = np.arange(len(rows))
+    index = numbers if groups is None else group_index(groups)
     values = []
-    for drawn in drawn_groups(len(members), resamples, seed):
-        for one in drawn:
-            chosen = one if groups is None else np.concatenate([members[group] for group in one])
-            values.append(float(statistic(rows[chosen])))
+    for counts in drawn_counts(int(index.max()) + 1, resamples, seed):
+        for drawn in counts.astype(np.int64):
+            values.append(float(statistic(rows[np.repeat(numbers, drawn[index])])))
     return np.array(values)
 
 
@@ -154,3 +152,21 @@ def row_averages(scores: Iterable[tuple[RowKey, float]]) -> np.ndarray:
     Prompt variants of one row are not independent samples. An interval over all of them would be too narrow.
     """
     return np.array([np.mean(variants) for variants in variants_by_row(scores)], dtype=np.float64)
+
+
+def averaged_columns(rows: Iterable[Row], columns: Sequence[str]) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """Average score columns of each row over its prompt variants.
+
+    Returns:
+        The scores (shape: rows, columns; NaN where no variant has the score) and the group of each row
+        (``tasks.text.rows.group_key``), in the order of ``variants_by_row``.
+    """
+    by_row = variants_by_row((row_key(row), row) for row in rows)
+    scores = [[_known_mean([row[name] for row in variants]) for name in columns] for variants in by_row]
+    groups = [group_key(variants[0]) for variants in by_row]
+    return np.array(scores, dtype=np.float64).reshape(len(by_row), len(columns)), groups
+
+
+def _known_mean(values: list[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else float("nan")

@@ -12,6 +12,7 @@ from tasks.metrics.params import IntervalParams
 
 NUMBERS = itertools.count()
 FEW = IntervalParams(resamples=100)
+MANY = IntervalParams(resamples=2000)
 
 
 def prediction(template: str, score: float, exact: float | None = None, /, **changes: Any) -> dict[str, Any]:
@@ -80,6 +81,15 @@ def test_wordings_of_one_row_are_one_draw() -> None:
     scores = groups(rows, FEW)["task"]["t"]["rouge1_f"]
     assert (scores["value"], scores["n"]) == (pytest.approx(0.5), 2)
     assert (scores["low"], scores["high"]) == (pytest.approx(0.2), 0.8)
+
+
+def test_rows_of_one_group_are_drawn_together() -> None:
+    """Two groups with the means 0 and 1: each is drawn twice in a quarter of the resamples. Six rows are narrower."""
+    rows = [prediction("a", float(i > 2), group="first" if i < 3 else "second") for i in range(6)]
+    scores = groups(rows, MANY)["task"]["t"]["rouge1_f"]
+    assert (scores["value"], scores["low"], scores["high"], scores["n"]) == (0.5, 0.0, 1.0, 6)
+    single = groups([row | {"group": None} for row in rows], MANY)["task"]["t"]["rouge1_f"]
+    assert (single["low"], single["high"]) == pytest.approx((1 / 6, 5 / 6))
 
 
 def test_what_is_no_mean_is_told_of_each_task() -> None:

@@ -146,6 +146,22 @@ def test_summary_names_and_means() -> None:
     assert metrics == summarise(results, INTERVALS)
 
 
+@pytest.mark.parametrize("group", ["group", "row_id"], ids=["groups", "prompt variants"])
+def test_rows_of_one_group_and_variants_of_one_row_are_drawn_together(group: str) -> None:
+    """Three right completions and three wrong ones: as two groups they are drawn together, as six rows they are not."""
+    texts = ["ada: person"] * 3 + ["bob: person"] * 3
+    results = predictions(*((text, ["ada: person"]) for text in texts))
+    for number, row in enumerate(results):
+        row |= {"row_id": f"r{number}", "group": None, "metrics": ["entity_f1"], "template_id": f"t{number}"}
+        row["exact_match"] = float(number < 3)
+    many = IntervalParams(resamples=2000)
+    together = [row | {group: "ab"[number // 3]} for number, row in enumerate(results)]
+    for name in ("exact_match", "entity_f1"):
+        assert summarise(together, many)[name] == {"value": 0.5, "low": 0.0, "high": 1.0}
+        single = summarise(results, many)[name]
+        assert (single["value"], single["low"], single["high"]) == pytest.approx((0.5, 1 / 6, 5 / 6))
+
+
 def test_summary_of_labels_has_exact_match() -> None:
     results = predictions(("yes", ["yes"]), ("no", ["yes"]), choices=["yes", "no"])
     assert summarise(results, INTERVALS)["exact_match"]["value"] == 0.5
