@@ -25,6 +25,7 @@ from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluation_set.params import EvaluationSetParams
 from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
+from tasks.metrics.params import load_verdicts
 from tasks.mix.params import MixtureParams, load_contamination
 from tasks.register.params import RegistrationParams
 from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
@@ -36,7 +37,7 @@ _SECTIONS = {
     "mixtures.yaml": {"contamination", "mixtures"},
     "experiments.yaml": {"experiments"},
     "training.yaml": {"defaults", "methods", "memory"},
-    "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "helm", "benchmark"},
+    "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "verdicts", "helm", "benchmark"},
     "registration.yaml": {"registration"},
 }
 _SOURCE_BLOCKS: dict[str, type[Params]] = {"ingest": IngestParams, "template": TemplateParams, "split": SplitParams}
@@ -154,6 +155,7 @@ def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | Non
     if evaluation and sources is not None:
         problems.lines += wrong_parts(paths, evaluation, sources)
     problems.catch(load, EvaluateParams, file, "evaluate")
+    problems.catch(load_verdicts, file)
     compared = problems.catch(load, CompareParams, file, "compare") if "compare" in read_yaml(file) else None
     if "helm" in read_yaml(file):
         helm: Any = problems.catch(load, HelmParams, file, "helm")

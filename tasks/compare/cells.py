@@ -48,7 +48,7 @@ SIGNS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A number and its interval. ``sign``: 1 or -1 for a real difference (its interval excludes zero), else 0."""
+    """A value and its interval or another addition. ``sign``: 1 or -1 for a marked difference, else 0."""
 
     value: str
     interval: str = ""
@@ -113,8 +113,20 @@ def change(entry: Entry, metric: str) -> Cell:
     if difference is None:
         return Cell(NOTHING)
     value, low, high = (number(difference[name], scale(metric), signed=True) for name in ("value", "low", "high"))
-    sign = (1 if difference["value"] > 0 else -1) if difference["real"] else 0
+    # Comparisons of an earlier version were not adjusted: none of their differences is marked.
+    sign = (1 if difference["value"] > 0 else -1) if difference.get("adjusted") else 0
     return Cell(value, f"[{low}, {high}]", sign)
+
+
+def outcome(entry: Entry, metric: str) -> Cell:
+    """The cell of the verdict on the difference in ``metric``."""
+    difference = (entry["differences"] or {}).get(metric) or {}
+    verdict = difference.get("verdict")
+    if verdict == "not enough rows":
+        return Cell(verdict, f"(~{difference['rows_needed']} needed)")
+    if verdict in ("better", "worse") and not difference["adjusted"]:
+        return Cell(f"{verdict}, unadjusted")
+    return Cell(verdict or NOTHING)
 
 
 def unfinished(entry: Entry) -> Cell:
@@ -148,7 +160,7 @@ def kept_of_base(entry: Entry) -> Cell:
 
 def columns(comparison: Comparison) -> list[Column]:
     """The columns of the table of scores, without the names of the systems."""
-    systems, metric = comparison["systems"], comparison["metric"]
+    systems = comparison["systems"]
 
     def column(title: str, importance: int, name: str, digits: int = 1, interval: bool = True) -> Column:
         factor = 1.0 if name.startswith("validation") else scale(name)
@@ -172,8 +184,17 @@ def columns(comparison: Comparison) -> list[Column]:
     for name in OF_LABELS:
         if any(name in entry["metrics"] for entry in systems):
             shown.append(column(label(name), 9, name))
+    return shown
+
+
+def difference_columns(comparison: Comparison) -> list[Column]:
+    """The differences in the primary metric, and the verdicts on them."""
+    systems, metric = comparison["systems"], comparison["metric"]
     title = f"Δ {label(metric)} vs {comparison['baseline']['name']}"
-    shown.append(Column(title, 9, [change(entry, metric) for entry in systems]))
+    shown = [Column(title, 9, [change(entry, metric) for entry in systems])]
+    verdicts = [outcome(entry, metric) for entry in systems]
+    if any(cell.value != NOTHING for cell in verdicts):
+        shown.append(Column("verdict", 7, verdicts))
     return shown
 
 

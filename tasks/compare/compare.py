@@ -4,53 +4,50 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from tasks.compare.adjusted import differences, judged
 from tasks.compare.collect import System
-from tasks.compare.pairing import gains
 from tasks.compare.params import CompareParams
 from tasks.compare.retention_verdicts import retention
 from tasks.compare.samples import choose_samples
 from tasks.compare.warn import lost, warn
 from tasks.core.errors import TunesmithError
-from tasks.metrics.statistics import direction, paired_bootstrap, row_averages
-from tasks.text.rows import Row
-
-ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
-"""Metrics whose differences are computed in addition to ``CompareParams.metric``."""
+from tasks.metrics.params import VerdictParams
+from tasks.text.rows import group_key
 
 SHOWN_GROUPS = ("wording", "task_seen", "contamination", "wording_spread")
 """Kinds of groups that the comparison shows. Each experiment's ``metrics.json`` has the others too."""
 
 
-def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
+def compare(systems: list[System], params: CompareParams, verdicts: VerdictParams) -> dict[str, Any]:
     """Compare ``systems`` (from ``collect``); the result is the content of ``comparison.json``.
 
     Its keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
     order, each with ``metrics``, ``groups``, ``model``, ``differences`` and ``retention``), ``not_compared`` (name,
-    kind, method, reason), ``warnings`` (system, kind, message), ``samples``, ``rows``, ``test_sha256`` and the
-    parameters.
+    kind, method, reason), ``warnings`` (system, kind, message), ``samples``, ``rows`` and ``groups`` (their numbers),
+    ``adjusted_for`` (number of differences), ``test_sha256`` and the parameters; ``metric`` is the primary one.
 
     Raises:
         TunesmithError: no experiment can be compared.
     """
     compared = [s for s in systems if s.problem is None]
     excluded = [s for s in systems if s.problem is not None]
-    experiments = [s for s in compared if s.kind == "experiment"]
-    if not experiments:
-        reasons = "; ".join(f"{s.name}: {s.problem}" for s in excluded)
-        raise TunesmithError(
-            f"reports/experiments: a comparison needs an evaluated experiment; {reasons}. "
-            "Run `tunesmith run` (or `dvc repro`) to evaluate them"
-        )
+    experiments = _experiments(compared, excluded)
     baseline = next((s for s in experiments if s.name == params.baseline), None)
     candidate = choose_candidate(experiments)
-    described = [describe(s, baseline, candidate, params) for s in compared]
+    apart = judged([differences(s, baseline, params) for s in compared], params, verdicts)
+    described = [
+        describe(s, baseline, candidate, params) | {"differences": entries}
+        for s, entries in zip(compared, apart, strict=True)
+    ]
+    rows = (baseline or experiments[0]).rows
     return {
         "schema": 1,
         **params.model_dump(include={"metric", "resamples", "confidence", "seed"}),
         "test_sha256": experiments[0].test_sha256,
-        "rows": len((baseline or experiments[0]).rows),
+        "rows": len(rows),
+        "groups": len({group_key(row) for row in rows}),
+        "verdicts": verdicts.model_dump(),
+        "adjusted_for": sum(one is not None for entries in apart for one in (entries or {}).values()),
         "baseline": {
             "name": params.baseline,
             "compared": baseline is not None,
@@ -64,6 +61,17 @@ def compare(systems: list[System], params: CompareParams) -> dict[str, Any]:
     }
 
 
+def _experiments(compared: list[System], excluded: list[System]) -> list[System]:
+    experiments = [s for s in compared if s.kind == "experiment"]
+    if not experiments:
+        reasons = "; ".join(f"{s.name}: {s.problem}" for s in excluded)
+        raise TunesmithError(
+            f"reports/experiments: a comparison needs an evaluated experiment; {reasons}. "
+            "Run `tunesmith run` (or `dvc repro`) to evaluate them"
+        )
+    return experiments
+
+
 def choose_candidate(experiments: list[System]) -> System | None:
     """The tuned experiment with the lowest validation loss per byte. Test scores do not enter the choice."""
     losses = [(s.value("validation_loss_per_byte"), s) for s in experiments if s.tuned]
@@ -74,11 +82,7 @@ def choose_candidate(experiments: list[System]) -> System | None:
 def describe(
     system: System, baseline: System | None, candidate: System | None, params: CompareParams
 ) -> dict[str, Any]:
-    """Build one entry of ``systems``; ``differences`` is None for the baseline itself, and without a baseline."""
-    differences = None
-    if baseline is not None and system is not baseline:
-        names = sorted({params.metric, *ALWAYS})
-        differences = {name: difference(system.rows, baseline.rows, name, params) for name in names}
+    """Build one entry of ``systems``, without its ``differences``."""
     return {
         "name": system.name,
         "kind": system.kind,
@@ -89,30 +93,8 @@ def describe(
         "metrics": system.metrics,
         "groups": {kind: system.groups[kind] for kind in SHOWN_GROUPS if system.groups.get(kind)},
         "model": system.model,
-        "differences": differences,
         "retention": retention(system, baseline, params) if baseline is not None and system.tuned else {},
     }
-
-
-def difference(ours: list[Row], theirs: list[Row], metric: str, params: CompareParams) -> dict[str, Any] | None:
-    """Mean paired difference of ``metric`` (ours minus theirs): value, low, high, rows, real.
-
-    ``real``: there are at least two rows, and the interval excludes zero. None if no pair of rows has the score.
-    """
-    differences = paired_differences(ours, theirs, metric)
-    if not len(differences):
-        return None
-    value, low, high = paired_bootstrap(differences, params.resamples, params.confidence, params.seed)
-    real = len(differences) > 1 and direction(low, high) != 0
-    return {"value": value, "low": low, "high": high, "rows": len(differences), "real": real}
-
-
-def paired_differences(ours: list[Row], theirs: list[Row], metric: str) -> np.ndarray:
-    """Differences of ``metric``, one per test row (shape: rows), in the order of ``theirs``.
-
-    Predictions are paired by ``ROW_KEY``; the differences of a row's prompt variants are averaged.
-    """
-    return row_averages(gains(ours, theirs, metric).items())
 
 
 def _without_baseline(systems: list[System], name: str) -> str:

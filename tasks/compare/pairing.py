@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from tasks.text.rows import Row, RowKey, row_key
+import numpy as np
+
+from tasks.metrics.differences import gain
+from tasks.metrics.statistics import averaged_columns
+from tasks.text.rows import ROW_KEY, Row, RowKey, group_key, row_key
+
+Pair = tuple[Row, Row]
+"""Our prediction and theirs for the same row and prompt."""
+
+
+def pairs(ours: list[Row], theirs: list[Row]) -> list[Pair]:
+    """The predictions that both have, in the order of ``theirs``."""
+    known = {row_key(row): row for row in ours}
+    return [(known[row_key(row)], row) for row in theirs if row_key(row) in known]
+
+
+def group_of(pair: Pair) -> tuple[str, str]:
+    """The group of a pair's row (``group_key``); a report of an earlier version may lack the column in one of them."""
+    our, their = pair
+    return group_key(our if their.get("group") is None else their)
 
 
 def gains(ours: list[Row], theirs: list[Row], metric: str) -> dict[RowKey, float]:
     """Our score in ``metric`` minus theirs, for each row that both scored, in the order of ``theirs``."""
-    scores = {row_key(row): row.get(metric) for row in ours}
-    differences = {}
-    for row in theirs:
-        our, their = scores.get(row_key(row)), row.get(metric)
-        if our is not None and their is not None and math.isfinite(our) and math.isfinite(their):
-            differences[row_key(row)] = float(our) - float(their)
-    return differences
+    scored = ((row_key(pair[1]), _gain(pair, metric)) for pair in pairs(ours, theirs))
+    return {key: difference for key, difference in scored if difference is not None}
+
+
+def row_gains(ours: list[Row], theirs: list[Row], metrics: Sequence[str]) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """Our scores minus theirs per test row, averaged over the row's prompt variants.
+
+    Returns:
+        The differences (shape: rows, metrics; NaN where no variant has both scores) and the group of each row.
+    """
+    rows = [
+        {name: pair[1][name] for name in ROW_KEY}
+        | {"group": group_of(pair)[1]}
+        | {metric: _gain(pair, metric) for metric in metrics}
+        for pair in pairs(ours, theirs)
+    ]
+    return averaged_columns(rows, metrics)
+
+
+def _gain(pair: Pair, metric: str) -> float | None:
+    our, their = (row.get(metric) for row in pair)
+    if our is None or their is None or not (math.isfinite(our) and math.isfinite(their)):
+        return None
+    return gain(float(our), float(their))

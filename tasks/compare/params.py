@@ -13,8 +13,9 @@ class CompareParams(Params):
 
     Attributes:
         baseline: the experiment that all others are compared with.
-        metric: score of a row whose differences come first in the report.
-        resamples: number of bootstrap resamples per interval.
+        metric: the primary metric, a score of a row. Its differences come first in the report, and are adjusted for
+            their number without those of the other metrics, the secondary ones.
+        resamples: number of bootstrap resamples per interval; whole groups of rows are drawn.
         confidence: level of the intervals of differences, such as 0.95.
         seed: seed of the bootstrap.
         samples: number of test rows whose outputs the report shows.
@@ -23,7 +24,7 @@ class CompareParams(Params):
 
     baseline: str = "base"
     metric: str = "rouge1_f"
-    resamples: int = Field(default=1000, ge=100)
+    resamples: int = Field(default=10_000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     samples: int = Field(default=8, ge=0)

@@ -6,7 +6,6 @@ It loads one other file: the page with the gate's verdict, in ``reports/gate``.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,15 @@ from tasks.compare.cells import (
     columns,
     label,
     number,
+    outcome,
     scale,
     score,
     sign_columns,
     sign_floors,
 )
-from tasks.compare.table import legend
+from tasks.compare.table import legend, marks
 from tasks.core.pages import pages
+from tasks.metrics.names import HIGHER_IS_BETTER
 
 TEMPLATE = "report.html.jinja"
 
@@ -51,7 +52,8 @@ def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
         prompts=prompts(comparison),
         drawn=drawn(comparison),
         retention=retention_rows(comparison),
-        legend=legend(comparison, "colour"),
+        legend=legend(comparison),
+        marks=" ".join(marks(comparison, "bold")),
         picture=base64.b64encode(picture).decode("ascii"),
         percent=lambda value: number(value, 100),
         counts=_counts(comparison),
@@ -64,14 +66,22 @@ def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
 def changes(comparison: Comparison) -> dict[str, Any]:
     """The table of differences: ``titles`` of its columns, and ``rows`` of (name, cells).
 
-    ``plain``: whether a column has no better or worse side, such as copied 4-grams.
+    The verdict on the primary metric follows its difference. ``plain``: whether a column has no better or worse side,
+    such as copied 4-grams.
     """
     compared = [entry for entry in comparison["systems"] if entry["differences"]]
-    metrics = sorted({name for entry in compared for name in entry["differences"]}, key=_order(comparison["metric"]))
+    primary = comparison["metric"]
+    others = sorted({name for entry in compared for name in entry["differences"]} - {primary}, key=_order)
     return {
-        "titles": [f"Δ {label(name)}" for name in metrics],
-        "plain": [name == "copied_4grams" for name in metrics],
-        "rows": [(entry["name"], [change(entry, name) for name in metrics]) for entry in compared],
+        "titles": [f"Δ {label(primary)} (primary)", "verdict", *(f"Δ {label(name)}" for name in others)],
+        "plain": [False, False, *(name not in HIGHER_IS_BETTER for name in others)],
+        "rows": [
+            (
+                entry["name"],
+                [change(entry, primary), outcome(entry, primary), *(change(entry, name) for name in others)],
+            )
+            for entry in compared
+        ],
     }
 
 
@@ -217,13 +227,12 @@ def verdict(comparison: Comparison) -> str:
     difference = (entry["differences"] or {}).get(metric) if entry else None
     if entry is None or difference is None:
         return ""
-    cell = change(entry, metric)
-    outcome = {1: "a real gain", -1: "a real loss", 0: "no difference that these rows can show"}[cell.sign]
-    return f"{label(metric)} on the test rows: {cell} against {baseline}, {outcome}."
+    cell = outcome(entry, metric)
+    return f"{label(metric)} on the test rows: {change(entry, metric)} against {baseline}: {cell}."
 
 
-def _order(first: str) -> Callable[[str], tuple[bool, bool, str]]:
-    return lambda name: (name != first, not name.startswith("rouge"), name)
+def _order(metric: str) -> tuple[bool, str]:
+    return not metric.startswith("rouge"), metric
 
 
 def _counts(comparison: Comparison) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tasks.compare.collect import System
+from tasks.compare.pairing import Pair, group_of, pairs
 from tasks.compare.params import CompareParams
-from tasks.metrics.statistics import ROUNDING, statistic_interval, variants_by_row, verdict
+from tasks.metrics.differences import Difference, as_entry, gain, paired_difference, statistic_difference
+from tasks.metrics.statistics import ROUNDING
 from tasks.metrics.text import entity_counts, entity_score
 from tasks.text.rows import Row, by_task, row_key
 
@@ -30,6 +33,8 @@ COLUMN = {
 }
 """Metric that a template names → the score column by which its task is judged."""
 
+_VERDICTS = {1: "gained", -1: "lost", 0: "kept"}
+
 
 def retention(system: System, baseline: System, params: CompareParams) -> dict[str, dict[str, Any]]:
     """Judge ``system`` against ``baseline`` on each retention task.
@@ -41,8 +46,8 @@ def retention(system: System, baseline: System, params: CompareParams) -> dict[s
 
     Returns:
         ``SOURCE/TASK`` → ``metric``, ``before``, ``after``, ``difference`` (paired: ``value``, ``low``, ``high``,
-        ``rows``), number of ``unpaired`` rows, ``trained`` (whether the system was trained on that source),
-        ``verdict``, and ``examples`` of rows that lost most.
+        ``rows``, ``groups``, ``error``, ``p``), number of ``unpaired`` rows, ``trained`` (whether the system was
+        trained on that source), ``verdict``, and ``examples`` of rows that lost most.
     """
     ours, theirs = by_task(system.retention), by_task(baseline.retention)
     trained = system.model.get("trained_on") or ()
@@ -53,59 +58,46 @@ def retention(system: System, baseline: System, params: CompareParams) -> dict[s
 
 
 def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[str, Any]:
-    known = {row_key(row): row for row in ours}
-    pairs = [(known[row_key(row)], row) for row in theirs if row_key(row) in known]
-    unpaired = len(ours) + len(theirs) - 2 * len(pairs)
+    both = pairs(ours, theirs)
+    unpaired = len(ours) + len(theirs) - 2 * len(both)
     metric = _metric([*ours, *theirs])
-    if not pairs:
+    if not both:
         return {"metric": metric, "verdict": "not judged", "unpaired": unpaired, "examples": []}
-    judged = _difference(pairs, metric, params)
-    losses = all(_known(row, LOSS) for pair in pairs for row in pair)
-    if losses and metric != LOSS and judged["before"] == judged["after"] == 0:
+    before, after, difference = _difference(both, metric, params)
+    losses = all(_known(row, LOSS) for pair in both for row in pair)
+    if losses and metric != LOSS and before == after == 0:
         # Both score 0, so this score cannot show a loss.
-        metric, judged = LOSS, _difference(pairs, LOSS, params)
-    better, change = (-1 if metric == LOSS else 1), judged["difference"]
-    worst, best = sorted((better * change["low"], better * change["high"]))
+        metric = LOSS
+        before, after, difference = _difference(both, metric, params)
+    better = -1 if metric == LOSS else 1
     return {
         "metric": metric,
-        **judged,
+        "before": before,
+        "after": after,
+        "difference": as_entry(difference),
         "unpaired": unpaired,
-        "verdict": verdict(worst, best) if change["rows"] > 1 else "kept",
-        "examples": _examples(pairs, metric, better, params.lost_examples),
+        "verdict": _VERDICTS[better * difference.direction],
+        "examples": _examples(both, metric, better, params.lost_examples),
     }
 
 
-def _difference(pairs: list[tuple[Row, Row]], metric: str, params: CompareParams) -> dict[str, Any]:
-    """Compute ``before``, ``after`` and ``difference`` of ``metric``.
-
-    Prompt variants of one row are not independent samples: the bootstrap resamples rows, each with all its variants.
-    """
-    counts = variants_by_row((row_key(row), _numbers(row, other, metric)) for row, other in pairs)
-    drawn = np.array([np.sum(variants, axis=0) for variants in counts])
-    score = entity_score if metric == "entity_f1" else _mean
-    value, low, high = statistic_interval(
-        drawn,
-        lambda rows: score(rows[:, 0].sum(axis=0)) - score(rows[:, 1].sum(axis=0)),
-        params.resamples,
-        params.confidence,
-        params.seed,
-    )
-    return {
-        "before": score(drawn[:, 1].sum(axis=0)),
-        "after": score(drawn[:, 0].sum(axis=0)),
-        "difference": {"value": value, "low": low, "high": high, "rows": len(drawn)},
-    }
-
-
-def _numbers(row: Row, other: Row, metric: str) -> np.ndarray:
-    """Numbers of both predictions that are summed over rows: counts of entities, or (score, 0, 1). Shape: 2, 3."""
+def _difference(both: list[Pair], metric: str, params: CompareParams) -> tuple[float, float, Difference]:
+    """The scores in ``metric`` before and after tuning, and their difference over independent groups of rows."""
+    settings = params.resamples, params.confidence, params.seed, [group_of(pair) for pair in both]
     if metric == "entity_f1":
-        return np.array([entity_counts(one["completion"], one["references"][0]) for one in (row, other)])
-    return np.array([(one[metric], 0, 1) for one in (row, other)])
+        counts = np.array([[entity_counts(one["completion"], one["references"][0]) for one in pair] for pair in both])
+        after, before = map(entity_score, counts.sum(axis=0))
+        difference = statistic_difference(counts, _entity_difference, *settings)
+    else:
+        after, before = np.mean([[row[metric] for row in pair] for pair in both], axis=0).tolist()
+        difference = paired_difference([gain(our[metric], their[metric]) for our, their in both], *settings)
+    return before, after, replace(difference, rows=len({row_key(their)[:2] for _, their in both}))
 
 
-def _mean(sums: np.ndarray) -> float:
-    return float(sums[0] / sums[2])
+def _entity_difference(counts: np.ndarray) -> float:
+    """F1 of our entities minus F1 of theirs; ``counts`` has the shape (pairs, 2, 3)."""
+    ours, theirs = counts.sum(axis=0)
+    return entity_score(ours) - entity_score(theirs)
 
 
 def _metric(rows: list[Row]) -> str:
@@ -120,17 +112,17 @@ def _known(row: Row, column: str) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _examples(pairs: list[tuple[Row, Row]], metric: str, better: int, count: int) -> list[dict[str, Any]]:
-    drops = [(better * (row[metric] - other[metric]), index) for index, (row, other) in enumerate(pairs)]
+def _examples(both: list[Pair], metric: str, better: int, count: int) -> list[dict[str, Any]]:
+    drops = [(better * (row[metric] - other[metric]), index) for index, (row, other) in enumerate(both)]
     chosen = [index for drop, index in sorted(drops) if drop < -ROUNDING][:count]
     return [
         {
-            "row_id": pairs[index][0]["row_id"],
-            "prompt": pairs[index][0]["prompt"],
-            "reference": (pairs[index][0]["references"] or [""])[0],
-            "before": pairs[index][1]["completion"],
-            "after": pairs[index][0]["completion"],
-            "scores": [pairs[index][1][metric], pairs[index][0][metric]],
+            "row_id": both[index][0]["row_id"],
+            "prompt": both[index][0]["prompt"],
+            "reference": (both[index][0]["references"] or [""])[0],
+            "before": both[index][1]["completion"],
+            "after": both[index][0]["completion"],
+            "scores": [both[index][1][metric], both[index][0][metric]],
         }
         for index in chosen
     ]

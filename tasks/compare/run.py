@@ -14,17 +14,18 @@ from tasks.compare.table import markdown_table
 from tasks.core.files import sha256, write_json
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
+from tasks.metrics.params import VerdictParams
 
 logger = logging.getLogger("tunesmith")
 
 
-def run(params: CompareParams, paths: Paths, stage: Stage) -> None:
+def run(params: CompareParams, verdicts: VerdictParams, paths: Paths, stage: Stage) -> None:
     """Write ``comparison.json``, ``table.md``, ``scores.png`` and ``report.html``; equal inputs give equal bytes.
 
     Raises:
         TunesmithError: no experiment can be compared.
     """
-    comparison = compare(collect(paths, params.baseline), params)
+    comparison = compare(collect(paths, params.baseline), params, verdicts)
     with stage.outputs(paths.comparison) as (output,):
         output.mkdir()
         write_json(output / "comparison.json", comparison)

@@ -9,7 +9,19 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from tasks.compare.cells import Cell, Column, Comparison, columns, remarks
+from tasks.compare.cells import (
+    Cell,
+    Column,
+    Comparison,
+    columns,
+    difference_columns,
+    label,
+    number,
+    outcome,
+    remarks,
+    scale,
+)
+from tasks.metrics.params import VerdictParams
 
 WIDTH = 120
 
@@ -20,8 +32,8 @@ _STYLES = {1: "bold green", -1: "bold red", 0: ""}
 
 
 def markdown_table(comparison: Comparison) -> str:
-    """One row per system. The candidate is marked, real differences are bold, and remarks follow the table."""
-    shown = columns(comparison)
+    """One row per system. The candidate is marked, adjusted differences are bold, and remarks follow the table."""
+    shown = [*columns(comparison), *difference_columns(comparison)]
     lines = [
         _row(["experiment", *(c.title for c in shown)]),
         _row(["---", *("---:" if c.title != "method" else "---" for c in shown)]),
@@ -35,13 +47,33 @@ def markdown_table(comparison: Comparison) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def legend(comparison: Comparison, mark: str) -> str:
-    """How to read the numbers; ``mark`` names how a real difference is marked."""
-    return (
-        f"{comparison['rows']} test rows. ROUGE is F1 in percent, with 95% bootstrap intervals. "
-        f"A difference in {mark} is real: its paired {100 * comparison['confidence']:g}% interval excludes zero. "
-        "The candidate has the lowest validation loss of the tuned experiments."
-    )
+def legend(comparison: Comparison, mark: str | None = None) -> str:
+    """How to read the numbers; ``mark`` names how an adjusted difference is marked, None if the table has none."""
+    rows, groups = comparison["rows"], comparison.get("groups")
+    independent = f" in {groups} independent groups" if groups and groups != rows else ""
+    scores = f"{rows} test rows{independent}. ROUGE is F1 in percent, with 95% bootstrap intervals."
+    candidate = "The candidate has the lowest validation loss of the tuned experiments."
+    return " ".join([scores, *(marks(comparison, mark) if mark else ()), candidate])
+
+
+def marks(comparison: Comparison, mark: str) -> list[str]:
+    """Sentences about the marked differences and the verdicts.
+
+    There are none if no difference was computed, and for comparisons of an earlier version, which were not adjusted.
+    """
+    count, metric = comparison.get("adjusted_for"), comparison["metric"]
+    if not count:
+        return []
+    margin = VerdictParams(**comparison["verdicts"]).margin_of(metric)
+    verdicts = [outcome(entry, metric).value for entry in comparison["systems"]]
+    unadjusted = any(verdict.endswith("unadjusted") for verdict in verdicts)
+    return [
+        f"{label(metric)} is the primary metric, the others are secondary.",
+        f"A difference in {mark} excludes zero at {100 * comparison['confidence']:g}% confidence, adjusted for the "
+        f"{count} differences of this report.",
+        *(["Unadjusted: only without that adjustment."] if unadjusted else []),
+        *([f"Same: within {number(margin, scale(metric))} points."] if "same" in verdicts else []),
+    ]
 
 
 def _row(cells: list[str]) -> str:
@@ -60,7 +92,7 @@ def _markdown_cell(cell: Cell) -> str:
 def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
     """A table of at most ``width`` characters; less important columns are left out before any cell wraps."""
     names = [("★ " if entry["candidate"] else "") + entry["name"] for entry in comparison["systems"]]
-    every = columns(comparison)
+    every = [*columns(comparison), *difference_columns(comparison)]
     shown = fitting(names, every, width)
     hidden = [c.title for c in every if c.title not in {column.title for column in shown}]
     table = Table(caption=_caption(comparison, hidden), caption_justify="left")

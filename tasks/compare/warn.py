@@ -89,7 +89,8 @@ def _beaten(system: System, trivial: list[System]) -> str | None:
     ours = system.value("rouge1_f")
     if not system.tuned or ours is None:
         return None
-    better = [(s.name, v) for s in trivial if (v := s.value("rouge1_f")) is not None and v >= ours]
+    # A baseline without a score, or at 0, shows no achievement: both are tied at 0 where nothing could be measured.
+    better = [(s.name, v) for s in trivial if (v := s.value("rouge1_f")) and v >= ours]
     if not better:
         return None
     names = " and ".join(f"{name} ({100 * value:.1f})" for name, value in better)

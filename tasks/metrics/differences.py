@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from tasks.metrics.groups import Grouped, grouped
-from tasks.metrics.statistics import ROUNDING, direction, mean_interval, percentiles, resampled_statistics
+from tasks.metrics.statistics import ROUNDING, direction, mean_intervals, percentiles, resampled_statistics
 
 POWER = 0.8
 """Probability with which a difference is shown that a report calls detectable (Cohen 1988)."""
@@ -79,12 +79,47 @@ def paired_difference(
         ValueError: there is no row, or a difference is not finite.
     """
     values = np.asarray(differences, dtype=np.float64).ravel()
-    value, low, high = mean_interval(values, resamples, confidence, seed, groups)
+    if values.size == 0:
+        raise ValueError("a difference needs at least one row; there is none")
+    if not np.isfinite(values).all():
+        raise ValueError("a difference needs finite values; leave out the rows without a score first")
+    return _of_columns(values[:, None], resamples, confidence, seed, groups)[0]
+
+
+def paired_differences(
+    differences: np.ndarray, resamples: int, confidence: float, seed: int, groups: Sequence[Hashable] | None = None
+) -> list[Difference | None]:
+    """``paired_difference`` of each column of ``differences`` (shape: rows, columns), over the rows that have a value.
+
+    NaN is a missing value; a column without any value gives None. Columns with values in the same rows share one set of
+    draws, which is much cheaper than a call per column.
+    """
+    known = np.isfinite(differences)
+    results: list[Difference | None] = [None] * differences.shape[1]
+    for rows in np.unique(known, axis=1).T if known.any() else ():
+        columns = np.flatnonzero((known == rows[:, None]).all(axis=0))
+        kept = None if groups is None else [group for group, used in zip(groups, rows, strict=True) if used]
+        if rows.any():
+            judged = _of_columns(differences[np.ix_(rows, columns)], resamples, confidence, seed, kept)
+            for column, difference in zip(columns, judged, strict=True):
+                results[column] = difference
+    return results
+
+
+def _of_columns(
+    values: np.ndarray, resamples: int, confidence: float, seed: int, groups: Sequence[Hashable] | None
+) -> list[Difference]:
+    """``paired_difference`` of columns that all have a value in every row."""
     by_group = grouped(values, groups)
-    if by_group.count < 2:
-        return Difference(value, low, high, len(values), by_group.count, 0.0, 1.0)
-    error, reach, p = (float(part[0]) for part in t_test(by_group, confidence))
-    return Difference(value, min(low, value - reach), max(high, value + reach), len(values), by_group.count, error, p)
+    intervals = mean_intervals(values, resamples, confidence, seed, groups)
+    rows, count = len(values), by_group.count
+    if count < 2:
+        return [Difference(*one, rows, count, 0.0, 1.0) for one in intervals if one is not None]
+    tested = (part.tolist() for part in t_test(by_group, confidence))
+    return [
+        Difference(value, min(low, value - reach), max(high, value + reach), rows, count, error, p)
+        for (value, low, high), error, reach, p in zip(filter(None, intervals), *tested, strict=True)
+    ]
 
 
 def statistic_difference(

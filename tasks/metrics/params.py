@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
-from tasks.core.params import Params
+from tasks.core.errors import TunesmithError
+from tasks.core.params import Params, load, read_yaml
 
 
 class IntervalParams(Params):
@@ -37,3 +40,14 @@ class VerdictParams(Params):
     def margin_of(self, score: str) -> float:
         """The margin of a score column."""
         return self.margins.get(score, self.margin)
+
+
+def load_verdicts(file: Path) -> VerdictParams:
+    """The section ``verdicts`` of ``params/evaluation.yaml``.
+
+    Raises:
+        TunesmithError: the section is missing, which DVC does not allow for ``compare``; or a key or value is wrong.
+    """
+    if "verdicts" not in read_yaml(file):
+        raise TunesmithError(f"{file}: verdicts: this key is required; add `verdicts: {{}}`, which means its defaults")
+    return load(VerdictParams, file, "verdicts")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, TypeVar
 
-import numpy as np
 from scipy import stats
 
-from tasks.metrics.differences import Difference, groups_needed
+from tasks.metrics.differences import Difference
 from tasks.metrics.params import VerdictParams
 
 K = TypeVar("K")
@@ -26,8 +26,8 @@ def verdict(difference: Difference, margin: float, params: VerdictParams) -> Ver
 
     - ``better``, ``worse``: the whole interval lies on one side of zero;
     - ``same``: the whole interval lies within ``margin`` of zero (equivalence; Lakens 2017);
-    - ``not enough rows``: neither, or there are fewer groups than ``params.min_groups``. ``rows_needed`` estimates how
-      many would decide.
+    - ``not enough rows``: none of these, or there are fewer groups than ``params.min_groups``. ``rows_needed``
+      estimates how many rows would decide.
     """
     if difference.groups < params.min_groups:
         return "not enough rows"
@@ -36,11 +36,22 @@ def verdict(difference: Difference, margin: float, params: VerdictParams) -> Ver
     return "same" if -margin < difference.low and difference.high < margin else "not enough rows"
 
 
-def rows_needed(difference: Difference, margin: float, confidence: float, params: VerdictParams) -> int:
-    """Rows with which a true difference of ``margin`` would be shown with 80 % power, by the deviation seen here."""
-    rows_per_group = difference.rows / difference.groups
-    deviation = difference.error * difference.groups**0.5
-    return int(np.ceil(rows_per_group * max(params.min_groups, groups_needed(deviation, margin, confidence))))
+def rows_needed(difference: Difference, margin: float, params: VerdictParams) -> int:
+    """Estimate the rows with which ``verdict`` shows better, worse or same, whatever the difference is.
+
+    An interval that is narrower than ``margin`` either leaves out zero or lies within the margin. Its width shrinks
+    with the root of the number of groups. If the verdict is "not enough rows", the present rows are fewer.
+    """
+    groups = difference.groups * ((difference.high - difference.low) / margin) ** 2
+    return math.ceil(difference.rows / difference.groups * max(params.min_groups, groups))
+
+
+def p_value(difference: Difference, params: VerdictParams) -> float:
+    """The p-value of ``difference`` for ``marked``: 1 if its verdict is neither better nor worse by itself.
+
+    The bootstrap interval may contain zero where the t-test does not. A report must not mark such a difference.
+    """
+    return difference.p if difference.direction and difference.groups >= params.min_groups else 1.0
 
 
 def retained(
@@ -85,7 +96,7 @@ def holm(p_values: Mapping[K, float]) -> dict[K, float]:
     return {key: adjusted[key] for key in p_values}
 
 
-def marked(p_values: Mapping[tuple[str, str], float], primary: str, level: float) -> set[tuple[str, str]]:
+def marked(p_values: Mapping[tuple[K, str], float], primary: str, level: float) -> set[tuple[K, str]]:
     """The differences that a report marks, out of all that it shows, adjusted for their number.
 
     Without an adjustment, three of four reports on equal experiments would mark something. The differences of the
@@ -101,7 +112,7 @@ def marked(p_values: Mapping[tuple[str, str], float], primary: str, level: float
     Returns:
         The keys of the marked differences.
     """
-    rejected: set[tuple[str, str]] = set()
+    rejected: set[tuple[K, str]] = set()
     for is_primary, share in ((True, PRIMARY_SHARE), (False, 1 - PRIMARY_SHARE)):
         family = [key for key in p_values if (key[1] == primary) == is_primary]
         adjusted = stats.false_discovery_control([p_values[key] for key in family]) if family else []

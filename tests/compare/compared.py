@@ -10,7 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.compare.collect import collect
+from tasks.compare.compare import compare
+from tasks.compare.params import CompareParams
 from tasks.core.paths import Paths
+from tasks.metrics.params import VerdictParams
+
+SCRIPT = "<script>alert('x')</script>"
+VERDICTS = VerdictParams(min_groups=2)
+"""So that the few rows of a test have a verdict."""
 
 ROUGE = [f"rouge{k}_{part}" for k in ("1", "2", "L", "Lsum") for part in ("precision", "recall", "f")]
 
@@ -76,3 +84,9 @@ class Workspace:
         report = {"schema": 1, "experiment": name, "key": None, "test_sha256": test, "rows": len(rows)}
         (folder / "metrics.json").write_text(json.dumps({**report, "metrics": metrics, "generation": {}}))
         pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")
+
+
+def comparison_of(workspace: Workspace, **params: Any) -> dict[str, Any]:
+    """``comparison.json`` of the workspace."""
+    chosen = CompareParams(**params)
+    return compare(collect(workspace.paths, chosen.baseline), chosen, VERDICTS)

@@ -10,12 +10,13 @@ from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.core.errors import TunesmithError
 from tasks.core.params import parse
+from tasks.metrics.params import VerdictParams
 from tests.compare.compared import Workspace
 
 
-def result(workspace: Workspace, **params: Any) -> dict[str, Any]:
+def result(workspace: Workspace, min_groups: int = 2, **params: Any) -> dict[str, Any]:
     chosen = CompareParams(**params)
-    return compare(collect(workspace.paths, chosen.baseline), chosen)
+    return compare(collect(workspace.paths, chosen.baseline), chosen, VerdictParams(min_groups=min_groups))
 
 
 def names(comparison: dict[str, Any]) -> list[str]:
@@ -30,34 +31,94 @@ def kinds(comparison: dict[str, Any], system: str) -> list[str]:
     return [w["kind"] for w in comparison["warnings"] if w["system"] == system]
 
 
-def test_known_difference_is_its_mean_and_real(workspace: Workspace) -> None:
+def test_a_known_difference_by_hand(workspace: Workspace) -> None:
     workspace.experiment("base", [0.1, 0.2, 0.3, 0.4], method="none")
     workspace.experiment("lora", [0.3, 0.5, 0.5, 0.7])  # gains 0.2, 0.3, 0.2, 0.3
     differences = entry(result(workspace), "lora")["differences"]
-    assert differences["rouge1_f"]["value"] == pytest.approx(0.25)
-    assert differences["rouge1_f"]["low"] == pytest.approx(0.2)  # 2.5 % of resamples: all four draws are 0.2 (1/16)
-    assert differences["rouge1_f"]["high"] == pytest.approx(0.3)
-    assert differences["rouge1_f"]["real"] and differences["rouge1_f"]["rows"] == 4
-    assert differences["copied_4grams"] == {"value": 0.0, "low": 0.0, "high": 0.0, "rows": 4, "real": False}
+    rouge = differences["rouge1_f"]
+    # The bootstrap reaches from 0.2 to 0.3 (1/16 each). Student's t reaches further: sqrt(0.01 / 3) / 2 * 3.182.
+    assert (rouge["value"], rouge["low"], rouge["high"]) == pytest.approx(
+        (0.25, 0.25 - 0.09186, 0.25 + 0.09186), abs=1e-5
+    )
+    assert (rouge["error"], rouge["p"]) == pytest.approx((0.028868, 0.003239), abs=1e-6)
+    assert (rouge["rows"], rouge["groups"], rouge["verdict"], rouge["adjusted"]) == (4, 4, "better", True)
+    assert "rows_needed" not in rouge
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0, "rows": 4, "groups": 4, "error": 0.0, "p": 1.0}
+    assert differences["copied_4grams"] == {**nothing, "verdict": None, "adjusted": False}
     assert sorted(differences) == ["copied_4grams", "rouge1_f", "rouge2_f", "rougeL_f"]
 
 
-def test_difference_that_points_both_ways_is_not_real(workspace: Workspace) -> None:
-    workspace.experiment("base", [0.5, 0.5, 0.5, 0.5], method="none")
-    workspace.experiment("lora", [0.3, 0.7, 0.4, 0.7])
-    assert not entry(result(workspace), "lora")["differences"]["rouge1_f"]["real"]
+def test_rows_of_one_group_are_drawn_together(workspace: Workspace, predict: Callable[..., Any]) -> None:
+    """Two groups of two rows, gains 0.2, 0.2 and 0.3, 0.3: a standard error of 0.05 and one degree of freedom."""
+    groups = ["a", "a", "b", "b"]
+    rows = [predict(f"r{i}", 0.1, group=group) for i, group in enumerate(groups)]
+    workspace.experiment("base", rows=rows, method="none")
+    workspace.experiment("lora", rows=[row | {"rouge1_f": 0.3 if row["group"] == "a" else 0.4} for row in rows])
+    comparison = result(workspace)
+    difference = entry(comparison, "lora")["differences"]["rouge1_f"]
+    assert (comparison["rows"], comparison["groups"]) == (4, 2)
+    assert (difference["rows"], difference["groups"]) == (4, 2)
+    assert (difference["value"], difference["error"]) == pytest.approx((0.25, 0.05))
+    assert difference["high"] == pytest.approx(0.25 + 0.05 * 12.7062)
 
 
-def test_rounding_noise_and_a_single_row_are_not_real(workspace: Workspace, predict: Callable[..., Any]) -> None:
+def test_groups_are_known_from_the_other_report(workspace: Workspace, predict: Callable[..., Any]) -> None:
+    """A report of an earlier version has no column ``group``."""
+    rows = [predict(f"r{i}", 0.1, group=group) for i, group in enumerate(["a", "a", "b"])]
+    workspace.experiment("base", [0.1, 0.1, 0.1], method="none")
+    workspace.experiment("lora", rows=rows)
+    assert entry(result(workspace), "lora")["differences"]["rouge1_f"]["groups"] == 2
+
+
+def test_rounding_noise_and_a_single_row_show_nothing(workspace: Workspace, predict: Callable[..., Any]) -> None:
     workspace.experiment("base", [0.3, 0.3], method="none")
     workspace.experiment("same", [0.1 + 0.2, 0.1 + 0.2])  # 5e-17 more
     workspace.experiment("one", rows=[predict("r0", 0.9)])
     comparison = result(workspace)
-    assert not entry(comparison, "same")["differences"]["rouge1_f"]["real"]
+    tie = entry(comparison, "same")["differences"]["rouge1_f"]
+    assert (tie["value"], tie["verdict"], tie["adjusted"]) == (0.0, "same", False)
     single = entry(comparison, "one")["differences"]["rouge1_f"]
-    assert (single["rows"], single["real"]) == (1, False)
+    assert (single["rows"], single["verdict"], single["adjusted"]) == (1, "not enough rows", False)
     assert single["low"] == single["high"] == pytest.approx(0.6)
     assert "unpaired" in kinds(comparison, "one")
+
+
+ALTERNATING = [0.05, -0.05] * 20
+
+
+def shifted(gains: list[float]) -> list[float]:
+    return [0.5 + gain for gain in gains]
+
+
+def test_a_difference_within_the_margin_is_the_same_and_a_wide_one_needs_rows(workspace: Workspace) -> None:
+    workspace.experiment("base", shifted([0.0] * 40), method="none")
+    workspace.experiment("close", shifted(ALTERNATING))
+    workspace.experiment("wide", shifted([4 * gain for gain in ALTERNATING]))
+    comparison = result(workspace, min_groups=30)
+    close, wide = (entry(comparison, name)["differences"]["rouge1_f"] for name in ("close", "wide"))
+    # Deviation 0.05 * sqrt(40 / 39), error 0.00801, times 2.023 is 0.0162: within the margin of 0.03.
+    assert close["verdict"] == "same" and close["high"] == pytest.approx(0.0162, abs=2e-4)
+    # Four times as wide: 0.1296 from end to end. Within 0.03 it would be with 40 * (0.1296 / 0.03) ** 2 rows.
+    assert wide["verdict"] == "not enough rows" and wide["rows_needed"] == pytest.approx(746, abs=10)
+    assert "rows_needed" not in close
+    few = result(workspace, min_groups=100)
+    assert entry(few, "close")["differences"]["rouge1_f"]["rows_needed"] == 100
+
+
+def test_one_difference_of_many_must_be_clearer_than_one_alone(workspace: Workspace) -> None:
+    """A gain with p = 0.027 is marked alone, and not beside nine differences that are none."""
+    workspace.experiment("base", shifted([0.0] * 40), method="none")
+    workspace.experiment("lucky", shifted([gain + 0.0184 for gain in ALTERNATING]))
+    alone = entry(result(workspace, min_groups=30), "lucky")["differences"]["rouge1_f"]
+    assert alone["p"] == pytest.approx(0.027, abs=1e-3) and alone["adjusted"]
+    for number in range(9):
+        workspace.experiment(f"equal-{number}", shifted(ALTERNATING))
+    comparison = result(workspace, min_groups=30)
+    among = entry(comparison, "lucky")["differences"]["rouge1_f"]
+    assert among == {**alone, "adjusted": False} and among["verdict"] == "better"
+    shown = [one for system in comparison["systems"] for one in (system["differences"] or {}).values()]
+    assert comparison["adjusted_for"] == len(shown) == 40
+    assert not any(one["adjusted"] for one in shown)
 
 
 def test_rows_pair_by_identity_not_by_order(workspace: Workspace, predict: Callable[..., Any]) -> None:
@@ -73,7 +134,9 @@ def test_wordings_of_one_row_count_as_one_row(workspace: Workspace, predict: Cal
     gains = {("r0", "a"): 0.2, ("r0", "b"): 0.4, ("r1", "a"): 0.2, ("r1", "b"): 0.2}
     workspace.experiment("lora", rows=[predict(r, 0.1 + g, t) for (r, t), g in gains.items()])
     difference = entry(result(workspace), "lora")["differences"]["rouge1_f"]
-    assert difference["rows"] == 2 and difference["value"] == pytest.approx((0.3 + 0.2) / 2)
+    assert difference["rows"] == difference["groups"] == 2
+    assert difference["value"] == pytest.approx((0.3 + 0.2) / 2)
+    assert difference["error"] == pytest.approx(0.05)  # of the two values 0.3 and 0.2
 
 
 def test_rows_without_the_score_are_left_out(workspace: Workspace, predict: Callable[..., Any]) -> None:
@@ -178,6 +241,15 @@ def test_warnings_start_just_past_their_thresholds(
     comparison = result(workspace)
     assert kinds(comparison, "lora") == expected
     assert kinds(comparison, "lead") == kinds(comparison, "base") == []
+
+
+@pytest.mark.parametrize("trivial", [0.0, float("nan")])
+def test_a_score_of_0_or_none_beats_nobody(workspace: Workspace, trivial: float) -> None:
+    """ROUGE is 0 for every system if no text has a word that it can count."""
+    workspace.experiment("base", [0.0, 0.0], method="none")
+    workspace.experiment("lora", [0.0, 0.0], validation_loss_per_byte=0.5)
+    workspace.trivial("lead", [trivial, trivial])
+    assert kinds(result(workspace), "lora") == []
 
 
 def test_samples_show_first_rows_then_the_largest_gains_and_losses(workspace: Workspace) -> None:

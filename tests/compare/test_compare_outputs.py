@@ -15,8 +15,6 @@ import pytest
 from rich.console import Console
 
 from tasks.compare.cells import Cell, change, columns, label, number, sign_columns, sign_floors
-from tasks.compare.collect import collect
-from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
 from tasks.compare.report import drawn, group_rows, html_report, prompts, soft_prompts
@@ -24,32 +22,16 @@ from tasks.compare.run import run
 from tasks.compare.table import markdown_table, rich_table
 from tasks.core.files import sha256
 from tasks.core.stage import Stage
-from tests.compare.compared import Workspace
+from tests.compare.compared import SCRIPT, VERDICTS, Workspace, comparison_of
 
 FILES = ["comparison.json", "report.html", "scores.png", "table.md"]
 GATE = "../gate/0123456789abcdef.html"
-SCRIPT = "<script>alert('x')</script>"
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def full(workspace: Workspace, predict: Callable[..., Any]) -> Workspace:
-    workspace.experiment("base", [0.2, 0.3, 0.2, 0.3], method="none", validation_loss_per_byte=0.7)
-    rows = [predict(f"r{i}", s, completion=SCRIPT) for i, s in enumerate([0.4, 0.6, 0.5, 0.5])]
-    workspace.experiment("lora", rows=rows, validation_loss_per_byte=0.5123, finished=0.5)
-    workspace.experiment("later", report=False)
-    workspace.trivial("lead", [0.1, 0.2, 0.3, 0.2])
-    return workspace
-
-
-def comparison_of(workspace: Workspace, **params: Any) -> dict[str, Any]:
-    chosen = CompareParams(**params)
-    return compare(collect(workspace.paths, chosen.baseline), chosen)
-
-
 def terminal(comparison: dict[str, Any], width: int = 120) -> list[str]:
-    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console = Console(width=240, file=io.StringIO(), color_system=None)
     console.print(rich_table(comparison, width))
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
@@ -58,7 +40,7 @@ def terminal(comparison: dict[str, Any], width: int = 120) -> list[str]:
 def test_same_inputs_give_the_same_bytes(full: Workspace) -> None:
     written = []
     for _ in range(2):
-        run(CompareParams(), full.paths, Stage.start("compare", full.paths.root))
+        run(CompareParams(), VERDICTS, full.paths, Stage.start("compare", full.paths.root))
         assert sorted(p.name for p in full.paths.comparison.iterdir()) == FILES
         written.append([(full.paths.comparison / name).read_bytes() for name in FILES])
     assert written[0] == written[1]
@@ -67,10 +49,10 @@ def test_same_inputs_give_the_same_bytes(full: Workspace) -> None:
 
 
 def test_stage_as_dvc_runs_it_gives_the_same_bytes_in_another_process(full: Workspace) -> None:
-    run(CompareParams(samples=2), full.paths, Stage.start("compare", full.paths.root))
+    run(CompareParams(samples=2), VERDICTS, full.paths, Stage.start("compare", full.paths.root))
     here = [(full.paths.comparison / name).read_bytes() for name in FILES]
     full.paths.params.mkdir()
-    (full.paths.params / "evaluation.yaml").write_text("compare:\n  samples: 2\n")
+    (full.paths.params / "evaluation.yaml").write_text("compare: {samples: 2}\nverdicts: {min_groups: 2}\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"}
     command = [sys.executable, "-m", "tasks.compare"]
     done = subprocess.run(command, cwd=full.paths.root, env=environment, capture_output=True, text=True)
@@ -81,7 +63,7 @@ def test_stage_as_dvc_runs_it_gives_the_same_bytes_in_another_process(full: Work
 
 
 def test_json_is_strict_and_holds_everything(full: Workspace) -> None:
-    run(CompareParams(), full.paths, Stage.start("compare", full.paths.root))
+    run(CompareParams(), VERDICTS, full.paths, Stage.start("compare", full.paths.root))
     text = (full.paths.comparison / "comparison.json").read_text()
     written = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert written == comparison_of(full)
@@ -92,16 +74,21 @@ def test_markdown_rows_are_exact(full: Workspace) -> None:
     lines = markdown_table(comparison_of(full)).splitlines()
     assert lines[0] == (
         "| experiment | method | validation loss (nats/byte) | ROUGE-1 | ROUGE-2 | ROUGE-L | ROUGE-Lsum | BLEU | "
-        "copied 4-grams % | unfinished % | Δ ROUGE-1 vs base |"
+        "copied 4-grams % | unfinished % | Δ ROUGE-1 vs base | verdict |"
     )
     rouge = "25.0 [24.0, 26.0]"
-    assert lines[2] == f"| base | none | 0.7000 | {' | '.join([rouge] * 4)} | 25.0 [25.0, 25.0] | 10.0 | 0.0 | – |"
+    assert lines[2] == f"| base | none | 0.7000 | {' | '.join([rouge] * 4)} | 25.0 [25.0, 25.0] | 10.0 | 0.0 | – | – |"
     assert lines[3].startswith("| **lora** (candidate) | lora | 0.5123 | 50.0 [49.0, 51.0] |")
-    assert lines[3].endswith("| 10.0 | 50.0 | **+25.0** [+20.0, +30.0] |")
+    assert lines[3].endswith("| 10.0 | 50.0 | **+25.0** [+15.8, +34.2] | better |")
     assert lines[4].startswith("| lead | trivial | – |")
     assert "- Not compared: later: not evaluated yet." in lines
     assert any(line.startswith("- Warning: lora does not stop: 50.0%") for line in lines)
     assert len({line.count("|") for line in lines[:5]}) == 1
+    assert (
+        "A difference in **bold** excludes zero at 95% confidence, adjusted for the 8 differences of this report."
+        in lines[6]
+    )
+    assert "ROUGE-1 is the primary metric, the others are secondary." in lines[6]
 
 
 @pytest.mark.parametrize("systems", [2, 10])
@@ -121,7 +108,7 @@ def test_terminal_table_fits_and_nothing_wraps(workspace: Workspace, systems: in
 
 
 def test_a_wide_terminal_shows_every_column_with_its_interval(full: Workspace) -> None:
-    lines = terminal(comparison_of(full), 200)
+    lines = terminal(comparison_of(full), 240)
     assert not any("lack of width" in line for line in lines)
     row = next(line for line in lines if line.startswith("│ base"))
     assert row.count("[") == 5
@@ -153,8 +140,9 @@ def test_report_escapes_completions_and_loads_nothing_but_the_gates_page(full: W
 
 def test_report_shows_samples_scores_and_remarks(full: Workspace) -> None:
     text = html_report(comparison_of(full), b"", GATE)
-    for part in ("dialogue r0", "reference r0", "completion r0", "ROUGE-1 40.0", "Candidate: lora", "a real gain",
-                 "later: not evaluated yet", "lora does not stop", "Differences to base"):  # fmt: skip
+    for part in ("dialogue r0", "reference r0", "completion r0", "ROUGE-1 40.0", "Candidate: lora",
+                 "against base: better.", "later: not evaluated yet", "lora does not stop",
+                 "Differences to base", "Δ ROUGE‑1 (primary)"):  # fmt: skip
         assert part in text, part
 
 
@@ -248,7 +236,7 @@ def test_exact_match_has_a_column_only_where_completions_are_labels(
 def test_numbers_are_written_plainly() -> None:
     assert [number(v, 100, signed=True) for v in (0.123, -0.0001, 0.0, -0.2)] == ["+12.3", "0.0", "0.0", "-20.0"]
     assert [label(m) for m in ("rouge1_f", "rougeL_recall", "bleu")] == ["ROUGE-1", "ROUGE-L recall", "BLEU"]
-    bleu = {"value": -3.0, "low": -4.0, "high": -2.0, "real": True}
+    bleu = {"value": -3.0, "low": -4.0, "high": -2.0, "adjusted": True}
     assert change({"differences": {"bleu": bleu}}, "bleu") == Cell("-3.0", "[-4.0, -2.0]", -1)
 
 

@@ -13,6 +13,7 @@ from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.report import html_report, retention_rows
 from tasks.compare.retention_verdicts import retention
+from tasks.metrics.params import VerdictParams
 from tests.compare.compared import Workspace
 
 PARAMS = CompareParams(resamples=200, lost_examples=2)
@@ -55,6 +56,19 @@ def test_a_verdict_needs_an_interval_on_one_side_of_zero(before: list[float], af
     assert judgement["verdict"] == verdict
     assert judgement["difference"]["value"] == pytest.approx(judgement["after"] - judgement["before"])
     assert judgement["difference"]["rows"] == len(before)
+
+
+def test_rows_of_one_group_are_one_sample() -> None:
+    """Six rows that all lose are a loss, but not if they are of two groups: a t interval of 1 ± 12.7 * 0.25."""
+    scores = [(i, 0.5 if i < 3 else 1.0) for i in range(6)]
+    before = [row(i, accuracy=score, group="ab"[i // 3]) for i, score in scores]
+    after = [row(i, accuracy=0.0, group="ab"[i // 3]) for i, _ in scores]
+    systems = [System("x", "experiment", retention=rows) for rows in (after, before)]
+    judgement = retention(*systems, PARAMS)["wnut/entities"]
+    assert (judgement["verdict"], judgement["difference"]["groups"], judgement["difference"]["rows"]) == ("kept", 2, 6)
+    assert judgement["difference"]["value"] == -0.75 and judgement["difference"]["error"] == pytest.approx(0.25)
+    alone = [System("x", "experiment", retention=[one | {"group": None} for one in s.retention]) for s in systems]
+    assert retention(*alone, PARAMS)["wnut/entities"]["verdict"] == "lost"
 
 
 def test_more_loss_is_worse() -> None:
@@ -141,7 +155,7 @@ def test_what_was_lost_is_a_warning_and_a_table(workspace: Workspace) -> None:
     for name, score in (("base", 1.0), ("lora", 0.0)):
         rows = [row(number, accuracy=score) for number in range(6)]
         pq.write_table(pa.Table.from_pylist(rows), workspace.paths.report(name) / "retention.parquet")
-    comparison = compare(collect(workspace.paths, "base"), PARAMS)
+    comparison = compare(collect(workspace.paths, "base"), PARAMS, VerdictParams())
     lost = [warning for warning in comparison["warnings"] if warning["kind"] == "lost"]
     assert [warning["message"] for warning in lost] == [
         "lora lost wnut/entities: accuracy 1.000 before, 0.000 after, -1.000 [-1.000, -1.000] on 6 rows."

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.metrics.differences import Difference, gain, groups_needed, paired_difference, statistic_difference
+from tasks.metrics.differences import (
+    Difference,
+    gain,
+    groups_needed,
+    paired_difference,
+    paired_differences,
+    statistic_difference,
+)
 
 SETTINGS = (2000, 0.95, 0)
 
@@ -35,6 +43,26 @@ def test_rows_of_one_group_are_one_sample() -> None:
     by_group, single = paired_difference(rows, *SETTINGS, groups), paired_difference(rows[::10], *SETTINGS)
     assert (by_group.groups, by_group.rows) == (5, 50)
     assert (by_group.low, by_group.high, by_group.p) == pytest.approx((single.low, single.high, single.p))
+
+
+def test_columns_are_as_if_each_were_alone() -> None:
+    random = np.random.default_rng(0)
+    columns, groups = random.normal(0.1, 1, (12, 4)), [number // 2 for number in range(12)]
+    columns[0, 1] = columns[:6, 2] = columns[:, 3] = np.nan
+    *scored, missing = paired_differences(columns, *SETTINGS, groups)
+    assert missing is None
+    for column, difference in zip(columns.T, scored, strict=False):
+        known = np.isfinite(column)
+        alone = paired_difference(column[known], *SETTINGS, np.array(groups)[known].tolist())
+        assert difference is not None and difference.groups == len({g for g, k in zip(groups, known, strict=True) if k})
+        assert astuple(difference) == pytest.approx(astuple(alone))
+    assert paired_differences(np.empty((0, 2)), *SETTINGS) == [None, None]
+
+
+@pytest.mark.parametrize("values", [[], [0.1, math.nan]])
+def test_missing_differences_are_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="a difference needs"):
+        paired_difference(values, *SETTINGS)
 
 
 def test_one_group_shows_nothing() -> None:

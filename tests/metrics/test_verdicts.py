@@ -7,7 +7,7 @@ import pytest
 
 from tasks.metrics.differences import Difference
 from tasks.metrics.params import VerdictParams
-from tasks.metrics.verdicts import holm, marked, retained, rows_needed, verdict
+from tasks.metrics.verdicts import holm, marked, p_value, retained, rows_needed, verdict
 
 PARAMS = VerdictParams(margin=0.03, min_groups=30)
 
@@ -31,10 +31,25 @@ def test_four_outcomes(value: float, error: float, groups: int, expected: str) -
     assert verdict(difference(value, error, groups), 0.03, PARAMS) == expected
 
 
-def test_rows_needed_follow_from_the_deviation_and_the_size_of_groups() -> None:
-    # Deviation 0.3 over groups: (1.96 + 0.84)^2 * (0.3 / 0.03)^2 + 1.96^2 / 2 = 787; groups have 10 rows.
-    assert rows_needed(difference(0.0, 0.03, 100, 1000), 0.03, 0.95, PARAMS) == pytest.approx(7870, abs=10)
-    assert rows_needed(difference(0.0, 0.0, 5), 0.03, 0.95, PARAMS) == 30
+def test_rows_needed_make_the_interval_narrower_than_the_margin() -> None:
+    # 100 groups of 10 rows have an interval of 0.12, four times the margin: it needs 16 times as many.
+    assert rows_needed(difference(0.0, 0.03, 100, 1000), 0.03, PARAMS) == pytest.approx(16_000, abs=1)
+    assert rows_needed(difference(0.0, 0.0, 5), 0.03, PARAMS) == 30
+
+
+@pytest.mark.parametrize("value", [0.0, 0.005, 0.0151, 0.02, -0.0299])
+def test_an_undecided_difference_needs_more_rows_than_it_has(value: float) -> None:
+    for error in np.linspace(0.001, 0.1, 100):
+        seen = difference(value, float(error))
+        if verdict(seen, 0.03, PARAMS) == "not enough rows":
+            assert rows_needed(seen, 0.03, PARAMS) > seen.rows
+        else:
+            assert error < 0.03
+
+
+def test_only_a_difference_with_a_verdict_can_be_marked() -> None:
+    assert p_value(difference(0.10, 0.02), PARAMS) == 0.5
+    assert p_value(difference(0.10, 0.06), PARAMS) == p_value(difference(0.10, 0.02, groups=29), PARAMS) == 1.0
 
 
 def test_a_small_set_of_rows_keeps_nothing() -> None:

@@ -104,6 +104,16 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
         ),
         (
             "evaluation",
+            lambda p: p.pop("verdicts"),
+            "evaluation.yaml: verdicts: this key is required; add `verdicts: {}`, which means its defaults",
+        ),
+        (
+            "evaluation",
+            lambda p: p["verdicts"].update(margins={"bleu": "3"}),
+            "evaluation.yaml: verdicts.margins.bleu:",
+        ),
+        (
+            "evaluation",
             lambda p: p.update(evaluate=3),
             "evaluation.yaml: evaluate: must be a mapping of keys to values; it is 3; write `{shots: 3}`",
         ),

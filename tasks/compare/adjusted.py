@@ -1,0 +1,68 @@
+"""Differences to the baseline experiment: their verdicts, and their marks, adjusted for how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks.compare.collect import System
+from tasks.compare.pairing import row_gains
+from tasks.compare.params import CompareParams
+from tasks.metrics.differences import Difference, as_entry, paired_differences
+from tasks.metrics.names import HIGHER_IS_BETTER
+from tasks.metrics.params import VerdictParams
+from tasks.metrics.verdicts import marked, p_value, rows_needed, verdict
+
+ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
+"""Metrics whose differences are computed in addition to ``CompareParams.metric``."""
+
+ByMetric = Mapping[str, Difference | None]
+"""Metric → difference to the baseline; None if no row has both scores."""
+
+
+def differences(system: System, baseline: System | None, params: CompareParams) -> ByMetric | None:
+    """Mean paired difference (``system`` minus ``baseline``) of each metric over independent groups of test rows.
+
+    None for the baseline itself, and without a baseline.
+    """
+    if baseline is None or system is baseline:
+        return None
+    metrics = sorted({params.metric, *ALWAYS})
+    gains, groups = row_gains(system.rows, baseline.rows, metrics)
+    computed = paired_differences(gains, params.resamples, params.confidence, params.seed, groups)
+    return dict(zip(metrics, computed, strict=True))
+
+
+def judged(
+    by_system: Sequence[ByMetric | None], params: CompareParams, verdicts: VerdictParams
+) -> list[dict[str, dict[str, Any] | None] | None]:
+    """Judge all differences of a report together.
+
+    Returns:
+        Per system, metric → the entry of ``comparison.json``: ``value``, ``low``, ``high``, ``rows``, ``groups``,
+        ``error``, ``p``, ``verdict``, ``adjusted`` (whether the difference is shown after the adjustment for the number
+        of differences) and, if the verdict is "not enough rows", ``rows_needed``. ``verdict`` is None for a metric of
+        which more is neither better nor worse.
+    """
+    known = {
+        (number, metric): difference
+        for number, by_metric in enumerate(by_system)
+        for metric, difference in (by_metric or {}).items()
+        if difference is not None
+    }
+    p_values = {key: p_value(difference, verdicts) for key, difference in known.items()}
+    marks = marked(p_values, params.metric, 1 - params.confidence)
+    entries = {key: _entry(key[1], one, verdicts) | {"adjusted": key in marks} for key, one in known.items()}
+    return [
+        None if by_metric is None else {metric: entries.get((number, metric)) for metric in by_metric}
+        for number, by_metric in enumerate(by_system)
+    ]
+
+
+def _entry(metric: str, difference: Difference, verdicts: VerdictParams) -> dict[str, Any]:
+    margin = verdicts.margin_of(metric)
+    outcome = verdict(difference, margin, verdicts) if metric in HIGHER_IS_BETTER else None
+    entry = as_entry(difference) | {"verdict": outcome}
+    if outcome == "not enough rows":
+        entry["rows_needed"] = rows_needed(difference, margin, verdicts)
+    return entry
