@@ -10,30 +10,31 @@ from tasks.metrics.names import BETWEEN_REFERENCES
 from tasks.metrics.negation import same_negation
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.quantities import same_numbers
-from tasks.metrics.statistics import mean_interval, row_averages
-from tasks.text.rows import Row, row_key
+from tasks.metrics.statistics import averaged_columns, mean_intervals
+from tasks.text.rows import Row
 
 _SAME = {"negation_differs": same_negation, "numbers_differ": same_numbers}
 
 
 def between_references(rows: list[Row], params: IntervalParams) -> dict[str, dict[str, float | None]]:
-    """Mean over rows of the share of their pairs of references that differ, with its bootstrap interval.
+    """Mean over rows of the share of their pairs of references that differ, with its interval over groups.
 
     Args:
-        rows: with ``references`` and the columns of ``RowKey``.
+        rows: with ``references``, the columns of ``RowKey`` and ``group``.
 
     Returns:
         Name of ``BETWEEN_REFERENCES`` → ``value``, ``low``, ``high``, over the rows with two references or more; empty
         if there are none.
     """
-    several = [row for row in rows if len(row["references"]) > 1]
-    floors: dict[str, dict[str, float | None]] = {}
-    for sign, name in BETWEEN_REFERENCES.items():
-        if several:
-            shares = row_averages((row_key(row), _share(sign, row["references"])) for row in several)
-            value, low, high = mean_interval(shares, params.resamples, params.confidence, params.seed)
-            floors[name] = {"value": value, "low": low, "high": high}
-    return floors
+    names = tuple(BETWEEN_REFERENCES.values())
+    several = [
+        row | {name: _share(sign, row["references"]) for sign, name in BETWEEN_REFERENCES.items()}
+        for row in rows
+        if len(row["references"]) > 1
+    ]
+    shares, groups = averaged_columns(several, names)
+    intervals = mean_intervals(shares, params.resamples, params.confidence, params.seed, groups)
+    return {name: one._asdict() for name, one in zip(names, intervals, strict=True) if one is not None}
 
 
 def _share(sign: str, references: list[str]) -> float:
