@@ -31,6 +31,7 @@ from flows.cli.schedule import schedule
 from flows.cli.status import status
 from flows.cli.sync import sync
 from flows.cli.templates import app as templates
+from flows.cli.testset import app as testset
 from flows.cli.trigger import trigger
 from flows.cli.ui import ui
 from flows.terminal import log_to_stderr
@@ -46,6 +47,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP, pretty
 app.add_typer(data, name="data")
 app.add_typer(templates, name="templates")
 app.add_typer(preferences, name="preferences")
+app.add_typer(testset, name="testset")
 for command in (
     doctor,
     plan,

@@ -21,11 +21,13 @@ def plan(
     ] = None,
     new_split: NewSplit = None,
 ) -> None:
-    """Show each mixture and what each experiment would learn from it (its label contract). Trains nothing."""
+    """Show each mixture, what each experiment would learn from it (its label contract), and the smallest difference
+    that the test rows can show. Trains nothing."""
     root = workspace()
     from flows.commands.mixtures import show_mixtures
     from flows.commands.plan import gate_notes, mixtures_of, show
     from flows.commands.plan import plan as contracts
+    from flows.commands.power import power_lines
     from flows.preflight import preflight
 
     say("checking params/")
@@ -33,6 +35,8 @@ def plan(
     contracts_of = contracts(root, experiments, say, new_split)
     mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiments))
     write(mixtures, show(contracts_of, samples))
+    for line in power_lines(Paths(root)):
+        write(line)
     for note in gate_notes(Paths(root)):
         write(f"note: {note}")
     if memory or config:

@@ -21,6 +21,7 @@ from tasks.core.stage import Stage, main
 from tasks.evaluate.inference_settings import evaluated
 from tasks.evaluate.predict_params import PredictParams
 from tasks.evaluate.predict_retention import predict_retention
+from tasks.evaluate.predict_retired import predict_retired
 from tasks.evaluate.predictions import (
     DRAWN,
     INFERENCE,
@@ -67,8 +68,8 @@ def predict(
         model: folder of the model.
         root: the workspace, in which the base is looked up.
         champion: whether this is an earlier model. If so, templates may have changed since its training: a champion
-            that could not be evaluated on new test rows could never be replaced. No samples are drawn, and retention is
-            not measured.
+            that could not be evaluated on new test rows could never be replaced. No samples are drawn, and neither
+            retention rows nor rows of earlier test sets are predicted.
 
     Returns:
         ``key``, ``rows``, ``generation_seconds`` and ``rows_per_second``.
@@ -78,7 +79,8 @@ def predict(
     manifest = predictor.manifest
     if not champion:
         predictor.refuse_other_rendering(test)
-    shots = choose(test, _examples(evaluation_set), params.shots, params.shots_seed)
+    examples = _examples(evaluation_set)
+    shots = choose(test, examples, params.shots, params.shots_seed)
     prompts, kept = prompts_of(predictor.renderer, test, shots, predictor.longest_prompt)
     output.mkdir(parents=True, exist_ok=True)
 
@@ -91,6 +93,7 @@ def predict(
     if not champion:
         _write_samples(predictor, prompts, test, params, output)
         predict_retention(predictor, evaluation_set / "retention.parquet", output)
+        predict_retired(predictor, evaluation_set / "retired.parquet", examples, params, output)
 
     about = _about(predictor) | {"shots": cost(prompts, kept, shots, predictor.context)}
     files.write_json(output / MODEL, _model(manifest, params, about))

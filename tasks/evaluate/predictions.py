@@ -3,6 +3,7 @@
 - ``test.parquet`` (``TEST``): one completion per test row.
 - ``samples.parquet`` (``DRAWN``): the sampled completions, if ``sampling.count`` is above 0.
 - ``retention.parquet`` (``RETAINED``): completions of the retention rows, if there are any.
+- ``retired.parquet`` (``RETIRED``): completions of rows of earlier test sets, if there are any.
 - ``validation.parquet`` (``VALIDATION``): the likelihood of each validation completion.
 - ``model.json``: facts about the model and its prompts (``Predictions.about``).
 - ``inference.json``: how the completions were generated (``tasks.evaluate.inference_settings``).
@@ -36,6 +37,8 @@ DRAWN = pa.schema([("sample", pa.int64()), *_ROW, *_COMPLETION])
 
 RETAINED = pa.schema([*_ROW, *_COMPLETION, ("loss_per_byte", pa.float64())])
 """``loss_per_byte``: negative log-likelihood of the first reference, in nats per byte."""
+
+RETIRED = pa.schema([*_ROW, *_COMPLETION])
 
 VALIDATION = pa.schema([*_ROW, ("nll", pa.float64()), ("tokens", pa.int64()), ("exact", pa.bool_())])
 """``nll``: negative log-likelihood of the completion in nats, end token included; ``tokens``: its supervised tokens;

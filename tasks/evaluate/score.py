@@ -47,7 +47,8 @@ def score(
 ) -> None:
     """Write ``predictions.parquet``, ``metrics.json`` and ``inference.json``.
 
-    ``samples.parquet`` and ``retention.parquet`` are added if there are sampled completions and retention rows.
+    ``samples.parquet``, ``retention.parquet`` and ``retired.parquet`` are added if there are sampled completions,
+    retention rows and rows of earlier test sets.
 
     Args:
         predictions: the output of ``predict``.
@@ -58,12 +59,14 @@ def score(
     output.mkdir(parents=True, exist_ok=True)
     about, test = predictions.about(), predictions.read("test.parquet", "test")
     kept = predictions.read("retention.parquet", "retention")
-    scorings = read_scorings(scoring, (row for row, _ in (*test, *kept)))
+    earlier = predictions.read("retired.parquet", "retired")
+    scorings = read_scorings(scoring, (row for row, _ in (*test, *kept, *earlier)))
     scored = _scored(test, scorings)
     metrics = summarise(scored, params.intervals) | _validation(predictions.read("validation.parquet", "validation"))
     samples = _samples(predictions, scorings, about["sampling"], output)
     marked = dirty_rows(dirty, test) if dirty is not None else None
     by_group = groups(scored, params.intervals, about, marked) | _retention(kept, scorings, params, output)
+    by_group |= _retired(earlier, scorings, params, output)
     model = about["model"] | {"samples": samples}
     generation = about["generation"]
     write_report(output, about["experiment"], about["key"], scored, metrics, by_group, generation, model)
@@ -120,11 +123,31 @@ def _retention(pairs: Pairs, scorings: Scorings, params: ScoreParams, output: Pa
     losses = [prediction["loss_per_byte"] for _, prediction in pairs]
     scored = [row | {"loss_per_byte": loss} for row, loss in zip(_scored(pairs, scorings), losses, strict=True)]
     files.write_rows(output / "retention.parquet", scored, RETENTION)
-    return {"retention": {task: _task_scores(rows, params) for task, rows in sorted(by_task(scored).items())}}
+    return {
+        "retention": {
+            task: _task_scores(rows, params, "loss_per_byte") for task, rows in sorted(by_task(scored).items())
+        }
+    }
 
 
-def _task_scores(rows: list[Row], params: ScoreParams) -> dict[str, Any]:
-    means = row_means(rows, (*ROUGE_COLUMNS, *OPTIONAL_SCORES, "loss_per_byte"), params.intervals)
+def _retired(pairs: Pairs, scorings: Scorings, params: ScoreParams, output: Path) -> Groups:
+    """Score the completions of rows of earlier test sets.
+
+    They are written to ``retired.parquet`` (columns: ``PREDICTIONS``).
+
+    Returns:
+        ``{"retired": {SOURCE/TASK: {metric: score}}}``; empty if there are no such rows.
+    """
+    if not pairs:
+        return {}
+    scored = _scored(pairs, scorings)
+    files.write_rows(output / "retired.parquet", scored, PREDICTIONS)
+    return {"retired": {task: _task_scores(rows, params) for task, rows in sorted(by_task(scored).items())}}
+
+
+def _task_scores(rows: list[Row], params: ScoreParams, *more: str) -> dict[str, Any]:
+    """Scores of the rows of one task; ``more`` names columns besides those of every prediction."""
+    means = row_means(rows, (*ROUGE_COLUMNS, *OPTIONAL_SCORES, *more), params.intervals)
     return means | corpus_of(rows, params.intervals)
 
 

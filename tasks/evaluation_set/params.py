@@ -19,6 +19,16 @@ class RetentionParams(Params):
     limit: int | None = Field(default=100, ge=1)
 
 
+class RetiredParams(Params):
+    """``evaluation_set.retired``: rows of earlier test sets, which give a second opinion and decide nothing.
+
+    Attributes:
+        limit: most rows per source; None keeps all, 0 none.
+    """
+
+    limit: int | None = Field(default=100, ge=0)
+
+
 class EvaluationSetParams(Params):
     """``evaluation_set`` of ``params/evaluation.yaml``: the rows on which every experiment is evaluated.
 
@@ -27,9 +37,11 @@ class EvaluationSetParams(Params):
         limit: most test rows, and most validation rows, per source; None keeps all.
         seed: of the choice of rows under a limit.
         retention: rows of other tasks, which show what tuning makes a model forget.
+        retired: rows of earlier test sets of ``sources``.
     """
 
     sources: list[str] = Field(min_length=1)
     limit: int | None = Field(default=None, ge=1)
     seed: int = 0
     retention: RetentionParams = RetentionParams()
+    retired: RetiredParams = RetiredParams()

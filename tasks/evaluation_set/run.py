@@ -18,7 +18,7 @@ from tasks.core.files import write_json
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.evaluation_set.params import EvaluationSetParams
-from tasks.split.parts import order, part_table
+from tasks.split.parts import order, part_table, retired_table
 from tasks.text.rows import RENDERED, TEMPLATES
 
 EXAMPLES = 32
@@ -47,27 +47,34 @@ def retention(params: EvaluationSetParams, paths: Paths) -> pa.Table | None:
     return _rows(named.sources, named.limit, params.seed, paths, "test", "retention.sources")
 
 
+def retired(params: EvaluationSetParams, paths: Paths) -> pa.Table | None:
+    """Rows of earlier test sets of ``params.sources``, ordered as by ``collect``; None if there are none."""
+    tables = [retired_table(paths, source) for source in sorted(set(params.sources))]
+    taken = [_limited(rows, params.retired.limit, params.seed) for rows in tables if rows is not None]
+    return pa.concat_tables(taken) if sum(rows.num_rows for rows in taken) else None
+
+
 def _rows(sources: list[str], limit: int | None, seed: int, paths: Paths, part: str, key: str) -> pa.Table:
     tables = []
     for source in sorted(set(sources)):
         rows = part_table(paths, source, part, f"params/evaluation.yaml: evaluation_set.{key}")
-        tables.append(rows.take(np.sort(order(rows, seed)[:limit])))
+        tables.append(_limited(rows, limit, seed))
     return pa.concat_tables(tables)
+
+
+def _limited(rows: pa.Table, limit: int | None, seed: int) -> pa.Table:
+    """The ``limit`` rows with the lowest hashes, in their order in ``rows``."""
+    return rows.take(np.sort(order(rows, seed)[:limit]))
 
 
 def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
     """Training rows as examples for prompts: for each source, task and template, the first ``EXAMPLES`` by hash.
 
-    No example has the ``identity`` of a test or validation row of these sources.
+    No example has the ``identity`` of a validation row or of a present or earlier test row of these sources.
     """
     where = "params/evaluation.yaml: evaluation_set.sources"
     tables = []
-    held = {
-        identity
-        for source in params.sources
-        for part in ("test", "validation")
-        for identity in part_table(paths, source, part, where, ["identity"]).column("identity").to_pylist()
-    }
+    held = _held(params, paths, where)
     for source in sorted(set(params.sources)):
         rows = part_table(paths, source, "train", where)
         taken: Counter[tuple[str, str]] = Counter()
@@ -84,6 +91,15 @@ def examples(params: EvaluationSetParams, paths: Paths) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+def _held(params: EvaluationSetParams, paths: Paths, where: str) -> set[str]:
+    """The ``identity`` of every row of these sources that is or was evaluated."""
+    columns = ["identity"]
+    parts = [(source, part) for source in params.sources for part in ("test", "validation")]
+    tables = [part_table(paths, source, part, where, columns) for source, part in parts]
+    tables += filter(None, (retired_table(paths, source, columns) for source in params.sources))
+    return {identity for rows in tables for identity in rows.column("identity").to_pylist()}
+
+
 def templates(params: EvaluationSetParams, paths: Paths) -> dict[str, Any]:
     """Source → its templates (``tasks.template.stored.SourceTemplates``), from the metadata of its split."""
     of_source = {name: pq.read_schema(paths.split(name) / "test.parquet").metadata or {} for name in params.sources}
@@ -93,8 +109,8 @@ def templates(params: EvaluationSetParams, paths: Paths) -> dict[str, Any]:
 def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
     """Write the rows (columns: ``RENDERED``) and ``templates.json``.
 
-    The rows are ``test.parquet``, ``validation.parquet``, ``examples.parquet`` and, if ``retention`` names sources,
-    ``retention.parquet``.
+    The rows are ``test.parquet``, ``validation.parquet`` and ``examples.parquet``. There is also ``retention.parquet``
+    if ``retention`` names sources, and ``retired.parquet`` if the sources have rows of earlier test sets.
     """
     with stage.outputs(paths.evaluation_set) as (output,):
         output.mkdir()
@@ -104,4 +120,7 @@ def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
         kept = retention(params, paths)
         if kept is not None:
             pq.write_table(kept.cast(RENDERED), output / "retention.parquet")
+        earlier = retired(params, paths)
+        if earlier is not None:
+            pq.write_table(earlier.cast(RENDERED), output / "retired.parquet")
         write_json(output / "templates.json", templates(params, paths))

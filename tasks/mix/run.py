@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from tasks.mix.sources import (
     refuse_unknown_hold_outs,
     tasks_of,
 )
-from tasks.split.parts import draw, orphaned_splits, part_table, split_sources
+from tasks.split.parts import draw, orphaned_splits, part_table, retired_table, split_sources
 from tasks.text.rows import RENDERED
 
 logger = logging.getLogger("tunesmith")
@@ -50,8 +51,8 @@ class Mixed:
 def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: Paths) -> Mixed:
     """Draw the mixture ``name``.
 
-    A row is left out if it is a duplicate or near-duplicate of a test row of *any* split source. A training row is also
-    left out for a validation row.
+    A row is left out if it is a duplicate or near-duplicate of a test row of *any* split source, also of an earlier
+    test set. A training row is also left out for a validation row.
 
     Raises:
         TunesmithError: a source has no split, a hold-out names nothing, or ``refuse_lost_sources`` refuses.
@@ -60,12 +61,14 @@ def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
     sources = [read_source(paths, source, f"{where}.sources") for source in sorted(params.sources)]
     refuse_unknown_hold_outs(sources, params.hold_out, f"{where}.hold_out")
     test, watched = (Contamination(evaluation_rows(paths, part), part, checked) for part in ("test", "validation"))
+    retired = retired_rows(paths)
+    tests = [test, *([Contamination(retired, "retired", checked)] if retired.num_rows else [])]
     components: dict[Component, pa.Table] = {}
     validation: list[pa.Table] = []
     report: dict[str, Any] = {}
     for source in sources:
         allowed = Source(source.name, *(hold_out(rows, params.hold_out) for rows in (source.train, source.validation)))
-        clean, report[source.name] = _without_evaluation_rows(source, allowed, test, watched)
+        clean, report[source.name] = _without_evaluation_rows(source, allowed, tests, watched)
         # A task whose rows are all left out is short; a task that is held out is not.
         tasks = tasks_of(allowed.train)
         components |= by_task(source.name, clean.train, tasks, params.sources[source.name].limit, params.seed)
@@ -87,26 +90,40 @@ def evaluation_rows(paths: Paths, part: str) -> pa.Table:
     return _joined((table.select(COMPARED) for table in tables), pa.schema([RENDERED.field(c) for c in COMPARED]))
 
 
+def retired_rows(paths: Paths) -> pa.Table:
+    """Rows of the earlier test sets of every split source (columns: ``contamination.COMPARED``)."""
+    tables = (retired_table(paths, source, COMPARED) for source in split_sources(paths))
+    known = (table.select(COMPARED) for table in tables if table is not None)
+    return _joined(known, pa.schema([RENDERED.field(c) for c in COMPARED]))
+
+
 def _without_evaluation_rows(
-    source: Source, allowed: Source, test: Contamination, watched: Contamination
+    source: Source, allowed: Source, tests: Sequence[Contamination], watched: Contamination
 ) -> tuple[Source, dict[str, Any]]:
     """The allowed rows that match no evaluation row, and the counts of rows held out and left out."""
-    tested = test.match(allowed.train, test.register(allowed.train))
-    rest = allowed.train.filter(tested.kept)
-    seen = watched.match(rest, watched.register(rest))
-    validation = test.match(allowed.validation, test.register(allowed.validation))
-    clean = Source(source.name, rest.filter(seen.kept), allowed.validation.filter(validation.kept))
-    return clean, {
-        "train": clean.train.num_rows,
+    train, of_train = _without_matches(allowed.train, [*tests, watched])
+    validation, of_validation = _without_matches(allowed.validation, tests)
+    return Source(source.name, train, validation), {
+        "train": train.num_rows,
         "held_out": {
             "train": source.train.num_rows - allowed.train.num_rows,
             "validation": source.validation.num_rows - allowed.validation.num_rows,
         },
         "left_out": {
-            "train": dict(sorted((tested.counts + seen.counts).items())),
-            "validation": dict(sorted(validation.counts.items())),
+            "train": dict(sorted(of_train.items())),
+            "validation": dict(sorted(of_validation.items())),
         },
     }
+
+
+def _without_matches(rows: pa.Table, checks: Sequence[Contamination]) -> tuple[pa.Table, Counter[str]]:
+    """The rows that match no row of ``checks``, and how many match, by reason (``LeftOut.counts``)."""
+    counts: Counter[str] = Counter()
+    for check in checks:
+        matched = check.match(rows, check.register(rows))
+        rows = rows.filter(matched.kept)
+        counts += matched.counts
+    return rows, counts
 
 
 def _joined(tables: Iterable[pa.Table], schema: pa.Schema = RENDERED) -> pa.Table:

@@ -16,7 +16,8 @@ from tasks.split.assignments import Assignments, kept_key, text_key
 from tasks.split.clusters import Nodes
 from tasks.split.given import given_parts
 from tasks.split.hashed import hashed_parts
-from tasks.split.params import PARTS, SplitParams
+from tasks.split.params import ALL_PARTS, PARTS, RETIRED, SplitParams
+from tasks.split.rotation import Rows, begin_test_set, refuse_few_groups, rotates
 from tasks.text.components import Numbers
 from tasks.text.near_duplicates import normalise
 
@@ -32,9 +33,10 @@ class Split:
     """The part of every row.
 
     Attributes:
-        part: row → number of its part in ``PARTS``; -1 for a dropped row.
+        part: row → number of its part in ``ALL_PARTS``; -1 for a dropped row.
         reason: row → why it was dropped; "" for a row that stays.
         nodes: the clusters of the rows.
+        earlier: those of earlier splits, after the rotation that this split began with, if any.
         assignments: those of earlier splits and of this one.
         strata: row → its stratum; None for a split without strata.
     """
@@ -42,46 +44,51 @@ class Split:
     part: Numbers
     reason: list[str]
     nodes: Nodes
+    earlier: Assignments
     assignments: Assignments
     strata: list[str] | None
 
     def rows(self, part: str) -> Numbers:
         """The numbers of the rows of ``part``, in their order in the table."""
-        return np.flatnonzero(self.part == PARTS.index(part))
+        return np.flatnonzero(self.part == ALL_PARTS.index(part))
 
 
 def split(table: pa.Table, params: SplitParams, source: str, earlier: Assignments | None = None) -> Split:
     """Assign the rows of ``table`` (columns: ``COLUMNS``) to parts; the ``earlier`` assignments stay.
 
     Raises:
-        TunesmithError: a file has no part, a row has no time, a part is too small, or more than ``max_dropped`` of
-            the rows must be left out.
+        TunesmithError: a file has no part, a row has no time, a part is too small, more than ``max_dropped`` of the
+            rows must be left out, or a new test set finds too few groups.
     """
-    assignments = earlier or Assignments()
     given = given_parts(table, params, source)
     nodes = Nodes.of(table["identity"].to_pylist(), table["group"].to_pylist(), params.near_duplicates)
     same = _same_rows(table, nodes)
     strata = _strata(table, params)
+    keys = list(map(kept_key, table["row_id"].to_pylist(), table["template_id"].to_pylist()))
+    of_source = Rows(keys, _weights(same), strata)
+    earlier = earlier or Assignments()
+    assignments = held = begin_test_set(earlier, nodes, of_source, params, source)
     part, reason = _later_parts(given, nodes)
-    known = nodes.parts(assignments)
+    known = nodes.parts(held)
     if shares := params.shares():
-        known[~np.isin(known, [PARTS.index(name) for name in shares])] = -1
+        known[~np.isin(known, [ALL_PARTS.index(name) for name in (*shares, RETIRED)])] = -1
         cluster = nodes.cluster[nodes.text]
         rows = np.flatnonzero(~np.isin(cluster, cluster[given > 0]))
-        hashed = hashed_parts(nodes, rows, known, _weights(same), strata, params)
+        hashed = hashed_parts(nodes, rows, known, of_source.weights, strata, params)
         part[rows] = hashed.part[rows]
         for row, parts in hashed.bridging.items():
             reason[row] = f"bridges {parts}"
         assignments |= _assignments(nodes, rows[part[rows] >= 0], part)
     _refuse_dropped(reason, params, source)
-    keys = list(map(kept_key, table["row_id"].to_pylist(), table["template_id"].to_pylist()))
     kept = np.fromiter((key in assignments.rows for key in keys), np.bool_, len(keys))
     _drop_duplicates(part, reason, same, (known[nodes.text] >= 0) & (known[nodes.group] >= 0), kept)
     for name, most in params.limit.items():
         _drop_over_limit(part, reason, table, name, most, params.seed, kept)
     _refuse_small(part, reason, params, source)
+    if rotates(earlier, params):
+        refuse_few_groups(nodes.group[part == PARTS.index("test")], params, source)
     assignments |= Assignments(rows={keys[row]: int(part[row]) for row in np.flatnonzero(part >= 0).tolist()})
-    return Split(part, reason, nodes, assignments, strata)
+    return Split(part, reason, nodes, held, assignments, strata)
 
 
 def _same_rows(table: pa.Table, nodes: Nodes) -> Numbers:
@@ -114,7 +121,8 @@ def _strata(table: pa.Table, params: SplitParams) -> list[str] | None:
 def _later_parts(given: Numbers, nodes: Nodes) -> tuple[Numbers, list[str]]:
     """Return row → its given part, or -1 if its cluster is also in a later part; and the reason for each -1.
 
-    The later part keeps the cluster, so that a test set stays whole and training loses the row.
+    The later part keeps the cluster, so that a test set stays whole and training loses the row. A new test set loses
+    the rows that resemble retired ones.
     """
     latest_parts = []
     for owner in (nodes.group, nodes.cluster[nodes.text]):
@@ -125,7 +133,7 @@ def _later_parts(given: Numbers, nodes: Nodes) -> tuple[Numbers, list[str]]:
     reason = [""] * len(given)
     for row in np.flatnonzero(given < of_cluster).tolist():
         shared = "group" if of_group[row] == of_cluster[row] else "near-duplicate"
-        reason[row] = f"{PARTS[given[row]]} row whose {shared} is also in {PARTS[of_cluster[row]]}"
+        reason[row] = f"{ALL_PARTS[given[row]]} row whose {shared} is also in {ALL_PARTS[of_cluster[row]]}"
     return np.where(given < of_cluster, -1, given), reason
 
 

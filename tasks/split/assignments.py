@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from tasks.core.errors import TunesmithError
 from tasks.core.files import canonical_json, digest
 from tasks.split.deciding import Change, changes, values
-from tasks.split.params import PARTS, SplitParams
+from tasks.split.params import ALL_PARTS, SplitParams
 
 _SCHEMA = pa.schema([("kind", pa.string()), ("key", pa.string()), ("part", pa.string())])
 _DECIDED_BY = b"tunesmith.split"
 _VALUES = b"tunesmith.split.values"
+_TEST_SET = b"tunesmith.split.test_set"
 
 State = Literal["none", "read", "other parameters"]
 
@@ -29,9 +30,10 @@ class Assignments:
     """Parts of groups, texts and rows.
 
     Attributes:
-        groups: group → number of its part in ``PARTS``.
+        groups: group → number of its part in ``ALL_PARTS``.
         texts: ``text_key`` → number of its part.
         rows: ``kept_key`` → number of the part that keeps the row. Duplicates and rows over a limit are not in it.
+        test_set: number of the test set (``SplitParams.test_set``).
         state: ``read`` from a file; ``none`` without a file; ``other parameters`` if the file's assignments no longer
             hold, since other parameters of the split or of the rendering decided them.
         changed: the parameters that differ; None if an earlier version did not record them.
@@ -40,6 +42,7 @@ class Assignments:
     groups: dict[str, int] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
+    test_set: int = 1
     state: State = field(default="none", compare=False)
     changed: list[Change] | None = field(default=None, compare=False)
 
@@ -59,12 +62,12 @@ class Assignments:
         state, changed = _state(table.schema, params, grouped_by)
         if state == "other parameters":
             return cls(state=state, changed=changed)
-        assignments = cls(state="read")
+        assignments = cls(state="read", test_set=int(table.schema.metadata.get(_TEST_SET, 1)))
         kinds = assignments._kinds()
         for kind, key, part in zip(*(table.column(name).to_pylist() for name in _SCHEMA.names), strict=True):
-            if kind not in kinds or part not in PARTS:
+            if kind not in kinds or part not in ALL_PARTS:
                 raise _foreign(path, f"kind {kind!r} with part {part!r}")
-            kinds[kind][key] = PARTS.index(part)
+            kinds[kind][key] = ALL_PARTS.index(part)
         return assignments
 
     @classmethod
@@ -78,14 +81,19 @@ class Assignments:
     def write(self, path: Path, params: SplitParams, grouped_by: bytes | None) -> None:
         """Write the assignments with the values that decided them, for ``read``."""
         kinds = self._kinds()
-        rows = [(kind, key, PARTS[part]) for kind, parts in kinds.items() for key, part in sorted(parts.items())]
+        rows = [(kind, key, ALL_PARTS[part]) for kind, parts in kinds.items() for key, part in sorted(parts.items())]
         columns = [[row[i] for row in rows] for i in range(len(_SCHEMA))]
         readable = canonical_json(values(params, grouped_by)).encode()
-        schema = _SCHEMA.with_metadata({_DECIDED_BY: _decided_by(params, grouped_by), _VALUES: readable})
+        metadata = {_DECIDED_BY: _decided_by(params, grouped_by), _VALUES: readable}
+        if self.test_set > 1:
+            metadata[_TEST_SET] = str(self.test_set).encode()
+        schema = _SCHEMA.with_metadata(metadata)
         pq.write_table(pa.table([pa.array(column, pa.string()) for column in columns], schema=schema), path)
 
     def __or__(self, newer: Assignments) -> Assignments:
-        return Assignments(self.groups | newer.groups, self.texts | newer.texts, self.rows | newer.rows)
+        """``self`` with the parts that ``newer`` gives."""
+        merged = (self.groups | newer.groups, self.texts | newer.texts, self.rows | newer.rows)
+        return Assignments(*merged, test_set=self.test_set)
 
 
 def text_key(normalised: str) -> str:
@@ -96,6 +104,11 @@ def text_key(normalised: str) -> str:
 def kept_key(row_id: str, template_id: str) -> str:
     """The key of one prompt variant of a row; each variant is kept or dropped by itself."""
     return f"{row_id} {template_id}"
+
+
+def row_of(key: str) -> str:
+    """The ``row_id`` in a ``kept_key``."""
+    return key.partition(" ")[0]
 
 
 def _state(schema: pa.Schema, params: SplitParams, grouped_by: bytes | None) -> tuple[State, list[Change] | None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.files import canonical_json
-from tasks.split.params import PARTS, SplitParams
+from tasks.split.params import ALL_PARTS, RETIRED, SplitParams
 
 _OF_SET = "template.set: "
 COLUMNS, VALUES = "template.columns.", "template.values."
@@ -65,7 +65,10 @@ def values(params: SplitParams, grouped_by: bytes | None) -> dict[str, Any]:
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
-    """Differences between two results of ``values``; files that were only added to ``split.files`` do not count."""
+    """Differences between two results of ``values``; files that were only added to ``split.files`` do not count.
+
+    Nor does a test file that is retired now.
+    """
     differences = []
     for key in [*before, *(key for key in now if key not in before)]:
         one, other = before.get(key), now.get(key)
@@ -89,8 +92,9 @@ def _is_of_set(key: str, before: dict[str, Any], now: dict[str, Any]) -> bool:
 
 
 def _only_more(before: dict[str, list[str]], now: dict[str, list[str]]) -> bool:
-    """Whether each file that was named before is still in the same part."""
-    return all(set(before.get(part, [])) <= set(now.get(part, [])) for part in PARTS)
+    """Whether each file that was named before is still in the same part, or is a test file that is retired now."""
+    still = {part: {*now.get(part, []), *(now.get(RETIRED, []) if part == "test" else [])} for part in ALL_PARTS}
+    return all(set(before.get(part, [])) <= still[part] for part in ALL_PARTS)
 
 
 def shown(value: Any) -> str:

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import TunesmithError
-from tasks.split.params import PARTS, SplitParams, moment
+from tasks.split.params import ALL_PARTS, SplitParams, moment
 from tasks.text.components import Numbers
 
 
 def given_parts(table: pa.Table, params: SplitParams, source: str) -> Numbers:
-    """Row → number of the part in ``PARTS`` that its file or time gives; all 0 (train) if the hash decides.
+    """Row → number of the part in ``ALL_PARTS`` that its file or time gives; all 0 (train) if the hash decides.
 
     Raises:
         TunesmithError: a file has no part, a part names a missing file, or a row has no time.
@@ -22,7 +22,7 @@ def given_parts(table: pa.Table, params: SplitParams, source: str) -> Numbers:
 
 
 def _by_file(files: list[str], params: SplitParams, source: str) -> Numbers:
-    part_of = {name: PARTS.index(part) for part, members in params.files.items() for name in members}
+    part_of = {name: ALL_PARTS.index(part) for part, members in params.files.items() for name in members}
     names = set(files)
     if unknown := sorted(names - set(part_of)):
         raise TunesmithError(

@@ -16,7 +16,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from tasks.core.files import unit_interval
 from tasks.split.clusters import Nodes
-from tasks.split.params import PARTS, SplitParams
+from tasks.split.params import ALL_PARTS, PARTS, SplitParams
 from tasks.text.components import Numbers
 
 Member = tuple[int, int]
@@ -28,7 +28,7 @@ class HashedParts:
     """Parts of rows.
 
     Attributes:
-        part: row → number of its part in ``PARTS``; -1 for none.
+        part: row → number of its part in ``ALL_PARTS``; -1 for none.
         bridging: row without a part → the parts that it would join, such as ``train and test``.
     """
 
@@ -61,7 +61,7 @@ def hashed_parts(
     if strata is None:
         part_of[new] = _parts_at(position, params.shares())
     else:
-        clusters = _clusters_by_stratum(
+        clusters = clusters_by_stratum(
             cluster_of.tolist(), [strata[row] for row in rows.tolist()], weights[rows].tolist()
         )
         weight = np.bincount(cluster_of, weights[rows], nodes.count).astype(float)
@@ -79,7 +79,7 @@ def _parts_at(position: NDArray[np.float64], shares: dict[str, float]) -> Number
     return numbers[np.minimum(np.searchsorted(ends, position * ends[-1], side="right"), len(ends) - 1)]
 
 
-def _clusters_by_stratum(clusters: list[int], strata: list[str], weights: list[int]) -> dict[str, list[int]]:
+def clusters_by_stratum(clusters: list[int], strata: list[str], weights: list[int]) -> dict[str, list[int]]:
     """Stratum → its clusters, from each row's cluster, stratum and weight.
 
     A cluster with rows of several strata belongs to the stratum with the highest weight.
@@ -104,8 +104,10 @@ def _meet_shares(
     """Assign the new clusters of each stratum, in the order of their hashes, to the parts that lack weight."""
     position_of = dict(zip(new.tolist(), position.tolist(), strict=True))
     for stratum, clusters in strata.items():
-        total = weight[clusters].sum()
-        old = [cluster for cluster in clusters if cluster not in position_of]
+        # Retired rows count in no part's share.
+        counted = [c for c in clusters if c in position_of or part_of[c] < len(PARTS)]
+        total = weight[counted].sum()
+        old = [cluster for cluster in counted if cluster not in position_of]
         lacks = {
             part: max(0.0, share * total - weight[[c for c in old if PARTS[part_of[c]] == part]].sum())
             for part, share in params.shares().items()
@@ -125,7 +127,7 @@ def _without_bridges(nodes: Nodes, rows: Numbers, earlier: Numbers) -> tuple[Num
     Returns:
         Node → its cluster, and row left out → the parts that it would join.
     """
-    lowest, highest = np.full(nodes.count, len(PARTS)), np.full(nodes.count, -1)
+    lowest, highest = np.full(nodes.count, len(ALL_PARTS)), np.full(nodes.count, -1)
     assigned = np.flatnonzero(earlier >= 0)
     np.minimum.at(lowest, nodes.cluster[assigned], earlier[assigned])
     np.maximum.at(highest, nodes.cluster[assigned], earlier[assigned])
@@ -155,7 +157,7 @@ def _pieces(nodes: Nodes, members: list[Member], earlier: list[int]) -> tuple[Nu
     is near test rows.
     """
     joined = DisjointSet(
-        [*{node for member in members for node in member}, *range(nodes.count, nodes.count + len(PARTS))]
+        [*{node for member in members for node in member}, *range(nodes.count, nodes.count + len(ALL_PARTS))]
     )
     for node in {node for member in members for node in member if earlier[node] >= 0}:
         joined.merge(node, nodes.count + earlier[node])
@@ -169,11 +171,11 @@ def _pieces(nodes: Nodes, members: list[Member], earlier: list[int]) -> tuple[Nu
 
     def touched(member: Member) -> list[int]:
         roots = {joined[node] for node in connected(member)}
-        return [part for part in range(len(PARTS)) if joined[nodes.count + part] in roots]
+        return [part for part in range(len(ALL_PARTS)) if joined[nodes.count + part] in roots]
 
     def insert(member: Member) -> None:
         if len(parts := touched(member)) > 1:
-            left_out[member] = " and ".join(PARTS[part] for part in parts)
+            left_out[member] = " and ".join(ALL_PARTS[part] for part in parts)
             return
         for node in connected(member):
             joined.merge(member[0], node)

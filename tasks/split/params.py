@@ -13,6 +13,12 @@ from tasks.text.near_duplicates import NearDuplicateParams
 
 PARTS = ("train", "validation", "test")
 
+RETIRED = "retired"
+"""The part of earlier test rows. They never become training rows, and no later test set holds them again."""
+
+ALL_PARTS = (*PARTS, RETIRED)
+"""Parts by their numbers. A row whose file has a later part keeps its whole cluster in that part."""
+
 CutOff = str | float | int
 
 _USED_BY: dict[str, tuple[str, ...]] = {
@@ -21,6 +27,8 @@ _USED_BY: dict[str, tuple[str, ...]] = {
     "validation_from": ("time",),
     "test_from": ("time",),
     "validation_fraction": ("file", "time"),
+    "test_set": ("hash",),
+    "min_test_groups": ("hash",),
 }
 """Key of ``SplitParams`` → the values of ``by`` that use it; the other keys are used by all."""
 
@@ -55,7 +63,7 @@ class SplitParams(Params):
             ``test_from``. If files or times put a cluster in several parts, the later part keeps it.
         fractions: shares of the parts, for ``by: hash``.
         files: part → names of files without their ending, for ``by: file``. A file that no part names is an error. A
-            benchmark names only ``test``; its other parts are empty.
+            benchmark names only ``test``; its other parts are empty. ``retired`` names files of earlier test rows.
         validation_from, test_from: first moment of the part, for ``by: time``: an ISO 8601 date or time (in quotes,
             since DVC refuses a YAML date; without a zone it is UTC), or a number, in the unit of the rows' ``time``.
         validation_fraction: share of the training clusters that become validation rows, for ``by: file`` and
@@ -68,12 +76,15 @@ class SplitParams(Params):
         max_dropped: the stage stops if a larger share of rows is dropped because their cluster is in a later part, or
             because they would bridge two parts. Duplicates and rows over a limit do not count.
         min_rows: fewest rows of each required part.
+        test_set: number of the test set, for ``by: hash``. A higher number than before retires the present test rows,
+            and draws test rows that no experiment has seen (``tunesmith testset rotate``).
+        min_test_groups: fewest groups of a test set that is drawn for a higher ``test_set``.
         seed: seed of the hashes.
     """
 
     by: Literal["hash", "file", "time"] = "hash"
     fractions: Fractions = Fractions(train=0.8, validation=0.1, test=0.1)
-    files: dict[Literal["train", "validation", "test"], list[str]] = Field(default_factory=dict)
+    files: dict[Literal["train", "validation", "test", "retired"], list[str]] = Field(default_factory=dict)
     validation_from: CutOff | None = None
     test_from: CutOff | None = None
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
@@ -82,6 +93,8 @@ class SplitParams(Params):
     limit: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     max_dropped: float = Field(default=0.2, ge=0, le=1)
     min_rows: int = Field(default=1, ge=1)
+    test_set: int = Field(default=1, ge=1)
+    min_test_groups: int = Field(default=30, ge=1)
     seed: int = 0
 
     @model_validator(mode="after")
@@ -141,7 +154,8 @@ class SplitParams(Params):
 
         If one of them changes, earlier assignments are void. They are listed by hand, so that a new key with a default
         voids no split. ``permutations`` and ``seed`` of ``near_duplicates`` are not among them, since they affect only
-        the search for pairs, nor are limits, which only hide rows.
+        the search for pairs, nor are limits, which only hide rows. ``test_set`` is not, since it retires test rows and
+        moves no other row.
         """
         near = self.near_duplicates
         given = {name: getattr(self, name) for name in ("files", "validation_from", "test_from")}
@@ -160,7 +174,7 @@ class SplitParams(Params):
             return [part for part in PARTS if getattr(self.fractions, part) > 0]
         if self.by == "time" or self.files.get("train"):
             return list(PARTS)
-        return [part for part, names in self.files.items() if names]
+        return [part for part, names in self.files.items() if names and part != RETIRED]
 
 
 def moment(value: CutOff, name: str) -> float:

@@ -34,6 +34,12 @@ def part_table(paths: Paths, source: str, part: str, where: str, columns: Sequen
     return pq.read_table(path, columns=list(columns) if columns else None)
 
 
+def retired_table(paths: Paths, source: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """Read the rows of earlier test sets of a split source; None if it has none. ``columns`` as in ``part_table``."""
+    path = paths.split(source) / "retired.parquet"
+    return pq.read_table(path, columns=list(columns) if columns else None) if path.exists() else None
+
+
 def split_sources(paths: Paths) -> list[str]:
     """Names of the sources of ``params/sources.yaml`` that have a split."""
     sources = value_at(read_yaml(paths.params / "sources.yaml"), "sources") or {}

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from tasks.split.assign import Split
-from tasks.split.assignments import Assignments
+from tasks.split.assignments import Assignments, row_of
 from tasks.split.clusters import Nodes
-from tasks.split.params import PARTS, SplitParams
+from tasks.split.params import ALL_PARTS, PARTS, RETIRED, SplitParams
 
 
 def report(tasks: list[str], decided: Split, params: SplitParams) -> dict[str, Any]:
@@ -25,11 +25,11 @@ def report(tasks: list[str], decided: Split, params: SplitParams) -> dict[str, A
     Returns:
         ``rows`` and ``tasks`` count the rows read (``in``), those in each part, and those dropped. ``dropped`` counts
         dropped rows by reason (``duplicate``: equal words, template and completion). ``clusters`` describes the
-        clusters of all rows read, and ``strata`` the shares of each stratum.
+        clusters of all rows read, and ``strata`` the shares of each stratum. ``test_set`` is its number.
     """
-    where = [PARTS[part] if part >= 0 else "dropped" for part in decided.part.tolist()]
+    where = [ALL_PARTS[part] if part >= 0 else "dropped" for part in decided.part.tolist()]
     counts = Counter(zip(tasks, where, strict=True))
-    names = ("in", *PARTS, "dropped")
+    names = ("in", *written_parts(decided), "dropped")
     of_task = {task: {name: counts[task, name] for name in names[1:]} for task in sorted(set(tasks))}
     of_task = {task: {"in": sum(by_part.values()), **by_part} for task, by_part in of_task.items()}
     return {
@@ -38,7 +38,13 @@ def report(tasks: list[str], decided: Split, params: SplitParams) -> dict[str, A
         "dropped": dict(sorted(Counter(reason for reason in decided.reason if reason).items())),
         "clusters": _clusters(decided.nodes),
         "strata": _strata(decided, params),
+        "test_set": params.test_set,
     }
+
+
+def written_parts(decided: Split) -> list[str]:
+    """The parts that have a file: ``retired`` only if it has rows."""
+    return [part for part in ALL_PARTS if part != RETIRED or len(decided.rows(part))]
 
 
 def _clusters(nodes: Nodes) -> dict[str, int]:
@@ -62,7 +68,7 @@ def _strata(decided: Split, params: SplitParams) -> dict[str, Any] | None:
     limited = {f"over the limit of {part}": part for part in PARTS}
     counts: dict[str, Counter[str]] = {}
     for stratum, number, reason in zip(decided.strata, decided.part.tolist(), decided.reason, strict=True):
-        part = PARTS[number] if number >= 0 else limited.get(reason)
+        part = ALL_PARTS[number] if number >= 0 else limited.get(reason)
         if part in parts:
             counts.setdefault(stratum, Counter())[part] += 1
     realised = {
@@ -80,24 +86,32 @@ def _strata(decided: Split, params: SplitParams) -> dict[str, Any] | None:
 def verify(folder: Path, nodes: Nodes, earlier: Assignments, params: SplitParams) -> dict[str, int]:
     """Read the parts in ``folder`` again; check that they share no group and no cluster, and that no group moved.
 
+    Args:
+        earlier: as ``Split.earlier``: if the test set is new, all that earlier test sets had is retired in it.
+
     Returns:
-        ``shared_groups``, ``shared_clusters`` (pairs of near-duplicate or equal texts in two parts) and ``moved``
-        (groups that ``earlier`` assigned to another part); each is 0.
+        ``shared_groups``, ``shared_clusters`` (pairs of near-duplicate or equal texts in two parts), ``moved`` (groups
+        that ``earlier`` assigned to another part) and ``seen`` (test rows that another part kept before); each is 0.
     """
     groups: dict[str, set[str]] = {}
     texts: dict[str, np.ndarray] = {}
-    for part in PARTS:
+    parts = [part for part in ALL_PARTS if (folder / f"{part}.parquet").exists()]
+    for part in parts:
         table = pq.read_table(folder / f"{part}.parquet", columns=["group", "identity"])
         groups[part] = set(table["group"].to_pylist())
         texts[part] = np.unique(nodes.index.numbers(table["identity"].to_pylist()))
-    counts = {"shared_groups": 0, "shared_clusters": 0, "moved": 0}
-    for one, other in combinations(PARTS, 2):
+    counts = {"shared_groups": 0, "shared_clusters": 0, "moved": 0, "seen": 0}
+    for one, other in combinations(parts, 2):
         counts["shared_groups"] += len(groups[one] & groups[other])
         counts["shared_clusters"] += len(np.intersect1d(texts[one], texts[other]))
         counts["shared_clusters"] += sum(map(len, nodes.neighbours(texts[one], texts[other]).values()))
-    for part in params.shares():
-        counts["moved"] += sum(
-            earlier.groups.get(group, PARTS.index(part)) != PARTS.index(part) for group in groups[part]
-        )
+    remembered = ALL_PARTS if params.by == "hash" else tuple(params.shares())
+    for part in filter(groups.__contains__, remembered):
+        number = ALL_PARTS.index(part)
+        counts["moved"] += sum(earlier.groups.get(group, number) != number for group in groups[part])
+    if params.by == "hash":
+        kept = {row_of(key) for key, number in earlier.rows.items() if ALL_PARTS[number] != "test"}
+        ids = pq.read_table(folder / "test.parquet", columns=["row_id"])["row_id"].to_pylist()
+        counts["seen"] = len(kept.intersection(ids))
     assert not any(counts.values()), f"a split must keep its parts apart: {counts}"
     return counts

@@ -2,6 +2,7 @@
 
 The folder holds ``train.parquet``, ``validation.parquet`` and ``test.parquet`` (columns: ``RENDERED``), ``splits.json``
 with counts and checks, and ``assignments.parquet``, which the next run reads (``persist`` makes DVC keep the folder).
+If there are rows of earlier test sets, it also holds ``retired.parquet``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from tasks.core.stage import Stage
 from tasks.split.assign import COLUMNS, split
 from tasks.split.assignments import Assignments
 from tasks.split.new_split import NewSplit, test_rows, was_split
-from tasks.split.params import PARTS, SplitParams
-from tasks.split.report import report, verify
+from tasks.split.params import RETIRED, SplitParams
+from tasks.split.report import report, verify, written_parts
+from tasks.split.rotation import rotates
 from tasks.text.rows import GROUPED_BY, TEMPLATES
 
 logger = logging.getLogger("tunesmith")
@@ -55,14 +57,18 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
     with stage.outputs(paths.split(name)) as (output,):
         output.mkdir()
         table = pq.read_table(rendered).replace_schema_metadata()
-        for part in PARTS:
+        for part in written_parts(result):
             # Only the evaluation set reads the templates. In training rows, a changed template would retrain models.
             of_part = table.replace_schema_metadata(templates if part == "test" else None)
             pq.write_table(of_part.take(result.rows(part)), output / f"{part}.parquet")
         del table
         result.assignments.write(output / ASSIGNMENTS, params, grouped_by)
         counts |= {"assignments": {"state": earlier.state, "groups": len(earlier.groups)}}
-        write_json(output / "splits.json", counts | verify(output, result.nodes, earlier, params))
+        write_json(output / "splits.json", counts | verify(output, result.nodes, result.earlier, params))
     logger.info("%s: %s; dropped: %s", name, counts["rows"], counts["dropped"] or "none")
+    if rotates(earlier, params):
+        logger.info(
+            "%s: test set %d: its rows are new; %d rows retired", name, params.test_set, counts["rows"].get(RETIRED, 0)
+        )
     if is_new_split:
         logger.warning("WARNING: %s", new_split.counts(counts["rows"]["test"]))

@@ -299,3 +299,19 @@ def test_rows_of_other_tasks_are_answered_and_scored_apart(paths: Paths) -> None
     assert report["rows"] == len(PAIRS), "the test rows stay as they are"
     base = evaluate(paths, "base")["groups"]["retention"]["other/labels"]
     assert base["loss_per_byte"]["value"] > 10 * scores["loss_per_byte"]["value"]
+
+
+def test_rows_of_earlier_test_sets_are_predicted_as_test_rows_are_and_scored_apart(paths: Paths) -> None:
+    files.write_rows(paths.evaluation_set / "examples.parquet", rows(PAIRS), RENDERED)
+    evaluation.write_params(paths, "full", EVALUATE | {"shots": 1})
+    alone = evaluate(paths, "full")
+    files.write_rows(paths.evaluation_set / "retired.parquet", rows(PAIRS), RENDERED)
+    report = evaluate(paths, "full")
+    predicted, second = (
+        files.read_rows(paths.report("full") / f"{name}.parquet") for name in ("predictions", "retired")
+    )
+    assert second == predicted, "the same rows with the same example"
+    scores = report["groups"].pop("retired")["chats/summary"]
+    assert scores["rouge1_f"]["value"] == report["metrics"]["rouge1_f"]["value"]
+    assert scores["rouge1_f"]["n"] == len(PAIRS)
+    assert report == alone, "the scores of the test rows stay as they are"

@@ -11,7 +11,7 @@ from tasks.core.files import read_rows
 from tasks.core.stage import Stage
 from tasks.evaluation_set import run as evaluation_set
 from tasks.evaluation_set.params import EvaluationSetParams
-from tasks.evaluation_set.run import EXAMPLES, collect, examples, retention
+from tasks.evaluation_set.run import EXAMPLES, collect, examples, retention, retired
 from tasks.text.rows import RENDERED
 from tests.mix.splits import TWO, Write, numbered, texts
 
@@ -84,3 +84,16 @@ def test_a_source_of_test_rows_alone_gives_no_examples(workspace: Write) -> None
 def test_no_example_is_a_test_row_of_another_source(workspace: Write) -> None:
     paths = workspace({"one": {"train": ["a", "b"], "test": ["c"]}, "two": {"train": ["d"], "test": ["b"]}})
     assert sorted(texts(examples(params_for("one", "two"), paths))) == ["a", "d"]
+
+
+def test_rows_of_earlier_test_sets_stand_apart_and_are_no_examples(workspace: Write) -> None:
+    paths = workspace({"one": {**TWO["one"], "train": ["a0", "r1"], "retired": numbered("r", 9)}, "two": TWO["two"]})
+    params = params_for("one", "two", retired={"limit": 4})
+    evaluation_set.run(params, paths, Stage("evaluation_set", paths.root))
+    second = [row["text"] for row in read_rows(paths.evaluation_set / "retired.parquet")]
+    assert len(second) == 4 and second == [text for text in numbered("r", 9) if text in second]
+    for part in ("test", "validation", "examples"):
+        assert not {row["text"] for row in read_rows(paths.evaluation_set / f"{part}.parquet")} & {*numbered("r", 9)}
+    assert len(texts(retired(params_for("one", retired={"limit": None}), paths))) == 9
+    assert retired(params_for("one", retired={"limit": 0}), paths) is None
+    assert retired(params_for("two"), paths) is None

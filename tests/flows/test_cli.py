@@ -77,6 +77,8 @@ def test_plan_prints_the_contract_and_trains_nothing(built: Path, cli: Cli, tmp_
     assert re.search(r"rows +│ 7 +│", printed) and re.search(r"rows with the end token +│ 7 of 7 ", printed)
     completion = pq.read_table(root / "data/mixtures/demo/train.parquet").to_pylist()[0]["completion"]
     assert f"[[{completion}<|end|>]]" in printed
+    assert "8 independent groups of test rows: a difference of " in printed
+    assert re.search(r"a difference of 0\.03 \(verdicts\.margin\) needs about \d+ groups", printed)
     assert sorted(path.name for path in (root / "models").iterdir()) == before
     code, printed = cli(root, "plan", "--memory", "--no-samples")
     assert code == 0

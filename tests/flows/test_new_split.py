@@ -12,18 +12,9 @@ from flows.commands.plan import plan
 from flows.new_split import counts, new_splits, refuse_new_splits
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tests.flows.commands.tickets import ROWS, table
+from tests.flows.commands.tickets import ROWS, SET, table
 from tests.workspaces import commit, dvc, edit, make_workspace
 
-SET = """
-name: tickets
-task: routing
-description: Which team a ticket goes to.
-columns: {ticket: what the customer wrote, team: the team}
-required: [ticket, team]
-templates:
-  - {id: team, prompt: "{{ ticket }}", references: team, answer_choices: [billing, delivery, repair]}
-"""
 SPLIT: dict[str, Any] = {"fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}, "stratify": ["label"]}
 
 

@@ -44,7 +44,7 @@ def writer(root: Path) -> Write:
         write_yaml(paths.params / "sources.yaml", {"sources": {source: {} for source in splits}})
         for source, parts in splits.items():
             paths.split(source).mkdir(parents=True)
-            for part in ("train", "validation", "test"):
+            for part in ("train", "validation", "test", *(["retired"] if "retired" in parts else [])):
                 rows = [row(source, item) for item in parts.get(part, [])]
                 write_rows(paths.split(source) / f"{part}.parquet", rows, RENDERED)
         return paths

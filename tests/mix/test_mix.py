@@ -87,6 +87,22 @@ def test_what_any_source_tests_or_watches_is_left_out_and_counted(workspace: Wri
     }
 
 
+def test_rows_like_those_of_an_earlier_test_set_are_left_out_and_counted(workspace: Write) -> None:
+    paths = workspace(
+        {
+            "one": {"train": ["new", "was tested", "is tested"], "validation": ["Was tested elsewhere!", "fine"]},
+            "two": {"train": ["x"], "test": ["is tested"], "retired": ["WAS tested", "was tested elsewhere"]},
+        }
+    )
+    result = mixed(paths, {"one": None})
+    assert (texts(result.parts["train"]), texts(result.parts["validation"])) == (["new"], ["fine"])
+    assert result.report["sources"]["one"]["left_out"] == {
+        "train": {"two/retired: exact_input": 1, "two/test: exact_input": 1},
+        "validation": {"two/retired: exact_input": 1},
+    }
+    assert texts_of_tests(result) == ["is tested"], "the present test rows are examined"
+
+
 def test_a_limit_counts_clean_rows_and_a_higher_one_keeps_what_a_lower_one_kept(workspace: Write) -> None:
     splits = {**TWO, "one": {**TWO["one"], "test": [*TWO["one"]["test"], *numbered("a", 20)]}}
     paths = workspace(splits)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from tasks.core.errors import TunesmithError
-from tasks.split.assign import COLUMNS, split
+from tasks.split.assign import COLUMNS, Split, split
 from tasks.split.assignments import Assignments
 from tasks.split.params import PARTS, SplitParams
 from tasks.text.rows import RENDERED
+from tests.text.similarity import similarity
 
 Rows = list[dict[str, Any]]
 
@@ -78,3 +80,13 @@ def line(start: int, words: int = 40) -> str:
     """Words of one long line: two lines 20 apart are similar by 0.29, one half way between is a near-duplicate of both
     (0.57)."""
     return " ".join(f"w{i}" for i in range(start, start + words))
+
+
+def straddling(rows: Rows, decided: Split) -> list[tuple[str, str]]:
+    """Pairs of rows in two parts that belong together, by the definition."""
+    kept = [(r, part) for r, part in zip(rows, decided.part.tolist(), strict=True) if part >= 0]
+    return [
+        (a["row_id"], b["row_id"])
+        for (a, one), (b, other) in combinations(kept, 2)
+        if one != other and (a["group"] == b["group"] or similarity(a["identity"], b["identity"]) >= 0.5)
+    ]

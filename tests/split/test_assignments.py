@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.errors import TunesmithError
-from tasks.split.assign import Split, split
+from tasks.split.assign import split
 from tasks.split.assignments import Assignments, kept_key, text_key
 from tasks.split.clusters import Nodes
 from tasks.split.hashed import hashed_parts
 from tasks.split.params import PARTS, Fractions, SplitParams
 from tasks.text.near_duplicates import NearDuplicateParams, normalise
-from tests.split.rows import Rows, decide, line, row, table, text
+from tests.split.rows import Rows, decide, line, row, straddling, table, text
 from tests.text.similarity import similarity
 
 THIRDS = Fractions(train=0.4, validation=0.2, test=0.4)
@@ -152,16 +151,6 @@ def test_strata_take_old_rows_into_account() -> None:
 # rounds of new rows
 
 
-def _straddling(rows: Rows, decided: Split) -> list[tuple[str, str]]:
-    """Pairs of rows in two parts that belong together, by the definition."""
-    kept = [(r, part) for r, part in zip(rows, decided.part.tolist(), strict=True) if part >= 0]
-    return [
-        (a["row_id"], b["row_id"])
-        for (a, one), (b, other) in combinations(kept, 2)
-        if one != other and (a["group"] == b["group"] or similarity(a["identity"], b["identity"]) >= 0.5)
-    ]
-
-
 def _random_rows(rng: random.Random, count: int) -> Rows:
     """Rows whose texts are pieces of one long line of words: neighbours overlap, and groups join what is far apart."""
     rows = []
@@ -184,7 +173,7 @@ def test_rounds_of_new_rows_move_no_old_row_and_no_cluster_straddles(seed: int, 
         decided = split(table(present), params, "s", earlier)
         after = {r["row_id"]: part for r, part in zip(present, decided.part.tolist(), strict=True) if part >= 0}
         assert before.items() <= after.items(), "an old row moved or was dropped"
-        assert _straddling(present, decided) == []
+        assert straddling(present, decided) == []
         again = split(table(rng.sample(present, count)), params, "s", earlier)
         assert (again.assignments, sorted(filter(None, again.reason))) == (
             decided.assignments,

@@ -1,0 +1,67 @@
+"""The smallest difference that the present test rows can show, known before anything trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.counted import counted
+from tasks.core.files import read_json, read_rows
+from tasks.core.params import load, parse, read_yaml, value_at
+from tasks.core.paths import Paths
+from tasks.metrics.differences import POWER, Difference, groups_needed
+from tasks.metrics.params import VerdictParams
+from tasks.register.params import RegistrationParams
+from tasks.text.rows import group_key
+
+SHARE, LABEL = 0.2, 0.5
+"""Deviation of a paired difference that is assumed where none was measured, of shares and of 0/1 scores.
+
+ROUGE-1 F1 of one row deviates by about 0.15 from its mean. Two systems whose scores correlate by 0.1 differ by
+0.15 * sqrt(2 * 0.9) = 0.2. A 0/1 score that one row in four changes between two systems deviates by sqrt(0.25) = 0.5.
+"""
+_LABELS = ("accuracy", "exact_match")
+_PERCENT = ("bleu", "chrf")
+
+
+def power_lines(paths: Paths) -> list[str]:
+    """The difference in the gate's metric that the test rows show with a probability of 80 %, and the groups of rows
+    that a difference of the margin (``verdicts.margin``) needs."""
+    rows = read_rows(paths.evaluation_set / "test.parquet")
+    groups = len({group_key(row) for row in rows})
+    if groups < 2:
+        return []
+    params = load(RegistrationParams, paths.params / "registration.yaml", "registration")
+    file = paths.params / "evaluation.yaml"
+    verdicts = parse(VerdictParams, value_at(read_yaml(file), "verdicts") or {}, file, "verdicts")
+    deviation, origin = deviation_of(params.metric, paths)
+    one = Difference(0.0, 0.0, 0.0, len(rows), groups, deviation / groups**0.5, 1.0)
+    margin = verdicts.margin_of(params.metric)
+    needed = groups_needed(deviation, margin, params.confidence)
+    return [
+        f"{counted(groups, 'independent group')} of test rows: a difference of {one.detectable(params.confidence):.3g} "
+        f"in {params.metric} would be shown with {POWER:.0%} power; a smaller one may not be (deviation "
+        f"{deviation:.3g} per group, {origin})",
+        f"a difference of {margin:g} (verdicts.margin) needs about {counted(needed, 'group')}",
+    ]
+
+
+def deviation_of(metric: str, paths: Paths) -> tuple[float, str]:
+    """Standard deviation of a paired difference in ``metric`` over groups, and where it comes from.
+
+    The largest of those that the last comparison measured between its baseline and the other experiments. Without one,
+    a constant.
+    """
+    path = paths.comparison / "comparison.json"
+    comparison: dict[str, Any] = read_json(path) if path.exists() else {"systems": []}
+    measured = [
+        (difference["error"] * difference["groups"] ** 0.5, entry["name"])
+        for entry in comparison["systems"]
+        if entry["kind"] == "experiment"
+        # A report of an earlier version has no `error`.
+        if (difference := (entry["differences"] or {}).get(metric)) and difference.get("error")
+    ]
+    if measured:
+        deviation, name = max(measured)
+        return deviation, f"as between {name} and {comparison['baseline']['name']} in the last comparison"
+    factor = 100 if metric in _PERCENT else 1
+    return factor * (LABEL if metric in _LABELS else SHARE), "assumed, since no comparison has measured it"
