@@ -35,6 +35,7 @@ class System:
         model: ``model`` of ``metrics.json``: parameters, sizes, nearest words of a soft prompt; may be empty.
         rows: predictions, one per test row.
         retention: predictions for the retention rows (other tasks); empty if the evaluation set has no such rows.
+        retired: predictions for rows of earlier test sets; empty if there are none.
         problem: why the system cannot be compared; None if it can.
     """
 
@@ -48,6 +49,7 @@ class System:
     model: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     retention: list[Row] = field(default_factory=list)
+    retired: list[Row] = field(default_factory=list)
     problem: str | None = None
 
     @property
@@ -120,6 +122,7 @@ def read_report(system: System, folder: Path) -> System:
             model=report.get("model") or {},
             rows=files.read_rows(predictions),
             retention=_rows_of(folder / "retention.parquet"),
+            retired=_rows_of(folder / "retired.parquet"),
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise TunesmithError(

@@ -9,6 +9,7 @@ from tasks.compare.collect import System
 from tasks.compare.params import CompareParams
 from tasks.compare.retention_verdicts import retention
 from tasks.compare.samples import choose_samples
+from tasks.compare.second_opinion import second_opinion
 from tasks.compare.warn import lost, warn
 from tasks.core.errors import TunesmithError
 from tasks.metrics.params import VerdictParams
@@ -22,9 +23,10 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
     """Compare ``systems`` (from ``collect``); the result is the content of ``comparison.json``.
 
     Its keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
-    order, each with ``metrics``, ``groups``, ``model``, ``differences`` and ``retention``), ``not_compared`` (name,
-    kind, method, reason), ``warnings`` (system, kind, message), ``samples``, ``rows`` and ``groups`` (their numbers),
-    ``adjusted_for`` (number of differences), ``test_sha256`` and the parameters; ``metric`` is the primary one.
+    order, each with ``metrics``, ``groups``, ``model``, ``differences``, ``retention`` and ``second_opinion``),
+    ``not_compared`` (name, kind, method, reason), ``warnings`` (system, kind, message), ``samples``, ``rows`` and
+    ``groups`` (their numbers), ``adjusted_for`` (number of differences), ``test_sha256`` and the parameters; ``metric``
+    is the primary one.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -94,6 +96,7 @@ def describe(
         "groups": {kind: system.groups[kind] for kind in SHOWN_GROUPS if system.groups.get(kind)},
         "model": system.model,
         "retention": retention(system, baseline, params) if baseline is not None and system.tuned else {},
+        "second_opinion": None if baseline is None or system is baseline else second_opinion(system, baseline, params),
     }
 
 

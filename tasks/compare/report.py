@@ -52,6 +52,7 @@ def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
         prompts=prompts(comparison),
         drawn=drawn(comparison),
         retention=retention_rows(comparison),
+        second_opinions=second_opinions(comparison),
         legend=legend(comparison),
         marks=" ".join(marks(comparison, "bold")),
         picture=base64.b64encode(picture).decode("ascii"),
@@ -183,6 +184,16 @@ def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
         }
         for entry in comparison["systems"]
         for task, kept in entry.get("retention", {}).items()
+    ]
+
+
+def second_opinions(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Experiments with retired rows, each with the cells difference on the test rows, on the retired rows, and rows."""
+    metric = comparison["metric"]
+    return [
+        (entry["name"], [str(change(entry, metric)), str(change(apart, metric)), str(second["rows"])])
+        for entry in comparison["systems"]
+        if (second := entry.get("second_opinion")) and (apart := {"differences": {metric: second}})
     ]
 
 
