@@ -22,6 +22,7 @@ from flows.cli.compare import compare
 from flows.cli.contamination import contamination
 from flows.cli.data import app as data
 from flows.cli.doctor import doctor
+from flows.cli.experiments import app as experiments
 from flows.cli.helm import helm
 from flows.cli.plan import plan
 from flows.cli.predict import predict
@@ -45,6 +46,7 @@ Prefect runs the pipeline, DVC versions its files, MLflow keeps runs and models.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
+app.add_typer(experiments, name="experiments")
 app.add_typer(templates, name="templates")
 app.add_typer(preferences, name="preferences")
 app.add_typer(testset, name="testset")

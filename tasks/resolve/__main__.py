@@ -23,15 +23,18 @@ def run(paths: Paths, stage: Stage) -> None:
 def write(resolved: Resolved, output: Path) -> None:
     """Write ``train.yaml``, ``predict.yaml`` and ``score.yaml`` to ``output/X`` for every experiment X.
 
-    Each stage depends on its own file: other intervals rerun ``score@X`` and generate nothing.
+    Each stage depends on its own file: other intervals rerun ``score@X`` and generate nothing. Only the comparison
+    reads ``like.yaml``, which an experiment with the key ``like`` has too.
     """
-    for name, (train, evaluate) in resolved.items():
+    for name, experiment in resolved.items():
         folder = output / name
         folder.mkdir(parents=True)
-        write_yaml(folder / "train.yaml", in_order(train))
-        predict, score = by_stage(evaluate)
+        write_yaml(folder / "train.yaml", in_order(experiment.train))
+        predict, score = by_stage(experiment.evaluate)
         write_yaml(folder / "predict.yaml", in_order(predict))
         write_yaml(folder / "score.yaml", in_order(score))
+        if experiment.like is not None:
+            write_yaml(folder / "like.yaml", {"like": experiment.like})
 
 
 def in_order(data: dict[str, Any]) -> dict[str, Any]:

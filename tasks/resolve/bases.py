@@ -21,8 +21,8 @@ def base_models(paths: Paths) -> list[tuple[BaseModelParams, list[str]]]:
         TunesmithError: an experiment cannot be resolved.
     """
     users: list[tuple[BaseModelParams, list[str]]] = []
-    for name, (train, _) in load_experiments(paths).items():
-        params = parse_params(train, paths.experiment(name) / "train.yaml").base_model
+    for name, resolved in load_experiments(paths).items():
+        params = parse_params(resolved.train, paths.experiment(name) / "train.yaml").base_model
         known = next((names for base, names in users if base == params), None)
         if known is None:
             users.append((params, [name]))

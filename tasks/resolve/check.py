@@ -11,10 +11,11 @@ from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.params import load, parse, read_yaml
 from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
+from tasks.resolve.like import shared_keys
 from tasks.resolve.params import Experiment, TrainingDefaults
-from tasks.resolve.resolve import known_methods, resolve
+from tasks.resolve.resolve import ResolvedExperiment, known_methods, resolve
 
-Resolved = dict[str, tuple[dict[str, Any], dict[str, Any]]]
+Resolved = dict[str, ResolvedExperiment]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """A name is a folder, a key of DVC and a part of ``stage@name``."""
@@ -81,6 +82,7 @@ def load_experiments(paths: Paths) -> Resolved:
     if problems.catch(parse, EvaluateParams, evaluate, paths.params / "evaluation.yaml", "evaluate") is None:
         evaluate = {}  # its errors are collected; the experiments are still checked
     problems.catch(known_methods, defaults, paths.params / "training.yaml")
+    entries = mapping(file, "experiments")
 
     def one(name: str, data: Any) -> Any:
         experiment = parse(Experiment, data, file, f"experiments.{name}")
@@ -90,10 +92,11 @@ def load_experiments(paths: Paths) -> Resolved:
                 f"{file}: experiments.{name}.mixture: there is no mixture {experiment.mixture!r} in "
                 f"params/mixtures.yaml; there are: {', '.join(mixtures)}{did_you_mean(experiment.mixture, mixtures)}"
             )
-        return resolve(name, experiment, defaults, evaluate, file)
+        shared = shared_keys(name, experiment, entries, file)
+        return resolve(name, experiment, shared, defaults, evaluate, file)
 
-    for name, data in mapping(file, "experiments").items():
-        if (files := problems.catch(one, name, data)) is not None:
-            resolved[name] = files
+    for name, data in entries.items():
+        if (parameters := problems.catch(one, name, data)) is not None:
+            resolved[name] = parameters
     problems.refuse()
     return resolved

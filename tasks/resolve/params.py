@@ -25,6 +25,8 @@ class ExperimentKeys(Params):
     Attributes:
         method: a module of ``tasks/tuning/methods``; ``none`` evaluates the base model as it is.
         mixture: of ``params/mixtures.yaml``.
+        like: another experiment; its keys apply here unless this entry sets them. Its ``method`` and ``mixture`` are
+            repeated here, because ``dvc.yaml`` reads them.
         launcher: patches how many processes train together.
         training: patches the loop's parameters.
         evaluation: patches ``evaluate`` of ``params/evaluation.yaml``.
@@ -32,6 +34,7 @@ class ExperimentKeys(Params):
 
     method: str
     mixture: str
+    like: str | None = None
     base_model: Annotated[Patch, PatchOf(BaseModelParams)] | None = None
     max_length: int | None = None
     max_dropped: float | None = None

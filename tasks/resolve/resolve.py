@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,35 @@ Layer = tuple[dict[str, Any], Origin]
 """A mapping that is merged, and the file and key that hold it."""
 
 
+@dataclass(frozen=True)
+class ResolvedExperiment:
+    """The parameters that an experiment uses.
+
+    Attributes:
+        train: content of ``train.yaml``.
+        evaluate: ``EvaluateParams`` as a mapping.
+        like: the experiment whose keys it shares; None if it has no key ``like``.
+    """
+
+    train: dict[str, Any]
+    evaluate: dict[str, Any]
+    like: str | None
+
+
 def resolve(
-    name: str, experiment: ExperimentKeys, defaults: TrainingDefaults, evaluate: dict[str, Any], file: Path
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Resolve one experiment: return its ``train.yaml`` and its ``EvaluateParams``, as mappings.
+    name: str,
+    experiment: ExperimentKeys,
+    shared: ExperimentKeys | None,
+    defaults: TrainingDefaults,
+    evaluate: dict[str, Any],
+    file: Path,
+) -> ResolvedExperiment:
+    """Resolve one experiment.
 
     Args:
         name: of the experiment.
         experiment: its entry in ``params/experiments.yaml``.
+        shared: the entry that its key ``like`` names; None without the key.
         defaults: of ``params/training.yaml``.
         evaluate: of ``params/evaluation.yaml``.
         file: path of ``experiments.yaml``.
@@ -36,18 +58,20 @@ def resolve(
     Raises:
         TunesmithError: an unknown method, a block that the method does not use, or a wrong key or value.
     """
-    key = f"experiments.{name}"
-    train = _training(experiment, defaults, (file, key))
-    patch: Layer = (experiment.evaluation, (file, f"{key}.evaluation"))
-    default: Layer = (evaluate, (file.with_name("evaluation.yaml"), "evaluate"))
-    evaluated = merge(evaluate, experiment.evaluation)
-    parse_merged(EvaluateParams, evaluated, _origin_in([patch, default], otherwise=patch[1]))
-    return train, evaluated
+    entries = [(experiment, f"experiments.{name}")]
+    if shared is not None:
+        entries.append((shared, f"experiments.{experiment.like}"))
+    train = _training(entries, defaults, file)
+    layers: list[Layer] = [(entry.evaluation, (file, f"{key}.evaluation")) for entry, key in entries]
+    layers.append((evaluate, (file.with_name("evaluation.yaml"), "evaluate")))
+    evaluated = _merged(layers)
+    parse_merged(EvaluateParams, evaluated, _origin_in(layers, otherwise=layers[0][1]))
+    return ResolvedExperiment(train, evaluated, experiment.like)
 
 
-def _training(experiment: ExperimentKeys, defaults: TrainingDefaults, origin: Origin) -> dict[str, Any]:
-    """Merge and check ``train.yaml``; ``origin`` is the file and key of the experiment."""
-    file, key = origin
+def _training(entries: list[tuple[ExperimentKeys, str]], defaults: TrainingDefaults, file: Path) -> dict[str, Any]:
+    """Merge and check ``train.yaml``; ``entries``: of the experiment and of the one it is like, with their keys."""
+    experiment, key = entries[0]
     if experiment.method not in methods.names():
         raise TunesmithError(
             f"{file}: {key}.method: must be one of {', '.join(methods.names())}; it is {experiment.method!r}"
@@ -57,25 +81,35 @@ def _training(experiment: ExperimentKeys, defaults: TrainingDefaults, origin: Or
     unused = {"training", *method_blocks()}
     if issubclass(params, TrainedParams):
         unused -= {"training", *params.blocks()}
-    patch = experiment.model_dump(exclude_none=True, exclude={"evaluation"})
-    for block in patch:
-        if block in unused and patch[block]:
+    patches: list[Layer] = [
+        (entry.model_dump(exclude_none=True, exclude={"evaluation", "like"}), (file, at)) for entry, at in entries
+    ]
+    for block, patch in patches[0][0].items():
+        if block in unused and patch:
             raise TunesmithError(
                 f"{file}: {key}.{block}: method {experiment.method!r} does not use this block; remove it, or choose "
                 "another method"
             )
     training_file = Path(file).with_name("training.yaml")
     layers: list[Layer] = [
-        (patch, origin),
+        *patches,
         (defaults.methods.get(experiment.method, {}), (training_file, f"methods.{experiment.method}")),
         (defaults.defaults, (training_file, "defaults")),
     ]
-    merged = merge(merge(layers[2][0], layers[1][0]), patch)
+    merged = _merged(layers)
     if not issubclass(params, TrainedParams):
         unused |= {*_TRAINING_ONLY}
     train = {key: value for key, value in merged.items() if key not in unused}
-    parse_merged(params, train, _origin_in(layers, otherwise=layers[1][1]))
+    parse_merged(params, train, _origin_in(layers, otherwise=layers[-2][1]))
     return train
+
+
+def _merged(layers: list[Layer]) -> dict[str, Any]:
+    """Merge ``layers``, of which the first is the topmost."""
+    merged: dict[str, Any] = {}
+    for data, _ in reversed(layers):
+        merged = merge(merged, data)
+    return merged
 
 
 def known_methods(defaults: TrainingDefaults, file: Path) -> None:

@@ -1,0 +1,105 @@
+"""``tunesmith experiments seeds``: repeat an experiment with other seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from flows.commands.experiments import check_experiments
+from flows.counted import counted
+from tasks.core.errors import TunesmithError
+from tasks.core.files import read_json, replacing
+from tasks.core.paths import Paths
+from tasks.resolve.check import load_experiments, mapping
+from tasks.tuning.untrained import is_trained
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """The experiments that ``add_seeds`` wrote.
+
+    Attributes:
+        names: of the new experiments.
+        train_seconds: how long the training of the original took; None if it is not trained yet.
+    """
+
+    names: list[str]
+    train_seconds: float | None
+
+    def lines(self) -> list[str]:
+        """What was written, what it costs, and what to run next."""
+        trainings = f"{counted(len(self.names), 'more training')}"
+        cost = f" of about {_duration(self.train_seconds)}" if self.train_seconds is not None else ""
+        options = " ".join(f"--experiment {name}" for name in self.names)
+        return [
+            f"params/experiments.yaml: added {', '.join(self.names)}",
+            f"cost: {trainings}{cost}, and as many evaluations",
+            f"next: `tunesmith run {options}`, then `tunesmith compare`",
+        ]
+
+
+def add_seeds(paths: Paths, name: str, count: int, first: int | None = None) -> Repeats:
+    """Write ``count`` entries like experiment ``name`` into ``params/experiments.yaml``, each with a seed of its own.
+
+    Comments and the order of the file stay. The entry of seed S is called ``NAME-sS``.
+
+    Args:
+        first: the smallest new seed; by default the one after the seed of ``name``.
+
+    Raises:
+        TunesmithError: an experiment is wrong; ``name`` is unknown, trains nothing or has ``like`` itself; a seed is
+            that of ``name``; or a new name exists. Nothing is written then.
+    """
+    check_experiments(paths, "experiments seeds", [name])
+    file = paths.params / "experiments.yaml"
+    original, key = load_experiments(paths)[name], f"{file}: experiments.{name}"
+    if not is_trained(original.train["method"]):
+        raise TunesmithError(f"{key}: method 'none' trains nothing, so a seed changes nothing; name a tuned experiment")
+    if original.like is not None:
+        raise TunesmithError(f"{key}.like: it is like {original.like!r} itself; repeat that experiment instead")
+    own = original.train["seed"]
+    start = own + 1 if first is None else first
+    new = {f"{name}-s{seed}": seed for seed in range(start, start + count)}
+    if own in new.values():
+        raise TunesmithError(f"{key}.seed: {name} already has seed {own}; choose `--first` {own + 1} or more")
+    existing = mapping(file, "experiments")
+    if taken := [one for one in new if one in existing]:
+        raise TunesmithError(
+            f"{file}: experiments.{taken[0]}: this experiment exists; choose seeds that are new with `--first`, "
+            "or remove the entry"
+        )
+    _write(paths, {new_name: _entry(original.train, name, seed) for new_name, seed in new.items()})
+    return Repeats(list(new), _train_seconds(paths, name))
+
+
+def _entry(train: dict[str, object], name: str, seed: int) -> CommentedMap:
+    """An entry on one line; ``dvc.yaml`` reads its method and mixture."""
+    entry = CommentedMap({"like": name, "method": train["method"], "mixture": train["mixture"], "seed": seed})
+    entry.fa.set_flow_style()
+    return entry
+
+
+def _write(paths: Paths, entries: dict[str, CommentedMap]) -> None:
+    file = paths.params / "experiments.yaml"
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    data = yaml.load(file.read_text(encoding="utf-8"))
+    data["experiments"].update(entries)
+    with replacing(file) as partial, partial.open("w", encoding="utf-8") as target:
+        yaml.dump(data, target)
+
+
+def _train_seconds(paths: Paths, name: str) -> float | None:
+    """Seconds that the training took; a resumed one may have stated none."""
+    run = paths.run(name, "train") / "run.json"
+    seconds = read_json(run).get("train_seconds") if run.exists() else None
+    return float(seconds) if seconds else None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
