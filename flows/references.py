@@ -117,16 +117,16 @@ def wrong_baselines(
 def nothing_to_keep(
     paths: Paths, registration: RegistrationParams, evaluation: EvaluationSetParams, planned: BenchmarkParams
 ) -> list[str]:
-    """The error line about ``retention: kept`` if no task will be judged; the gate would stop with an error."""
-    if registration.retention != "kept" or evaluation.retention.sources:
+    """The error line about ``retention`` if tasks must be kept and none will be judged; the gate would stop."""
+    if registration.retention == "shown" or evaluation.retention.sources:
         return []
     both = registration.baseline in planned.experiments and len(planned.experiments) > 1
     if both:
         return []
     return [
-        f"{paths.params / 'registration.yaml'}: registration.retention: 'kept' needs tasks to be kept; name sources "
-        f"under evaluation_set.retention, or suites of {registration.baseline} and of the tuned experiments under "
-        "benchmark.experiments of params/evaluation.yaml, or set it to 'shown'"
+        f"{paths.params / 'registration.yaml'}: registration.retention: {registration.retention!r} needs tasks to be "
+        f"kept; name sources under evaluation_set.retention, or suites of {registration.baseline} and of the tuned "
+        "experiments under benchmark.experiments of params/evaluation.yaml, or set it to 'shown'"
     ]
 
 

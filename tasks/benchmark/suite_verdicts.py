@@ -7,10 +7,11 @@ from tasks.benchmark.differences import Result, average_differences, differences
 from tasks.benchmark.params import read_params
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.text.rows import Row
 
 
-def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, str]) -> dict[str, str]:
-    """``SUITE AVERAGE`` → verdict, for the suites that are planned for both (experiment, key of its model).
+def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, str]) -> dict[str, Row]:
+    """``SUITE AVERAGE`` → its ``verdict``, for the suites that are planned for both (experiment, key of its model).
 
     A suite is judged by its average over all tasks, else by the averages of its groups, else by each metric of its
     tasks: of the 57 tasks of MMLU, one or two would be lost by chance. A task that only the base did has the verdict
@@ -26,7 +27,7 @@ def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, st
     averages = average_differences(before, after, params.settings.intervals)
     tasks = differences(before, after, params.settings.intervals)
     theirs, shared = _done(before), on_same_rows(before, after)
-    verdicts: dict[str, str] = {}
+    verdicts: dict[str, Row] = {}
     for suite in params.experiments[tuned[0]].suites:
         if suite not in params.experiments[base[0]].suites:
             continue
@@ -39,7 +40,7 @@ def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, st
                 f"{paths.benchmark(base[0])}: suite {suite}: the gate needs a task that was measured; none was; see "
                 "results.json there for what is missing or failed, or take the suite out of benchmark.experiments"
             )
-        verdicts |= {f"{suite} {name}": verdict for name, verdict in mine.items()}
+        verdicts |= {f"{suite} {name}": {"verdict": verdict} for name, verdict in mine.items()}
     return verdicts
 
 

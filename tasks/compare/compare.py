@@ -38,7 +38,7 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
     candidate = choose_candidate(experiments)
     apart = judged([differences(s, baseline, params) for s in compared], params, verdicts)
     described = [
-        describe(s, baseline, candidate, params) | {"differences": entries}
+        describe(s, baseline, candidate, params, verdicts) | {"differences": entries}
         for s, entries in zip(compared, apart, strict=True)
     ]
     rows = (baseline or experiments[0]).rows
@@ -82,7 +82,7 @@ def choose_candidate(experiments: list[System]) -> System | None:
 
 
 def describe(
-    system: System, baseline: System | None, candidate: System | None, params: CompareParams
+    system: System, baseline: System | None, candidate: System | None, params: CompareParams, verdicts: VerdictParams
 ) -> dict[str, Any]:
     """Build one entry of ``systems``, without its ``differences``."""
     return {
@@ -95,7 +95,7 @@ def describe(
         "metrics": system.metrics,
         "groups": {kind: system.groups[kind] for kind in SHOWN_GROUPS if system.groups.get(kind)},
         "model": system.model,
-        "retention": retention(system, baseline, params) if baseline is not None and system.tuned else {},
+        "retention": retention(system, baseline, params, verdicts) if baseline is not None and system.tuned else {},
         "second_opinion": None if baseline is None or system is baseline else second_opinion(system, baseline, params),
     }
 

@@ -171,14 +171,15 @@ def drawn(comparison: Comparison) -> list[tuple[str, list[str]]]:
 def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """One row per tuned experiment and retention task.
 
-    A row has ``name``, ``task``, ``verdict``, ``cells`` (metric, before, after, difference, rows) and ``examples`` of
-    rows that lost most.
+    A row has ``name``, ``task``, ``verdict``, ``needed`` (text about the rows that would decide), ``cells`` (metric,
+    before, after, difference, rows) and ``examples`` of rows that lost most.
     """
     return [
         {
             "name": entry["name"],
             "task": f"{task} (trained on)" if kept["trained"] else task,
             "verdict": kept["verdict"],
+            "needed": f" (~{kept['rows_needed']} rows needed)" if "rows_needed" in kept else "",
             "cells": [label(kept["metric"]), *_before_and_after(kept)],
             "examples": kept["examples"],
         }

@@ -12,8 +12,10 @@ from tasks.compare.collect import System
 from tasks.compare.pairing import Pair, group_of, pairs
 from tasks.compare.params import CompareParams
 from tasks.metrics.differences import Difference, as_entry, gain, paired_difference, statistic_difference
+from tasks.metrics.params import VerdictParams
 from tasks.metrics.statistics import ROUNDING
 from tasks.metrics.text import entity_counts, entity_score
+from tasks.metrics.verdicts import Kept, retained_entries
 from tasks.text.rows import Row, by_task, row_key
 
 LOSS = "loss_per_byte"
@@ -33,52 +35,62 @@ COLUMN = {
 }
 """Metric that a template names → the score column by which its task is judged."""
 
-_VERDICTS = {1: "gained", -1: "lost", 0: "kept"}
+_SPANS = {LOSS: 0.0, "bleu": 100.0, "chrf": 100.0}
+"""Score column → the most that one row can lose, if that is not 1; 0 if it has no limit."""
 
 
-def retention(system: System, baseline: System, params: CompareParams) -> dict[str, dict[str, Any]]:
-    """Judge ``system`` against ``baseline`` on each retention task.
+def retention(
+    system: System, baseline: System, params: CompareParams, verdicts: VerdictParams
+) -> dict[str, dict[str, Any]]:
+    """Judge ``system`` against ``baseline`` on all retention tasks together.
 
-    Verdicts: ``lost`` if the interval of the difference lies wholly on the worse side of zero, ``gained`` if it lies on
-    the better side, else ``kept``; ``not judged`` if no row has predictions of both. With few rows the interval is
-    wide; it shows how much may be lost. If both systems score 0, their loss decides. Entities are judged by the F1 of
-    all rows together, other tasks by the mean score of their rows.
+    Verdicts are those of ``tasks.metrics.verdicts.retained``: ``kept`` if the loss is shown to be smaller than the
+    margin of the score, ``lost``, ``gained``, or ``undecided``; ``not judged`` if no row has predictions of both. If
+    both systems score 0, their loss decides. Entities are judged by the F1 of all rows together, other tasks by the
+    mean score of their rows.
 
     Returns:
         ``SOURCE/TASK`` → ``metric``, ``before``, ``after``, ``difference`` (paired: ``value``, ``low``, ``high``,
         ``rows``, ``groups``, ``error``, ``p``), number of ``unpaired`` rows, ``trained`` (whether the system was
-        trained on that source), ``verdict``, and ``examples`` of rows that lost most.
+        trained on that source), ``verdict``, ``rows_needed`` if it is ``undecided``, and ``examples`` of rows that
+        lost most.
     """
     ours, theirs = by_task(system.retention), by_task(baseline.retention)
     trained = system.model.get("trained_on") or ()
-    return {
-        task: _judge(ours.get(task, []), theirs.get(task, []), params) | {"trained": task.rpartition("/")[0] in trained}
-        for task in sorted(ours.keys() | theirs.keys())
-    }
+    entries, tasks = {}, {}
+    for task in sorted(ours.keys() | theirs.keys()):
+        entry, difference = _measured(ours.get(task, []), theirs.get(task, []), params)
+        entries[task] = entry | {"trained": task.rpartition("/")[0] in trained}
+        if difference is not None:
+            metric = entry["metric"]
+            gained = difference.negated() if metric == LOSS else difference
+            tasks[task] = Kept(gained, verdicts.margin_of(metric), _SPANS.get(metric, 1.0))
+    judged = retained_entries(tasks, params.confidence, verdicts)
+    return {task: entry | judged.get(task, {}) for task, entry in entries.items()}
 
 
-def _judge(ours: list[Row], theirs: list[Row], params: CompareParams) -> dict[str, Any]:
+def _measured(ours: list[Row], theirs: list[Row], params: CompareParams) -> tuple[dict[str, Any], Difference | None]:
+    """The entry of a task without its verdict, and its difference; None if no row has predictions of both."""
     both = pairs(ours, theirs)
     unpaired = len(ours) + len(theirs) - 2 * len(both)
     metric = _metric([*ours, *theirs])
     if not both:
-        return {"metric": metric, "verdict": "not judged", "unpaired": unpaired, "examples": []}
+        return {"metric": metric, "verdict": "not judged", "unpaired": unpaired, "examples": []}, None
     before, after, difference = _difference(both, metric, params)
     losses = all(_known(row, LOSS) for pair in both for row in pair)
     if losses and metric != LOSS and before == after == 0:
         # Both score 0, so this score cannot show a loss.
         metric = LOSS
         before, after, difference = _difference(both, metric, params)
-    better = -1 if metric == LOSS else 1
-    return {
+    entry = {
         "metric": metric,
         "before": before,
         "after": after,
         "difference": as_entry(difference),
         "unpaired": unpaired,
-        "verdict": _VERDICTS[better * difference.direction],
-        "examples": _examples(both, metric, better, params.lost_examples),
+        "examples": _examples(both, metric, -1 if metric == LOSS else 1, params.lost_examples),
     }
+    return entry, difference
 
 
 def _difference(both: list[Pair], metric: str, params: CompareParams) -> tuple[float, float, Difference]:

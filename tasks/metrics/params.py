@@ -29,12 +29,12 @@ class VerdictParams(Params):
 
     Attributes:
         margin: two systems are the same if they differ by less; in units of the score.
-        margins: score → its own margin, such as for scores from 0 to 100.
+        margins: score → its own margin, such as for scores from 0 to 100. 0.01 nats per byte are about 0.04 per token.
         min_groups: fewest independent groups of rows for a verdict. A row without a group is one.
     """
 
     margin: float = Field(default=0.03, gt=0)
-    margins: dict[str, float] = Field(default_factory=lambda: {"bleu": 3.0, "chrf": 3.0})
+    margins: dict[str, float] = Field(default_factory=lambda: {"bleu": 3.0, "chrf": 3.0, "loss_per_byte": 0.01})
     min_groups: int = Field(default=30, ge=2)
 
     def margin_of(self, score: str) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 from scipy import stats
 
 from tasks.metrics.differences import Difference
 from tasks.metrics.params import VerdictParams
+from tasks.metrics.statistics import ROUNDING
 
 K = TypeVar("K")
 
@@ -54,19 +56,39 @@ def p_value(difference: Difference, params: VerdictParams) -> float:
     return difference.p if difference.direction and difference.groups >= params.min_groups else 1.0
 
 
-def retained(
-    differences: Mapping[K, Difference], margin: float, confidence: float, params: VerdictParams
-) -> dict[K, Retained]:
-    """Whether each task is kept, judged together; more is better.
+@dataclass(frozen=True)
+class Kept:
+    """A task that may be kept or lost.
 
-    ``kept`` is shown, not assumed: the loss is smaller than ``margin`` (non-inferiority). ``lost`` is a shown loss that
+    Attributes:
+        difference: of its score, after minus before; more is better.
+        margin: a smaller loss does not count.
+        span: the most that one row can lose, such as 1 for a score from 0 to 1; 0 if that has no limit.
+    """
+
+    difference: Difference
+    margin: float
+    span: float = 1.0
+
+    @property
+    def hidden(self) -> float:
+        """Probability that no row shows a loss of ``margin``: to lose it, a share ``margin / span`` of rows must."""
+        return (1 - self.margin / self.span) ** self.difference.groups if self.margin < self.span else 0.0
+
+
+def retained(tasks: Mapping[K, Kept], confidence: float, params: VerdictParams) -> dict[K, Retained]:
+    """Whether each task is kept, judged together.
+
+    ``kept`` is shown, not assumed: the loss is smaller than its margin (non-inferiority). ``lost`` is a shown loss that
     is not kept, ``gained`` a shown gain, ``undecided`` none of these. Over several tasks both claims are adjusted by
     Holm (1979): some task of many would seem lost, or kept, by chance.
     """
     tail = (1 - confidence) / 2
-    not_inferior = holm({key: _tail_p(one, -margin, params) for key, one in differences.items()})
-    above = holm({key: _tail_p(one, 0.0, params) for key, one in differences.items()})
-    below = holm({key: _tail_p(one.negated(), 0.0, params) for key, one in differences.items()})
+    not_inferior = holm(
+        {key: max(one.hidden, _tail_p(one.difference, -one.margin, params)) for key, one in tasks.items()}
+    )
+    above = holm({key: _tail_p(one.difference, 0.0, params) for key, one in tasks.items()})
+    below = holm({key: _tail_p(one.difference.negated(), 0.0, params) for key, one in tasks.items()})
 
     def of(key: K) -> Retained:
         if above[key] <= tail:
@@ -75,7 +97,34 @@ def retained(
             return "kept"
         return "lost" if below[key] <= tail else "undecided"
 
-    return {key: of(key) for key in differences}
+    return {key: of(key) for key in tasks}
+
+
+def retained_entries(tasks: Mapping[K, Kept], confidence: float, params: VerdictParams) -> dict[K, dict[str, Any]]:
+    """Per task, ``verdict`` (of ``retained``) and, if it is ``undecided``, ``rows_needed``."""
+    verdicts = retained(tasks, confidence, params)
+    return {
+        key: {"verdict": verdicts[key]}
+        | ({"rows_needed": rows_to_decide(one, len(tasks), confidence, params)} if verdicts[key] == "undecided" else {})
+        for key, one in tasks.items()
+    }
+
+
+def rows_to_decide(task: Kept, tasks: int, confidence: float, params: VerdictParams) -> int:
+    """Estimate the rows with which ``retained`` decides on one of ``tasks`` tasks, whatever the difference is.
+
+    An interval that is narrower than the margin either lies above ``-margin`` or below zero. Its level is that of the
+    first of Holm's tests, which is the strictest. If the verdict is ``undecided``, the present rows are fewer.
+    """
+    difference, tail = task.difference, (1 - confidence) / 2 / tasks
+    if difference.groups < 2:
+        groups = 0.0
+    else:
+        width = 2 * difference.error * float(stats.t.isf(tail, difference.groups - 1))
+        groups = difference.groups * (width / task.margin) ** 2
+    if task.margin < task.span:
+        groups = max(groups, math.log(tail) / math.log1p(-task.margin / task.span))
+    return math.ceil(difference.rows / difference.groups * max(params.min_groups, groups))
 
 
 def _tail_p(difference: Difference, limit: float, params: VerdictParams) -> float:
@@ -83,7 +132,7 @@ def _tail_p(difference: Difference, limit: float, params: VerdictParams) -> floa
     if difference.groups < params.min_groups:
         return 1.0
     if difference.error == 0:
-        return 0.0 if difference.value > limit else 1.0
+        return 0.0 if difference.value > limit + ROUNDING else 1.0
     return float(stats.t.sf((difference.value - limit) / difference.error, difference.groups - 1))
 
 

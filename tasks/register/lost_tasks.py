@@ -1,6 +1,8 @@
-"""Find the tasks that a candidate was not tuned on and does worse on than the baseline."""
+"""Find the tasks that a candidate was not tuned on and did not keep."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from tasks.benchmark.suite_verdicts import benchmark_verdicts
 from tasks.core import files
@@ -9,27 +11,41 @@ from tasks.core.paths import Paths
 from tasks.register.evaluated import Evaluated, read
 from tasks.register.params import RegistrationParams
 
+PASSES = {"kept": ("gained", "kept", "undecided"), "proven": ("gained", "kept")}
+"""Value of ``registration.retention`` → the verdicts on a task with which a candidate passes."""
+
 
 def lost_tasks(paths: Paths, candidate: Evaluated, params: RegistrationParams) -> list[str]:
-    """List ``TASK: verdict`` for each task that the candidate did not keep; empty if ``retention`` is ``shown``.
+    """List ``TASK: verdict`` for each task that refuses the candidate; empty if ``retention`` is ``shown``.
 
-    The verdicts come from the comparison, and from the benchmarks that are planned for both candidate and baseline.
+    ``kept`` refuses a task that is lost or was not judged, ``proven`` also one that is undecided. The verdicts come
+    from the comparison, and from the benchmarks that are planned for both candidate and baseline.
 
     Raises:
-        TunesmithError: ``retention`` is ``kept``, and no task was judged.
+        TunesmithError: ``retention`` is not ``shown``, and no task was judged.
     """
-    if params.retention != "kept":
+    if params.retention == "shown":
         return []
+    judged = _judged(paths, candidate, params)
+    if not judged:
+        raise TunesmithError(
+            f"params/registration.yaml: registration.retention: {params.retention!r} needs tasks to be kept; the "
+            "comparison has judged none, and no suite is planned for both models; name sources under "
+            f"evaluation_set.retention, or suites of {params.baseline} and {candidate.name} under "
+            "benchmark.experiments of params/evaluation.yaml, or set it to 'shown'"
+        )
+    return [f"{task}: {_text(one)}" for task, one in judged.items() if one["verdict"] not in PASSES[params.retention]]
+
+
+def _judged(paths: Paths, candidate: Evaluated, params: RegistrationParams) -> dict[str, dict[str, Any]]:
+    """Task, or suite and average → ``verdict`` and, if that is ``undecided``, ``rows_needed``."""
     base = read(params.baseline, params.metric, paths)
     path = paths.comparison / "comparison.json"
     (entry,) = (system for system in files.read_json(path)["systems"] if system["name"] == candidate.name)
-    judged: dict[str, str] = {task: of["verdict"] for task, of in (entry.get("retention") or {}).items()}
-    judged |= benchmark_verdicts(paths, (base.name, base.key), (candidate.name, candidate.key))
-    if not judged:
-        raise TunesmithError(
-            "params/registration.yaml: registration.retention: 'kept' needs tasks to be kept; the comparison has "
-            "judged none, and no suite is planned for both models; name sources under evaluation_set.retention, or "
-            f"suites of {base.name} and {candidate.name} under benchmark.experiments of params/evaluation.yaml, or set "
-            "it to 'shown'"
-        )
-    return [f"{task}: {verdict}" for task, verdict in judged.items() if verdict not in ("kept", "gained")]
+    suites = benchmark_verdicts(paths, (base.name, base.key), (candidate.name, candidate.key))
+    return (entry.get("retention") or {}) | suites
+
+
+def _text(judged: dict[str, Any]) -> str:
+    """The verdict, with the number of rows that would decide."""
+    return judged["verdict"] + (f" (~{judged['rows_needed']} rows needed)" if "rows_needed" in judged else "")

@@ -300,7 +300,7 @@ def test_a_lost_suite_is_told_with_rows_and_to_the_gate(workspace: Path, data: P
     sides = (("base", "key of base"), ("tuned", "key of tuned"))
     assert benchmark_verdicts(paths, *sides) == {}, "they are not planned"
     _plan(workspace, {name: {"suites": ["superglue"], "data": "data"} for name in ("base", "tuned")})
-    assert benchmark_verdicts(paths, *sides) == {"superglue overall": "lost"}
+    assert benchmark_verdicts(paths, *sides) == {"superglue overall": {"verdict": "lost"}}
     with pytest.raises(
         TunesmithError, match=r"tuned: the planned benchmark must be of the model as it is; it is of an"
     ):

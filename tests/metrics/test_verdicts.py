@@ -7,7 +7,17 @@ import pytest
 
 from tasks.metrics.differences import Difference
 from tasks.metrics.params import VerdictParams
-from tasks.metrics.verdicts import holm, marked, p_value, retained, rows_needed, verdict
+from tasks.metrics.verdicts import (
+    Kept,
+    holm,
+    marked,
+    p_value,
+    retained,
+    retained_entries,
+    rows_needed,
+    rows_to_decide,
+    verdict,
+)
 
 PARAMS = VerdictParams(margin=0.03, min_groups=30)
 
@@ -52,10 +62,24 @@ def test_only_a_difference_with_a_verdict_can_be_marked() -> None:
     assert p_value(difference(0.10, 0.06), PARAMS) == p_value(difference(0.10, 0.02, groups=29), PARAMS) == 1.0
 
 
+def kept(value: float, error: float, groups: int = 200, span: float = 1.0) -> dict[str, Kept]:
+    return {"task": Kept(difference(value, error, groups), 0.03, span)}
+
+
 def test_a_small_set_of_rows_keeps_nothing() -> None:
-    few = {"task": difference(-0.05, 0.05, 100)}
-    assert retained(few, 0.03, 0.95, PARAMS) == {"task": "undecided"}
-    assert retained({"task": difference(0.0, 0.001, 10)}, 0.03, 0.95, PARAMS) == {"task": "undecided"}
+    assert retained(kept(-0.05, 0.05), 0.95, PARAMS) == {"task": "undecided"}
+    assert retained(kept(0.0, 0.001, 10), 0.95, PARAMS) == {"task": "undecided"}
+
+
+def test_equal_rows_keep_a_task_only_where_a_loss_would_show() -> None:
+    """Of 121 rows none shows a loss of 3 points with probability 0.97 ** 121 = 0.0251, of 122 with 0.0243."""
+    assert retained(kept(0.0, 0.0, 121), 0.95, PARAMS) == {"task": "undecided"}
+    assert retained(kept(0.0, 0.0, 122), 0.95, PARAMS) == {"task": "kept"}
+    assert retained(kept(0.0, 0.0, 30, span=0.0), 0.95, PARAMS) == {"task": "kept"}
+    # Of two tasks each needs half the probability: 0.97 ** 143 = 0.0128, 0.97 ** 144 = 0.0124.
+    for groups, verdict_of_both in ((143, "undecided"), (144, "kept")):
+        both = {key: kept(0.0, 0.0, groups)["task"] for key in "ab"}
+        assert retained(both, 0.95, PARAMS) == dict.fromkeys("ab", verdict_of_both)
 
 
 @pytest.mark.parametrize(
@@ -69,14 +93,41 @@ def test_a_small_set_of_rows_keeps_nothing() -> None:
     ],
 )
 def test_kept_means_that_a_loss_beyond_the_margin_is_ruled_out(value: float, error: float, expected: str) -> None:
-    assert retained({"task": difference(value, error)}, 0.03, 0.95, PARAMS) == {"task": expected}
+    assert retained(kept(value, error), 0.95, PARAMS) == {"task": expected}
 
 
 def test_one_loss_of_many_tasks_must_be_clearer() -> None:
-    lost = difference(-0.10, 0.045)
-    assert retained({"a": lost}, 0.03, 0.95, PARAMS) == {"a": "lost"}
-    many = {"a": lost} | {str(number): difference(0.0, 0.045) for number in range(9)}
-    assert retained(many, 0.03, 0.95, PARAMS)["a"] == "undecided"
+    lost = kept(-0.10, 0.045)
+    assert retained(lost, 0.95, PARAMS) == {"task": "lost"}
+    many = lost | {str(number): kept(0.0, 0.045)["task"] for number in range(9)}
+    assert retained(many, 0.95, PARAMS)["task"] == "undecided"
+
+
+def test_the_rows_that_decide_on_a_task_by_hand() -> None:
+    # 2 * 1.972 * 0.03 = 0.1183 is 3.944 times the margin, so 15.55 times the 200 rows are needed; each group has 2.
+    wide = Kept(difference(0.0, 0.03, 200, rows=400), 0.03)
+    assert rows_to_decide(wide, 1, 0.95, PARAMS) == pytest.approx(2 * 200 * 3.944**2, rel=1e-3)
+    assert retained_entries({"task": wide}, 0.95, PARAMS)["task"] == {
+        "verdict": "undecided",
+        "rows_needed": rows_to_decide(wide, 1, 0.95, PARAMS),
+    }
+    assert retained_entries(kept(0.0, 0.01), 0.95, PARAMS) == {"task": {"verdict": "kept"}}
+    assert rows_to_decide(kept(0.0, 0.0, 40)["task"], 1, 0.95, PARAMS) == 122
+    assert rows_to_decide(kept(0.0, 0.0, 1, span=0.0)["task"], 1, 0.95, PARAMS) == 30
+    assert rows_to_decide(wide, 8, 0.95, PARAMS) > rows_to_decide(wide, 1, 0.95, PARAMS)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0149, -0.0299, -0.04, 0.01])
+@pytest.mark.parametrize("tasks", [1, 8])
+def test_an_undecided_task_needs_more_rows_than_it_has(value: float, tasks: int) -> None:
+    undecided = 0
+    for error in np.linspace(0.0, 0.1, 60):
+        family = {str(number): Kept(difference(value, float(error), 150), 0.03) for number in range(tasks)}
+        for entry in retained_entries(family, 0.95, PARAMS).values():
+            if entry["verdict"] == "undecided":
+                undecided += 1
+                assert entry["rows_needed"] > 150
+    assert undecided
 
 
 def test_holm_by_hand() -> None:

@@ -248,7 +248,7 @@ def test_a_candidate_that_lost_a_task_is_refused_where_all_must_be_kept(paths: P
     comparison = read_json(path)
     with pytest.raises(TunesmithError, match="needs tasks to be kept; the comparison has judged none"):
         run(strict, paths)
-    for verdict, accepted in (("lost", False), ("kept", True)):
+    for verdict, accepted in (("lost", False), ("not judged", False), ("undecided", True), ("kept", True)):
         for system in comparison["systems"]:
             system["retention"] = {"wnut/entities": {"verdict": verdict}}
         write_json(path, comparison)
@@ -260,9 +260,9 @@ def test_a_candidate_that_lost_a_planned_suite_is_refused(paths: Paths, monkeypa
     strict = PARAMS.model_copy(update={"retention": "kept"})
     arguments = []
 
-    def verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, str]) -> dict[str, str]:
+    def verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, str]) -> dict[str, dict[str, str]]:
         arguments.append((base, tuned))
-        return {"superglue overall": "lost"}
+        return {"superglue overall": {"verdict": "lost"}}
 
     monkeypatch.setattr(tasks.register.lost_tasks, "benchmark_verdicts", verdicts)
     result = run(strict, paths)
