@@ -16,8 +16,9 @@ from tasks.text.rows import group_key
 SHARE, LABEL = 0.2, 0.5
 """Deviation of a paired difference that is assumed where none was measured, of shares and of 0/1 scores.
 
-ROUGE-1 F1 of one row deviates by about 0.15 from its mean. Two systems whose scores correlate by 0.1 differ by
-0.15 * sqrt(2 * 0.9) = 0.2. A 0/1 score that one row in four changes between two systems deviates by sqrt(0.25) = 0.5.
+If ROUGE-1 F1 of one row deviates by 0.15 from its mean, and the scores of two systems correlate by 0.1, then their
+difference deviates by 0.15 * sqrt(2 * 0.9) = 0.2. The demo's rows are more alike (bench/RESULTS.md: 0.13). A 0/1 score
+that differs between two systems in one row of four deviates by sqrt(0.25) = 0.5.
 """
 _LABELS = ("accuracy", "exact_match")
 _PERCENT = ("bleu", "chrf")

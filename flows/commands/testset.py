@@ -35,7 +35,7 @@ def rotate(root: Path, sources: Sequence[str] | None, say: Callable[[str], None]
     paths = Paths(root)
     named = _named(paths, sources)
     params = {name: load(SplitParams, paths.params / "sources.yaml", "sources", name, "split") for name in named}
-    if refusals := [line for name in named for line in _refusal(name, params[name])]:
+    if refusals := [line for name in named for line in _refusal(paths, name, params[name])]:
         raise TunesmithError("\n".join(refusals))
     refuse_new_splits(paths, None)
     say(f"bringing the rows of {', '.join(named)} up to date")
@@ -58,15 +58,15 @@ def _named(paths: Paths, sources: Sequence[str] | None) -> list[str]:
     return named
 
 
-def _refusal(name: str, params: SplitParams) -> list[str]:
+def _refusal(paths: Paths, name: str, params: SplitParams) -> list[str]:
     """Why the rows of a source cannot be rotated by a number, and what to do instead; empty if they can."""
     key = f"params/sources.yaml: sources.{name}.split"
     if params.by == "file":
         tests = ", ".join(params.files["test"])
         return [
             f"{key}.by: rows are drawn for a new test set only `by: hash`; this is `by: file`, so a new test set is a "
-            f"new file. In split.files, name the new file under `test` and move {tests} to `retired`; then run "
-            f"`tunesmith data add FILE --name {name} --append`"
+            f"new file. In split.files, name the new file under `test` and move {tests} to `retired`; then "
+            f"{_new_file(paths, name)}"
         ]
     if params.by == "time":
         return [
@@ -77,6 +77,16 @@ def _refusal(name: str, params: SplitParams) -> list[str]:
     if params.fractions.test == 0:
         return [f"{key}.fractions: a test set needs a share of the rows; test has 0; give it a share"]
     return []
+
+
+def _new_file(paths: Paths, name: str) -> str:
+    """How a source gets a new file."""
+    file = paths.params / "sources.yaml"
+    if name in mapping(file, "hub"):
+        return f"list its name in hub.{name}.splits"
+    if name in mapping(file, "generated"):
+        return f"let the stage generate@{name} write it (it writes the files train and test only)"
+    return f"run `tunesmith data add FILE --name {name} --append`"
 
 
 def _tried(paths: Paths, params: dict[str, SplitParams]) -> list[Rotation]:

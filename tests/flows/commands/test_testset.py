@@ -85,7 +85,11 @@ def test_a_source_split_by_files_or_time_gets_the_remedy_of_its_kind(root: Path)
     assert error.startswith(
         "params/sources.yaml: sources.demo.split.by: rows are drawn for a new test set only `by: hash`"
     )
-    assert "name the new file under `test` and move test to `retired`" in error
+    assert "name the new file under `test` and move test to `retired`; then let the stage generate@demo" in error
+    by_file = {"by": "file", "files": {"test": ["tickets"]}}
+    edit(root, "sources", lambda p: p["sources"]["tickets"].update(split=by_file))
+    assert "move tickets to `retired`; then run `tunesmith data add FILE --name tickets --append`" in refusal(root)
+    edit(root, "sources", lambda p: p["sources"]["tickets"].update(split=SOURCE["split"]))
     by_time = {"by": "time", "test_from": "2024-06-01"}
     edit(root, "sources", lambda p: p["sources"]["demo"].update(split=by_time))
     error = refusal(root, "demo", "tickets")
