@@ -36,6 +36,8 @@ class System:
         rows: predictions, one per test row.
         retention: predictions for the retention rows (other tasks); empty if the evaluation set has no such rows.
         retired: predictions for rows of earlier test sets; empty if there are none.
+        seed: of the training; None for a trivial baseline.
+        repeats: the experiment that this one repeats with another seed; None if it is no repeat.
         problem: why the system cannot be compared; None if it can.
     """
 
@@ -50,6 +52,8 @@ class System:
     rows: list[Row] = field(default_factory=list)
     retention: list[Row] = field(default_factory=list)
     retired: list[Row] = field(default_factory=list)
+    seed: int | None = None
+    repeats: str | None = None
     problem: str | None = None
 
     @property

@@ -10,6 +10,7 @@ from tasks.compare.params import CompareParams
 from tasks.compare.retention_verdicts import retention
 from tasks.compare.samples import choose_samples
 from tasks.compare.second_opinion import second_opinion
+from tasks.compare.seeds import over_seeds
 from tasks.compare.warn import lost, warn
 from tasks.core.errors import TunesmithError
 from tasks.metrics.params import VerdictParams
@@ -24,9 +25,9 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
 
     Its keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
     order, each with ``metrics``, ``groups``, ``model``, ``differences``, ``retention`` and ``second_opinion``),
-    ``not_compared`` (name, kind, method, reason), ``warnings`` (system, kind, message), ``samples``, ``rows`` and
-    ``groups`` (their numbers), ``adjusted_for`` (number of differences), ``test_sha256`` and the parameters; ``metric``
-    is the primary one.
+    ``seeds`` (of ``over_seeds``), ``not_compared`` (name, kind, method, reason), ``warnings`` (system, kind, message),
+    ``samples``, ``rows`` and ``groups`` (their numbers), ``adjusted_for`` (number of differences), ``test_sha256`` and
+    the parameters; ``metric`` is the primary one.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -57,6 +58,7 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
         },
         "candidate": candidate.name if candidate else None,
         "systems": described,
+        "seeds": over_seeds(experiments, baseline, params),
         "not_compared": [{"name": s.name, "kind": s.kind, "method": s.method, "reason": s.problem} for s in excluded],
         "warnings": [*warn(compared, baseline), *lost(described)],
         "samples": choose_samples(compared, baseline, candidate, params.metric, params.samples),

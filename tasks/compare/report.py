@@ -24,6 +24,7 @@ from tasks.compare.cells import (
     sign_columns,
     sign_floors,
 )
+from tasks.compare.seeds import seed_lines
 from tasks.compare.table import legend, marks
 from tasks.core.pages import pages
 from tasks.metrics.names import HIGHER_IS_BETTER
@@ -54,6 +55,7 @@ def html_report(comparison: Comparison, picture: bytes, gate: str) -> str:
         retention=retention_rows(comparison),
         second_opinions=second_opinions(comparison),
         legend=legend(comparison),
+        seeds=seed_lines(comparison),
         marks=" ".join(marks(comparison, "bold")),
         picture=base64.b64encode(picture).decode("ascii"),
         percent=lambda value: number(value, 100),

@@ -10,6 +10,7 @@ from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
 from tasks.compare.report import html_report
+from tasks.compare.seeds import with_seeds
 from tasks.compare.table import markdown_table
 from tasks.core.files import sha256, write_json
 from tasks.core.paths import Paths
@@ -25,7 +26,7 @@ def run(params: CompareParams, verdicts: VerdictParams, paths: Paths, stage: Sta
     Raises:
         TunesmithError: no experiment can be compared.
     """
-    comparison = compare(collect(paths, params.baseline), params, verdicts)
+    comparison = compare(with_seeds(collect(paths, params.baseline), paths), params, verdicts)
     with stage.outputs(paths.comparison) as (output,):
         output.mkdir()
         write_json(output / "comparison.json", comparison)

@@ -21,6 +21,7 @@ from tasks.compare.cells import (
     remarks,
     scale,
 )
+from tasks.compare.seeds import seed_lines
 from tasks.metrics.params import VerdictParams
 
 WIDTH = 120
@@ -43,7 +44,7 @@ def markdown_table(comparison: Comparison) -> str:
         cells = [f"**{name}** (candidate)" if entry["candidate"] else name]
         lines.append(_row([*cells, *(_markdown_cell(c.cells[index]) for c in shown)]))
     lines += ["", legend(comparison, "**bold**"), ""]
-    lines += [f"- {_escape(remark)}" for remark in remarks(comparison)]
+    lines += [f"- {_escape(line)}" for line in (*seed_lines(comparison), *remarks(comparison))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -138,4 +139,4 @@ def _caption(comparison: Comparison, hidden: list[str]) -> Text:
         lines.append(f"★ candidate: {comparison['candidate']}")
     if hidden:
         lines.append(f"Not shown for lack of width: {', '.join(hidden)}")
-    return Text("\n".join([*lines, *remarks(comparison)]), style="not italic")
+    return Text("\n".join([*lines, *seed_lines(comparison), *remarks(comparison)]), style="not italic")
