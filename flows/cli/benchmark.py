@@ -31,10 +31,13 @@ def benchmark(
     from flows.commands.experiments import baseline as baseline_of
     from tasks.benchmark.params import read_params
     from tasks.benchmark.table import compared, remarks, tables
+    from tasks.metrics.params import load_verdicts
 
+    intervals = read_params(Paths(root)).settings.intervals
+    verdicts = load_verdicts(Paths(root).params / "evaluation.yaml")
     by_experiment = benchmarks.benchmark(root, suite, size, experiments, data, rows, output, say)
     baseline = baseline_of(Paths(root))
-    differences = compared(by_experiment, baseline, read_params(Paths(root)).settings.intervals)
+    differences = compared(by_experiment, baseline, intervals, verdicts)
     for table in tables(by_experiment, baseline, differences):
         show(table)
     folder = output or Paths(root).benchmark("X").parent

@@ -1,34 +1,51 @@
-"""Benchmark results of two models, paired by row: kept, lost or gained."""
+"""Benchmark results of two models, paired by row: gained, kept, lost or undecided."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tasks.benchmark.aggregates import AGGREGATES, percentiles, units
+from tasks.benchmark.aggregates import AGGREGATES, units
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, load_suite, task_definition
-from tasks.benchmark.scores import average_draws, averaged
-from tasks.metrics.params import IntervalParams
-from tasks.metrics.statistics import paired_bootstrap, statistic_interval, verdict
+from tasks.benchmark.scores import Done, average_draws, averaged
+from tasks.metrics.differences import Difference, as_entry, drawn_difference, paired_difference, statistic_difference
+from tasks.metrics.params import IntervalParams, VerdictParams
+from tasks.metrics.verdicts import Kept, retained_entries
 from tasks.text.rows import Row
 
 Result = tuple[Row, list[Row]]
 
+K = TypeVar("K")
 
-def differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tuple[str, str, str], Row]:
-    """(suite, task, metric) → ``value`` (tuned minus base), ``low``, ``high``, ``n`` and ``verdict`` (``lost`` or
-    ``gained`` where the interval leaves out 0, else ``kept``), of the tasks that both did on the same rows.
 
-    A task whose rows differ (another size, seed or file) has no entry.
+def differences(
+    base: Result, tuned: Result, params: IntervalParams, verdicts: VerdictParams
+) -> dict[tuple[str, str, str], Row]:
+    """(suite, task, metric) → entry of ``_entries`` (tuned minus base), of the tasks that both did on the same rows.
+
+    The tasks of a suite are judged together. A task whose rows differ (another size, seed or file) has no entry.
     """
     by_metric = {}
     for (suite, task), (others, rows) in on_same_rows(base, tuned).items():
         for metric, about in tuned[0]["suites"][suite]["tasks"][task]["metrics"].items():
             ours, base_items = ([row["values"][metric] for row in side] for side in (rows, others))
-            by_metric[suite, task, metric] = _difference(ours, base_items, about["measure"], params)
-    return by_metric
+            difference = _difference(ours, base_items, about["measure"], params)
+            by_metric[suite, task, metric] = Kept(difference, verdicts.margin_of(metric))
+    entries: dict[tuple[str, str, str], Row] = {}
+    for suite in dict.fromkeys(key[0] for key in by_metric):
+        family = {key: one for key, one in by_metric.items() if key[0] == suite}
+        entries |= _entries(family, params.confidence, verdicts)
+    return entries
+
+
+def _entries(family: Mapping[K, Kept], confidence: float, verdicts: VerdictParams) -> dict[K, Row]:
+    """Key → ``as_entry`` of its difference, ``verdict`` and, if that is ``undecided``, ``rows_needed``."""
+    judged = retained_entries(family, confidence, verdicts)
+    return {key: as_entry(one.difference) | judged[key] for key, one in family.items()}
 
 
 def on_same_rows(base: Result, tuned: Result) -> dict[tuple[str, str], tuple[list[Row], list[Row]]]:
@@ -38,36 +55,58 @@ def on_same_rows(base: Result, tuned: Result) -> dict[tuple[str, str], tuple[lis
     return {key: pair for key, pair in both.items() if len({tuple(r["doc_hash"] for r in side) for side in pair}) == 1}
 
 
-def _difference(ours: list[Any], theirs: list[Any], measure: str, params: IntervalParams) -> Row:
+def _difference(ours: list[Any], theirs: list[Any], measure: str, params: IntervalParams) -> Difference:
     mine, how = units(ours, measure)
     others, _ = units(theirs, measure)
     settings = (params.resamples, params.confidence, params.seed)
     if how == "mean":
-        value, low, high = paired_bootstrap(np.subtract(mine, others), *settings)
+        difference = paired_difference(np.subtract(mine, others), *settings)
     else:
         aggregate, pairs = AGGREGATES[how], np.hstack([mine, others])
-        value, low, high = statistic_interval(pairs, lambda p: aggregate(p[:, :2]) - aggregate(p[:, 2:]), *settings)
-    return {"value": value, "low": low, "high": high, "n": len(mine), "verdict": verdict(low, high)}
+        difference = statistic_difference(pairs, lambda p: aggregate(p[:, :2]) - aggregate(p[:, 2:]), *settings)
+    return replace(difference, rows=len(ours))
 
 
-def average_differences(base: Result, tuned: Result, params: IntervalParams) -> dict[tuple[str, str], Row]:
-    """(suite, ``overall`` or group) → ``value``, ``low``, ``high``, ``verdict`` and ``tasks``, over the tasks that both
-    have done on the same rows."""
+def average_differences(
+    base: Result, tuned: Result, params: IntervalParams, verdicts: VerdictParams
+) -> dict[tuple[str, str], Row]:
+    """(suite, ``overall`` or group) → entry of ``_entries`` and ``tasks``, over the tasks that both have done.
+
+    An average pools the paired differences of all rows of its tasks, each task with its weight in the suite. Single
+    tasks often have too few rows for a verdict. The groups of a suite are judged together, and ``overall`` by itself.
+    """
     shared = on_same_rows(base, tuned)
-    by_average = {}
+    by_average: dict[tuple[str, str], Row] = {}
     for name in sorted({suite for suite, _ in shared}):
         suite, about = load_suite(name), tuned[0]["suites"][name]["tasks"]
         defined = {task: _definition(task, suite, about[task]) for of, task in sorted(shared) if of == name}
         before, after = (
             averaged(suite, {task: (one, shared[name, task][side]) for task, one in defined.items()}) for side in (0, 1)
         )
-        for group, mine in after.items():
-            old, drawn = average_draws(suite, before[group], params)
-            new, others = average_draws(suite, mine, params)
-            low, high = percentiles(others - drawn, params)
-            change = {"value": new - old, "low": low, "high": high, "verdict": verdict(low, high)}
-            by_average[name, group] = {**change, "tasks": len(mine)}
+        apart = {group: _average_difference(suite, before[group], mine, params) for group, mine in after.items()}
+        for overall in (True, False):
+            family = {
+                (name, group): Kept(one, verdicts.margin)
+                for group, one in apart.items()
+                if (group == "overall") == overall
+            }
+            for key, entry in _entries(family, params.confidence, verdicts).items():
+                by_average[key] = entry | {"tasks": len(after[key[1]])}
     return by_average
+
+
+def _average_difference(suite: SuiteDefinition, before: Done, after: Done, params: IntervalParams) -> Difference:
+    (old, drawn), (new, others) = (average_draws(suite, side, params) for side in (before, after))
+    groups = sum(_independent(task, rows) for task, rows in after.values())
+    rows = sum(len(rows) for _, rows in after.values())
+    if groups < 2:
+        return Difference(new - old, new - old, new - old, rows, groups, 0.0, 1.0)
+    return drawn_difference(new - old, others - drawn, rows, groups, params.confidence)
+
+
+def _independent(task: TaskDefinition, rows: list[Row]) -> int:
+    """Independent units of a task's rows; rows of one question are one."""
+    return min(len(units([row["values"][name] for row in rows], measure)[0]) for name, measure in task.metrics.items())
 
 
 def _definition(name: str, suite: SuiteDefinition, about: Row) -> TaskDefinition:

@@ -1,4 +1,4 @@
-"""Kept, lost or gained on the benchmarks that are planned for both models; the gate uses this."""
+"""Gained, kept, lost or undecided on the benchmarks that are planned for both models; the gate uses this."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from tasks.benchmark.differences import Result, average_differences, differences
 from tasks.benchmark.params import read_params
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.metrics.params import load_verdicts
 from tasks.text.rows import Row
 
 
 def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, str]) -> dict[str, Row]:
-    """``SUITE AVERAGE`` → its ``verdict``, for the suites that are planned for both (experiment, key of its model).
+    """``SUITE AVERAGE`` → ``verdict``, ``rows_needed``, for suites planned for both (experiment, key of its model).
 
     A suite is judged by its average over all tasks, else by the averages of its groups, else by each metric of its
-    tasks: of the 57 tasks of MMLU, one or two would be lost by chance. A task that only the base did has the verdict
+    tasks: few of them have enough rows for a verdict of their own. A task that only the base did has the verdict
     ``not done`` or ``other rows``. Scenarios and memorisation are not judged.
 
     Raises:
@@ -24,24 +25,33 @@ def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, st
     if base[0] not in params.experiments or tuned[0] not in params.experiments:
         return {}
     before, after = (_result(name, key, paths) for name, key in (base, tuned))
-    averages = average_differences(before, after, params.settings.intervals)
-    tasks = differences(before, after, params.settings.intervals)
+    judging = params.settings.intervals, load_verdicts(paths.params / "evaluation.yaml")
+    averages = average_differences(before, after, *judging)
+    tasks = differences(before, after, *judging)
     theirs, shared = _done(before), on_same_rows(before, after)
     verdicts: dict[str, Row] = {}
     for suite in params.experiments[tuned[0]].suites:
         if suite not in params.experiments[base[0]].suites:
             continue
-        mine = {group: about["verdict"] for (of, group), about in averages.items() if of == suite}
+        mine = {group: _only(about) for (of, group), about in averages.items() if of == suite}
         mine = {"overall": mine["overall"]} if "overall" in mine else mine
-        mine = mine or {f"{task} {metric}": one["verdict"] for (of, task, metric), one in tasks.items() if of == suite}
-        mine |= {task: _why(after, suite, task) for of, task in theirs if of == suite and (of, task) not in shared}
+        mine = mine or {f"{task} {metric}": _only(one) for (of, task, metric), one in tasks.items() if of == suite}
+        mine |= {
+            task: {"verdict": _why(after, suite, task)}
+            for of, task in theirs
+            if of == suite and (of, task) not in shared
+        }
         if not mine and not before[0]["suites"][suite].get("scenarios"):
             raise TunesmithError(
                 f"{paths.benchmark(base[0])}: suite {suite}: the gate needs a task that was measured; none was; see "
                 "results.json there for what is missing or failed, or take the suite out of benchmark.experiments"
             )
-        verdicts |= {f"{suite} {name}": {"verdict": verdict} for name, verdict in mine.items()}
+        verdicts |= {f"{suite} {name}": about for name, about in mine.items()}
     return verdicts
+
+
+def _only(about: Row) -> Row:
+    return {key: about[key] for key in ("verdict", "rows_needed") if key in about}
 
 
 def _done(result: Result) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from rich.table import Table
 from tasks.benchmark.differences import Result, average_differences, differences, lost_rows
 from tasks.benchmark.results import PARTS
 from tasks.benchmark.scores import NOISE
-from tasks.metrics.params import IntervalParams
+from tasks.metrics.params import IntervalParams, VerdictParams
 from tasks.text.rows import Row
 
 Differences = dict[str, dict[tuple[str, ...], Row]]
@@ -20,13 +20,13 @@ EXAMPLES = 2
 """Rows shown per lost task."""
 
 
-def compared(results: dict[str, Result], base: str, params: IntervalParams) -> Differences:
+def compared(results: dict[str, Result], base: str, params: IntervalParams, verdicts: VerdictParams) -> Differences:
     """Differences of the other experiments of ``results`` to ``base``; empty if ``base`` is not among them."""
     apart: Differences = {}
     for name in results if base in results else ():
         if name != base:
-            apart[name] = dict(differences(results[base], results[name], params).items())
-            apart[name] |= average_differences(results[base], results[name], params).items()
+            apart[name] = dict(differences(results[base], results[name], params, verdicts).items())
+            apart[name] |= average_differences(results[base], results[name], params, verdicts).items()
     return apart
 
 
@@ -135,14 +135,15 @@ def _apart(about: Row | None, both: bool) -> str:
     """The difference as text. If ``both`` have a score and there is no difference, their rows were not the same."""
     if about is None:
         return "other rows" if both else "–"
-    return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}] {about['verdict']}"
+    needed = f" (~{about['rows_needed']} rows needed)" if "rows_needed" in about else ""
+    return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}] {about['verdict']}{needed}"
 
 
 def remarks(by_experiment: dict[str, Result], base: str, apart: Differences) -> list[str]:
     """Lines under the tables: tasks within noise of chance, lost, failed, or without data."""
     lines = [
-        "~: within noise of chance; majority: always the most frequent answer of these rows; lost, gained: the "
-        "interval of the difference excludes 0; kept: it includes 0"
+        "~: within noise of chance; majority: always the most frequent answer of these rows; lost, gained: a loss, or "
+        "a gain, is shown; kept: a loss beyond the margin (verdicts.margin) is ruled out; undecided: too few rows"
     ]
     for name, (result, _) in by_experiment.items():
         tasks = [(n, task) for suite in result["suites"].values() for n, task in suite["tasks"].items()]
@@ -161,8 +162,8 @@ def remarks(by_experiment: dict[str, Result], base: str, apart: Differences) -> 
         lines += [f"{name}: failed: {one['error']}" for one in failed]
         if few:
             lines.append(
-                f"{name}: fewer than {FEW} rows: {', '.join(few)}; so few tell little: `kept` may hide a loss, and "
-                "the interval of models that agree on every row has no width"
+                f"{name}: fewer than {FEW} rows: {', '.join(few)}; so few tell little: the "
+                "interval of models that agree on every row has no width"
             )
         if name in apart:
             lines += _lost(name, by_experiment[base], by_experiment[name], apart[name])

@@ -139,14 +139,18 @@ def statistic_difference(
     if count < 2:
         return Difference(value, value, value, len(rows), count, 0.0, 1.0)
     resampled = resampled_statistics(rows, statistic, resamples, seed, groups)
-    known = resampled[np.isfinite(resampled)]
-    low, high = percentiles(known, confidence)
-    error, freedom = float(np.std(known)), count - 1
+    return drawn_difference(value, resampled[np.isfinite(resampled)], len(rows), count, confidence)
+
+
+def drawn_difference(value: float, resampled: np.ndarray, rows: int, groups: int, confidence: float) -> Difference:
+    """The difference ``value`` with the interval of its finite ``resampled`` values; ``groups`` is at least 2."""
+    low, high = percentiles(resampled, confidence)
+    error, freedom = float(np.std(resampled)), groups - 1
     if error <= ROUNDING:
-        return Difference(value, low, high, len(rows), count, 0.0, 1.0 if abs(value) <= ROUNDING else 0.0)
+        return Difference(value, low, high, rows, groups, 0.0, 1.0 if abs(value) <= ROUNDING else 0.0)
     reach, p = error * stats.t.ppf((1 + confidence) / 2, freedom), 2 * stats.t.sf(abs(value) / error, freedom)
     ends = min(low, float(value - reach)), max(high, float(value + reach))
-    return Difference(value, *ends, len(rows), count, error, float(p))
+    return Difference(value, *ends, rows, groups, error, float(p))
 
 
 def t_test(by_group: Grouped, confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,6 @@ from tasks.metrics.groups import drawn_counts, group_index, grouped
 from tasks.text.rows import Row, RowKey, group_key, row_key
 
 T = TypeVar("T")
-Verdict = Literal["lost", "gained", "kept"]
 
 ROUNDING = 1e-12
 """Largest difference that counts as floating-point rounding."""
@@ -79,12 +78,6 @@ def paired_bootstrap(differences: np.ndarray, resamples: int, confidence: float,
 def direction(low: float, high: float) -> int:
     """1 if the whole interval lies above zero, -1 if it lies below zero, 0 if it contains zero."""
     return int(low > ROUNDING) - int(high < -ROUNDING)
-
-
-def verdict(low: float, high: float) -> Verdict:
-    """``gained`` if the whole interval lies above zero, ``lost`` if it lies below zero, else ``kept``."""
-    verdicts: dict[int, Verdict] = {1: "gained", -1: "lost", 0: "kept"}
-    return verdicts[direction(low, high)]
 
 
 def percentiles(resampled: np.ndarray, confidence: float) -> tuple[float, float]:

@@ -28,6 +28,7 @@ from tasks.core.files import read_json, read_rows, write_json, write_rows
 from tasks.core.params import read_yaml, write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
+from tasks.metrics.params import VerdictParams
 from tasks.text.rows import RENDERED
 from tests.benchmark.benchmark_rows import SETTINGS, write_jsonl
 from tests.benchmark.helm import data_folder
@@ -36,6 +37,8 @@ from tests.train.training_workspace import PAIRS, rows
 from tests.workspaces import dvc
 
 Make = Callable[[str], Path]
+
+VERDICTS = VerdictParams(min_groups=2)
 
 
 @pytest.fixture
@@ -100,10 +103,10 @@ def test_the_command_shows_base_beside_tuned_and_keeps_other_suites(workspace: P
     assert report["base"][0]["suites"]["glue"]["tasks"]["sst2"]["rows"] == 4
     cost = next(line for line in lines if line.startswith("base: 1 tasks, 4 rows"))
     assert "tokens" in cost and "about" in cost
-    table = tables(report, "base", compared(report, "base", SETTINGS.intervals))[0]
+    table = tables(report, "base", compared(report, "base", SETTINGS.intervals, VERDICTS))[0]
     cells = {str(column.header): list(column.cells) for column in table.columns}
     assert cells["tuned − base"][0].startswith("+0.000 [+0.00, +0.00]")
-    about = "\n".join(remarks(report, "base", compared(report, "base", SETTINGS.intervals)))
+    about = "\n".join(remarks(report, "base", compared(report, "base", SETTINGS.intervals, VERDICTS)))
     assert cells["task, metric"][0] == "sst2, acc" and "no data for 9 of 10 tasks" in about
     assert "tuned: fewer than 30 rows: sst2; so few tell little" in about
 
@@ -154,7 +157,7 @@ def test_one_broken_task_does_not_lose_the_others(workspace: Path, data: Path, m
     assert tasks["virology"]["status"] == "done" and failed(report) == ["base/anatomy"]
     assert report["base"][0]["suites"]["mmlu"]["averages"]["overall"]["tasks"] == 1
     assert "base: failed: anatomy: RuntimeError" in "\n".join(
-        remarks(report, "base", compared(report, "base", SETTINGS.intervals))
+        remarks(report, "base", compared(report, "base", SETTINGS.intervals, VERDICTS))
     )
 
 
@@ -213,7 +216,7 @@ def test_the_risk_suite_has_bias_toxicity_and_memorisation(workspace: Path, tmp_
     assert pairs["value"] == sum(row["score"] for row in instances if row["scenario"] == "crows_pairs") / 4
     assert all(row["seconds"] is None for row in instances), "two runs must give equal files"
     assert suite["memorisation"]["demo"]["rows"] == len(PAIRS)
-    (table,) = tables(report, "base", compared(report, "base", SETTINGS.intervals))
+    (table,) = tables(report, "base", compared(report, "base", SETTINGS.intervals, VERDICTS))
     assert "crows_pairs, bias" in list(table.columns[0].cells), "none of what lm-eval scores is there"
     assert "by guessing" not in "\n".join(remarks(report, "base", {}))
     benchmark(workspace, ["glue"], "lite", ["base"], workspace / "data", 4, None, lambda line: None)
@@ -251,7 +254,7 @@ def test_a_broken_scenario_does_not_lose_the_others(workspace: Path, tmp_path: P
     report = benchmark(workspace, ["risk"], "lite", ["base"], data, 4, None, lambda line: None)
     scenarios = report["base"][0]["suites"]["risk"]["scenarios"]
     assert scenarios["bbq"]["status"] == "done" and failed(report) == ["base/crows_pairs"]
-    text = "\n".join(remarks(report, "base", compared(report, "base", SETTINGS.intervals)))
+    text = "\n".join(remarks(report, "base", compared(report, "base", SETTINGS.intervals, VERDICTS)))
     assert "base: failed: crows_pairs: " in text and "needs the column" in text
     memory = report["base"][0]["suites"]["risk"]["memorisation"]
     assert memory == {}, "no mixture is built"
@@ -288,18 +291,21 @@ def test_a_lost_suite_is_told_with_rows_and_to_the_gate(workspace: Path, data: P
     for name, (result, samples) in report.items():
         shutil.rmtree(paths.benchmark(name))
         results.write(paths.benchmark(name), result, samples, [])
-    shown = tables(report, "base", compared(report, "base", SETTINGS.intervals))[0]
+    shown = tables(report, "base", compared(report, "base", SETTINGS.intervals, VERDICTS))[0]
     cells = {str(column.header): list(column.cells) for column in shown.columns}["tuned − base"]
     assert cells == ["-1.000 [-1.00, -1.00] lost"] * 2, "of boolq, and of the average"
     lines = [
         line
-        for line in remarks(report, "base", compared(report, "base", SETTINGS.intervals))
+        for line in remarks(report, "base", compared(report, "base", SETTINGS.intervals, VERDICTS))
         if "lost superglue boolq" in line
     ]
     assert len(lines) == 2 and "Question: is the lamp number 0 broken?" in lines[0]
     sides = (("base", "key of base"), ("tuned", "key of tuned"))
     assert benchmark_verdicts(paths, *sides) == {}, "they are not planned"
     _plan(workspace, {name: {"suites": ["superglue"], "data": "data"} for name in ("base", "tuned")})
+    assert benchmark_verdicts(paths, *sides) == {"superglue overall": {"verdict": "undecided", "rows_needed": 122}}
+    path = workspace / "params/evaluation.yaml"
+    write_yaml(path, read_yaml(path) | {"verdicts": VERDICTS.model_dump()})
     assert benchmark_verdicts(paths, *sides) == {"superglue overall": {"verdict": "lost"}}
     with pytest.raises(
         TunesmithError, match=r"tuned: the planned benchmark must be of the model as it is; it is of an"

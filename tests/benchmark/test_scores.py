@@ -26,9 +26,10 @@ from tasks.benchmark.differences import average_differences, differences
 from tasks.benchmark.harness.processing import squad_f1, stsb_results
 from tasks.benchmark.harness.suites import load_suite
 from tasks.benchmark.scores import averages
-from tasks.metrics.params import IntervalParams
+from tasks.metrics.params import IntervalParams, VerdictParams
 
 INTERVALS = IntervalParams(resamples=200, confidence=0.95, seed=0)
+VERDICTS = VerdictParams(min_groups=2)
 
 
 def test_aggregates_by_hand() -> None:
@@ -138,24 +139,52 @@ def _result(scores: list[float], pairs: list[list[int]]) -> Any:
 def test_averages_are_compared_on_the_tasks_that_both_have() -> None:
     base = _result([0.0, 1.0] * 10, [[1, 0], [1, 1]] * 10)
     tuned = _result([1.0, 1.0] * 10, [[1, 1], [1, 1]] * 10)
-    difference = average_differences(base, tuned, INTERVALS)
+    difference = average_differences(base, tuned, INTERVALS, VERDICTS)
     assert set(difference) == {("glue", "overall")}
     overall = difference["glue", "overall"]
     assert overall["value"] == pytest.approx((0.5 + 1 - 2 / 3) / 2) and overall["tasks"] == 1
     assert overall["verdict"] == "gained" and 0 < overall["low"] < overall["value"] < overall["high"]
-    assert average_differences(base, base, INTERVALS)["glue", "overall"]["verdict"] == "kept"
-    assert average_differences(tuned, base, INTERVALS)["glue", "overall"]["verdict"] == "lost"
+    same = average_differences(base, base, INTERVALS, VERDICTS)["glue", "overall"]
+    # A loss of 3 points would change 3 % of the rows; 20 rows may hide it, 122 seldom do.
+    assert (same["verdict"], same["rows_needed"]) == ("undecided", 122)
+    large = _result([0.0, 1.0] * 61, [[1, 0], [1, 1]] * 61)
+    assert average_differences(large, large, INTERVALS, VERDICTS)["glue", "overall"]["verdict"] == "kept"
+    assert average_differences(tuned, base, INTERVALS, VERDICTS)["glue", "overall"]["verdict"] == "lost"
 
 
 def test_differences_are_paired_by_row() -> None:
     base = _result([0.0, 1.0] * 10, [[1, 0], [1, 1]] * 10)
     tuned = _result([1.0, 1.0] * 10, [[1, 1], [1, 1]] * 10)
-    paired = differences(base, tuned, INTERVALS)
+    paired = differences(base, tuned, INTERVALS, VERDICTS)
     acc, of_f1 = paired["glue", "mrpc", "acc"], paired["glue", "mrpc", "f1"]
     assert acc["value"] == 0.5 and acc["verdict"] == "gained" and acc["low"] > 0.2
     assert of_f1["value"] == pytest.approx(1 - 2 / 3) and of_f1["verdict"] == "gained"
-    same = differences(base, base, INTERVALS)["glue", "mrpc", "acc"]
-    assert same["value"] == same["low"] == same["high"] == 0 and same["verdict"] == "kept"
-    assert differences(tuned, base, INTERVALS)["glue", "mrpc", "acc"]["verdict"] == "lost"
+    same = differences(base, base, INTERVALS, VERDICTS)["glue", "mrpc", "acc"]
+    assert same["value"] == same["low"] == same["high"] == 0 and same["verdict"] == "undecided"
+    assert same["rows_needed"] == 144, "two metrics are judged together"
+    assert differences(tuned, base, INTERVALS, VERDICTS)["glue", "mrpc", "acc"]["verdict"] == "lost"
     tuned[1][3]["doc_hash"] = "another row"
-    assert differences(base, tuned, INTERVALS) == {}
+    assert differences(base, tuned, INTERVALS, VERDICTS) == {}
+
+
+def test_a_suite_pools_the_rows_of_tasks_that_are_too_small_for_a_verdict() -> None:
+    """Of 60 rows per task one is lost and one gained. No task shows that this is all; the average of 15 does."""
+    subjects = [name for name, task in load_suite("mmlu").tasks.items() if task.group == "stem"][:15]
+    assert len(subjects) == 15
+
+    def side(lost: int, gained: int) -> Any:
+        scores = [0.0] * lost + [1.0] * (60 - gained - lost) + [0.0] * gained
+        rows = [
+            {"suite": "mmlu", "task": name, "doc_id": i, "doc_hash": str(i), "values": {"acc": score}}
+            for name in subjects
+            for i, score in enumerate(scores)
+        ]
+        about = {name: {"metrics": {"acc": {"measure": "mean"}}} for name in subjects}
+        return {"suites": {"mmlu": {"tasks": about}}}, rows
+
+    before, after = side(0, 1), side(1, 0)
+    alone = differences(before, after, INTERVALS, VERDICTS)
+    assert {entry["verdict"] for entry in alone.values()} == {"undecided"}
+    pooled = average_differences(before, after, INTERVALS, VERDICTS)["mmlu", "overall"]
+    assert (pooled["verdict"], pooled["rows"], pooled["groups"], pooled["tasks"]) == ("kept", 900, 900, 15)
+    assert pooled["value"] == 0.0 and 0 < pooled["error"] < 0.01

@@ -8,12 +8,12 @@ import pytest
 from tasks.metrics.statistics import (
     ROUNDING,
     averaged_columns,
+    direction,
     mean_interval,
     mean_intervals,
     row_averages,
     statistic_interval,
     variants_by_row,
-    verdict,
 )
 
 KEYS = [("chats", "2", "short"), ("chats", "1", "short"), ("mails", "2", "short"), ("chats", "2", "long")]
@@ -70,7 +70,7 @@ def test_columns_are_as_if_each_were_alone_and_may_lack_values() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(0.1, 0.2, "gained"), (-0.2, -0.1, "lost"), (-0.1, 0.1, "kept"), (ROUNDING, 0.2, "kept"), (-0.2, 0.0, "kept")],
+    [(0.1, 0.2, 1), (-0.2, -0.1, -1), (-0.1, 0.1, 0), (ROUNDING, 0.2, 0), (-0.2, 0.0, 0)],
 )
-def test_a_verdict_needs_the_whole_interval_on_one_side_of_zero(low: float, high: float, expected: str) -> None:
-    assert verdict(low, high) == expected
+def test_a_direction_needs_the_whole_interval_on_one_side_of_zero(low: float, high: float, expected: int) -> None:
+    assert direction(low, high) == expected
