@@ -211,7 +211,7 @@ def _what_next(root: Path, name: str, overlap: Overlap, ingest: IngestParams) ->
     return [
         "Now name it in params/:",
         "",
-        blocks(root, name, stems, every, some, delimiter),
+        blocks(root, name, stems, every, some, delimiter, overlap.texts()),
         "",
         f"Then look at it: `tunesmith templates validate {name}`, `tunesmith plan`",
     ]

@@ -21,6 +21,9 @@ from tasks.split.params import PARTS, SplitParams
 from tasks.template.library import library_of, load_set
 from tasks.template.params import TemplateParams
 
+SAMPLED = 200
+"""Rows of each file from which its language is recognised."""
+
 
 @dataclass
 class Contents:
@@ -29,11 +32,13 @@ class Contents:
     Attributes:
         columns: column → number of rows that have it.
         ids: row_id → number of rows that have it.
+        texts: column → its texts in the first ``SAMPLED`` rows.
     """
 
     rows: int = 0
     columns: Counter[str] = field(default_factory=Counter)
     ids: Counter[bytes] = field(default_factory=Counter)
+    texts: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -59,6 +64,14 @@ class Overlap:
         rows = sum(contents.rows for contents in files)
         every = [column for column, count in total.items() if count == rows]
         return every, [column for column in total if column not in every]
+
+    def texts(self) -> dict[str, list[str]]:
+        """Column → its texts in the first rows of each file."""
+        texts: dict[str, list[str]] = {}
+        for contents in [*self.old.values(), *self.new.values()]:
+            for column, some in contents.texts.items():
+                texts.setdefault(column, []).extend(some)
+        return texts
 
 
 def ingest_params(root: Path, name: str, delimiter: str | None) -> IngestParams:
@@ -173,7 +186,16 @@ def _counted(path: Path, contents: Contents, ingest: IngestParams) -> Iterator[R
         contents.rows += 1
         contents.columns.update(column for column in row if column not in OWN_COLUMNS)
         contents.ids[bytes.fromhex(row["row_id"])] += 1
+        if contents.rows <= SAMPLED:
+            _sample(row, contents.texts)
         yield row
+
+
+def _sample(row: Row, texts: dict[str, list[str]]) -> None:
+    for column, value in row.items():
+        values = value if isinstance(value, list) else [value]
+        if column not in OWN_COLUMNS:
+            texts.setdefault(column, []).extend(text for text in values if isinstance(text, str))
 
 
 def fit(root: Path, name: str, overlap: Overlap) -> list[str]:

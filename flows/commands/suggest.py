@@ -12,6 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tasks.core.params import read_yaml, value_at
+from tasks.ingest.language import language_of
 from tasks.template.library import TemplateSet, known_sets, library_of, load_set
 
 _PARTS = {
@@ -42,7 +43,13 @@ class Matched:
 
 
 def blocks(
-    root: Path, name: str, stems: Sequence[str], every: Sequence[str], some: Sequence[str], delimiter: str | None = None
+    root: Path,
+    name: str,
+    stems: Sequence[str],
+    every: Sequence[str],
+    some: Sequence[str],
+    delimiter: str | None = None,
+    texts: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The blocks of ``params/`` for the source ``name``.
 
@@ -50,9 +57,12 @@ def blocks(
         stems: names of its files without their endings.
         every, some: columns that all rows have, and those that only some have.
         delimiter: of its CSV files, if ``params/`` must state it.
+        texts: column → some of its texts, by which the language is recognised.
     """
     matched, split = match(root, every, some), split_of(stems)
     template, notes = _template(matched, [*every, *some])
+    language, of_language = _language(root, matched, texts or {})
+    template, notes = template | language, [*notes, *of_language]
     needed = list(matched.columns.values()) if matched else every
     required = [column for column in every if column in needed]
     ingest = {"required": required} | ({"delimiter": delimiter} if delimiter else {})
@@ -139,6 +149,30 @@ def _template(matched: Matched | None, columns: Sequence[str]) -> tuple[dict[str
         "all rows under `values`; other sets: `tunesmith templates list`"
         for wanted in matched.lacking
     ]
+
+
+def _language(
+    root: Path, matched: Matched | None, texts: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, str], list[str]]:
+    """``language`` of the completions, or of all texts if they show none; empty if these do not either."""
+    for columns in (_completions(root, matched), list(texts)):
+        language = language_of([text for column in columns for text in texts.get(column, ())])
+        if language is not None:
+            seen = ", ".join(column for column in columns if texts.get(column))
+            return {"language": language}, [
+                f"language: {language}, recognised in {seen}; it decides how outputs are scored (docs/metrics.md); "
+                "correct it if it is another"
+            ]
+    return {}, []
+
+
+def _completions(root: Path, matched: Matched | None) -> list[str]:
+    """Columns of the files that completions of the set use and prompts do not."""
+    if matched is None:
+        return []
+    templates = load_set(matched.set, library_of(root)).templates
+    names = {name for one in templates if not one.inverted for name in one.columns() - one.prompt_columns()}
+    return [column for name, column in matched.columns.items() if name in names]
 
 
 def split_of(stems: Sequence[str]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]
             scores = entry["groups"].get(kind, {})
             if len(scores) > 1 or "unseen" in scores or "dirty" in scores:
                 for group, metrics in scores.items():
-                    rows = max(metric["n"] for metric in metrics.values())
+                    rows = max((metric["n"] for metric in metrics.values()), default=0)
                     cells = (score({"metrics": metrics}, name, 100) for name in ("rouge1_f", "exact_match"))
                     shown.append((entry["name"], _GROUPS[kind].format(group), *cells, str(rows)))
         for task, metrics in entry["groups"].get("wording_spread", {}).items():

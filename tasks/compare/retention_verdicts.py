@@ -12,6 +12,7 @@ from tasks.compare.collect import System
 from tasks.compare.pairing import Pair, group_of, pairs
 from tasks.compare.params import CompareParams
 from tasks.metrics.differences import Difference, as_entry, gain, paired_difference, statistic_difference
+from tasks.metrics.names import OF_EVERY_ROW
 from tasks.metrics.params import VerdictParams
 from tasks.metrics.statistics import ROUNDING
 from tasks.metrics.text import entity_counts, entity_score
@@ -74,6 +75,8 @@ def _measured(ours: list[Row], theirs: list[Row], params: CompareParams) -> tupl
     both = pairs(ours, theirs)
     unpaired = len(ours) + len(theirs) - 2 * len(both)
     metric = _metric([*ours, *theirs])
+    if metric in OF_EVERY_ROW:  # null where the references have no word, for every system
+        both = [pair for pair in both if all(_known(row, metric) for row in pair)]
     if not both:
         return {"metric": metric, "verdict": "not judged", "unpaired": unpaired, "examples": []}, None
     before, after, difference = _difference(both, metric, params)
@@ -113,10 +116,17 @@ def _entity_difference(counts: np.ndarray) -> float:
 
 
 def _metric(rows: list[Row]) -> str:
-    """The first metric of the task's templates that every row has a score for; else the loss."""
+    """The first metric of the task's templates that judges its rows; else the loss.
+
+    Every row must have its score. ROUGE and BLEU may lack those whose references have no word.
+    """
     names = dict.fromkeys(name for row in rows for name in row["metrics"] or ())
     columns = [COLUMN[name] for name in names if name in COLUMN]
-    return next((column for column in columns if all(_known(row, column) for row in rows)), LOSS)
+    for column in columns:
+        enough = any if column in OF_EVERY_ROW else all
+        if enough(_known(row, column) for row in rows):
+            return column
+    return LOSS
 
 
 def _known(row: Row, column: str) -> bool:

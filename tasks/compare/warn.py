@@ -34,7 +34,20 @@ def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]
             "unpaired": _unpaired(system, baseline),
         }
         warnings += [{"system": system.name, "kind": kind, "message": text} for kind, text in checks.items() if text]
-    return warnings
+    return [*_not_scored(experiments), *warnings]
+
+
+def _not_scored(experiments: list[System]) -> list[dict[str, str]]:
+    """One warning about the test rows without ROUGE, which are the same for every system."""
+    for system in experiments[:1]:
+        rows = sum("rouge1_f" in row and row["rouge1_f"] is None for row in system.rows)
+        if rows:
+            message = (
+                f"{rows} of {len(system.rows)} test rows have no ROUGE, since none of their references has a word. "
+                "Means and differences leave them out."
+            )
+            return [{"system": system.name, "kind": "not scored", "message": message}]
+    return []
 
 
 def lost(described: list[dict[str, Any]]) -> list[dict[str, str]]:

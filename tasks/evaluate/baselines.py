@@ -6,7 +6,6 @@ A tuned model must beat both. If it does not, it has learned nothing useful, or 
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -20,7 +19,9 @@ from tasks.evaluate.metrics import summarise
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluate.report import scored_rows, write_report
 from tasks.metrics.scoring import read_scorings
+from tasks.metrics.sentences import CLOSE_STOPS, sentences_and_lines
 from tasks.text.rows import Row
+from tasks.text.words import spaced, stands_alone
 
 logger = logging.getLogger("tunesmith")
 
@@ -29,14 +30,21 @@ _LEAD_SENTENCES = 3
 
 def lead(test: list[Row], train: list[Row]) -> list[str]:
     """Take the first three sentences or lines of each text (LEAD-3, Nallapati et al. 2017, section 4)."""
-    return [" ".join(re.split(r"(?<=[.!?])\s+|\n+", row["text"].strip())[:_LEAD_SENTENCES]) for row in test]
+    return [_joined(sentences_and_lines(row["text"].strip())[:_LEAD_SENTENCES]) for row in test]
+
+
+def _joined(sentences: list[str]) -> str:
+    """The sentences with a space between them, except after a full stop of Chinese or Japanese."""
+    spaces = ["" if sentence[-1:] in CLOSE_STOPS and sentence else " " for sentence in sentences[:-1]]
+    return "".join(sentence + space for sentence, space in zip(sentences, [*spaces, ""], strict=True))
 
 
 def nearest(test: list[Row], train: list[Row]) -> list[str]:
     """Take the completion of the training row whose text is most similar (cosine of tf-idf word vectors).
 
-    A row is compared with training rows of its own source and task. The first of several equal rows wins. If no text
-    has a word of two letters, the completion is the most frequent one; without training rows it is empty.
+    A row is compared with training rows of its own source and task. The first of several equal rows wins. Words have
+    two letters at least; a character of a script without spaces is a word too. If no text has a word, the completion is
+    the most frequent one; without training rows it is empty.
     """
     train_by_task: dict[tuple[str, str], list[Row]] = {}
     for row in train:
@@ -52,14 +60,18 @@ def nearest(test: list[Row], train: list[Row]) -> list[str]:
 
 
 def _nearest(texts: list[str], train: list[Row]) -> list[str]:
-    vectorizer = TfidfVectorizer(sublinear_tf=True)
-    words = vectorizer.build_analyzer()
-    if not any(words(row["text"]) for row in train):  # scikit-learn refuses an empty vocabulary
+    vectorizer = TfidfVectorizer(analyzer=_terms, sublinear_tf=True)
+    if not any(_terms(row["text"]) for row in train):  # scikit-learn refuses an empty vocabulary
         frequent = Counter(row["completion"] for row in train).most_common(1)
         return [frequent[0][0] if frequent else ""] * len(texts)
     vectors = vectorizer.fit_transform(row["text"] for row in train)
     similarity = vectorizer.transform(texts) @ vectors.T
     return [train[best]["completion"] for best in similarity.toarray().argmax(axis=1)]
+
+
+def _terms(text: str) -> list[str]:
+    """On ASCII text, the words that scikit-learn finds by default."""
+    return [word for word in spaced(text, "_").split() if len(word) > 1 or stands_alone(word)]
 
 
 SYSTEMS = {"lead": lead, "nearest": nearest}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from datasets import Value
 
 from tasks.core.errors import TunesmithError
 from tasks.evaluate.reference_signs import between_references
+from tasks.metrics.languages import bleu_tokenizer
 from tasks.metrics.load import load
 from tasks.metrics.names import ROUGE_COLUMNS, SCORES, SIGNS, is_hub
 from tasks.metrics.params import IntervalParams
@@ -24,8 +26,12 @@ CORPUS = ("bleu", "chrf", "macro_f1", "matthews", "pearson", "spearman", "entity
 
 MEANS = (*ROUGE_COLUMNS, *SIGNS, "new_tokens", "finished", "exact_match", "accuracy", "token_f1")
 
+NEEDS_TOKENS = {"rouge": "rouge1_f", "bleu": "bleu", "chrf": "chrf"}
+"""Metrics that say nothing about a reference without a token → the score that is then null."""
+
 Score = dict[str, float | None]
-"""``value``, ``low`` and ``high``."""
+"""``value``, ``low`` and ``high``, all None if the score is not defined; of a correlation also ``unparsed``, the number
+of completions that are no number."""
 
 PREDICTIONS = pa.schema(
     [
@@ -39,8 +45,8 @@ PREDICTIONS = pa.schema(
     ]
 )
 """Columns of ``predictions.parquet``. ``metrics`` are those that the row's template names. ``bleu``, ``chrf`` (0..100)
-and ``entity_f1`` are computed on the row alone. A score that does not apply to a row is null."""
-
+and ``entity_f1`` are computed on the row alone. A score is null if it does not apply to the row, or if the metric finds
+no token in the row's references."""
 
 SAMPLES = PREDICTIONS.insert(0, pa.field("sample", pa.int64()))
 """Columns of ``samples.parquet``: ``PREDICTIONS`` of each drawn completion; ``sample`` numbers the draws from 0."""
@@ -50,15 +56,16 @@ def score_rows(completions: list[str], rows: list[Row]) -> list[dict[str, Any]]:
     """Compute the score columns of ``PREDICTIONS`` for the completion of each row.
 
     Args:
-        rows: with ``references``, ``text``, ``metrics`` and ``answer_choices``.
+        rows: with ``references``, ``text``, ``metrics``, ``answer_choices``, and ``language`` if it is known.
     """
     if not rows:
         return []
     given = {"predictions": completions, "references": [row["references"] for row in rows]}
     columns: dict[str, list[Any]] = dict(load("rouge").compute(**given, per_row=True))
-    columns |= load("signs").compute(**given, sources=[row["text"] or "" for row in rows], per_row=True)
-    bleu, chrf = sacrebleu.BLEU(effective_order=True), sacrebleu.CHRF()
-    columns["bleu"] = [_sentence(bleu, text, row) for text, row in zip(completions, rows, strict=True)]
+    sources = [row["text"] or "" for row in rows]
+    columns |= load("signs").compute(**given, sources=sources, languages=_languages(rows), per_row=True)
+    chrf = sacrebleu.CHRF()
+    columns["bleu"] = [_sentence(_bleu(row), text, row) for text, row in zip(completions, rows, strict=True)]
     for name in ("exact_match", "accuracy", "token_f1"):
         scores = load(name).compute(**given, per_row=True)[name]
         columns[name] = [score if _applies(name, row) else None for score, row in zip(scores, rows, strict=True)]
@@ -69,7 +76,23 @@ def score_rows(completions: list[str], rows: list[Row]) -> list[dict[str, Any]]:
     return [dict(zip(SCORES, values, strict=True)) for values in zip(*in_order, strict=True)]
 
 
-def _sentence(metric: Any, completion: str, row: Row) -> float:
+def _languages(rows: list[Row]) -> list[str | None]:
+    return [row.get("language") for row in rows]
+
+
+def _bleu(row: Row) -> Any:
+    return _bleu_with(bleu_tokenizer(row.get("language")))
+
+
+@cache
+def _bleu_with(tokenizer: str) -> Any:
+    return sacrebleu.BLEU(effective_order=True, tokenize=tokenizer)
+
+
+def _sentence(metric: Any, completion: str, row: Row) -> float | None:
+    """None if no reference has a token: sacrebleu splits at spaces last, so only space has none."""
+    if not any(text.strip() for text in row["references"]):
+        return None
     return float(metric.sentence_score(completion, row["references"]).score)
 
 
@@ -123,13 +146,16 @@ def _corpus(name: str, rows: list[Row], params: IntervalParams) -> dict[str, Sco
     metric = load(name)
     if is_hub(name):
         return _from_hub(name, metric, given)
-    options = {**params.model_dump(), "groups": [group_key(row) for row in rows]}
+    options: dict[str, Any] = {**params.model_dump(), "groups": [group_key(row) for row in rows]}
+    if name == "bleu":
+        options["languages"] = _languages(rows)
     try:
         scores = metric.compute(**given, **options)
     except ValueError as error:
         sources = ", ".join(sorted({row["source"] for row in rows}))
         raise TunesmithError(f"metric {name} on the rows of {sources}: {error}") from None
-    return {name: {"value": scores[name], "low": scores[f"{name}_low"], "high": scores[f"{name}_high"]}}
+    score = {"value": scores[name], "low": scores[f"{name}_low"], "high": scores[f"{name}_high"]}
+    return {name: score | ({"unparsed": scores[f"{name}_unparsed"]} if f"{name}_unparsed" in scores else {})}
 
 
 def _from_hub(name: str, metric: Any, given: dict[str, Any]) -> dict[str, Score]:
@@ -154,17 +180,34 @@ def _features(metric: Any) -> list[Any]:
 
 
 def settings(predictions: list[Row]) -> dict[str, str]:
-    """The settings to report with the scores of these rows: the signatures of sacreBLEU."""
-    signatures: dict[str, str] = {}
+    """The settings to report with the scores of these rows: signatures, and the languages of the sources."""
+    signatures: dict[str, str] = dict(load("rouge").settings)
     for name in ("bleu", "chrf"):
         rows = predictions if name == "bleu" else [row for row in predictions if name in (row["metrics"] or ())]
         if rows:
             metric = load(name)
+            options = {"languages": _languages(rows)} if name == "bleu" else {}
             metric.compute(
-                predictions=[row["completion"] for row in rows], references=[row["references"] for row in rows]
+                predictions=[row["completion"] for row in rows],
+                references=[row["references"] for row in rows],
+                **options,
             )
             signatures |= metric.settings  # of the last computation, so of these rows
-    return signatures
+    languages = sorted({f"{row['source']}: {row['language']}" for row in predictions if row.get("language")})
+    return signatures | ({"languages": ", ".join(languages)} if languages else {})
+
+
+def not_scored(predictions: list[Row]) -> dict[str, int]:
+    """Metric of ``NEEDS_TOKENS`` → number of rows of whose references it leaves no token; without zeros."""
+    counts = {
+        name: sum(row[column] is None and _expected(name, row) for row in predictions)
+        for name, column in NEEDS_TOKENS.items()
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _expected(name: str, row: Row) -> bool:
+    return name != "chrf" or name in (row["metrics"] or ())
 
 
 def sample_spread(drawn: list[list[Row]]) -> dict[str, dict[str, float]]:

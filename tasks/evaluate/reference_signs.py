@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from tasks.metrics.languages import is_english
 from tasks.metrics.names import BETWEEN_REFERENCES
 from tasks.metrics.negation import same_negation
 from tasks.metrics.params import IntervalParams
@@ -20,17 +21,18 @@ def between_references(rows: list[Row], params: IntervalParams) -> dict[str, dic
     """Mean over rows of the share of their pairs of references that differ, with its interval over groups.
 
     Args:
-        rows: with ``references``, the columns of ``RowKey`` and ``group``.
+        rows: with ``references``, the columns of ``RowKey``, ``group``, and ``language`` if it is known: the signs read
+            English.
 
     Returns:
-        Name of ``BETWEEN_REFERENCES`` → ``value``, ``low``, ``high``, over the rows with two references or more; empty
-        if there are none.
+        Name of ``BETWEEN_REFERENCES`` → ``value``, ``low``, ``high``, over the English rows with two references or
+        more; empty if there are none.
     """
     names = tuple(BETWEEN_REFERENCES.values())
     several = [
         row | {name: _share(sign, row["references"]) for sign, name in BETWEEN_REFERENCES.items()}
         for row in rows
-        if len(row["references"]) > 1
+        if len(row["references"]) > 1 and is_english(row.get("language"))
     ]
     shares, groups = averaged_columns(several, names)
     intervals = mean_intervals(shares, params.resamples, params.confidence, params.seed, groups)

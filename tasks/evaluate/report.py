@@ -8,8 +8,8 @@ from typing import Any
 
 from tasks.core import files
 from tasks.evaluate.groups import Groups
-from tasks.evaluate.metrics import PREDICTIONS, score_rows, settings
-from tasks.metrics.scoring import Scorings, metrics_of
+from tasks.evaluate.metrics import PREDICTIONS, not_scored, score_rows, settings
+from tasks.metrics.scoring import Scorings, language_of, metrics_of
 from tasks.text.rows import Row
 
 COMPLETION = ("completion", "new_tokens", "finished")
@@ -19,7 +19,8 @@ COMPLETION = ("completion", "new_tokens", "finished")
 def scored_rows(rows: list[Row], completions: list[Row], scorings: Scorings) -> list[Row]:
     """Rows of ``PREDICTIONS``: the completion of each row with its scores.
 
-    ``template`` is added, the text by which ``groups`` tells seen from unseen prompt variants; it is not written.
+    Two columns are added that are not written: ``template``, the text by which ``groups`` tells seen from unseen prompt
+    variants, and ``language`` of the source.
 
     Args:
         rows: columns ``RENDERED``.
@@ -27,10 +28,10 @@ def scored_rows(rows: list[Row], completions: list[Row], scorings: Scorings) -> 
         scorings: of the sources of ``rows``.
     """
     kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references")
-    named = [row | {"metrics": metrics_of(row, scorings)} for row in rows]
+    named = [row | {"metrics": metrics_of(row, scorings), "language": language_of(row, scorings)} for row in rows]
     scores = score_rows([completion["completion"] for completion in completions], named)
     return [
-        {**{name: row[name] for name in (*kept, "metrics")}, **completion, **scored}
+        {**{name: row[name] for name in (*kept, "metrics", "language")}, **completion, **scored}
         for row, completion, scored in zip(named, completions, scores, strict=True)
     ]
 
@@ -52,6 +53,9 @@ def write_report(
 ) -> None:
     """Write ``predictions.parquet`` and ``metrics.json``; the same results give the same bytes.
 
+    In ``metrics.json``, ``settings`` has the signatures of the metrics, and ``not_scored`` the number of rows whose
+    references leave a metric no token.
+
     Args:
         generation: settings with which the completions were generated.
         model: facts that the comparison shows beside the scores; None for a trivial baseline.
@@ -69,6 +73,7 @@ def write_report(
             "groups": groups,
             "model": model,
             "settings": settings(predictions),
+            "not_scored": not_scored(predictions),
             "generation": generation,
         },
     )

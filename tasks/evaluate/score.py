@@ -15,7 +15,7 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage, main
 from tasks.evaluate.groups import Groups, corpus_of, dirty_rows, groups, row_means
-from tasks.evaluate.metrics import PREDICTIONS, SAMPLES, Score, sample_spread, summarise
+from tasks.evaluate.metrics import PREDICTIONS, SAMPLES, Score, not_scored, sample_spread, summarise
 from tasks.evaluate.params import ScoreParams
 from tasks.evaluate.predictions import INFERENCE, Predictions, validation_loss_per_byte
 from tasks.evaluate.report import COMPLETION, scored_rows, write_report
@@ -71,7 +71,16 @@ def score(
     generation = about["generation"]
     write_report(output, about["experiment"], about["key"], scored, metrics, by_group, generation, model)
     shutil.copyfile(predictions.folder / INFERENCE, output / INFERENCE)
-    logger.info("%s: ROUGE-1 F1 %.4f on %d rows", about["experiment"], metrics["rouge1_f"]["value"], len(test))
+    _log(about["experiment"], scored, metrics)
+
+
+def _log(experiment: str, scored: list[Row], metrics: dict[str, Score]) -> None:
+    for metric, rows in not_scored(scored).items():
+        logger.warning(
+            "%s: %s: no reference of %d of %d rows has a token to score", experiment, metric, rows, len(scored)
+        )
+    rouge = metrics["rouge1_f"]["value"] if "rouge1_f" in metrics else None
+    logger.info("%s: ROUGE-1 F1 %s on %d rows", experiment, "n/a" if rouge is None else f"{rouge:.4f}", len(scored))
 
 
 def _scored(pairs: Pairs, scorings: Scorings) -> list[Row]:

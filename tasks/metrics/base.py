@@ -58,7 +58,8 @@ class CorpusMetric(TextMetric):
     """A metric of all rows together that is no mean of row scores.
 
     If ``resamples`` is not 0, the result also has ``NAME_low`` and ``NAME_high``: the ends of the bootstrap interval.
-    It draws rows, or whole groups of rows if ``groups`` names the group of each row.
+    It draws rows, or whole groups of rows if ``groups`` names the group of each row. All are None
+    where the score is not defined.
     """
 
     @abstractmethod
@@ -69,6 +70,14 @@ class CorpusMetric(TextMetric):
     def value(self, statistics: np.ndarray) -> float:
         """The score of rows with these ``statistics``."""
 
+    def is_defined(self, statistics: np.ndarray) -> bool:
+        """Whether rows with these ``statistics`` have a score."""
+        return True
+
+    def counts(self, statistics: np.ndarray) -> dict[str, int]:
+        """Numbers of rows to report beside the score, by name."""
+        return {}
+
     def _compute(
         self,
         predictions: Any,
@@ -77,13 +86,41 @@ class CorpusMetric(TextMetric):
         confidence: float = 0.95,
         seed: int = 0,
         groups: list[Hashable] | None = None,
-    ) -> dict[str, float]:
-        statistics = self.statistics(*plain(predictions, references))
+        **options: Any,
+    ) -> dict[str, float | None]:
+        statistics = self.statistics(*plain(predictions, references), **options)
         name = str(self.name)
+        scores: dict[str, float | None] = {f"{name}_{key}": n for key, n in self.counts(statistics).items()}
+        if not self.is_defined(statistics):
+            missing = ("", "_low", "_high") if resamples else ("",)
+            return {f"{name}{part}": None for part in missing} | scores
         if not resamples:
-            return {name: float(self.value(statistics))}
+            return {name: float(self.value(statistics))} | scores
         value, low, high = statistic_interval(statistics, self.value, resamples, confidence, seed, groups)
-        return {name: value, f"{name}_low": low, f"{name}_high": high}
+        return {name: value, f"{name}_low": low, f"{name}_high": high} | scores
+
+
+class Correlation(CorpusMetric):
+    """A correlation of true and predicted numbers, in -1..1; not defined where one side has one value alone.
+
+    The result also has ``NAME_unparsed``: predictions that are no number. Each counts as -1, as in T5's evaluation.
+    """
+
+    def statistics(self, predictions: list[str], references: list[list[str]]) -> np.ndarray:
+        return numbers(predictions, references)
+
+    def value(self, statistics: np.ndarray) -> float:
+        return self.correlation(_with_unparsed(statistics))
+
+    @abstractmethod
+    def correlation(self, pairs: np.ndarray) -> float:
+        """The correlation of the two columns of ``pairs``; 0 where one of them does not vary."""
+
+    def is_defined(self, statistics: np.ndarray) -> bool:
+        return bool((np.ptp(_with_unparsed(statistics), axis=0) > 0).all())
+
+    def counts(self, statistics: np.ndarray) -> dict[str, int]:
+        return {"unparsed": int(np.isnan(statistics[:, 1]).sum())}
 
 
 def plain(predictions: Any, references: Any) -> tuple[list[str], list[list[str]]]:
@@ -123,10 +160,7 @@ def confusion(rows: np.ndarray) -> np.ndarray:
 
 
 def numbers(predictions: list[str], references: list[list[str]]) -> np.ndarray:
-    """True and predicted number of each row (shape: rows, 2).
-
-    A prediction that is no number counts as -1, as in T5 (google-research/text-to-text-transfer-transformer,
-    ``t5/data/postprocessors.py``, ``string_to_float``).
+    """True and predicted number of each row (shape: rows, 2); NaN for a prediction that is no finite number.
 
     Raises:
         ValueError: a reference is no number.
@@ -140,8 +174,16 @@ def numbers(predictions: list[str], references: list[list[str]]) -> np.ndarray:
                 "metric in the template set, or correct the data"
             )
         predicted = _float(output)
-        rows.append((value, -1.0 if predicted is None else predicted))
+        rows.append((value, np.nan if predicted is None else predicted))
     return np.array(rows)
+
+
+def _with_unparsed(rows: np.ndarray) -> np.ndarray:
+    """The result of ``numbers`` with -1 for NaN.
+
+    As T5 does (google-research/text-to-text-transfer-transformer, ``t5/data/postprocessors.py``, ``string_to_float``).
+    """
+    return np.where(np.isnan(rows), -1.0, rows)
 
 
 def _float(text: str) -> float | None:

@@ -40,7 +40,10 @@ OPTIONAL_SCORES = ("exact_match", "accuracy", "token_f1", "chrf", "entity_f1")
 SCORES = (*ROUGE_COLUMNS, "bleu", *SIGNS, *OPTIONAL_SCORES)
 """Score columns of ``predictions.parquet``."""
 
-HIGHER_IS_BETTER = (*ROUGE_COLUMNS, "bleu", *OPTIONAL_SCORES)
+OF_EVERY_ROW = (*ROUGE_COLUMNS, "bleu")
+"""Scores of every row, whatever its template names; null only if the row's references have no token to compare."""
+
+HIGHER_IS_BETTER = (*OF_EVERY_ROW, *OPTIONAL_SCORES)
 """The scores that can show one system to be better than another."""
 
 OF_ALL_ROWS = ("macro_f1", "matthews", "pearson", "spearman")

@@ -32,9 +32,11 @@ class Scoring(Params):
     """``data/scoring/S.json``.
 
     Attributes:
+        language: of the completions, if the source names it; see ``tasks.metrics.languages``.
         templates: id of each template that the source uses → how its rows are scored.
     """
 
+    language: str | None = None
     templates: dict[str, TemplateScoring]
 
 
@@ -44,7 +46,7 @@ Scorings = Mapping[str, Scoring]
 
 def write_scoring(path: Path, scoring: Scoring) -> None:
     """Write ``data/scoring/S.json``; equal values give equal bytes."""
-    files.write_json(path, scoring.model_dump())
+    files.write_json(path, scoring.model_dump(exclude_none=True))
 
 
 def read_scorings(folder: Path, rows: Iterable[Row]) -> Scorings:
@@ -60,6 +62,11 @@ def _read(path: Path) -> Scoring:
     if not path.exists():
         raise TunesmithError(f"{path}: the source of a test row must have this file; there is none; {_REMEDY}")
     return parse(Scoring, files.read_json(path), path)
+
+
+def language_of(row: Row, scorings: Scorings) -> str | None:
+    """The language of the source of ``row``; None if it names none."""
+    return scorings[row["source"]].language
 
 
 def metrics_of(row: Row, scorings: Scorings) -> list[str]:

@@ -6,27 +6,42 @@ import re
 import string
 from collections.abc import Iterable
 
+from tasks.metrics.sentences import CLOSE_STOPS, FULL_STOPS
+from tasks.text.words import clean, decoded, spaced
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
+_ASCII = "".join(map(chr, range(128)))
+_WORD = re.compile(r"[^\s']+(?:'[^\s']+)*")
+_ITEM = re.compile(r"^\s*(?:[-*–]\s+|[•‣◦▪●・]\s*|\(?\d{1,3}[.)]\s+)")
 
 
 def answer(text: str) -> str:
-    """A label without case, surrounding space and quotes, and a final full stop."""
-    return " ".join(text.casefold().split()).strip(" .\"'")
+    """A label without case, surrounding space and quotes, and the punctuation that ends a sentence, in any script.
+
+    Encoding (``tasks.text.words.clean``) does not count. A label of such punctuation alone, such as ``?``, keeps it.
+    """
+    folded = " ".join(clean(text).casefold().split())
+    return folded.lstrip(" .\"'").rstrip(f" \"'{FULL_STOPS}{CLOSE_STOPS}") or folded.strip(" \"'")
 
 
 def squad(text: str) -> str:
     """``text`` without case, punctuation, articles and double spaces.
 
-    As ``normalize_answer`` in the evaluation script of SQuAD 1.1 (Rajpurkar et al. 2016).
+    On ASCII text without HTML entities, this is ``normalize_answer`` in the evaluation script of SQuAD 1.1 (Rajpurkar
+    et al. 2016). In other scripts, punctuation separates words, and words are those of ``tasks.text.words``.
     """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+    return " ".join(_ARTICLES.sub(" ", spaced(decoded(text), _ASCII).translate(_PUNCTUATION)).split())
 
 
 def words(text: str) -> list[str]:
-    """The words in lower case; ``don't`` is one word."""
-    return _WORD.findall(text.lower())
+    """The words of any script (``tasks.text.words``) in lower case, where ``don't`` is one word."""
+    return _WORD.findall(spaced(text, "_'"))
+
+
+def runs(text: str) -> list[str]:
+    """The words of any script (``tasks.text.words``) in lower case, where ``don't`` is two words and ``a_b`` is one."""
+    return spaced(text, "_").split()
 
 
 def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
@@ -40,10 +55,14 @@ def entity_counts(output: str, reference: str) -> tuple[int, int, int]:
 
 
 def entities(text: str) -> set[tuple[str, str]]:
-    """(name, type), in lower case, of every line of the form ``name: type``."""
+    """(name, type), in lower case, of every line of the form ``name: type``.
+
+    The bullet or number of a list item (``-``, ``*``, ``•``, ``1.``, ``2)``) and the encoding (``clean``) do not count.
+    """
     pairs = set()
-    for line in text.lower().splitlines():
-        name, colon, kind = (part.strip() for part in line.rpartition(":"))
+    for line in text.splitlines():
+        item = clean(_ITEM.sub("", line, count=1)).casefold()
+        name, colon, kind = (part.strip() for part in item.rpartition(":"))
         if colon and name and kind:
             pairs.add((name, kind))
     return pairs

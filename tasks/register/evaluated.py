@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ import pyarrow.parquet as pq
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.metrics.names import OF_EVERY_ROW
 from tasks.register.gate import Scores
-from tasks.text.rows import ROW_KEY, Row, row_key
+from tasks.text.rows import ROW_KEY, Row, RowKey, row_key
 from tasks.tuning.params import load_params
+
+logger = logging.getLogger("tunesmith")
 
 REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
 
@@ -88,20 +92,38 @@ def read_scores(path: Path, metric: str) -> Scores:
 def scores_of(rows: list[Row], metric: str, path: Path) -> Scores:
     """Return the scores ``metric`` of ``rows``: (source, row_id, template_id) → score.
 
+    Rows whose references have no word are left out for ROUGE and BLEU: no system has a score there.
+
     Args:
         path: file of the rows, for errors.
 
     Raises:
         TunesmithError: a row has no score, or a row occurs twice.
     """
-    scores = {row_key(row): row[metric] for row in rows}
+    scores: dict[RowKey, float | None] = {row_key(row): row[metric] for row in rows}
     if len(scores) != len(rows):
         raise TunesmithError(
             f"{path}: each test row ({', '.join(ROW_KEY)}) must occur once; one occurs twice; {REMEDY} again"
         )
+    if metric in OF_EVERY_ROW:
+        scores = _with_words(path, metric, scores)
     if missing := [row for row, score in scores.items() if score is None or math.isnan(score)]:
         raise TunesmithError(
             f"{path}: every row needs a {metric}; {len(missing)} have none, the first is {missing[0][1]}; "
             "choose another `registration.metric` in params/registration.yaml"
         )
-    return {row: float(score) for row, score in scores.items()}
+    return {row: float(score) for row, score in scores.items() if score is not None}
+
+
+def _with_words(path: Path, metric: str, scores: dict[RowKey, float | None]) -> dict[RowKey, float | None]:
+    """The rows whose references have a word for ``metric`` to compare; if there is none, all of them."""
+    known = {row: score for row, score in scores.items() if score is not None}
+    if known and len(known) < len(scores):
+        logger.warning(
+            "%s: %d of %d test rows have no %s, since none of their references has a word; the gate leaves them out",
+            path,
+            len(scores) - len(known),
+            len(scores),
+            metric,
+        )
+    return {**known} or scores

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from tasks.core.params import Params
+
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 
 
 class TemplateParams(Params):
@@ -26,6 +29,8 @@ class TemplateParams(Params):
         time: source column with a number or an ISO 8601 date or time, for a split by time; None for none. Digits
             alone are a number, also as text (``20240601``); a date needs its separators (``2024-06-01``).
         seed: of the assignment and of choices inside templates.
+        language: of the completions, as a code of ISO 639 (``de``, ``zh``, ``zh-TW``); it decides how they are scored
+            (``tasks.metrics.languages``), and nothing else. None scores them as English or any language with spaces.
         max_dropped: the step stops if a larger share of rows is dropped (an empty text, prompt or completion, a
             completion that is none of the choices, a leak).
     """
@@ -38,7 +43,15 @@ class TemplateParams(Params):
     group: str | None = None
     time: str | None = None
     seed: int = 0
+    language: str | None = None
     max_dropped: float = Field(default=0.0, ge=0, le=1)
+
+    @field_validator("language")
+    @classmethod
+    def _is_code(cls, language: str | None) -> str | None:
+        if language is not None and not _LANGUAGE.fullmatch(language):
+            raise ValueError(f"must be a code of ISO 639 in lower case, such as en, de or zh; it is {language!r}")
+        return language
 
     @field_validator("use")
     @classmethod

@@ -49,9 +49,10 @@ def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
 
 
 def scoring_of(name: str, templates: TemplateSet, params: TemplateParams) -> Scoring:
-    """The metrics of the templates that the source ``name`` uses."""
+    """The language of the source ``name``, and the metrics of the templates that it uses."""
     chosen = choose(templates, params, name)
-    return Scoring(templates={one.id: TemplateScoring(metrics=templates.metrics_of(one)) for one in chosen})
+    by_template = {one.id: TemplateScoring(metrics=templates.metrics_of(one)) for one in chosen}
+    return Scoring(language=params.language, templates=by_template)
 
 
 def grouped_by(templates: TemplateSet, params: TemplateParams) -> bytes:

@@ -88,6 +88,8 @@ class ExperimentFiles:
         memory = self.training.get("memory") or {}
         for name, score in self.scores.get("metrics", {}).items():
             metrics |= {name: score["value"], f"{name}_low": score.get("low"), f"{name}_high": score.get("high")}
+            metrics[f"{name}_unparsed"] = score.get("unparsed")
+        metrics |= {f"{name}_not_scored": rows for name, rows in self.scores.get("not_scored", {}).items()}
         metrics |= {
             "tokens_per_second": self.training.get("tokens_per_second"),
             "train_seconds": self.training.get("train_seconds", self.training.get("seconds")),
@@ -122,7 +124,8 @@ class ExperimentFiles:
             "fingerprint": (self.manifest.get("fingerprint") or {}).get("value"),
         }
         if self.scores:
-            values["test_sha256"] = self.scores["test_sha256"]
+            # The settings of the scores: signatures of metrics, and the languages of the sources.
+            values |= {"test_sha256": self.scores["test_sha256"], **self.scores.get("settings", {})}
         return {f"tunesmith.{name}": str(value) for name, value in values.items() if value is not None}
 
 

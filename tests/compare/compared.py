@@ -74,7 +74,7 @@ class Workspace:
     @staticmethod
     def report(folder: Path, name: str, rows: list[dict[str, Any]], test: str = "a" * 64, **changes: Any) -> None:
         folder.mkdir(parents=True)
-        mean = sum(row["rouge1_f"] for row in rows) / len(rows)
+        mean = sum(row["rouge1_f"] or 0.0 for row in rows) / len(rows)
         shares = {"copied_4grams": 0.1, "finished": 1.0, "empty": 0.0}
         values = {**dict.fromkeys(ROUGE, mean), "bleu": 100 * mean, **shares, **changes}
         metrics = {

@@ -252,6 +252,18 @@ def test_a_score_of_0_or_none_beats_nobody(workspace: Workspace, trivial: float)
     assert kinds(result(workspace), "lora") == []
 
 
+def test_rows_without_a_word_to_compare_are_warned_of_once(workspace: Workspace, predict: Callable[..., Any]) -> None:
+    for name, method, score in (("base", "none", 0.2), ("lora", "lora", 0.4)):
+        rows = [predict("r0", score), predict("r1", score, rouge1_f=None)]
+        workspace.experiment(name, method=method, rows=rows, validation_loss_per_byte=0.5)
+    comparison = result(workspace)
+    (warning,) = [w for w in comparison["warnings"] if w["kind"] == "not scored"]
+    assert warning["system"] == "base" and warning["message"].startswith(
+        "1 of 2 test rows have no ROUGE, since none of"
+    )
+    assert entry(comparison, "lora")["differences"]["rouge1_f"]["rows"] == 1
+
+
 def test_samples_show_first_rows_then_the_largest_gains_and_losses(workspace: Workspace) -> None:
     workspace.experiment("base", [0.5] * 8, method="none")
     workspace.experiment("lora", [0.5, 0.5, 0.6, 0.9, 0.1, 0.5, 0.4, 0.5])

@@ -34,7 +34,7 @@ def row(number: int, metric: str | None = "accuracy", **scores: Any) -> dict[str
     }
 
 
-def judged(before: list[float], after: list[float], metric: str = "accuracy", column: str = "accuracy") -> Any:
+def judged(before: list[Any], after: list[Any], metric: str = "accuracy", column: str = "accuracy") -> Any:
     systems = [
         System("x", "experiment", retention=[row(i, metric, **{column: score}) for i, score in enumerate(scores)])
         for scores in (after, before)
@@ -140,6 +140,11 @@ def test_a_score_that_some_rows_lack_does_not_judge() -> None:
     ]
     judgement = retention(*systems, PARAMS, VERDICTS)["wnut/entities"]
     assert (judgement["metric"], judgement["difference"]["rows"], judgement["verdict"]) == ("rouge1_f", 3, "lost")
+
+
+def test_rows_without_a_word_to_compare_are_left_out() -> None:
+    judgement = judged([0.9, None, *[0.8] * 5], [0.1, None, *[0.2] * 5], "rouge", "rouge1_f")
+    assert (judgement["metric"], judgement["difference"]["rows"], judgement["verdict"]) == ("rouge1_f", 6, "lost")
 
 
 def test_tasks_and_rows_that_only_one_answered_are_told() -> None:

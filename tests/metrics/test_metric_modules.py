@@ -114,10 +114,12 @@ def test_correlations_against_scipy(metric: str) -> None:
 def test_correlations_by_hand() -> None:
     assert compute("pearson", ["1", "2", "3"], ["2", "4", "6"])["pearson"] == pytest.approx(1)
     assert compute("spearman", ["1", "10", "100"], ["3", "2", "1"])["spearman"] == pytest.approx(-1)
-    assert compute("pearson", ["2", "2", "2"], ["1", "2", "3"])["pearson"] == 0.0
+    assert compute("pearson", ["2", "2", "2"], ["1", "2", "3"]) == {"pearson": None, "pearson_unparsed": 0}
+    assert compute("spearman", ["0.1"] * 3, ["1", "2", "3"], resamples=100)["spearman_low"] is None
     # "no idea" and "nan" are -1: (-1, 0), (-1, 1), (1, 2).
-    value = compute("pearson", ["no idea", "nan", "1"], ["0", "1", "2"])["pearson"]
-    assert value == pytest.approx(np.corrcoef([-1, -1, 1], [0, 1, 2])[0, 1])
+    scores = compute("pearson", ["no idea", "nan", "1"], ["0", "1", "2"])
+    assert scores["pearson"] == pytest.approx(np.corrcoef([-1, -1, 1], [0, 1, 2])[0, 1])
+    assert scores["pearson_unparsed"] == 2
 
 
 @pytest.mark.parametrize("reference", ["entailment", "nan"])

@@ -48,7 +48,7 @@ def clusters_by_definition(texts: list[str], threshold: float = 0.5) -> list[int
         ("?!", "?!"),
         ("한국어 텍스트", "한국어 텍스트"),
         ("猫がGPT4を、見た。ﾃｽﾄ", "猫 が gpt4 を 見 た テ ス ト"),
-        ("แมว กิน", "แ ม ว ก ิ น"),
+        ("แมว กิน", "แม ว กิ น"),
         (" \n", ""),
     ],
 )

@@ -153,7 +153,8 @@ def write_report(
         "validation_loss": {"value": 2.125, "low": None, "high": None},
     }
     report = {"key": key, "test_sha256": test, "rows": len(ids), "metrics": metrics, "generation": GENERATION}
-    write_json(folder / "metrics.json", report)
+    settings = {"settings": {"rouge_signature": "tok:words"}, "not_scored": {"rouge": 1}}
+    write_json(folder / "metrics.json", report | settings)
 
 
 def add_baselines(paths: Paths, count: int, test: str = TEST, rows: list[str] | None = None) -> None:

@@ -66,6 +66,7 @@ def test_a_run_shows_what_the_files_say(paths: Paths, tracker: Tracker) -> None:
     ]
     metrics = tracker.client.get_run(results[1].run_id).data.metrics
     scores = {"rouge1_f": 0.5, "rouge1_f_low": 0.4, "rouge1_f_high": 0.6, "validation_loss": 2.125}
+    scores["rouge_not_scored"] = 1.0
     training = {"train_loss": 2.0, "learning_rate": 1e-3, "tokens_per_second": 400.0, "train_seconds": 100.25}
     sizes = {"trainable_parameters": 10.0, "total_parameters": 100.0, "peak_memory_bytes": 5 * 2**30, "best_step": 2.0}
     sizes |= {"trained_share": 0.1, "weights_bytes": 30.0, "base_bytes": 600.0, "kept_share": 0.05}
@@ -73,6 +74,7 @@ def test_a_run_shows_what_the_files_say(paths: Paths, tracker: Tracker) -> None:
     speed = {"evaluation_seconds": 50.0, "evaluation_rows_per_second": 2.0}
     assert metrics == pytest.approx(scores | training | sizes | speed)
     assert run["tags"]["tunesmith.base_model"] == "embedded:smollm2-135m-instruct"
+    assert run["tags"]["tunesmith.rouge_signature"] == "tok:words"
 
 
 def test_the_base_has_final_numbers_under_the_same_names(paths: Paths, tracker: Tracker) -> None:

@@ -9,7 +9,8 @@ from tasks.metrics.text import answer
 class Accuracy(base.RowMetric):
     """1 if the prediction equals a reference, else 0.
 
-    Case, surrounding space and quotes, and a final full stop do not count.
+    Case, encoding, surrounding space and quotes, and the punctuation that ends a sentence do not count
+    (``tasks.metrics.text.answer``).
     """
 
     def rows(self, predictions: list[str], references: list[list[str]]) -> base.RowScores:

@@ -24,6 +24,9 @@ class Chrf(base.CorpusMetric):
     def value(self, statistics: np.ndarray) -> float:
         return float(self._chrf._compute_score_from_stats(statistics.sum(0).tolist()).score)
 
+    def is_defined(self, statistics: np.ndarray) -> bool:
+        return bool(statistics[:, 1].sum() > 0)  # the characters of the references
+
     @property
     def settings(self) -> dict[str, str]:
         """``chrf_signature``, after a score was computed."""

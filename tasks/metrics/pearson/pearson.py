@@ -7,14 +7,8 @@ import numpy as np
 from tasks.metrics import base
 
 
-class Pearson(base.CorpusMetric):
-    """Pearson's correlation of true and predicted numbers, in -1..1.
+class Pearson(base.Correlation):
+    """Pearson's correlation of true and predicted numbers, in -1..1; see ``base.Correlation``."""
 
-    A prediction that is no number counts as -1, as in T5's evaluation.
-    """
-
-    def statistics(self, predictions: list[str], references: list[list[str]]) -> np.ndarray:
-        return base.numbers(predictions, references)
-
-    def value(self, statistics: np.ndarray) -> float:
-        return base.correlation(statistics)
+    def correlation(self, pairs: np.ndarray) -> float:
+        return base.correlation(pairs)

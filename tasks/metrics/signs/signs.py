@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Any
 
 from tasks.metrics import base
+from tasks.metrics.languages import is_english
 from tasks.metrics.negation import same_negation
 from tasks.metrics.quantities import same_numbers
-from tasks.metrics.text import ngrams, words
+from tasks.metrics.text import ngrams, runs, words
 
 
 class Signs(base.TextMetric):
     """Signs of each prediction, computed from the prediction, its references and its source text.
+
+    Words are those of any script (``tasks.text.words``). ``languages`` may have the language of each row;
+    ``negation_differs`` and ``numbers_differ`` read English, and are None for a row in another language.
 
     - ``repetition``: share of its word 3-grams that come again; 0 for fewer than three words;
     - ``distinct_1``, ``distinct_2``: different words (2-grams) divided by all of them (Li et al. 2016); None for none;
@@ -25,13 +29,21 @@ class Signs(base.TextMetric):
 
     sources = True
 
-    def _compute(self, predictions: Any, references: Any, sources: Any, per_row: bool = False) -> Any:
+    def _compute(
+        self,
+        predictions: Any,
+        references: Any,
+        sources: Any,
+        per_row: bool = False,
+        languages: list[str | None] | None = None,
+    ) -> Any:
         outputs, true = base.plain(predictions, references)
-        rows = [signs(*row) for row in zip(outputs, true, map(str, sources), strict=True)]
+        by_row = languages or [None] * len(outputs)
+        rows = [signs(*row) for row in zip(outputs, true, map(str, sources), by_row, strict=True)]
         return base.row_scores({name: [row[name] for row in rows] for name in rows[0]}, per_row)
 
 
-def signs(output: str, references: list[str], source: str) -> dict[str, float | None]:
+def signs(output: str, references: list[str], source: str, language: str | None = None) -> dict[str, float | None]:
     tokens = words(output)
     return {
         "repetition": _repeated(ngrams(tokens, 3)),
@@ -39,10 +51,14 @@ def signs(output: str, references: list[str], source: str) -> dict[str, float | 
         "distinct_2": _distinct(ngrams(tokens, 2)),
         "length_ratio": _length_ratio(len(tokens), [len(words(text)) for text in references]),
         "copied_4grams": copied_ngrams(output, source),
-        "negation_differs": float(not any(same_negation(output, text) for text in references)),
-        "numbers_differ": float(not any(same_numbers(output, text) for text in references)),
+        "negation_differs": _differs(same_negation, output, references) if is_english(language) else None,
+        "numbers_differ": _differs(same_numbers, output, references) if is_english(language) else None,
         "empty": float(not output.strip()),
     }
+
+
+def _differs(same: Callable[[str, str], bool], output: str, references: list[str]) -> float:
+    return float(not any(same(output, text) for text in references))
 
 
 def _repeated(grams: list[tuple[str, ...]]) -> float:
@@ -64,6 +80,6 @@ def copied_ngrams(output: str, source: str, n: int = 4) -> float:
     An under-trained model that repeats the source gains ROUGE; this score shows it.
     """
     # "don't" is two words here, as in earlier versions: their scores must stay comparable.
-    output_grams, source_grams = (ngrams(re.findall(r"\w+", text.lower()), n) for text in (output, source))
+    output_grams, source_grams = (ngrams(runs(text), n) for text in (output, source))
     known = set(source_grams)
     return sum(gram in known for gram in output_grams) / len(output_grams) if output_grams else 0.0

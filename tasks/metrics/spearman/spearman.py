@@ -8,14 +8,11 @@ from scipy.stats import rankdata
 from tasks.metrics import base
 
 
-class Spearman(base.CorpusMetric):
-    """Spearman's correlation of the ranks of true and predicted numbers, in -1..1.
+class Spearman(base.Correlation):
+    """Spearman's correlation of the ranks of true and predicted numbers, in -1..1; see ``base.Correlation``.
 
-    Equal numbers share their mean rank. A prediction that is no number counts as -1, as in T5's evaluation.
+    Equal numbers share their mean rank.
     """
 
-    def statistics(self, predictions: list[str], references: list[list[str]]) -> np.ndarray:
-        return base.numbers(predictions, references)
-
-    def value(self, statistics: np.ndarray) -> float:
-        return base.correlation(rankdata(statistics, axis=0))
+    def correlation(self, pairs: np.ndarray) -> float:
+        return base.correlation(rankdata(pairs, axis=0))

@@ -11,7 +11,8 @@ from tasks.metrics.text import squad
 class TokenF1(base.RowMetric):
     """F1 of the words that prediction and reference share (SQuAD 1.1, Rajpurkar et al. 2016, section 6.1).
 
-    Order, articles and punctuation do not count. Of several references the best counts. Two empty texts are equal.
+    Order, articles and punctuation do not count. In a script without spaces, each character is a word
+    (``tasks.metrics.text.squad``). Of several references the best counts. Two empty texts are equal.
     """
 
     def rows(self, predictions: list[str], references: list[list[str]]) -> base.RowScores:

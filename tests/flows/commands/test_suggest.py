@@ -105,6 +105,33 @@ def test_the_split_goes_by_the_names_of_the_files(stems: list[str], files: dict[
     assert split_of(stems) == ({"by": "file", "files": files} if files else {"by": "hash"})
 
 
+CHINESE = ["今天天气很好，我们去公园散步。", "他昨晚读完了那本旧书，现在很高兴。"]
+ENGLISH = ["The parcel is late again, and nobody knows where it is.", "My lamp broke after two days of use."]
+
+
+@pytest.mark.parametrize(
+    ("texts", "language", "columns"),
+    [
+        ({"dialogue": ENGLISH, "summary": CHINESE}, "zh", "summary"),  # what the model writes is scored
+        ({"dialogue": CHINESE, "summary": ["1", "2"]}, "zh", "dialogue, summary"),
+        ({"dialogue": ENGLISH, "summary": ENGLISH}, "en", "summary"),
+    ],
+)
+def test_the_language_of_the_completions_stands_in_the_block(
+    root: Path, texts: dict[str, list[str]], language: str, columns: str
+) -> None:
+    printed = blocks(root, "mine", ["all"], ["dialogue", "summary"], [], texts=texts)
+    assert f"# language: {language}, recognised in {columns}; it decides how outputs are scored" in printed
+    paste(root, printed)
+    template = read_yaml(root / "params/sources.yaml")["sources"]["mine"]["template"]
+    assert template == {"set": "dialogue_summary", "language": language}
+    preflight(Paths(root))
+
+
+def test_texts_that_show_no_language_name_none(root: Path) -> None:
+    assert "language" not in blocks(root, "mine", ["all"], ["dialogue", "summary"], [], texts={"summary": ["1", "2"]})
+
+
 def test_a_delimiter_that_was_named_stands_in_the_block(root: Path) -> None:
     paste(root, blocks(root, "mine", ["all"], ["dialogue", "summary"], [], ";"))
     assert read_yaml(root / "params/sources.yaml")["sources"]["mine"]["ingest"]["delimiter"] == ";"
