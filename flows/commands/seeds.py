@@ -58,7 +58,10 @@ def add_seeds(paths: Paths, name: str, count: int, first: int | None = None) -> 
     if not is_trained(original.train["method"]):
         raise TunesmithError(f"{key}: method 'none' trains nothing, so a seed changes nothing; name a tuned experiment")
     if original.like is not None:
-        raise TunesmithError(f"{key}.like: it is like {original.like!r} itself; repeat that experiment instead")
+        raise TunesmithError(
+            f"{key}.like: it is like {original.like!r} itself; repeat that experiment, or write all keys of {name} "
+            "without `like`"
+        )
     own = original.train["seed"]
     start = own + 1 if first is None else first
     new = {f"{name}-s{seed}": seed for seed in range(start, start + count)}
