@@ -62,7 +62,11 @@ def test_the_cost_is_that_of_the_last_training(paths: Paths) -> None:
     [
         ("lroa", None, "no experiment 'lroa'"),
         ("base", None, "experiments.base: method 'none' trains nothing, so a seed changes nothing; name a tuned"),
-        ("lora-s5", None, "experiments.lora-s5.like: it is like 'lora' itself; repeat that experiment, or write all keys"),
+        (
+            "lora-s5",
+            None,
+            "experiments.lora-s5.like: it is like 'lora' itself; repeat that experiment, or write all keys",
+        ),
         ("lora", None, "experiments.lora-s5: this experiment exists; choose seeds that are new with `--first`"),
         ("lora", 3, "experiments.lora.seed: lora already has seed 4; choose `--first` 5 or more"),
     ],
