@@ -49,6 +49,7 @@ def test_reports_of_every_method(paths: Paths, name: str) -> None:
         "groups",
         "model",
         "settings",
+        "not_scored",
         "generation",
     }
     assert (report["schema"], report["experiment"], report["rows"]) == (1, name, len(PAIRS))
