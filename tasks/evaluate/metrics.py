@@ -37,16 +37,23 @@ PREDICTIONS = pa.schema(
     [
         *((name, pa.string()) for name in ("row_id", "source", "task", "template_id", "prompt", "text")),
         ("references", pa.list_(pa.string())),
+        ("group", pa.string()),
         ("metrics", pa.list_(pa.string())),
         ("completion", pa.string()),
         ("new_tokens", pa.int64()),
         ("finished", pa.bool_()),
+        ("dirty", pa.bool_()),
         *((name, pa.float64()) for name in SCORES),
     ]
 )
-"""Columns of ``predictions.parquet``. ``metrics`` are those that the row's template names. ``bleu``, ``chrf`` (0..100)
-and ``entity_f1`` are computed on the row alone. A score is null if it does not apply to the row, or if the metric finds
-no token in the row's references."""
+"""Columns of ``predictions.parquet``.
+
+- ``group``: rows of one source with the same group are not independent (``tasks.text.rows.group_key``).
+- ``metrics``: those that the row's template names.
+- ``dirty``: whether the row counts as seen in training; null if that is not known.
+- ``bleu``, ``chrf`` (0..100) and ``entity_f1`` are computed on the row alone. A score is null if it does not apply to
+  the row, or if the metric finds no token in the row's references.
+"""
 
 SAMPLES = PREDICTIONS.insert(0, pa.field("sample", pa.int64()))
 """Columns of ``samples.parquet``: ``PREDICTIONS`` of each drawn completion; ``sample`` numbers the draws from 0."""

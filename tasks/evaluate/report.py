@@ -10,13 +10,15 @@ from tasks.core import files
 from tasks.evaluate.groups import Groups
 from tasks.evaluate.metrics import PREDICTIONS, not_scored, score_rows, settings
 from tasks.metrics.scoring import Scorings, language_of, metrics_of
-from tasks.text.rows import Row
+from tasks.text.rows import Row, RowKey, row_key
 
 COMPLETION = ("completion", "new_tokens", "finished")
 """Columns of a completion; ``finished``: whether it ended with the end token."""
 
 
-def scored_rows(rows: list[Row], completions: list[Row], scorings: Scorings) -> list[Row]:
+def scored_rows(
+    rows: list[Row], completions: list[Row], scorings: Scorings, dirty: Mapping[RowKey, bool] | None = None
+) -> list[Row]:
     """Rows of ``PREDICTIONS``: the completion of each row with its scores.
 
     Two columns are added that are not written: ``template``, the text by which ``groups`` tells seen from unseen prompt
@@ -26,12 +28,21 @@ def scored_rows(rows: list[Row], completions: list[Row], scorings: Scorings) -> 
         rows: columns ``RENDERED``.
         completions: the columns ``COMPLETION``, one per row.
         scorings: of the sources of ``rows``.
+        dirty: whether a row counts as seen in training; for rows that it lacks, this is not known.
     """
     kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references")
+    marked = dirty or {}
     named = [row | {"metrics": metrics_of(row, scorings), "language": language_of(row, scorings)} for row in rows]
     scores = score_rows([completion["completion"] for completion in completions], named)
     return [
-        {**{name: row[name] for name in (*kept, "metrics", "language")}, **completion, **scored}
+        {
+            **{name: row[name] for name in kept},
+            "group": row.get("group"),
+            **{name: row[name] for name in ("metrics", "language")},
+            **completion,
+            "dirty": marked.get(row_key(row)),
+            **scored,
+        }
         for row, completion, scored in zip(named, completions, scores, strict=True)
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from tasks.evaluate.predictions import INFERENCE, Predictions, validation_loss_p
 from tasks.evaluate.report import COMPLETION, scored_rows, write_report
 from tasks.metrics.names import OPTIONAL_SCORES, ROUGE_COLUMNS
 from tasks.metrics.scoring import Scorings, read_scorings
-from tasks.text.rows import Row, by_task
+from tasks.text.rows import Row, RowKey, by_task
 
 logger = logging.getLogger("tunesmith")
 
 Pairs = list[tuple[Row, Row]]
 """(row of the evaluation set, its prediction); see ``Predictions.read``."""
+
+Dirty = Mapping[RowKey, bool]
+"""Test row → whether it counts as seen in training."""
 
 RETENTION = PREDICTIONS.append(pa.field("loss_per_byte", pa.float64()))
 """Columns of ``retention.parquet``: ``PREDICTIONS``, and the negative log-likelihood of the first reference in nats per
@@ -39,11 +43,15 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     predictions = Predictions(paths.predictions(name), paths.evaluation_set)
     dirty = paths.mixture(predictions.about()["mixture"]) / "dirty.parquet"
     with stage.outputs(paths.report(name)) as (report,):
-        score(predictions, paths.scorings, params, report, dirty)
+        score(predictions, paths.scorings, params, report, lambda test: dirty_rows(dirty, test))
 
 
 def score(
-    predictions: Predictions, scoring: Path, params: ScoreParams, output: Path, dirty: Path | None = None
+    predictions: Predictions,
+    scoring: Path,
+    params: ScoreParams,
+    output: Path,
+    mark: Callable[[Pairs], Dirty | None] | None = None,
 ) -> None:
     """Write ``predictions.parquet``, ``metrics.json`` and ``inference.json``.
 
@@ -54,17 +62,18 @@ def score(
         predictions: the output of ``predict``.
         scoring: folder ``data/scoring``.
         output: folder of the report.
-        dirty: ``dirty.parquet`` of the model's mixture; without it, clean and dirty rows are not scored separately.
+        mark: gives, for the test rows and their predictions, whether each row counts as seen in training, or None if
+            that is not known. Without it, clean and dirty rows are not scored separately.
     """
     output.mkdir(parents=True, exist_ok=True)
     about, test = predictions.about(), predictions.read("test.parquet", "test")
     kept = predictions.read("retention.parquet", "retention")
     earlier = predictions.read("retired.parquet", "retired")
     scorings = read_scorings(scoring, (row for row, _ in (*test, *kept, *earlier)))
-    scored = _scored(test, scorings)
+    marked = mark(test) if mark is not None else None
+    scored = _scored(test, scorings, marked)
     metrics = summarise(scored, params.intervals) | _validation(predictions.read("validation.parquet", "validation"))
-    samples = _samples(predictions, scorings, about["sampling"], output)
-    marked = dirty_rows(dirty, test) if dirty is not None else None
+    samples = _samples(predictions, scorings, about["sampling"], marked, output)
     by_group = groups(scored, params.intervals, about, marked) | _retention(kept, scorings, params, output)
     by_group |= _retired(earlier, scorings, params, output)
     model = about["model"] | {"samples": samples}
@@ -83,10 +92,10 @@ def _log(experiment: str, scored: list[Row], metrics: dict[str, Score]) -> None:
     logger.info("%s: ROUGE-1 F1 %s on %d rows", experiment, "n/a" if rouge is None else f"{rouge:.4f}", len(scored))
 
 
-def _scored(pairs: Pairs, scorings: Scorings) -> list[Row]:
+def _scored(pairs: Pairs, scorings: Scorings, dirty: Dirty | None = None) -> list[Row]:
     """Score (row, prediction) pairs; see ``scored_rows``."""
     completions = [{name: one[name] for name in COMPLETION} for _, one in pairs]
-    return scored_rows([row for row, _ in pairs], completions, scorings)
+    return scored_rows([row for row, _ in pairs], completions, scorings, dirty)
 
 
 def _validation(pairs: Pairs) -> dict[str, Score]:
@@ -103,7 +112,7 @@ def _validation(pairs: Pairs) -> dict[str, Score]:
 
 
 def _samples(
-    predictions: Predictions, scorings: Scorings, sampling: dict[str, Any], output: Path
+    predictions: Predictions, scorings: Scorings, sampling: dict[str, Any], dirty: Dirty | None, output: Path
 ) -> dict[str, Any] | None:
     """Score the sampled completions, write them to ``samples.parquet``, and return the spread of their scores.
 
@@ -115,7 +124,7 @@ def _samples(
     by_sample: dict[int, Pairs] = {}
     for row, drawn in pairs:
         by_sample.setdefault(drawn["sample"], []).append((row, drawn))
-    samples = {number: _scored(members, scorings) for number, members in by_sample.items()}
+    samples = {number: _scored(members, scorings, dirty) for number, members in by_sample.items()}
     rows = [{"sample": number, **row} for number, scored in samples.items() for row in scored]
     files.write_rows(output / "samples.parquet", rows, SAMPLES)
     return {**sampling, "scores": sample_spread(list(samples.values()))}

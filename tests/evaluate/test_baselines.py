@@ -76,6 +76,7 @@ def test_run_writes_both_reports(tmp_path: Path) -> None:
         predicted = files.read_rows(paths.baseline(name) / "predictions.parquet")
         assert list(predicted[0]) == PREDICTIONS.names
         assert [row["row_id"] for row in predicted] == [row["row_id"] for row in TEST]
+        assert [(row["group"], row["dirty"]) for row in predicted] == [(row["group"], None) for row in TEST]
     assert reports["lead"]["test_sha256"] == reports["nearest"]["test_sha256"]
     # What the lead says stands in the text word for word.
     assert (

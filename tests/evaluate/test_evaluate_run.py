@@ -66,6 +66,7 @@ def test_reports_of_every_method(paths: Paths, name: str) -> None:
     assert report["metrics"]["rouge1_f"]["value"] == pytest.approx(
         sum(row["rouge1_f"] for row in predicted) / len(PAIRS)
     )
+    assert [(row["group"], row["dirty"]) for row in predicted] == [(f"g{n}", False) for n in range(1, len(PAIRS) + 1)]
 
     facts = files.read_json(paths.run(name, "predict") / "run.json")
     expected = "key experiment started ended seconds generation_seconds rows rows_per_second peak_memory_bytes threads"
@@ -127,9 +128,7 @@ def test_test_hash_follows_the_rows_and_not_the_model(paths: Paths) -> None:
     assert evaluate(paths, "base")["test_sha256"] == before
 
 
-def test_evaluate_model_equals_the_stage_but_for_clean_and_dirty_rows(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evaluate_model_equals_the_stage(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = evaluate(paths, "lora")
     (paths.root / "elsewhere").mkdir()
     monkeypatch.chdir(paths.root / "elsewhere")  # a flow's process may stand in any folder
@@ -137,8 +136,22 @@ def test_evaluate_model_equals_the_stage_but_for_clean_and_dirty_rows(
     evaluate_model(paths.model("lora"), paths, *resolved(paths.experiment("lora")), output)
     predictions = [files.sha256(folder / "predictions.parquet") for folder in (output, paths.report("lora"))]
     assert predictions[0] == predictions[1]
-    assert set(expected["groups"].pop("contamination")) == {"clean"}
+    assert set(expected["groups"]["contamination"]) == {"clean"}
     assert files.read_json(output / "metrics.json") == expected
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_evaluate_model_knows_dirty_rows_by_the_texts_that_the_model_stores(paths: Paths, stored: bool) -> None:
+    """The mixture of an earlier model may be gone."""
+    test = [row | {"identity": f"Text {row['row_id']}!"} for row in rows(PAIRS)]
+    files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
+    (paths.model("lora") / "training_rows.parquet").unlink()
+    if stored:
+        write_training_rows(paths.model("lora"), [test[1], test[3] | {"identity": "text R4"}], paths.root / "base")
+    output = paths.root / "cache/lora"
+    evaluate_model(paths.model("lora"), paths.evaluation_set, *resolved(paths.experiment("lora")), output, paths.root)
+    marks = {row["row_id"]: row["dirty"] for row in files.read_rows(output / "predictions.parquet")}
+    assert marks == {row["row_id"]: (row["row_id"] in ("r2", "r4")) if stored else None for row in test}
 
 
 def test_scores_of_groups(paths: Paths) -> None:
@@ -150,8 +163,10 @@ def test_scores_of_groups(paths: Paths) -> None:
     files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
     mark_dirty(paths, "r2", "r3")
     evaluation.evaluate("lora", paths)
+    predicted = files.read_rows(paths.report("lora") / "predictions.parquet")
+    assert [row["row_id"] for row in predicted if row["dirty"]] == ["r2", "r3"]
     groups = files.read_json(paths.report("lora") / "metrics.json")["groups"]
-    scores = {row["row_id"]: row["rouge1_f"] for row in files.read_rows(paths.report("lora") / "predictions.parquet")}
+    scores = {row["row_id"]: row["rouge1_f"] for row in predicted}
     n = {
         kind: {name: metrics["rouge1_f"]["n"] for name, metrics in groups[kind].items()}
         for kind in groups
@@ -277,6 +292,7 @@ def test_drawn_answers_are_scored_and_their_spread_is_told(paths: Paths) -> None
     drawn = files.read_rows(paths.report("base") / "samples.parquet")
     assert [row["sample"] for row in drawn] == [n for n in range(3) for _ in PAIRS]
     assert len({row["completion"] for row in drawn if row["row_id"] == "r1"}) > 1
+    assert [(row["group"], row["dirty"]) for row in drawn[:2]] == [("g1", False), ("g2", False)]
     samples = report["model"]["samples"]
     assert (samples["count"], samples["temperature"]) == (3, 3.0)
     means = [sum(row["copied_4grams"] for row in drawn if row["sample"] == n) / len(PAIRS) for n in range(3)]
@@ -297,6 +313,7 @@ def test_rows_of_other_tasks_are_answered_and_scored_apart(paths: Paths) -> None
     predicted = files.read_rows(paths.report("full") / "retention.parquet")
     assert [row["completion"] for row in predicted] == [completion for _, completion in PAIRS]
     assert 0 < predicted[0]["loss_per_byte"] < 0.2
+    assert (predicted[1]["group"], predicted[1]["dirty"]) == ("g2", None)
     assert report["rows"] == len(PAIRS), "the test rows stay as they are"
     base = evaluate(paths, "base")["groups"]["retention"]["other/labels"]
     assert base["loss_per_byte"]["value"] > 10 * scores["loss_per_byte"]["value"]
