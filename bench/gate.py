@@ -26,8 +26,9 @@ import numpy as np
 
 from tasks.metrics.differences import t_test
 from tasks.metrics.groups import Grouped
-from tasks.metrics.params import IntervalParams, VerdictParams
+from tasks.metrics.params import IntervalParams
 from tasks.register.looks import spent
+from tasks.register.params import RegistrationParams
 
 SIZES = (5, 10, 20, 30, 50, 100, 200, 300, 500)
 GROUP, CORRELATION = 10, 0.3
@@ -45,7 +46,7 @@ class Cell:
         self.groups, self.grouped, self.leaked = rows // self.size, grouped, leaked
         self.deviation, self.gain, self.simulations = options.deviation, options.gain, options.simulations
         self.intervals = IntervalParams(seed=0)
-        self.min_groups = VerdictParams().min_groups
+        self.min_groups = RegistrationParams().min_groups
         self.random = np.random.default_rng([options.seed, rows, grouped, leaked])
 
     def noise(self, count: int) -> np.ndarray:

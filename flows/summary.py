@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tasks.core.paths import Paths
-from tasks.register.verdict import last_result
+from tasks.register.verdict import last_result, lines_below
 from tasks.tracking.client import open_store
 from tasks.tracking.experiment_files import names, read, read_lock
 
@@ -46,7 +46,7 @@ def markdown_summary(root: Path, built: list[str], cached: list[str], registered
     parts = [(Paths(root).comparison / "table.md").read_text(encoding="utf-8")]
     decided = last_result(Paths(root)) if registered else None
     if decided:
-        parts.append("\n".join([f"**Gate:** {decided['summary']}", *(f"- {reason}" for reason in decided["reasons"])]))
+        parts.append("\n".join([f"**Gate:** {decided['summary']}", *(f"- {line}" for line in lines_below(decided))]))
     else:
         parts.append("**Gate:** did not run (`register_model` is off)")
     links = "\n".join(f"- [{name}]({link})" for name, link in run_links(root).items())

@@ -26,7 +26,7 @@ def make_workspace(root: Path, base_model: Path) -> Path:
     (root / "base/.gitignore").write_text("*\n")
     edit(root, "sources", lambda p: p["generated"]["demo"].update(train_rows=24, test_rows=8))
     edit(root, "training", _small_training)
-    edit(root, "registration", lambda p: p["registration"].update(min_rows=8))
+    edit(root, "registration", lambda p: p["registration"].update(min_groups=8))
     edit(root, "evaluation", lambda p: p["evaluate"].update(generation={"max_new_tokens": 8}, threads=1))
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))

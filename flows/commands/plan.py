@@ -22,6 +22,7 @@ from tasks.model.rendering import Renderer
 from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
+from tasks.text.rows import group_key
 from tasks.train.contract import encode_rows
 from tasks.tuning.params import TrainedParams, load_params
 
@@ -76,12 +77,12 @@ def gate_notes(paths: Paths) -> list[str]:
     """What keeps the gate from deciding well on the test rows of now, known before anything trains."""
     rows = read_rows(paths.evaluation_set / "test.parquet")
     params = load(RegistrationParams, paths.params / "registration.yaml", "registration")
-    test_rows = len({(row["source"], row["row_id"]) for row in rows})
+    groups = len({group_key(row) for row in rows})
     notes = []
-    if test_rows < params.min_rows:
+    if groups < params.min_groups:
         notes.append(
-            f"{counted(test_rows, 'test row')}: the gate decides nothing on fewer than {params.min_rows} "
-            "(registration.min_rows); give test a larger share of the split, or add rows"
+            f"{counted(groups, 'independent group')} of test rows: the gate decides nothing on fewer than "
+            f"{params.min_groups} (registration.min_groups); give test a larger share of the split, or add rows"
         )
     if params.metric.startswith("rouge") and all(row["answer_choices"] for row in rows):
         notes.append(

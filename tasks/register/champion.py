@@ -14,10 +14,10 @@ from tasks.core.paths import Paths
 from tasks.evaluate.params import resolved
 from tasks.metrics.scoring import read_scorings
 from tasks.register.evaluated import REMEDY, Evaluated, scores_of, shots
-from tasks.register.gate import Scores
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import MODEL
-from tasks.text.rows import Row
+from tasks.register.scores import Scores
+from tasks.text.rows import Row, row_key
 from tasks.tracking.client import Tracker
 from tasks.tracking.sync import WEIGHTS
 
@@ -66,7 +66,8 @@ def _scores(report: Path, test: list[Row], metric: str, paths: Paths) -> Scores:
 
     predictions = files.read_rows(report / "predictions.parquet")
     completions = [{name: row[name] for name in COMPLETION} for row in predictions]
-    scored = scored_rows(test, completions, read_scorings(paths.scorings, test))
+    dirty = {row_key(row): row["dirty"] for row in predictions if row.get("dirty") is not None}
+    scored = scored_rows(test, completions, read_scorings(paths.scorings, test), dirty)
     return scores_of(scored, metric, paths.evaluation_set / "test.parquet")
 
 

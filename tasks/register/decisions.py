@@ -2,7 +2,8 @@
 
 A line has ``time`` (ISO 8601, UTC), ``candidate`` (experiment), ``key``, ``weights``, ``test_sha256``, ``comparison``
 (digest of the ``comparison.json`` that was judged), ``verdict`` (``accepted``, ``refused`` or ``undecided``),
-``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents`` and ``champion`` (the new one).
+``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents``, ``champion`` (the new one) and
+``decisions_on_this_test_set``, including this one. Lines of earlier versions lack the last.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Decided = dict[str, Any]
 
 COLUMNS = (
     *("time", "candidate", "key", "weights", "test_sha256", "comparison", "verdict", "accepted", "reasons", "summary"),
-    *("metric", "differences", "opponents", "champion"),
+    *("metric", "differences", "opponents", "champion", "decisions_on_this_test_set"),
 )
 
 

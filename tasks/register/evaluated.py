@@ -14,8 +14,9 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.metrics.names import OF_EVERY_ROW
-from tasks.register.gate import Scores
-from tasks.text.rows import ROW_KEY, Row, RowKey, row_key
+from tasks.register.looks import RowSet
+from tasks.register.scores import Scores
+from tasks.text.rows import ROW_KEY, Row, RowKey, group_key, row_key
 from tasks.tuning.params import load_params
 
 logger = logging.getLogger("tunesmith")
@@ -43,6 +44,10 @@ class Evaluated:
     @property
     def test(self) -> str:
         return str(self.metrics["test_sha256"])
+
+    def test_rows(self) -> RowSet:
+        """The test rows, by which decisions are counted."""
+        return RowSet.of(self.test, self.scores.rows())
 
 
 def read(name: str, metric: str, paths: Paths) -> Evaluated:
@@ -72,7 +77,9 @@ def shots(metrics: dict[str, Any]) -> int:
 
 
 def read_scores(path: Path, metric: str) -> Scores:
-    """Read the column ``metric`` of a ``predictions.parquet``: (source, row_id, template_id) → score.
+    """Read the column ``metric`` of a ``predictions.parquet``, with the groups and the dirty rows.
+
+    A report of an earlier version lacks these two columns: each row is a group then, and no row is known to be dirty.
 
     Raises:
         TunesmithError: there is no such file or column, a row has no score, or a row occurs twice.
@@ -86,11 +93,12 @@ def read_scores(path: Path, metric: str) -> Scores:
             f"params/registration.yaml: registration.metric: must be a score column of {path}; it is {metric!r}; "
             f"there are: {', '.join(numbers)}"
         )
-    return scores_of(table.select([*ROW_KEY, metric]).to_pylist(), metric, path)
+    known = [name for name in ("group", "dirty") if name in table.column_names]
+    return scores_of(table.select([*ROW_KEY, metric, *known]).to_pylist(), metric, path)
 
 
 def scores_of(rows: list[Row], metric: str, path: Path) -> Scores:
-    """Return the scores ``metric`` of ``rows``: (source, row_id, template_id) → score.
+    """Return the scores ``metric`` of ``rows``, with their groups and the dirty ones.
 
     Rows whose references have no word are left out for ROUGE and BLEU: no system has a score there.
 
@@ -112,7 +120,12 @@ def scores_of(rows: list[Row], metric: str, path: Path) -> Scores:
             f"{path}: every row needs a {metric}; {len(missing)} have none, the first is {missing[0][1]}; "
             "choose another `registration.metric` in params/registration.yaml"
         )
-    return {row: float(score) for row, score in scores.items() if score is not None}
+    values = {key: float(score) for key, score in scores.items() if score is not None}
+    return Scores(
+        values=values,
+        groups={row_key(row): group_key(row) for row in rows if row_key(row) in values},
+        dirty=frozenset(row_key(row) for row in rows if row.get("dirty") and row_key(row) in values),
+    )
 
 
 def _with_words(path: Path, metric: str, scores: dict[RowKey, float | None]) -> dict[RowKey, float | None]:

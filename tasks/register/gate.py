@@ -1,18 +1,16 @@
-"""The gate: a candidate is accepted only if it is better than each opponent on the same rows, beyond chance."""
+"""The gate: a candidate is accepted only if it is better than each opponent on the same clean rows, beyond chance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.core.errors import TunesmithError
-from tasks.metrics.statistics import direction, paired_bootstrap, row_averages
+from tasks.metrics.differences import Difference, as_entry, paired_difference
 from tasks.register.params import RegistrationParams
-from tasks.text.rows import ROW_KEY, RowKey
-
-Scores = Mapping[RowKey, float]
-"""``ROW_KEY`` of a test row → its score, in the order of the test set."""
+from tasks.register.scores import Pairs, Scores, paired
+from tasks.text.rows import ROW_KEY
 
 Verdict = Literal["accepted", "refused", "undecided"]
 
@@ -21,28 +19,41 @@ _WORDS = {1: "better than", -1: "worse than", 0: "cannot be told apart from"}
 
 @dataclass(frozen=True)
 class Opponent:
-    """A system that a candidate must beat. ``name`` appears in the reasons, such as ``base (baseline)``."""
+    """A system that a candidate must beat; ``name`` is the one that reasons show, such as ``base (baseline)``."""
 
     name: str
     scores: Scores
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Mean of candidate minus opponent over ``rows`` paired rows, with its bootstrap interval."""
+class Compared:
+    """Candidate minus one opponent.
 
-    mean: float
-    low: float
-    high: float
-    rows: int
+    Attributes:
+        difference: over the rows that are clean for both; it alone decides.
+        dirty_rows: number of rows that are dirty for either.
+        dirty_value: mean difference over these rows; None if there are none.
+        confidence: of the interval of ``difference``.
+    """
 
-    @property
-    def direction(self) -> int:
-        """1 if the whole interval lies above zero, -1 if it lies below, else 0."""
-        return direction(self.low, self.high)
+    difference: Difference
+    dirty_rows: int
+    dirty_value: float | None
+    confidence: float
 
     def __str__(self) -> str:
-        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}] on {self.rows} rows"
+        one = self.difference
+        rows = counted(one.rows, "row") + ("" if one.groups == one.rows else f" in {counted(one.groups, 'group')}")
+        return f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}] on {rows}"
+
+    def entry(self) -> dict[str, Any]:
+        """``as_entry`` with ``confidence``, ``detectable``, ``dirty_rows`` and ``dirty_value``."""
+        return as_entry(self.difference) | {
+            "confidence": self.confidence,
+            "detectable": self.difference.detectable(self.confidence),
+            "dirty_rows": self.dirty_rows,
+            "dirty_value": self.dirty_value,
+        }
 
 
 @dataclass(frozen=True)
@@ -51,66 +62,92 @@ class Decision:
 
     Attributes:
         reasons: one line per opponent, and one per other cause of a refusal.
-        differences: key of an opponent → difference; empty if the verdict is ``undecided``.
+        compared: the same keys as the opponents; empty if nothing was decided.
     """
 
     verdict: Verdict
     reasons: list[str]
-    differences: dict[str, Difference]
+    compared: dict[str, Compared]
 
 
-def independent_rows(scores: Scores) -> int:
-    """Count the test rows. Prompt variants of one row count once, since they are not independent samples."""
-    return len({row[:2] for row in scores})
+def undecided(candidate: Scores, opponents: Mapping[str, Opponent], params: RegistrationParams) -> Decision | None:
+    """The decision ``undecided`` if a comparison has too few groups of clean rows; None if all have enough.
 
-
-def undecided(candidate: Scores, params: RegistrationParams) -> Decision | None:
-    """Return the decision ``undecided`` if there are too few test rows, else None.
+    Without opponents, only the candidate's own rows are counted.
 
     Raises:
-        TunesmithError: there is no row.
+        TunesmithError: there is no row, or an opponent was not scored on the candidate's rows.
     """
-    if not candidate:
+    if not candidate.values:
         raise TunesmithError("predictions.parquet: the gate needs at least one test row; there is none")
-    rows = independent_rows(candidate)
-    if rows >= params.min_rows:
-        return None
-    reason = f"{rows} test rows, at least {params.min_rows} are needed (registration.min_rows)"
-    return Decision("undecided", [reason], {})
+    counts = [("", candidate.clean_groups(), len(candidate.dirty_rows()))]
+    for opponent in opponents.values():
+        pairs = _pair(candidate, opponent)
+        counts.append((f" against {opponent.name}", pairs.clean_groups(), len(pairs.dirty_gains)))
+    reasons = [
+        f"{counted(groups, 'independent group')} of clean test rows{against}, at least {params.min_groups} are needed "
+        f"(registration.min_groups)" + (f"; {counted(dirty, 'dirty row')} left out" if dirty else "")
+        for against, groups, dirty in counts
+        if groups < params.min_groups
+    ]
+    return Decision("undecided", reasons, {}) if reasons else None
 
 
 def decide(
     candidate: Scores, opponents: Mapping[str, Opponent], params: RegistrationParams, faults: Sequence[str] = ()
 ) -> Decision:
-    """Compare ``candidate`` with every opponent; accept it if it is better than each.
-
-    Args:
-        faults: other causes of a refusal, one line each.
+    """Compare ``candidate`` with every opponent. ``faults``: other causes of a refusal, one line each.
 
     Raises:
         TunesmithError: an opponent was not scored on the candidate's rows, or there is no row.
     """
-    if (too_few := undecided(candidate, params)) is not None:
+    if (too_few := undecided(candidate, opponents, params)) is not None:
         return too_few
-    differences = {key: _difference(candidate, opponent, params) for key, opponent in opponents.items()}
-    accepted = all(difference.direction > 0 for difference in differences.values()) and not faults
-    reasons = [_reason(opponents[key], difference, params) for key, difference in differences.items()]
-    return Decision("accepted" if accepted else "refused", [*reasons, *faults], differences)
+    compared = {key: _compare(_pair(candidate, opponent), params) for key, opponent in opponents.items()}
+    accepted = all(map(_is_gain, compared.values())) and not faults
+    reasons = [_reason(opponents[key], one, params) for key, one in compared.items()]
+    return Decision("accepted" if accepted else "refused", [*reasons, *faults], compared)
 
 
-def _difference(candidate: Scores, opponent: Opponent, params: RegistrationParams) -> Difference:
-    if candidate.keys() != opponent.scores.keys():
-        only = len(candidate.keys() - opponent.scores.keys()), len(opponent.scores.keys() - candidate.keys())
+def _is_gain(compared: Compared) -> bool:
+    """Whether the candidate beats the opponent; what else a gain must exceed belongs here."""
+    return compared.difference.direction > 0
+
+
+def _pair(candidate: Scores, opponent: Opponent) -> Pairs:
+    ours, theirs = candidate.values.keys(), opponent.scores.values.keys()
+    if ours != theirs:
         raise TunesmithError(
             f"predictions.parquet: candidate and {opponent.name} must be scored on the same rows "
-            f"({', '.join(ROW_KEY)}); {only[0]} rows are only in the candidate's, {only[1]} only in those of "
-            f"{opponent.name}. Run `tunesmith run` to evaluate both on the present test set"
+            f"({', '.join(ROW_KEY)}); {len(ours - theirs)} rows are only in the candidate's, {len(theirs - ours)} only "
+            f"in those of {opponent.name}. Run `tunesmith run` to evaluate both on the present test set"
         )
-    paired = row_averages((row, score - opponent.scores[row]) for row, score in candidate.items())
-    mean, low, high = paired_bootstrap(paired, params.resamples, params.confidence, params.seed)
-    return Difference(float(mean), float(low), float(high), len(paired))
+    return paired(candidate, opponent.scores)
 
 
-def _reason(opponent: Opponent, difference: Difference, params: RegistrationParams) -> str:
+def _compare(pairs: Pairs, params: RegistrationParams) -> Compared:
+    difference = paired_difference(pairs.gains, params.resamples, params.confidence, params.seed, pairs.groups)
+    dirty = pairs.dirty_gains
+    return Compared(difference, len(dirty), float(dirty.mean()) if len(dirty) else None, params.confidence)
+
+
+def _reason(opponent: Opponent, compared: Compared, params: RegistrationParams) -> str:
+    difference = compared.difference
     words = _WORDS[difference.direction]
-    return f"{params.metric}: {words} {opponent.name}: {difference} ({params.confidence:.0%} interval)"
+    reason = f"{params.metric}: {words} {opponent.name}: {compared} ({percent(params.confidence)} interval)"
+    if difference.direction == 0 and (detectable := difference.detectable(params.confidence)):
+        reason += f"; a difference of {detectable:.4f} would be shown with 80 % power"
+    if compared.dirty_value is not None:
+        left_out = f"{counted(compared.dirty_rows, 'dirty row')} left out"
+        reason += f"; {left_out}, on which the difference is {compared.dirty_value:+.4f}"
+    return reason
+
+
+def percent(confidence: float) -> str:
+    """A confidence as text, such as ``95%`` or ``99.9961%``."""
+    return f"{100 * confidence:.4f}".rstrip("0").rstrip(".") + "%"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
@@ -11,8 +10,9 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.register.decisions import Decided
 from tasks.register.evaluated import REMEDY, Evaluated, shots
-from tasks.register.gate import Difference, decide, undecided
+from tasks.register.gate import Compared, Decision, decide, percent, undecided
 from tasks.register.labels import label_reasons, never_predicted
+from tasks.register.looks import WORN_OUT, Look, spent
 from tasks.register.lost_tasks import lost_tasks
 from tasks.register.opponents import Opponents, opponents
 from tasks.register.params import RegistrationParams
@@ -20,7 +20,7 @@ from tasks.register.result import GateInputs, Result, champion_stays, describe, 
 from tasks.tracking.client import KEY, NAME
 from tasks.tracking.sync import WEIGHTS
 
-Differences = dict[str, Difference]
+Differences = dict[str, Compared]
 
 
 def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Result:
@@ -31,34 +31,62 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Resul
     Args:
         run_id: the candidate's MLflow run.
     """
-    params = inputs.params
+    params, registry = inputs.params, inputs.registry
     if inputs.champion and inputs.champion.tags.get(KEY) == candidate.key:
         return _already(inputs, candidate, inputs.champion)
-    if (too_few := undecided(candidate.scores, params)) is not None:
-        line = f"{candidate.name} not decided: {too_few.reasons[0]}; {champion_stays(inputs.champion)}"
-        return _recorded(inputs, candidate, line, verdict="undecided", reasons=too_few.reasons)
+    if (too_few := undecided(candidate.scores, {}, params)) is not None:
+        return _undecided(inputs, candidate, too_few)
     lost = lost_tasks(inputs.paths, candidate, params)
     judged = _judged(candidate, lost, params)
-    if (before := inputs.registry.refusal(judged)) is not None:
+    if (before := registry.refusal(judged)) is not None:
         return _still_refused(inputs, candidate, before)
     against = opponents(candidate, inputs.champion, params, inputs.paths, inputs.tracker)
-    predictions = inputs.paths.report(candidate.name) / "predictions.parquet"
-    refusing, remarks = label_reasons(never_predicted(predictions), params)
-    refusing += [f"retention: {task}; registration.retention demands that it is kept" for task in lost]
-    decision = decide(candidate.scores, against.by_key, params, refusing)
+    if (too_few := undecided(candidate.scores, against.by_key, params)) is not None:
+        return _undecided(inputs, candidate, too_few)
+    faults, remarks = _faults(inputs, candidate, lost)
+    look = registry.count_decision(candidate.test_rows(), _digest_of(candidate, against, params))
+    decision = decide(candidate.scores, against.by_key, _at(look, params), faults)
     facts: dict[str, Any] = {
         "verdict": decision.verdict,
-        "reasons": [*decision.reasons, *remarks, *against.remarks],
+        "reasons": [*decision.reasons, *remarks, *against.remarks, *_looks_remarks(look, params)],
         "opponents": {key: opponent.name for key, opponent in against.by_key.items()},
-        "differences": {key: asdict(difference) for key, difference in decision.differences.items()},
+        "differences": {key: compared.entry() for key, compared in decision.compared.items()},
     }
-    digest = _digest_of(candidate, against, params)
-    facts["decisions_on_this_test_set"] = inputs.registry.count_comparison(candidate.test, digest)
     if decision.verdict == "accepted":
-        return _promote(inputs, candidate, decision.differences, run_id, facts)
+        return _promote(inputs, candidate, decision.compared, run_id, facts)
     result = _recorded(inputs, candidate, f"{candidate.name} refused; {champion_stays(inputs.champion)}", **facts)
-    inputs.registry.remember_refusal(judged, kept(result))
+    registry.remember_refusal(judged, kept(result))
     return result
+
+
+def _faults(inputs: GateInputs, candidate: Evaluated, lost: list[str]) -> tuple[list[str], list[str]]:
+    """Causes of a refusal besides the opponents, and remarks: one line each."""
+    predictions = inputs.paths.report(candidate.name) / "predictions.parquet"
+    faults, remarks = label_reasons(never_predicted(predictions), inputs.params)
+    faults += [f"retention: {task}; registration.retention demands that it is kept" for task in lost]
+    return faults, remarks
+
+
+def _at(look: Look, params: RegistrationParams) -> RegistrationParams:
+    """``params`` with the confidence that this decision needs."""
+    if params.looks == "each":
+        return params
+    return params.model_copy(update={"confidence": spent(params.confidence, look.number)})
+
+
+def _looks_remarks(look: Look, params: RegistrationParams) -> list[str]:
+    remarks = []
+    if params.looks == "spend":
+        remarks.append(
+            f"decision {look.number} on this test set needs {percent(_at(look, params).confidence)} confidence, so "
+            f"that all decisions together keep {percent(params.confidence)} (registration.looks: spend)"
+        )
+    if look.count >= WORN_OUT:
+        remarks.append(
+            f"this test set has decided {look.count} times, so a chance winner is likely; draw fresh rows with "
+            "`tunesmith testset rotate`"
+        )
+    return remarks
 
 
 def _digest_of(candidate: Evaluated, against: Opponents, params: RegistrationParams) -> str:
@@ -78,6 +106,11 @@ def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -
     promotion = inputs.registry.promotion(champion) or {}
     facts = {name: promotion[name] for name in ("reasons", "decided", "by") if name in promotion}
     return make_result(inputs, candidate, line, **({"accepted": True, "verdict": "accepted", "reasons": []} | facts))
+
+
+def _undecided(inputs: GateInputs, candidate: Evaluated, too_few: Decision) -> Result:
+    line = f"{candidate.name} not decided: {too_few.reasons[0]}; {champion_stays(inputs.champion)}"
+    return _recorded(inputs, candidate, line, verdict=too_few.verdict, reasons=too_few.reasons)
 
 
 def _still_refused(inputs: GateInputs, candidate: Evaluated, before: Decided) -> Result:

@@ -13,8 +13,9 @@ from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.register.champion import champion_scores
 from tasks.register.evaluated import REMEDY, Evaluated, read, read_scores
-from tasks.register.gate import Opponent, Scores
+from tasks.register.gate import Opponent
 from tasks.register.params import RegistrationParams
+from tasks.register.scores import Scores
 from tasks.tracking.client import KEY, NAME, Tracker
 from tasks.tuning.untrained import is_trained
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tasks.core.params import Params
 from tasks.metrics.names import row_score
@@ -21,13 +21,16 @@ class RegistrationParams(Params):
         baseline: experiment that a candidate must beat, whichever model is the champion.
         retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``, or a suite that
             ``benchmark.experiments`` plans for it and for the baseline; ``shown`` only reports it.
-        min_rows: fewest test rows for a decision; with fewer, the verdict is ``undecided``. Prompt variants of one row
-            count once.
+        min_groups: fewest independent groups of clean test rows for a decision; with fewer, the verdict is
+            ``undecided``. A row without a group is one.
         min_label_rows: the candidate must predict, at least once, every label that has at least this many test rows;
             None turns the check off. Why 3: a model that ignores the text but predicts a label at its true rate of 3 in
             ``n`` rows misses it altogether with probability ``(1 - 3/n)**n``, which is below 0.05.
+        looks: ``each`` takes ``confidence`` for each decision. ``spend`` divides the level over all decisions on one
+            test set, so that a candidate that is no better is promoted no more often than by one decision
+            (``tasks.register.looks.spent``).
         resamples: number of resamples of the paired bootstrap.
-        confidence: level of the bootstrap interval, such as 0.95.
+        confidence: level of the interval, such as 0.95.
         seed: seed of the resampling.
     """
 
@@ -36,13 +39,24 @@ class RegistrationParams(Params):
     metric: str = "rouge1_f"
     baseline: str = "base"
     retention: Literal["shown", "kept"] = "shown"
-    min_rows: int = Field(default=30, ge=2)
+    min_groups: int = Field(default=30, ge=2)
     min_label_rows: int | None = Field(default=3, ge=1)
-    resamples: int = Field(default=1000, ge=100)
+    looks: Literal["each", "spend"] = "each"
+    resamples: int = Field(default=10_000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     seed: int = 0
 
     _metric = field_validator("metric")(row_score)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_the_new_key(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "min_rows" in data:
+            raise ValueError(
+                f"min_rows is now min_groups, which counts independent groups of clean rows; min_rows is "
+                f"{data['min_rows']!r}; rename the key"
+            )
+        return data
 
     @field_validator("model_name")
     @classmethod

@@ -25,6 +25,7 @@ from tasks.core.errors import TunesmithError
 from tasks.evaluate.inference_settings import Inference
 from tasks.evaluate.predictions import INFERENCE
 from tasks.register.decisions import Decided, now
+from tasks.register.looks import Look, RowSet, parse_tag
 from tasks.tracking.client import KEY, Tracker
 from tasks.tracking.sync import WEIGHTS
 
@@ -33,6 +34,8 @@ MODEL = "model"
 
 # Existing registries hold these tags, so their names must not change.
 _COMPARED, _REFUSED, _LAST, _PROMOTED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
+_SHORT = 12
+"""Digits of a sha256 in the name of a tag."""
 _LONGEST_TAG = 5000
 """Most characters that MLflow's database stores in a tag of a registered model."""
 
@@ -113,21 +116,37 @@ class Registry:
         source = f"runs:/{run_id}/{MODEL}"
         return self.client.create_model_version(self.name, source, run_id, tags=tags, description=description)
 
-    def count_comparison(self, test_sha256: str, digest: str) -> int:
-        """Record a comparison on a test set by its ``digest``, and return the number of different comparisons so far.
+    def count_decision(self, rows: RowSet, digest: str) -> Look:
+        """Count the decision with this ``digest`` on the test set ``rows``.
 
-        A repeated comparison, such as that of a scheduled run when nothing changed, learns nothing from the test set,
-        so it is not counted again. Each comparison is one tag: a process that is killed and starts again counts once.
+        A repeated decision, such as that of a scheduled run when nothing changed, learns nothing from the test set, so
+        it is not counted again. Each decision is one tag: a process that is killed and starts again counts once, and
+        with the same number.
         """
-        prefix = f"{_COMPARED}.{test_sha256[:12]}"
-        tags = self.client.get_registered_model(self.name).tags
-        earlier = tags.get(prefix, "").split()  # earlier versions kept all digests in one tag
-        known = {*earlier, *(name.removeprefix(f"{prefix}.") for name in tags if name.startswith(f"{prefix}."))}
-        if digest[:12] not in known:
-            self._tag(f"{prefix}.{digest[:12]}", now())
-        count = len(known | {digest[:12]})
-        self._tag(f"tunesmith.decisions.{test_sha256[:12]}", str(count))
-        return count
+        counted, test = self._decisions_on(rows), rows.sha256[:_SHORT]
+        key = (test, digest[:_SHORT])
+        if key in counted:
+            look = Look(parse_tag(counted[key]).get("number", len(counted)), len(counted))
+        else:
+            look = Look(len(counted) + 1, len(counted) + 1)
+            self._tag(f"{_COMPARED}.{test}.{digest[:_SHORT]}", rows.tag(look.number, now()))
+        self._tag(f"tunesmith.decisions.{test}", str(look.count))
+        return look
+
+    def decisions_on(self, rows: RowSet) -> int:
+        """Number of different decisions on the test set so far."""
+        return len(self._decisions_on(rows))
+
+    def _decisions_on(self, rows: RowSet) -> dict[tuple[str, str], str]:
+        """(start of ``test_sha256``, start of the digest) → tag of each decision that counts on the test set."""
+        counted: dict[tuple[str, str], str] = {}
+        prefix = f"{_COMPARED}."
+        for name, value in self.client.get_registered_model(self.name).tags.items():
+            test, _, digest = name.removeprefix(prefix).partition(".")
+            if name.startswith(prefix) and rows.is_of(test, value):
+                # The first version kept the digests of all decisions on a test set in one tag.
+                counted |= {(test, one): value for one in ([digest] if digest else value.split())}
+        return counted
 
     def refusal(self, judged: str) -> Decided | None:
         """The refusal stored for the digest ``judged``, or None."""

@@ -52,7 +52,7 @@ def make_result(inputs: GateInputs, candidate: Evaluated | None, summary: str, *
         "metric": inputs.params.metric,
         "differences": {},
         "opponents": {},
-        "decisions_on_this_test_set": None,
+        "decisions_on_this_test_set": inputs.registry.decisions_on(candidate.test_rows()) if candidate else None,
         "summary": summary,
         **facts,
     }

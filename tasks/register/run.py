@@ -24,7 +24,7 @@ from tasks.register.params import RegistrationParams
 from tasks.register.registry import Registry
 from tasks.register.result import GateInputs, Result, champion_stays, describe, make_result
 from tasks.register.run_note import note
-from tasks.register.verdict import publish
+from tasks.register.verdict import lines_below, publish
 from tasks.tracking.client import open_store, readable_mlflow
 from tasks.tracking.sync import sync
 
@@ -41,7 +41,7 @@ def run(params: RegistrationParams, paths: Paths) -> Result:
         - ``reasons`` and ``summary``; ``differences`` and ``opponents``, which have the same keys;
         - ``time`` of this result; ``decided``: time of the decision, which may be an earlier one; ``by``: who decided;
         - ``comparison``: digest of the comparison that was judged;
-        - ``decisions_on_this_test_set``: None if the gate compared nothing.
+        - ``decisions_on_this_test_set``: number of different decisions so far; None without a candidate.
 
     Raises:
         TunesmithError: something that the decision needs is missing, stale or not comparable.
@@ -147,5 +147,5 @@ def _publish(result: Result, paths: Paths) -> None:
     with files.replacing(paths.state / "registration.json") as temporary:
         files.write_json(temporary, result)
     logger.info("%s", result["summary"])
-    for reason in result["reasons"]:
-        logger.info("  %s", reason)
+    for line in lines_below(result):
+        logger.info("  %s", line)

@@ -6,10 +6,11 @@ from mlflow.entities import RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from tasks.register.decisions import Decided
-from tasks.register.verdict import WORDS
+from tasks.register.verdict import WORDS, lines_below
 from tasks.tracking.client import Tracker
 
 VERDICT, REASONS, TIME = "tunesmith.gate", "tunesmith.gate_reasons", "tunesmith.gate_time"
+DECISIONS = "tunesmith.gate_decisions_on_this_test_set"
 
 _START, _END = "<!-- gate -->", "<!-- end of gate -->"
 
@@ -21,6 +22,7 @@ def note(tracker: Tracker, run_id: str, decided: Decided) -> None:
         VERDICT: decided["verdict"],
         REASONS: "\n".join(decided["reasons"]),
         TIME: decided["decided"],
+        DECISIONS: str(decided["decisions_on_this_test_set"]),
         MLFLOW_RUN_NOTE: _with_section(described, decided),
     }
     tracker.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in values.items()])
@@ -32,7 +34,7 @@ def _with_section(described: str, decided: Decided) -> str:
     lines = [
         f"**Gate: {WORDS[decided['verdict']]}** ({decided['decided']})",
         "",
-        *(f"- {r}" for r in decided["reasons"]),
+        *(f"- {line}" for line in lines_below(decided)),
     ]
     parts = [before.strip(), "\n".join([_START, *lines, "", _END]), after.strip()]
     return "\n\n".join(part for part in parts if part)

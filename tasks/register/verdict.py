@@ -22,7 +22,8 @@ def publish(paths: Paths, result: Result) -> None:
     the verdict by the digest of the comparison. A comparison that DVC restores thus shows its own verdict, or none.
     """
     digest = str(result["comparison"])
-    html = pages(Path(__file__).parent).get_template("verdict.html.jinja").render(a=result, words=WORDS)
+    template = pages(Path(__file__).parent).get_template("verdict.html.jinja")
+    html = template.render(a=result, words=WORDS, lines=lines_below(result))
     with files.replacing(paths.gate(digest, "html")) as temporary:
         temporary.write_text(html, encoding="utf-8")
     with files.replacing(paths.gate(digest, "json")) as temporary:
@@ -42,12 +43,18 @@ def last_result(paths: Paths) -> Result | None:
     return files.read_json(path) if path.exists() else None
 
 
+def lines_below(result: Result) -> list[str]:
+    """The lines below a result's summary: its reasons, and how often its test set decided so far."""
+    count = result.get("decisions_on_this_test_set")
+    return [*result["reasons"], *([] if count is None else [f"decisions on this test set: {count}"])]
+
+
 def gate_lines(paths: Paths) -> list[str]:
     """The verdict on the present comparison as lines of text, or a line that there is none yet."""
     result = result_on_present(paths)
     if result is not None:
         judged = f"{result['time']}, on comparison {str(result['comparison'])[:8]}"
-        return [f"gate: {result['summary']} ({judged})", *(f"  {reason}" for reason in result["reasons"])]
+        return [f"gate: {result['summary']} ({judged})", *(f"  {line}" for line in lines_below(result))]
     lines = ["gate: no decision on this comparison yet; `tunesmith run` makes one"]
     last = last_result(paths)
     if last is not None:

@@ -96,7 +96,8 @@ def test_one_task_a_stage_then_ledger_and_gate(first_run: FirstRun) -> None:
 
 
 def test_the_artifact_has_the_table_the_decision_and_the_runs(first_run: FirstRun) -> None:
-    for part in ("| experiment", "nearest", "**Gate:**", "/#/experiments/", "`train@lora`"):
+    count = "- decisions on this test set: 1"
+    for part in ("| experiment", "nearest", "**Gate:**", count, "/#/experiments/", "`train@lora`"):
         assert part in first_run.artifact
 
 

@@ -15,7 +15,7 @@ from tasks.register.params import RegistrationParams
 from tasks.register.run import run
 from tests.tracking.ledger_workspace import add_baselines, add_comparison, add_experiment, key_of, write_report
 
-PARAMS = RegistrationParams(min_rows=2)
+PARAMS = RegistrationParams(min_groups=2)
 
 
 def test_a_candidate_worse_than_few_shot_prompting_is_refused(paths: Paths) -> None:
@@ -82,9 +82,9 @@ def test_a_classifier_that_never_predicts_a_label_is_refused(paths: Paths) -> No
     for name in ("lead", "nearest"):
         write_report(paths.baseline(name), [0.5] * 12, None, rows=rows)
         label_report(paths.baseline(name), ["none of them"] * 12, true)
-    params = RegistrationParams(min_rows=12, metric="accuracy")
+    params = RegistrationParams(min_groups=12, metric="accuracy")
     result = run(params, paths)
-    assert [d["mean"] > 0.6 for d in result["differences"].values()] == [True] * 3
+    assert [d["value"] > 0.6 for d in result["differences"].values()] == [True] * 3
     assert result["verdict"] == "refused"
     assert result["reasons"][-1] == (
         "labels never predicted: 'other', which 4 test rows have (registration.min_label_rows: 3)"

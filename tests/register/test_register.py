@@ -35,7 +35,7 @@ from tests.tracking.ledger_workspace import (
     write_report,
 )
 
-PARAMS = RegistrationParams(min_rows=2)
+PARAMS = RegistrationParams(min_groups=2)
 NEW: dict[str, Any] = {"test": digest_of(["new0", "new1"]), "rows": ["new0", "new1"]}
 """Other test rows than the champion was evaluated on."""
 
@@ -118,7 +118,7 @@ def test_other_weights_under_a_registered_key_are_refused(paths: Paths) -> None:
 def test_different_comparisons_on_a_test_set_are_counted(paths: Paths) -> None:
     assert run(PARAMS, paths)["decisions_on_this_test_set"] == 1
     assert propose(paths, "worse", [0.3, 0.4, 0.5, 0.4])["decisions_on_this_test_set"] == 2
-    assert run(PARAMS, paths)["decisions_on_this_test_set"] is None  # no new comparison
+    assert run(PARAMS, paths)["decisions_on_this_test_set"] == 2  # no new comparison
     assert propose(paths, "worse 2", [0.3, 0.4, 0.5, 0.4])["decisions_on_this_test_set"] == 3
     tags = open_store(paths.root).client.get_registered_model("tunesmith").tags
     assert tags[f"tunesmith.decisions.{TEST[:12]}"] == "3"
@@ -164,7 +164,7 @@ def test_what_cannot_be_compared_is_an_error(paths: Paths, spoil: Any, message: 
 
 def test_a_metric_that_the_rows_lack_names_those_that_they_have(paths: Paths) -> None:
     with pytest.raises(TunesmithError, match=r"it is 'chrf'; there are: rouge1_f, new_tokens, finished$"):
-        run(RegistrationParams(metric="chrf", min_rows=2), paths)
+        run(RegistrationParams(metric="chrf", min_groups=2), paths)
 
 
 class Evaluator:
@@ -197,7 +197,7 @@ def test_the_champion_is_evaluated_once_on_new_test_rows(paths: Paths, monkeypat
     add_experiment(paths, "base", [0.1, 0.1], method="none", **NEW)
     result = propose(paths, "new", [0.5, 0.5], **NEW)
     assert not result["accepted"]
-    assert result["differences"]["champion"]["mean"] == pytest.approx(-0.4)
+    assert result["differences"]["champion"]["value"] == pytest.approx(-0.4)
     assert result["decisions_on_this_test_set"] == 1
     propose(paths, "newer", [0.95, 0.95], **NEW)
     assert evaluate.calls == 1
@@ -300,7 +300,19 @@ def test_a_champion_is_scored_by_the_metric_of_today(paths: Paths) -> None:
     set_column(paths.report("lora"), "rouge1_f", 1.0)
     run(PARAMS, paths)
     result = propose(paths, "new", [0.6, 0.7, 0.8, 0.7])
-    assert result["differences"]["champion"]["mean"] == pytest.approx(0.2)
+    assert result["differences"]["champion"]["value"] == pytest.approx(0.2)
+
+
+def test_rows_that_the_champion_was_trained_on_do_not_vote_against_it(paths: Paths) -> None:
+    path = paths.report("lora") / "predictions.parquet"
+    pq.write_table(pq.read_table(path).append_column("dirty", pa.array([False, False, True, False])), path)
+    assert run(PARAMS, paths)["accepted"]
+    result = propose(paths, "new", [0.6, 0.7, 0.5, 0.7])
+    assert result["accepted"]
+    champion = result["differences"]["champion"]
+    assert (champion["rows"], champion["dirty_rows"]) == (3, 1)
+    assert (champion["value"], champion["dirty_value"]) == (pytest.approx(0.2), pytest.approx(-0.1))
+    assert result["reasons"][1].endswith("; 1 dirty row left out, on which the difference is -0.1000")
 
 
 def test_a_champion_has_a_score_that_its_template_named_later(paths: Paths) -> None:
@@ -314,7 +326,7 @@ def test_a_champion_has_a_score_that_its_template_named_later(paths: Paths) -> N
         set_column(report, "accuracy", 0.2)
     add_comparison(paths, "new", "base", "new")
     result = run(PARAMS.model_copy(update={"metric": "accuracy"}), paths)
-    assert result["differences"]["champion"]["mean"] == pytest.approx(0.5)
+    assert result["differences"]["champion"]["value"] == pytest.approx(0.5)
 
 
 def set_column(report: Path, name: str, value: float) -> None:

@@ -21,7 +21,7 @@ from tasks.register.verdict import gate_lines
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import TEST, add_comparison, add_experiment, key_of
 
-PARAMS = RegistrationParams(min_rows=2)
+PARAMS = RegistrationParams(min_groups=2)
 
 
 def client_of(paths: Paths) -> Any:
@@ -58,18 +58,19 @@ def test_a_refusal_outlives_the_alias_and_the_state(paths: Paths, lost: str) -> 
 def test_other_rules_or_other_answers_ask_anew(paths: Paths) -> None:
     refuse(paths)
     client_of(paths).delete_registered_model_alias("tunesmith", "champion")
-    assert run(PARAMS.model_copy(update={"seed": 1}), paths)["accepted"]
+    assert run(PARAMS.model_copy(update={"confidence": 0.9}), paths)["accepted"]
 
 
 def test_too_few_rows_are_a_state_of_their_own(paths: Paths) -> None:
     result = run(RegistrationParams(), paths)
-    assert (result["verdict"], result["accepted"], result["decisions_on_this_test_set"]) == ("undecided", False, None)
+    assert (result["verdict"], result["accepted"], result["decisions_on_this_test_set"]) == ("undecided", False, 0)
     assert result["summary"] == (
-        "lora not decided: 4 test rows, at least 30 are needed (registration.min_rows); there is no champion yet"
+        "lora not decided: 4 independent groups of clean test rows, at least 30 are needed (registration.min_groups); "
+        "there is no champion yet"
     )
     assert gate_lines(paths)[0].startswith(f"gate: {result['summary']} (20")
     assert run_tags(paths)["tunesmith.gate"] == "undecided"
-    assert "Gate: lora not decided: 4 test rows" in page(paths)
+    assert "Gate: lora not decided: 4 independent groups" in page(paths)
     assert run(PARAMS, paths)["accepted"]  # nothing was refused, so nothing is remembered
 
 
@@ -92,6 +93,8 @@ def test_mlflow_has_the_verdict_in_the_run_of_a_refused_candidate(paths: Paths) 
     assert tags["tunesmith.gate_reasons"] == "\n".join(result["reasons"])
     assert "**Gate: refused**" in tags["mlflow.note.content"]
     assert "worse than lora (champion, version 1)" in tags["mlflow.note.content"]
+    assert tags["tunesmith.gate_decisions_on_this_test_set"] == "2"
+    assert "- decisions on this test set: 2" in tags["mlflow.note.content"]
     tracker = open_store(paths.root)
     run_id = tracker.find(key_of("worse"), "worse")
     tracker.client.set_tag(run_id, "mlflow.note.content", f"my words\n\n{tags['mlflow.note.content']}\n\nmore of them")
@@ -117,7 +120,7 @@ def test_the_verdict_is_of_one_comparison_and_comes_back_with_it(paths: Paths) -
 
 def with_params(paths: Paths) -> Paths:
     paths.params.mkdir()
-    write_yaml(paths.params / "registration.yaml", {"registration": {"min_rows": 2}})
+    write_yaml(paths.params / "registration.yaml", {"registration": {"min_groups": 2}})
     return paths
 
 

@@ -33,9 +33,11 @@ def prepare(paths: Paths, rows: int, choices: list[str], **registration: Any) ->
 def test_too_few_rows_and_a_metric_of_texts_for_labels_are_told_and_nothing_else(paths: Paths) -> None:
     prepare(paths, 5, ["billing", "repair"])
     few, labels = gate_notes(paths)
-    assert few.startswith("5 test rows: the gate decides nothing on fewer than 30 (registration.min_rows)")
+    assert few.startswith(
+        "5 independent groups of test rows: the gate decides nothing on fewer than 30 (registration.min_groups)"
+    )
     assert "decides by rouge1_f" in labels and "`metric: accuracy` in params/registration.yaml" in labels
-    prepare(paths, 5, ["billing", "repair"], min_rows=5, metric="accuracy")
+    prepare(paths, 5, ["billing", "repair"], min_groups=5, metric="accuracy")
     assert gate_notes(paths) == []
-    prepare(paths, 5, [], min_rows=5)
+    prepare(paths, 5, [], min_groups=5)
     assert gate_notes(paths) == []
