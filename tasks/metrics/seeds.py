@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,16 @@ class Spread:
     mean: float
     deviation: float
     count: int
+
+    def gain_needed(self, confidence: float) -> float:
+        """The gain that another seed alone gives with probability ``1 - confidence``: Student's t times ``deviation``.
+
+        If trainings are no better than a fixed opponent on average, the gain of one more training over it has mean 0,
+        and gain / deviation follows Student's t with ``count - 1`` degrees of freedom. One of the ``count`` trainings
+        exceeds the bound less often, since its own gain is part of the deviation. The best of them exceeds it less
+        often than stated if ``count`` is 3, and more often if there are many.
+        """
+        return float(stats.t.ppf(confidence, self.count - 1) * self.deviation)
 
 
 def spread(scores: Sequence[float]) -> Spread:

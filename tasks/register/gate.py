@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tasks.core.errors import TunesmithError
 from tasks.metrics.differences import Difference, as_entry, paired_difference
+from tasks.metrics.seeds import Spread
 from tasks.register.params import RegistrationParams
 from tasks.register.scores import Pairs, Scores, paired
 from tasks.text.rows import ROW_KEY
@@ -34,12 +35,19 @@ class Compared:
         dirty_rows: number of rows that are dirty for either.
         dirty_value: mean difference over these rows; None if there are none.
         confidence: of the interval of ``difference``.
+        seeds: what seeds alone do to the candidate's score; None if the gain need not exceed it.
     """
 
     difference: Difference
     dirty_rows: int
     dirty_value: float | None
     confidence: float
+    seeds: Spread | None = None
+
+    @property
+    def gain_needed(self) -> float | None:
+        """The gain that seeds alone give; None if the gain need not exceed it."""
+        return None if self.seeds is None else self.seeds.gain_needed(self.confidence)
 
     def __str__(self) -> str:
         one = self.difference
@@ -47,10 +55,11 @@ class Compared:
         return f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}] on {rows}"
 
     def entry(self) -> dict[str, Any]:
-        """``as_entry`` with ``confidence``, ``detectable``, ``dirty_rows`` and ``dirty_value``."""
+        """``as_entry`` with ``confidence``, ``detectable``, ``gain_needed``, ``dirty_rows`` and ``dirty_value``."""
         return as_entry(self.difference) | {
             "confidence": self.confidence,
             "detectable": self.difference.detectable(self.confidence),
+            "gain_needed": self.gain_needed,
             "dirty_rows": self.dirty_rows,
             "dirty_value": self.dirty_value,
         }
@@ -94,24 +103,33 @@ def undecided(candidate: Scores, opponents: Mapping[str, Opponent], params: Regi
 
 
 def decide(
-    candidate: Scores, opponents: Mapping[str, Opponent], params: RegistrationParams, faults: Sequence[str] = ()
+    candidate: Scores,
+    opponents: Mapping[str, Opponent],
+    params: RegistrationParams,
+    faults: Sequence[str] = (),
+    seeds: Spread | None = None,
 ) -> Decision:
-    """Compare ``candidate`` with every opponent. ``faults``: other causes of a refusal, one line each.
+    """Compare ``candidate`` with every opponent.
+
+    Args:
+        faults: other causes of a refusal, one line each.
+        seeds: what seeds alone do to the candidate's score, if each gain must exceed it.
 
     Raises:
         TunesmithError: an opponent was not scored on the candidate's rows, or there is no row.
     """
     if (too_few := undecided(candidate, opponents, params)) is not None:
         return too_few
-    compared = {key: _compare(_pair(candidate, opponent), params) for key, opponent in opponents.items()}
+    compared = {key: _compare(_pair(candidate, opponent), params, seeds) for key, opponent in opponents.items()}
     accepted = all(map(_is_gain, compared.values())) and not faults
     reasons = [_reason(opponents[key], one, params) for key, one in compared.items()]
     return Decision("accepted" if accepted else "refused", [*reasons, *faults], compared)
 
 
 def _is_gain(compared: Compared) -> bool:
-    """Whether the candidate beats the opponent; what else a gain must exceed belongs here."""
-    return compared.difference.direction > 0
+    """Whether the candidate beats the opponent, by more than seeds do if that is required."""
+    needed = compared.gain_needed
+    return compared.difference.direction > 0 and (needed is None or compared.difference.value > needed)
 
 
 def _pair(candidate: Scores, opponent: Opponent) -> Pairs:
@@ -125,10 +143,10 @@ def _pair(candidate: Scores, opponent: Opponent) -> Pairs:
     return paired(candidate, opponent.scores)
 
 
-def _compare(pairs: Pairs, params: RegistrationParams) -> Compared:
+def _compare(pairs: Pairs, params: RegistrationParams, seeds: Spread | None) -> Compared:
     difference = paired_difference(pairs.gains, params.resamples, params.confidence, params.seed, pairs.groups)
     dirty = pairs.dirty_gains
-    return Compared(difference, len(dirty), float(dirty.mean()) if len(dirty) else None, params.confidence)
+    return Compared(difference, len(dirty), float(dirty.mean()) if len(dirty) else None, params.confidence, seeds)
 
 
 def _reason(opponent: Opponent, compared: Compared, params: RegistrationParams) -> str:
@@ -137,6 +155,12 @@ def _reason(opponent: Opponent, compared: Compared, params: RegistrationParams) 
     reason = f"{params.metric}: {words} {opponent.name}: {compared} ({percent(params.confidence)} interval)"
     if difference.direction == 0 and (detectable := difference.detectable(params.confidence)):
         reason += f"; a difference of {detectable:.4f} would be shown with 80 % power"
+    if compared.seeds is not None:
+        verb = "exceeds" if _is_gain(compared) else "must exceed"
+        reason += (
+            f"; the gain {verb} {compared.gain_needed:.4f}, which another seed alone gives "
+            f"({counted(compared.seeds.count, 'seed')}, deviation {compared.seeds.deviation:.4f})"
+        )
     if compared.dirty_value is not None:
         left_out = f"{counted(compared.dirty_rows, 'dirty row')} left out"
         reason += f"; {left_out}, on which the difference is {compared.dirty_value:+.4f}"

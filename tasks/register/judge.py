@@ -17,6 +17,7 @@ from tasks.register.lost_tasks import lost_tasks
 from tasks.register.opponents import Opponents, opponents
 from tasks.register.params import RegistrationParams
 from tasks.register.result import GateInputs, Result, champion_stays, describe, kept, make_result
+from tasks.register.seeds import Repeats, repeats
 from tasks.tracking.client import KEY, NAME
 from tasks.tracking.sync import WEIGHTS
 
@@ -36,8 +37,11 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Resul
         return _already(inputs, candidate, inputs.champion)
     if (too_few := undecided(candidate.scores, {}, params)) is not None:
         return _undecided(inputs, candidate, too_few)
+    trained = repeats(candidate, params, inputs.paths) if params.beyond_seeds else None
+    if trained is not None and (too_few := trained.undecided()) is not None:
+        return _undecided(inputs, candidate, too_few)
     lost = lost_tasks(inputs.paths, candidate, params)
-    judged = _judged(candidate, lost, params)
+    judged = _judged(candidate, lost, trained, params)
     if (before := registry.refusal(judged)) is not None:
         return _still_refused(inputs, candidate, before)
     against = opponents(candidate, inputs.champion, params, inputs.paths, inputs.tracker)
@@ -45,7 +49,8 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Resul
         return _undecided(inputs, candidate, too_few)
     faults, remarks = _faults(inputs, candidate, lost)
     look = registry.count_decision(candidate.test_rows(), _digest_of(candidate, against, params))
-    decision = decide(candidate.scores, against.by_key, _at(look, params), faults)
+    seeds = None if trained is None else trained.spread(candidate)
+    decision = decide(candidate.scores, against.by_key, _at(look, params), faults, seeds)
     facts: dict[str, Any] = {
         "verdict": decision.verdict,
         "reasons": [*decision.reasons, *remarks, *against.remarks, *_looks_remarks(look, params)],
@@ -95,9 +100,11 @@ def _digest_of(candidate: Evaluated, against: Opponents, params: RegistrationPar
     return files.digest([candidate.key, against.identities, rules])
 
 
-def _judged(candidate: Evaluated, lost: list[str], params: RegistrationParams) -> str:
-    """Digest of everything that a refusal depends on: weights, evaluation settings, test rows, lost tasks and rules."""
+def _judged(candidate: Evaluated, lost: list[str], trained: Repeats | None, params: RegistrationParams) -> str:
+    """Digest of all that a refusal depends on: weights, evaluation settings, test rows, lost tasks, seeds and rules."""
     evaluated = [candidate.test, candidate.metrics.get("generation"), shots(candidate.metrics), lost]
+    if trained is not None:
+        evaluated.append(sorted(other.key for other in trained.others))
     return files.digest([candidate.key, candidate.weights, evaluated, params.model_dump(exclude={"model_name"})])
 
 

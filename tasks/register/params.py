@@ -29,6 +29,8 @@ class RegistrationParams(Params):
         looks: ``each`` takes ``confidence`` for each decision. ``spend`` divides the level over all decisions on one
             test set, so that a candidate that is no better is promoted no more often than by one decision
             (``tasks.register.looks.spent``).
+        beyond_seeds: whether the gain over each opponent must also exceed what another seed alone gives
+            (``tasks.metrics.seeds.Spread.gain_needed``); needs three seeds of the candidate.
         resamples: number of resamples of the paired bootstrap.
         confidence: level of the interval, such as 0.95.
         seed: seed of the resampling.
@@ -42,6 +44,7 @@ class RegistrationParams(Params):
     min_groups: int = Field(default=30, ge=2)
     min_label_rows: int | None = Field(default=3, ge=1)
     looks: Literal["each", "spend"] = "each"
+    beyond_seeds: bool = False
     resamples: int = Field(default=10_000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     seed: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from tasks.metrics.seeds import Spread, spread
@@ -20,3 +21,19 @@ def test_the_deviation_is_that_of_a_sample() -> None:
 def test_one_score_and_a_missing_score_have_no_deviation(scores: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         spread(scores)
+
+
+def rates(count: int) -> tuple[float, float, float]:
+    """How often one more training, one of ``count`` and the best of them exceed the bound, if none is better."""
+    draws = np.random.default_rng(0).standard_normal((20_000, count + 1))
+    bounds = Spread(0.0, 1.0, count).gain_needed(0.95) * draws[:, :count].std(axis=1, ddof=1)
+    shown = [draws[:, count], draws[:, 0], draws[:, :count].max(axis=1)]
+    more, one, best = (float((gains > bounds).mean()) for gains in shown)
+    return more, one, best
+
+
+def test_chance_alone_exceeds_the_bound_as_often_as_stated() -> None:
+    more, one, best = rates(3)
+    assert more == pytest.approx(0.05, abs=0.006)
+    assert one < best < 0.05
+    assert rates(10)[2] > 0.2, "the best of ten seeds is not held back"

@@ -1,0 +1,59 @@
+"""What seeds alone do to the candidate's score, which a gain must exceed with ``beyond_seeds``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.core import files
+from tasks.core.paths import Paths
+from tasks.metrics.seeds import Spread, spread
+from tasks.register.evaluated import Evaluated, read
+from tasks.register.gate import Decision, counted
+from tasks.register.params import RegistrationParams
+from tasks.register.scores import paired
+
+FEWEST = 3
+"""Trainings with different seeds that a decision needs. Two have one degree of freedom, and a quantile above 6."""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """The trainings of the candidate's experiment that differ in their seed alone.
+
+    Attributes:
+        original: the experiment that the others are like.
+        next_seed: the smallest seed above those of the trainings; None if the candidate is the only one.
+        others: the trainings besides the candidate.
+    """
+
+    original: str
+    next_seed: int | None
+    others: list[Evaluated]
+
+    def undecided(self) -> Decision | None:
+        """The decision ``undecided`` if there are too few trainings; None if there are enough."""
+        count = 1 + len(self.others)
+        if count >= FEWEST:
+            return None
+        first = "" if self.next_seed is None else f" --first {self.next_seed}"
+        reason = (
+            f"{counted(count, 'seed')} of {self.original}, at least {FEWEST} are needed (registration.beyond_seeds); "
+            f"run `tunesmith experiments seeds {self.original} --count {FEWEST - count}{first}`, then `tunesmith run`"
+        )
+        return Decision("undecided", [reason], {})
+
+    def spread(self, candidate: Evaluated) -> Spread:
+        """The spread of the mean score over the clean rows. The mean is relative to the candidate's score."""
+        gains = [float(paired(other.scores, candidate.scores).gains.mean()) for other in self.others]
+        return spread([0.0, *gains])
+
+
+def repeats(candidate: Evaluated, params: RegistrationParams, paths: Paths) -> Repeats:
+    """Read the other trainings that the comparison names under ``seeds`` with the candidate."""
+    comparison = files.read_json(paths.comparison / "comparison.json")
+    for original, group in comparison.get("seeds", {}).items():
+        if candidate.name in group["experiments"]:
+            others = [read(name, params.metric, paths) for name in group["experiments"] if name != candidate.name]
+            same_rows = [other for other in others if other.test == candidate.test]
+            return Repeats(original, max(group["seeds"]) + 1, same_rows)
+    return Repeats(candidate.name, None, [])
