@@ -12,11 +12,11 @@ class RetentionParams(Params):
 
     Attributes:
         sources: every experiment also predicts the test rows of these sources.
-        limit: most rows per source; None keeps all.
+        limit: most rows per source; None keeps all. 100 rows could never show that a task is kept.
     """
 
     sources: list[str] = Field(default_factory=list)
-    limit: int | None = Field(default=100, ge=1)
+    limit: int | None = Field(default=1000, ge=1)
 
 
 class RetiredParams(Params):

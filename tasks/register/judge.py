@@ -40,7 +40,7 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Resul
     trained = repeats(candidate, params, inputs.paths) if params.beyond_seeds else None
     if trained is not None and (too_few := trained.undecided()) is not None:
         return _undecided(inputs, candidate, too_few)
-    lost = lost_tasks(inputs.paths, candidate, params)
+    lost, unsure = lost_tasks(inputs.paths, candidate, params)
     judged = _judged(candidate, lost, trained, params)
     if (before := registry.refusal(judged)) is not None:
         return _still_refused(inputs, candidate, before)
@@ -48,6 +48,7 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Resul
     if (too_few := undecided(candidate.scores, against.by_key, params)) is not None:
         return _undecided(inputs, candidate, too_few)
     faults, remarks = _faults(inputs, candidate, lost)
+    remarks += [f"retention: {task}; registration.retention: kept lets it pass" for task in unsure]
     look = registry.count_decision(candidate.test_rows(), _digest_of(candidate, against, params))
     seeds = None if trained is None else trained.spread(candidate)
     decision = decide(candidate.scores, against.by_key, _at(look, params), faults, seeds)

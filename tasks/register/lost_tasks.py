@@ -15,17 +15,20 @@ PASSES = {"kept": ("gained", "kept", "undecided"), "proven": ("gained", "kept")}
 """Value of ``registration.retention`` → the verdicts on a task with which a candidate passes."""
 
 
-def lost_tasks(paths: Paths, candidate: Evaluated, params: RegistrationParams) -> list[str]:
-    """List ``TASK: verdict`` for each task that refuses the candidate; empty if ``retention`` is ``shown``.
+def lost_tasks(paths: Paths, candidate: Evaluated, params: RegistrationParams) -> tuple[list[str], list[str]]:
+    """Find the tasks that refuse the candidate, and those that pass although they are undecided.
 
     ``kept`` refuses a task that is lost or was not judged, ``proven`` also one that is undecided. The verdicts come
     from the comparison, and from the benchmarks that are planned for both candidate and baseline.
+
+    Returns:
+        ``TASK: verdict`` of each; both lists are empty if ``retention`` is ``shown``.
 
     Raises:
         TunesmithError: ``retention`` is not ``shown``, and no task was judged.
     """
     if params.retention == "shown":
-        return []
+        return [], []
     judged = _judged(paths, candidate, params)
     if not judged:
         raise TunesmithError(
@@ -34,7 +37,10 @@ def lost_tasks(paths: Paths, candidate: Evaluated, params: RegistrationParams) -
             f"evaluation_set.retention, or suites of {params.baseline} and {candidate.name} under "
             "benchmark.experiments of params/evaluation.yaml, or set it to 'shown'"
         )
-    return [f"{task}: {_text(one)}" for task, one in judged.items() if one["verdict"] not in PASSES[params.retention]]
+    verdicts = {f"{task}: {_text(one)}": one["verdict"] for task, one in judged.items()}
+    refusing = [line for line, verdict in verdicts.items() if verdict not in PASSES[params.retention]]
+    unsure = [line for line, verdict in verdicts.items() if verdict == "undecided" and line not in refusing]
+    return refusing, unsure
 
 
 def _judged(paths: Paths, candidate: Evaluated, params: RegistrationParams) -> dict[str, dict[str, Any]]:

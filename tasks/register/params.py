@@ -20,7 +20,8 @@ class RegistrationParams(Params):
         metric: score column of ``predictions.parquet`` that decides; higher is better.
         baseline: experiment that a candidate must beat, whichever model is the champion.
         retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``, or a suite that
-            ``benchmark.experiments`` plans for it and for the baseline; ``shown`` only reports it.
+            ``benchmark.experiments`` plans for it and for the baseline; ``proven`` also refuses one that has too few
+            rows to show that it kept them; ``shown`` only reports it.
         min_groups: fewest independent groups of clean test rows for a decision; with fewer, the verdict is
             ``undecided``. A row without a group is one.
         min_label_rows: the candidate must predict, at least once, every label that has at least this many test rows;
@@ -40,7 +41,7 @@ class RegistrationParams(Params):
     alias: str = "champion"
     metric: str = "rouge1_f"
     baseline: str = "base"
-    retention: Literal["shown", "kept"] = "shown"
+    retention: Literal["shown", "kept", "proven"] = "shown"
     min_groups: int = Field(default=30, ge=2)
     min_label_rows: int | None = Field(default=3, ge=1)
     looks: Literal["each", "spend"] = "each"

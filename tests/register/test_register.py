@@ -241,19 +241,29 @@ def test_requirements_are_pinned_without_build_tags() -> None:
 
 
 def test_a_candidate_that_lost_a_task_is_refused_where_all_must_be_kept(paths: Paths) -> None:
-    strict = PARAMS.model_copy(update={"retention": "kept"})
+    strict, strictest = (PARAMS.model_copy(update={"retention": rule}) for rule in ("kept", "proven"))
     paths.params.mkdir()
     write_yaml(paths.params / "evaluation.yaml", {"benchmark": {}})
     path = paths.comparison / "comparison.json"
     comparison = read_json(path)
     with pytest.raises(TunesmithError, match="needs tasks to be kept; the comparison has judged none"):
         run(strict, paths)
-    for verdict, accepted in (("lost", False), ("not judged", False), ("undecided", True), ("kept", True)):
+    cases = [
+        (strictest, {"verdict": "undecided", "rows_needed": 122}, False),
+        (strict, {"verdict": "lost"}, False),
+        (strict, {"verdict": "not judged"}, False),
+        (strict, {"verdict": "undecided", "rows_needed": 122}, True),
+    ]
+    for rules, judged, accepted in cases:
         for system in comparison["systems"]:
-            system["retention"] = {"wnut/entities": {"verdict": verdict}}
+            system["retention"] = {"wnut/entities": judged}
         write_json(path, comparison)
-        result = run(strict, paths)
+        result = run(rules, paths)
         assert result["accepted"] is accepted
+        assert f"retention: wnut/entities: {judged['verdict']}" in " ".join(result["reasons"])
+    assert (
+        "retention: wnut/entities: undecided (~122 rows needed); registration.retention: kept" in result["reasons"][-1]
+    )
 
 
 def test_a_candidate_that_lost_a_planned_suite_is_refused(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,11 @@ def test_a_metric_of_all_rows_together_is_refused_with_what_to_take(paths: Paths
             "params/evaluation.yaml, or set it to 'shown'",
         ),
         (
+            "registration",
+            lambda p: p["registration"].update(retention="proven"),
+            "registration.yaml: registration.retention: 'proven' needs tasks to be kept; name sources under ",
+        ),
+        (
             "evaluation",
             lambda p: p["evaluation_set"].update(retention={"sources": ["demo"]}),
             "evaluation.yaml: evaluation_set.retention.sources: 'demo' is one of evaluation_set.sources; its test rows "
