@@ -54,6 +54,7 @@ class Overview:
     Attributes:
         notes: reasons of ``n/a``, numbered as in the cells.
         failures: errors of scenarios and mixtures that failed.
+        differences: lines about the accuracy of each experiment, compared with the baseline.
     """
 
     lines: list[Line]
@@ -62,6 +63,7 @@ class Overview:
     memorisation: list[str]
     seconds: list[str]
     failures: list[str]
+    differences: tuple[str, ...] = ()
 
 
 def overview(results: Sequence[dict[str, Any]], wide: float) -> Overview:
@@ -178,7 +180,13 @@ def _two_lines(cell: str) -> str:
 def below(shown: Overview) -> list[str]:
     """Lines below the table."""
     numbered = [f"({i}) {note}" for i, note in enumerate(shown.notes, start=1)]
-    return [shown.legend, *numbered, *[f"Memorisation: {text}" for text in shown.memorisation], *shown.seconds]
+    return [
+        shown.legend,
+        *numbered,
+        *shown.differences,
+        *[f"Memorisation: {text}" for text in shown.memorisation],
+        *shown.seconds,
+    ]
 
 
 def markdown(shown: Overview) -> str:

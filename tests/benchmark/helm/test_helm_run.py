@@ -231,7 +231,8 @@ def test_the_command_writes_table_and_picture(
 ) -> None:
     paths = Paths(Path(shutil.copytree(trained.root, tmp_path / "copy")))
     paths.params.mkdir()
-    write_yaml(paths.params / "evaluation.yaml", {"compare": {"baseline": "base"}, "helm": PARAMS.model_dump()})
+    params = {"compare": {"baseline": "base"}, "helm": PARAMS.model_dump(), "verdicts": {}}
+    write_yaml(paths.params / "evaluation.yaml", params)
     write_yaml(paths.params / "experiments.yaml", {"experiments": {"full": {}, "base": {}, "untrained": {}}})
     with pytest.raises(TunesmithError, match="no folder is named; give one with --data"):
         helm(paths.root, None, None, None, None)
@@ -249,6 +250,8 @@ def test_the_command_writes_table_and_picture(
     assert markdown(shown).count("\n| ") == 6, "a head, a rule and four lines"
     assert (paths.helm / "table.html").read_text() == html(shown, "table.png")
     assert rich_table(shown).row_count == 4
+    assert [text.split(":")[0] for text in shown.differences] == ["sst2", "bbq"]
+    assert all("accuracy of full − base: " in text and "not enough rows" in text for text in shown.differences)
 
 
 def test_table_marks_wide_intervals_and_numbers_reasons(measured: list[dict[str, Any]]) -> None:
