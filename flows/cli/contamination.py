@@ -25,13 +25,15 @@ def contamination(
     from flows.commands.contamination import examine, mixtures_of
 
     for title, sets in examine(Paths(root), mixture, against):
-        table = Table("test rows of", "rows", "dirty", "exact", "near", "13-grams", "8-grams", "left out", title=title)
+        names = ("rows", "dirty", "exact", "near", "contained", "13-grams", "8-grams", "left out")
+        table = Table("test rows of", *names, title=title)
         for name, cells in sets.items():
             table.add_row(name, *cells)
         console.print(table)
     console.print(
-        "Counts of inputs + references. exact, near: equal, or nearly equal, to a training row; 13-grams, 8-grams: at "
-        "least one in common. Row by row: data/mixtures/M/contamination.parquet",
+        "Counts of inputs + references. exact, near: equal, or nearly equal, to a training row; contained: a training "
+        "row contains a long part; 13-grams, 8-grams: at least one in common. Row by row: "
+        "data/mixtures/M/contamination.parquet",
         highlight=False,
     )
     if note := stale_note(root, [f"mix@{name}" for name in mixtures_of(Paths(root), mixture)], "these counts"):

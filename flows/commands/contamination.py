@@ -14,6 +14,7 @@ from tasks.core.files import read_json
 from tasks.core.paths import Paths
 from tasks.ingest.readers import FORMATS, format_of, read, to_utf8
 from tasks.mix.contamination import COMPARED, Contamination, summary
+from tasks.mix.overlap import MEASURES
 from tasks.mix.params import load_contamination
 from tasks.resolve.check import mapping
 from tasks.text.rows import RENDERED
@@ -55,7 +56,7 @@ def _cells(report: dict[str, Any]) -> list[str]:
         return f"{counts[f'{measure}_input']} + {counts[f'{measure}_reference']}"
 
     dirty = f"{counts['dirty']} ({report['shares']['dirty']:.1%})"
-    measures = (both(name) for name in ("exact", "near_duplicate", "ngram13", "ngram8"))
+    measures = (both(name) for name in (*MEASURES, "ngram13", "ngram8"))
     return [str(report["rows"]), dirty, *measures, str(counts["left_out"])]
 
 

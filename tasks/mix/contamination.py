@@ -1,10 +1,10 @@
 """Contamination: evaluation rows that overlap with training rows.
 
 Inputs (``identity``) and references are reported separately. Each is compared with inputs and with references of
-training rows: by exact normalised match, as near-duplicates, and by word n-grams.
+training rows: by equal keys, as near-duplicates, by containment, and by word n-grams.
 
-A mixture leaves out a training row that is a duplicate or near-duplicate of an evaluation row. An evaluation row is
-*dirty* if too many of its n-grams occur in the training rows that remain.
+A mixture leaves out a training row that equals an evaluation row, nearly equals it, or contains a long part of it. An
+evaluation row is *dirty* if too many of its n-grams occur in the training rows that remain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.mix.overlap import KINDS, Overlap, texts_of, texts_of_both
+from tasks.mix.overlap import KINDS, MEASURES, Overlap, texts_of, texts_of_both
 from tasks.mix.params import ContaminationParams
 from tasks.text.ngrams import NONE, Numbers
 from tasks.text.rows import ROW_KEY
@@ -27,7 +27,7 @@ from tasks.text.rows import ROW_KEY
 ROWS = pa.schema(
     [
         *((name, pa.string()) for name in ROW_KEY),
-        *((f"{measure}_{kind}", pa.bool_()) for measure in ("exact", "near_duplicate") for kind in KINDS),
+        *((f"{measure}_{kind}", pa.bool_()) for measure in MEASURES for kind in KINDS),
         *((f"{measure}_{kind}", pa.float64()) for measure in ("ngram13", "ngram8") for kind in KINDS),
         ("left_out", pa.int64()),
         ("worst_source", pa.string()),
@@ -37,10 +37,10 @@ ROWS = pa.schema(
 )
 """Columns of ``contamination.parquet``, which has one row per evaluation row.
 
-``exact_*`` and ``near_duplicate_*``: whether a training or validation row of the mixture's sources is a duplicate, or a
-near-duplicate; ``left_out`` is the number of these rows that the mixture leaves out. ``ngram13_*`` and ``ngram8_*``:
-share of the row's n-grams that occur in the rows trained on; null for a text without n-grams. ``worst_*``: the most
-similar training row. ``dirty``: whether the row counts as seen in training.
+``exact_*``, ``near_duplicate_*`` and ``contained_*``: whether a training or validation row of the mixture's sources
+matches the row in this way (``overlap.MEASURES``); ``left_out`` is the number of these rows that the mixture leaves
+out. ``ngram13_*`` and ``ngram8_*``: share of the row's n-grams that occur in the rows trained on; null for a text
+without n-grams. ``worst_*``: the most similar training row. ``dirty``: whether the row counts as seen in training.
 """
 
 DIRTY = pa.schema([ROWS.field(name) for name in (*ROW_KEY, "dirty")])
@@ -89,7 +89,7 @@ class Contamination:
             texts = texts_of_both(batch, self.params)
             matches = self._overlap.match_rows(texts, numbers[at : at + batch.num_rows], trained)
             for row in np.flatnonzero(matches.rows >= 0).tolist():
-                measure = "exact" if matches.exact[row] else "near_duplicate"
+                measure = MEASURES[matches.measures[row]]
                 left_out.counts[f"{self._names[matches.rows[row]]}: {measure}_{KINDS[matches.kinds[row]]}"] += 1
             left_out.kept[at : at + batch.num_rows] = matches.rows < 0
         return left_out
@@ -105,8 +105,8 @@ class Contamination:
         measures = overlap.measures()
         columns: dict[str, Any] = {name: self.rows.column(name) for name in ROW_KEY}
         for kind, texts in overlap.by_kind.items():
-            columns[f"exact_{kind}"] = texts.any(overlap.exact)
-            columns[f"near_duplicate_{kind}"] = texts.any(overlap.near)
+            for measure, matches in zip(MEASURES, overlap.matches, strict=True):
+                columns[f"{measure}_{kind}"] = texts.any(matches)
             columns[f"ngram13_{kind}"] = pa.array(texts.max(measures.long), from_pandas=True)
             columns[f"ngram8_{kind}"] = pa.array(texts.max(measures.short), from_pandas=True)
         columns["left_out"] = overlap.both_kinds.sum(np.where(overlap.trained, 0, overlap.matched))

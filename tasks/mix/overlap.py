@@ -5,7 +5,7 @@ An input is compared with references too: a translation may be trained in the ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +14,24 @@ from numpy.typing import NDArray
 
 from tasks.core.files import digest
 from tasks.mix.params import ContaminationParams
-from tasks.text.near_duplicates import NearDuplicates, normalise
+from tasks.text.containment import ContainedTexts
+from tasks.text.matching import match_key, without_numbers
+from tasks.text.near_duplicates import NearDuplicates
 from tasks.text.ngrams import NONE, NgramIndex, Numbers, WordHashes
 
 KINDS = ("input", "reference")
+MEASURES = ("exact", "near_duplicate", "contained")
+"""How a training row matches an evaluation text, the strongest first.
+
+- ``exact``: one of its texts has the same key (``match_key``).
+- ``near_duplicate``: one is a near-duplicate, or has the same key but for numbers (``without_numbers``).
+- ``contained``: one contains the evaluation text, or a long part of it (``ContainedTexts``).
+"""
 LONG, SHORT = 13, 8
 """Words per n-gram: the highest and lowest number of GPT-3's check (Brown et al. 2020, appendix C)."""
 
 Texts = list[list[str]]
-"""Row → its normalised texts."""
+"""Row → the keys of its texts (``match_key``)."""
 
 
 def texts_of(table: pa.Table, kind: str, params: ContaminationParams) -> Texts:
@@ -34,7 +43,7 @@ def texts_of(table: pa.Table, kind: str, params: ContaminationParams) -> Texts:
 
     def normal(text: str) -> str:
         if text not in normalised:
-            normalised[text] = normalise(text)
+            normalised[text] = match_key(text)
         return normalised[text]
 
     if kind == "input":
@@ -52,17 +61,17 @@ def texts_of_both(table: pa.Table, params: ContaminationParams) -> Texts:
 
 @dataclass(frozen=True)
 class Matches:
-    """For each training row, the evaluation row of which it is a duplicate or near-duplicate.
+    """For each training row, the evaluation row that it matches.
 
     Attributes:
         rows: number of the evaluation row; -1 for none.
         kinds: number in ``KINDS`` of the evaluation row's text that matches.
-        exact: whether the normalised texts are equal.
+        measures: number in ``MEASURES``.
     """
 
     rows: Numbers
     kinds: Numbers
-    exact: NDArray[np.bool_]
+    measures: Numbers
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ class Overlap:
     Attributes:
         by_kind: kind → the texts of that kind of each row.
         both_kinds: all texts of each row, each once.
-        exact, near: text → whether a training row is a duplicate, or a near-duplicate.
+        matches: whether a training row matches, by the measure (shape: measures, texts).
         trained: text → whether such a row stays in training.
         matched: text → number of such rows.
         match: text → number of the first such row; ``NONE`` for none.
@@ -121,10 +130,17 @@ class Overlap:
             self._row[one.texts], self._kind[one.texts] = NONE, kind
             np.minimum.at(self._row, one.texts, one.rows)
         self._near = NearDuplicates(list(self._numbers), params.near_duplicates)
-        self.exact, self.near, self.trained = (np.zeros(count, np.bool_) for _ in range(3))
+        self.matches = np.zeros((len(MEASURES), count), np.bool_)
+        self.trained = np.zeros(count, np.bool_)
         self.matched = np.zeros(count, np.int64)
         self.match = np.full(count, NONE, np.int64)
         self._words = WordHashes()
+        hashed = self._words.hashed(self._numbers)
+        self._contained = ContainedTexts(*hashed, params.contained_share, params.common)
+        self._numberless: dict[str, int] = {}
+        for text, number in self._numbers.items():
+            if (key := without_numbers(text)) is not None:
+                self._numberless.setdefault(key, number)
         self._grams: list[NgramIndex] = []
         self._added: set[str] = set()
 
@@ -135,28 +151,41 @@ class Overlap:
     def match_rows(self, texts: Texts, numbers: Numbers, trained: bool) -> Matches:
         """Match training rows, given by their texts and numbers, with the evaluation texts, and record the matches.
 
-        A row matches one text; an equal text comes before a near-duplicate.
+        A row matches one text: the first that has the strongest measure.
 
         Args:
             trained: whether the rows stay in training, which makes the evaluation rows that they match dirty.
         """
-        flat = [text for row in texts for text in row]
-        chosen, equal = np.full(len(texts), -1, np.int64), np.zeros(len(texts), np.bool_)
-        for row, text, match in zip(_row_of(texts).tolist(), flat, self._near.query(flat), strict=True):
-            if match is None:
-                continue
-            exact = text in self._numbers
-            self.exact[match.number] |= exact
-            self.near[match.number] |= not exact
-            self.trained[match.number] |= trained
-            self.match[match.number] = min(self.match[match.number], numbers[row])
-            if chosen[row] < 0 or (exact and not equal[row]):
-                chosen[row], equal[row] = match.number, exact
-        matched = chosen >= 0
-        np.add.at(self.matched, chosen[matched], 1)
-        rows, kinds = np.full(len(texts), -1, np.int64), np.zeros(len(texts), np.int64)
-        rows[matched], kinds[matched] = self._row[chosen[matched]], self._kind[chosen[matched]]
-        return Matches(rows, kinds, equal)
+        matches, measures = self._match([text for row in texts for text in row])
+        matched = matches >= 0
+        matches, measures, row_of = matches[matched], measures[matched], _row_of(texts)[matched]
+        self.matches[measures, matches] = True
+        self.trained[matches] |= trained
+        np.minimum.at(self.match, matches, numbers[row_of])
+        order = np.lexsort((measures, row_of))
+        hit, first = np.unique(row_of[order], return_index=True)
+        chosen = order[first]
+        np.add.at(self.matched, matches[chosen], 1)
+        result = Matches(np.full(len(texts), -1, np.int64), *(np.zeros(len(texts), np.int64) for _ in range(2)))
+        result.rows[hit], result.kinds[hit] = self._row[matches[chosen]], self._kind[matches[chosen]]
+        result.measures[hit] = measures[chosen]
+        return result
+
+    def _match(self, texts: Sequence[str]) -> tuple[Numbers, Numbers]:
+        """For each training text the number of the evaluation text that it matches, -1 for none, and the measure."""
+        near = self._near.query(texts)
+        matches = np.fromiter((-1 if match is None else match.number for match in near), np.int64, len(texts))
+        measures = np.fromiter((text not in self._numbers for text in texts), np.int64, len(texts))
+        for k in np.flatnonzero(matches < 0).tolist():
+            if (key := without_numbers(texts[k])) is not None:
+                matches[k] = self._numberless.get(key, -1)
+        rest = np.flatnonzero(matches < 0)
+        number_of: dict[str, int] = {}
+        numbers = [number_of.setdefault(texts[k], len(number_of)) for k in rest.tolist()]
+        contained = self._contained.query(*self._words.hashed(number_of))
+        matches[rest] = contained[np.array(numbers, np.int64)]
+        measures[rest] = MEASURES.index("contained")
+        return matches, measures
 
     def add(self, texts: Texts, numbers: Numbers) -> None:
         """Add the n-grams of rows that are trained on; a text that was added before does not count again."""

@@ -84,16 +84,19 @@ class ContaminationParams(Params):
 
     Attributes:
         near_duplicates: when two texts are near-duplicates.
+        contained_share: a training text matches an evaluation text if it contains this share of its words in runs of
+            8 or more, and at least 13 words or the whole text.
         min_words: references with fewer words, such as labels, are not compared.
         common: an n-gram in more than this number of training texts, and of evaluation texts, is a set phrase and does
             not count.
         dirty_share: an evaluation row is dirty if a larger share of its n-grams occurs in training.
         max_dirty: the step stops if a larger share of the rows of an evaluation set is dirty.
-        max_left_out: the step stops if a larger share of a source's training rows is left out, as duplicates or
-            near-duplicates of evaluation rows.
+        max_left_out: the step stops if a larger share of a source's training rows is left out because they match
+            evaluation rows.
     """
 
     near_duplicates: NearDuplicateParams = NearDuplicateParams()
+    contained_share: float = Field(default=0.45, gt=0, le=1)
     min_words: int = Field(default=8, ge=1)
     common: int = Field(default=10, ge=1)
     dirty_share: float = Field(default=0.5, ge=0, le=1)

@@ -95,13 +95,13 @@ def refuse_lost_sources(counts: Mapping[str, Mapping[str, Any]], params: Contami
         if not counted["train"]:
             lines.append(
                 f"{where}.{source}: a source must give training rows; it gives none of its {allowed + held} "
-                f"(held out: {held}; equal to evaluation rows: {left_out}{f': {details}' if details else ''}); "
+                f"(held out: {held}; matching evaluation rows: {left_out}{f': {details}' if details else ''}); "
                 "take it out of `sources`, or give it training rows"
             )
         elif left_out > params.max_left_out * allowed:
             lines.append(
                 f"{where}.{source}: at most {params.max_left_out:.1%} of the training rows may be left out because "
-                f"they equal evaluation rows; {left_out} of {allowed} ({left_out / allowed:.1%}) are: {details}; "
+                f"they match evaluation rows; {left_out} of {allowed} ({left_out / allowed:.1%}) are: {details}; "
                 "remove one of the two from params/sources.yaml, or raise contamination.max_left_out in "
                 "params/mixtures.yaml"
             )

@@ -69,7 +69,7 @@ class NgramIndex:
         self._texts = len(lengths)
         hashes, text_of = ngrams(words, lengths, n)
         self._known, numbers = np.unique(hashes, return_inverse=True)
-        self._text_of, self._gram_of = _different_pairs(text_of, numbers)
+        self._text_of, self._gram_of = different_pairs(text_of, numbers)
         self._training_texts = np.zeros(len(self._known), np.int64)
         self._first = np.full(len(self._known), NONE, np.int64)
 
@@ -80,7 +80,7 @@ class NgramIndex:
             return
         position = np.minimum(np.searchsorted(self._known, hashes), len(self._known) - 1)
         known = self._known[position] == hashes
-        texts, grams = _different_pairs(text_of[known], position[known])
+        texts, grams = different_pairs(text_of[known], position[known])
         self._training_texts += np.bincount(grams, minlength=len(self._known))
         np.minimum.at(self._first, grams, np.asarray(numbers)[texts])
 
@@ -114,7 +114,7 @@ class NgramIndex:
         return best
 
 
-def _different_pairs(left: Numbers, right: Numbers) -> tuple[Numbers, Numbers]:
+def different_pairs(left: Numbers, right: Numbers) -> tuple[Numbers, Numbers]:
     """The different pairs of two arrays, sorted."""
     width = np.int64(right.max() + 1 if len(right) else 1)
     pairs = np.unique(left * width + right)

@@ -33,6 +33,7 @@ OTHER = (
     "Customer: can I pay by invoice when I order for a school? Agent: certainly, choose the account of the school at "
     "the end and the office receives it within three days."
 )
+BULB = "Customer: the bulb of my garden lantern is dark since the storm and the shop has no other of that size."
 SUMMARY = "The customer asks whether a school may pay by invoice and the agent agrees."
 
 
@@ -126,8 +127,9 @@ def test_a_sentence_without_spaces_is_compared_character_by_character(workspace:
         row("x", LAMP),
     ]
     rows, report, trained = check(planted(workspace, train, [row("t", text)]), max_dirty=1.0)
-    assert trained == {"within", "x"} and report["left_out"]["train"] == {"two/test: near_duplicate_input": 1}
-    assert rows["t"]["ngram13_input"] == 1.0 and rows["t"]["dirty"]
+    assert trained == {"x"}
+    assert report["left_out"]["train"] == {"two/test: near_duplicate_input": 1, "two/test: contained_input": 1}
+    assert rows["t"]["ngram13_input"] == 0.0 and not rows["t"]["dirty"]
 
 
 def test_a_label_is_no_false_alarm(workspace: Write) -> None:
@@ -149,42 +151,45 @@ LETTERS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu
 WORDS = LETTERS.split(" ")
 
 
+SPREAD = [f"{OTHER} {' '.join(WORDS[:12])}", f"{' '.join(WORDS[4:16])} {CHAIR}", f"{PARCEL} {' '.join(WORDS[8:])}"]
+"""Rows that hold all 8-grams of ``WORDS``, and 11 or 12 words each, which is no long part."""
+
+
 def test_overlap_of_ngrams_is_that_of_the_hand(workspace: Write) -> None:
-    """19 words have 7 13-grams and 12 8-grams; 15 of them, in a long text, have 3 and 8: no near-duplicate."""
-    test = [row("t", " ".join(WORDS)), row("short", "one two three four five six seven eight")]
-    long = f"{OTHER} {' '.join(WORDS[:15])} {CHAIR}"
-    train = [row("r", long), row("s", f"{LAMP} one two three four five six seven eight")]
-    paths = planted(workspace, train, test)
-    rows, report, trained = check(paths, dirty_share=0.6, max_dirty=1.0)
-    assert trained == {"r", "s"} and report["left_out"]["train"] == {}
-    assert rows["t"]["ngram13_input"] == pytest.approx(3 / 7) and rows["t"]["ngram8_input"] == pytest.approx(8 / 12)
+    """19 words have 12 8-grams. Runs of 12 and 11 of them hold 5 and 4, and no 13-gram."""
+    train = [row("r", SPREAD[0]), row("s", SPREAD[2]), row("u", f"{LAMP} one two three four five six seven")]
+    paths = planted(
+        workspace, train, [row("t", " ".join(WORDS)), row("short", "one two three four five six seven eight")]
+    )
+    rows, report, trained = check(paths, dirty_share=0.7, max_dirty=1.0)
+    assert trained == {"r", "s", "u"} and report["left_out"]["train"] == {}
+    assert rows["t"]["ngram13_input"] == 0.0 and rows["t"]["ngram8_input"] == pytest.approx(9 / 12)
     assert rows["t"]["dirty"] and rows["t"]["worst_row_id"] == "r", "under 26 words, 8-grams count where they say more"
-    assert rows["short"]["ngram13_input"] is None and rows["short"]["ngram8_input"] == 1.0
-    assert rows["short"]["dirty"] and rows["short"]["worst_row_id"] == "s", "too short for 13-grams: 8-grams count"
-    assert not rows["own"]["dirty"]
-    rows, _, _ = check(paths, dirty_share=0.7)
-    assert not rows["t"]["dirty"], "8 / 12 is not more than that"
+    assert rows["short"]["ngram13_input"] is None and rows["short"]["ngram8_input"] == 0.0
+    assert not rows["short"]["dirty"] and not rows["own"]["dirty"]
+    rows, _, _ = check(paths, dirty_share=0.75)
+    assert not rows["t"]["dirty"], "9 / 12 is not more than that"
 
 
 def test_wordings_of_one_example_count_once(workspace: Write) -> None:
     """Eleven wordings of one text are no set phrase, in whatever number of tests its words stand."""
-    phrase = " ".join(WORDS[:13])
+    phrase = " ".join(WORDS[:12])
     train = [row("r", f"{OTHER} {phrase}", template_id=f"w{i}") for i in range(11)]
     test = [row(f"t{i}", f"{phrase} number {i}") for i in range(11)]
     rows, _, _ = check(planted(workspace, train, test), max_dirty=1.0)
-    assert rows["t0"]["ngram13_input"] == pytest.approx(1 / 3)
+    assert rows["t0"]["ngram8_input"] == pytest.approx(5 / 7)
 
 
 def test_the_stage_stops_where_too_much_is_dirty_and_says_where(workspace: Write) -> None:
-    train = [row("r", f"{OTHER} {' '.join(WORDS)} {CHAIR}"), row("clean", LAMP)]
-    paths = planted(workspace, train, [row("t", " ".join(WORDS)), row("u", PARCEL)])
+    train = [*(row(f"r{i}", text) for i, text in enumerate(SPREAD)), row("clean", LAMP)]
+    paths = planted(workspace, train, [row("t", " ".join(WORDS)), row("u", BULB)])
     params = MixtureParams(sources={"one": Share()})
     with pytest.raises(TunesmithError) as caught:
         run("m", params, ContaminationParams(max_dirty=0.4), paths, Stage("mix@m", paths.root))
     assert str(caught.value) == (
         "data/splits/two/test.parquet: at most 40.0% of the rows may overlap with the training rows of mixture m; 1 of "
-        "2 (50.0%) do, such as row t with training row one/r; take the source or its rows out of the mixture, or raise "
-        "contamination.max_dirty or contamination.dirty_share in params/mixtures.yaml"
+        "2 (50.0%) do, such as row t with training row one/r2; take the source or its rows out of the mixture, or "
+        "raise contamination.max_dirty or contamination.dirty_share in params/mixtures.yaml"
     )
     assert not paths.mixture("m").exists()
     run("m", params, ContaminationParams(max_dirty=0.5), paths, Stage("mix@m", paths.root))
@@ -196,7 +201,7 @@ def test_the_stage_stops_where_too_much_is_dirty_and_says_where(workspace: Write
 def test_only_a_source_that_experiments_meet_or_train_on_stops_the_stage(
     workspace: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
-    train = [row("r", f"{OTHER} {' '.join(WORDS)} {CHAIR}"), row("clean", LAMP)]
+    train = [*(row(f"r{i}", text) for i, text in enumerate(SPREAD)), row("clean", LAMP)]
     paths = planted(workspace, train, [row("t", " ".join(WORDS))])
     params, checked = MixtureParams(sources={"one": Share()}), ContaminationParams()
     with pytest.raises(TunesmithError, match=r"^data/splits/two/test\.parquet: at most 5\.0% .* 1 of 1 \(100\.0%\) do"):

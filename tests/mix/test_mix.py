@@ -232,10 +232,10 @@ def test_a_source_that_gives_no_training_row_stops_the_mixture(workspace: Write)
         mixed(workspace(splits), {"one": None, "bad": None, "bench": None}, hold_out=HoldOut(tasks=["held"]))
     assert str(caught.value).splitlines() == [
         "params/mixtures.yaml: mixtures.m.sources.bad: a source must give training rows; it gives none of its 4 (held "
-        "out: 1; equal to evaluation rows: 3: 2 as in one/test: exact_input; 1 as in two/validation: exact_input); "
+        "out: 1; matching evaluation rows: 3: 2 as in one/test: exact_input; 1 as in two/validation: exact_input); "
         "take it out of `sources`, or give it training rows",
         "params/mixtures.yaml: mixtures.m.sources.bench: a source must give training rows; it gives none of its 0 "
-        "(held out: 0; equal to evaluation rows: 0); take it out of `sources`, or give it training rows",
+        "(held out: 0; matching evaluation rows: 0); take it out of `sources`, or give it training rows",
     ]
 
 
@@ -246,7 +246,7 @@ def test_a_source_that_loses_too_many_rows_to_evaluation_rows_stops_the_mixture(
         mix("m", mixture({"one": None, "two": None}), ContaminationParams(), paths)
     assert str(caught.value) == (
         "params/mixtures.yaml: mixtures.m.sources.one: at most 20.0% of the training rows may be left out because they "
-        "equal evaluation rows; 12 of 50 (24.0%) are: 12 as in bench/test: exact_input; remove one of the two from "
+        "match evaluation rows; 12 of 50 (24.0%) are: 12 as in bench/test: exact_input; remove one of the two from "
         "params/sources.yaml, or raise contamination.max_left_out in params/mixtures.yaml"
     )
     result = mix("m", mixture({"one": None, "two": None}), ContaminationParams(max_left_out=0.24), paths)

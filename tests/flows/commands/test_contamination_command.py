@@ -52,7 +52,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def test_a_mixture_shows_what_its_stage_found(paths: Paths) -> None:
-    cells = ["2", "0 (0.0%)", "1 + 0", "0 + 0", "0 + 0", "0 + 0", "1"]
+    cells = ["2", "0 (0.0%)", "1 + 0", "0 + 0", "0 + 0", "0 + 0", "0 + 0", "1"]
     assert list(examine(paths, "m", None)) == [("mixture m", {"one": cells})]
 
 
