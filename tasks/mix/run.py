@@ -51,8 +51,8 @@ class Mixed:
 def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: Paths) -> Mixed:
     """Draw the mixture ``name``.
 
-    A row is left out if it matches a test row (``overlap.MEASURES``) of *any* split source, also of an earlier test set.
-    A training row is also left out for a validation row.
+    A row is left out if it matches (``overlap.MEASURES``) a test row of *any* split source, also of an earlier test
+    set. A training row is also left out for a validation row.
 
     Raises:
         TunesmithError: a source has no split, a hold-out names nothing, or ``refuse_lost_sources`` refuses.
