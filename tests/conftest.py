@@ -34,7 +34,8 @@ CORPUS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,29 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import save_t5
 
     return save_t5(tmp_path_factory.mktemp("t5"), CORPUS)
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of this run of the tests share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def workspace_with_data(run_folder: Path, tiny_llama: Path) -> Path:
+    """A workspace with the mixture and the evaluation set, built once per run of the tests; read only."""
+    from tests.workspaces import build_data, once
+
+    return once(run_folder / "data", lambda root: build_data(root, tiny_llama))
+
+
+@pytest.fixture(scope="session")
+def built_workspace(run_folder: Path, tiny_llama: Path) -> Path:
+    """A workspace with ``base`` and ``lora`` compared, built once per run of the tests; read only."""
+    from tests.workspaces import build_all, once
+
+    return once(run_folder / "built", lambda root: build_all(root, tiny_llama))
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +11,7 @@ import pytest
 from tasks.core.params import read_yaml
 from tasks.inference.predict import Predictor
 from tests.dag_modules import ROOT, dependencies
-from tests.workspaces import commit, dvc, edit, make_workspace, ran
+from tests.workspaces import commit, copy_workspace, dvc, edit, make_workspace, ran
 
 STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 
@@ -32,8 +31,11 @@ def test_tasks_never_import_prefect() -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
-    root = make_workspace(tmp_path_factory.mktemp("dag") / "workspace", tiny_llama)
+def built(tmp_path_factory: pytest.TempPathFactory, built_workspace: Path) -> Path:
+    """A workspace whose ``base`` and ``lora`` were built by one ``dvc repro`` and ``full`` by a second one."""
+    root = copy_workspace(built_workspace, tmp_path_factory.mktemp("dag") / "workspace")
+    full = {"full": {"method": "full", "mixture": "demo"}}
+    edit(root, "experiments", lambda p: p.update(experiments=dict(sorted((p["experiments"] | full).items()))))
     dvc(root, "repro")
     return root
 
@@ -60,11 +62,11 @@ def test_nothing_half_written_or_untracked_remains(built: Path) -> None:
     assert dvc(built, "status", "--json").stdout.strip() == "{}"
 
 
-def test_no_machine_path_enters_an_output_or_the_lock(built: Path) -> None:
+def test_no_machine_path_enters_an_output_or_the_lock(built: Path, built_workspace: Path) -> None:
     texts = [p for p in built.rglob("*") if p.suffix in {".json", ".jsonl", ".yaml", ".lock", ".md"} and p.is_file()]
     checked = [p for p in texts if not {".git", ".dvc", "base", "tasks"} & set(p.relative_to(built).parts)]
     assert len(checked) > 20
-    assert not [p for p in checked if str(built) in p.read_text()]
+    assert not [p for p in checked if str(built) in p.read_text() or str(built_workspace) in p.read_text()]
 
 
 def test_a_second_repro_runs_nothing(built: Path) -> None:
@@ -72,7 +74,7 @@ def test_a_second_repro_runs_nothing(built: Path) -> None:
 
 
 def test_editing_a_rank_reruns_that_experiment_and_the_comparison(built: Path, tmp_path: Path) -> None:
-    root = _copy(built, tmp_path)
+    root = copy_workspace(built, tmp_path / "workspace")
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(lora={"rank": 2}))
     assert ran(dvc(root, "repro").stdout) == ["resolve", "train@lora", "predict@lora", "score@lora", "compare"]
     assert json.loads((root / "models/lora/adapter_config.json").read_text())["r"] == 2
@@ -80,7 +82,7 @@ def test_editing_a_rank_reruns_that_experiment_and_the_comparison(built: Path, t
 
 def test_changed_metrics_score_anew_and_generate_nothing(built: Path, tmp_path: Path) -> None:
     """The code of one metric changes, and the template set names another one besides."""
-    root = _copy(built, tmp_path)
+    root = copy_workspace(built, tmp_path / "workspace")
     predictions, rendered = root / "reports/experiments/lora/predictions.parquet", root / "data/rendered/demo.parquet"
     before, rows = pq.read_table(predictions).column("rouge1_f").to_pylist(), rendered.read_bytes()
     templates = root / "tasks/template/library/dialogue_summary.yaml"
@@ -100,7 +102,7 @@ def test_changed_metrics_score_anew_and_generate_nothing(built: Path, tmp_path: 
 
 
 def test_other_intervals_score_anew_and_generate_nothing(built: Path, tmp_path: Path) -> None:
-    root = _copy(built, tmp_path)
+    root = copy_workspace(built, tmp_path / "workspace")
     edit(root, "evaluation", lambda p: p["evaluate"]["intervals"].update(resamples=200))
     again = ran(dvc(root, "repro").stdout)
     assert sorted(again[:-1]) == ["baselines", "resolve", "score@base", "score@full", "score@lora"]
@@ -108,7 +110,7 @@ def test_other_intervals_score_anew_and_generate_nothing(built: Path, tmp_path: 
 
 
 def test_a_longer_completion_is_generated_and_scored_anew(built: Path, tmp_path: Path) -> None:
-    root = _copy(built, tmp_path)
+    root = copy_workspace(built, tmp_path / "workspace")
     patch = {"generation": {"max_new_tokens": 9}}
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(evaluation=patch))
     assert ran(dvc(root, "repro").stdout) == ["resolve", "predict@lora", "score@lora", "compare"]
@@ -116,7 +118,7 @@ def test_a_longer_completion_is_generated_and_scored_anew(built: Path, tmp_path:
 
 
 def test_a_deleted_experiment_leaves_the_comparison(built: Path, tmp_path: Path) -> None:
-    root = _copy(built, tmp_path)
+    root = copy_workspace(built, tmp_path / "workspace")
     edit(root, "experiments", lambda p: p["experiments"].pop("full"))
     assert ran(dvc(root, "repro").stdout) == ["resolve", "compare"]
     comparison = json.loads((root / "reports/comparison/comparison.json").read_text())
@@ -124,7 +126,7 @@ def test_a_deleted_experiment_leaves_the_comparison(built: Path, tmp_path: Path)
 
 
 def test_a_failing_stage_keeps_what_was_finished(built: Path, tmp_path: Path) -> None:
-    root = _copy(built, tmp_path)
+    root = copy_workspace(built, tmp_path / "workspace")
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(lora={"targets": ["no_such_layer"]}))
     done = dvc(root, "repro", check=False)
     assert done.returncode != 0
@@ -134,7 +136,7 @@ def test_a_failing_stage_keeps_what_was_finished(built: Path, tmp_path: Path) ->
 
 
 def test_a_misspelt_mixture_deletes_nothing(built: Path, tmp_path: Path) -> None:
-    root = _copy(built, tmp_path)
+    root = copy_workspace(built, tmp_path / "workspace")
     edit(root, "experiments", lambda p: p["experiments"]["full"].update(mixture="dmeo"))
     done = dvc(root, "repro", check=False)
     assert done.returncode != 0
@@ -186,10 +188,3 @@ def _notes() -> dict[str, object]:
         "template": {"set": "dialogue_summary", "use": ["summarise"]},
         "split": {"by": "file", "files": files},
     }
-
-
-def _copy(built: Path, tmp_path: Path) -> Path:
-    """The built workspace with its cache, so that each test edits its own."""
-    root = tmp_path / "workspace"
-    shutil.copytree(built, root, symlinks=True)
-    return root

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from tasks.core import files
 from tasks.core.params import read_yaml, write_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +37,48 @@ def make_workspace(root: Path, base_model: Path) -> Path:
     shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
     commit(root)
     return root
+
+
+def once(folder: Path, build: Callable[[Path], object]) -> Path:
+    """The workspace that ``build`` makes in ``folder``: the first process that needs it builds it, all read it."""
+    folder.mkdir(exist_ok=True)
+    root = folder / "workspace"
+    with FileLock(folder / "lock"):
+        if not (folder / "built").exists():
+            files.remove(root)  # of a process that failed
+            build(root)
+            (folder / "built").touch()
+    return root
+
+
+def build_data(root: Path, base_model: Path) -> None:
+    """A workspace whose data is built: the mixture and the evaluation set."""
+    make_workspace(root, base_model)
+    dvc(root, "repro", "mix@demo")
+
+
+def build_all(root: Path, base_model: Path) -> None:
+    """A workspace in which ``dvc repro`` built all of ``base``, with an example in its prompts, and ``lora``."""
+    make_workspace(root, base_model)
+    edit(root, "experiments", lambda p: p["experiments"].pop("full"))
+    edit(root, "experiments", lambda p: p["experiments"]["base"].update(evaluation={"shots": 1}))
+    commit(root)
+    dvc(root, "repro")
+
+
+def copy_workspace(workspace: Path, root: Path) -> Path:
+    """A copy with its cache, for tests that change it. MLflow's artifacts belong to the copy."""
+    shutil.copytree(workspace, root, symlinks=True)
+    if (root / "mlflow.db").exists():
+        own_artifacts(root)
+    return root
+
+
+def own_artifacts(root: Path) -> None:
+    """MLflow's file is a copy of another workspace's: its artifacts belong here."""
+    with closing(sqlite3.connect(root / "mlflow.db")) as database, database:
+        where = ((root / "mlartifacts").as_uri(), "tunesmith")
+        database.execute("update experiments set artifact_location = ? where name = ?", where)
 
 
 def _small_training(params: dict[str, Any]) -> None:

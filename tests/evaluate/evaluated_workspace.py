@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Any
-
 import pytest
 
 from tasks.core import files
@@ -24,6 +21,7 @@ from tasks.tracking.client import VARIABLE, open_store
 from tasks.tracking.sync import sync
 from tests.evaluate.evaluation import EVALUATE, evaluate, write_params
 from tests.train.training_workspace import PAIRS, mark_dirty, train
+from tests.workspaces import own_artifacts
 
 TEMPLATES = TemplateSet(
     name="chats",
@@ -88,7 +86,7 @@ def register(paths: Paths) -> Paths:
     """Make ``lora`` version 1 and the champion, and ``base_2`` version 2."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(VARIABLE, raising=False)
-        own_artifacts(paths)
+        own_artifacts(paths.root)
         tracker = open_store(paths.root)
         runs = {synced.experiment: synced.run_id for synced in sync(paths, tracker)}
         registry = Registry(tracker, "tunesmith", "champion")
@@ -97,14 +95,6 @@ def register(paths: Paths) -> Paths:
         registry.promote(version, {"reasons": []})
         registry.add(runs["base_2"], {"tunesmith.experiment": "base_2"}, "", "bases/tiny")
     return paths
-
-
-def own_artifacts(paths: Paths) -> None:
-    """MLflow's file is a copy of another workspace's: its artifacts belong here."""
-    with sqlite3.connect(paths.root / "mlflow.db") as database:
-        where: tuple[Any, ...] = ((paths.root / "mlartifacts").as_uri(), "tunesmith")
-        database.execute("update experiments set artifact_location = ? where name = ?", where)
-    database.close()
 
 
 PARTS = ("precision", "recall", "f")

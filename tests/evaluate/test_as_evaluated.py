@@ -32,11 +32,11 @@ from tests.evaluate.evaluated_workspace import (
     PARAMS,
     TEMPLATES,
     completions,
-    own_artifacts,
     raw,
     rendered,
 )
 from tests.train.training_workspace import PAIRS
+from tests.workspaces import own_artifacts
 
 
 def silent(line: str) -> None:
@@ -265,7 +265,7 @@ def test_runs_show_how_they_were_evaluated(registered: Paths) -> None:
 def test_another_way_of_generating_is_another_run(registered: Paths, tmp_path: Path) -> None:
     """A registered version points at the model in its run, which must not begin to generate differently."""
     paths = Paths(Path(shutil.copytree(registered.root, tmp_path / "copy")))
-    own_artifacts(paths)
+    own_artifacts(paths.root)
     before = {one.experiment: one.run_id for one in sync(paths)}
     path = paths.report("lora") / "inference.json"
     written = files.read_json(path)

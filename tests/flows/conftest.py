@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.command_line import Cli
+from tests.workspaces import copy_workspace
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +52,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(end.value.code or 0), printed.out + printed.err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, built_workspace: Path) -> Path:
+    """A copy of ``built_workspace`` for a file of tests, each of which leaves it as it was."""
+    return copy_workspace(built_workspace, tmp_path_factory.mktemp("built") / "workspace")

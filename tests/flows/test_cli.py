@@ -5,31 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from flows.cli import main
-from tasks.core.params import read_yaml, write_yaml
-from tasks.ingest.tables import read_table, write_table
-from tests.flows.command_line import BUILT, Cli, ledger, one_error
+from tests.flows.command_line import Cli, one_error
 from tests.flows.logged import SCHEDULER
 from tests.memory.planned import LLAMA_70B
-from tests.workspaces import commit, dvc, edit, make_workspace, ran
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
-    """A workspace with base (an example in its prompts) and lora built by ``dvc repro``."""
-    root = make_workspace(tmp_path_factory.mktemp("cli") / "workspace", tiny_llama)
-    edit(root, "experiments", lambda p: p["experiments"].pop("full"))
-    edit(root, "experiments", lambda p: p["experiments"]["base"].update(evaluation={"shots": 1}))
-    commit(root)
-    dvc(root, "repro")
-    return root
+from tests.workspaces import copy_workspace, dvc, edit
 
 
 def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
@@ -60,8 +44,7 @@ def test_status_of_a_stage_that_was_never_built_is_one_line(built: Path, cli: Cl
 
 
 def test_plan_prints_the_contract_and_trains_nothing(built: Path, cli: Cli, tmp_path: Path) -> None:
-    root = tmp_path / "workspace"
-    shutil.copytree(built, root, symlinks=True)
+    root = copy_workspace(built, tmp_path / "workspace")
     before = sorted(path.name for path in (root / "models").iterdir())
     # Stale and unbuilt: the plan builds data, and no model.
     edit(
@@ -93,8 +76,7 @@ def test_a_plan_for_a_model_that_is_larger_than_the_machine(
     built: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of an experiment's rows in the shape of Llama 2 70B; with several processes, and where nothing can be planned."""
-    root = tmp_path / "workspace"
-    shutil.copytree(built, root, symlinks=True)
+    root = copy_workspace(built, tmp_path / "workspace")
     (root / "config.json").write_text(json.dumps(LLAMA_70B))
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(launcher={"processes": 2, "strategy": "fsdp"}))
     monkeypatch.setattr("tasks.core.device.free_memory_bytes", lambda: 20 * 10**9)
@@ -131,8 +113,7 @@ def test_a_plan_for_a_model_that_is_larger_than_the_machine(
 
 
 def test_a_plan_that_breaks_the_contract_is_an_error(built: Path, cli: Cli, tmp_path: Path) -> None:
-    root = tmp_path / "workspace"
-    shutil.copytree(built, root, symlinks=True)
+    root = copy_workspace(built, tmp_path / "workspace")
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(max_length=40, max_dropped=0.0))
     error = one_error(cli(root, "plan"))
     assert "data/mixtures/demo/train.parquet: row " in error and "max_length is 40" in error
@@ -166,57 +147,6 @@ def test_doctor_refuses_a_metric_that_there_is_not(built: Path, cli: Cli) -> Non
     assert one_error(planned).endswith("did you mean 'accuracy'?")
 
 
-def test_predict_needs_a_text(built: Path, cli: Cli) -> None:
-    assert "predict: the text must not be empty" in one_error(cli(built, "predict", "--experiment", "lora", " "))
-
-
-def test_predict_prints_the_answer_alone_and_the_rest_on_stderr(
-    built: Path, cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [{"id": 1, "dialogue": "Customer: hello"}, {"id": 2, "prompt": "Say something."}]
-    source, target = tmp_path / "f.jsonl", tmp_path / "g.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    code, printed = cli(built, "predict", "--input", source, "--output", target)
-    answers = [json.loads(line) for line in target.read_text().splitlines()]
-    assert code == 0 and [answer["id"] for answer in answers] == [1, 2]
-    assert all(isinstance(answer["completion"], str) and "finished" in answer for answer in answers)
-    assert {answer["template"] for answer in answers} == {"demo/summarise"}
-    assert "loading lora …" in printed and "lora: template demo/summarise\n" in printed
-
-    monkeypatch.setattr(sys, "argv", ["tunesmith", "predict", "--experiment", "lora", "Customer: hello"])
-    with pytest.raises(SystemExit):
-        main()
-    assert capsys.readouterr().out == answers[0]["completion"] + "\n"
-
-
-def test_predict_answers_the_test_rows_of_a_csv_file_as_they_were_evaluated(
-    built: Path, cli: Cli, tmp_path: Path
-) -> None:
-    """From a source's own columns, by several experiments at once, one of them with an example in its prompt."""
-    names = ("base", "lora")
-    of_test = pq.read_table(built / "data/evaluation/test.parquet").to_pylist()
-    write_table(tmp_path / "rows.csv", [{"id": row["row_id"], "dialogue": row["text"]} for row in of_test])
-    options = [part for name in names for part in ("--experiment", name)]
-    code, printed = cli(
-        built, "predict", *options, "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.parquet"
-    )
-    assert code == 0 and "base: template demo/summarise, 1 example in the prompt" in printed
-    answers = [row for _, row in read_table(tmp_path / "out.parquet")]
-    assert [answer["id"] for answer in answers] == [row["row_id"] for row in of_test for _ in names]
-    for name in names:
-        predictions = pq.read_table(built / f"reports/experiments/{name}/predictions.parquet").to_pylist()
-        mine = [(row["completion"], row["finished"]) for row in answers if row["experiment"] == name]
-        assert mine == [(row["completion"], row["finished"]) for row in predictions]
-
-
-def test_predict_needs_a_free_column_for_the_names(built: Path, cli: Cli, tmp_path: Path) -> None:
-    source, target = tmp_path / "f.jsonl", tmp_path / "g.jsonl"
-    source.write_text('{"experiment": "mine", "dialogue": "Customer: hello"}\n')
-    both = ("--experiment", "base", "--experiment", "lora")
-    error = one_error(cli(built, "predict", *both, "--input", source, "--output", target))
-    assert "f.jsonl:1: with several experiments the column `experiment` must be free" in error
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -242,13 +172,6 @@ def test_predict_needs_a_free_column_for_the_names(built: Path, cli: Cli, tmp_pa
 )
 def test_bad_arguments_are_one_line(built: Path, cli: Cli, arguments: list[str], says: str) -> None:
     assert says in one_error(cli(built, *arguments))
-
-
-def test_a_row_without_the_columns_is_named(built: Path, cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "f.jsonl").write_text('{"dialogue": "a"}\n{"text": "b"}\n')
-    error = one_error(cli(built, "predict", "--input", tmp_path / "f.jsonl", "--output", tmp_path / "g.jsonl"))
-    assert "f.jsonl:2: template demo/summarise needs the columns dialogue" in error
-    assert not (tmp_path / "g.jsonl").exists()
 
 
 def test_outside_a_workspace(tmp_path: Path, cli: Cli) -> None:
@@ -304,56 +227,3 @@ def test_what_needs_a_server_says_that_none_runs(built: Path, cli: Cli) -> None:
     note.unlink()
     assert code == 0
     assert "schedule '0 3 * * 1' of Asia/Kolkata: does not fire, since no Prefect server answers" in printed
-
-
-def test_clean_removes_what_no_parameter_names(built: Path, cli: Cli, tmp_path: Path) -> None:
-    root = tmp_path / "workspace"
-    shutil.copytree(built, root, symlinks=True)
-    edit(root, "experiments", lambda p: p["experiments"].pop("lora"))
-    (root / "models/.base.99999999.partial").mkdir()
-    (root / f"models/.lora.{os.getpid()}.partial").mkdir()  # a process that lives may be writing it
-    (root / "checkpoints/old").mkdir(parents=True)
-    (root / "data/scoring/gone.json").write_text("{}")  # of a source that is gone
-    _, planned = cli(root, "clean", "--dry-run")
-    assert "would remove models/lora" in planned and (root / "models/lora").exists()
-    _, printed = cli(root, "clean")
-    removed = ("models/lora", "runs/lora", "reports/predictions/lora", "reports/experiments/lora")
-    for path in (*removed, "models/.base.99999999.partial", "data/scoring/gone.json"):
-        assert f"removed {path}" in printed and not (root / path).exists()
-    assert "dropped train@lora from dvc.lock" in printed
-    assert (root / "models/base/manifest.json").exists()
-    assert (root / "checkpoints/old").exists()
-    assert "removed checkpoints/old" in cli(root, "clean", "--checkpoints")[1]
-    (root / f"models/.lora.{os.getpid()}.partial").rmdir()
-    assert cli(root, "clean") == (0, "nothing to remove\n")
-    assert ran(dvc(root, "repro").stdout) == ["resolve", "compare"]
-
-
-def test_clean_removes_what_the_stage_evaluate_of_earlier_versions_left(built: Path, cli: Cli, tmp_path: Path) -> None:
-    root = tmp_path / "workspace"
-    shutil.copytree(built, root, symlinks=True)
-    (root / "runs/lora/evaluate").mkdir()
-    lock = read_yaml(root / "dvc.lock")
-    lock["stages"]["evaluate@lora"] = lock["stages"]["score@lora"]
-    write_yaml(root / "dvc.lock", lock)
-    _, printed = cli(root, "clean")
-    assert printed.splitlines() == ["removed runs/lora/evaluate", "dropped evaluate@lora from dvc.lock"]
-    assert not (root / "runs/lora/evaluate").exists() and (root / "runs/lora/train/run.json").exists()
-    assert "evaluate@lora" not in read_yaml(root / "dvc.lock")["stages"]
-    assert dvc(root, "status", "--json").stdout.strip() == "{}"
-
-
-def test_a_restored_workspace_gets_the_same_ledger(built: Path, cli: Cli, tmp_path: Path) -> None:
-    """Files from DVC's cache, an empty MLflow store, and ``tunesmith sync``."""
-    cli(built, "sync")
-    commit(built)
-    root = tmp_path / "restored"
-    shutil.copytree(built, root, ignore=shutil.ignore_patterns(*BUILT, ".dvc"), symlinks=True)
-    shutil.copytree(built / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-    dvc(root, "cache", "dir", "--local", str(built / ".dvc/cache"))
-    dvc(root, "checkout")
-    code, printed = cli(root, "sync")
-    assert code == 0 and "lora: completed" in printed
-    first, second = ledger(built), ledger(root)
-    assert set(first) == {"base", "lora"}
-    assert first == second

@@ -6,7 +6,6 @@ import asyncio
 import html
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +16,7 @@ from mlflow import MlflowClient
 from tasks.core.files import sha256
 from tasks.core.paths import Paths
 from tasks.register.verdict import gate_lines
-from tests.evaluate.evaluated_workspace import own_artifacts
-from tests.workspaces import dvc, edit, make_workspace, ran
+from tests.workspaces import copy_workspace, dvc, edit, make_workspace, ran
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -49,8 +47,7 @@ def built(first_run: FirstRun) -> Path:
 @pytest.fixture
 def copy(built: Path, tmp_path: Path, inside: Callable[[Path], None]) -> Path:
     """A copy of the built workspace, for one test, which runs inside it."""
-    root = Path(shutil.copytree(built, tmp_path / "workspace", symlinks=True))
-    own_artifacts(Paths(root))
+    root = copy_workspace(built, tmp_path / "workspace")
     inside(root)
     return root
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,29 +12,26 @@ from tasks.core.errors import TunesmithError
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import rows_of, to_table
 from tests.flows.command_line import Cli, one_error
-from tests.workspaces import dvc, edit, make_workspace
+from tests.workspaces import copy_workspace, dvc, edit
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
-    return make_workspace(tmp_path_factory.mktemp("user") / "workspace", tiny_llama)
-
-
-def test_a_column_of_two_types_is_refused_in_the_words_of_ingest(workspace: Path, cli: Cli, tmp_path: Path) -> None:
+def test_a_column_of_two_types_is_refused_in_the_words_of_ingest(
+    built_workspace: Path, cli: Cli, tmp_path: Path
+) -> None:
     path = tmp_path / "mixed.jsonl"
     path.write_text('{"q": "a", "stars": 1}\n{"q": "b", "stars": "2"}\n')
     with pytest.raises(TunesmithError) as caught:
         to_table(rows_of(path, IngestParams()))
-    error = one_error(cli(workspace, "data", "add", path, "--name", "mixed"))
+    root = copy_workspace(built_workspace, tmp_path / "workspace")
+    error = one_error(cli(root, "data", "add", path, "--name", "mixed"))
     assert error == f"error: {caught.value}" and "column 'stars' must have one type in all rows" in error
-    assert not (workspace / "data/sources/mixed").exists()
+    assert not (root / "data/sources/mixed").exists()
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_users_file_goes_through_the_dag(workspace: Path, cli: Cli, tmp_path: Path, ending: str) -> None:
+def test_a_users_file_goes_through_the_dag(built_workspace: Path, cli: Cli, tmp_path: Path, ending: str) -> None:
     """``data add`` and ``params/`` only, up to the mixture and the evaluation set."""
-    root = tmp_path / "workspace"
-    shutil.copytree(workspace, root, symlinks=True)
+    root = copy_workspace(built_workspace, tmp_path / "workspace")
     rows = [{"talk": f'Customer: my, "lamp" {i}\nis broken', "gist": f"no light from number {i}"} for i in range(40)]
     path = tmp_path / f"mine.{ending}"
     write_table(path, rows)
