@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tasks.core.files import sha256
-from tests.workspaces import dvc, edit, make_workspace, ran
+from tests.workspaces import copy_workspace, dvc, edit, ran
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +23,8 @@ def stale(root: Path) -> set[str]:
 TARGETS = ["mix@demo", "mix@reviews", "evaluation_set"]
 
 
-def test_changing_one_sources_templates_leaves_the_others_alone(tmp_path: Path, tiny_llama: Path) -> None:
-    root = make_workspace(tmp_path / "workspace", tiny_llama)
+def test_changing_one_sources_templates_leaves_the_others_alone(tmp_path: Path, workspace_with_data: Path) -> None:
+    root = copy_workspace(workspace_with_data, tmp_path / "workspace")
     (root / "data/sources/reviews").mkdir(parents=True)
     texts = [{"sentence": f"the {i}th lamp that I bought works {'well' if i % 2 else 'badly'}"} for i in range(60)]
     lines = [json.dumps(row | {"label": i % 2}) for i, row in enumerate(texts)]

@@ -1,4 +1,4 @@
-"""Real servers, real kills: what a person at the Prefect UI or at Ctrl-C sees."""
+"""Real servers: what a person at the Prefect UI sees of a deployment and its schedule."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import sqlite3
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,136 +16,10 @@ import psutil
 import pytest
 
 from flows.ui import free_port
-from tasks.core import files
-from tests.flows.servers import (
-    auto_runs,
-    due,
-    flow_of,
-    log_of,
-    logged_failures,
-    processes_of,
-    server_environment,
-    states_of,
-    terminate,
-    train_without_end,
-    tunesmith,
-    wait_until,
-)
-from tests.workspaces import edit, make_workspace
+from tests.flows.servers import auto_runs, due, log_of, logged_failures, terminate, tunesmith, wait_until
+from tests.workspaces import edit
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
-    root = make_workspace(tmp_path_factory.mktemp("servers") / "workspace", tiny_llama)
-    edit(root, "experiments", lambda p: p["experiments"].pop("full"))
-    return root
-
-
-@pytest.fixture
-def workspace(built: Path) -> Path:
-    """The same for all: only the first test builds what comes before training. Nothing of a training is left."""
-    files.remove(built / "checkpoints")
-    return built
-
-
-@pytest.fixture
-def start(workspace: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start ``tunesmith`` in the workspace; what still runs at the end of the test is ended."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        log = log_of(workspace, arguments[0]).open("w")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", *arguments],
-            cwd=workspace,
-            env=server_environment(workspace) | variables,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in reversed(started):  # what talks to a server ends before the server
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(60)
-
-
-@pytest.mark.parametrize(
-    ("send", "number", "code", "message"),
-    [
-        (os.kill, signal.SIGINT, 130, "interrupted; what was finished stays"),
-        # As a terminal does at Ctrl-C: also to the Prefect server of the run.
-        (os.killpg, signal.SIGINT, 130, "interrupted; what was finished stays"),
-        (os.kill, signal.SIGTERM, 143, "stopped by SIGTERM; what was finished stays"),
-    ],
-)
-def test_a_signal_ends_training_and_leaves_nothing(
-    workspace: Path,
-    start: Callable[..., subprocess.Popen[str]],
-    send: Callable[[int, int], None],
-    number: signal.Signals,
-    code: int,
-    message: str,
-) -> None:
-    train_without_end(workspace)
-    run = start("run")
-    log = workspace.parent / "run.log"
-    wait_until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
-    assert any("tasks.train lora" in line for line in processes_of(workspace))
-    send(run.pid, number)
-    assert run.wait(60) == code, log.read_text()[-3000:]
-    assert message in log.read_text().splitlines() and "Traceback" not in log.read_text()
-    assert wait_until(lambda: not processes_of(workspace), 10, "no process left")
-    assert not list(workspace.rglob("*.partial")) and not (workspace / "models/lora").exists()
-    assert (workspace / "models/base/manifest.json").exists()
-    assert "train@lora: interrupted" in log.read_text(), log.read_text()[-3000:]
-
-
-def test_a_killed_flow_takes_its_stages_with_it_and_is_closed(
-    workspace: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    train_without_end(workspace)
-    run = start("run")
-    wait_until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
-    children = psutil.Process(run.pid).children(recursive=True)
-    os.kill(run.pid, signal.SIGKILL)
-    try:
-        assert wait_until(lambda: not processes_of(workspace), 40, "no process left")
-    finally:
-        for server in children:  # Prefect's own, for this run alone
-            with contextlib.suppress(psutil.NoSuchProcess):
-                server.kill()
-    assert not list(workspace.rglob("*.partial"))
-    (note,) = (workspace / ".tunesmith/flows").glob(f"{flow_of(run.pid, workspace)}.json")
-    assert states_of(workspace, note.stem) == {"RUNNING"}
-    start("ui", "--only", "prefect", "--prefect-port", str(free_port(4300)))
-    wait_until((workspace / ".tunesmith/ui.json").exists, 180, "the Prefect server")
-    assert wait_until(lambda: states_of(workspace, note.stem) == {"CRASHED"}, 20, "the run and its task are closed")
-    assert not note.exists()
-
-
-def test_a_flow_whose_server_was_killed_ends_in_one_line(
-    workspace: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    """Prefect itself goes on trying to reach its server for minutes, and then prints a traceback."""
-    train_without_end(workspace)
-    run = start("run")
-    wait_until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")
-    (server,) = (child for child in psutil.Process(run.pid).children() if "uvicorn" in child.cmdline())
-    server.kill()
-    time.sleep(3)
-    assert run.poll() is None, "the training goes on"
-    os.kill(run.pid, signal.SIGINT)
-    assert run.wait(180) == 1
-    log = log_of(workspace, "run").read_text()
-    assert "error: the Prefect server ended or does not answer any more" in log.splitlines()[-1]
-    assert wait_until(lambda: not processes_of(workspace), 10, "no process left")
 
 
 def test_a_run_from_the_form_on_a_real_server(workspace: Path, start: Callable[..., subprocess.Popen[str]]) -> None:

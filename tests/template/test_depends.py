@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workspaces import dvc, edit, make_workspace
+from tests.workspaces import copy_workspace, dvc, edit
 
 HASH = {"by": "hash", "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}}
 
@@ -19,8 +19,8 @@ def stale(root: Path) -> set[str]:
     return {name for name in stages if name.split("@")[0] in {"ingest", "template", "split"}}
 
 
-def test_a_changed_set_makes_its_own_sources_stale_and_no_others(tmp_path: Path, tiny_llama: Path) -> None:
-    root = make_workspace(tmp_path / "workspace", tiny_llama)
+def test_a_changed_set_makes_its_own_sources_stale_and_no_others(tmp_path: Path, workspace_with_data: Path) -> None:
+    root = copy_workspace(workspace_with_data, tmp_path / "workspace")
     own = root / "tasks/template/library/own/mine.yaml"
     own.write_text(
         "name: mine\ntask: qa\ndescription: d\ncolumns: {q: question, a: answer}\n"
@@ -33,7 +33,7 @@ def test_a_changed_set_makes_its_own_sources_stale_and_no_others(tmp_path: Path,
         block = {"ingest": {}, "template": {"set": sets[name]}, "split": HASH}
         edit(root, "sources", lambda p, name=name, block=block: p["sources"].update({name: block}))  # type: ignore[misc]
     dvc(root, "add", "data/sources/moods", "data/sources/mine")
-    dvc(root, "repro", "template@demo", "template@moods", "template@mine")
+    dvc(root, "repro", "template@moods", "template@mine")
     before = stale(root)
     assert not [name for name in before if name.startswith("template")]
     for changed, source in ((root / "tasks/template/library/sentiment.yaml", "moods"), (own, "mine")):
