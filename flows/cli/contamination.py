@@ -11,6 +11,9 @@ from rich.table import Table
 from flows.terminal import console, workspace, write
 from tasks.core.paths import Paths
 
+SHOWN = 300
+"""Characters of a text that ``--nearest`` shows."""
+
 
 def contamination(
     mixture: Annotated[str | None, typer.Argument(help="A mixture of params/mixtures.yaml; all by default.")] = None,
@@ -18,9 +21,16 @@ def contamination(
         Path | None,
         typer.Option(help="JSONL, CSV, Parquet or text file whose texts are compared instead of the test rows."),
     ] = None,
+    nearest: Annotated[
+        int | None,
+        typer.Option(min=1, help="List this many test rows with the training row nearest in meaning, to read."),
+    ] = None,
 ) -> None:
     """Show how many test rows, or texts of a file, occur in the training rows of a mixture."""
     root = workspace()
+    if nearest is not None:
+        _show_nearest(Paths(root), mixture, against, nearest)
+        return
     from flows.commands.build import stale_note
     from flows.commands.contamination import examine, mixtures_of
 
@@ -38,3 +48,24 @@ def contamination(
     )
     if note := stale_note(root, [f"mix@{name}" for name in mixtures_of(Paths(root), mixture)], "these counts"):
         write(f"note: {note}")
+
+
+def _show_nearest(paths: Paths, mixture: str | None, against: Path | None, count: int) -> None:
+    from flows.commands.build import stale_note
+    from flows.commands.contamination import mixtures_of
+    from flows.commands.nearest import nearest
+
+    names = mixtures_of(paths, mixture)
+    for name in names:
+        write(f"mixture {name}: similarity of the base model's hidden states; it decides nothing, so read the texts")
+        for pair in nearest(paths, name, against, count):
+            write(f"\n{pair.similarity:.3f}")
+            write(f"  test  {pair.test}: {_shortened(pair.test_text)}")
+            write(f"  train {pair.train}: {_shortened(pair.train_text)}")
+    if note := stale_note(paths.root, [f"mix@{name}" for name in names], "these rows"):
+        write(f"note: {note}")
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
