@@ -144,7 +144,7 @@ def _model(root: Path, name: str, stack: ExitStack, note: Say) -> Model:
     """The model of an experiment, or a registered one, with the settings of its evaluation.
 
     Raises:
-        TunesmithError: there is none, or the experiment was not evaluated since it was trained.
+        TunesmithError: no experiment or registered model has this name, or it was not evaluated since it was trained.
     """
     paths = Paths(root)
     if is_registered(name):

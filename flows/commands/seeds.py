@@ -49,8 +49,8 @@ def add_seeds(paths: Paths, name: str, count: int, first: int | None = None) -> 
         first: the smallest new seed; by default the one after the seed of ``name``.
 
     Raises:
-        TunesmithError: an experiment is wrong; ``name`` is unknown, trains nothing or has ``like`` itself; a seed is
-            that of ``name``; or a new name exists. Nothing is written then.
+        TunesmithError: an entry of ``experiments.yaml`` is invalid; ``name`` is unknown, trains nothing or has
+            ``like``; a new seed equals that of ``name``; or a new name exists. Then nothing is written.
     """
     check_experiments(paths, "experiments seeds", [name])
     file = paths.params / "experiments.yaml"

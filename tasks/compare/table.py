@@ -52,7 +52,7 @@ def legend(comparison: Comparison, mark: str | None = None) -> str:
     """How to read the numbers; ``mark`` names how an adjusted difference is marked, None if the table has none."""
     rows, groups = comparison["rows"], comparison.get("groups")
     independent = f" in {groups} independent groups" if groups and groups != rows else ""
-    scores = f"{rows} test rows{independent}. ROUGE is F1 in percent, with 95% bootstrap intervals."
+    scores = f"{rows} test rows{independent}. ROUGE is F1 in percent, with bootstrap intervals."
     candidate = "The candidate has the lowest validation loss of the tuned experiments."
     return " ".join([scores, *(marks(comparison, mark) if mark else ()), candidate])
 

@@ -98,7 +98,9 @@ def parse_merged(model: type[P], data: Any, origin: Callable[[tuple[Any, ...]], 
 
 
 def load(model: type[P], path: Path, *keys: str) -> P:
-    """Read the section of ``path`` at ``keys`` as ``model``.
+    """Read the section ``keys`` of the YAML file ``path`` and check it against the parameter class ``model``.
+
+    An empty section counts as ``{}``.
 
     Raises:
         TunesmithError: the section is missing, or is not a valid ``model``.

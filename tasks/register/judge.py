@@ -89,8 +89,8 @@ def _looks_remarks(look: Look, params: RegistrationParams) -> list[str]:
         )
     if look.count >= WORN_OUT:
         remarks.append(
-            f"this test set has decided {look.count} times, so a chance winner is likely; draw fresh rows with "
-            "`tunesmith testset rotate`"
+            f"this test set has decided {look.count} times, so a chance winner is likely; draw a new test set: "
+            "`tunesmith testset rotate` for a split by hash; for other splits see docs/data.md, A new test set"
         )
     return remarks
 

@@ -21,7 +21,7 @@ EXPONENT = 1.6
 rate", section 3, who recommend this series)."""
 
 WORN_OUT = 20
-"""Decisions on one test set from which on every decision advises to draw fresh rows."""
+"""Decisions on one test set from which on every decision advises to draw a new test set."""
 
 SAME = 0.5
 """Share of the test rows that two decisions must have in common to count as decisions on the same test set."""

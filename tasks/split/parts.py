@@ -28,8 +28,8 @@ def part_table(paths: Paths, source: str, part: str, where: str, columns: Sequen
     if not path.exists():
         known = ", ".join(split_sources(paths)) or "none"
         raise TunesmithError(
-            f"{where}: a source must have a split; {source!r} has none (split sources: {known}); correct the name, or "
-            "add the source to params/sources.yaml and run `tunesmith run`"
+            f"{where}: a source must have a split; {source!r} has none (sources with a split: {known}); "
+            "correct the name, or add the source to params/sources.yaml and run `tunesmith run`"
         )
     return pq.read_table(path, columns=list(columns) if columns else None)
 

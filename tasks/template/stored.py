@@ -60,7 +60,7 @@ def of_texts(source: str, texts: dict[str, str]) -> SourceTemplates:
 
 
 def _of_prompt(template: Template) -> list[str] | str | None:
-    """The answer choices if the prompt shows them; otherwise a row does not need their columns."""
+    """The answer choices, if the prompt shows them; else None, so that a row may lack their columns."""
     return template.answer_choices if "answer_choices" in template.prompt else None
 
 

@@ -68,7 +68,7 @@ class NearDuplicates:
 
     @property
     def normalised(self) -> list[str]:
-        """The distinct texts."""
+        """The distinct texts after normalisation, in the order of their numbers."""
         return list(self._number)
 
     def numbers(self, texts: Sequence[str]) -> Numbers:

@@ -44,7 +44,8 @@ class CompletionTrainer(Trainer):
 
     Attributes:
         folder: folder of the checkpoints.
-        tokens: input tokens of all processes since this process started, without padding.
+        tokens: number of input tokens that all processes have read since this process started; padding does not
+            count.
     """
 
     def __init__(

@@ -161,8 +161,8 @@ class TrainedParams(ExperimentParams):
         if self.sharded and not methods.named(self.method).shardable:
             shardable = [name for name in methods.names() if methods.named(name).shardable]
             raise ValueError(
-                f"launcher.strategy: fsdp shards {', '.join(shardable)}; method {self.method} is not one of them; use "
-                "strategy ddp, which holds the few weights that it trains in each process"
+                f"launcher.strategy: fsdp must have one of the methods {', '.join(shardable)}; this is {self.method}. "
+                "Use strategy ddp: each process then holds the whole model, of which this method trains few weights"
             )
         return self
 

@@ -46,7 +46,7 @@ def test_a_limit_is_of_each_source_and_stable(workspace: Write) -> None:
 def test_an_unknown_source_of_the_evaluation_set_is_named(workspace: Write) -> None:
     with pytest.raises(
         TunesmithError,
-        match=r"evaluation_set\.sources: a source must have a split; 'x' has none \(split sources: one, two\)",
+        match=r"evaluation_set\.sources: a source must have a split; 'x' has none \(sources with a split: one, two\)",
     ):
         collect(params_for("x"), workspace(TWO), "test")
 

@@ -184,7 +184,8 @@ def test_an_unknown_source_is_named_with_the_known_ones(workspace: Write) -> Non
         mixed(workspace(TWO), {"three": None})
     assert str(caught.value) == (
         "params/mixtures.yaml: mixtures.m.sources: a source must have a split; 'three' has none "
-        "(split sources: one, two); correct the name, or add the source to params/sources.yaml and run `tunesmith run`"
+        "(sources with a split: one, two); correct the name, or add the source to params/sources.yaml and run "
+        "`tunesmith run`"
     )
 
 

@@ -128,10 +128,10 @@ def test_twenty_decisions_advise_to_draw_fresh_rows(paths: Paths) -> None:
     for number in range(18):
         set_tag(paths, f"tunesmith.asked.{TEST[:12]}.{number:012x}", "2026-01-01T00:00:00+00:00")
     worse = [0.1, 0.1, 0.1, 0.1]
-    assert not any("fresh rows" in reason for reason in propose(paths, "first", worse, TEST)["reasons"])
+    assert not any("a new test set" in reason for reason in propose(paths, "first", worse, TEST)["reasons"])
     assert propose(paths, "second", worse, TEST)["reasons"][-1] == (
-        "this test set has decided 20 times, so a chance winner is likely; draw fresh rows with "
-        "`tunesmith testset rotate`"
+        "this test set has decided 20 times, so a chance winner is likely; draw a new test set: "
+        "`tunesmith testset rotate` for a split by hash; for other splits see docs/data.md, A new test set"
     )
 
 

@@ -80,7 +80,10 @@ def test_the_state_of_accelerate_comes_back(monkeypatch: pytest.MonkeyPatch, acc
         ({"launcher": {"workers": 2}}, "launcher.workers: unknown key; known here: nodes, processes, strategy"),
         (
             METHODS["qlora"] | {"launcher": {"processes": 2, "strategy": "fsdp"}},
-            "launcher.strategy: fsdp shards full, lora, selective; method qlora is not one of them; use strategy ddp",
+            (
+                "launcher.strategy: fsdp must have one of the methods full, lora, selective; this is qlora. "
+                "Use strategy ddp"
+            ),
         ),
     ],
 )

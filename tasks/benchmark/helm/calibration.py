@@ -1,8 +1,9 @@
 """Calibration: whether 8 of 10 predictions with a probability of 0.8 are correct (Liang et al. 2022, section 4.4).
 
 HELM's code: ``src/helm/benchmark/metrics/basic_metrics.py`` (``compute_calibration_metrics``), which takes
-``get_ece_em`` and ``get_selective_stats`` of ``uncertainty-calibration`` (Kumar et al. 2019). Here are the same
-definitions; ``tests/benchmark/helm`` has hand-worked values, bench/RESULTS.md the comparison with it.
+``get_ece_em`` and ``get_selective_stats`` of ``uncertainty-calibration`` (Kumar et al. 2019). This module
+uses the same definitions. ``tests/benchmark/helm`` has values worked out by hand; ``bench/RESULTS.md`` compares the
+results with those of ``uncertainty-calibration``.
 """
 
 from __future__ import annotations

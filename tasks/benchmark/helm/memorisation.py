@@ -66,7 +66,7 @@ def no_rows(mixture: str) -> dict[str, Any]:
 
 
 def beginnings(predictor: Predictor, rows: Sequence[Row], tokens: int) -> list[list[int]]:
-    """Prefixes of rows as in training: the prefix that all rows share, and ``tokens`` more tokens."""
+    """Start of each row as in training: the prefix common to all rows, and ``tokens`` tokens of its own."""
     encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
     whole = [row.prompt if predictor.renderer.kind == "seq2seq" else row.prompt + row.completion for row in encoded]
     shared = 0

@@ -48,8 +48,8 @@ class AdaloraParams(Params):
     def _prune(self) -> Self:
         if self.target_rank >= self.initial_rank:
             raise ValueError(
-                f"target_rank must be below initial_rank, or nothing is pruned; they are {self.target_rank} and "
-                f"{self.initial_rank}"
+                "target_rank must be below initial_rank, or nothing is pruned; "
+                f"target_rank is {self.target_rank} and initial_rank is {self.initial_rank}"
             )
         if self.warmup + self.final >= 1:
             raise ValueError(f"warmup + final must be below 1; it is {self.warmup + self.final:g}: no step would prune")
