@@ -75,7 +75,7 @@ def _measured(ours: list[Row], theirs: list[Row], params: CompareParams) -> tupl
     both = pairs(ours, theirs)
     unpaired = len(ours) + len(theirs) - 2 * len(both)
     metric = _metric([*ours, *theirs])
-    if metric in OF_EVERY_ROW:  # null where the references have no word, for every system
+    if metric in (*OF_EVERY_ROW, LOSS):  # null where references have no word; not finite if a training diverged
         both = [pair for pair in both if all(_known(row, metric) for row in pair)]
     if not both:
         return {"metric": metric, "verdict": "not judged", "unpaired": unpaired, "examples": []}, None

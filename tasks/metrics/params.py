@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.core.errors import TunesmithError
 from tasks.core.params import Params, load, read_yaml
@@ -24,22 +24,35 @@ class IntervalParams(Params):
     seed: int = 0
 
 
+MARGINS = {"bleu": 3.0, "chrf": 3.0, "loss_per_byte": 0.01}
+"""Default margins of scores that do not run from 0 to 1. 0.01 nats per byte are about 0.04 per token."""
+
+
 class VerdictParams(Params):
     """``verdicts`` of ``params/evaluation.yaml``: when a difference counts, in every report.
 
     Attributes:
-        margin: two systems are the same if they differ by less; in units of the score.
-        margins: score → its own margin, such as for scores from 0 to 100. 0.01 nats per byte are about 0.04 per token.
-        min_groups: fewest independent groups of rows for a verdict. A row without a group is one.
+        margin: two systems are the same if they differ by less; in units of a score from 0 to 1.
+        margins: score, or metric of a benchmark → its own margin. A score of ``MARGINS`` that is not named keeps the
+            margin there.
+        min_groups: fewest independent groups of rows for a verdict. Without ``template.group``, rows with equal inputs
+            are one group.
     """
 
-    margin: float = Field(default=0.03, gt=0)
-    margins: dict[str, float] = Field(default_factory=lambda: {"bleu": 3.0, "chrf": 3.0, "loss_per_byte": 0.01})
+    margin: float = Field(default=0.03, gt=0, lt=1)
+    margins: dict[str, float] = Field(default_factory=dict)
     min_groups: int = Field(default=30, ge=2)
+
+    @field_validator("margins")
+    @classmethod
+    def _above_zero(cls, margins: dict[str, float]) -> dict[str, float]:
+        if wrong := [f"that of {name} is {margin}" for name, margin in margins.items() if not margin > 0]:
+            raise ValueError(f"a margin must be above 0; {wrong[0]}")
+        return MARGINS | margins
 
     def margin_of(self, score: str) -> float:
         """The margin of a score column."""
-        return self.margins.get(score, self.margin)
+        return (MARGINS | self.margins).get(score, self.margin)
 
 
 def load_verdicts(file: Path) -> VerdictParams:

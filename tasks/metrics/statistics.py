@@ -70,11 +70,6 @@ def _of_column(column: np.ndarray, resampled: np.ndarray, confidence: float) -> 
     return Interval(float(known.mean()), *percentiles(resampled[np.isfinite(resampled)], confidence))
 
 
-def paired_bootstrap(differences: np.ndarray, resamples: int, confidence: float, seed: int) -> Interval:
-    """Mean of ``differences`` between two systems (shape: rows) with its interval, as ``mean_interval``."""
-    return mean_interval(differences, resamples, confidence, seed)
-
-
 def direction(low: float, high: float) -> int:
     """1 if the whole interval lies above zero, -1 if it lies below zero, 0 if it contains zero."""
     return int(low > ROUNDING) - int(high < -ROUNDING)
@@ -137,14 +132,6 @@ def variants_by_row(values: Iterable[tuple[RowKey, T]]) -> list[list[T]]:
     for (source, row_id, _), value in values:
         grouped_values.setdefault((source, row_id), []).append(value)
     return list(grouped_values.values())
-
-
-def row_averages(scores: Iterable[tuple[RowKey, float]]) -> np.ndarray:
-    """Average the scores of each row over its prompt variants (shape: rows), in the order of ``variants_by_row``.
-
-    Prompt variants of one row are not independent samples. An interval over all of them would be too narrow.
-    """
-    return np.array([np.mean(variants) for variants in variants_by_row(scores)], dtype=np.float64)
 
 
 def averaged_columns(rows: Iterable[Row], columns: Sequence[str]) -> tuple[np.ndarray, list[tuple[str, str]]]:

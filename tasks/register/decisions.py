@@ -3,7 +3,7 @@
 A line has ``time`` (ISO 8601, UTC), ``candidate`` (experiment), ``key``, ``weights``, ``test_sha256``, ``comparison``
 (digest of the ``comparison.json`` that was judged), ``verdict`` (``accepted``, ``refused`` or ``undecided``),
 ``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents``, ``champion`` (the new one) and
-``decisions_on_this_test_set``, including this one. Lines of earlier versions lack the last.
+``decisions_on_this_test_set`` (those counted so far). Lines of earlier versions lack the last.
 """
 
 from __future__ import annotations

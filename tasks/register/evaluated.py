@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tasks.metrics.names import OF_EVERY_ROW
+from tasks.metrics.names import HIGHER_IS_BETTER, OF_EVERY_ROW
 from tasks.register.looks import RowSet
 from tasks.register.scores import Scores
 from tasks.text.rows import ROW_KEY, Row, RowKey, group_key, row_key
 from tasks.tuning.params import load_params
+from tasks.tuning.untrained import is_trained
 
 logger = logging.getLogger("tunesmith")
 
@@ -68,7 +69,11 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
     resolved = paths.experiment(name) / "train.yaml"
     if resolved.exists() and load_params(resolved).model_dump(exclude_none=True) != trained["params"]:
         raise TunesmithError(f"{manifest}: must be trained with the parameters of {resolved}; they changed; {REMEDY}")
-    return Evaluated(name, trained, scored, read_scores(paths.report(name) / "predictions.parquet", metric))
+    scores = read_scores(paths.report(name) / "predictions.parquet", metric)
+    if not is_trained(trained["method"]):
+        # Its report marks the rows that its mixture makes dirty, but an untuned model has seen none of them.
+        scores = replace(scores, dirty=frozenset())
+    return Evaluated(name, trained, scored, scores)
 
 
 def shots(metrics: dict[str, Any]) -> int:
@@ -88,13 +93,13 @@ def read_scores(path: Path, metric: str) -> Scores:
         raise TunesmithError(f"{path}: no such file; {REMEDY}")
     table = pq.read_table(path)
     if metric not in table.column_names:
-        numbers = [field.name for field in table.schema if str(field.type) in {"float", "double", "int64", "bool"}]
+        known = [name for name in HIGHER_IS_BETTER if name in table.column_names]
         raise TunesmithError(
             f"params/registration.yaml: registration.metric: must be a score column of {path}; it is {metric!r}; "
-            f"there are: {', '.join(numbers)}"
+            f"there are: {', '.join(known)}"
         )
-    known = [name for name in ("group", "dirty") if name in table.column_names]
-    return scores_of(table.select([*ROW_KEY, metric, *known]).to_pylist(), metric, path)
+    marks = [name for name in ("group", "dirty") if name in table.column_names]
+    return scores_of(table.select([*ROW_KEY, metric, *marks]).to_pylist(), metric, path)
 
 
 def scores_of(rows: list[Row], metric: str, path: Path) -> Scores:

@@ -36,6 +36,7 @@ class Compared:
         dirty_value: mean difference over these rows; None if there are none.
         confidence: of the interval of ``difference``.
         seeds: what seeds alone do to the candidate's score; None if the gain need not exceed it.
+        gain_needed: the gain that seeds alone give, which the difference must exceed; None without ``seeds``.
     """
 
     difference: Difference
@@ -43,11 +44,7 @@ class Compared:
     dirty_value: float | None
     confidence: float
     seeds: Spread | None = None
-
-    @property
-    def gain_needed(self) -> float | None:
-        """The gain that seeds alone give; None if the gain need not exceed it."""
-        return None if self.seeds is None else self.seeds.gain_needed(self.confidence)
+    gain_needed: float | None = None
 
     def __str__(self) -> str:
         one = self.difference
@@ -88,7 +85,10 @@ def undecided(candidate: Scores, opponents: Mapping[str, Opponent], params: Regi
         TunesmithError: there is no row, or an opponent was not scored on the candidate's rows.
     """
     if not candidate.values:
-        raise TunesmithError("predictions.parquet: the gate needs at least one test row; there is none")
+        raise TunesmithError(
+            "predictions.parquet: the gate needs at least one test row; there is none; name a source with test rows "
+            "under evaluation_set.sources of params/evaluation.yaml, or give test a larger share of its split"
+        )
     counts = [("", candidate.clean_groups(), len(candidate.dirty_rows()))]
     for opponent in opponents.values():
         pairs = _pair(candidate, opponent)
@@ -108,21 +108,24 @@ def decide(
     params: RegistrationParams,
     faults: Sequence[str] = (),
     seeds: Spread | None = None,
+    confidence: float | None = None,
 ) -> Decision:
     """Compare ``candidate`` with every opponent.
 
     Args:
         faults: other causes of a refusal, one line each.
         seeds: what seeds alone do to the candidate's score, if each gain must exceed it.
+        confidence: that every interval needs; None takes that of ``params``, as the bound for ``seeds`` always does.
 
     Raises:
         TunesmithError: an opponent was not scored on the candidate's rows, or there is no row.
     """
     if (too_few := undecided(candidate, opponents, params)) is not None:
         return too_few
-    compared = {key: _compare(_pair(candidate, opponent), params, seeds) for key, opponent in opponents.items()}
+    level = params.confidence if confidence is None else confidence
+    compared = {key: _compare(_pair(candidate, one), params, level, seeds) for key, one in opponents.items()}
     accepted = all(map(_is_gain, compared.values())) and not faults
-    reasons = [_reason(opponents[key], one, params) for key, one in compared.items()]
+    reasons = [_reason(opponents[key], one, params.metric) for key, one in compared.items()]
     return Decision("accepted" if accepted else "refused", [*reasons, *faults], compared)
 
 
@@ -143,17 +146,18 @@ def _pair(candidate: Scores, opponent: Opponent) -> Pairs:
     return paired(candidate, opponent.scores)
 
 
-def _compare(pairs: Pairs, params: RegistrationParams, seeds: Spread | None) -> Compared:
-    difference = paired_difference(pairs.gains, params.resamples, params.confidence, params.seed, pairs.groups)
-    dirty = pairs.dirty_gains
-    return Compared(difference, len(dirty), float(dirty.mean()) if len(dirty) else None, params.confidence, seeds)
+def _compare(pairs: Pairs, params: RegistrationParams, confidence: float, seeds: Spread | None) -> Compared:
+    difference = paired_difference(pairs.gains, params.resamples, confidence, params.seed, pairs.groups)
+    dirty = float(pairs.dirty_gains.mean()) if len(pairs.dirty_gains) else None
+    needed = None if seeds is None else seeds.gain_needed(params.confidence)
+    return Compared(difference, len(pairs.dirty_gains), dirty, confidence, seeds, needed)
 
 
-def _reason(opponent: Opponent, compared: Compared, params: RegistrationParams) -> str:
+def _reason(opponent: Opponent, compared: Compared, metric: str) -> str:
     difference = compared.difference
     words = _WORDS[difference.direction]
-    reason = f"{params.metric}: {words} {opponent.name}: {compared} ({percent(params.confidence)} interval)"
-    if difference.direction == 0 and (detectable := difference.detectable(params.confidence)):
+    reason = f"{metric}: {words} {opponent.name}: {compared} ({percent(compared.confidence)} interval)"
+    if difference.direction == 0 and (detectable := difference.detectable(compared.confidence)):
         reason += f"; a difference of {detectable:.4f} would be shown with 80 % power"
     if compared.seeds is not None:
         verb = "exceeds" if _is_gain(compared) else "must exceed"

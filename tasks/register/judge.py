@@ -49,12 +49,12 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Resul
         return _undecided(inputs, candidate, too_few)
     faults, remarks = _faults(inputs, candidate, lost)
     remarks += [f"retention: {task}; registration.retention: kept lets it pass" for task in unsure]
-    look = registry.count_decision(candidate.test_rows(), _digest_of(candidate, against, params))
+    look = registry.count_decision(candidate.test_rows(), _digest_of(candidate, against, trained, params))
     seeds = None if trained is None else trained.spread(candidate)
-    decision = decide(candidate.scores, against.by_key, _at(look, params), faults, seeds)
+    decision = decide(candidate.scores, against.by_key, params, faults, seeds, _confidence(look, params))
     facts: dict[str, Any] = {
         "verdict": decision.verdict,
-        "reasons": [*decision.reasons, *remarks, *against.remarks, *_looks_remarks(look, params)],
+        "reasons": [*decision.reasons, *_looks_remarks(look, params), *remarks, *against.remarks],
         "opponents": {key: opponent.name for key, opponent in against.by_key.items()},
         "differences": {key: compared.entry() for key, compared in decision.compared.items()},
     }
@@ -73,18 +73,16 @@ def _faults(inputs: GateInputs, candidate: Evaluated, lost: list[str]) -> tuple[
     return faults, remarks
 
 
-def _at(look: Look, params: RegistrationParams) -> RegistrationParams:
-    """``params`` with the confidence that this decision needs."""
-    if params.looks == "each":
-        return params
-    return params.model_copy(update={"confidence": spent(params.confidence, look.number)})
+def _confidence(look: Look, params: RegistrationParams) -> float:
+    """The confidence that the intervals of this decision need."""
+    return params.confidence if params.looks == "each" else spent(params.confidence, look.number)
 
 
 def _looks_remarks(look: Look, params: RegistrationParams) -> list[str]:
     remarks = []
     if params.looks == "spend":
         remarks.append(
-            f"decision {look.number} on this test set needs {percent(_at(look, params).confidence)} confidence, so "
+            f"decision {look.number} on this test set needs {percent(_confidence(look, params))} confidence, so "
             f"that all decisions together keep {percent(params.confidence)} (registration.looks: spend)"
         )
     if look.count >= WORN_OUT:
@@ -95,18 +93,26 @@ def _looks_remarks(look: Look, params: RegistrationParams) -> list[str]:
     return remarks
 
 
-def _digest_of(candidate: Evaluated, against: Opponents, params: RegistrationParams) -> str:
-    """Digest of candidate, opponents and rules. A comparison with the same digest teaches nothing new."""
+def _digest_of(candidate: Evaluated, against: Opponents, trained: Repeats | None, params: RegistrationParams) -> str:
+    """Digest of candidate, opponents, seeds and rules. A comparison with the same digest teaches nothing new."""
     rules = params.model_dump(include={"metric", "resamples", "confidence", "seed"})
-    return files.digest([candidate.key, against.identities, rules])
+    return files.digest([candidate.key, candidate.scores.digest(), against.identities, _seeds(trained), rules])
 
 
 def _judged(candidate: Evaluated, lost: list[str], trained: Repeats | None, params: RegistrationParams) -> str:
-    """Digest of all that a refusal depends on: weights, evaluation settings, test rows, lost tasks, seeds and rules."""
-    evaluated = [candidate.test, candidate.metrics.get("generation"), shots(candidate.metrics), lost]
-    if trained is not None:
-        evaluated.append(sorted(other.key for other in trained.others))
-    return files.digest([candidate.key, candidate.weights, evaluated, params.model_dump(exclude={"model_name"})])
+    """Digest of all that a refusal depends on: weights, evaluation, scores, lost tasks, seeds and rules.
+
+    The same model can get other scores: after a change of a metric, of a source's language, or of the dirty rows.
+    """
+    evaluated = [candidate.test, candidate.metrics.get("generation"), shots(candidate.metrics)]
+    rules = params.model_dump(exclude={"model_name"})
+    scores = candidate.scores.digest()
+    return files.digest([candidate.key, candidate.weights, evaluated, scores, lost, _seeds(trained), rules])
+
+
+def _seeds(trained: Repeats | None) -> list[str]:
+    """Keys of the other trainings of the candidate's experiment; none if seeds do not decide."""
+    return [] if trained is None else sorted(other.key for other in trained.others)
 
 
 def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -> Result:

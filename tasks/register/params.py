@@ -23,7 +23,7 @@ class RegistrationParams(Params):
             ``benchmark.experiments`` plans for it and for the baseline; ``proven`` also refuses one that has too few
             rows to show that it kept them; ``shown`` only reports it.
         min_groups: fewest independent groups of clean test rows for a decision; with fewer, the verdict is
-            ``undecided``. A row without a group is one.
+            ``undecided``. Without ``template.group``, rows with equal inputs are one group.
         min_label_rows: the candidate must predict, at least once, every label that has at least this many test rows;
             None turns the check off. Why 3: a model that ignores the text but predicts a label at its true rate of 3 in
             ``n`` rows misses it altogether with probability ``(1 - 3/n)**n``, which is below 0.05.

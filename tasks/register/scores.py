@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tasks.core.files import digest
 from tasks.metrics.differences import gain
 from tasks.text.rows import RowKey
 
@@ -35,6 +36,10 @@ class Scores:
     def dirty_rows(self) -> set[tuple[str, str]]:
         """Source and row_id of each dirty row; one dirty prompt variant makes the row dirty."""
         return {key[:2] for key in self.dirty}
+
+    def digest(self) -> str:
+        """Digest of every row's score, group and mark; it does not depend on the order of the rows."""
+        return digest(sorted([*key, score, *self.groups[key], key in self.dirty] for key, score in self.values.items()))
 
     def clean_groups(self) -> int:
         """Number of independent groups with a clean row."""

@@ -55,7 +55,7 @@ def test_report_and_gate_tell_right_from_wrong_russian_answers(tmp_path: Path) -
     assert reports["lora"]["settings"]["languages"] == "chats: ru"
     assert reports["lora"]["settings"]["rouge_signature"].startswith("tok:words|")
     ours, theirs = (read_scores(tmp_path / name / "predictions.parquet", "rouge1_f") for name in ("lora", "base"))
-    params = RegistrationParams(min_rows=4)
+    params = RegistrationParams(min_groups=4)
     assert decide(ours, {"baseline": Opponent("base", theirs)}, params).verdict == "accepted"
     assert decide(theirs, {"baseline": Opponent("lora", ours)}, params).verdict == "refused"
 
@@ -78,7 +78,7 @@ def test_a_reference_without_words_is_counted_and_left_out(tmp_path: Path, caplo
     metrics = report(tmp_path / "lora", predictions)
     assert metrics["not_scored"] == {"rouge": 1}
     assert metrics["metrics"]["rouge1_f"]["value"] == 1.0
-    assert list(read_scores(tmp_path / "lora/predictions.parquet", "rouge1_f").values()) == [1.0, 1.0]
+    assert list(read_scores(tmp_path / "lora/predictions.parquet", "rouge1_f").values.values()) == [1.0, 1.0]
     assert "1 of 3 test rows have no rouge1_f" in caplog.text
 
 

@@ -11,23 +11,11 @@ from tasks.metrics.statistics import (
     direction,
     mean_interval,
     mean_intervals,
-    row_averages,
     statistic_interval,
     variants_by_row,
 )
 
 KEYS = [("chats", "2", "short"), ("chats", "1", "short"), ("mails", "2", "short"), ("chats", "2", "long")]
-
-
-def test_prompt_variants_of_one_row_are_averaged_in_the_order_in_which_rows_come() -> None:
-    averages = row_averages(zip(KEYS, [1.0, 0.5, 0.25, 0.5], strict=True))
-    assert averages.dtype == np.float64
-    assert averages.tolist() == [0.75, 0.5, 0.25]
-
-
-def test_no_row_gives_no_average() -> None:
-    averages = row_averages([])
-    assert averages.dtype == np.float64 and averages.shape == (0,)
 
 
 def test_one_row_id_in_two_sources_is_two_rows() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,19 @@ from tasks.metrics.verdicts import (
 )
 
 PARAMS = VerdictParams(margin=0.03, min_groups=30)
+
+
+def test_a_named_margin_leaves_the_others_at_their_defaults() -> None:
+    params = VerdictParams(margins={"bleu": 2.0})
+    assert [params.margin_of(name) for name in ("bleu", "chrf", "loss_per_byte", "rouge1_f")] == [2.0, 3.0, 0.01, 0.03]
+
+
+@pytest.mark.parametrize(
+    "keys", [{"margin": 3}, {"margin": 0}, {"margins": {"bleu": 0.0}}, {"margins": {"bleu": -1.0}}]
+)
+def test_a_margin_must_be_above_zero_and_that_of_scores_up_to_1_below_1(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="margin"):
+        VerdictParams(**keys)
 
 
 def difference(value: float, error: float, groups: int = 100, rows: int | None = None) -> Difference:

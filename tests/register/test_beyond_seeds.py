@@ -46,6 +46,18 @@ def test_a_gain_is_held_against_the_bound(deviation: float, verdict: str, verb: 
     assert decision.compared["baseline"].entry()["gain_needed"] == pytest.approx(needed, abs=1e-5)
 
 
+def test_the_bound_does_not_grow_with_the_number_of_decisions() -> None:
+    """``looks: spend`` raises the confidence of the interval over rows alone."""
+    ours, theirs = ({("s", f"row{i}", "short"): value for i in range(4)} for value in (0.5, 0.25))
+    opponents = {"baseline": Opponent("base (baseline)", Scores(theirs, {key: key[:2] for key in ours}))}
+    candidate, seeds = Scores(ours, {key: key[:2] for key in ours}), Spread(0.5, 0.08, 3)
+    once, often = (
+        decide(candidate, opponents, PARAMS, (), seeds, level).compared["baseline"] for level in (0.95, 0.999)
+    )
+    assert (once.confidence, often.confidence) == (0.95, 0.999)
+    assert once.gain_needed == often.gain_needed == pytest.approx(0.2336, abs=1e-4)
+
+
 def test_without_three_seeds_nothing_is_decided_and_the_reason_says_how_to_make_them(paths: Paths) -> None:
     result = run(PARAMS, paths)
     assert (result["verdict"], result["decisions_on_this_test_set"]) == ("undecided", 0)

@@ -10,6 +10,7 @@ import pytest
 
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.register.evaluated import read
 from tasks.register.labels import label_reasons, never_predicted
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
@@ -30,6 +31,16 @@ def test_a_candidate_worse_than_few_shot_prompting_is_refused(paths: Paths) -> N
     ]
     assert result["opponents"]["untuned.fewshot"] == "fewshot (untuned)"
     assert result["differences"]["untuned.fewshot"]["high"] < 0
+
+
+def test_an_untuned_model_has_seen_no_row(paths: Paths) -> None:
+    """Its report marks the rows that its mixture makes dirty; they are dirty for a tuned model only."""
+    for name in ("base", "lora"):
+        file = paths.report(name) / "predictions.parquet"
+        table = pq.read_table(file)
+        pq.write_table(table.append_column("dirty", pa.array([True] + [False] * (len(table) - 1))), file)
+    dirty = {name: read(name, "rouge1_f", paths).scores.dirty for name in ("base", "lora")}
+    assert dirty == {"base": frozenset(), "lora": {("demo", "row0", "short")}}
 
 
 def test_a_candidate_no_better_than_a_trivial_baseline_is_refused(paths: Paths) -> None:

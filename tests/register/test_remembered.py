@@ -19,7 +19,7 @@ from tasks.register.params import RegistrationParams
 from tasks.register.run import run
 from tasks.register.verdict import gate_lines
 from tasks.tracking.client import open_store
-from tests.tracking.ledger_workspace import TEST, add_comparison, add_experiment, key_of
+from tests.tracking.ledger_workspace import TEST, add_comparison, add_experiment, add_report, key_of
 
 PARAMS = RegistrationParams(min_groups=2)
 
@@ -59,6 +59,14 @@ def test_other_rules_or_other_answers_ask_anew(paths: Paths) -> None:
     refuse(paths)
     client_of(paths).delete_registered_model_alias("tunesmith", "champion")
     assert run(PARAMS.model_copy(update={"confidence": 0.9}), paths)["accepted"]
+
+
+def test_other_scores_of_the_same_model_are_judged_anew(paths: Paths) -> None:
+    """As after a change of a metric or of a source's language, which generates nothing."""
+    key = refuse(paths)["key"]
+    add_report(paths, "worse", [0.9, 0.8, 0.9, 0.8], key)
+    result = run(PARAMS, paths)
+    assert (result["key"], result["verdict"], result["decisions_on_this_test_set"]) == (key, "accepted", 3)
 
 
 def test_too_few_rows_are_a_state_of_their_own(paths: Paths) -> None:
