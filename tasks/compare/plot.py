@@ -100,7 +100,7 @@ def _dress(axes: Axes, systems: list[Entry]) -> None:
     axes.set_ylim(len(systems) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.margins(x=0.06)
-    axes.set_xlabel("percent, with 95% intervals; dashed: ROUGE-1 of the baseline experiment", fontsize=9)
+    axes.set_xlabel("percent, with bootstrap intervals; dashed: ROUGE-1 of the baseline experiment", fontsize=9)
     axes.grid(axis="x", color="#eaeef2", zorder=0)
     axes.tick_params(length=0)
     for side in ("top", "right", "left"):
