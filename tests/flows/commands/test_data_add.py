@@ -106,7 +106,8 @@ def test_a_delimiter_may_be_named(root: Path) -> None:
 def test_a_source_that_params_name_gets_no_block_to_paste(root: Path, tmp_path: Path) -> None:
     edit(root, "sources", lambda p: p["sources"].update(tickets=SOURCE))
     printed = add(root, [table(tmp_path / "tickets2.csv", ROWS[60:80])], "tickets", "append")
-    assert "under the key" not in printed and "params/sources.yaml has tickets already; Tunesmith uses it unchanged" in printed
+    assert "under the key" not in printed
+    assert "params/sources.yaml has tickets already; Tunesmith uses it unchanged" in printed
     assert "stratify: [label]" in printed and "group: ticket" in printed
     assert "`tunesmith templates validate tickets`, `tunesmith plan`, then `tunesmith run`" in printed
 
