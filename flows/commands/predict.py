@@ -38,7 +38,9 @@ class Model:
 def predict_text(
     root: Path, names: Sequence[str], text: str, template: str | None, say: Say, note: Say
 ) -> dict[str, str]:
-    """Model → its completion of one text, rendered with ``template`` or its first template that needs one column.
+    """Generate one completion per model for one text; return them by the model's name.
+
+    The text is rendered with ``template``, or with the model's first template that needs one column.
 
     Args:
         names: experiments, or ``models:/NAME@ALIAS``.

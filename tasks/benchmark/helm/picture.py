@@ -28,7 +28,8 @@ _STYLE: dict[Any, Any] = {"font.family": "DejaVu Sans", "font.size": 9, "text.co
 def goodness(metric: str, kind: str, cell: Cell) -> float | None:
     """A value on the scale from the worst (0) to the best (1) of its metric.
 
-    None if the metric has no such scale, and for a calibration error that a perfectly calibrated model has too.
+    None if the cell has no value, or the metric has no such scale. Also None for a calibration error so small that a
+    perfectly calibrated model may show it by chance.
     """
     if "na" in cell or metric == "efficiency":
         return None
