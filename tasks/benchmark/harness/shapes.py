@@ -88,8 +88,8 @@ def task_json(task: dict[str, Any], where: str, seed: int) -> list[Row]:
     ``multiple_choice_scores``, worded as BIG-bench words them (``docs/doc.md`` of its repository, "JSON schema").
 
     Raises:
-        TunesmithError: an example lacks ``input``, or has neither ``target`` nor ``target_scores``; or only some examples
-            have ``target_scores``.
+        TunesmithError: an example lacks ``input``, or has neither ``target`` nor ``target_scores``; or only some
+            examples have ``target_scores``.
     """
     before, after = task.get("example_input_prefix", "\nQ: "), task.get("example_output_prefix", "\nA: ")
     prefix = task.get("choice_prefix", "\n  choice: ")
