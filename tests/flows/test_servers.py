@@ -148,7 +148,7 @@ def test_a_service_that_fails_is_named_where_people_look(
         wait_until(lambda: re.search(error, schedule_log.read_text()), 120, "so does the schedule's")
         assert "the schedule does not fire: the Prefect server creates no runs for it" in schedule_log.read_text()
         assert str(workspace / ".tunesmith/ui-prefect.log") in schedule_log.read_text()
-        assert "is served, but does not fire: the Prefect server makes no runs" in tunesmith(workspace, "status")
+        assert "is served, but does not fire: the Prefect server creates no runs" in tunesmith(workspace, "status")
         assert "schedule_recent_deployments" in tunesmith(workspace, "doctor", code=1)
         database.execute("DROP TRIGGER no_runs")
         wait_until(lambda: "the schedule fires again" in schedule_log.read_text(), 150, "its end")
