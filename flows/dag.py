@@ -11,8 +11,8 @@ from typing import Any
 
 import networkx as nx
 
-from flows.counted import counted
 from flows.dvc_lock import Tell, busy_error, forget_dead, wait_for_others
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
 

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 
 from flows import schedules, served
-from flows.counted import counted
 from flows.retrain import retrain
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 
 NAME = "retrain"

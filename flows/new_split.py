@@ -9,7 +9,7 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.resolve.check import mapping
 from tasks.split.assignments import Assignments
-from tasks.split.new_split import NewSplit, test_rows, was_split
+from tasks.split.new_split import NewSplit, retired_rows, test_rows, was_split
 from tasks.split.params import SplitParams
 from tasks.split.run import ASSIGNMENTS
 from tasks.template.library import library_of, load_set
@@ -31,7 +31,7 @@ def new_splits(paths: Paths) -> list[NewSplit]:
         state, changed = Assignments.state_of(folder / ASSIGNMENTS, params, made)
         gone = state == "none" and bool(params.shares()) and was_split(paths.root, name)
         if gone or state == "other parameters":
-            splits.append(NewSplit(name, state, changed, test_rows(folder)))
+            splits.append(NewSplit(name, state, changed, test_rows(folder), retired_rows(folder)))
     return splits
 
 

@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from flows.counted import counted
 from flows.schedules import in_zone, next_runs
 from flows.server_logs import failures, log_of
 from flows.workspace import answers, running_prefect
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.counted import counted
 from flows.terminal import console, note, say, workspace, write
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from flows.counted import counted
 from flows.terminal import show, write
 from flows.workspace import find_root
+from tasks.core.counted import counted
 from tasks.core.paths import Paths
 
 app = typer.Typer(

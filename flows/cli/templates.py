@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows.counted import counted
 from flows.terminal import say, workspace, write
 from flows.terminal import show as show_table
 from flows.workspace import find_root, workspace_lock
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 

@@ -53,6 +53,8 @@ def _cells(report: dict[str, Any]) -> list[str]:
     counts = report["counts"]
 
     def both(measure: str) -> str:
+        if f"{measure}_input" not in counts:  # a report of an earlier version has no `contained_input`
+            return "–"
         return f"{counts[f'{measure}_input']} + {counts[f'{measure}_reference']}"
 
     dirty = f"{counts['dirty']} ({report['shares']['dirty']:.1%})"

@@ -12,10 +12,10 @@ from typing import Literal
 from flows.commands import source_files
 from flows.commands.source_files import Contents, Overlap
 from flows.commands.suggest import blocks, yaml_lines
-from flows.counted import counted
 from flows.dvc_lock import run_dvc
 from flows.workspace import workspace_lock
 from tasks.core import files as file_tools
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.ingest.params import IngestParams

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.counted import counted
+from tasks.core.counted import counted
 from tasks.core.files import read_json
 from tasks.core.params import load
 from tasks.core.paths import Paths

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,10 @@ def nearest(paths: Paths, mixture: str, against: Path | None, count: int) -> lis
     tests = _by_text(texts_of_file(against) if against else evaluation_rows(paths, "test"))
     base = find(load(BaseModelParams, paths.params / "training.yaml", "defaults", "base_model"), paths.root)
     logger.info("nearest: the base model reads %d texts", len(tests) + len(training))
-    vectors = centred(embeddings([*tests, *training], base))
+    tests, training, vectors = _with_tokens(tests, training, embeddings([*tests, *training], base))
+    if not tests or not training:
+        return []
+    vectors = centred(vectors)
     rows, similarities = closest(vectors[: len(tests)], vectors[len(tests) :])
     test_texts, train_texts = list(tests), list(training)
     pairs = [
@@ -90,8 +94,19 @@ def _by_text(rows: pa.Table) -> dict[str, str]:
     return texts
 
 
+def _with_tokens(
+    tests: dict[str, str], training: dict[str, str], vectors: NDArray[np.float32]
+) -> tuple[dict[str, str], dict[str, str], NDArray[np.float32]]:
+    """The texts of which the tokenizer makes a token, and their vectors; the log names how many it makes none of."""
+    read = np.abs(vectors).max(axis=1) > 0
+    if not read.all():
+        logger.warning("nearest: %d of %d texts have no token and are left out", (~read).sum(), len(read))
+    of_tests, of_training = read[: len(tests)].tolist(), read[len(tests) :].tolist()
+    return dict(compress(tests.items(), of_tests)), dict(compress(training.items(), of_training)), vectors[read]
+
+
 def embeddings(texts: Sequence[str], base: BaseModel) -> NDArray[np.float32]:
-    """Mean of the last hidden states over the tokens of each text (shape: texts, hidden size)."""
+    """Mean of the last hidden states over the tokens of each text (shape: texts, hidden size); 0 without tokens."""
     import torch
 
     tokenizer = load_tokenizer(base)
@@ -100,7 +115,9 @@ def embeddings(texts: Sequence[str], base: BaseModel) -> NDArray[np.float32]:
     tokens = tokenizer(list(texts), add_special_tokens=False, truncation=True, max_length=TOKENS)["input_ids"]
     vectors = np.zeros((len(texts), model.config.get_text_config().hidden_size), np.float32)
     with torch.inference_mode():
-        for batch in token_budget_batches([len(ids) for ids in tokens], TOKEN_BUDGET):
+        filled = [i for i, ids in enumerate(tokens) if ids]
+        for numbers in token_budget_batches([len(tokens[i]) for i in filled], TOKEN_BUDGET):
+            batch = [filled[number] for number in numbers]
             vectors[batch] = _pooled(encoder, [tokens[i] for i in batch]).numpy()
     return vectors
 

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from flows.commands.build import bring_up_to_date
 from flows.commands.experiments import check_experiments
-from flows.counted import counted
 from flows.new_split import counts, refuse_new_splits
+from tasks.core.counted import counted
 from tasks.core.files import canonical_json, read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.counted import counted
+from tasks.core.counted import counted
 from tasks.core.files import read_json, read_rows
-from tasks.core.params import load, parse, read_yaml, value_at
+from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.metrics.differences import POWER, Difference, groups_needed
-from tasks.metrics.params import VerdictParams
+from tasks.metrics.params import load_verdicts
 from tasks.register.params import RegistrationParams
 from tasks.text.rows import group_key
 
@@ -26,23 +26,23 @@ _PERCENT = ("bleu", "chrf")
 
 def power_lines(paths: Paths) -> list[str]:
     """The difference in the gate's metric that the test rows show with a probability of 80 %, and the groups of rows
-    that a difference of the margin (``verdicts.margin``) needs."""
+    that a difference of the margin (``verdicts.margin_of``) needs."""
     rows = read_rows(paths.evaluation_set / "test.parquet")
     groups = len({group_key(row) for row in rows})
     if groups < 2:
         return []
     params = load(RegistrationParams, paths.params / "registration.yaml", "registration")
-    file = paths.params / "evaluation.yaml"
-    verdicts = parse(VerdictParams, value_at(read_yaml(file), "verdicts") or {}, file, "verdicts")
+    verdicts = load_verdicts(paths.params / "evaluation.yaml")
     deviation, origin = deviation_of(params.metric, paths)
     one = Difference(0.0, 0.0, 0.0, len(rows), groups, deviation / groups**0.5, 1.0)
     margin = verdicts.margin_of(params.metric)
+    key = f"verdicts.margins.{params.metric}" if params.metric in verdicts.margins else "verdicts.margin"
     needed = groups_needed(deviation, margin, params.confidence)
     return [
         f"{counted(groups, 'independent group')} of test rows: a difference of {one.detectable(params.confidence):.3g} "
         f"in {params.metric} would be shown with {POWER:.0%} power; a smaller one may not be (deviation "
         f"{deviation:.3g} per group, {origin})",
-        f"a difference of {margin:g} (verdicts.margin) needs about {counted(needed, 'group')}",
+        f"a difference of {margin:g} ({key}) needs about {counted(needed, 'group')}",
     ]
 
 

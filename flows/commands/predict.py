@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.commands.registered import is_registered, registered_model
-from flows.counted import counted
 from tasks.core import files
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
 from tasks.evaluate.evaluated_model import EvaluatedModel, PromptRenderer, RenderedPrompt

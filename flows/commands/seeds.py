@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-
 from flows.commands.experiments import check_experiments
-from flows.counted import counted
+from flows.commands.params_file import with_entries
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json, replacing
 from tasks.core.paths import Paths
@@ -43,14 +41,15 @@ class Repeats:
 def add_seeds(paths: Paths, name: str, count: int, first: int | None = None) -> Repeats:
     """Write ``count`` entries like experiment ``name`` into ``params/experiments.yaml``, each with a seed of its own.
 
-    Comments and the order of the file stay. The entry of seed S is called ``NAME-sS``.
+    The rest of the file stays as it is. The entry of seed S is called ``NAME-sS``.
 
     Args:
         first: the smallest new seed; by default the one after the seed of ``name``.
 
     Raises:
         TunesmithError: an entry of ``experiments.yaml`` is invalid; ``name`` is unknown, trains nothing or has
-            ``like``; a new seed equals that of ``name``; or a new name exists. Then nothing is written.
+            ``like``; a new seed equals that of ``name``; a new name exists; or the file is not plain YAML. Then
+            nothing is written.
     """
     check_experiments(paths, "experiments seeds", [name])
     file = paths.params / "experiments.yaml"
@@ -77,22 +76,16 @@ def add_seeds(paths: Paths, name: str, count: int, first: int | None = None) -> 
     return Repeats(list(new), _train_seconds(paths, name))
 
 
-def _entry(train: dict[str, object], name: str, seed: int) -> CommentedMap:
-    """An entry on one line; ``dvc.yaml`` reads its method and mixture."""
-    entry = CommentedMap({"like": name, "method": train["method"], "mixture": train["mixture"], "seed": seed})
-    entry.fa.set_flow_style()
-    return entry
+def _entry(train: dict[str, object], name: str, seed: int) -> dict[str, object]:
+    """An entry; ``dvc.yaml`` reads its method and mixture."""
+    return {"like": name, "method": train["method"], "mixture": train["mixture"], "seed": seed}
 
 
-def _write(paths: Paths, entries: dict[str, CommentedMap]) -> None:
+def _write(paths: Paths, entries: dict[str, dict[str, object]]) -> None:
     file = paths.params / "experiments.yaml"
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    data = yaml.load(file.read_text(encoding="utf-8"))
-    data["experiments"].update(entries)
-    with replacing(file) as partial, partial.open("w", encoding="utf-8") as target:
-        yaml.dump(data, target)
+    text = with_entries(file.read_bytes().decode(), file, "experiments", entries)
+    with replacing(file) as partial:
+        partial.write_bytes(text.encode())
 
 
 def _train_seconds(paths: Paths, name: str) -> float | None:

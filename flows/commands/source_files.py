@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.commands.suggest import part_of
-from flows.counted import counted
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.files import sha256
 from tasks.core.params import load, parse, value_at

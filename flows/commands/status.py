@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.table import Table
 
 from flows import served
-from flows.counted import counted
 from flows.dag import Dag, read_dag
 from flows.new_split import new_splits
 from flows.preflight import preflight
 from flows.schedules import in_zone, next_runs
 from flows.terminal import console, write
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.resolve.__main__ import write as write_resolved

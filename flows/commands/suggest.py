@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tasks.core.params import read_yaml, value_at
-from tasks.ingest.language import language_of
+from tasks.ingest.language import MOST, language_of
 from tasks.template.library import TemplateSet, known_sets, library_of, load_set
 
 _PARTS = {
@@ -156,12 +156,13 @@ def _language(
 ) -> tuple[dict[str, str], list[str]]:
     """``language`` of the completions, or of all texts if they show none; empty if these do not either."""
     for columns in (_completions(root, matched), list(texts)):
-        language = language_of([text for column in columns for text in texts.get(column, ())])
+        read = [column for column in columns if texts.get(column)]
+        # A long column would leave no room for the next one.
+        language = language_of(" ".join(dict.fromkeys(texts[column]))[: MOST // len(read)] for column in read)
         if language is not None:
-            seen = ", ".join(column for column in columns if texts.get(column))
             return {"language": language}, [
-                f"language: {language}, recognised in {seen}; it decides how outputs are scored (docs/metrics.md); "
-                "correct it if it is another"
+                f"language: {language}, recognised in {', '.join(read)}; it decides how outputs are scored "
+                "(docs/metrics.md); correct it if it is another"
             ]
     return {}, []
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from flows.commands.build import bring_up_to_date
 from flows.commands.params_file import with_number
-from flows.counted import counted
 from flows.new_split import refuse_new_splits
 from flows.workspace import workspace_lock
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.files import replacing
 from tasks.core.params import load, read_yaml, value_at
@@ -51,6 +51,11 @@ def _named(paths: Paths, sources: Sequence[str] | None) -> list[str]:
     known = list(mapping(paths.params / "sources.yaml", "sources"))
     evaluated = value_at(read_yaml(paths.params / "evaluation.yaml"), "evaluation_set.sources") or []
     named = list(dict.fromkeys(sources or evaluated))
+    if not named:
+        raise TunesmithError(
+            "testset rotate: at least one source must be named, and evaluation_set.sources in params/evaluation.yaml "
+            f"names none; run `tunesmith testset rotate SOURCE`; there are: {', '.join(known)}"
+        )
     if unknown := [name for name in named if name not in known]:
         raise TunesmithError(
             f"testset rotate: no source {unknown[0]!r} in params/sources.yaml; there are: {', '.join(known)}"
@@ -62,11 +67,16 @@ def _refusal(paths: Paths, name: str, params: SplitParams) -> list[str]:
     """Why the rows of a source cannot be rotated by a number, and what to do instead; empty if they can."""
     key = f"params/sources.yaml: sources.{name}.split"
     if params.by == "file":
+        by_file = f"{key}.by: rows are drawn for a new test set only `by: hash`; this is `by: file`"
+        if name in mapping(paths.params / "sources.yaml", "generated"):
+            return [
+                f"{by_file}, and {name} is generated: the stage generate@{name} writes the files train and test only, "
+                "so this source cannot have a new test set; evaluate on a source of your own"
+            ]
         tests = ", ".join(params.files["test"])
         return [
-            f"{key}.by: rows are drawn for a new test set only `by: hash`; this is `by: file`, so a new test set is a "
-            f"new file. In split.files, name the new file under `test` and move {tests} to `retired`; then "
-            f"{_new_file(paths, name)}"
+            f"{by_file}, so a new test set is a new file. In split.files, name the new file under `test` and move "
+            f"{tests} to `retired`; then {_new_file(paths, name)}"
         ]
     if params.by == "time":
         return [
@@ -81,11 +91,8 @@ def _refusal(paths: Paths, name: str, params: SplitParams) -> list[str]:
 
 def _new_file(paths: Paths, name: str) -> str:
     """How a source gets a new file."""
-    file = paths.params / "sources.yaml"
-    if name in mapping(file, "hub"):
+    if name in mapping(paths.params / "sources.yaml", "hub"):
         return f"list its name in hub.{name}.splits"
-    if name in mapping(file, "generated"):
-        return f"let the stage generate@{name} write it (it writes the files train and test only)"
     return f"run `tunesmith data add FILE --name {name} --append`"
 
 

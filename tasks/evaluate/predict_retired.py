@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.core import files
 from tasks.evaluate.predict_params import PredictParams
 from tasks.evaluate.predictions import RETIRED, completion_columns, row_columns
-from tasks.evaluate.shots import choose, prompts
+from tasks.evaluate.shots import choose, prompts, rows_with_examples
 from tasks.inference.predict import Predictor
 from tasks.text.rows import Row
 
@@ -19,21 +19,34 @@ def predict_retired(predictor: Predictor, path: Path, examples: list[Row], param
     """Generate for the rows of ``path`` (``retired.parquet`` of the evaluation set) as for the test rows, and write
     ``output/retired.parquet`` (columns: ``RETIRED``); no file where there are no such rows.
 
-    Rows whose prompt does not fit the model's context are left out. The log names their number.
+    Rows whose prompt does not fit the model's context are left out, and rows whose task has too few training rows for
+    the examples: it may be gone from the source. The log names their numbers.
     """
     rows = files.read_rows(path) if path.exists() else []
     if not rows:
         return
     longest = predictor.longest_prompt
-    encoded, _ = prompts(predictor.renderer, rows, choose(rows, examples, params.shots, params.shots_seed), longest)
-    fitting = [number for number, prompt in enumerate(encoded) if longest is None or len(prompt) <= longest]
+    numbers = rows_with_examples(rows, examples, params.shots)
+    shown = [rows[number] for number in numbers]
+    encoded, _ = prompts(predictor.renderer, shown, choose(shown, examples, params.shots, params.shots_seed), longest)
+    fitting = {
+        number: prompt
+        for number, prompt in zip(numbers, encoded, strict=True)
+        if longest is None or len(prompt) <= longest
+    }
     if len(fitting) < len(rows):
         logger.warning(
-            "retired: %d of %d rows do not fit the model's context of %s tokens and are left out",
+            "retired: %d of %d rows are left out: %d do not fit the model's context of %s tokens, and the tasks of %d "
+            "have fewer than %d training rows as examples (evaluation.shots)",
             len(rows) - len(fitting),
             len(rows),
+            len(numbers) - len(fitting),
             predictor.context,
+            len(rows) - len(numbers),
+            params.shots,
         )
-    completions = completion_columns(predictor.generate_encoded([encoded[number] for number in fitting]))
-    columns = zip(row_columns([rows[number] for number in fitting], fitting), completions, strict=True)
+    if not fitting:
+        return
+    completions = completion_columns(predictor.generate_encoded(list(fitting.values())))
+    columns = zip(row_columns([rows[number] for number in fitting], list(fitting)), completions, strict=True)
     files.write_rows(output / "retired.parquet", [row | completion for row, completion in columns], RETIRED)

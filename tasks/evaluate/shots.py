@@ -67,6 +67,15 @@ def choose(test: list[Row], examples: list[Row], count: int, seed: int) -> Shots
     return Shots(count, chosen)
 
 
+def rows_with_examples(rows: list[Row], examples: list[Row], count: int) -> list[int]:
+    """The numbers of the ``rows`` for which ``choose`` has ``count`` examples."""
+    ids: dict[tuple[str, str], set[str]] = {}
+    for one in examples:
+        if one["completion"]:
+            ids.setdefault((one["source"], one["task"]), set()).add(one["row_id"])
+    return [number for number, row in enumerate(rows) if len(ids.get((row["source"], row["task"]), ())) >= count]
+
+
 def _variant(row: Row) -> Variant:
     return row["source"], row["task"], row["template_id"]
 

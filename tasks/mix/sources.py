@@ -77,6 +77,13 @@ def by_task(
     return {(source, task): draw(table.filter(pc.equal(column, task)), most, seed) for task in sorted(tasks)}
 
 
+def _remedy(source: str, reasons: Iterable[str]) -> str:
+    """What to do about the rows left out; ``reasons`` begin with ``SOURCE/PART`` of the evaluation rows."""
+    if all(reason.startswith(f"{source}/") for reason in reasons):
+        return f"set sources.{source}.template.group in params/sources.yaml to a column whose value such rows share"
+    return "remove one of the two from params/sources.yaml"
+
+
 def refuse_lost_sources(counts: Mapping[str, Mapping[str, Any]], params: ContaminationParams, where: str) -> None:
     """Refuse a source without training rows, or with more than ``max_left_out`` of them left out.
 
@@ -102,8 +109,7 @@ def refuse_lost_sources(counts: Mapping[str, Mapping[str, Any]], params: Contami
             lines.append(
                 f"{where}.{source}: at most {params.max_left_out:.1%} of the training rows may be left out because "
                 f"they match evaluation rows; {left_out} of {allowed} ({left_out / allowed:.1%}) are: {details}; "
-                "remove one of the two from params/sources.yaml, or raise contamination.max_left_out in "
-                "params/mixtures.yaml"
+                f"{_remedy(source, reasons)}, or raise contamination.max_left_out in params/mixtures.yaml"
             )
     if lines:
         raise TunesmithError("\n".join(lines))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.metrics.differences import Difference, as_entry, paired_difference
 from tasks.metrics.seeds import Spread
@@ -174,8 +175,3 @@ def _reason(opponent: Opponent, compared: Compared, metric: str) -> str:
 def percent(confidence: float) -> str:
     """A confidence as text, such as ``95%`` or ``99.9961%``."""
     return f"{100 * confidence:.4f}".rstrip("0").rstrip(".") + "%"
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.core import files
+from tasks.core.counted import counted
 from tasks.core.paths import Paths
 from tasks.metrics.seeds import Spread, spread
 from tasks.register.evaluated import Evaluated, read
-from tasks.register.gate import Decision, counted
+from tasks.register.gate import Decision
 from tasks.register.params import RegistrationParams
 from tasks.register.scores import paired
 

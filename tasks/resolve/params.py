@@ -25,8 +25,8 @@ class ExperimentKeys(Params):
     Attributes:
         method: a module of ``tasks/tuning/methods``; ``none`` evaluates the base model as it is.
         mixture: of ``params/mixtures.yaml``.
-        like: another experiment; its keys apply here unless this entry sets them. Its ``method`` and ``mixture`` are
-            repeated here, because ``dvc.yaml`` reads them.
+        like: another experiment; its keys apply here unless this entry sets them. A key set to null has its
+            default. ``method`` and ``mixture`` are repeated here, because ``dvc.yaml`` reads them.
         launcher: patches how many processes train together.
         training: patches the loop's parameters.
         evaluation: patches ``evaluate`` of ``params/evaluation.yaml``.

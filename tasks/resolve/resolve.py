@@ -81,8 +81,11 @@ def _training(entries: list[tuple[ExperimentKeys, str]], defaults: TrainingDefau
     unused = {"training", *method_blocks()}
     if issubclass(params, TrainedParams):
         unused -= {"training", *params.blocks()}
+    # A key that the experiment sets to null has the default, also if the one that it is like sets it.
+    reset = {name for name in experiment.model_fields_set if getattr(experiment, name) is None}
     patches: list[Layer] = [
-        (entry.model_dump(exclude_none=True, exclude={"evaluation", "like"}), (file, at)) for entry, at in entries
+        (entry.model_dump(exclude_none=True, exclude={"evaluation", "like", *reset}), (file, at))
+        for entry, at in entries
     ]
     for block, patch in patches[0][0].items():
         if block in unused and patch:

@@ -69,7 +69,7 @@ def split(table: pa.Table, params: SplitParams, source: str, earlier: Assignment
     earlier = earlier or Assignments()
     assignments = held = begin_test_set(earlier, nodes, of_source, params, source)
     part, reason = _later_parts(given, nodes)
-    known = nodes.parts(held)
+    known = _known_parts(held, nodes, keys)
     if shares := params.shares():
         known[~np.isin(known, [ALL_PARTS.index(name) for name in (*shares, RETIRED)])] = -1
         cluster = nodes.cluster[nodes.text]
@@ -89,6 +89,21 @@ def split(table: pa.Table, params: SplitParams, source: str, earlier: Assignment
         refuse_few_groups(nodes.group[part == PARTS.index("test")], params, source)
     assignments |= Assignments(rows={keys[row]: int(part[row]) for row in np.flatnonzero(part >= 0).tolist()})
     return Split(part, reason, nodes, held, assignments, strata)
+
+
+def _known_parts(held: Assignments, nodes: Nodes, keys: list[str]) -> Numbers:
+    """Node → number of its part in ``held``; -1 for none.
+
+    A text or group whose key is unknown has the part of its kept rows: an earlier version normalised texts otherwise,
+    and the key of a group is a hash of normalised texts too.
+    """
+    known = nodes.parts(held)
+    of_row = np.fromiter((held.rows.get(key, -1) for key in keys), np.int64, len(keys))
+    for node in (nodes.text, nodes.group):
+        rows = np.flatnonzero((known[node] < 0) & (of_row >= 0))
+        # Texts that differed then may be equal now; the later part wins, so that a test row stays.
+        np.maximum.at(known, node[rows], of_row[rows])
+    return known
 
 
 def _same_rows(table: pa.Table, nodes: Nodes) -> Numbers:

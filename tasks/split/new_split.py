@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from tasks.split.assignments import State
 from tasks.split.deciding import COLUMNS, VALUES, Change, shown
+from tasks.split.params import RETIRED
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class NewSplit:
         changed: the deciding values that differ now; None if the assignments are lost, or an earlier version did not
             record the values.
         test_rows: number of test rows before; None if the split is lost.
+        retired_rows: number of rows of earlier test sets.
     """
 
     source: str
     state: State
     changed: list[Change] | None
     test_rows: int | None
+    retired_rows: int = 0
 
     def why(self) -> str:
         """The cause."""
@@ -38,9 +41,10 @@ class NewSplit:
     def effect(self) -> str:
         """The consequence for the scores."""
         test = "" if self.test_rows is None else f" (test has {self.test_rows:,} rows now)"
+        retired = f"; {self.retired_rows:,} retired rows may be trained on or tested again" if self.retired_rows else ""
         return (
-            f"rows may change sides{test}; scores do not compare with earlier ones, and the gate evaluates the "
-            "champion on other test rows"
+            f"rows may change sides{test}{retired}; scores do not compare with earlier ones, and the gate evaluates "
+            "the champion on other test rows"
         )
 
     def remedy(self) -> str:
@@ -87,5 +91,13 @@ def was_split(root: Path, source: str) -> bool:
 
 def test_rows(folder: Path) -> int | None:
     """Number of test rows in ``data/splits/S``; None without a split."""
-    path = folder / "test.parquet"
+    return _rows(folder / "test.parquet")
+
+
+def retired_rows(folder: Path) -> int:
+    """Number of rows of earlier test sets in ``data/splits/S``."""
+    return _rows(folder / f"{RETIRED}.parquet") or 0
+
+
+def _rows(path: Path) -> int | None:
     return int(pq.read_metadata(path).num_rows) if path.exists() else None

@@ -91,10 +91,11 @@ def unseen_clusters(earlier: Assignments, nodes: Nodes, keys: Sequence[str]) -> 
 def refuse_few_groups(groups: Numbers, params: SplitParams, source: str) -> None:
     """Raises TunesmithError: the rows of a new test set, of which these are the groups, have too few of them."""
     if (count := len(np.unique(groups))) < params.min_test_groups:
+        remedy = "raise limit.test or add rows" if "test" in params.limit else "add rows"
         raise TunesmithError(
             f"params/sources.yaml: sources.{source}.split.test_set: a new test set needs at least "
-            f"{params.min_test_groups} groups (min_test_groups); under limit.test it would have {count}; raise "
-            "limit.test"
+            f"{params.min_test_groups} groups (min_test_groups); it would have {count} without duplicates, bridges "
+            f"and rows over a limit; {remedy}"
         )
 
 

@@ -17,7 +17,7 @@ from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.split.assign import COLUMNS, split
 from tasks.split.assignments import Assignments
-from tasks.split.new_split import NewSplit, test_rows, was_split
+from tasks.split.new_split import NewSplit, retired_rows, test_rows, was_split
 from tasks.split.params import RETIRED, SplitParams
 from tasks.split.report import report, verify, written_parts
 from tasks.split.rotation import rotates
@@ -43,7 +43,8 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
     grouped_by = metadata.get(GROUPED_BY)
     templates = {name: value for name, value in metadata.items() if name == TEMPLATES}
     earlier = Assignments.read(paths.split(name) / ASSIGNMENTS, params, grouped_by)
-    new_split = NewSplit(name, earlier.state, earlier.changed, test_rows(paths.split(name)))
+    folder = paths.split(name)
+    new_split = NewSplit(name, earlier.state, earlier.changed, test_rows(folder), retired_rows(folder))
     # If files or times give every part, earlier assignments decide nothing.
     lost = earlier.state == "none" and bool(params.shares()) and was_split(paths.root, name)
     is_new_split = lost or earlier.state == "other parameters"

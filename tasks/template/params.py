@@ -11,6 +11,33 @@ from tasks.core.params import Params
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 
+_TWO_LETTERS = {
+    "zho": "zh",
+    "chi": "zh",
+    "cmn": "zh",
+    "jpn": "ja",
+    "kor": "ko",
+    "tha": "th",
+    "lao": "lo",
+    "khm": "km",
+    "mya": "my",
+    "bur": "my",
+    "eng": "en",
+    "deu": "de",
+    "ger": "de",
+    "fra": "fr",
+    "fre": "fr",
+    "spa": "es",
+    "ita": "it",
+    "por": "pt",
+    "rus": "ru",
+    "ara": "ar",
+    "hin": "hi",
+    "ell": "el",
+    "gre": "el",
+}
+"""Codes of ISO 639-2 and 639-3 → the code of ISO 639-1, by which ``tasks.metrics.languages`` knows the language."""
+
 
 class TemplateParams(Params):
     """``sources.S.template``.
@@ -29,7 +56,8 @@ class TemplateParams(Params):
         time: source column with a number or an ISO 8601 date or time, for a split by time; None for none. Digits
             alone are a number, also as text (``20240601``); a date needs its separators (``2024-06-01``).
         seed: of the assignment and of choices inside templates.
-        language: of the completions, as a code of ISO 639 (``de``, ``zh``, ``zh-TW``); it decides how they are scored
+        language: of the completions, as a code of ISO 639 (``de``, ``zh``, ``zh-TW``, or three letters where there are
+            no two: ``yue``); it decides how they are scored
             (``tasks.metrics.languages``), and nothing else. None scores them as English or any language with spaces.
         max_dropped: the step stops if a larger share of rows is dropped (an empty text, prompt or completion, a
             completion that is none of the choices, a leak).
@@ -51,6 +79,11 @@ class TemplateParams(Params):
     def _is_code(cls, language: str | None) -> str | None:
         if language is not None and not _LANGUAGE.fullmatch(language):
             raise ValueError(f"must be a code of ISO 639 in lower case, such as en, de or zh; it is {language!r}")
+        code, dash, rest = (language or "").partition("-")
+        if short := _TWO_LETTERS.get(code):
+            raise ValueError(
+                f"must be the code with two letters where there is one; it is {language!r}; write {short + dash + rest}"
+            )
         return language
 
     @field_validator("use")

@@ -334,3 +334,20 @@ def test_rows_of_earlier_test_sets_are_predicted_as_test_rows_are_and_scored_apa
     assert scores["rouge1_f"]["value"] == report["metrics"]["rouge1_f"]["value"]
     assert scores["rouge1_f"]["n"] == len(PAIRS)
     assert report == alone, "the scores of the test rows stay as they are"
+
+
+def test_retired_rows_without_examples_of_their_task_are_left_out(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.write_rows(paths.evaluation_set / "examples.parquet", rows(PAIRS), RENDERED)
+    gone = [row | {"task": "gone"} for row in rows(PAIRS)[:2]]
+    files.write_rows(paths.evaluation_set / "retired.parquet", [gone[0], *rows(PAIRS)[2:], gone[1]], RENDERED)
+    evaluation.write_params(paths, "full", EVALUATE | {"shots": 1})
+    evaluate(paths, "full")
+    second = files.read_rows(paths.report("full") / "retired.parquet")
+    test = files.read_rows(paths.report("full") / "predictions.parquet")
+    assert [row["completion"] for row in second] == [row["completion"] for row in test[2:]], "each in its own row"
+    assert f"retired: 2 of {len(PAIRS)} rows are left out: 0 do not fit" in caplog.text
+    assert "the tasks of 2 have fewer than 1 training rows as examples (evaluation.shots)" in caplog.text
+    files.write_rows(paths.evaluation_set / "retired.parquet", gone, RENDERED)
+    assert "retired" not in evaluate(paths, "full")["groups"]

@@ -254,6 +254,16 @@ def test_a_source_that_loses_too_many_rows_to_evaluation_rows_stops_the_mixture(
     assert result.report["rows"]["train"] == 88
 
 
+def test_a_source_that_loses_rows_to_its_own_evaluation_rows_is_to_be_grouped(workspace: Write) -> None:
+    paths = workspace({"one": {**TWO["one"], "test": numbered("a", 12)}})
+    with pytest.raises(TunesmithError) as caught:
+        mix("m", mixture({"one": None}), ContaminationParams(), paths)
+    assert str(caught.value).endswith(
+        "are: 12 as in one/test: exact_input; set sources.one.template.group in params/sources.yaml to a column whose "
+        "value such rows share, or raise contamination.max_left_out in params/mixtures.yaml"
+    )
+
+
 def test_a_split_whose_source_is_gone_takes_no_rows_out(workspace: Write, caplog: pytest.LogCaptureFixture) -> None:
     paths = workspace({**TWO, "gone": {"test": numbered("a", 50)}})
     write_yaml(paths.params / "sources.yaml", {"sources": {"one": {}, "two": {}}})

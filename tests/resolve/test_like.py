@@ -34,6 +34,18 @@ def test_an_entry_takes_the_keys_that_it_does_not_set(paths: Paths) -> None:
     assert read_yaml(own / "like.yaml") == {"like": "lora"}
 
 
+def test_null_takes_the_default_instead_of_the_key_of_the_other(paths: Paths) -> None:
+    default = read_yaml(paths.params / "training.yaml")["defaults"]
+    assert default["max_length"] != 33 and default["threads"] != 3
+    experiment(paths, "lora", LORA | {"max_length": 33, "threads": 3})
+    entry = {"like": "lora", "method": "lora", "mixture": "demo", "max_length": None}
+    experiment(paths, "other", entry)
+    resolved(paths)
+    shared, own = (read_yaml(paths.experiment(name) / "train.yaml") for name in ("lora", "other"))
+    assert (shared["max_length"], own["max_length"]) == (33, default["max_length"])
+    assert own == shared | {"max_length": default["max_length"]}, "keys that are not named are those of the other"
+
+
 def test_an_entry_like_another_changes_no_file_of_the_others(paths: Paths) -> None:
     before = resolved(paths)
     experiment(paths, "lora-s1", {"like": "lora", "method": "lora", "mixture": "demo", "seed": 1})

@@ -10,6 +10,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
 from tasks.core.params import parse
 from tasks.core.paths import Paths
+from tasks.metrics.languages import _BLEU_TOKENIZERS
 from tasks.template.library import load_set
 from tasks.template.params import TemplateParams
 from tasks.template.run import scoring_of
@@ -45,6 +46,21 @@ def test_another_language_leaves_the_rendered_rows_as_they_are(tmp_path: Path) -
 def test_a_language_is_a_code(code: str) -> None:
     with pytest.raises(TunesmithError, match=rf"s\.template\.language: must be a code of ISO 639.*; it is '{code}'"):
         parse(TemplateParams, {"set": "own", "language": code}, "params/sources.yaml", "s.template")
+
+
+@pytest.mark.parametrize(
+    ("code", "written"), [("zho", "zh"), ("chi-TW", "zh-TW"), ("jpn", "ja"), ("eng", "en"), ("gre", "el")]
+)
+def test_a_code_of_three_letters_is_refused_if_there_is_one_of_two(code: str, written: str) -> None:
+    """Under three letters, no tokenizer and no word list would apply."""
+    with pytest.raises(TunesmithError, match=rf"s\.template\.language: .*; it is '{code}'; write {written}$"):
+        parse(TemplateParams, {"set": "own", "language": code}, "params/sources.yaml", "s.template")
+
+
+def test_every_language_that_a_score_knows_is_accepted() -> None:
+    assert {"yue", "wuu", "lzh"} < _BLEU_TOKENIZERS.keys()
+    for code in _BLEU_TOKENIZERS:
+        assert TemplateParams(set="own", language=code).language == code
 
 
 def test_only_the_templates_in_use_are_named() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from flows.commands.contamination import compare_file, examine, texts_of_file
 from tasks.core.errors import TunesmithError
-from tasks.core.files import write_rows
+from tasks.core.files import read_json, write_json, write_rows
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
@@ -54,6 +54,16 @@ def paths(tmp_path: Path) -> Paths:
 def test_a_mixture_shows_what_its_stage_found(paths: Paths) -> None:
     cells = ["2", "0 (0.0%)", "1 + 0", "0 + 0", "0 + 0", "0 + 0", "0 + 0", "1"]
     assert list(examine(paths, "m", None)) == [("mixture m", {"one": cells})]
+
+
+def test_a_measure_that_an_earlier_version_did_not_count_is_a_dash(paths: Paths) -> None:
+    file = paths.mixture("m") / "contamination.json"
+    report = read_json(file)
+    for side in ("input", "reference"):
+        del report["sets"]["one"]["counts"][f"contained_{side}"]
+    write_json(file, report)
+    ((_, sets),) = examine(paths, "m", None)
+    assert sets["one"][:5] == ["2", "0 (0.0%)", "1 + 0", "0 + 0", "–"]
 
 
 def test_a_file_is_compared_text_by_text_with_inputs_and_references(paths: Paths, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,14 @@ def test_vectors_are_centred_and_the_closest_is_by_cosine() -> None:
     assert vectors.tolist() == [[-1, 0], [0, 1], [1, 0], [0, -1]]
     rows, similarities = closest(vectors[:2], np.array([[0.6, 0.8], [-0.8, 0.6]], np.float32))
     assert rows.tolist() == [1, 0] and similarities.tolist() == pytest.approx([0.8, 0.8])
+
+
+def test_a_text_without_tokens_is_left_out(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    tokens = json.loads((paths.root / "base/tokenizer.json").read_text())
+    tokens["normalizer"] = {"type": "Replace", "pattern": {"String": "\u2603"}, "content": ""}
+    (paths.root / "base/tokenizer.json").write_text(json.dumps(tokens))
+    rows = [row("one", text) for text in ["\u2603", *TRAIN]]
+    expected = nearest(paths, "m", None, 20)
+    write_rows(paths.mixture("m") / "train.parquet", rows, RENDERED)
+    assert nearest(paths, "m", None, 20) == expected, "and no similarity is NaN"
+    assert "nearest: 1 of 6 texts have no token and are left out" in caplog.text

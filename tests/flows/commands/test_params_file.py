@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands.params_file import with_number
+from flows.commands.params_file import with_entries, with_number
 from tasks.core.errors import TunesmithError
 
 FILE, SPLIT = Path("params/sources.yaml"), ("sources", "s", "split")
@@ -35,6 +35,13 @@ def changed(text: str) -> str:
             "sources:\n  s:\n    split: {by: hash,\n      test_set: 2}\n",
             "sources:\n  s:\n    split: {by: hash,\n      test_set: 3}\n",
         ),
+        *(  # what a merge brings stays where it is written
+            (
+                f"d: &d {merged}\nsources:\n  s:\n    split: {{<<: *d, seed: 1}}\n",
+                f"d: &d {merged}\nsources:\n  s:\n    split: {{<<: *d, test_set: 3, seed: 1}}\n",
+            )
+            for merged in ("{by: hash}", "{test_set: 2}")
+        ),
     ],
 )
 def test_a_number_is_set_and_every_other_character_stays(before: str, after: str) -> None:
@@ -46,8 +53,47 @@ def test_a_number_is_set_and_every_other_character_stays(before: str, after: str
     [
         "sources:\n  r: {split: &x {by: hash}}\n  s: {split: *x}\n",  # would change r, too
         "sources:\n  s:\n    split:\n",
+        "d: &d {by: hash}\nsources:\n  s:\n    split: {<<: *d}\n",
+        "d: &d {test_set: 2}\nsources:\n  s:\n    split:\n      <<: *d\n",
     ],
 )
 def test_what_cannot_be_changed_alone_is_left_to_the_user(text: str) -> None:
     with pytest.raises(TunesmithError, match=r"sources\.yaml: sources\.s\.split\.test_set: .* set it to 3 by hand"):
         changed(text)
+
+
+ADDED = "new: {like: a, seed: 5}"
+
+
+def added(text: str) -> str:
+    return with_entries(text, Path("params/experiments.yaml"), "experiments", {"new": {"like": "a", "seed": 5}})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (  # a comment inside a flow mapping of several lines, and one behind it
+            "experiments:\n    a: {method: lora,   # why\n        # two\n        seed: 4}  # three\n",
+            "\n    # four\nother: 1\n",
+        ),
+        ("experiments:\n  a:\n    lora:\n      rank: 2   # small\n", "  # b: {seed: 1}\n\n"),
+        ("experiments:\n  a:\n    note: |\n      one\n      two\n", "x: 1\n"),
+        ("t: &t {epochs: 1}\nexperiments:\n  a:\n    training: *t  # shared\n", "x: 1\n"),
+        ("experiments:\n  a:\n    list:\n    - 1\n    - 2\n", ""),
+    ],
+)
+def test_entries_come_behind_the_last_one_and_every_other_character_stays(before: str, after: str) -> None:
+    indent = "    " if "    a:" in before else "  "
+    assert added(before + after) == f"{before}{indent}{ADDED}\n{after}"
+    windows = (before + after).replace("\n", "\r\n")
+    assert added(windows) == f"{before}{indent}{ADDED}\n{after}".replace("\n", "\r\n")
+
+
+def test_a_last_line_without_an_end_gets_one() -> None:
+    assert added("experiments:\n  a: {seed: 1}") == f"experiments:\n  a: {{seed: 1}}\n  {ADDED}\n"
+
+
+@pytest.mark.parametrize("text", ["experiments: {a: {seed: 1}}\n", "experiments:\n", "experiments: {}\n"])
+def test_entries_of_a_section_that_is_no_block_are_left_to_the_user(text: str) -> None:
+    with pytest.raises(TunesmithError, match=r"experiments\.yaml: experiments: .* by hand: `new: \{like: a, seed: 5}`"):
+        added(text)

@@ -50,6 +50,11 @@ def test_groups_count_and_the_difference_is_shown_in_four_of_five_experiments(pa
     assert margin == "a difference of 0.05 (verdicts.margin) needs about 128 groups"
 
 
+def test_a_metric_with_a_margin_of_its_own_names_its_key(paths: Paths) -> None:
+    write_yaml(paths.params / "registration.yaml", {"registration": {"metric": "chrf"}})
+    assert power_lines(paths)[1].startswith("a difference of 3 (verdicts.margins.chrf) needs about ")
+
+
 def test_the_largest_measured_deviation_between_experiments_is_taken(paths: Paths) -> None:
     compared(paths, lora=0.02, full=0.03, ia3=None, lead=0.9)
     deviation, origin = deviation_of("rouge1_f", paths)

@@ -17,13 +17,18 @@ from tests.workspaces import ROOT
 WRITTEN = """\
 # What is compared.
 experiments:
-  base: {method: none, mixture: demo}   # untuned
+  base: {method: none,   # untuned
+         # what it is compared on
+         mixture: demo}
   # the usual adapter
   lora:
     method: 'lora'
     mixture: demo
-    seed: 4
+    seed: 4   # lucky
+"""
+BEHIND = """
 
+# Nothing below.
 """
 ADDED = """\
   lora-s5: {like: lora, method: lora, mixture: demo, seed: 5}
@@ -34,14 +39,14 @@ ADDED = """\
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     shutil.copytree(ROOT / "params", tmp_path / "params")
-    (tmp_path / "params/experiments.yaml").write_text(WRITTEN)
+    (tmp_path / "params/experiments.yaml").write_text(WRITTEN + BEHIND)
     return Paths(tmp_path)
 
 
 def test_entries_are_added_and_the_rest_of_the_file_stays(paths: Paths) -> None:
     repeats = add_seeds(paths, "lora", 2)
     text = (paths.params / "experiments.yaml").read_text()
-    assert text == WRITTEN + ADDED
+    assert text == WRITTEN + ADDED + BEHIND
     preflight(paths)
     assert repeats.lines() == [
         "params/experiments.yaml: added lora-s5, lora-s6",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from flows.preflight import preflight
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
+from tasks.ingest.language import MOST
 from tests.workspaces import ROOT, edit
 
 
@@ -126,6 +128,22 @@ def test_the_language_of_the_completions_stands_in_the_block(
     template = read_yaml(root / "params/sources.yaml")["sources"]["mine"]["template"]
     assert template == {"set": "dialogue_summary", "language": language}
     preflight(Paths(root))
+
+
+def test_every_column_that_the_note_names_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def language_of(texts: Iterable[str]) -> str | None:
+        read.append(" ".join(" ".join(texts).split())[:MOST])
+        return "en" if len(read) == 2 else None
+
+    monkeypatch.setattr("flows.commands.suggest.language_of", language_of)
+    long = [f"{text} {i}" for i in range(200) for text in ENGLISH]
+    printed = blocks(
+        root, "mine", ["all"], ["dialogue", "summary"], [], texts={"dialogue": long, "summary": ["ok"], "id": []}
+    )
+    assert "# language: en, recognised in dialogue, summary; it" in printed
+    assert read[0] == "ok" and read[1].startswith(ENGLISH[0]) and read[1].endswith(" ok")
 
 
 def test_texts_that_show_no_language_name_none(root: Path) -> None:

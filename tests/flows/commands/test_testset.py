@@ -85,7 +85,7 @@ def test_a_source_split_by_files_or_time_gets_the_remedy_of_its_kind(root: Path)
     assert error.startswith(
         "params/sources.yaml: sources.demo.split.by: rows are drawn for a new test set only `by: hash`"
     )
-    assert "name the new file under `test` and move test to `retired`; then let the stage generate@demo" in error
+    assert "the stage generate@demo writes the files train and test only, so this source cannot have a new" in error
     by_file = {"by": "file", "files": {"test": ["tickets"]}}
     edit(root, "sources", lambda p: p["sources"]["tickets"].update(split=by_file))
     assert "move tickets to `retired`; then run `tunesmith data add FILE --name tickets --append`" in refusal(root)
@@ -97,6 +97,8 @@ def test_a_source_split_by_files_or_time_gets_the_remedy_of_its_kind(root: Path)
     fractions = {"train": 0.8, "validation": 0.2, "test": 0.0}
     edit(root, "sources", lambda p: p["sources"]["demo"].update(split={"fractions": fractions}))
     assert "sources.demo.split.fractions: a test set needs a share of the rows" in refusal(root, "demo")
+    edit(root, "evaluation", lambda p: p["evaluation_set"].pop("sources"))
+    assert "evaluation_set.sources in params/evaluation.yaml names none; run `tunesmith testset rotate" in refusal(root)
     assert "no source 'x' in params/sources.yaml; there are: demo, tickets" in refusal(root, "x")
 
 

@@ -1,4 +1,4 @@
-"""Format counts for the command line."""
+"""Counts as text."""
 
 from __future__ import annotations
 
