@@ -40,7 +40,7 @@ class VerdictParams(Params):
     """
 
     margin: float = Field(default=0.03, gt=0, lt=1)
-    margins: dict[str, float] = Field(default_factory=dict)
+    margins: dict[str, float] = Field(default_factory=lambda: dict(MARGINS))
     min_groups: int = Field(default=30, ge=2)
 
     @field_validator("margins")
@@ -52,7 +52,7 @@ class VerdictParams(Params):
 
     def margin_of(self, score: str) -> float:
         """The margin of a score column."""
-        return (MARGINS | self.margins).get(score, self.margin)
+        return self.margins.get(score, self.margin)
 
 
 def load_verdicts(file: Path) -> VerdictParams:
