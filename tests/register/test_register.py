@@ -163,7 +163,7 @@ def test_what_cannot_be_compared_is_an_error(paths: Paths, spoil: Any, message: 
 
 
 def test_a_metric_that_the_rows_lack_names_those_that_they_have(paths: Paths) -> None:
-    with pytest.raises(TunesmithError, match=r"it is 'chrf'; there are: rouge1_f, new_tokens, finished$"):
+    with pytest.raises(TunesmithError, match=r"it is 'chrf'; there are: rouge1_f$"):
         run(RegistrationParams(metric="chrf", min_groups=2), paths)
 
 
