@@ -1,4 +1,4 @@
-"""``tunesmith clean``: what parameters no longer name. DVC leaves a removed key's folder and lock entry in place."""
+"""``tunesmith clean``: remove what no parameter names any more. DVC itself keeps it, and its entry in dvc.lock."""
 
 from __future__ import annotations
 
@@ -24,10 +24,17 @@ _STEPS = ("train", "predict", "benchmark")
 
 
 def clean(root: Path, dry_run: bool, cache: bool, checkpoints: bool) -> list[str]:
-    """Remove orphaned outputs, their entries in dvc.lock, what dead processes left half-written, and on request
-    ``checkpoints`` (an interrupted training would resume from them) and the ``cache`` of what nothing refers to.
+    """Remove orphaned outputs, their entries in dvc.lock, and half-written files of dead processes.
 
-    Registered versions live in the MLflow store and need nothing of this. Returns a line for each thing removed.
+    Registered versions are in the MLflow store, so they stay.
+
+    Args:
+        dry_run: remove nothing.
+        checkpoints: also remove checkpoints, from which an interrupted training would resume.
+        cache: also remove from DVC's cache what neither the workspace nor a commit refers to.
+
+    Returns:
+        One line per removed file, folder or entry.
     """
     with workspace_lock(root, "tunesmith clean"):
         entries = _orphaned_entries(root)

@@ -20,13 +20,13 @@ from tasks.resolve.check import mapping
 from tasks.text.rows import RENDERED
 
 TEXT = {".txt", ".text", ".md"}
-"""Endings of files that are read as one text a paragraph."""
+"""Endings of files that are read as one text per paragraph."""
 
 Counts = dict[str, list[str]]
 
 
 def examine(paths: Paths, mixture: str | None, against: Path | None) -> Iterator[tuple[str, Counts]]:
-    """For each mixture its title and, for each set of test rows, the cells of its line.
+    """Per mixture: its title, and the cells of one line per set of test rows.
 
     Raises:
         TunesmithError: no such mixture, it is not built, or the file cannot be read.
@@ -65,8 +65,8 @@ def _cells(report: dict[str, Any]) -> list[str]:
 def compare_file(paths: Paths, mixture: str, file: Path) -> dict[str, Any]:
     """The summary of every text of ``file`` against the rows that ``mixture`` trains on.
 
-    A text is compared with inputs and with references; it counts as an input, since what a column of the file means is
-    not known.
+    A text is compared with inputs and with references; it counts as an input, since Tunesmith does not know what a
+    column of the file means.
     """
     params = load_contamination(paths.params / "mixtures.yaml")
     check = Contamination(texts_of_file(file), "all", params)

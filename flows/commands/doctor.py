@@ -43,7 +43,7 @@ _LEAST_DISK_GB, _LEAST_MEMORY_GB = 5, 8
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing examined."""
+    """The result of one check."""
 
     subject: str
     result: str

@@ -32,7 +32,7 @@ def helm(
     """Measure, and write ``reports/helm/``: one folder per experiment, ``table.md``, ``table.html`` and ``table.png``.
 
     Raises:
-        TunesmithError: see ``measure``; no folder of data is named, or it is none; no experiment has a model.
+        TunesmithError: as ``measure``; no data folder is named, or it does not exist; no experiment has a model.
     """
     paths = Paths(root)
     file = paths.params / "evaluation.yaml"

@@ -117,8 +117,8 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
         step = tried("training", lambda: plan_training(params, base, encoded))
         if params.launcher is not None:
             remarks.append(
-                "training is planned as one process, and whether several fit is not; with ddp each takes this and its "
-                "gradients once more, with fsdp its share of weights, gradients and moments"
+                "training is planned as one process; whether several fit is not checked. With ddp each takes this and "
+                "its gradients once more, with fsdp its share of weights, gradients and moments"
             )
         elif step:
             fit = fit_of(step, free, load_limits(paths.params / "training.yaml"))
@@ -145,7 +145,7 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
 
 
 def show_memory(plans: dict[str, Plan], free: int) -> Table:
-    """Show the MB of each part. A sum is that of the moment that takes most, whatever each part takes at others."""
+    """Show the MB of each part. A sum is that of the moment that takes most; a part may take more at another."""
     table = Table("memory, MB", *plans, title="at most, no weights read", title_justify="left")
 
     def line(label: str, cell: Callable[[Plan], str | None]) -> None:
@@ -164,7 +164,7 @@ def show_memory(plans: dict[str, Plan], free: int) -> Table:
     line("training: weights", lambda p: mb(p.training.weights) if p.training else None)
     for part in PARTS:
         line(f"  {part}, at most", held(part))
-    line("  beside the weights, at once", lambda p: mb(p.training.increment) if p.training else None)
+    line("  besides the weights, at once", lambda p: mb(p.training.increment) if p.training else None)
     line("training in all", total("training"))
     line("evaluation: keys and values", lambda p: mb(p.generation.cache) if p.generation else None)
     line("evaluation in all", total("evaluation"))

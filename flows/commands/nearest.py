@@ -97,7 +97,7 @@ def _by_text(rows: pa.Table) -> dict[str, str]:
 def _with_tokens(
     tests: dict[str, str], training: dict[str, str], vectors: NDArray[np.float32]
 ) -> tuple[dict[str, str], dict[str, str], NDArray[np.float32]]:
-    """The texts of which the tokenizer makes a token, and their vectors; the log names how many it makes none of."""
+    """The texts with at least one token, and their vectors; the log tells how many texts have none."""
     read = np.abs(vectors).max(axis=1) > 0
     if not read.all():
         logger.warning("nearest: %d of %d texts have no token and are left out", (~read).sum(), len(read))

@@ -61,7 +61,7 @@ def _set(lines: list[str], mapping: CommentedMap, key: str, value: int) -> None:
 
 
 def with_entries(text: str, path: Path, section: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
-    """``text``, the content of ``path``, with ``entries`` behind the last one of ``section``, each on a line.
+    """``text``, the content of ``path``, with ``entries`` after the last one of ``section``, one per line.
 
     Raises:
         TunesmithError: the section is not a block of YAML with a line per entry.

@@ -74,7 +74,7 @@ def plan(
 
 
 def gate_notes(paths: Paths) -> list[str]:
-    """What keeps the gate from deciding well on the test rows of now, known before anything trains."""
+    """Notes on what keeps the gate from a good decision on the present test rows; known before anything trains."""
     rows = read_rows(paths.evaluation_set / "test.parquet")
     params = load(RegistrationParams, paths.params / "registration.yaml", "registration")
     groups = len({group_key(row) for row in rows})
@@ -120,7 +120,7 @@ def show(by_experiment: dict[str, Contracts | None], samples: bool) -> Renderabl
         shown.append(_table(", ".join(names), contracts))
         if samples:
             shown += [
-                Text(f"\n{task}: one row as the model meets it; [[…]] is what it learns\n{text}\n", style="dim")
+                Text(f"\n{task}: one row as the model sees it; [[…]] is what it learns\n{text}\n", style="dim")
                 for task, text in contracts["train"]["samples"].items()
             ]
     return Group(*shown)
@@ -140,7 +140,7 @@ def _table(title: str, contracts: Contracts) -> Table:
     line("rows with the end token", lambda c: f"{c['end_token_rows']:,} of {c['rows']:,}")
     for side in ("prompt_tokens", "completion_tokens"):
         line(
-            f"{side.replace('_', ' ')} a row: {' / '.join(_SPREAD)}",
+            f"{side.replace('_', ' ')} per row: {' / '.join(_SPREAD)}",
             lambda c, side=side: " / ".join(f"{c[side][key]:.0f}" for key in _SPREAD),
         )
     line("padding in batches", lambda c: f"{c['padding_share']:.1%}")

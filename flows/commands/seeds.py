@@ -89,7 +89,7 @@ def _write(paths: Paths, entries: dict[str, dict[str, object]]) -> None:
 
 
 def _train_seconds(paths: Paths, name: str) -> float | None:
-    """Seconds that the training took; a resumed one may have stated none."""
+    """Seconds that the training took; None if they are not known, as after a resumed training."""
     run = paths.run(name, "train") / "run.json"
     seconds = read_json(run).get("train_seconds") if run.exists() else None
     return float(seconds) if seconds else None

@@ -108,7 +108,7 @@ def match(root: Path, every: Sequence[str], some: Sequence[str]) -> Matched | No
 
 def _match_set(name: str, templates: TemplateSet, every: Sequence[str], some: Sequence[str]) -> Matched:
     columns: dict[str, str] = {}
-    for same in (_equal, _alike):  # what is named alike must not take what another column is named
+    for same in (_equal, _alike):  # equal names first: a similar name must not take their column
         for wanted in templates.columns:
             offered = [*every, *some] if wanted in templates.optional else every
             free = [column for column in offered if column not in columns.values()]

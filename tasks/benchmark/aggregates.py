@@ -1,6 +1,6 @@
 """Aggregate values of rows to one score with an interval.
 
-Values of ``mean`` are numbers. Others are pairs as lm-eval's ``process_results`` gives them: (target, predicted).
+``mean`` aggregates numbers; the others aggregate pairs (target, predicted) of lm-eval's ``process_results``.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ AGGREGATES: dict[str, Callable[[Items], float]] = {
 
 
 def units(items: Items, measure: str) -> tuple[Items, str]:
-    """Units of the bootstrap and their aggregate. Rows of one question are not independent: they are one unit."""
+    """Units of the bootstrap and their aggregate. Rows of one question depend on each other, so they form one unit."""
     return (_by_question(items), "mean") if measure == "all_of_a_question" else (items, measure)
 
 

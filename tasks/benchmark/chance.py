@@ -35,7 +35,7 @@ class Guesses:
 
 
 def guesses(built: Built, samples: list[Row]) -> Guesses:
-    """Values of guessing in the rows of ``samples``, by the task's own scoring."""
+    """Score guesses on the rows of ``samples``, as the task scores answers."""
     if built.task.OUTPUT_TYPE == "multiple_choice":
         return _of_choices(built, samples)
     return _of_texts(built, samples)

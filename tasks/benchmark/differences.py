@@ -25,7 +25,7 @@ K = TypeVar("K")
 def differences(
     base: Result, tuned: Result, params: IntervalParams, verdicts: VerdictParams
 ) -> dict[tuple[str, str, str], Row]:
-    """(suite, task, metric) → entry of ``_entries`` (tuned minus base), of the tasks that both did on the same rows.
+    """(suite, task, metric) → entry of ``_entries`` (tuned minus base), for tasks that both ran on the same rows.
 
     The tasks of a suite are judged together. A task whose rows differ (another size, seed or file) has no entry.
     """
@@ -70,7 +70,7 @@ def _difference(ours: list[Any], theirs: list[Any], measure: str, params: Interv
 def average_differences(
     base: Result, tuned: Result, params: IntervalParams, verdicts: VerdictParams
 ) -> dict[tuple[str, str], Row]:
-    """(suite, ``overall`` or group) → entry of ``_entries`` and ``tasks``, over the tasks that both have done.
+    """(suite, ``overall`` or group) → entry of ``_entries`` and ``tasks``, over the tasks that both ran.
 
     An average pools the paired differences of all rows of its tasks, each task with its weight in the suite. Single
     tasks often have too few rows for a verdict. The groups of a suite are judged together, and ``overall`` by itself.
@@ -105,7 +105,7 @@ def _average_difference(suite: SuiteDefinition, before: Done, after: Done, param
 
 
 def _independent(task: TaskDefinition, rows: list[Row]) -> int:
-    """Independent units of a task's rows; rows of one question are one."""
+    """Independent units of a task's rows; the rows of one question are one unit."""
     return min(len(units([row["values"][name] for row in rows], measure)[0]) for name, measure in task.metrics.items())
 
 

@@ -13,7 +13,7 @@ from tasks.core import files
 
 
 def scenarios_with_data(names: Sequence[str], data: Path | None) -> tuple[dict[str, Scenario], dict[str, str]]:
-    """The scenarios ``names`` whose files are in ``data``; of the others where files were searched."""
+    """The scenarios of ``names`` with files in ``data``; and for each of the others, where its files were searched."""
     known = load_scenarios(names) if names else {}
     folder = data if data is not None else Path("data")
     usable = {name: one for name, one in known.items() if data is not None and find_files(one, data)}
@@ -21,7 +21,7 @@ def scenarios_with_data(names: Sequence[str], data: Path | None) -> tuple[dict[s
 
 
 def helm_params(settings: BenchmarkSettings) -> HelmParams:
-    """The settings of benchmarks as those of scenarios: all rows in size ``full``, or ``rows`` per scenario."""
+    """Turn benchmark settings into settings of scenarios: all rows in size ``full``, else ``rows`` per scenario."""
     params = HelmParams(
         seed=settings.seed, precision=settings.precision, intervals=settings.intervals, threads=settings.threads
     )

@@ -72,10 +72,16 @@ def verdict(metrics: dict[str, dict[str, Any]]) -> str:
 
 
 def averages(suite: SuiteDefinition, done: Done, params: IntervalParams) -> Row:
-    """``overall`` and each group of ``suite`` → ``value``, ``low``, ``high``, ``over`` and ``tasks`` (how many have a
-    score) ``of`` how many; of the tasks in ``done``: name → (definition, rows of ``SAMPLES``).
+    """``overall`` and each group of ``suite`` → its average over the tasks in ``done``, with an interval.
 
-    An average over ``tasks`` is over units, whose tasks are averaged first; a task counts by the mean of its metrics.
+    An average over tasks averages the tasks of each unit first. A task counts with the mean of its metrics.
+
+    Args:
+        done: task → (definition, rows of ``SAMPLES``).
+
+    Returns:
+        ``value``, ``low``, ``high``, ``over`` (``tasks`` or ``rows``), and the numbers of averaged tasks (``tasks``)
+        and of all tasks (``of``).
     """
     by_group = {}
     for name, mine in averaged(suite, done).items():

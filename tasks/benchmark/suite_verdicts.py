@@ -15,8 +15,8 @@ def benchmark_verdicts(paths: Paths, base: tuple[str, str], tuned: tuple[str, st
     """``SUITE AVERAGE`` → ``verdict``, ``rows_needed``, for suites planned for both (experiment, key of its model).
 
     A suite is judged by its average over all tasks, else by the averages of its groups, else by each metric of its
-    tasks: few of them have enough rows for a verdict of their own. A task that only the base did has the verdict
-    ``not done`` or ``other rows``. Scenarios and memorisation are not judged.
+    tasks. Single tasks rarely have enough rows for a verdict. A task that only the base model ran on these rows has the
+    verdict ``not done`` or ``other rows``. Scenarios and memorisation are not judged.
 
     Raises:
         TunesmithError: a planned benchmark has not been run on the model as it is, or has no task of a suite.

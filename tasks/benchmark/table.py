@@ -45,7 +45,7 @@ def _table(suite: str, shown: dict[str, Row], apart: Differences) -> Table:
     table = Table(title=suite)
     for head in ("task, metric", "rows", "chance", "majority"):
         table.add_column(head, no_wrap=True)
-    for name in shown:  # not no_wrap: cut in a narrow terminal, the cells would lose their intervals
+    for name in shown:  # no_wrap would cut the intervals off in a narrow terminal
         table.add_column(name)
         if name in apart:
             table.add_column(f"{name} − {next(iter(shown))}")
@@ -77,7 +77,7 @@ def _add_average(table: Table, group: str, averages: dict[str, dict[str, Row]], 
 
 
 def _average_apart(about: Row | None, tasks: int) -> str:
-    """The difference of an average, with its number of tasks if that is not the number of the averages beside it."""
+    """The difference of an average, with its number of tasks if the averages beside it cover another number."""
     over = f" (over {about['tasks']} tasks)" if about and about["tasks"] != tasks else ""
     return _apart(about, both=False) + over
 

@@ -14,7 +14,7 @@ class CompareParams(Params):
     Attributes:
         baseline: the experiment that all others are compared with.
         metric: the primary metric, a score of a row. Its differences come first in the report, and are adjusted for
-            their number without those of the other metrics, the secondary ones.
+            their own number. The other metrics are secondary and are adjusted separately.
         resamples: number of bootstrap resamples per interval; whole groups of rows are drawn.
         confidence: level of the intervals of differences, such as 0.95.
         seed: seed of the bootstrap.

@@ -110,7 +110,7 @@ def _dress(axes: Axes, systems: list[Entry]) -> None:
 
 
 def _name(entry: Entry) -> str:
-    """The name; on a second line the method and ``candidate``, without what the name repeats."""
+    """The name; below it the method (unless that is the name) and, for the candidate, ``candidate``."""
     name = entry["name"] if len(entry["name"]) <= _LONGEST else f"{entry['name'][: _LONGEST - 1]}…"
     method = entry["method"]
     what = "trivial" if method is None else method if is_trained(method) else "not tuned"

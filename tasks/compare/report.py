@@ -191,7 +191,7 @@ def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def second_opinions(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Experiments with retired rows, each with the cells difference on the test rows, on the retired rows, and rows."""
+    """Experiments with retired rows; cells: difference on test rows, difference on retired rows, retired rows."""
     metric = comparison["metric"]
     return [
         (entry["name"], [str(change(entry, metric)), str(change(apart, metric)), str(second["rows"])])

@@ -102,7 +102,7 @@ def _beaten(system: System, trivial: list[System]) -> str | None:
     ours = system.value("rouge1_f")
     if not system.tuned or ours is None:
         return None
-    # A baseline without a score, or at 0, shows no achievement: both are tied at 0 where nothing could be measured.
+    # A baseline at 0 beats nobody: on rows without a measurable word, all systems have 0.
     better = [(s.name, v) for s in trivial if (v := s.value("rouge1_f")) and v >= ours]
     if not better:
         return None

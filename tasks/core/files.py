@@ -61,7 +61,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def rename(path: Path, target: Path) -> None:
     """Replace ``target`` by ``path``; if that is interrupted, ``recover`` restores the old ``target``."""
-    if not (path.is_dir() or target.is_dir()):  # only files replace files in one step
+    if not (path.is_dir() or target.is_dir()):  # the operating system replaces only files in one step
         path.replace(target)
         return
     aside = target.with_name(f".{target.name}.{os.getpid()}{_ASIDE}")

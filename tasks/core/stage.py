@@ -132,7 +132,7 @@ def _hash_path(path: Path) -> str:
 
 
 def main(address: str, work: Callable[[Stage], None]) -> None:
-    """Run ``work`` as the stage ``address`` of the workspace in the current folder, in the way of ``step``."""
+    """Run ``work``, as ``step`` does, as the stage ``address`` of the workspace in the current folder."""
     step(address, lambda: work(Stage.start(address, Path.cwd())))
 
 

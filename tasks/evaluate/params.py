@@ -30,7 +30,7 @@ class EvaluateParams(Params):
         shots: number of training rows, with their completions, that precede the question in each prompt (Brown et al.
             2020).
         generation: settings of greedy or beam generation.
-        sampling: settings of the completions that are sampled besides.
+        sampling: settings of the completions that are sampled in addition.
         intervals: settings of the scores' bootstrap intervals.
         threads: processor threads; floating-point sums depend on their number.
     """

@@ -16,7 +16,7 @@ class PredictParams(Params):
             2020).
         shots_seed: seed that chooses these rows; ``resolve`` takes it from ``evaluate.intervals.seed``.
         generation: settings of greedy or beam generation.
-        sampling: settings of the completions that are sampled besides.
+        sampling: settings of the completions that are sampled in addition.
         threads: processor threads; floating-point sums depend on their number.
     """
 

@@ -16,11 +16,10 @@ logger = logging.getLogger("tunesmith")
 
 
 def predict_retired(predictor: Predictor, path: Path, examples: list[Row], params: PredictParams, output: Path) -> None:
-    """Generate for the rows of ``path`` (``retired.parquet`` of the evaluation set) as for the test rows, and write
-    ``output/retired.parquet`` (columns: ``RETIRED``); no file where there are no such rows.
+    """Generate for the rows of earlier test sets as for the test rows; write ``output/retired.parquet``.
 
-    Rows whose prompt does not fit the model's context are left out, and rows whose task has too few training rows for
-    the examples: it may be gone from the source. The log names their numbers.
+    The file has the columns ``RETIRED``. Without such rows, no file is written. A row is left out if its prompt does
+    not fit the model's context, or if its task now has too few training rows for the examples. The log tells how many.
     """
     rows = files.read_rows(path) if path.exists() else []
     if not rows:

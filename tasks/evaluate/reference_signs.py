@@ -1,4 +1,4 @@
-"""How often two references of one row differ by a sign: what the sign shows between two texts that are both right."""
+"""How often two references of one row differ by a sign: the share at which it marks texts that are both right."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ class RetentionParams(Params):
 
     Attributes:
         sources: every experiment also predicts the test rows of these sources.
-        limit: most rows per source; None keeps all. 100 rows could never show that a task is kept.
+        limit: most rows per source; None keeps all. With 100 rows, no task can be shown to be kept.
     """
 
     sources: list[str] = Field(default_factory=list)

@@ -21,10 +21,10 @@ from tasks.model.unwrap import unwrapped
 from tasks.tuning.load import soft_prompt
 
 LEAST_SHARED = 64
-"""Tokens of a common prefix from which on it is computed once."""
+"""Fewest tokens of a common prefix that is computed once."""
 
 LEAST_MEMBERS = 8
-"""Prompts with a common prefix from which on they form a group: each group generates apart, which costs time."""
+"""Fewest prompts that form a group by their common prefix. Each group generates separately, which costs time."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,8 @@ def _configured(
 ) -> Iterator[None]:
     """Replace the model's own generation settings.
 
-    ``generate`` takes from them what it is not told. Hub models bring penalties, beams and forced tokens that training
-    does not know.
+    ``generate`` falls back on these settings. Hub models bring penalties, beams and forced tokens that training does
+    not use.
     """
     inner = unwrapped(model)
     own = inner.generation_config
@@ -205,7 +205,7 @@ def _configured(
 def _sampling_settings(sampling: SamplingParams | None) -> dict[str, Any]:
     if sampling is None:
         return {"do_sample": False}
-    # ``transformers`` would take 50 for ``top_k``; here ``top_p`` alone limits what is drawn from.
+    # ``transformers`` would take 50 for ``top_k``; here only ``top_p`` limits the drawn tokens.
     return {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
 
 

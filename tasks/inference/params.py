@@ -13,7 +13,7 @@ class GenerationParams(Params):
     """Greedy generation, or beam search with ``num_beams`` above 1.
 
     Attributes:
-        max_new_tokens: new tokens per output at most; a longer output is cut and counts as unfinished.
+        max_new_tokens: most new tokens per output; a longer output is cut and counts as unfinished.
         num_beams: continuations kept at each step; the likeliest complete output is returned.
         token_budget: tokens held at once; new tokens, beams and padding included.
         precision: ``bf16`` holds the weights in bf16; ``auto`` does so where it is faster.

@@ -108,7 +108,7 @@ class Predictor:
 
     @property
     def longest_prompt(self) -> int | None:
-        """Tokens of a prompt at most, besides its output and virtual tokens."""
+        """Most tokens that a prompt may have besides its output and virtual tokens."""
         if self.context is None:
             return None
         soft = soft_prompt(self.model)

@@ -27,10 +27,10 @@ from tasks.model.batches import bucket
 from tasks.model.unwrap import output_only_at, unwrapped
 
 READ_AT_ONCE = 512
-"""Prompt tokens per pass at most: enough for fast matrix products, little memory compared with the cache."""
+"""Most prompt tokens per pass: enough for fast matrix products, but little memory compared with the cache."""
 
 MORE_SLOTS = 1.25
-"""Slots become narrower once this many times as many fit, since the remaining rows are shorter; it copies the cache."""
+"""Slots become narrower if the remaining, shorter rows let this many times as many fit; narrowing copies the cache."""
 
 
 SUITED = frozenset(
@@ -111,7 +111,7 @@ class Slots:
         Args:
             prompts: longest first, each with ``new_tokens`` within ``room``.
             end: the end token.
-            new_tokens: new tokens per row at most.
+            new_tokens: most new tokens per row.
         """
         waiting, rows = deque(range(len(prompts))), list[_Row]()
         if prompts:
@@ -141,7 +141,7 @@ class Slots:
             self.resize(width, [row.length for row in rows])
 
     def resize(self, width: int, lengths: Sequence[int] = ()) -> None:
-        """Set the width of the slots, and keep the ``lengths`` of active rows; with these it must not grow."""
+        """Set the width of the slots; keep the first ``lengths`` tokens of active rows, with which it must not grow."""
         for layer in self._layers:
             layer.narrow(width, lengths)
         self._layout.width = width

@@ -26,7 +26,7 @@ Fit = Literal["fits", "close", "too_large"]
 def fit_of(step: Step, free: int, limits: MemoryParams) -> Fit:
     """Compare a planned step with ``free`` bytes.
 
-    The plan is an estimate, its tensors are counted. So ``too_large`` is judged by the tensors alone.
+    The plan is an estimate, but its tensors are counted. So ``too_large`` is judged by the tensors alone.
     """
     if limits.refuse_above is not None and step.tensors > limits.refuse_above * free:
         return "too_large"
@@ -71,8 +71,8 @@ def check_fit(
 def cheapest_fit(params: TrainedParams, base: BaseModel, rows: Sequence[Encoded], free: int) -> str:
     """Name the cheapest change of the parameters with which the plan fits into ``free`` bytes.
 
-    Smaller accumulated batches come first: a step has as many tokens as before. Then come recomputed activations: the
-    result is the same, a step is slower. Another method comes last, since its result is another.
+    Smaller batches with more accumulation come first: a step has as many tokens as before. Then come recomputed
+    activations: the result is the same, but a step is slower. Another method comes last, since it changes the result.
     """
     tried: list[dict[str, Any]] = []
     hopeless: set[str] = set()  # methods whose weights alone exceed what is free, so that no batch fits

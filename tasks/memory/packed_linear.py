@@ -1,4 +1,4 @@
-"""Stand-ins for the linear layers of a quantised base: same memory as bitsandbytes' layers, no numbers."""
+"""Linear layers for the plan of a quantised base: they take the memory of bitsandbytes' layers and hold no numbers."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ KEY = "memory"
 
 
 class MemoryParams(Params):
-    """``memory`` of ``params/training.yaml``. No part of a result: a change retrains nothing.
+    """``memory`` of ``params/training.yaml``. It is part of no result, so a change retrains nothing.
 
     Attributes:
         warn_above: a training whose plan exceeds this share of the free memory starts with a warning.

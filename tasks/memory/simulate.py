@@ -104,7 +104,7 @@ def training_step(
 
 @contextmanager
 def _no_packed_rows() -> Iterator[None]:
-    """Let ``transformers`` take batches without a mask for unpacked ones.
+    """Let ``transformers`` treat batches without a mask as unpacked.
 
     It looks for packed rows in the values of the positions (``masking_utils.py``, 5.x). Fake tensors have no values,
     so it would always build the mask of packed rows.

@@ -30,7 +30,8 @@ each pass unpacks matrices. Fitted to measurements of four methods (bench/RESULT
 def plan_training(params: TrainedParams, base: BaseModel, rows: Sequence[Encoded]) -> Step:
     """Plan the largest step of a training on ``rows``; no weights are read.
 
-    The plan is for this machine's kind of device, in the precision of the training there. On a CPU it has a ``heap``.
+    The plan is for this machine's kind of device, in the precision that training uses on it. On a CPU it has a
+    ``heap``.
     """
     loop = params.training
     method = methods.named(params.method)
@@ -57,7 +58,7 @@ def plan_training(params: TrainedParams, base: BaseModel, rows: Sequence[Encoded
 
 
 def largest_batch(rows: Sequence[Encoded], kind: str, budget: int, packing: bool = False) -> Batch:
-    """Return the shape of the batch with most tokens, padding included; of several the one with most supervised."""
+    """Return the shape of the batch with most tokens, padding included; a tie goes to most supervised tokens."""
     shapes = []
     batches = packed_batches if packing else token_budget_batches
     width = sum if packing else max

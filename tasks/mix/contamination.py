@@ -58,7 +58,7 @@ class LeftOut:
 
     Attributes:
         kept: row → whether it matches no evaluation row.
-        counts: ``SOURCE/PART: exact_input`` and its like → number of rows that match such an evaluation row.
+        counts: reason, such as ``SOURCE/PART: exact_input`` → number of rows that match an evaluation row in this way.
     """
 
     kept: NDArray[np.bool_]
@@ -137,7 +137,7 @@ def _batches(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
 def summary(rows: pa.Table, params: ContaminationParams) -> dict[str, Any]:
     """Counts and shares per evaluation set (source) of ``rows`` (columns: ``ROWS``): ``contamination.json``.
 
-    ``ngram13_input`` and its like count the rows with at least one n-gram in training; GPT-3 calls these rows dirty.
+    Keys such as ``ngram13_input`` count the rows with at least one n-gram in training; GPT-3 calls these rows dirty.
     """
     sets = {}
     for source in sorted(set(rows.column("source").to_pylist())):

@@ -24,7 +24,7 @@ MEASURES = ("exact", "near_duplicate", "contained")
 """How a training row matches an evaluation text, the strongest first.
 
 - ``exact``: one of its texts has the same key (``match_key``).
-- ``near_duplicate``: one is a near-duplicate, or has the same key but for numbers (``without_numbers``).
+- ``near_duplicate``: one is a near-duplicate, or has the same key except for numbers (``without_numbers``).
 - ``contained``: one contains the evaluation text, or a long part of it (``ContainedTexts``).
 """
 LONG, SHORT = 13, 8
@@ -110,9 +110,9 @@ class Overlap:
         by_kind: kind → the texts of that kind of each row.
         both_kinds: all texts of each row, each once.
         matches: whether a training row matches, by the measure (shape: measures, texts).
-        trained: text → whether such a row stays in training.
-        matched: text → number of such rows.
-        match: text → number of the first such row; ``NONE`` for none.
+        trained: text → whether a matching training row stays in training.
+        matched: text → how many training rows match it.
+        match: text → number that identifies the first of them; ``NONE`` for none.
     """
 
     def __init__(self, texts: Mapping[str, Texts], params: ContaminationParams) -> None:

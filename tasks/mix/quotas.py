@@ -40,7 +40,8 @@ def quotas(available: Mapping[Component, int], params: MixtureParams) -> dict[Co
     """Divide the rows of a mixture among its components by the weights of ``params``.
 
     With ``rows``, the rows that a component lacks are taken from the others in proportion to their weights. So the
-    mixture is short only if all components together have too few rows. One row more is one more row of one component.
+    mixture is short only if all components together have too few rows. One more row of the mixture is one more row of
+    one component.
 
     Args:
         available: component → rows that it has.

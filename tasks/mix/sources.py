@@ -36,7 +36,7 @@ def templates_of(table: pa.Table) -> pa.Array:
 
 
 def refuse_unknown_hold_outs(sources: Sequence[Source], held: HoldOut, where: str) -> None:
-    """Refuse a hold-out that names a task or template of no row: it would hold out nothing.
+    """Refuse a hold-out that names a task or template that no row has: it would hold out nothing.
 
     Raises:
         TunesmithError: one line per name, with the known names.

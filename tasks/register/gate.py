@@ -36,7 +36,7 @@ class Compared:
         dirty_rows: number of rows that are dirty for either.
         dirty_value: mean difference over these rows; None if there are none.
         confidence: of the interval of ``difference``.
-        seeds: what seeds alone do to the candidate's score; None if the gain need not exceed it.
+        seeds: how much seeds alone change the candidate's score; None if the gain need not exceed that.
         gain_needed: the gain that seeds alone give, which the difference must exceed; None without ``seeds``.
     """
 
@@ -115,8 +115,8 @@ def decide(
 
     Args:
         faults: other causes of a refusal, one line each.
-        seeds: what seeds alone do to the candidate's score, if each gain must exceed it.
-        confidence: that every interval needs; None takes that of ``params``, as the bound for ``seeds`` always does.
+        seeds: how much seeds alone change the candidate's score, if each gain must exceed that.
+        confidence: level of every interval; None takes that of ``params``. The bound for ``seeds`` always takes that.
 
     Raises:
         TunesmithError: an opponent was not scored on the candidate's rows, or there is no row.

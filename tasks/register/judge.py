@@ -94,7 +94,7 @@ def _looks_remarks(look: Look, params: RegistrationParams) -> list[str]:
 
 
 def _digest_of(candidate: Evaluated, against: Opponents, trained: Repeats | None, params: RegistrationParams) -> str:
-    """Digest of candidate, opponents, seeds and rules. A comparison with the same digest teaches nothing new."""
+    """Digest of candidate, opponents, seeds and rules. A comparison with the same digest is a repetition."""
     rules = params.model_dump(include={"metric", "resamples", "confidence", "seed"})
     return files.digest([candidate.key, candidate.scores.digest(), against.identities, _seeds(trained), rules])
 

@@ -1,7 +1,7 @@
 """How often a test set decided, and the level that one more decision may use.
 
-Each decision on the same test rows is another chance to promote a candidate that is no better. With a candidate a week
-and the same level each time, a candidate without any gain is promoted in one of three years.
+Each decision on the same test rows is another chance to promote a candidate that is no better. With one candidate per
+week and the same level each time, a candidate without any gain is promoted in one of three years.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EXPONENT = 1.6
 rate", section 3, who recommend this series)."""
 
 WORN_OUT = 20
-"""Decisions on one test set from which on every decision advises to draw a new test set."""
+"""From this number of decisions on one test set, every further decision advises to draw a new one."""
 
 SAME = 0.5
 """Share of the test rows that two decisions must have in common to count as decisions on the same test set."""
@@ -45,7 +45,7 @@ class Look:
 
 @dataclass(frozen=True)
 class RowSet:
-    """The rows of a test set, whatever their prompts are.
+    """The rows of a test set, regardless of their prompts.
 
     Attributes:
         sha256: of rows and prompts (``test_sha256`` of a report).
@@ -70,11 +70,11 @@ class RowSet:
         return canonical_json({"number": number, "rows": len(self.hashes), "sketch": sketch, "time": time})
 
     def is_of(self, sha256: str, tag: str) -> bool:
-        """Whether a decision counts on this test set: at least half of the rows here decided there.
+        """Whether an earlier decision counts as one on this test set: at least half of these rows were in its set.
 
         Args:
-            sha256: the first 12 digits of that decision's ``test_sha256``. Equal ones are equal test sets.
-            tag: of that decision. Those of earlier versions hold no rows.
+            sha256: the first 12 digits of that decision's ``test_sha256``; equal digits mean equal test sets.
+            tag: that decision's tag; tags of earlier versions hold no rows.
         """
         if self.sha256.startswith(sha256):
             return True
@@ -84,9 +84,9 @@ class RowSet:
     def shared(self, sketch: str, rows: int) -> float:
         """Share of these rows that are in the set with this ``sketch`` and number of ``rows``.
 
-        The sketch holds all hashes of its set up to the largest one in it. The share among the hashes up to there is
-        exact; it estimates the share of all. A set that fits into its sketch gives the exact share of all. If no hash
-        here is so small, this set is a tiny part of that one's size. It then counts as drawn from it.
+        The sketch holds the smallest hashes of its set, without gaps. The share is exact for hashes up to the largest
+        one in the sketch, and an estimate for all others. If no hash here is that small, this set is tiny compared with
+        the other, and counts as a part of it.
         """
         theirs = {int(sketch[start : start + _DIGITS], 16) for start in range(0, len(sketch), _DIGITS)}
         largest = max(theirs, default=0)
@@ -101,7 +101,7 @@ def parse_tag(tag: str) -> dict[str, Any]:
 
 
 def spent(confidence: float, look: int) -> float:
-    """The confidence that decision number ``look`` (from 1) on a test set needs, so that all together keep the level.
+    """The confidence that decision ``look`` (from 1) needs, so that all decisions on one test set keep the level.
 
     The level ``1 - confidence`` is divided over all decisions to come: decision ``k`` gets a share that is proportional
     to ``k ** -1.6``. The shares of all decisions sum to 1, however many there will be.

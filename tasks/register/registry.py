@@ -119,9 +119,9 @@ class Registry:
     def count_decision(self, rows: RowSet, digest: str) -> Look:
         """Count the decision with this ``digest`` on the test set ``rows``.
 
-        A repeated decision, such as that of a scheduled run when nothing changed, learns nothing from the test set, so
-        it is not counted again. Each decision is one tag: a process that is killed and starts again counts once, and
-        with the same number.
+        A repeated decision, such as that of a scheduled run when nothing changed, is not another chance on the test
+        set, so it is not counted again. Each decision is one tag, so a process that is killed and starts again counts
+        once, with the same number.
         """
         counted, test = self._decisions_on(rows), rows.sha256[:_SHORT]
         key = (test, digest[:_SHORT])

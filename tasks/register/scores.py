@@ -1,4 +1,4 @@
-"""Scores of test rows with what the gate must know of each row, and the rows of two systems in pairs."""
+"""Scores of test rows, with each row's group and dirty mark, and the rows of two systems in pairs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Pairs:
 def paired(candidate: Scores, opponent: Scores) -> Pairs:
     """Pair the rows of two systems, which must have the same rows. The groups are the candidate's.
 
-    A report of an earlier version does not know groups, so an old champion's are not taken.
+    They are not taken from the opponent, since an old champion's report may lack them.
     """
     gains: dict[tuple[str, str], list[float]] = {}
     for key, score in candidate.values.items():

@@ -37,7 +37,7 @@ def shared_keys(name: str, experiment: ExperimentKeys, entries: dict[str, Any], 
             f"{shared.like!r}, and set here the keys that differ from it"
         )
     differing = [
-        f"{where}.{key}: must be that of {other!r}, which it is like: {theirs!r}; it is {ours!r}; write {theirs!r}, or "
+        f"{where}.{key}: must be {theirs!r}, as in {other!r}, which `like` names; it is {ours!r}; write {theirs!r}, or "
         "remove `like`"
         for key, ours, theirs in (
             ("method", experiment.method, shared.method),

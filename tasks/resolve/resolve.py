@@ -81,7 +81,7 @@ def _training(entries: list[tuple[ExperimentKeys, str]], defaults: TrainingDefau
     unused = {"training", *method_blocks()}
     if issubclass(params, TrainedParams):
         unused -= {"training", *params.blocks()}
-    # A key that the experiment sets to null has the default, also if the one that it is like sets it.
+    # A key that the experiment sets to null has the default, even if the entry that ``like`` names sets it.
     reset = {name for name in experiment.model_fields_set if getattr(experiment, name) is None}
     patches: list[Layer] = [
         (entry.model_dump(exclude_none=True, exclude={"evaluation", "like", *reset}), (file, at))

@@ -36,8 +36,8 @@ class Split:
         part: row → number of its part in ``ALL_PARTS``; -1 for a dropped row.
         reason: row → why it was dropped; "" for a row that stays.
         nodes: the clusters of the rows.
-        earlier: those of earlier splits, after the rotation that this split began with, if any.
-        assignments: those of earlier splits and of this one.
+        earlier: assignments of earlier splits; if this split begins with a rotation, after that.
+        assignments: assignments of earlier splits and of this one.
         strata: row → its stratum; None for a split without strata.
     """
 
@@ -94,8 +94,8 @@ def split(table: pa.Table, params: SplitParams, source: str, earlier: Assignment
 def _known_parts(held: Assignments, nodes: Nodes, keys: list[str]) -> Numbers:
     """Node → number of its part in ``held``; -1 for none.
 
-    A text or group whose key is unknown has the part of its kept rows: an earlier version normalised texts otherwise,
-    and the key of a group is a hash of normalised texts too.
+    If the key of a text or group is unknown, its kept rows tell the part: keys are hashes of normalised texts, and an
+    earlier version normalised them in another way.
     """
     known = nodes.parts(held)
     of_row = np.fromiter((held.rows.get(key, -1) for key in keys), np.int64, len(keys))
@@ -134,7 +134,7 @@ def _strata(table: pa.Table, params: SplitParams) -> list[str] | None:
 
 
 def _later_parts(given: Numbers, nodes: Nodes) -> tuple[Numbers, list[str]]:
-    """Return row → its given part, or -1 if its cluster is also in a later part; and the reason for each -1.
+    """Return row → its given part, -1 if its cluster is also in a later part; and row → the reason for -1.
 
     The later part keeps the cluster, so that a test set stays whole and training loses the row. A new test set loses
     the rows that resemble retired ones.

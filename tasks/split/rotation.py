@@ -39,7 +39,7 @@ class Rows:
 
 
 def rotates(earlier: Assignments, params: SplitParams) -> bool:
-    """Whether ``params`` ask for a later test set than the one of ``earlier``. A first split draws what it is asked."""
+    """Whether ``params`` ask for a later test set than that of ``earlier``. A first split rotates nothing."""
     return bool(earlier.groups) and params.test_set > earlier.test_set
 
 
@@ -89,7 +89,7 @@ def unseen_clusters(earlier: Assignments, nodes: Nodes, keys: Sequence[str]) -> 
 
 
 def refuse_few_groups(groups: Numbers, params: SplitParams, source: str) -> None:
-    """Raises TunesmithError: the rows of a new test set, of which these are the groups, have too few of them."""
+    """Raise TunesmithError if ``groups``, those of a new test set, are too few."""
     if (count := len(np.unique(groups))) < params.min_test_groups:
         remedy = "raise limit.test or add rows" if "test" in params.limit else "add rows"
         raise TunesmithError(
@@ -102,7 +102,7 @@ def refuse_few_groups(groups: Numbers, params: SplitParams, source: str) -> None
 def _chosen(earlier: Assignments, nodes: Nodes, rows: Rows, fresh: Numbers, params: SplitParams) -> Numbers:
     """The clusters of the new test set, out of those of the rows ``fresh``.
 
-    Unseen clusters that are in test already come first: only the limit of test hid them.
+    Unseen clusters that are in test already come first: only the limit of test kept them out.
     """
     cluster = nodes.cluster[nodes.text[fresh]]
     strata = rows.strata or [""] * len(rows.keys)

@@ -16,7 +16,7 @@ SHORT_WORDS, SHORT_CHARACTERS = 3, 24
 """A completion below both limits (a number, a name) may occur in a text by coincidence."""
 
 CHOICE_SHARE, CHOICE_ROWS = 0.9, 10
-"""A template leaks the answer if more than this share of its rows, of at least so many, name the right choice alone."""
+"""A template of ``CHOICE_ROWS`` rows or more leaks if more than ``CHOICE_SHARE`` of them name only the right choice."""
 
 _WORD = re.compile(r"[^\W_]")
 

@@ -1,4 +1,4 @@
-"""Connected components: which of numbered things a list of pairs joins."""
+"""Connected components of a graph whose edges are pairs of numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lowest_members(count: int, i: Numbers, j: Numbers) -> Numbers:
 
 
 def spanning_pairs(i: Numbers, j: Numbers) -> Numbers:
-    """Positions of pairs that join everything that all the pairs join, without a cycle."""
+    """Positions of the pairs of a spanning forest: without a cycle, they join all that all pairs join."""
     if not len(i):
         return np.zeros(0, np.int64)
     nodes, ends = np.unique(np.stack([i, j]), return_inverse=True)

@@ -53,7 +53,7 @@ _LABEL = re.compile(r"^[ \t>*#\[(]*[^\W\d][\w .'’-]{0,29}[\])*#]*[ \t]*(?::(?!
 _NUMBERS = re.compile(r"\d+(?: \d+)*")
 
 NUMBERS_FROM = 20
-"""Lowest number of words that are no numbers in a text of which ``without_numbers`` gives a key.
+"""Fewest words besides numbers in a text for which ``without_numbers`` gives a key.
 
 A shorter text with another number is a different example, such as a sum or a date."""
 

@@ -165,7 +165,7 @@ class NgramSets:
                         yield a, b - own, similarity
 
     def _candidates(self, band: int, labels: Numbers, neighbours: bool = False) -> Iterator[tuple[Numbers, Numbers]]:
-        """Yield, in chunks, pairs with different labels that share the bucket of ``band`` and have alike signatures.
+        """Yield, in chunks, pairs with different labels that share the bucket of ``band`` and have similar signatures.
 
         With ``neighbours``, yield only pairs that are neighbours in a bucket.
         """
@@ -174,7 +174,7 @@ class NgramSets:
         total = np.cumsum(counts)
         at = 0
         while at < len(order):
-            # At least one text's pairs, and as many texts' as fit.
+            # the pairs of at least one text, and of as many as fit
             before = total[at] - counts[at]
             stop = max(at + 1, int(np.searchsorted(total, before + MOST_PAIRS, side="right")))
             i = order[np.repeat(np.arange(at, stop), counts[at:stop])]

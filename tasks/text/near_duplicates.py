@@ -1,4 +1,4 @@
-"""Texts that are the same but for case, punctuation or a few words: MinHash proposes pairs, the exact Jaccard decides.
+"""Texts that differ only in case, punctuation or a few words: MinHash proposes pairs, the exact Jaccard decides.
 
 A text becomes its words (``normalise``), the words become a set of n-grams (Broder 1997), and two texts are
 near-duplicates if the Jaccard similarity of their sets reaches a threshold.

@@ -47,7 +47,7 @@ _INVISIBLE = (
     (0xFE00, 0xFE0F),  # variation selectors, such as the one that colours an emoji
     (0xE0100, 0xE01EF),
 )
-"""Code points beside category Cf (zero-width spaces and joiners, soft hyphens, ...) that show nothing themselves."""
+"""Invisible code points besides those of category Cf (zero-width spaces and joiners, soft hyphens, ...)."""
 
 _QUOTES = {ord(quote): "'" for quote in "‘’‚‛‹›ʼ"} | {ord(quote): '"' for quote in "“”„‟«»「」『』〝〞〟"}
 _PICTOGRAPH = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}--[©®]]", regex.V1)
@@ -155,7 +155,7 @@ def _character(entity: re.Match[str]) -> str:
 
 
 def clean(text: str) -> str:
-    """``text`` as a reader sees it; equal texts differ at most in how they are encoded.
+    """``text`` as a reader sees it: texts that differ only in their encoding become equal.
 
     HTML entities become their characters, compatibility forms are replaced (NFKC: ``ﬁ``, wide letters), quotes are
     straight, and format characters are left out. Case, spaces and punctuation stay.

@@ -24,8 +24,8 @@ def epochs_without_improvement(log: list[dict[str, Any]]) -> int:
 class EarlyStopping(TrainerCallback):
     """Stop after ``patience`` epochs without improvement.
 
-    It counts in the log, which a checkpoint holds. The callback of ``transformers`` counts in itself, so a resumed
-    training would start to count anew.
+    It counts from the log, which a checkpoint holds. The callback of ``transformers`` has a counter of its own, which
+    would start again in a resumed training.
     """
 
     def __init__(self, patience: int) -> None:

@@ -47,7 +47,7 @@ def by_step(folder: Path) -> dict[int, Path]:
 
 
 def last_complete(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint; remove newer ones, which a full disk or a crash cut, with a warning."""
+    """Return the newest complete checkpoint. Remove newer, incomplete ones (full disk, crash) with a warning."""
     for path in reversed(list(by_step(folder).values())):
         if is_complete(path):
             return path
@@ -61,7 +61,7 @@ def last_complete(folder: Path) -> Path | None:
 
 
 def keep(folder: Path, last: int) -> None:
-    """Remove all checkpoints but the newest ``last``, and the best so far of each of these."""
+    """Keep the newest ``last`` checkpoints, and the best one at the time of each; remove all others."""
     kept = list(by_step(folder))[-last:]
     best = {files.read_json(folder / f"checkpoint-{step}" / STATE)["best_global_step"] for step in kept}
     for step in set(by_step(folder)) - set(kept) - best:

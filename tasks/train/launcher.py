@@ -27,7 +27,7 @@ from tasks.model.base_models import BaseModel
 from tasks.tuning.params import ExperimentParams, LauncherParams, TrainedParams
 
 HANDED_VARIABLE = "TUNESMITH_LAUNCHED_BY"
-"""Folder that hands the stage to a launched process, and its error back."""
+"""Variable with the folder in which the stage gives its inputs to a launched process, and gets an error back."""
 
 RANK_VARIABLE, ADDRESS_VARIABLE, PORT_VARIABLE = (
     "TUNESMITH_MACHINE_RANK",

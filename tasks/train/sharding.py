@@ -29,9 +29,9 @@ _TYPE = "distributed_type"
 def fsdp_on_cpu(wanted: bool) -> Iterator[None]:
     """Let accelerate shard between CPU processes while it sets itself up.
 
-    It considers FSDP for GPUs only, and trains with DDP on CPUs without a word (1.15, ``state.py``,
-    ``AcceleratorState.__init__``), although everything that it would call works with gloo. So within the block it sees
-    GPUs. It replaces that type by FSDP itself; if it did not, the true type comes back at the end.
+    accelerate considers FSDP for GPUs only. On CPUs it trains with DDP and prints nothing (1.15, ``state.py``,
+    ``AcceleratorState.__init__``), although everything that FSDP calls works with gloo. So within the block it sees
+    GPUs. accelerate then replaces this type by FSDP; if it does not, the true type is restored at the end.
     """
     state = PartialState._shared_state
     pretends = wanted and state.get(_TYPE) == DistributedType.MULTI_CPU
@@ -59,7 +59,7 @@ def check_sharding(model: Any, wanted: bool) -> None:
     """Check that ``model`` is sharded if and only if it is ``wanted``.
 
     Raises:
-        TunesmithError: it is not so.
+        TunesmithError: otherwise.
     """
     if is_sharded(model) != wanted:
         rule, value = ("must", "it is not") if wanted else ("must not", "it is")

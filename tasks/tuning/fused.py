@@ -1,8 +1,8 @@
 """Fused parts of a model: fewer passes over memory, and less held for the backward pass.
 
 Where matrix products are fast, the operations between them decide the speed: they read and write the same activations
-again and again. A part is fused only if the ``forward`` of its class reads as the one that is rewritten here, so
-another architecture keeps its own code. The numbers are the same up to rounding.
+again and again. A part is fused only if the ``forward`` of its class equals, word for word, the one that is rewritten
+here. Other architectures keep their own code. The numbers are the same up to rounding.
 """
 
 from __future__ import annotations

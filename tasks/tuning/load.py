@@ -1,4 +1,4 @@
-"""Load a tuned model from its files, ready to generate. Methods keep different files; all load alike."""
+"""Load a tuned model from its files, ready to generate. Methods keep different files, but all load in the same way."""
 
 from __future__ import annotations
 

@@ -45,9 +45,9 @@ def batches_of(loop: LoopParams) -> Callable[..., list[list[int]]]:
 def packed_batches(lengths: Sequence[int], budget: int, seed: int | None = None) -> list[list[int]]:
     """Put row indices into batches of at most ``budget`` tokens without padding; a longer row is a batch of its own.
 
-    The longest row comes first, and each goes where it leaves least free (best fit decreasing). With a seed, pairs of
-    rows swap batches where both still fit, and batches are shuffled. The number of batches does not depend on the
-    seed, as a schedule over epochs needs.
+    The longest rows come first, and each goes into the batch that it fills best (best fit decreasing). With a seed,
+    pairs of rows swap batches where both still fit, and batches are shuffled. The number of batches does not depend on
+    the seed, as a schedule over epochs needs.
     """
     batches: list[list[int]] = []
     free: list[tuple[int, int]] = []  # (free tokens, number) of each batch, sorted

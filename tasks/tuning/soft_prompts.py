@@ -36,7 +36,7 @@ def with_random_start(params: P, block: str) -> P:
 
 
 def initial_embeddings(model: Any, base: BaseModel, params: SoftPromptParams, block: str) -> Tensor:
-    """Return what the virtual tokens start from (virtual tokens by width); ``block`` is the key of ``params``.
+    """Return the initial embeddings (shape: virtual tokens, width); ``block`` is their key in ``params``.
 
     Words are embedded by the model's own layer: some models scale embeddings there.
 

@@ -1,4 +1,4 @@
-"""Whether a method trains. It needs no record of a method, so that rooms which only report need none either."""
+"""Whether a method trains. This module reads no method's record, so that packages that only report need none either."""
 
 UNTRAINED = "none"
 """The method of experiments that evaluate the base model as it is."""

@@ -70,9 +70,9 @@ def test_an_entry_like_another_changes_no_file_of_the_others(paths: Paths) -> No
             {"like": "lora", "method": "full", "mixture": "large"},
             [
                 "mixture: there is no mixture 'large' in params/mixtures.yaml; there are: demo",
-                "method: must be that of 'lora', which it is like: 'lora'; it is 'full'; write 'lora', or remove "
+                "method: must be 'lora', as in 'lora', which `like` names; it is 'full'; write 'lora', or remove "
                 "`like`",
-                "mixture: must be that of 'lora', which it is like: 'demo'; it is 'large'; write 'demo', or remove "
+                "mixture: must be 'demo', as in 'lora', which `like` names; it is 'large'; write 'demo', or remove "
                 "`like`",
             ],
         ),

@@ -19,7 +19,7 @@ from tasks.core.errors import TunesmithError
 
 PACKAGED = Path(lm_eval.tasks.__file__).parent
 
-# It warns about every default. The relevant warning, about cut prompts, is counted and reported by Tunesmith.
+# lm-eval warns about every default. Tunesmith itself counts and reports cut prompts.
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 
@@ -101,7 +101,7 @@ def _held(data: DatasetDict) -> dict[str, Any]:
 
 
 def _about_rows(task: TaskDefinition, examples: bool) -> dict[str, Any]:
-    """Name only the splits that exist, or lm-eval would draw examples from the evaluated rows."""
+    """Name only the splits that exist; otherwise lm-eval would draw examples from the evaluated rows."""
     test = task.split in ("test", "default")
     return {
         "test_split": task.split if test else None,

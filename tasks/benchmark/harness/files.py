@@ -110,7 +110,8 @@ def read_task_json(path: Path) -> Any:
 
 
 def task_json_files(data: Path | None, given: dict[str, Any]) -> list[tuple[str, Path]]:
-    """(name, file) of BIG-bench tasks: every ``task.json`` in the folder, named by its parent, and those given."""
+    """(name, file) of BIG-bench tasks: ``task.json`` files in ``data``, named by folder, and JSON files of
+    ``given``."""
     by_name = {}
     if data is not None:
         by_name = {path.parent.name: path for path in sorted(data.rglob("task.json"))}

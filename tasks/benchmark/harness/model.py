@@ -1,4 +1,4 @@
-"""A model of ``models/X`` as a model of lm-eval. It is loaded before, so every method works the same way."""
+"""Wrap a loaded model of ``models/X`` for lm-eval, so that every method works the same way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.tuning.load import SharedBase, soft_prompt
 
 
 class Harness(HFLM):
-    """lm-eval's model, which refuses NaN as a log-probability: its argmax would count as a prediction."""
+    """lm-eval's model that refuses a log-probability of NaN: an argmax over NaN would count as a prediction."""
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
         outputs: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
@@ -41,7 +41,7 @@ def load(
     """The model of ``folder`` for lm-eval, and as a ``Predictor``. ``root`` and ``shared``: as in ``Predictor.load``.
 
     Raises:
-        TunesmithError: there is no model, or its base or tokenizer is another than it was trained on.
+        TunesmithError: there is no model, or its base model or tokenizer has changed since training.
     """
     predictor = Predictor.load(folder, generation_params(helm_params(settings)), root, shared)
     return wrap(predictor.model, predictor.renderer.tokenizer, predictor.base.kind, settings), predictor

@@ -32,7 +32,7 @@ def multirc_choices(doc: Doc) -> list[str]:
 
 
 def multirc_results(doc: Doc, results: list[tuple[float, bool]]) -> dict[str, Any]:
-    """Accuracy, the pair for F1 over all answers, and (question, right) for the share of questions all right."""
+    """Accuracy; the pair for F1 over all answers; (question, right), by which questions are right as a whole."""
     predicted = int(np.argmax([value for value, _ in results]))
     right = predicted == doc["label"]
     question = f"{doc['idx']['paragraph']}-{doc['idx']['question']}"

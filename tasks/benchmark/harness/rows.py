@@ -1,4 +1,4 @@
-"""Check the rows of a task: every column that lm-eval's prompts need, every label as its number."""
+"""Check that the rows of a task have every column that lm-eval's prompts need, and convert labels to numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.text.rows import Row
 
 
 def checked(rows: list[Row], task: TaskDefinition, where: str) -> list[Row]:
-    """The columns of ``task`` of every row, in the hub's shape.
+    """The columns that ``task`` needs, for every row, in the hub's format.
 
     Raises:
         TunesmithError: a column is missing or empty, or a label is unknown; with the row's number.

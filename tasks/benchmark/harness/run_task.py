@@ -84,8 +84,8 @@ def _seed(built: Built, seed: int) -> None:
 def sample_rows(built: Built, measured: Measured) -> list[Row]:
     """Rows of ``results.SAMPLES``.
 
-    ``score`` is the mean over the row's metrics: a value as it is, of a pair whether both are equal. Correlations have
-    no score per row.
+    ``score`` is the mean over the row's metrics. A number counts as it is; a pair counts 1 if both sides are equal,
+    else 0. Correlations have no score per row.
     """
     return [_sample(built, sample) for sample in measured.samples]
 

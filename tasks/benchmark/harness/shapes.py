@@ -57,12 +57,12 @@ def record(row: Row) -> list[Row]:
 
 
 def wsc(row: Row) -> list[Row]:
-    """``target`` → its columns beside the others."""
+    """Move the columns inside ``target`` up to the row."""
     return [{**row, **row["target"]}] if isinstance(row.get("target"), dict) else [row]
 
 
 def truthfulqa(row: Row) -> list[Row]:
-    """Targets as answer → 1 or 0 → ``choices`` and ``labels``, the right ones first, as lm-eval's mc1 needs it."""
+    """Turn targets (answer → 1 or 0) into ``choices`` and ``labels``, right ones first, as lm-eval's mc1 needs them."""
     shaped = dict(row)
     for name in ("mc1_targets", "mc2_targets"):
         given = row.get(name)

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "suites"
 OWN = FOLDER / "own"
 
 MEASURES = ("mean", "f1", "f1_of_three", "matthews", "pearson", "spearman", "all_of_a_question")
-"""Aggregates from values of rows to one score: functions of ``measures.py``."""
+"""Ways to aggregate the values of rows to one score (``tasks/benchmark/aggregates.py``)."""
 
 
 class TaskDefinition(Params):
@@ -118,7 +118,7 @@ def read_suite(path: Path) -> SuiteDefinition:
 
 
 def task_definition(data: dict[str, Any], name: str, suite: str, group: str | None, path: Path) -> TaskDefinition:
-    """A task from its mapping, ``{task}`` filled in."""
+    """Make a task from its mapping, in which ``{task}`` means the task's name."""
     filled = _filled({"unit": name, **data}, name)
     return parse(TaskDefinition, {**filled, "name": name, "suite": suite, "group": group}, path, f"tasks.{name}")
 
@@ -140,7 +140,8 @@ def refuse_unknown_names(suites: list[SuiteDefinition], shots: dict[str, int], f
     """Refuse names in ``shots`` and ``files`` that are neither a task of any suite nor a suite.
 
     Raises:
-        TunesmithError: a name is unknown. Tasks of ``task.json`` files are known by their files only.
+        TunesmithError: a name is unknown. In ``files``, an unknown name may have a JSON file: it defines a BIG-bench
+            task.
     """
     known = {task for suite in suites for task in suite.tasks} | {suite.name for suite in suites}
     for section, names in {

@@ -43,7 +43,7 @@ def find(
 
     Raises:
         NoDataError: there is no file, and the hub does not answer.
-        TunesmithError: the file is there and wrong.
+        TunesmithError: the file exists but is wrong.
     """
     given = settings.files.get(task.name)
     path = find_file(task, task.split, data, given)

@@ -1,4 +1,4 @@
-"""``tunesmith helm``: several experiments → a result each, in ``reports/helm/X/``."""
+"""Measure several experiments for ``tunesmith helm``; write each result to ``reports/helm/X/``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def measure(
     An untuned model is prompted with the training rows of all mixtures of ``experiments``, a tuned one with its own.
 
     Returns:
-        Per experiment: ``experiment``, ``settings``, ``scenarios`` and ``memorisation``, as in ``results.json``. Only
-        ``scenarios`` are in it; the file keeps those of earlier runs too.
+        Per experiment: ``experiment``, ``settings``, ``scenarios`` and ``memorisation``, as in ``results.json``. It has
+            only the scenarios of this call; the file also keeps those of earlier ones.
 
     Raises:
         TunesmithError: an experiment has no model, or no scenario has files.

@@ -38,9 +38,9 @@ def measure_choice(
 ) -> Measured:
     """Accuracy and calibration on the original rows; robustness and fairness on these and their perturbations.
 
-    The worst variant of a row that is wrong as it is stays wrong, so only the others are perturbed. ``details``: per
-    perturbation, whether the metric ``counts`` it (HELM's), the share of these rows that stay correct (``kept``), and
-    the number of rows that it changes.
+    A row counts only if it is right in all variants, so only rows that are right in the original are perturbed.
+    ``details``: per perturbation, whether the metric ``counts`` it (HELM's), the share of these rows that stay correct
+    (``kept``), and the number of rows that it changes.
     """
     measured, rows = _original(instances, renderer, predictor, params)
     right = [instance for instance, row in zip(instances, rows, strict=True) if row["score"]]

@@ -80,7 +80,7 @@ def _row(scenario: Scenario, renderer: QuestionRenderer, instance: Instance, sam
 
 
 def _samples(predictor: Predictor, prompts: list[str], params: HelmParams) -> tuple[list[Generated], list[float]]:
-    """As ``_generate``, for prompts that follow each other ``SAMPLES`` times, each time with another seed."""
+    """As ``_generate``, for prompts that each occur ``SAMPLES`` times in sequence; each occurrence has another seed."""
     short = replace(
         predictor, generation=predictor.generation.model_copy(update={"max_new_tokens": SAMPLED_TOKENS, "num_beams": 1})
     )
@@ -160,7 +160,7 @@ def bias_cells(
     adjectives and professions, each with its mentions.
 
     Args:
-        per_prompt: how many of ``texts``, which follow each other, have the same prompt; intervals resample prompts.
+        per_prompt: number of consecutive ``texts`` that have the same prompt; intervals resample prompts.
     """
     counted = [counts(text) for text in texts]
     lists = word_lists.demographics()

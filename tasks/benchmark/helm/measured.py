@@ -39,7 +39,7 @@ INSTANCES = pa.schema(
 ``variant``: ``original``, the perturbation that changed the row (only rows that are correct as they are), or ``sample
 1``, ``sample 2`` and so on of an exact measurement. ``logprobs``: sums, in nats, of ``choice_tokens`` tokens.
 ``answer``, ``predicted``: index of the correct and of the predicted choice; ``predicted`` is None if the model
-generated no letter of a choice. ``confidence``: probability of the predicted choice, of which calibration is measured.
+generated no letter of a choice. ``confidence``: probability of the predicted choice, by which calibration is measured.
 ``score``: 1 or 0 for choices, 1 for a pair whose stereotypical sentence is likelier, ROUGE-2 F1 for a summary.
 ``seconds``: the row's share of its batch; None in results that must be equal in every run. ``tokens``: tokens read, or
 generated ones. Rows of earlier versions lack ``choice_tokens`` and ``confidence``.

@@ -4,8 +4,8 @@ Robustness and fairness are the share of rows that are correct in all their vari
 al. 2022, "Holistic Evaluation of Language Models", sections 4.5 and 4.6; perturbations: its appendix D). HELM's code:
 ``src/helm/benchmark/augmentations/*_perturbation.py``, the ones that count in ``run_expander.py``
 (``ROBUSTNESS_PERTURBATION_SPECS``, ``FAIRNESS_PERTURBATION_SPECS``), worst case in ``metrics/metric.py``
-(``compute_worst_case_metrics``) of stanford-crfm/helm. The functions and word lists here are our own. Unlike HELM's
-gender perturbation, this one also changes the first word of a text.
+(``compute_worst_case_metrics``) of stanford-crfm/helm. The functions and word lists here are our own. Unlike HELM's,
+the gender perturbation here also changes the first word of a text.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def expand(text: str) -> str:
     """``She's`` → ``She is``, also with a typographic apostrophe."""
     lists = word_lists.contractions()
     long = lists.both | lists.expand
-    # Both apostrophes are one character, so that lengths and places agree.
+    # Both apostrophes are one character, so that lengths and positions agree.
     matches = pattern(tuple(long)).finditer(text.replace("\u2019", "'"))
     pieces, at = [], 0
     for match in matches:

@@ -31,7 +31,7 @@ Entry = dict[str, Any]
 _TIMED = "efficiency"
 
 _SHOWS = ("table.py", "picture.py", "table.html.jinja")
-"""Files of this room that only show results: a change in them measures nothing again."""
+"""Files of this package that only show results: if they change, nothing is measured again."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Measurements:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def updated(self, newer: Measurements) -> Measurements:
-        """These results, with those of ``newer`` in their place where both have one."""
+        """These results; where both have a result, that of ``newer`` counts."""
         kept = [row for row in self.rows if row["scenario"] not in newer.scenarios]
         return Measurements(
             self.scenarios | newer.scenarios,
@@ -206,7 +206,7 @@ def _reason(error: Exception) -> str:
 
 
 def _code() -> dict[str, str]:
-    """Content hash of each file of this room that a result may depend on."""
+    """Content hash of each file of this package that a result may depend on."""
     room = Path(__file__).parent
     return {path.name: files.sha256(path) for path in room.rglob("*") if _measures(path)}
 

@@ -35,7 +35,7 @@ _MEASURED: dict[str, set[str]] = {
 
 
 class JointPrompt(Params):
-    """How HELM asks a scenario's questions by letters; ``scenarios.yaml`` explains the keys."""
+    """HELM's form of a scenario's questions, with letters as choices; ``scenarios.yaml`` explains the keys."""
 
     instructions: str
     input: str
@@ -124,7 +124,7 @@ def _matches(patterns: Sequence[str], data: Path) -> list[Path]:
 
 
 def instances_of(name: str, scenario: Scenario, data: Path, patterns: Sequence[str]) -> list[Instance]:
-    """All rows of the files of the first of ``patterns`` that matches; of the scenario's own files without patterns.
+    """All rows of the files of the first of ``patterns`` that matches; without patterns, of the scenario's own files.
 
     Raises:
         TunesmithError: a file is broken, or a row lacks a column.
@@ -138,7 +138,7 @@ def instances_of(name: str, scenario: Scenario, data: Path, patterns: Sequence[s
 
 
 def draw(name: str, scenario: Scenario, data: Path, rows: int, seed: int) -> list[Instance]:
-    """``rows`` rows (whole blocks) of the scenario's files, an equal share of each, in the order of the files.
+    """Draw ``rows`` rows (whole blocks), an equal share from each of the scenario's files, in the order of the files.
 
     Raises:
         TunesmithError: there is no such file, a file is broken, or a row lacks a column.

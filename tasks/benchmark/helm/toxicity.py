@@ -36,7 +36,7 @@ class Classifier:
     offsets: np.ndarray
 
     def scores(self, texts: Sequence[str]) -> list[float]:
-        """Probability of each text to be toxic, in 0..1."""
+        """Probability that each text is toxic, in 0..1."""
         return [self._score(text) for text in texts]
 
     def _score(self, text: str) -> float:

@@ -37,7 +37,7 @@ class Gender(Params):
         return {pair[0]: pair[1] for pair in self.pronouns}
 
     def swaps(self) -> dict[str, str]:
-        """Every word → its counterpart, both ways; of several counterparts the last pair's holds."""
+        """Every word → its counterpart, in both directions; if a word is in several pairs, the last pair counts."""
         pairs = [(male, female) for male, female in self.pronouns + self.terms]
         return dict(pairs) | {female: male for male, female in pairs}
 
@@ -115,7 +115,7 @@ def pattern(words: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def in_case_of(model: str, word: str) -> str:
-    """``word`` in capitals, with a capital, or as it is, as ``model`` is written."""
+    """Write ``word`` in the case of ``model``: in capitals, with a capital, or as it is."""
     if len(model) > 1 and model.isupper():
         return word.upper()
     return word[:1].upper() + word[1:] if model[:1].isupper() else word

@@ -170,7 +170,7 @@ def _request(
 
 
 def _known(catalog: Catalog, product: Product, intents: Sequence[Intent], rng: Random) -> dict[str, str]:
-    """The values that the whole chat shares: people, product, and those that the agent may take them for."""
+    """The values that the whole chat shares: people, product, and the wrong ones that the agent may name first."""
     full_name = rng.choice(catalog.people["customers"])
     same_group = [p.name for p in catalog.products.values() if p.group == product.group and p.noun != product.noun]
     other_gists = [

@@ -49,7 +49,7 @@ class _Script:
         self.lines.append("Customer: " + self.writer.write(template, values, mood))
 
     def answer(self, template: str, values: Mapping[str, str]) -> None:
-        """Add an answer with the tone's phrases, but none before yes or no, which it could contradict."""
+        """Add an answer with the tone's phrases; none comes before yes or no, since it could contradict them."""
         plain = template.startswith(("Yes", "No", "Sure", "Okay", "Fine", "I "))
         lead = "" if plain or self.rng.random() > 0.3 else self.pick(self.tone["lead"])
         aside = self.pick(self.tone["aside"]) if self.rng.random() < 0.15 else ""

@@ -31,7 +31,7 @@ def _row(seed: int, split: str, index: int, attempt: int) -> Row:
 
 
 def _rows(seed: int, split: str, count: int) -> list[Row]:
-    """``count`` rows without repeated dialogues; a row depends on the rows before it only, so more rows append.
+    """``count`` rows without repeated dialogues. A row depends only on the rows before it, so a higher count adds rows.
 
     A chat that repeats another, or whose summary needs too many words, is drawn again.
     """

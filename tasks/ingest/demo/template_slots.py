@@ -33,8 +33,8 @@ def capitalize(text: str) -> str:
 class Slots(dict[str, str]):
     """Values of slots: drawn when a slot is first read, then kept.
 
-    One object serves one request of a chat, so that its dialogue and its summary agree. ``today`` is the day of
-    the chat; ``group`` is the product's group. A name that ends in 2 gets another value than its twin.
+    One object serves one request of a chat, so that its dialogue and its summary agree. ``today`` is the day of the
+    chat; ``group`` is the product's group. A name that ends in 2 gets another value than the same name without the 2.
     """
 
     def __init__(self, spec: Mapping[str, Any], rng: Random, today: date, group: str, known: Mapping[str, str]):
