@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes, pass_context
+from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, meta, nodes, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
@@ -49,6 +50,48 @@ def _size(operator: str, left: Any, right: Any) -> float:
 # autoescape would turn quotes and ampersands of a text into HTML entities. optimized would compute constants when a
 # template is loaded, where an error names no row.
 ENVIRONMENT = Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False, optimized=False)
+
+
+def rendering(text: str) -> Callable[[Mapping[str, Any]], str]:
+    """A function that renders a Jinja2 text without the white space that the text itself has at its ends.
+
+    White space of a *value* stays: the indentation of code belongs to it.
+    """
+    template = ENVIRONMENT.from_string(text)
+
+    def render(values: Mapping[str, Any]) -> str:
+        rendered = template.render(copied(values))
+        return rendered if rendered == rendered.strip() else _trimmed(rendered, text, values)
+
+    return render
+
+
+_MARK = "\ufdd0"
+"""Stands around values whose white space stays; Unicode gives this code to no character."""
+
+
+def _trimmed(rendered: str, text: str, values: Mapping[str, Any]) -> str:
+    marked = _marking().from_string(text).render(copied(values))
+    # A template that captures a value (a macro, `set`, `filter`) may have treated the marks as text.
+    return marked.strip().replace(_MARK, "") if marked.replace(_MARK, "") == rendered else rendered.strip()
+
+
+@cache
+def _marking() -> Environment:
+    """The environment that marks each value with white space at an end and text between."""
+    return ENVIRONMENT.overlay(finalize=_marked)
+
+
+def _marked(value: Any) -> Any:
+    text = str(value)
+    return value if text.strip() in ("", text) else f"{_MARK}{text}{_MARK}"
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of lists and mappings."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 @pass_context

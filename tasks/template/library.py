@@ -36,7 +36,7 @@ class Template(Params):
     """One template, in Jinja2 over the set's columns.
 
     Attributes:
-        prompt: Jinja2 text; space at both ends is cut.
+        prompt: Jinja2 text; white space at its ends is cut, but not that of a value.
         references: Jinja2 *expression* that gives the accepted completions, as a text or a list of texts. Training uses
             the first; scores use the best.
         completion: Jinja2 text of the only accepted completion. A template has either this or ``references``.

@@ -13,11 +13,11 @@ from jinja2 import Undefined
 
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.files import digest, unit_interval
-from tasks.template.environment import CHOICE_KEY, ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, plain
+from tasks.template.environment import CHOICE_KEY, ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, copied, plain, rendering
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
 from tasks.template.validate import Report, is_short, leaked_reference, names_only, normalised, unused_columns
-from tasks.text.rows import Row
+from tasks.text.rows import Row, without_nan
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
@@ -25,6 +25,8 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 @dataclass(frozen=True)
 class Compiled:
     """A template ready to render; its functions take the columns of a row.
+
+    A template may append to a list, so each function renders a copy: imported templates build their lists anew.
 
     Attributes:
         needs: the optional columns that it uses.
@@ -121,17 +123,17 @@ def compile_chosen(templates: TemplateSet, params: TemplateParams, source: str) 
 
 def _compile(template: Template, templates: TemplateSet, params: TemplateParams) -> Compiled:
     if template.references is None:
-        references: Callable[..., Any] = ENVIRONMENT.from_string(template.completion or "").render
+        references: Callable[..., Any] = rendering(template.completion or "")
     else:
-        references = ENVIRONMENT.compile_expression(template.references, undefined_to_none=False)
-    prompt = ENVIRONMENT.from_string(template.prompt)
+        expression = ENVIRONMENT.compile_expression(template.references, undefined_to_none=False)
+        references = lambda values: expression(copied(values))
     prompt_columns = template.prompt_columns() - params.values.keys()
     return Compiled(
         template,
         templates.task_of(template),
         frozenset(template.columns()) & frozenset(templates.optional),
         tuple(name for name in templates.columns if name in prompt_columns) if template.inverted else (),
-        lambda values: prompt.render(values).strip(),
+        rendering(template.prompt),
         references,
         _choices(template.answer_choices),
     )
@@ -144,11 +146,14 @@ def _choices(given: list[str] | str | None) -> Callable[[Row], list[str] | None]
 def split_choices(text: str) -> Callable[[Row], list[str]]:
     """A function that renders the answer choices of a row; a separator in the row's values separates nothing."""
     template = ENVIRONMENT.from_string(text.replace(SEPARATOR, PRIVATE_SEPARATOR))
-    return lambda values: [part.strip() for part in template.render(values).split(PRIVATE_SEPARATOR)]
+    return lambda values: [part.strip() for part in template.render(copied(values)).split(PRIVATE_SEPARATOR)]
 
 
 def columns_of(row: Row, templates: TemplateSet, params: TemplateParams, location: str) -> Row:
-    """The columns of the set with the values of ``row``: "" for null, None for an optional column without a value."""
+    """The columns of the set with the values of ``row``.
+
+    Null, NaN and a text of blanks only are no value: "" in a column, None in an optional one.
+    """
     values: Row = {}
     for name in templates.columns:
         if name in params.values:
@@ -161,11 +166,11 @@ def columns_of(row: Row, templates: TemplateSet, params: TemplateParams, locatio
                 f"{location}: column {column!r} is missing; the row has {', '.join(sorted(row))}; "
                 f"name the right one in `template.columns.{name}` of params/sources.yaml"
             )
-        value = row.get(column)
+        value = without_nan(row.get(column))
         if optional:
-            values[name] = None if value is None or not plain(value).strip() else value
+            values[name] = None if not plain(value).strip() else value
         else:
-            values[name] = "" if value is None else value
+            values[name] = "" if value is None or (isinstance(value, str) and not value.strip()) else value
     return values
 
 
@@ -219,10 +224,9 @@ def render_one(compiled: Compiled, values: Row, choice_key: list[Any], location:
     template = compiled.template
     context = {**values, CHOICE_KEY: choice_key, "answer_choices": None}
     try:
-        context["answer_choices"] = choices = compiled.choices(copied(context))
-        # A template may append to a list; each text renders a copy, since imported templates build their lists anew.
-        prompt = compiled.prompt(copied(context))
-        references = _texts(compiled.references(copied(context)))
+        context["answer_choices"] = choices = compiled.choices(context)
+        prompt = compiled.prompt(context)
+        references = _texts(compiled.references(context), choices)
     except Exception as error:  # a template is the user's code
         raise TunesmithError(
             f"{location}: template {template.id!r} fails on this row: {error}; correct the row or the template"
@@ -237,22 +241,20 @@ def render_one(compiled: Compiled, values: Row, choice_key: list[Any], location:
     }
 
 
-def copied(value: Any) -> Any:
-    """A deep copy of lists and mappings."""
-    if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
-    return [copied(item) for item in value] if isinstance(value, list) else value
+def _texts(value: Any, choices: list[str] | None) -> list[str]:
+    """The texts of a text, a list, or another iterable, such as the result of Jinja2's ``map``, without blank ones.
 
-
-def _texts(value: Any) -> list[str]:
-    """The non-empty texts of a text, a list, or another iterable, such as the result of Jinja2's ``map``."""
+    White space stays: it is part of code, lists and patches. A text that is one of ``choices`` but for white space is
+    that choice.
+    """
     several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
     texts = []
     for item in value if several else [value]:
         if item is not None and not isinstance(item, str | int | float | Undefined):
             raise TypeError(f"`references` must give a text or a list of texts; it gave a {type(item).__name__}")
-        texts.append("" if item is None else str(item).strip())
-    return [text for text in texts if text]
+        text = "" if item is None else str(item)
+        texts.append(text.strip() if text.strip() in (choices or ()) and text not in (choices or ()) else text)
+    return [text for text in texts if text.strip()]
 
 
 def _problem(rendered: Row, templates: TemplateSet, text: str) -> str | None:

@@ -10,7 +10,7 @@ from tasks.core.params import Params
 from tasks.template.environment import CHOICE_KEY, plain
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
-from tasks.template.render import Compiled, choose, columns_of, compile_chosen, copied
+from tasks.template.render import Compiled, choose, columns_of, compile_chosen
 from tasks.text.rows import Row, without_nan
 
 
@@ -125,7 +125,7 @@ class Prompt:
         Raises:
             TunesmithError: the template fails on this row.
         """
-        row = {name: without_nan(value) for name, value in self._renamed(row).items()}
+        row = self._renamed(row)
         values = columns_of(row, self._set(), self._params(), where)
         used = [name for name in self.source.set.columns if name in self.compiled.template.prompt_columns()]
         main = next((name for name in used if name not in self.source.values), None)
@@ -135,8 +135,8 @@ class Prompt:
         identity = row.get("row_id") or digest(plain(list(values.values())))[:24]
         context = {**values, CHOICE_KEY: [self.source.seed, identity], "answer_choices": None}
         try:
-            context["answer_choices"] = self.compiled.choices(copied(context))
-            return self.compiled.prompt(copied(context))
+            context["answer_choices"] = self.compiled.choices(context)
+            return self.compiled.prompt(context)
         except Exception as error:  # a template is the user's code
             raise TunesmithError(
                 f"{where}: template {self.name} fails on this row: {error}; correct the row or the template"

@@ -74,7 +74,9 @@ def leaked_reference(prompt: str, references: list[str]) -> str | None:
     """
     words = f" {normalise(prompt)} "
     leaked = [
-        text for text in references if f" {normalise(text)} " in words or (text in prompt and not _WORD.search(text))
+        text
+        for text in references
+        if f" {normalise(text)} " in words or (text.strip() in prompt and not _WORD.search(text))
     ]
     return max(leaked, key=lambda text: (not is_short(text), len(text)), default=None)
 

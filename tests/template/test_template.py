@@ -184,7 +184,7 @@ def test_references_that_are_no_texts_are_refused(expression: str) -> None:
 
 def test_references_may_come_from_a_filter() -> None:
     rows, _ = rendered([{"q": "1", "a": [" x ", "", None, "y"]}], template_set(references="a | select | map('upper')"))
-    assert rows[0]["references"] == ["X", "Y"]
+    assert rows[0]["references"] == [" X ", "Y"]
 
 
 def test_answer_choices_are_known_to_prompt_and_references() -> None:
