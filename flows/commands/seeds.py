@@ -19,7 +19,7 @@ class Repeats:
     """The experiments that ``add_seeds`` wrote.
 
     Attributes:
-        names: of the new experiments.
+        names: names of the new experiments.
         train_seconds: how long the training of the original took; None if it is not trained yet.
     """
 

@@ -116,7 +116,7 @@ def refuse_same_stems(files: Sequence[Path]) -> None:
 
 
 def refuse_taken(old: Sequence[Path], new: Sequence[Path]) -> None:
-    """Raises TunesmithError: a new file has the name of an old one. The error says whether their content is equal."""
+    """Refuse a new file with the name of an old one; the error says whether their content is equal."""
     taken = {path.stem: path for path in old}
     lines = []
     for path in new:
@@ -135,7 +135,7 @@ def refuse_taken(old: Sequence[Path], new: Sequence[Path]) -> None:
 
 
 def refuse_unnamed(root: Path, name: str, stems: Sequence[str], whole: bool) -> None:
-    """Raises TunesmithError: the source is split ``by: file``, and ``split.files`` lacks one of ``stems``.
+    """Refuse files of a source that is split ``by: file`` if ``split.files`` lacks one of ``stems``.
 
     If ``stems`` are the ``whole`` source, ``split.files`` must not name other files either.
     """

@@ -56,7 +56,7 @@ def blocks(
     Args:
         stems: names of its files without their endings.
         every, some: columns that all rows have, and those that only some have.
-        delimiter: of its CSV files, if ``params/`` must state it.
+        delimiter: delimiter of its CSV files, if ``params/`` must state it.
         texts: column → some of its texts, by which the language is recognised.
     """
     matched, split = match(root, every, some), split_of(stems)

@@ -17,7 +17,7 @@ def accuracy_differences(
 
     Args:
         base, ours: rows of ``tasks.benchmark.helm.measured.INSTANCES`` of both models.
-        scenarios: those whose score is an accuracy.
+        scenarios: names of the scenarios whose score is an accuracy.
 
     Returns:
         Scenario → ``as_entry`` of ours minus base's, ``verdict`` and, if that is "not enough rows", ``rows_needed``.

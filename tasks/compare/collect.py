@@ -36,7 +36,7 @@ class System:
         rows: predictions, one per test row.
         retention: predictions for the retention rows (other tasks); empty if the evaluation set has no such rows.
         retired: predictions for rows of earlier test sets; empty if there are none.
-        seed: of the training; None for a trivial baseline.
+        seed: seed of the training; None for a trivial baseline.
         repeats: the experiment that this one repeats with another seed; None if it is no repeat.
         problem: why the system cannot be compared; None if it can.
     """

@@ -26,7 +26,7 @@ def evaluate_model(
     or an ancestor was trained on its text, by the list that the model stores. No samples are drawn.
 
     Args:
-        paths: of the workspace with the evaluation set, the scoring of its sources, and perhaps the base.
+        paths: the workspace with the evaluation set, the scoring of its sources, and perhaps the base.
         output: folder that gets ``predictions.parquet``, ``metrics.json`` and ``inference.json``.
     """
     device.use_threads(predict_params.threads)

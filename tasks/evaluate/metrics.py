@@ -199,7 +199,7 @@ def settings(predictions: list[Row]) -> dict[str, str]:
                 references=[row["references"] for row in rows],
                 **options,
             )
-            signatures |= metric.settings  # of the last computation, so of these rows
+            signatures |= metric.settings  # it describes the last computation, so these rows
     languages = sorted({f"{row['source']}: {row['language']}" for row in predictions if row.get("language")})
     return signatures | ({"languages": ", ".join(languages)} if languages else {})
 

@@ -21,14 +21,14 @@ def scored_rows(
 ) -> list[Row]:
     """Rows of ``PREDICTIONS``: the completion of each row with its scores.
 
-    Two columns are added that are not written: ``template``, the text by which ``groups`` tells seen from unseen prompt
-    variants, and ``language`` of the source.
+    Two more columns are for computing only and are not written: ``template``, the text by which ``groups`` tells seen
+    from unseen prompt variants, and ``language`` of the source.
 
     Args:
         rows: columns ``RENDERED``.
         completions: the columns ``COMPLETION``, one per row.
-        scorings: of the sources of ``rows``.
-        dirty: whether a row counts as seen in training; for rows that it lacks, this is not known.
+        scorings: metrics and language of each source of ``rows``.
+        dirty: row → whether it counts as seen in training; for rows that are not in it, this is not known.
     """
     kept = ("row_id", "source", "task", "template_id", "template", "prompt", "text", "references")
     marked = dirty or {}

@@ -35,7 +35,7 @@ class EvaluationSetParams(Params):
     Attributes:
         sources: their test rows are scored; their validation rows choose the candidate.
         limit: most test rows, and most validation rows, per source; None keeps all.
-        seed: of the choice of rows under a limit.
+        seed: seed of the choice of rows under a limit.
         retention: rows of other tasks, which show what tuning makes a model forget.
         retired: rows of earlier test sets of ``sources``.
     """

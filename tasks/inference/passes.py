@@ -53,7 +53,7 @@ class Pass:
         before: tokens cached before the one token of each active row.
         prompts: lengths of the new prompts, in the next slots.
         prefix: tokens cached before each new prompt.
-        device: of the tensors.
+        device: device of the tensors.
     """
 
     def __init__(self, layout: Layout, before: Sequence[int], prompts: Sequence[int], prefix: int, device: Any) -> None:

@@ -66,7 +66,7 @@ class _Row:
     """An active row.
 
     Attributes:
-        index: of its prompt.
+        index: index of its prompt.
         output: tokens generated so far.
         length: tokens whose keys and values the cache holds.
     """

@@ -13,9 +13,9 @@ class IngestParams(Params):
     """``sources.S.ingest``.
 
     Attributes:
-        format: of every file of the source; ``auto`` takes it from the ending of the name.
-        delimiter: of every CSV file of the source; ``auto`` recognises a comma, semicolon, tab or pipe in each file
-            from its header and first rows.
+        format: format of every file of the source; ``auto`` takes it from the ending of the name.
+        delimiter: delimiter of every CSV file of the source; ``auto`` recognises a comma, semicolon, tab or pipe in
+            each file from its header and first rows.
         required: columns that each row must have.
         limit: rows kept of each file, from its beginning; None keeps all.
     """
@@ -46,7 +46,7 @@ class GeneratedParams(Params):
     """``generated.S``: chats that this project generates (``tasks/ingest/demo``).
 
     Attributes:
-        seed: of the chats.
+        seed: seed of the chats.
         train_rows, test_rows: number of chats in each file.
     """
 

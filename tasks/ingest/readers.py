@@ -45,7 +45,7 @@ def read(path: Path, requested: str = "auto", delimiter: str = "auto") -> Iterat
 
     Args:
         requested: ``jsonl``, ``csv``, ``parquet``, or ``auto`` for the one that the ending names.
-        delimiter: of a CSV file; ``auto`` recognises it (see ``delimiter_of``).
+        delimiter: delimiter of a CSV file; ``auto`` recognises it (see ``delimiter_of``).
 
     Raises:
         TunesmithError: the file is missing, empty, not UTF-8, has a broken line or no row; its delimiter is ambiguous;

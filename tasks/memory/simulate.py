@@ -106,8 +106,8 @@ def training_step(
 def _no_packed_rows() -> Iterator[None]:
     """Let ``transformers`` treat batches without a mask as unpacked.
 
-    It looks for packed rows in the values of the positions (``masking_utils.py``, 5.x). Fake tensors have no values,
-    so it would always build the mask of packed rows.
+    ``transformers`` detects packed rows by the values of the positions (``masking_utils.py``, 5.x). Fake tensors have
+    no values, so it would always build the mask of packed rows.
     """
     original = masking_utils.find_packed_sequence_indices
     masking_utils.find_packed_sequence_indices = lambda position_ids: None

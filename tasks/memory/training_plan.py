@@ -58,7 +58,7 @@ def plan_training(params: TrainedParams, base: BaseModel, rows: Sequence[Encoded
 
 
 def largest_batch(rows: Sequence[Encoded], kind: str, budget: int, packing: bool = False) -> Batch:
-    """Return the shape of the batch with most tokens, padding included; a tie goes to most supervised tokens."""
+    """Return the shape of the largest batch by tokens, padding included; among equals, by supervised tokens."""
     shapes = []
     batches = packed_batches if packing else token_budget_batches
     width = sum if packing else max

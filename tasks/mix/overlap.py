@@ -109,7 +109,7 @@ class Overlap:
     Attributes:
         by_kind: kind → the texts of that kind of each row.
         both_kinds: all texts of each row, each once.
-        matches: whether a training row matches, by the measure (shape: measures, texts).
+        matches: whether a training row matches the text by the measure (shape: measures, texts).
         trained: text → whether a matching training row stays in training.
         matched: text → how many training rows match it.
         match: text → number that identifies the first of them; ``NONE`` for none.
@@ -221,7 +221,7 @@ class Overlap:
         known = worst != NONE
         order = np.lexsort((-worst[known], weight[known], rows[known]))
         result = np.full(self.both_kinds.count, NONE, np.int64)
-        result[rows[known][order]] = worst[known][order]  # of equal positions, the last value stays
+        result[rows[known][order]] = worst[known][order]  # if a row occurs twice, the last value stays
         return result
 
 

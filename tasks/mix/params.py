@@ -53,7 +53,7 @@ class MixtureParams(Params):
         rows: number of training rows; None takes as many as the weights allow without repeating a row.
         validation_limit: most validation rows per component; None takes all.
         hold_out: tasks and templates that are left out.
-        seed: of the draw and the order of the rows.
+        seed: seed of the draw and of the order of the rows.
     """
 
     sources: dict[str, Share] = Field(min_length=1)

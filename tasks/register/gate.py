@@ -32,10 +32,10 @@ class Compared:
     """Candidate minus one opponent.
 
     Attributes:
-        difference: over the rows that are clean for both; it alone decides.
+        difference: mean difference over the rows that are clean for both; it alone decides.
         dirty_rows: number of rows that are dirty for either.
         dirty_value: mean difference over these rows; None if there are none.
-        confidence: of the interval of ``difference``.
+        confidence: level of the interval of ``difference``.
         seeds: how much seeds alone change the candidate's score; None if the gain need not exceed that.
         gain_needed: the gain that seeds alone give, which the difference must exceed; None without ``seeds``.
     """

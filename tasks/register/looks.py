@@ -35,8 +35,8 @@ class Look:
     """A decision on a test set.
 
     Attributes:
-        number: of this decision, from 1.
-        count: of all decisions on this test set so far.
+        number: number of this decision, from 1.
+        count: number of all decisions on this test set so far.
     """
 
     number: int

@@ -23,7 +23,8 @@ def run(paths: Paths, stage: Stage) -> None:
 def write(resolved: Resolved, output: Path) -> None:
     """Write ``train.yaml``, ``predict.yaml`` and ``score.yaml`` to ``output/X`` for every experiment X.
 
-    Each stage depends on its own file: other intervals rerun ``score@X`` and generate nothing. Only the comparison
+    Each stage depends on its own file: a change of the intervals reruns ``score@X`` and generates nothing. Only the
+    comparison
     reads ``like.yaml``, which an experiment with the key ``like`` has too.
     """
     for name, experiment in resolved.items():

@@ -14,7 +14,7 @@ def shared_keys(name: str, experiment: ExperimentKeys, entries: dict[str, Any], 
     """The entry that ``like`` of ``experiment`` names; None if it has no such key.
 
     Args:
-        name: of the experiment.
+        name: name of the experiment.
         entries: all entries under ``experiments``, as they are written in ``file``.
 
     Raises:

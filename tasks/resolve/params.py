@@ -24,7 +24,7 @@ class ExperimentKeys(Params):
 
     Attributes:
         method: a module of ``tasks/tuning/methods``; ``none`` evaluates the base model as it is.
-        mixture: of ``params/mixtures.yaml``.
+        mixture: name in ``params/mixtures.yaml``.
         like: another experiment; its keys apply here unless this entry sets them. A key set to null has its
             default. ``method`` and ``mixture`` are repeated here, because ``dvc.yaml`` reads them.
         launcher: patches how many processes train together.

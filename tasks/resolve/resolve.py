@@ -48,11 +48,11 @@ def resolve(
     """Resolve one experiment.
 
     Args:
-        name: of the experiment.
+        name: name of the experiment.
         experiment: its entry in ``params/experiments.yaml``.
         shared: the entry that its key ``like`` names; None without the key.
-        defaults: of ``params/training.yaml``.
-        evaluate: of ``params/evaluation.yaml``.
+        defaults: content of ``params/training.yaml``.
+        evaluate: ``evaluate`` of ``params/evaluation.yaml``.
         file: path of ``experiments.yaml``.
 
     Raises:
@@ -108,7 +108,7 @@ def _training(entries: list[tuple[ExperimentKeys, str]], defaults: TrainingDefau
 
 
 def _merged(layers: list[Layer]) -> dict[str, Any]:
-    """Merge ``layers``, of which the first is the topmost."""
+    """Merge ``layers``; the first is the topmost."""
     merged: dict[str, Any] = {}
     for data, _ in reversed(layers):
         merged = merge(merged, data)
@@ -123,9 +123,9 @@ def known_methods(defaults: TrainingDefaults, file: Path) -> None:
 
 
 def _origin_in(layers: list[Layer], otherwise: Origin) -> Callable[[tuple[Any, ...]], Origin]:
-    """Return what maps a location to the origin of the topmost layer that holds it.
+    """Return a function that maps a location to the origin of the topmost layer that holds it.
 
-    ``otherwise`` is the origin of a location in no layer: of a missing key.
+    ``otherwise`` is the origin of a location that no layer holds, such as a missing key.
     """
 
     def origin_of(location: tuple[Any, ...]) -> Origin:

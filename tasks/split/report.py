@@ -87,7 +87,7 @@ def verify(folder: Path, nodes: Nodes, earlier: Assignments, params: SplitParams
     """Read the parts in ``folder`` again; check that they share no group and no cluster, and that no group moved.
 
     Args:
-        earlier: as ``Split.earlier``: if the test set is new, all that earlier test sets had is retired in it.
+        earlier: ``Split.earlier``, in which a new test set has retired all earlier ones.
 
     Returns:
         ``shared_groups``, ``shared_clusters`` (pairs of near-duplicate or equal texts in two parts), ``moved`` (groups

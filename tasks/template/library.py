@@ -87,7 +87,7 @@ class TemplateSet(Params):
         required: columns that every template must use; None takes those of ``identity``.
         text: Jinja2 expression for the main text, if the first column is not a text (``tokens | join(' ')``).
         identity: two rows with equal values in these columns are the same example; None compares the main text.
-        metrics: of templates that name none; None means ``accuracy`` and ``macro_f1`` for templates with answer
+        metrics: metrics of templates that name none; None means ``accuracy`` and ``macro_f1`` for templates with answer
             choices, and ``rouge`` for others.
     """
 

@@ -55,10 +55,10 @@ class TemplateParams(Params):
             None, or a row has no value in it, the set's ``identity`` groups the rows, else the columns of the prompts.
         time: source column with a number or an ISO 8601 date or time, for a split by time; None for none. Digits
             alone are a number, also as text (``20240601``); a date needs its separators (``2024-06-01``).
-        seed: of the assignment and of choices inside templates.
-        language: of the completions, as a code of ISO 639 (``de``, ``zh``, ``zh-TW``, or three letters where there are
-            no two: ``yue``); it decides how they are scored
-            (``tasks.metrics.languages``), and nothing else. None scores them as English or any language with spaces.
+        seed: seed of the assignment and of choices inside templates.
+        language: language of the completions, as a code of ISO 639 (``de``, ``zh``, ``zh-TW``; ``yue`` where no code
+            with two letters exists). It only decides how they are scored (``tasks.metrics.languages``). None scores
+            them as English.
         max_dropped: the step stops if a larger share of rows is dropped (an empty text, prompt or completion, a
             completion that is none of the choices, a leak).
     """

@@ -1,4 +1,4 @@
-"""The raw rows of a source, as ``template@S`` reads them; also before any stage has run."""
+"""The raw rows of a source, as ``template@S`` reads them; they can be read before any stage has run."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class SourceTemplates(Params):
         set: the templates in use, in the order of ``template.use`` or of their file, with the columns of their prompts.
         columns: column of the set → column of the source, if the names differ.
         values: column of the set → its text in every row.
-        seed: of random choices inside templates.
+        seed: seed of random choices inside templates.
     """
 
     set: TemplateSet

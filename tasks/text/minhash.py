@@ -39,7 +39,7 @@ class NearDuplicateParams(Params):
         threshold: lowest Jaccard similarity of the two sets of word n-grams.
         ngram: words per n-gram. A text of fewer words is one n-gram of all its words.
         permutations: MinHash values per text; more values find the same pairs with fewer comparisons.
-        seed: of the permutations.
+        seed: seed of the permutations.
     """
 
     threshold: float = Field(default=0.5, gt=0, le=1)
@@ -78,7 +78,7 @@ class NgramSets:
     3e-8.
 
     Attributes:
-        hashes: of the n-grams, text by text, sorted within a text.
+        hashes: hashes of the n-grams, text by text, sorted within a text.
         counts: number of n-grams per text.
         starts: position of each text's first n-gram in ``hashes``.
         signatures: MinHash values (shape: texts, permutations), equal to those of ``datasketch.MinHash``.
@@ -240,7 +240,7 @@ def _permutations(number: int, seed: int) -> NDArray[np.uint32]:
 def _sign(hashes: Hashes, counts: Numbers, permutations: NDArray[np.uint32], out: NDArray[np.uint32]) -> None:
     """Write the MinHash values of each set into ``out`` (shape: texts, permutations).
 
-    ``datasketch.MinHash.update_batch`` (datasketch 2.0.0, minhash.py, scheme affine32), for all sets at once.
+    It computes what ``datasketch.MinHash.update_batch`` does (2.0.0, scheme affine32), for all sets at once.
     """
     mixed = _mixed32((hashes >> np.uint64(32)).astype(np.uint32))
     starts = np.cumsum(counts) - counts

@@ -37,7 +37,7 @@ class Match:
     """The text of an index that is most similar to a query text.
 
     Attributes:
-        number: of the text in the index; of several equally similar texts, the first.
+        number: number of the text in the index; of several equally similar texts, that of the first.
         similarity: Jaccard similarity of the n-grams, 1.0 for the same words. For two short texts, the higher of the
             similarities of their n-grams and of their shorter n-grams.
     """

@@ -110,7 +110,7 @@ class NgramIndex:
         pairs, counts = np.unique(texts * np.int64(len(training)) + index, return_counts=True)
         texts, index = np.divmod(pairs, np.int64(max(1, len(training))))
         order = np.lexsort((-index, counts, texts))
-        best[texts[order]] = training[index[order]]  # of equal positions, the last value stays
+        best[texts[order]] = training[index[order]]  # if a position occurs twice, the last value stays
         return best
 
 

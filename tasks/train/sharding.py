@@ -56,10 +56,10 @@ def is_sharded(model: Any) -> bool:
 
 
 def check_sharding(model: Any, wanted: bool) -> None:
-    """Check that ``model`` is sharded if and only if it is ``wanted``.
+    """Check that ``model`` is sharded if that is ``wanted``, and that it is not sharded if not.
 
     Raises:
-        TunesmithError: otherwise.
+        TunesmithError: one of these does not hold.
     """
     if is_sharded(model) != wanted:
         rule, value = ("must", "it is not") if wanted else ("must not", "it is")

@@ -65,7 +65,7 @@ def detach(model: Any) -> None:
 
 
 def _through_bottleneck(module: Any, args: Any, output: Any) -> Any:
-    if isinstance(output, tuple):  # of attention; its output comes first
+    if isinstance(output, tuple):  # attention returns its output first
         return (module.bottleneck(output[0]), *output[1:])
     return module.bottleneck(output)
 
@@ -77,8 +77,8 @@ def _target_modules(model: Any, targets: list[str] | None, where: str) -> list[A
         wanted = (ATTENTION | FEED_FORWARD) & present
         if not (wanted & ATTENTION and wanted & FEED_FORWARD):
             raise TunesmithError(
-                f"{where}: attention and feed-forward of {type(model).__name__} are not known here; name the "
-                f"modules, some of: {', '.join(sorted(present))}"
+                f"{where}: the attention and feed-forward modules of {type(model).__name__} are not known; name "
+                f"modules here, out of: {', '.join(sorted(present))}"
             )
     else:
         wanted = set(targets)

@@ -19,9 +19,9 @@ class LoraParams(Params):
     """LoRA (Hu et al. 2021), also of a quantised base (``qlora``).
 
     Attributes:
-        rank: of the two factors that are trained for each target matrix.
+        rank: rank of the two factors that are trained for each target matrix.
         alpha: the update is scaled by alpha / rank.
-        dropout: on the input of the factors.
+        dropout: dropout on the input of the factors.
         targets: names of linear layers; ``attention`` for those of every attention; ``all-linear`` for all but the
             output layer; None for peft's choice, for most architectures the query and value projections.
         rslora: scale by alpha / sqrt(rank) (Kalajdzievski 2023), so that a higher rank learns as fast.

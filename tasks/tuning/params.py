@@ -22,9 +22,9 @@ class LoopParams(Params):
         learning_rate: peak of the schedule.
         epochs: passes over the training rows.
         max_steps: steps after which training ends, even within an epoch; None trains all epochs.
-        schedule: of the learning rate after the warm-up.
+        schedule: course of the learning rate after the warm-up.
         warmup_fraction: share of all steps in which the learning rate rises.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         max_grad_norm: norm to which gradients are clipped.
         token_budget: maximum of tokens per batch, with padding, without the virtual tokens of a soft prompt.
         packing: put the rows of a batch into one sequence without padding, so that more fit into ``token_budget``. It
@@ -62,7 +62,8 @@ class LauncherParams(Params):
     """``launcher``: several processes that train one model; see ``docs/distributed.md``.
 
     Attributes:
-        processes: number on all nodes together, each with its own batches; 1 trains in the process of the stage.
+        processes: number of processes on all nodes together, each with its own batches; 1 trains in the process of the
+            stage.
         strategy: with ``ddp`` each process holds the whole model; with ``fsdp`` a share of every weight, gradient and
             moment.
         nodes: machines over which the processes are spread evenly.
@@ -93,7 +94,7 @@ class ExperimentParams(Params):
         max_dropped: share of training rows that may be dropped for their length; beyond it the stage fails.
         truncate: side from which the prompt of a row that is too long is cut; None drops such a row.
         threads: CPU threads, divided among the processes of a node; recorded, since sums depend on it.
-        seed: of initial weights, the order of rows and dropout.
+        seed: seed of initial weights, the order of rows and dropout.
     """
 
     method: str
@@ -169,7 +170,7 @@ class TrainedParams(ExperimentParams):
     @model_validator(mode="before")
     @classmethod
     def _complete_blocks(cls, data: Any) -> Any:
-        """Give a block that is left out its defaults: a model's record is complete."""
+        """Fill missing blocks with their defaults, so that a model's record is complete."""
         return {**{block: {} for block in cls.blocks()}, **data} if isinstance(data, dict) else data
 
 

@@ -40,7 +40,7 @@ def trainable(base: BaseModel, params: TrainedParams, steps: int, load: Loader |
 
     Args:
         base: the base model.
-        params: of the experiment.
+        params: parameters of the experiment.
         steps: optimizer steps of the whole training, which AdaLoRA divides into phases.
         load: loads the base model, by default as the method needs it.
 

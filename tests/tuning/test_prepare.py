@@ -176,7 +176,7 @@ def test_bart_has_bottlenecks_after_attention_and_feed_forward() -> None:
 
 def test_an_unknown_architecture_is_asked_for_its_modules() -> None:
     with pytest.raises(
-        TunesmithError, match=r"here: attention and feed-forward of Sequential are not known here; name"
+        TunesmithError, match=r"here: the attention and feed-forward modules of Sequential are not known; name"
     ):
         bottleneck.attach(torch.nn.Sequential(torch.nn.Linear(2, 2)), 4, None, "here")
 

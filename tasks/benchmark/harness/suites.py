@@ -31,7 +31,7 @@ class TaskDefinition(Params):
         folders: folders of its files in the data folder.
         where: column → value, for files that hold the rows of several tasks.
         columns: columns that every row must have, after its conversion by ``shape``.
-        integers: those of ``columns`` that hold integers.
+        integers: names in ``columns`` whose values are integers.
         label: column with the correct answer; None if lm-eval's file determines it.
         labels: text of a label → its number.
         range: least and greatest value of a label that is a measurement.

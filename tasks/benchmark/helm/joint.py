@@ -36,7 +36,7 @@ class Joint(QuestionRenderer):
     Args:
         data: folder of the scenarios' files.
         drawn: rows that are measured; none of them is an example.
-        seed: of the examples.
+        seed: seed that draws the examples.
 
     Raises:
         TunesmithError: there is no row for examples, or a row lacks a column.

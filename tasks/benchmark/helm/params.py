@@ -50,7 +50,7 @@ class HelmParams(Params):
             prompt for toxicity, and only HELM's perturbations.
         rows: rows per scenario, drawn by ``seed``.
         token_budget: most tokens in a batch, padding included.
-        max_new_tokens: of each generation.
+        max_new_tokens: most new tokens of each generation.
         wide: an interval wider than this is marked in the table.
     """
 

@@ -65,11 +65,11 @@ class ModelRun:
     """Measures one model. The model is loaded only if a result is missing.
 
     Args:
-        manifest: of the model.
+        manifest: manifest of the model.
         load: loads the model.
         data: folder of the scenarios' files.
         params: what is measured, and on how many rows.
-        paths: of the workspace.
+        paths: paths of the workspace.
         timed: whether seconds are part of the results. Without them, two runs give equal results.
     """
 

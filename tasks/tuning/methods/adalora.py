@@ -23,10 +23,10 @@ class AdaloraParams(Params):
     """AdaLoRA (Zhang et al. 2023): the ranks that matter least are pruned, down to an average.
 
     Attributes:
-        initial_rank: of each matrix before pruning.
+        initial_rank: rank of each matrix before pruning.
         target_rank: average rank after pruning.
         alpha: scale of the update.
-        dropout: on the input of the factors.
+        dropout: dropout on the input of the factors.
         targets: as in ``LoraParams``.
         warmup: share of the steps before pruning.
         final: share of the steps after pruning.

@@ -1,4 +1,4 @@
-"""``vera``: vectors that scale two random factors, which all matrices share, are trained (Kopiczko et al. 2024)."""
+"""``vera``: train vectors that scale two random factors; all matrices share the factors (Kopiczko et al. 2024)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class VeraParams(Params):
     """VeRA (Kopiczko et al. 2024): the update of a matrix is diag(b) B diag(d) A, of which b and d are trained.
 
     Attributes:
-        rank: of the random factors A and B. VeRA needs a higher rank than LoRA, since it trains few numbers per rank.
-        dropout: on the input of the factors.
+        rank: rank of the random factors A and B; higher than in LoRA, since VeRA trains few numbers per rank.
+        dropout: dropout on the input of the factors.
         targets: as in ``LoraParams``.
         initial: start value of d; b starts at zero, so that the model is unchanged before training.
     """
