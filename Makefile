@@ -1,12 +1,12 @@
-# Each command sets up .venv by itself: torch first, alone and by pip, in the build that its index gives this machine;
-# then everything else at the versions of requirements.lock.
+# Each command sets up .venv. pip installs torch first, in the build that its index offers this machine. Then uv installs
+# everything else at the versions of requirements.lock.
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH := torch==2.13.0
 
-# Where it is set, each of many processes compiles all that it imports anew: 22 s instead of 15 to import the training.
+# If this variable is set, each process compiles its imports again: importing the training takes 22 s instead of 15.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow ui lint lock lock-upgrade
@@ -35,9 +35,9 @@ $(READY): requirements.lock pyproject.toml
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-# Resolve what pyproject.toml asks for. `lock` keeps every pin that still fits, since these versions were tried together;
-# `lock-upgrade` takes the newest ones: run all tests, also the slow ones, before you keep them.
-# torch stays out, so that one lock serves CPU and CUDA machines.
+# Resolve the requirements of pyproject.toml. `lock` keeps every pin that still fits, since these versions were tried
+# together. `lock-upgrade` takes the newest versions: run all tests, also the slow ones, before you commit them.
+# torch is not in the lock, so that one lock serves CPU and CUDA machines.
 lock: UPGRADE :=
 lock-upgrade: UPGRADE := --upgrade
 lock lock-upgrade: $(READY)
