@@ -113,7 +113,7 @@ def wait_for_others(root: Path, tell: Tell, stopped: Callable[[], bool] = lambda
 
 
 def run_dvc(root: Path, arguments: list[str], tell: Tell) -> subprocess.CompletedProcess[str]:
-    """Run ``dvc``; while other processes hold its locks, name them and wait. ``stdout`` has output and errors."""
+    """Run ``dvc``; while other processes hold its locks, name them and wait. ``stdout`` also holds the errors."""
     while True:
         forget_dead(root)
         done = subprocess.run(

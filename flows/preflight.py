@@ -47,7 +47,7 @@ def preflight(paths: Paths) -> None:
     """Check every file of ``params/`` and the names by which they refer to each other.
 
     Raises:
-        TunesmithError: has one line per problem.
+        TunesmithError: a file is wrong; the error has one line per problem.
     """
     problems = Problems()
     for name in ("dvc.lock", "dvc.yaml"):

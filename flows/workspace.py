@@ -27,7 +27,7 @@ ROOT_VARIABLE = "TUNESMITH_ROOT"
 
 
 def find_root() -> Path:
-    """Find the workspace: from ``TUNESMITH_ROOT`` or here upwards, the first folder with ``dvc.yaml`` and ``params/``.
+    """Find the workspace: the first folder with ``dvc.yaml`` and ``params/``, from ``TUNESMITH_ROOT`` or here upwards.
 
     Raises:
         TunesmithError: there is no such folder.

@@ -83,7 +83,7 @@ def parse(model: type[P], data: Any, file: Path | str, key: str = "") -> P:
     """Validate ``data`` (the value at ``key`` of ``file``) as ``model``.
 
     Raises:
-        TunesmithError: with one line per problem, not only the first.
+        TunesmithError: ``data`` is wrong; the error has one line per problem, not only the first.
     """
     return parse_merged(model, data, lambda location: (file, key))
 

@@ -23,7 +23,7 @@ def refuse_unknown(path: Path) -> None:
     """Refuse a file whose ending is not one of ``ENDINGS``.
 
     Raises:
-        TunesmithError: with the known endings.
+        TunesmithError: the ending is unknown; the error lists the known ones.
     """
     if path.suffix.lower() not in ENDINGS:
         raise TunesmithError(

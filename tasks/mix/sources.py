@@ -39,7 +39,7 @@ def refuse_unknown_hold_outs(sources: Sequence[Source], held: HoldOut, where: st
     """Refuse a hold-out that names a task or template that no row has: it would hold out nothing.
 
     Raises:
-        TunesmithError: one line per name, with the known names.
+        TunesmithError: names are unknown; one line for each, with the known names.
     """
     tables = [table for source in sources for table in (source.train, source.validation)]
     known = {
@@ -91,7 +91,7 @@ def refuse_lost_sources(counts: Mapping[str, Mapping[str, Any]], params: Contami
         counts: source → ``train`` (rows that remain), ``held_out`` and ``left_out``, as in ``report.json``.
 
     Raises:
-        TunesmithError: one line per source.
+        TunesmithError: a source is refused; the error has one line for each.
     """
     lines = []
     for source, counted in counts.items():

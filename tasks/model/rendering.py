@@ -128,7 +128,7 @@ def refuse_other_fingerprint(trained: dict[str, Any], now: dict[str, Any], model
     """Compare the fields of two fingerprints; templates are compared where both have the id.
 
     Raises:
-        TunesmithError: names the first field that differs.
+        TunesmithError: a field differs; the error names the first one.
     """
     for field, value in trained.items():
         other = now.get(field)

@@ -35,7 +35,7 @@ def refuse_missing_bases(paths: Paths, experiments: Collection[str] | None = Non
     """Check the base models of ``experiments`` (by default of all) before anything runs; no weights are read.
 
     Raises:
-        TunesmithError: one line per base model that is missing, with the experiments that need it.
+        TunesmithError: base models are missing; one line for each, with the experiments that need it.
     """
     problems = Problems()
     for params, names in base_models(paths):

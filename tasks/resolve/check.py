@@ -72,7 +72,7 @@ def load_experiments(paths: Paths) -> Resolved:
     """Resolve every experiment.
 
     Raises:
-        TunesmithError: with the errors of all experiments.
+        TunesmithError: an experiment is wrong; one error holds those of all experiments.
     """
     file = paths.params / "experiments.yaml"
     defaults = load(TrainingDefaults, paths.params / "training.yaml")

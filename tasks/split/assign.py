@@ -197,7 +197,7 @@ def _refuse_dropped(reason: list[str], params: SplitParams, source: str) -> None
     bridges = any(why.startswith("bridges ") for why in reason)
     new_split = (
         f"delete data/splits/{source}/assignments.parquet and run `tunesmith run --new-split {source}` to decide anew "
-        "(rows change sides), "
+        "(rows may move to other parts), "
         if bridges
         else ""
     )

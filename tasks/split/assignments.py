@@ -156,7 +156,7 @@ def _foreign(path: Path, why: str) -> TunesmithError:
     return TunesmithError(
         f"{path}: must be a file that `split` wrote; it is not ({why}); restore it with "
         f"`dvc checkout data/splits/{path.parent.name}`, or delete it and "
-        f"run `tunesmith run --new-split {path.parent.name}` (rows may change sides then)"
+        f"run `tunesmith run --new-split {path.parent.name}` (rows may then move to other parts)"
     )
 
 

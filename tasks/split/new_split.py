@@ -43,8 +43,8 @@ class NewSplit:
         test = "" if self.test_rows is None else f" (test has {self.test_rows:,} rows now)"
         retired = f"; {self.retired_rows:,} retired rows may be trained on or tested again" if self.retired_rows else ""
         return (
-            f"rows may change sides{test}{retired}; scores cannot be compared with earlier ones; the gate evaluates "
-            "the champion on other test rows"
+            f"rows may move to other parts{test}{retired}; scores cannot be compared with earlier ones; the gate "
+            "evaluates the champion on other test rows"
         )
 
     def remedy(self) -> str:

@@ -175,7 +175,7 @@ def columns_of(row: Row, templates: TemplateSet, params: TemplateParams, locatio
 
 
 def _text(templates: TemplateSet) -> Callable[[Row, str], str]:
-    """A function for the main text of a row: the set's ``text``, or its first column, which must be text then."""
+    """A function for the main text of a row: the set's ``text``, else its first column, which must then be text."""
     name = next(iter(templates.columns))
     expression = ENVIRONMENT.compile_expression(templates.text, undefined_to_none=False) if templates.text else None
 

@@ -67,7 +67,7 @@ def refuse_dropped(name: str, params: TemplateParams, report: Report) -> None:
     """Refuse a rendering that drops more than ``max_dropped`` of the rows.
 
     Raises:
-        TunesmithError: with the reasons, and the first row of each.
+        TunesmithError: too many rows are dropped; the error has the reasons, and the first row of each.
     """
     dropped = sum(report.dropped.values())
     share = dropped / max(report.rendered + dropped, 1)

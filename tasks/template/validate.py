@@ -125,7 +125,7 @@ def refuse_leaks(source: str, report: Report) -> None:
     """Refuse templates that leak their completions.
 
     Raises:
-        TunesmithError: one line per leaking template, with its first row.
+        TunesmithError: templates leak; one line for each, with its first row.
     """
     if leaking := leaking_templates(report):
         raise TunesmithError("\n".join(describe_leak(source, template, report) for template in leaking))

@@ -228,7 +228,7 @@ class FusedRotaryEmbedding(LlamaRotaryEmbedding):
 
 
 class FusedLoraLinear(lora.Linear):
-    """A LoRA layer; peft computes one that is more than a plain adapter of a frozen linear layer."""
+    """A LoRA layer. Peft's code computes those that are more than a plain adapter of a frozen linear layer."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if args or kwargs or not self.is_plain():

@@ -189,7 +189,7 @@ def parse_params(data: Any, file: Path | str, key: str = "") -> ExperimentParams
     """Validate ``data`` (the value at ``key`` of ``file``) as the parameters of an experiment with its method.
 
     Raises:
-        TunesmithError: with one line for every problem.
+        TunesmithError: ``data`` is wrong; the error has one line per problem.
     """
     named = {name: value for name, value in data.items() if name == "method"} if isinstance(data, dict) else data
     method = parse(_MethodName, named, file, key).method

@@ -62,7 +62,7 @@ def test_a_plan_refuses_until_it_is_asked_and_counts_the_test_rows(root: Path) -
     assert "tickets: its rows would be split anew: " in lines[0]
     for change in ("split.stratify was [label], now it is []", "template.group was null, now it is ticket"):
         assert change in lines[0]
-    assert "rows may change sides (test has 12 rows now); scores do not compare" in lines[1]
+    assert "rows may move to other parts (test has 12 rows now); scores cannot be compared" in lines[1]
     assert "the gate evaluates the champion on other test rows" in lines[1]
     assert "`stratify: [label]`" in lines[2] and "`--new-split tickets`" in lines[2]
     assert (root / "data/splits/tickets/assignments.parquet").read_bytes() == before

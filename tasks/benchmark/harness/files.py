@@ -99,7 +99,7 @@ def read_task_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        TunesmithError: it is not JSON; with the line.
+        TunesmithError: it is not JSON; the error names the line.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -110,8 +110,7 @@ def read_task_json(path: Path) -> Any:
 
 
 def task_json_files(data: Path | None, given: dict[str, Any]) -> list[tuple[str, Path]]:
-    """(name, file) of BIG-bench tasks: ``task.json`` files in ``data``, named by folder, and JSON files of
-    ``given``."""
+    """(name, file) of BIG-bench tasks: each ``task.json`` in ``data`` (named by folder), and the JSON files given."""
     by_name = {}
     if data is not None:
         by_name = {path.parent.name: path for path in sorted(data.rglob("task.json"))}

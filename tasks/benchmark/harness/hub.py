@@ -21,7 +21,7 @@ def load(
     """Rows of each of ``splits``, and their commit hash (None if they are from the cache).
 
     Raises:
-        UnreachableError: with the reason.
+        UnreachableError: the hub does not answer and no copy is cached; the error has the reason.
         TunesmithError: the data set has no such split, or the hub refuses it.
     """
     import datasets

@@ -1,4 +1,4 @@
-"""Bias: groups that generated texts mention, and with which words; BBQ; CrowS-Pairs.
+"""Bias: the groups that generated texts mention, the words beside them, and the scores of BBQ and CrowS-Pairs.
 
 Representation and association: Liang et al. 2022, section 4.7, and HELM's ``metrics/bias_metrics.py`` (after Bordia
 and Bowman 2019; word lists: ``word_lists.py``). BBQ: Parrish et al. 2022, "BBQ", section 3. CrowS-Pairs: Nangia et al.

@@ -21,12 +21,13 @@ class PTuningParams(SoftPromptParams):
 
     Attributes:
         virtual_tokens: number of embeddings.
-        initial: ``random`` keeps the initial weights of the network. For ``vocabulary`` and ``text`` its last layer is
-            solved for, so that it makes the embeddings of words.
+        initial: ``random`` keeps the initial weights of the network. With ``vocabulary`` and ``text``, its last layer
+            is computed so that it makes the embeddings of words.
         text: as in ``SoftPromptParams``.
         network: ``MLP`` or ``LSTM``.
-        hidden: width of the network. To start from words it is at least three times ``virtual_tokens``. Below their
-            number there is no solution; near it the weights are so large that the first step leaves the solution.
+        hidden: width of the network. To start from words, it must be at least three times ``virtual_tokens``. With less
+            than ``virtual_tokens`` there is no solution; with little more, the weights are so large that the first step
+            leaves the solution.
     """
 
     network: Literal["MLP", "LSTM"] = "MLP"
