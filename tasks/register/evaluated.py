@@ -134,7 +134,7 @@ def scores_of(rows: list[Row], metric: str, path: Path) -> Scores:
 
 
 def _with_words(path: Path, metric: str, scores: dict[RowKey, float | None]) -> dict[RowKey, float | None]:
-    """The rows whose references have a word for ``metric`` to compare; if there is none, all of them."""
+    """The rows whose references have a word for ``metric`` to compare; all rows if none has."""
     known = {row: score for row, score in scores.items() if score is not None}
     if known and len(known) < len(scores):
         logger.warning(

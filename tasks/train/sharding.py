@@ -56,10 +56,10 @@ def is_sharded(model: Any) -> bool:
 
 
 def check_sharding(model: Any, wanted: bool) -> None:
-    """Check that ``model`` is sharded if that is ``wanted``, and that it is not sharded if not.
+    """Check that ``model`` is sharded if ``wanted``, else that it is not.
 
     Raises:
-        TunesmithError: one of these does not hold.
+        TunesmithError: it is sharded although it should not be, or the reverse.
     """
     if is_sharded(model) != wanted:
         rule, value = ("must", "it is not") if wanted else ("must not", "it is")

@@ -114,7 +114,7 @@ def test_the_remedy_restores_a_null_and_names_the_file_of_the_value() -> None:
 def test_the_remedy_is_what_to_write() -> None:
     one = NewSplit("s", "other parameters", [Change("split.stratify", ["label"], [])], 12)
     assert one.remedy() == "in params/sources.yaml, set `stratify: [label]` under sources.s.split"
-    assert "(test has 12 rows now); scores do not compare" in one.effect()
+    assert "(test has 12 rows now); scores cannot be compared" in one.effect()
     rotated = NewSplit("s", "other parameters", one.changed, 12, retired_rows=7)
     assert "(test has 12 rows now); 7 retired rows may be trained on or tested again; scores" in rotated.effect()
     assert one.counts(6) == "s: split anew: test rows 12 → 6"

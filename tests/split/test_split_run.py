@@ -92,7 +92,7 @@ def test_earlier_assignments_are_reported_and_logged(tmp_path: Path, caplog: pyt
     assert earlier == {"state": "other parameters", "groups": 0}
     fractions = "split.fractions was {test: 0.1, train: 0.8, validation: 0.1}, now it is {test: 0.4, train: 0.4, "
     assert lines[0].startswith(f"s: WARNING: rows are split anew: {fractions}")
-    assert f"(test has {test} rows now); scores do not compare" in lines[1]
+    assert f"(test has {test} rows now); scores cannot be compared" in lines[1]
     assert "in params/sources.yaml, set `fractions: {test: 0.1," in lines[2] and "` under sources.s.split" in lines[2]
     after = len(read_rows(Paths(tmp_path).split("s") / "test.parquet"))
     assert lines[3] == f"WARNING: s: split anew: test rows {test} → {after}" and after > test
