@@ -25,8 +25,8 @@ _PERCENT = ("bleu", "chrf")
 
 
 def power_lines(paths: Paths) -> list[str]:
-    """The difference in the gate's metric that the test rows show with a probability of 80 %, and the groups of rows
-    that a difference of the margin (``verdicts.margin_of``) needs."""
+    """Lines with the difference in the gate's metric that the test rows show with a probability of 80 %, and with the
+    number of groups that would show a difference of the margin (``verdicts.margin_of``)."""
     rows = read_rows(paths.evaluation_set / "test.parquet")
     groups = len({group_key(row) for row in rows})
     if groups < 2:

@@ -84,8 +84,8 @@ class ContaminationParams(Params):
 
     Attributes:
         near_duplicates: when two texts are near-duplicates.
-        contained_share: a training text matches an evaluation text if it contains this share of its words in runs of
-            8 or more, and at least 13 words or the whole text.
+        contained_share: a training text matches an evaluation text if it contains this share of its words, in runs of 8
+            or more. These must be at least 13 words, or the whole text.
         min_words: references with fewer words, such as labels, are not compared.
         common: an n-gram in more than this number of training texts, and of evaluation texts, is a set phrase and does
             not count.

@@ -25,11 +25,12 @@ class RegistrationParams(Params):
         min_groups: fewest independent groups of clean test rows for a decision; with fewer, the verdict is
             ``undecided``. Without ``template.group``, rows with equal inputs are one group.
         min_label_rows: the candidate must predict, at least once, every label that has at least this many test rows;
-            None turns the check off. Why 3: a model that ignores the text but predicts a label at its true rate of 3 in
-            ``n`` rows misses it altogether with probability ``(1 - 3/n)**n``, which is below 0.05.
+            None turns the check off. Why 3: suppose that a model ignores the text, but predicts a label at its true
+            rate of 3 in ``n`` rows. It misses the label altogether with probability ``(1 - 3/n)**n``, which is below
+            0.05.
         looks: ``each`` takes ``confidence`` for each decision. ``spend`` divides the level over all decisions on one
-            test set, so that a candidate that is no better is promoted no more often than by one decision
-            (``tasks.register.looks.spent``).
+            test set (``tasks.register.looks.spent``). All of them together then promote a candidate that is no better
+            no more often than one decision.
         beyond_seeds: whether the gain over each opponent must also exceed what another seed alone gives
             (``tasks.metrics.seeds.Spread.gain_needed``); needs three seeds of the candidate.
         resamples: number of resamples of the paired bootstrap.

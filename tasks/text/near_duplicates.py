@@ -1,6 +1,6 @@
 """Texts that differ only in case, punctuation or a few words: MinHash proposes pairs, the exact Jaccard decides.
 
-A text becomes its words (``normalise``), the words become a set of n-grams (Broder 1997), and two texts are
+A text becomes its words (``normalise``), and the words become a set of n-grams (Broder 1997). Two texts are
 near-duplicates if the Jaccard similarity of their sets reaches a threshold.
 
 One changed word in a text of ``w`` words removes up to ``n`` of its ``w - n + 1`` n-grams and adds as many. With

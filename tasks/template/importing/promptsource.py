@@ -108,8 +108,8 @@ def _refuse(problem: str | None) -> None:
 def _parts(text: str) -> tuple[str, str, list[str] | None]:
     """Prompt, completion, and the prompt's columns; None if the two parts cannot be separated before rendering.
 
-    If the separator is inside a block (``{% if %}``), or the completion uses a variable that the prompt sets, each
-    part renders the whole text and keeps its own part of the result.
+    Each part renders the whole text, and keeps its own part of the result, in two cases: the separator is inside a
+    block (``{% if %}``), or the completion uses a variable that the prompt sets.
     """
     prompt, completion = text.split(SEPARATOR, 1)
     if SEPARATOR not in completion:
