@@ -7,8 +7,6 @@ process, identified by pid and start time, no longer runs on this machine.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,11 +14,11 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import psutil
 
 from tasks.core.errors import described
 from tasks.core.files import replacing
 from tasks.core.paths import Paths
+from tasks.tracking.processes import is_gone, this_process
 
 _PAGE = 200
 _KEPT_S = 30 * 24 * 3600
@@ -30,8 +28,7 @@ _MESSAGE = "its process {pid} on {host} is gone; closed by the next flow of this
 def note_flow(root: Path, run_id: str) -> None:
     """Note that this process works on the flow run ``run_id``."""
     with replacing(_folder(root) / f"{run_id}.json") as temporary:
-        note = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
-        temporary.write_text(json.dumps(note))
+        temporary.write_text(json.dumps(this_process()))
 
 
 def close_crashed(root: Path, tell: Callable[[str], None], api: str | None = None) -> list[str]:
@@ -62,17 +59,6 @@ def close_crashed(root: Path, tell: Callable[[str], None], api: str | None = Non
             "the next flow tries again"
         )
     return closed
-
-
-def is_gone(note: dict[str, Any]) -> bool:
-    """Whether the process of a note has ended. A process on another machine cannot be checked and counts as running."""
-    if note["host"] != socket.gethostname():
-        return False
-    try:
-        process = psutil.Process(note["pid"])
-        return abs(process.create_time() - note["started"]) > 1 or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _folder(root: Path) -> Path:

@@ -81,6 +81,10 @@ class Paths:
         """Locks, leases and the Prefect database: nothing here is an input or an output."""
         return self.root / ".tunesmith"
 
+    def train_lock(self, experiment: str) -> Path:
+        """Lock of the operating system that a training holds while it runs."""
+        return self.state / "locks" / f"train-{experiment}"
+
     def source(self, name: str) -> Path:
         return self.sources / name
 

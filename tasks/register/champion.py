@@ -106,6 +106,12 @@ def _evaluate(champion: ModelVersion, candidate: Evaluated, paths: Paths, tracke
     """Evaluate the champion on the candidate's test rows, with the candidate's generation settings."""
     from tasks.evaluate.evaluate_model import evaluate_model
 
+    if not tracker.client.list_artifacts(_run_id(champion), MODEL):
+        raise TunesmithError(
+            f"models:/{champion.name}/{champion.version}: the champion's model must be among the artifacts of its "
+            f"MLflow run {champion.run_id}; it is missing. Copy the run's folder from the old workspace or a backup "
+            "into mlartifacts, or remove the alias in MLflow"
+        )
     logger.info("evaluating the champion (version %s) on the present test rows", champion.version)
     predict_params, score_params = resolved(paths.experiment(candidate.name))
     with tempfile.TemporaryDirectory(dir=paths.state) as folder, files.replacing(cached) as output:

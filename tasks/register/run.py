@@ -121,7 +121,9 @@ def _opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
 
 def _run_of(name: str, inputs: GateInputs) -> str | None:
     """Sync the experiments to MLflow, and return the run id of ``name``. Its run holds the model and the scores."""
-    return {synced.experiment: synced.run_id for synced in sync(inputs.paths, inputs.tracker)}.get(name)
+    results = sync(inputs.paths, inputs.tracker)
+    inputs.registry.restore_serving({result.run_id for result in results if result.changed})
+    return {result.experiment: result.run_id for result in results}.get(name)
 
 
 def _candidate(paths: Paths) -> str | None:

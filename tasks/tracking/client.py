@@ -28,12 +28,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasks.core.errors import TunesmithError
 from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
-from tasks.tracking.database import artifacts_beside, follow_folder, make_whole, refuse_unwritable
+from tasks.tracking.artifacts import artifacts_beside, follow_folder
+from tasks.tracking.database import make_whole, refuse_unwritable
+from tasks.tracking.processes import this_process
 
 logger = logging.getLogger("tunesmith")
 
 EXPERIMENT = "tunesmith"
-KEY, NAME = "tunesmith.key", "tunesmith.experiment"
+KEY, NAME, PROCESS = "tunesmith.key", "tunesmith.experiment", "tunesmith.process"
+SYNCED = "tunesmith.synced"
+"""Tag of a run that ``sync`` completed: the digest of the files that it shows."""
 VARIABLE = "MLFLOW_TRACKING_URI"
 
 Point = tuple[str, int]
@@ -128,7 +132,7 @@ class Tracker:
 
     def create(self, key: str, experiment: str, started_ms: int | None = None) -> str:
         """Create a run with status RUNNING, named like the experiment; return its id."""
-        tags = {KEY: key, NAME: experiment}
+        tags = {KEY: key, NAME: experiment, PROCESS: canonical_json(this_process())}
         with readable_mlflow(self.uri):
             run = self.client.create_run(self.experiment_id, started_ms, tags, run_name=experiment)
         return str(run.info.run_id)
@@ -146,6 +150,7 @@ class Tracker:
                 run_id = run.info.run_id if run else self.create(key, experiment)
                 if run:
                     self.client.update_run(run_id, "RUNNING")
+                    self.client.set_tag(run_id, PROCESS, canonical_json(this_process()))
                 self.log_params(run_id, params, run.data.params if run else {})
                 self._logged[run_id] = self.points(run_id, list(run.data.metrics)) if run else set()
         except (KeyboardInterrupt, SystemExit):  # the caller does not know the run yet

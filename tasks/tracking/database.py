@@ -35,12 +35,6 @@ PATIENCE_SECONDS = 20.0
 
 # MLflow and `open_store` fill these tables, so rows in them are not logged by anyone.
 _OWN_TABLES = {"alembic_version", "workspaces", "experiments", "experiment_tags"}
-_ARTIFACT_COLUMNS = {
-    "experiments": ("artifact_location",),
-    "runs": ("artifact_uri",),
-    "logged_models": ("artifact_location",),
-    "model_versions": ("source", "storage_location"),
-}
 
 
 def refuse_unwritable(database: Path) -> None:
@@ -97,43 +91,6 @@ def make_whole(database: Path, own_experiment: str) -> None:
     return _create(database)
 
 
-def follow_folder(database: Path, experiment: str) -> None:
-    """If the store's folder was moved or copied, make the store use the artifacts beside it.
-
-    MLflow stores absolute addresses. Nothing changes if the artifacts exist only in the old folder.
-    """
-    new = artifacts_beside(database)
-    with _connected(database) as connection:
-        row = connection.execute("SELECT artifact_location FROM experiments WHERE name = ?", (experiment,)).fetchone()
-        old = str(row[0]) if row else new
-        if old == new or not (old.startswith("file://") and old.endswith("/mlartifacts")):
-            return
-        if _folder(old).exists() and not _folder(new).exists():
-            return
-        with connection:
-            for table, columns in _ARTIFACT_COLUMNS.items():
-                for column in columns:
-                    connection.execute(
-                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                        f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
-                        (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
-                    )
-    logger.warning(
-        "%s: the workspace was moved or copied; its artifacts are now read from %s, not %s", database, new, old
-    )
-
-
-def artifacts_beside(database: Path) -> str:
-    """The address of a store's artifacts: the folder ``mlartifacts`` beside it."""
-    return (database.resolve().parent / "mlartifacts").as_uri()
-
-
-def _folder(address: str) -> Path:
-    from urllib.parse import unquote, urlparse
-
-    return Path(unquote(urlparse(address).path))
-
-
 def _create(database: Path) -> None:
     with _replacement(database) as partial:
         _upgrade(partial, new=True)
@@ -143,7 +100,7 @@ def _migrate(database: Path, revision: str | None, head: str, kept: str) -> None
     before = database.with_name(f"{database.name}.before-{head}")
     with _replacement(database) as partial:
         try:
-            with _connected(database) as source, _connected(partial) as copy:
+            with connected(database) as source, connected(partial) as copy:
                 source.backup(copy)
             _upgrade(partial, new=False)
         except Exception as error:
@@ -210,7 +167,7 @@ def _set_aside_sidecars(database: Path, aside: Path | None = None) -> None:
 
 
 @contextmanager
-def _connected(database: Path) -> Iterator[sqlite3.Connection]:
+def connected(database: Path) -> Iterator[sqlite3.Connection]:
     """Open a connection, and close it at the end of the block.
 
     Raises:
@@ -230,7 +187,7 @@ def _connected(database: Path) -> Iterator[sqlite3.Connection]:
 
 def _tables(database: Path) -> set[str]:
     try:
-        with _connected(database) as connection:
+        with connected(database) as connection:
             return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.DatabaseError as error:
         raise TunesmithError(
@@ -241,7 +198,7 @@ def _tables(database: Path) -> set[str]:
 def _revision(database: Path, tables: set[str]) -> str | None:
     if "alembic_version" not in tables:
         return None
-    with _connected(database) as connection:
+    with connected(database) as connection:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return str(row[0]) if row else None
 
@@ -255,7 +212,7 @@ def _head() -> str:
 def _contents(database: Path, tables: set[str], own_experiment: str) -> str:
     """Describe what would be lost with the file; empty if nobody has logged anything to it."""
     rows: dict[str, int] = {}
-    with _connected(database) as connection:
+    with connected(database) as connection:
         for table in sorted(tables):
             name = table.removeprefix(_HALF_RENAMED)
             if name == "experiments":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -13,10 +14,13 @@ from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
 from tasks.evaluate.inference_settings import IDENTITY
 from tasks.tracking import experiment_files
-from tasks.tracking.client import Tracker, open_store, readable_mlflow
+from tasks.tracking.artifacts import missing
+from tasks.tracking.client import SYNCED, Tracker, open_store, readable_mlflow
+from tasks.tracking.ended import end_abandoned, name_lost
 from tasks.tracking.experiment_files import LARGE, ExperimentFiles
 
-SYNCED = "tunesmith.synced"
+logger = logging.getLogger("tunesmith")
+
 WEIGHTS = "tunesmith.weights_sha256"
 
 
@@ -34,31 +38,33 @@ def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
 
     A run belongs to one key, one set of weights and one set of generation settings (``inference.json``). If one of them
     changes, a new run is created and the old one stays. ``sync`` may be repeated, interrupted, and started on an empty
-    store.
+    store. Artifacts that are missing are stored again. Runs whose process has ended without a word get their end.
 
     Raises:
         TunesmithError: the store does not answer or refuses a call.
     """
-    names = experiment_files.names(paths)
-    if not names:
-        return []
     tracker = tracker or open_store(paths.root)
-    lock = experiment_files.read_lock(paths)
+    names = experiment_files.names(paths)
+    lock = experiment_files.read_lock(paths) if names else {}
     paths.state.mkdir(parents=True, exist_ok=True)
     # Two concurrent syncs would both log the same missing points.
     with FileLock(paths.state / "sync.lock"), readable_mlflow(tracker.uri):
-        return [_sync_one(experiment_files.read(paths, name, lock), tracker) for name in names]
+        results = [_sync_one(experiment_files.read(paths, name, lock), tracker) for name in names]
+        end_abandoned(tracker, paths)
+        name_lost(tracker)
+        return results
 
 
 def _sync_one(experiment: ExperimentFiles, tracker: Tracker) -> SyncResult:
     run = _run_of(experiment, tracker)
-    if run and run.info.status == "FINISHED" and run.data.tags.get(SYNCED) == experiment.digest:
-        return SyncResult(experiment.name, run.info.run_id, False)
     if run is None:
         run = tracker.client.get_run(
             tracker.create(experiment.key, experiment.name, _ms(experiment.training.get("started")))
         )
-    _complete(experiment, run, tracker)
+    absent = _missing_artifacts(experiment, run, tracker)
+    if run.info.status == "FINISHED" and run.data.tags.get(SYNCED) == experiment.digest and not any(absent.values()):
+        return SyncResult(experiment.name, run.info.run_id, False)
+    _complete(experiment, run, absent, tracker)
     return SyncResult(experiment.name, run.info.run_id, True)
 
 
@@ -80,7 +86,7 @@ def _generates_differently(experiment: ExperimentFiles, run: Run) -> bool:
     return present is not None and logged is not None and present != logged
 
 
-def _complete(experiment: ExperimentFiles, run: Run, tracker: Tracker) -> None:
+def _complete(experiment: ExperimentFiles, run: Run, absent: dict[str, set[str]], tracker: Tracker) -> None:
     client, run_id = tracker.client, run.info.run_id
     tracker.log_params(run_id, experiment.params(), run.data.params)
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in experiment.tags().items()])
@@ -89,7 +95,7 @@ def _complete(experiment: ExperimentFiles, run: Run, tracker: Tracker) -> None:
     known = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs} if run.inputs else set()
     client.log_inputs(run_id, [_input(d) for d in experiment.data if (d.name, d.digest) not in known])
     for group in experiment.groups:
-        _upload(group, experiment, run, tracker)
+        _upload(group, experiment, run, absent[group], tracker)
     client.set_tag(run_id, WEIGHTS, experiment.weights)
     client.set_terminated(run_id, "FINISHED", _ms(experiment.training.get("ended")))
     # This tag comes last: if a sync ends before it, the next one repeats everything.
@@ -127,18 +133,40 @@ def _changed_finals(experiment: ExperimentFiles, run: Run, tracker: Tracker) -> 
     return finals
 
 
-def _upload(group: str, experiment: ExperimentFiles, run: Run, tracker: Tracker) -> None:
-    """Upload the files of ``group`` unless an earlier sync did; upload full weights only once per run."""
+def _missing_artifacts(experiment: ExperimentFiles, run: Run, tracker: Tracker) -> dict[str, set[str]]:
+    """Group → names of its files that the run does not hold as they are."""
+    return {
+        group: missing(tracker.client, run.info.run_id, group, wanted) for group, wanted in experiment.groups.items()
+    }
+
+
+def _upload(group: str, experiment: ExperimentFiles, run: Run, absent: set[str], tracker: Tracker) -> None:
+    """Upload the files of ``group`` that changed since the last sync or are ``absent``.
+
+    The content of full weights never changes in a run, so they are uploaded only if they are absent.
+    """
     tag = f"{SYNCED}.{group or 'report'}"
-    if run.data.tags.get(tag) == experiment.digests[group]:
-        return
+    unchanged = run.data.tags.get(tag) == experiment.digests[group]
+    if unchanged and absent:
+        logger.warning(
+            "%s: MLflow run %s lacked artifacts; they are stored again: %s",
+            experiment.name,
+            run.info.run_id,
+            ", ".join(sorted(_artifact(group, name) for name in absent)),
+        )
     have_weights = run.data.tags.get(WEIGHTS) == experiment.weights
     for name, path in experiment.groups[group].items():
-        if have_weights and path.stat().st_size > LARGE:
+        same = unchanged or (have_weights and path.stat().st_size > LARGE)
+        if same and name not in absent:
             continue
-        folder = "/".join(part for part in (group, *name.split("/")[:-1]) if part)
+        folder = _artifact(group, name).rpartition("/")[0]
         tracker.client.log_artifact(run.info.run_id, str(path), folder or None)
     tracker.client.set_tag(run.info.run_id, tag, experiment.digests[group])
+
+
+def _artifact(group: str, name: str) -> str:
+    """Name of the artifact that is a copy of the file ``name`` of ``group``."""
+    return f"{group}/{name}" if group else name
 
 
 def _input(data: experiment_files.Data) -> DatasetInput:

@@ -63,7 +63,7 @@ def _lock_of(name: str, paths: Paths) -> Iterator[None]:
     Raises:
         TunesmithError: another process trains the experiment.
     """
-    path = paths.state / "locks" / f"train-{name}"
+    path = paths.train_lock(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     note = path.with_name(f"{path.name}.pid")
     lock = FileLock(path, timeout=0)

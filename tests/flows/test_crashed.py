@@ -18,7 +18,8 @@ from prefect import flow, get_client, task
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.states import Completed, Failed, Pending, Running
 
-from flows.crashed import close_crashed, is_gone, note_flow
+from flows.crashed import close_crashed, note_flow
+from tasks.tracking.processes import is_gone
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

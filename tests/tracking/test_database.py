@@ -23,7 +23,7 @@ from sqlalchemy import create_engine, event
 import tasks.tracking.database
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tasks.tracking.client import Tracker, open_store
+from tasks.tracking.client import open_store
 from tasks.tracking.sync import sync
 from tests.tracking.ledger_workspace import copy_store
 
@@ -206,22 +206,3 @@ def test_a_killed_creation_leaves_no_file_that_shuts_the_workspace(tmp_path: Pat
     assert killed >= 2
     assert open_store(tmp_path).client.get_experiment_by_name("tunesmith")
     assert not list(tmp_path.glob(".mlflow.db.*"))
-
-
-def test_the_artifacts_of_a_moved_workspace_are_read_and_written_where_it_is(
-    paths: Paths, tracker: Tracker, caplog: pytest.LogCaptureFixture
-) -> None:
-    run_id = sync(paths, tracker)[1].run_id
-    files = sorted(file.path for file in tracker.client.list_artifacts(run_id))
-    assert files
-    moved = Paths(paths.root.with_name("moved workspace"))
-    paths.root.rename(moved.root)
-    with caplog.at_level(logging.WARNING, "tunesmith"):
-        tracker = open_store(moved.root)
-    assert "the workspace was moved or copied; its artifacts are now read from" in caplog.text
-    assert sorted(file.path for file in tracker.client.list_artifacts(run_id)) == files
-    tracker.client.log_text(tracker.create("k", "new"), "text", "new.txt")
-    assert not paths.root.exists(), "the old folder was made anew"
-    caplog.clear()
-    open_store(moved.root)
-    assert caplog.text == ""
