@@ -25,7 +25,7 @@ def benchmark(
         Path | None, typer.Option(help="Folder for the results; needed for experiments whose benchmark is planned.")
     ] = None,
 ) -> None:
-    """Run published suites on local files or the hub, beside the base model and chance."""
+    """Run published suites, with rows of local files or the hub, and compare with the base model and with guessing."""
     root = workspace()
     from flows.commands import benchmark as benchmarks
     from flows.commands.experiments import baseline as baseline_of

@@ -184,7 +184,7 @@ def _added(name: str, overlap: Overlap, ingest: IngestParams, how: How, notes: l
         lines.append(f"{name}: {before:,} → {after:,} rows, {overlap.known:,} already there")
         if overlap.known:
             lines.append("ingest keeps rows that are equal; the split keeps one of them")
-    verb = {"new": "added as", "append": "added to", "replace": "put in place of the files of"}[how]
+    verb = {"new": "added as", "append": "added to", "replace": "replaced the files of"}[how]
     return [*lines, *(f"note: {note}" for note in notes), f"{verb} data/sources/{name}; commit data/sources/{name}.dvc"]
 
 

@@ -58,7 +58,7 @@ def add_seeds(paths: Paths, name: str, count: int, first: int | None = None) -> 
         raise TunesmithError(f"{key}: method 'none' trains nothing, so a seed changes nothing; name a tuned experiment")
     if original.like is not None:
         raise TunesmithError(
-            f"{key}.like: it is like {original.like!r} itself; repeat that experiment, or write all keys of {name} "
+            f"{key}.like: {name} is itself like {original.like!r}; repeat that experiment, or write all keys of {name} "
             "without `like`"
         )
     own = original.train["seed"]

@@ -64,7 +64,7 @@ def _print_stages(dag: Dag, changed: list[str], verbose: bool) -> None:
     console.print(table)
     trained = [address for address in certain if address.startswith("train@")]
     if trained:
-        write(f"{', '.join(trained)} will run; `dvc repro -s STAGE` runs one stage and none behind it")
+        write(f"{', '.join(trained)} will run; `dvc repro -s STAGE` runs one stage and none after it")
     for address in possible:
         if address.startswith("train@"):
             write(f"{address} will run {possible[address][0]}")

@@ -93,7 +93,7 @@ def blocks(
 
 
 def match(root: Path, every: Sequence[str], some: Sequence[str]) -> Matched | None:
-    """The set of the library that fits best: all its columns found, or its main one and more than half of them."""
+    """The set that fits best; None if for no set the main column and more than half of all columns are found."""
     library = library_of(root)
     ranked = []
     for number, name in enumerate(known_sets(library)):
@@ -138,15 +138,15 @@ def _alike(wanted: str, column: str) -> bool:
 def _template(matched: Matched | None, columns: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     if matched is None:
         return {"set": "NAME"}, [
-            "no set of the library has these columns: put one for NAME (`tunesmith templates list`) and map its",
+            "no set of the library has these columns: name one instead of NAME (`tunesmith templates list`), map its",
             "columns with `columns: {COLUMN OF THE SET: COLUMN OF THE DATA}`, or write a set (docs/data.md)",
         ]
     renamed = {ours: theirs for ours, theirs in matched.columns.items() if ours != theirs}
     template: dict[str, Any] = {"set": matched.set} | ({"columns": renamed} if renamed else {})
     free = [column for column in columns if column not in matched.columns.values()]
     return template, [
-        f"the set needs {wanted!r} too: its column under `columns` (left: {', '.join(free) or 'none'}) or one text for "
-        "all rows under `values`; other sets: `tunesmith templates list`"
+        f"the set needs {wanted!r} too: name its column under `columns` (unused: {', '.join(free) or 'none'}), or one "
+        "text for all rows under `values`; other sets: `tunesmith templates list`"
         for wanted in matched.lacking
     ]
 

@@ -41,7 +41,8 @@ class Finding:
 def validate(paths: Paths, sources: list[str]) -> Iterator[Finding]:
     """Render every row of ``sources`` (all of params/sources.yaml when empty) and yield what is wrong.
 
-    Kinds: ``leak``, ``dropped`` (empty or stray rows), ``template`` (an unused column, a template that fails),
+    Kinds: ``leak``, ``dropped`` (empty rows, or completions that are no answer choice), ``template`` (an unused column,
+    a template that fails),
     ``duplicate`` (two rendered rows that read the same), ``context`` (a prompt that alone is longer than
     ``max_length``; needs the base model's tokenizer).
     """

@@ -48,7 +48,7 @@ def prepare(suites: list[str], data: Path | None, settings: BenchmarkSettings) -
     if not any(one.built or one.scenarios for one in prepared):
         lines = [line for one in prepared for line in (*one.broken.values(), *one.missing.values())]
         shown = lines if len(lines) <= 12 else [*lines[:12], f"… and {len(lines) - 12} more tasks without data"]
-        raise TunesmithError("\n".join(shown) + "\nbenchmark: no task can be run; no data is made up in its place")
+        raise TunesmithError("\n".join(shown) + "\nbenchmark: no task has data that can be used, so nothing was run")
     return prepared
 
 

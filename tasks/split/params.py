@@ -103,7 +103,7 @@ class SplitParams(Params):
             if self.by not in _USED_BY[name] and getattr(self, name) is not None:
                 users = " and ".join(f"`by: {by}`" for by in _USED_BY[name])
                 raise ValueError(
-                    f"{name}: only {users} {'has' if len(_USED_BY[name]) == 1 else 'have'} it; this is "
+                    f"{name}: only {users} {'uses' if len(_USED_BY[name]) == 1 else 'use'} it; this is "
                     f"`by: {self.by}`; remove it or change `by`"
                 )
         return self
@@ -134,7 +134,7 @@ class SplitParams(Params):
     @model_validator(mode="after")
     def _shares_to_meet(self) -> SplitParams:
         if self.stratify and not self.shares():
-            raise ValueError(f"stratify: `by: {self.by}` gives every part here; there are no shares to meet")
+            raise ValueError(f"stratify: `by: {self.by}` decides every part here, so there are no shares to meet")
         return self
 
     def shares(self) -> dict[str, float]:

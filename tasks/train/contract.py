@@ -32,15 +32,15 @@ def encode_rows(
         rows: rows kept.
         dropped: reason → rows.
         truncated: ``side``, and ``rows`` whose prompt was cut.
-        tokens, supervised_tokens: of all kept rows; every token of a completion is supervised.
+        tokens, supervised_tokens: their numbers in all kept rows; every token of a completion is supervised.
         end_token_rows: rows whose labels hold the end token.
         prompt_tokens, completion_tokens: ``min``, ``mean``, ``median``, ``p95`` and ``max`` per row.
         padding_share: padding as a share of all tokens of the batches.
         samples: task → its first row decoded, with the supervised text in ``[[…]]``.
 
     Raises:
-        TunesmithError: a completion alone does not fit, labels hold no text, no end token or one amid the text, or
-            more than ``max_dropped`` of the rows do not fit.
+        TunesmithError: a completion alone does not fit; labels have no text, no end token, or an end token inside the
+            text; or more than ``max_dropped`` of the rows do not fit.
     """
     end = renderer.tokenizer.eos_token_id
     result = _Part()

@@ -1,8 +1,8 @@
 """The loss of a batch, with the gradient written over the logits.
 
-``torch.nn.functional.linear_cross_entropy`` would not hold all logits at all. But it takes the matrix of the output
-layer, so it leaves out what a model or peft adds there: scales, caps, adapters. And its documentation says that it
-gains nothing for fewer tokens than the layer is wide, which the supervised tokens of a batch often are.
+``torch.nn.functional.linear_cross_entropy`` never holds all logits. But it takes the matrix of the output layer, so it
+ignores what a model or peft adds there: scales, caps, adapters. Its documentation says that it gains nothing for fewer
+tokens than the layer is wide. A batch often has fewer supervised tokens than that.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def initial_embeddings(model: Any, base: BaseModel, params: SoftPromptParams, bl
     tokens = load_tokenizer(base)(params.text, add_special_tokens=False)["input_ids"]
     if not tokens:
         raise TunesmithError(
-            f"{EXPERIMENTS}: {block}.text must be at least one token; it is {params.text!r}, of which the "
-            "tokenizer makes none; write a text, or set `initial: vocabulary`"
+            f"{EXPERIMENTS}: {block}.text must give at least one token; the tokenizer makes none of "
+            f"{params.text!r}; write another text, or set `initial: vocabulary`"
         )
     repeated = tokens * -(-params.virtual_tokens // len(tokens))
     text: Tensor = embed(torch.tensor(repeated[: params.virtual_tokens], device=device))

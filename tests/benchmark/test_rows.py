@@ -85,7 +85,7 @@ def test_without_any_data_the_command_says_what_it_looked_for(tmp_path: Path) ->
     text = str(raised.value)
     assert "boolq: no data. Looked for: no superglue_boolq/validation.jsonl" in text
     assert "hub data set aps/super_glue (boolq, split validation)" in text and "passage, question, label" in text
-    assert text.endswith("no data is made up in its place")
+    assert text.endswith("no task has data that can be used, so nothing was run")
 
 
 def test_a_broken_file_does_not_stop_the_other_tasks(data: Path) -> None:

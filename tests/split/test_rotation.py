@@ -254,5 +254,5 @@ def test_a_trial_counts_the_next_test_set_and_writes_nothing(tmp_path: Path) -> 
 
 
 def test_a_number_of_a_test_set_is_of_hashed_splits_alone() -> None:
-    with pytest.raises(ValueError, match="test_set: only `by: hash` has it; this is `by: file`"):
+    with pytest.raises(ValueError, match="test_set: only `by: hash` uses it; this is `by: file`"):
         SplitParams(by="file", files={"test": ["a"]}, test_set=2)

@@ -28,7 +28,7 @@ def _shaped(row: Row, task: TaskDefinition, where: str, number: int) -> list[Row
         return BY_NAME[task.shape](row) if task.shape else [row]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise TunesmithError(
-            f"{where}: row {number}: must have the shape that its authors publish; {type(error).__name__}: {error}; "
+            f"{where}: row {number}: must have the published format; {type(error).__name__}: {error}; "
             f"see `columns` in tasks/benchmark/harness/suites/{task.suite}.yaml"
         ) from None
 

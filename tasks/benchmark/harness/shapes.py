@@ -57,7 +57,7 @@ def record(row: Row) -> list[Row]:
 
 
 def wsc(row: Row) -> list[Row]:
-    """Move the columns inside ``target`` up to the row."""
+    """Copy the columns inside ``target`` to the row itself."""
     return [{**row, **row["target"]}] if isinstance(row.get("target"), dict) else [row]
 
 

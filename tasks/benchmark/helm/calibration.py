@@ -73,4 +73,4 @@ def _check(confidence: np.ndarray, correct: np.ndarray) -> None:
             f"calibration needs one confidence and one result per row; got {len(confidence)} and {len(correct)}"
         )
     if not np.isfinite(confidence).all() or confidence.min() < 0 or confidence.max() > 1:
-        raise ValueError("calibration needs confidences in 0..1; there is another or NaN")
+        raise ValueError("calibration needs confidences in 0..1; one is outside or NaN")

@@ -42,7 +42,7 @@ class Measurements:
         scenarios: scenario → entry.
         memorisation: mixture → entry.
         rows: rows of ``INSTANCES``.
-        seconds: scenario or mixture → seconds, of those measured now.
+        seconds: scenario or mixture → seconds; only for those measured now.
     """
 
     scenarios: dict[str, Entry] = field(default_factory=dict)

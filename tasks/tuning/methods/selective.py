@@ -23,7 +23,7 @@ _LAYER = re.compile(r"(.*\.)?(?:layers|h|block|blocks)\.(\d+)\.")
 
 
 class SelectiveParams(Params):
-    """The weights that are trained: all that one of these keys names.
+    """The weights that are trained: the union of what these keys name.
 
     Attributes:
         biases: every bias (BitFit, Ben Zaken et al. 2021).

@@ -70,7 +70,7 @@ def test_the_cost_is_that_of_the_last_training(paths: Paths) -> None:
         (
             "lora-s5",
             None,
-            "experiments.lora-s5.like: it is like 'lora' itself; repeat that experiment, or write all keys",
+            "experiments.lora-s5.like: lora-s5 is itself like 'lora'; repeat that experiment, or write all keys",
         ),
         ("lora", None, "experiments.lora-s5: this experiment exists; choose seeds that are new with `--first`"),
         ("lora", 3, "experiments.lora.seed: lora already has seed 4; choose `--first` 5 or more"),
