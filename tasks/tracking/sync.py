@@ -38,7 +38,7 @@ def sync(paths: Paths, tracker: Tracker | None = None) -> list[SyncResult]:
 
     A run belongs to one key, one set of weights and one set of generation settings (``inference.json``). If one of them
     changes, a new run is created and the old one stays. ``sync`` may be repeated, interrupted, and started on an empty
-    store. Artifacts that are missing are stored again. Runs whose process has ended without a word get their end.
+    store. Artifacts that are missing are stored again. Runs whose process was killed are set to KILLED.
 
     Raises:
         TunesmithError: the store does not answer or refuses a call.
