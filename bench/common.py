@@ -11,7 +11,8 @@ import torch
 
 from tasks.core.params import merge, read_yaml
 from tasks.model.base_models import EMBEDDED, BaseModel, BaseModelParams, find, load_tokenizer
-from tasks.model.rendering import Encoded, Renderer
+from tasks.model.encoded import Encoded
+from tasks.model.rendering import Renderer
 from tasks.template.environment import ENVIRONMENT
 from tasks.template.library import library_of, load_set
 from tasks.train.trainer import CompletionTrainer

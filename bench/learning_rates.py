@@ -29,7 +29,8 @@ from tasks.inference.generate import generate
 from tasks.inference.params import GenerationParams
 from tasks.metrics.load import load
 from tasks.model.base_models import BaseModel
-from tasks.model.rendering import Encoded, Renderer
+from tasks.model.encoded import Encoded
+from tasks.model.rendering import Renderer
 from tasks.tuning.params import TrainedParams
 
 RESULTS = Path(__file__).with_suffix(".jsonl")

@@ -23,6 +23,7 @@ from tasks.memory.params import load_limits
 from tasks.memory.simulate import PARTS, Step
 from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import find, find_config, load_tokenizer
+from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
 from tasks.train.contract import encode_rows
 from tasks.tuning.params import TrainedParams, load_params
@@ -92,7 +93,7 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
     params = load_params(paths.experiment(name) / "train.yaml")
     generation = load(PredictParams, paths.experiment(name) / "predict.yaml").generation
     own = find(params.base_model, paths.root)
-    renderer = Renderer(load_tokenizer(own), own.kind)
+    renderer = Renderer(load_tokenizer(own), own.kind, params.chat_date or CHAT_DATE)
     base = find_config(config) if config else own
     remarks, too_large = [], []
 
@@ -133,7 +134,7 @@ def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
                 lambda: f"{cheapest_fit(params, base, encoded, free)}; unchanged, it {unchanged}",
             )
     test = read_rows(paths.evaluation_set / "test.parquet")
-    prompts = [len(renderer.encode(row["prompt"], row["completion"]).prompt) for row in test]
+    prompts = [len(renderer.prompt_row(row)) for row in test]
     evaluated = tried("evaluation", lambda: plan_generation(params, base, prompts, generation))
     if evaluated:
         need = sum(evaluated.peak.values())

@@ -18,6 +18,7 @@ from tasks.core.files import canonical_json, read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.model.base_models import find, load_tokenizer
+from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
 from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
@@ -63,7 +64,7 @@ def plan(
             by_experiment[name] = None
             continue
         key = canonical_json(
-            params.model_dump(include={"base_model", "mixture", "max_length", "max_dropped", "truncate"})
+            params.model_dump(include={"base_model", "mixture", "max_length", "max_dropped", "truncate", "chat_date"})
             | {"token_budget": params.training.token_budget}
         )
         if key not in seen:
@@ -100,7 +101,7 @@ def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:
 
 def _contracts(params: TrainedParams, paths: Paths) -> Contracts:
     base = find(params.base_model, paths.root)
-    renderer = Renderer(load_tokenizer(base), base.kind)
+    renderer = Renderer(load_tokenizer(base), base.kind, params.chat_date or CHAT_DATE)
     folder = paths.mixture(params.mixture)
     parts = ("train", "validation")
     return {part: encode_rows(read_rows(folder / f"{part}.parquet"), renderer, params, part)[1] for part in parts}

@@ -52,12 +52,12 @@ def validate(paths: Paths, sources: list[str]) -> Iterator[Finding]:
         yield from examine(source, template_params(paths, source), raw_rows(paths, source), paths, count, limit)
 
 
-def _counter(paths: Paths) -> tuple[Callable[[str], int] | None, int, list[str]]:
+def _counter(paths: Paths) -> tuple[Callable[[Row], int] | None, int, list[str]]:
     try:
         renderer, limit = base_renderer(paths)
     except TunesmithError as error:
         return None, 0, [f"prompts are not compared with the context: {error}"]
-    return lambda prompt: len(renderer.prompt(prompt)), limit, []
+    return lambda row: len(renderer.prompt_row(row)), limit, []
 
 
 def examine(
@@ -65,16 +65,16 @@ def examine(
     params: TemplateParams,
     rows: Iterable[Row],
     paths: Paths,
-    count: Callable[[str], int] | None,
+    count: Callable[[Row], int] | None,
     limit: int,
 ) -> Iterator[Finding]:
-    """As ``validate``, for one source. ``count`` gives the number of tokens of a prompt, of which ``limit`` fit."""
+    """As ``validate``, for one source. ``count`` gives the tokens of a row's prompt, of which ``limit`` fit."""
     report, duplicates, long = Report(), Duplicates(), 0
     longest = (0, "")
     try:
         for row in render(rows, source, load_set(params.set, library_of(paths.root)), params, report):
             duplicates.add(row)
-            tokens = count(row["prompt"]) if count else 0
+            tokens = count(row) if count else 0
             if tokens > limit:
                 long += 1
                 longest = max(longest, (tokens, f"{row['source_file']}:{row['source_line']} ({row['template_id']})"))

@@ -10,6 +10,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.model.base_models import BaseModelParams, find, load_tokenizer
+from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
 from tasks.resolve.params import TrainingDefaults
 from tasks.template.library import Template, TemplateSet, known_sets, library_of, load_set
@@ -82,7 +83,8 @@ def base_renderer(paths: Paths) -> tuple[Renderer, int]:
     file = paths.params / "training.yaml"
     defaults = load(TrainingDefaults, file).defaults
     base = find(load(BaseModelParams, file, "defaults", "base_model"), paths.root)
-    return Renderer(load_tokenizer(base), base.kind), int(defaults["max_length"])
+    date = str(defaults.get("chat_date") or CHAT_DATE)
+    return Renderer(load_tokenizer(base), base.kind, date), int(defaults["max_length"])
 
 
 def rendered_row(paths: Paths, source: str, number: int, every: bool) -> str:
@@ -110,7 +112,7 @@ def _shown(paths: Paths) -> tuple[Callable[[Row], str], list[str]]:
         renderer, _ = base_renderer(paths)
     except TunesmithError as error:
         return lambda row: f"{row['prompt']}\n[[{row['completion']}]]", [f"text only, no tokens: {error}"]
-    return lambda row: renderer.marked(renderer.encode(row["prompt"], row["completion"])), []
+    return lambda row: renderer.marked(renderer.encode_row(row)), []
 
 
 def _also(row: Row) -> str:

@@ -195,5 +195,7 @@ class EvaluatedModel:
     def generate(self, prompts: list[RenderedPrompt]) -> list[Generated]:
         """Generate one completion per prompt, in the same order."""
         predictor = self.predictor
-        encoded = [fitted(predictor.renderer, one.text, one.examples, predictor.longest_prompt) for one in prompts]
+        encoded = [
+            fitted(predictor.renderer, {"prompt": one.text}, one.examples, predictor.longest_prompt) for one in prompts
+        ]
         return predictor.generate_encoded([tokens for tokens, _ in encoded])

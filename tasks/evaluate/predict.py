@@ -88,7 +88,7 @@ def predict(
     completions = predictor.generate_encoded(prompts)
     seconds = time.perf_counter() - started
     _write_test(output, test, completions, ancestors_texts(model))
-    likelihood = predictor.likelihood([predictor.renderer.encode(r["prompt"], r["completion"]) for r in validation])
+    likelihood = predictor.likelihood([predictor.renderer.encode_row(row, last=True) for row in validation])
     _write_validation(output, validation, likelihood)
     if not champion:
         _write_samples(predictor, prompts, test, params, output)

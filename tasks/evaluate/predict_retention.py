@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.core import files
 from tasks.evaluate.predictions import RETAINED, completion_columns, row_columns
 from tasks.inference.predict import Predictor
-from tasks.model.rendering import Encoded
+from tasks.model.encoded import Encoded
 from tasks.text.rows import Row
 
 logger = logging.getLogger("tunesmith")
@@ -24,7 +24,7 @@ def predict_retention(predictor: Predictor, path: Path, output: Path) -> None:
         path: ``retention.parquet`` of the evaluation set.
     """
     rows = files.read_rows(path) if path.exists() else []
-    encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
+    encoded = [predictor.renderer.encode_row(row, last=True) for row in rows]
     fitting = [number for number, one in enumerate(encoded) if fits(predictor, one)]
     if len(fitting) < len(rows):
         logger.warning(

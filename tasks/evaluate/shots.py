@@ -89,16 +89,16 @@ def prompts(renderer: Any, test: list[Row], shots: Shots, longest: int | None) -
     Returns:
         The tokens of each prompt, and the number of examples in each.
     """
-    each = [fitted(renderer, row["prompt"], shots.of_row(row), longest) for row in test]
+    each = [fitted(renderer, row, shots.of_row(row), longest) for row in test]
     return [tokens for tokens, _ in each], [kept for _, kept in each]
 
 
-def fitted(renderer: Any, prompt: str, examples: list[Example], longest: int | None) -> tuple[list[int], int]:
-    """Encode one prompt with as many of the last ``examples`` as fit into ``longest``: (tokens, number of examples)."""
-    encoded = renderer.prompt(prompt, examples)
+def fitted(renderer: Any, row: Row, examples: list[Example], longest: int | None) -> tuple[list[int], int]:
+    """Encode a row's prompt with as many of the last ``examples`` as fit into ``longest``: (tokens, their number)."""
+    encoded = renderer.prompt_row(row, examples)
     while examples and longest is not None and len(encoded) > longest:
         examples = examples[1:]
-        encoded = renderer.prompt(prompt, examples)
+        encoded = renderer.prompt_row(row, examples)
     return encoded, len(examples)
 
 

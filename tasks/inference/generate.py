@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from tasks.core.progress import progress
 from tasks.inference.params import GenerationParams, SamplingParams
 from tasks.inference.slots import Slots, room, suits
 from tasks.model.batches import bucket
+from tasks.model.rendering import Renderer
 from tasks.model.unwrap import unwrapped
 from tasks.tuning.load import soft_prompt
 
@@ -33,8 +34,8 @@ class Generated:
 
     Attributes:
         text: without special tokens.
-        new_tokens: number of generated tokens, the end token included.
-        finished: whether the model generated the end token.
+        new_tokens: number of generated tokens, the stop token included.
+        finished: whether the model generated a stop token.
     """
 
     text: str
@@ -72,17 +73,18 @@ def generate(
     results: list[Generated | None] = [None] * len(prompts)
     if sampling is not None:
         torch.manual_seed(sampling.seed)
-    with _configured(model, tokenizer, params, sampling), progress("generating", len(prompts)) as meter:
+    stops = stop_tokens(model, tokenizer, kind)
+    with _configured(model, tokenizer, stops, params, sampling), progress("generating", len(prompts)) as meter:
         greedy = sampling is None and params.num_beams == 1
         method = _in_slots if greedy and kind == "causal" and suits(model) else _in_batches
-        for index, tokens in method(model, tokenizer, prompts, kind, params):
-            results[index] = _cut(tokenizer, tokens)
+        for index, tokens in method(model, tokenizer, stops, prompts, kind, params):
+            results[index] = _cut(tokenizer, tokens, stops)
             meter.advance(1)
     return [result for result in results if result is not None]
 
 
 def _in_slots(
-    model: Any, tokenizer: Any, prompts: Sequence[list[int]], kind: str, params: GenerationParams
+    model: Any, tokenizer: Any, stops: list[int], prompts: Sequence[list[int]], kind: str, params: GenerationParams
 ) -> Iterator[tuple[int, list[int]]]:
     """Yield (index of the prompt, new tokens) as the outputs end."""
     everyone = range(len(prompts))
@@ -94,13 +96,13 @@ def _in_slots(
         prefix_length = keys_values[0][0].shape[2] if keys_values else 0
         widths = [prefix_length + len(rest) + params.max_new_tokens for rest in rests]
         slots = Slots(unwrapped(model), room(widths, params.token_budget), keys_values)
-        for index, tokens in slots.generate(rests, tokenizer.eos_token_id, params.max_new_tokens):
+        for index, tokens in slots.generate(rests, stops, params.max_new_tokens):
             yield order[index], tokens
         del slots, keys_values, prefix  # free their memory before the next group
 
 
 def _in_batches(
-    model: Any, tokenizer: Any, prompts: Sequence[list[int]], kind: str, params: GenerationParams
+    model: Any, tokenizer: Any, stops: list[int], prompts: Sequence[list[int]], kind: str, params: GenerationParams
 ) -> Iterator[tuple[int, list[int]]]:
     """As ``_in_slots``."""
     for prefix, members in _groups(model, prompts, kind == "causal" and not soft_prompt(model)):
@@ -179,7 +181,7 @@ def _virtual_prefix(model: Any) -> _Prefix:
 
 @contextmanager
 def _configured(
-    model: Any, tokenizer: Any, params: GenerationParams, sampling: SamplingParams | None = None
+    model: Any, tokenizer: Any, stops: list[int], params: GenerationParams, sampling: SamplingParams | None = None
 ) -> Iterator[None]:
     """Replace the model's own generation settings.
 
@@ -192,7 +194,7 @@ def _configured(
         max_new_tokens=params.max_new_tokens,
         num_beams=1 if sampling else params.num_beams,
         **_sampling_settings(sampling),
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=stops,
         pad_token_id=tokenizer.pad_token_id,
         decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
     )
@@ -277,8 +279,18 @@ def _after_soft_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor) ->
     return list(output.tolist())
 
 
-def _cut(tokenizer: Any, tokens: list[int]) -> Generated:
-    finished = tokenizer.eos_token_id in tokens
-    if finished:
-        tokens = tokens[: tokens.index(tokenizer.eos_token_id) + 1]
+def stop_tokens(model: Any, tokenizer: Any, kind: str) -> list[int]:
+    """Tokens that end an output: those of the rendering, and those that the model's own settings name.
+
+    Llama 3 and Gemma, for example, name in ``generation_config.json`` the tokens that close a turn.
+    """
+    own = getattr(unwrapped(model).generation_config, "eos_token_id", None)
+    return sorted({*Renderer(tokenizer, kind).stops, *([own] if isinstance(own, int) else own or [])})
+
+
+def _cut(tokenizer: Any, tokens: list[int], stops: Collection[int]) -> Generated:
+    end = next((position for position, token in enumerate(tokens) if token in stops), None)
+    finished = end is not None
+    if end is not None:
+        tokens = tokens[: end + 1]
     return Generated(tokenizer.decode(tokens, skip_special_tokens=True).strip(), len(tokens), finished)

@@ -14,8 +14,11 @@ from tasks.core.errors import TunesmithError
 from tasks.inference.generate import Generated, generate
 from tasks.inference.params import GenerationParams, SamplingParams
 from tasks.model.base_models import BaseModel, from_record, load_tokenizer
+from tasks.model.chat import CHAT_DATE
+from tasks.model.encoded import Encoded
+from tasks.model.fingerprint import fingerprint, refuse_other_fingerprint
 from tasks.model.likelihood import Likelihood, likelihood
-from tasks.model.rendering import Encoded, Renderer, fingerprint, refuse_other_fingerprint
+from tasks.model.rendering import Renderer
 from tasks.text.rows import Row
 from tasks.tuning import methods
 from tasks.tuning.load import SharedBase, load_tuned, soft_prompt
@@ -55,7 +58,8 @@ class Predictor:
         generation = generation or GenerationParams()
         base = from_record(manifest["base_model"], root or Path.cwd())
         whole = methods.named(manifest["method"]).saves_whole_model
-        renderer = Renderer(load_tokenizer(base, folder if whole else None), base.kind)
+        date = manifest["fingerprint"]["fields"].get("date", CHAT_DATE)
+        renderer = Renderer(load_tokenizer(base, folder if whole else None), base.kind, date)
         dtype = torch.bfloat16 if device.use_bf16(generation.precision) else torch.float32
         load = shared.load_tuned if shared else load_tuned
         predictor = cls(load(folder, base, manifest, dtype), renderer, base, manifest, generation)

@@ -11,7 +11,7 @@ reads prompts in the passes that generate (Agrawal et al. 2023, Sarathi).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -105,12 +105,14 @@ class Slots:
         """The keys and values of all layers; none before the first pass."""
         return [tensor for layer in self._layers for tensor in layer.held]
 
-    def generate(self, prompts: Sequence[list[int]], end: int, new_tokens: int) -> Iterator[tuple[int, list[int]]]:
-        """Yield (index of the prompt, new tokens with the end token) of each row, as they end.
+    def generate(
+        self, prompts: Sequence[list[int]], stops: Collection[int], new_tokens: int
+    ) -> Iterator[tuple[int, list[int]]]:
+        """Yield (index of the prompt, new tokens with the stop token) of each row, as they end.
 
         Args:
             prompts: longest first, each with ``new_tokens`` within ``room``.
-            end: the end token.
+            stops: tokens that end an output.
             new_tokens: most new tokens per row.
         """
         waiting, rows = deque(range(len(prompts))), list[_Row]()
@@ -124,7 +126,7 @@ class Slots:
             self._step(rows, [(index, prompts[index]) for index in read])
             for slot in reversed(range(len(rows))):
                 row = rows[slot]
-                if row.output[-1] == end or len(row.output) >= new_tokens:
+                if row.output[-1] in stops or len(row.output) >= new_tokens:
                     yield row.index, row.output
                     last = rows.pop()
                     if slot < len(rows):

@@ -14,7 +14,7 @@ from tasks.memory.simulate import Step
 from tasks.memory.training_plan import plan_training
 from tasks.model.base_models import BaseModel
 from tasks.model.batches import bucket
-from tasks.model.rendering import Encoded
+from tasks.model.encoded import Encoded
 from tasks.tuning import methods
 from tasks.tuning.params import TrainedParams, parse_trained
 

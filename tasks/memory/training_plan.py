@@ -13,7 +13,7 @@ from tasks.memory.packed_linear import pack
 from tasks.memory.simulate import Batch, Step, training_step
 from tasks.model.base_models import BaseModel, untrained
 from tasks.model.batches import token_budget_batches
-from tasks.model.rendering import Encoded
+from tasks.model.encoded import Encoded
 from tasks.tuning import methods
 from tasks.tuning.packing import packed_batches
 from tasks.tuning.params import TrainedParams
@@ -64,7 +64,7 @@ def largest_batch(rows: Sequence[Encoded], kind: str, budget: int, packing: bool
     width = sum if packing else max
     for indices in batches([len(row) for row in rows], budget):
         members = [rows[index] for index in indices]
-        supervised = sum(len(row.completion) for row in members)
+        supervised = sum(row.supervised for row in members)
         inputs = [len(row.prompt) if kind == "seq2seq" else len(row) for row in members]
         labels = width(len(row.completion) for row in members) if kind == "seq2seq" else 0
         # Packed rows need a mask, as padded rows do.

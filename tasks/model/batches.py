@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tasks.model.rendering import Encoded
+from tasks.model.encoded import IGNORED, Encoded
 
-IGNORED = -100
 _BUCKET = 16
 
 
@@ -50,10 +49,10 @@ def collate(rows: Sequence[Encoded], kind: str, pad: int) -> dict[str, Tensor]:
     id, since the pad token of SmolLM2 is its end token.
     """
     if kind == "seq2seq":
-        inputs, labels = [row.prompt for row in rows], [row.completion for row in rows]
+        inputs, labels = [row.prompt for row in rows], [row.labels for row in rows]
     else:
         inputs = [row.prompt + row.completion for row in rows]
-        labels = [[IGNORED] * len(row.prompt) + row.completion for row in rows]
+        labels = [[IGNORED] * len(row.prompt) + row.labels for row in rows]
     return {
         "input_ids": _padded(inputs, pad),
         "attention_mask": _padded([[1] * len(ids) for ids in inputs], 0),

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.model.batches import IGNORED, collate, token_budget_batches
-from tasks.model.rendering import Encoded
+from tasks.model.batches import collate, token_budget_batches
+from tasks.model.encoded import IGNORED, Encoded
 from tasks.model.unwrap import output_only_at, unwrapped
 
 
@@ -86,4 +86,4 @@ def likelihood(
             nll[index] = losses[in_row].sum()
             exact[index] = right[in_row].all()
     model.train(was_training)
-    return Likelihood(nll.tolist(), [len(row.completion) for row in rows], exact.tolist())
+    return Likelihood(nll.tolist(), [row.supervised for row in rows], exact.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import Field, create_model
@@ -39,6 +40,7 @@ class ExperimentKeys(Params):
     max_length: int | None = None
     max_dropped: float | None = None
     truncate: str | None = None
+    chat_date: str | date | None = None
     threads: int | None = None
     seed: int | None = None
     launcher: Annotated[Patch, PatchOf(LauncherParams)] | None = None

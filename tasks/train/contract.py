@@ -9,18 +9,35 @@ import numpy as np
 
 from tasks.core.errors import TunesmithError
 from tasks.model.batches import token_budget_batches
-from tasks.model.rendering import Encoded, Renderer
+from tasks.model.chat import TurnError
+from tasks.model.encoded import Encoded
+from tasks.model.rendering import Renderer
+from tasks.model.round_trip import changes
 from tasks.text.rows import Row
+from tasks.train.truncation import length, shortened
 from tasks.tuning.params import TrainedParams
+
+TOO_LONG = "longer than max_length"
+
+_NAMED = 3
+"""Rows that are named for each reason for which the text of rows changes."""
 
 
 @dataclass
 class _Part:
-    """Rows of one part: the kept ones as tokens, those that are too long, and the number of cut prompts."""
+    """Rows of one part.
+
+    Attributes:
+        kept: rows that are learned, as tokens.
+        dropped: reason → rows, with what is wrong about each.
+        truncated: number of rows that were cut.
+        changed: reason → rows whose decoded tokens differ from their text.
+    """
 
     kept: list[tuple[Row, Encoded]] = field(default_factory=list)
-    too_long: list[tuple[Row, int]] = field(default_factory=list)
+    dropped: dict[str, list[tuple[Row, str]]] = field(default_factory=dict)
     truncated: int = 0
+    changed: dict[str, list[Row]] = field(default_factory=dict)
 
 
 def encode_rows(
@@ -31,33 +48,51 @@ def encode_rows(
     Keys of the contract:
         rows: rows kept.
         dropped: reason → rows.
-        truncated: ``side``, and ``rows`` whose prompt was cut.
-        tokens, supervised_tokens: their numbers in all kept rows; every token of a completion is supervised.
+        truncated: ``side``, and ``rows`` whose prompt or first turns were cut.
+        tokens, supervised_tokens: their numbers in all kept rows.
         end_token_rows: rows whose labels hold the end token.
         prompt_tokens, completion_tokens: ``min``, ``mean``, ``median``, ``p95`` and ``max`` per row.
+        learned_turns: the same, of turns that are learned.
         padding_share: padding as a share of all tokens of the batches.
-        samples: task → its first row decoded, with the supervised text in ``[[…]]``.
+        changed: reason → ``rows`` whose decoded tokens differ from their text, and the ``first`` of them.
+        samples: task → its first row decoded, with each learned turn in ``[[…]]``.
 
     Raises:
-        TunesmithError: a completion alone does not fit; labels have no text, no end token, or an end token inside the
-            text; or more than ``max_dropped`` of the rows do not fit.
+        TunesmithError: a completion alone does not fit; labels have no text or no end token; or more than
+            ``max_dropped`` of the rows do not fit or are not rendered as the model would generate them.
     """
-    end = renderer.tokenizer.eos_token_id
     result = _Part()
     for row in rows:
-        encoded = renderer.encode(row["prompt"], row["completion"])
-        _refuse_unlearnable(row, encoded, end, params, part)
-        length = _length(encoded, renderer)
-        if length > params.max_length and params.truncate is not None:
-            shorter = _with_shorter_prompt(row, encoded, renderer, params)
-            result.truncated += shorter is not None
-            encoded = shorter or encoded
-        if _length(encoded, renderer) > params.max_length:
-            result.too_long.append((row, length))
-        else:
-            result.kept.append((row, encoded))
-    _refuse_dropped(result.too_long, len(rows), params, part)
-    return [encoded for _, encoded in result.kept], _describe(result, renderer, params, end)
+        try:
+            _add(row, result, renderer, params, part)
+        except TurnError as error:
+            if not row.get("messages"):
+                raise TunesmithError(f"{_row_reference(row, part, params)}: {error}") from None
+            result.dropped.setdefault(error.reason, []).append((row, str(error)))
+    _refuse_dropped(result.dropped, len(rows), params, part)
+    return [encoded for _, encoded in result.kept], _describe(result, renderer, params)
+
+
+def _add(row: Row, result: _Part, renderer: Renderer, params: TrainedParams, part: str) -> None:
+    encoded = renderer.encode_row(row)
+    _refuse_unlearnable(row, encoded, renderer, params, part)
+    for reason in changes(renderer, row, encoded):
+        result.changed.setdefault(reason, []).append(row)
+    tokens = length(encoded, renderer)
+    if tokens > params.max_length and params.truncate is not None:
+        shorter = shortened(row, encoded, renderer, params)
+        result.truncated += shorter is not None
+        encoded = shorter or encoded
+    if length(encoded, renderer) <= params.max_length:
+        result.kept.append((row, encoded))
+        return
+    result.dropped.setdefault(TOO_LONG, []).append(
+        (
+            row,
+            f"prompt and completion must fit the length limit; they have {tokens} tokens, max_length is "
+            f"{params.max_length}; raise max_length, or let prompts be cut with `truncate`, in params/training.yaml",
+        )
+    )
 
 
 def summary(name: str, part: str, contract: dict[str, Any]) -> str:
@@ -69,7 +104,7 @@ def summary(name: str, part: str, contract: dict[str, Any]) -> str:
     )
 
 
-def _describe(part: _Part, renderer: Renderer, params: TrainedParams, end: int) -> dict[str, Any]:
+def _describe(part: _Part, renderer: Renderer, params: TrainedParams) -> dict[str, Any]:
     encoded = [tokens for _, tokens in part.kept]
     samples: dict[str, str] = {}
     for row, tokens in part.kept:
@@ -77,14 +112,19 @@ def _describe(part: _Part, renderer: Renderer, params: TrainedParams, end: int) 
             samples[row["task"]] = renderer.marked(tokens)
     return {
         "rows": len(encoded),
-        "dropped": {"longer than max_length": len(part.too_long)} if part.too_long else {},
+        "dropped": {reason: len(rows) for reason, rows in part.dropped.items()},
         "truncated": {"side": params.truncate, "rows": part.truncated},
         "tokens": sum(len(tokens) for tokens in encoded),
-        "supervised_tokens": sum(len(tokens.completion) for tokens in encoded),
-        "end_token_rows": sum(tokens.completion[-1] == end for tokens in encoded),
+        "supervised_tokens": sum(tokens.supervised for tokens in encoded),
+        "end_token_rows": sum(renderer.end in tokens.labels for tokens in encoded),
         "prompt_tokens": _distribution([len(tokens.prompt) for tokens in encoded]),
         "completion_tokens": _distribution([len(tokens.completion) for tokens in encoded]),
+        "learned_turns": _distribution([len(tokens.turns) for tokens in encoded]),
         "padding_share": _padding_share(encoded, renderer.kind, params),
+        "changed": {
+            reason: {"rows": len(rows), "first": [f"{row['source']}/{row['row_id']}" for row in rows[:_NAMED]]}
+            for reason, rows in part.changed.items()
+        },
         "samples": samples,
     }
 
@@ -112,68 +152,45 @@ def _padding_share(rows: list[Encoded], kind: str, params: TrainedParams) -> flo
     return 1 - sum(lengths) / padded
 
 
-def _length(encoded: Encoded, renderer: Renderer) -> int:
-    """Return the length that ``max_length`` limits: a decoder's sequence, or an encoder-decoder's longer side."""
-    sides = (len(encoded.prompt), len(encoded.completion))
-    return max(sides) if renderer.kind == "seq2seq" else sum(sides)
-
-
-def _with_shorter_prompt(row: Row, encoded: Encoded, renderer: Renderer, params: TrainedParams) -> Encoded | None:
-    """Cut the row's prompt at the side ``params.truncate`` until it fits; None if nothing of the prompt would remain.
-
-    The text is cut and rendered again, not the tokens, so that the tokens of a chat template stay complete.
-    """
-    tokens = list(renderer.tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
-    excess = _length(encoded, renderer) - params.max_length
-    # Cut text may encode to more tokens than it had within the whole, so this can take a few rounds.
-    while 0 < excess < len(tokens):
-        tokens = tokens[excess:] if params.truncate == "left" else tokens[:-excess]
-        encoded = renderer.encode(renderer.tokenizer.decode(tokens), row["completion"])
-        excess = _length(encoded, renderer) - params.max_length
-    return encoded if excess <= 0 else None
-
-
 def _row_reference(row: Row, part: str, params: TrainedParams) -> str:
     origin = f"{row['source_file']}:{row['source_line']}"
     return f"data/mixtures/{params.mixture}/{part}.parquet: row {row['row_id']} ({origin})"
 
 
-def _refuse_unlearnable(row: Row, encoded: Encoded, end: int, params: TrainedParams, part: str) -> None:
+def _refuse_unlearnable(row: Row, encoded: Encoded, renderer: Renderer, params: TrainedParams, part: str) -> None:
     where = _row_reference(row, part, params)
-    if len(encoded.completion) > params.max_length:
+    turns = [encoded.completion[start:end] for start, end in encoded.turns]
+    longest = max(map(len, turns), default=0)
+    if longest > params.max_length:
         raise TunesmithError(
-            f"{where}: a completion must fit the length limit; it has {len(encoded.completion)} "
+            f"{where}: a completion must fit the length limit; it has {longest} "
             f"tokens, max_length is {params.max_length}; shorten it or raise max_length in params/training.yaml"
         )
-    if not set(encoded.completion) - {end}:
+    if not {token for turn in turns for token in turn} - {*renderer.stops}:
         raise TunesmithError(
             f"{where}: the labels of a row must hold text; those of this row are {encoded.completion}, with no "
             "text besides the end token; correct the row"
         )
-    if encoded.completion[-1] != end:
+    if renderer.end not in turns[-1]:
         raise TunesmithError(
-            f"{where}: labels must end with the end token {end}, or the model does not learn to stop; they end "
-            f"with {encoded.completion[-3:]}; use a model whose chat template ends with it"
-        )
-    if end in encoded.completion[:-1]:
-        raise TunesmithError(
-            f"{where}: a completion must not hold the end token, since generation stops there; "
-            f"it is label {encoded.completion.index(end) + 1} of {len(encoded.completion)}; remove it from the row"
+            f"{where}: labels must end with the end token {renderer.end}, or the model does not learn to stop; they "
+            f"end with {turns[-1][-3:]}; use a model whose chat template ends with it, within what it marks with "
+            "{% generation %} if it marks turns"
         )
 
 
-def _refuse_dropped(too_long: list[tuple[Row, int]], rows: int, params: TrainedParams, part: str) -> None:
+def _refuse_dropped(dropped: dict[str, list[tuple[Row, str]]], rows: int, params: TrainedParams, part: str) -> None:
     if rows == 0:
         raise TunesmithError(
             f"data/mixtures/{params.mixture}/{part}.parquet: there must be at least one row; there is none; "
             "see params/mixtures.yaml and the fractions of the split in params/sources.yaml"
         )
-    share = len(too_long) / rows
-    if share > params.max_dropped or len(too_long) == rows:
-        row, length = too_long[0]
-        raise TunesmithError(
-            f"{_row_reference(row, part, params)}: prompt and completion must fit the length limit; they have "
-            f"{length} tokens, max_length is {params.max_length}, and so {len(too_long)} of {rows} rows ({share:.1%}) "
-            f"would be dropped; raise max_length or max_dropped (now {params.max_dropped}), or let prompts be cut with "
-            "`truncate`, in params/training.yaml"
-        )
+    count = sum(map(len, dropped.values()))
+    if count <= params.max_dropped * rows and count < rows:
+        return
+    reasons = ", ".join(f"{len(members)} {reason}" for reason, members in dropped.items())
+    lines = [f"{_row_reference(row, part, params)}: {why}" for members in dropped.values() for row, why in members[:2]]
+    raise TunesmithError(
+        "\n".join(lines) + f"\nso {count} of {rows} rows ({count / rows:.1%}) would be dropped ({reasons}); correct "
+        f"them, or raise max_dropped (now {params.max_dropped}) in params/training.yaml"
+    )

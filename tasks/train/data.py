@@ -8,7 +8,8 @@ from typing import Any
 
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.model.rendering import Encoded, Renderer
+from tasks.model.encoded import Encoded
+from tasks.model.rendering import Renderer
 from tasks.text.rows import Row
 from tasks.train.contract import encode_rows, summary
 from tasks.tuning.params import TrainedParams

@@ -14,7 +14,8 @@ import transformers
 from tasks.core.progress import Meter, progress
 from tasks.model import distributed
 from tasks.model.base_models import BaseModel
-from tasks.model.rendering import Encoded, Renderer
+from tasks.model.encoded import Encoded
+from tasks.model.rendering import Renderer
 from tasks.train import checkpoints
 from tasks.train.data import Data
 from tasks.train.recorder import Log, Recorder

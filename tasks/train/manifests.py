@@ -9,7 +9,8 @@ from typing import Any
 from tasks.core import device, files
 from tasks.core.stage import Stage
 from tasks.model.base_models import BaseModel
-from tasks.model.rendering import Renderer, fingerprint, templates_of
+from tasks.model.fingerprint import fingerprint, templates_of
+from tasks.model.rendering import Renderer
 from tasks.train.data import Data
 from tasks.tuning import methods
 from tasks.tuning.params import ExperimentParams, TrainedParams

@@ -18,6 +18,7 @@ from tasks.core.stage import Stage
 from tasks.memory.growth import MemoryGrowth
 from tasks.model import distributed
 from tasks.model.base_models import BaseModel, find, load_tokenizer
+from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
 from tasks.train import launcher, manifests, outputs, resources
 from tasks.train.data import load_data
@@ -84,7 +85,7 @@ def _lock_of(name: str, paths: Paths) -> Iterator[None]:
 def _describe_base(
     name: str, params: ExperimentParams, base: BaseModel, paths: Paths, stage: Stage, started: float
 ) -> None:
-    renderer = Renderer(load_tokenizer(base), base.kind)
+    renderer = Renderer(load_tokenizer(base), base.kind, params.chat_date or CHAT_DATE)
     manifest = manifests.identity(name, params, base, stage) | manifests.untrained(params, renderer, base)
     with stage.outputs(paths.model(name), paths.run(name, "train")) as (model_folder, run_folder):
         outputs.write_untrained(manifest, base, model_folder)
@@ -94,7 +95,7 @@ def _describe_base(
 def _train(name: str, params: TrainedParams, base: BaseModel, paths: Paths, stage: Stage, started: float) -> None:
     tracker = _open_tracker(paths) if distributed.is_main() else None  # a store that cannot be opened fails first
     manifest = manifests.identity(name, params, base, stage)
-    renderer = Renderer(load_tokenizer(base), base.kind)
+    renderer = Renderer(load_tokenizer(base), base.kind, params.chat_date or CHAT_DATE)
     data = load_data(name, params, renderer, paths)
     step = resources.plan_memory(name, params, base, data.train, paths)
     model, params = prepare_model(params, base, data.train, renderer.tokenizer.pad_token_id)

@@ -17,9 +17,9 @@ from transformers.trainer import TRAINER_STATE_NAME
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError
 from tasks.model import distributed
-from tasks.model.batches import IGNORED, collate
+from tasks.model.batches import collate
+from tasks.model.encoded import IGNORED, Encoded
 from tasks.model.likelihood import likelihood, supervised_logits
-from tasks.model.rendering import Encoded
 from tasks.train import checkpoints, sharding
 from tasks.train.callbacks import (
     UNLOGGED_LOSS,

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from tasks.core import device
-from tasks.model.batches import IGNORED, collate, token_budget_batches
+from tasks.model.batches import collate, token_budget_batches
+from tasks.model.encoded import IGNORED, Encoded
 from tasks.model.likelihood import logits_at_labels, supervised_logits
-from tasks.model.rendering import Encoded
 from tasks.model.unwrap import unwrapped
 from tasks.tuning import methods
 from tasks.tuning.params import LoopParams, TrainedParams
@@ -81,11 +81,11 @@ def collate_packed(rows: Sequence[Encoded], kind: str) -> dict[str, Tensor]:
     Positions start at 0 with each row. ``seq2seq`` models also get ``decoder_position_ids`` (1, T_decoder).
     """
     if kind == "seq2seq":
-        inputs, labels = [row.prompt for row in rows], [row.completion for row in rows]
+        inputs, labels = [row.prompt for row in rows], [row.labels for row in rows]
     else:
         inputs = [row.prompt + row.completion for row in rows]
         # Nothing in a row predicts its first token.
-        labels = [([IGNORED] * len(row.prompt) + row.completion)[1:] for row in rows]
+        labels = [([IGNORED] * len(row.prompt) + row.labels)[1:] for row in rows]
         labels = [[IGNORED, *label] for label in labels]
     batch = {
         "input_ids": _joined(inputs),

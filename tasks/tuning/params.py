@@ -5,6 +5,7 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -93,6 +94,8 @@ class ExperimentParams(Params):
         max_length: maximum of tokens per training row; part of the rendering fingerprint.
         max_dropped: share of training rows that may be dropped for their length; beyond it the stage fails.
         truncate: side from which the prompt of a row that is too long is cut; None drops such a row.
+        chat_date: date (YYYY-MM-DD) that a chat template gets when it reads the clock; part of the rendering
+            fingerprint then. None is 2024-07-26.
         threads: CPU threads, divided among the processes of a node; recorded, since sums depend on it.
         seed: seed of initial weights, the order of rows and dropout.
     """
@@ -103,8 +106,17 @@ class ExperimentParams(Params):
     max_length: int = Field(default=1024, ge=8)
     max_dropped: float = Field(default=0.05, ge=0, le=1)
     truncate: Literal["left", "right"] | None = None
+    chat_date: str | None = None
     threads: int = Field(default=2, ge=1)
     seed: int = 0
+
+    @field_validator("chat_date", mode="before")
+    @classmethod
+    def _is_a_date(cls, value: Any) -> str | None:
+        try:
+            return None if value is None else date.fromisoformat(str(value)).isoformat()
+        except ValueError:
+            raise ValueError(f"must be a date as 2024-07-26; it is {value!r}") from None
 
     @property
     def processes(self) -> int:

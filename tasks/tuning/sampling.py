@@ -8,7 +8,7 @@ from torch.utils.data import Dataset, Sampler
 
 from tasks.model import distributed
 from tasks.model.batches import token_budget_batches
-from tasks.model.rendering import Encoded
+from tasks.model.encoded import Encoded
 from tasks.tuning.packing import batches_of
 from tasks.tuning.params import LoopParams
 

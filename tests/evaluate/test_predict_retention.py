@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.evaluate.predict_retention import fits
-from tasks.model.rendering import Encoded
+from tasks.model.encoded import Encoded
 
 
 @pytest.mark.parametrize(

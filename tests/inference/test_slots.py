@@ -109,7 +109,7 @@ def test_every_row_says_what_it_says_alone(name: str) -> None:
     expected = until(end)
     assert len({len(tokens) for tokens in expected}) > 2
     for budget in (1, 200, 10_000):
-        outputs = dict(Slots(model, room([len(p) + NEW for p in prompts], budget)).generate(prompts, end, NEW))
+        outputs = dict(Slots(model, room([len(p) + NEW for p in prompts], budget)).generate(prompts, [end], NEW))
         assert [outputs[index] for index in range(len(prompts))] == expected
 
 
@@ -119,7 +119,7 @@ def test_what_fills_a_pass_up_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
     model, prompts = made(*MADE["llama"]), rows()
     whole, passes = [alone(model, prompt, -1) for prompt in prompts], watched(model)
     monkeypatch.setattr(type(model), "dtype", torch.bfloat16)
-    outputs = dict(Slots(model, 300).generate(prompts, -1, NEW))
+    outputs = dict(Slots(model, 300).generate(prompts, (), NEW))
     assert [outputs[index] for index in range(len(prompts))] == whole
     assert all(tokens % 16 == 0 for tokens in passes)
 
@@ -143,7 +143,7 @@ def test_slots_are_filled_again_and_made_narrower() -> None:
     """With room for two of the longest rows, passes are few: as many rows are active as the cache has room for."""
     model, prompts = made(*MADE["llama"]), rows(count=60)
     slots, passes = Slots(model, 150), watched(model)
-    assert len(dict(slots.generate(prompts, -1, NEW))) == 60
+    assert len(dict(slots.generate(prompts, (), NEW))) == 60
     assert passes[0] == sum(map(len, prompts[: 150 // (len(prompts[0]) + NEW)])) and 150 // (len(prompts[0]) + NEW) == 2
     assert sum(passes) == sum(map(len, prompts)) + 60 * (NEW - 1), "nothing is padded or carried on after its end"
     assert sum(passes) - sum(map(len, prompts)) > 2.5 * len(passes), "rows in a pass"
@@ -157,7 +157,7 @@ def test_a_beginning_that_all_rows_have() -> None:
     cache = model.model(input_ids=torch.tensor([prefix]), use_cache=True).past_key_values
     beginning = [(layer.keys, layer.values) for layer in cache.layers]
     widths = [len(prefix) + len(prompt) + NEW for prompt in prompts]
-    outputs = dict(Slots(model, room(widths, 300), beginning).generate(prompts, -1, NEW))
+    outputs = dict(Slots(model, room(widths, 300), beginning).generate(prompts, (), NEW))
     assert [outputs[index] for index in range(len(prompts))] == [alone(model, prefix + p, -1) for p in prompts]
 
 
@@ -165,7 +165,7 @@ def test_a_beginning_that_all_rows_have() -> None:
 def test_one_token_and_one_row() -> None:
     model, prompts = made(*MADE["llama"]), rows(count=3)
     for some in (prompts, prompts[:1]):
-        outputs = dict(Slots(model, room([len(p) + 1 for p in some], 64)).generate(some, -1, 1))
+        outputs = dict(Slots(model, room([len(p) + 1 for p in some], 64)).generate(some, (), 1))
         assert [outputs[index] for index in range(len(some))] == [alone(model, prompt, -1, 1) for prompt in some]
 
 
@@ -178,7 +178,7 @@ def test_a_row_may_end_at_the_last_position_of_its_model() -> None:
     beginning = [(layer.keys, layer.values) for layer in cache.layers]
     whole = [alone(model, prefix + prompt, -1, new) for prompt in prompts]
     widths = [len(prefix) + len(prompt) + new for prompt in prompts]
-    outputs = dict(Slots(model, room(widths, 10_000), beginning).generate(prompts, -1, new))
+    outputs = dict(Slots(model, room(widths, 10_000), beginning).generate(prompts, (), new))
     assert [outputs[index] for index in (0, 1)] == whole
 
 

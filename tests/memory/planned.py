@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.core.params import merge
 from tasks.model.base_models import BaseModel, BaseModelParams, find
-from tasks.model.rendering import Encoded
+from tasks.model.encoded import Encoded
 from tasks.tuning.params import TrainedParams, parse_trained
 from tests.train.training_workspace import PARAMS
 

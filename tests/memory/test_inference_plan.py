@@ -61,7 +61,7 @@ def test_the_plan_of_slots_is_what_real_tensors_take(tiny_llama: Path, prompts: 
     model, counter = load_model(base, torch.float32).eval(), StorageCounter()
     with torch.no_grad(), counter:
         slots = Slots(model, room([prompt + 16 for prompt in prompts], 8192))
-        list(slots.generate([[5] * prompt for prompt in prompts], -1, 16))
+        list(slots.generate([[5] * prompt for prompt in prompts], (), 16))
     assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(counter.peak.total(), rel=0.1)
 
 
@@ -77,7 +77,7 @@ def test_the_plan_of_generation_is_what_real_tensors_take(request: pytest.Fixtur
     with torch.no_grad(), counter:
         if kind == "llama":
             slots = Slots(model, room([width + 16] * rows, generation.token_budget))
-            assert len(list(slots.generate(ids.tolist(), -1, 16))) == rows
+            assert len(list(slots.generate(ids.tolist(), (), 16))) == rows
         else:
             mask = torch.ones_like(ids)
             mask[0, 0] = 0

@@ -14,7 +14,7 @@ from tasks.memory.simulate import Batch, Step, second_step
 from tasks.memory.storage_counter import StorageCounter
 from tasks.memory.training_plan import largest_batch, plan_training
 from tasks.model.base_models import BaseModel, BaseModelParams, find, untrained
-from tasks.model.rendering import Encoded
+from tasks.model.encoded import Encoded
 from tasks.tuning.prepare import count_parameters, prepare
 from tests.memory.planned import ROWS, parameters
 from tests.train.every_method import METHODS

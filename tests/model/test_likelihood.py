@@ -11,9 +11,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from tasks.model.batches import IGNORED, bucket, collate, token_budget_batches
+from tasks.model.batches import bucket, collate, token_budget_batches
+from tasks.model.encoded import IGNORED, Encoded
 from tasks.model.likelihood import likelihood, supervised_logits
-from tasks.model.rendering import Encoded
 
 LENGTHS = random.Random(3).choices(range(1, 121), k=200)
 FP32 = torch.autocast("cpu", enabled=False)

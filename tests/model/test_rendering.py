@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 
 from tasks.core.errors import TunesmithError
 from tasks.model.base_models import EMBEDDED, BaseModelParams, find, load_tokenizer
-from tasks.model.rendering import Renderer, fingerprint, refuse_other_fingerprint, templates_of
+from tasks.model.fingerprint import fingerprint, refuse_other_fingerprint, templates_of
+from tasks.model.rendering import Renderer
 
 ROW = {"source": "chats", "template_id": "short", "template": "Sum up: {{dialogue}}"}
 
@@ -65,9 +66,9 @@ def test_template_without_end_token_is_refused(chat: Any, completion: str) -> No
 
 
 def test_end_token_text_in_a_completion_does_not_cut_it(chat: Any) -> None:
-    end = one(chat, "<|end|>")
     encoded = Renderer(chat, "causal").encode("my lamp", "a<|end|>b")
-    assert encoded.completion == [*ids(chat, "a"), end, *ids(chat, "b"), end]
+    plain = chat("<|end|>", add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    assert encoded.completion == [*ids(chat, "a"), *plain, *ids(chat, "b"), one(chat, "<|end|>")]
 
 
 def test_without_chat_template_a_line_end_separates(chat: Any) -> None:

@@ -9,7 +9,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from tasks.core.errors import TunesmithError
-from tasks.model.rendering import Encoded, Renderer
+from tasks.model.encoded import Encoded
+from tasks.model.rendering import Renderer
 from tasks.train.contract import encode_rows
 from tasks.tuning.params import TrainedParams, parse_trained
 from tests.train.training_workspace import PARAMS, rows
@@ -50,7 +51,9 @@ def test_counts_and_sample(renderer: Renderer) -> None:
         "end_token_rows": 2,
         "prompt_tokens": spread([all_ - own for all_, own in zip(lengths, completions, strict=True)]),
         "completion_tokens": spread(completions),
+        "learned_turns": spread([1, 1]),
         "padding_share": 1 - sum(lengths) / (2 * max(lengths)),
+        "changed": {},
         "samples": {"summary": "<|user|>my lamp<|end|>\n<|assistant|>[[is new<|end|>]]"},
     }
     assert [len(row) for row in encoded] == lengths
@@ -106,7 +109,10 @@ def test_more_dropped_rows_than_the_threshold_name_the_row(renderer: Renderer) -
         encode_rows(data, renderer, parameters(max_dropped=0.24), "validation")
     message = str(caught.value)
     assert message.startswith("data/mixtures/demo/validation.parquet: row r2 (train.jsonl:2): ")
-    assert "1 of 4 rows (25.0%) would be dropped; raise max_length or max_dropped (now 0.24)" in message
+    assert (
+        "1 of 4 rows (25.0%) would be dropped (1 longer than max_length); correct them, or raise max_dropped (now 0.24)"
+        in message
+    )
 
 
 def test_no_row_left_is_refused_whatever_the_threshold(renderer: Renderer) -> None:
@@ -150,10 +156,15 @@ def test_a_planted_mask_is_caught(
         encode_rows(rows([("lamp", "ok"), ("late", "ok")]), renderer, parameters(), "train")
 
 
-def test_end_token_amid_a_completion_is_refused(renderer: Renderer) -> None:
-    """A model that learnt it would stop in the middle."""
-    with pytest.raises(TunesmithError, match=r"row r1 .*must not hold the end token.*; it is label 2 of 4"):
-        encode_rows(rows([("lamp", "a<|end|>b")]), renderer, parameters(), "train")
+def test_end_token_amid_a_completion_is_plain_text(renderer: Renderer) -> None:
+    """A model that learnt the token itself would stop in the middle."""
+    encoded, contract = encode_rows(rows([("lamp", "a<|end|>b")]), renderer, parameters(), "train")
+    end = renderer.tokenizer.eos_token_id
+    assert encoded[0].completion.count(end) == 1 and encoded[0].completion[-1] == end
+    assert (contract["changed"], renderer.marked(encoded[0])) == (
+        {},
+        "<|user|>lamp<|end|>\n<|assistant|>[[a<|end|>b<|end|>]]",
+    )
 
 
 def test_template_without_end_token_stops_the_step(renderer: Renderer) -> None:

@@ -12,7 +12,8 @@ import torch
 from tasks.core.errors import TunesmithError
 from tasks.core.params import merge
 from tasks.model.base_models import BaseModelParams, find, load_tokenizer
-from tasks.model.rendering import Encoded, Renderer
+from tasks.model.encoded import Encoded
+from tasks.model.rendering import Renderer
 from tasks.train.callbacks import epochs_without_improvement
 from tasks.train.checkpoints import last_complete
 from tasks.train.trainer import CompletionTrainer

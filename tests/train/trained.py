@@ -10,7 +10,8 @@ from transformers import TrainerCallback, set_seed
 
 from tasks.core.params import merge
 from tasks.model.base_models import find, load_tokenizer
-from tasks.model.rendering import Encoded, Renderer
+from tasks.model.encoded import Encoded
+from tasks.model.rendering import Renderer
 from tasks.train.contract import encode_rows
 from tasks.train.trainer import CompletionTrainer
 from tasks.tuning.params import parse_trained

@@ -14,8 +14,8 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import merge
 from tasks.model.base_models import find
 from tasks.model.batches import collate
+from tasks.model.encoded import Encoded
 from tasks.model.likelihood import supervised_logits
-from tasks.model.rendering import Encoded
 from tasks.model.unwrap import unwrapped
 from tasks.tuning.activations import recompute
 from tasks.tuning.params import parse_trained

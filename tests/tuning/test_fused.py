@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.models.mistral.modeling_mistral import MistralMLP
 
-from tasks.model.batches import IGNORED
+from tasks.model.encoded import IGNORED
 from tasks.model.likelihood import supervised_logits
 from tasks.tuning import causal_attention, fused
 

@@ -17,8 +17,8 @@ from tasks.core.paths import Paths
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
 from tasks.model.batches import collate
+from tasks.model.encoded import Encoded
 from tasks.model.likelihood import likelihood, supervised_logits
-from tasks.model.rendering import Encoded
 from tasks.tuning.prepare import count_parameters
 from tests.inference.tokens import generated_tokens
 from tests.train.every_method import METHODS, SOFT

@@ -13,8 +13,8 @@ import torch
 from tasks.core.files import read_json
 from tasks.core.params import merge
 from tasks.model.base_models import find
-from tasks.model.batches import IGNORED, token_budget_batches
-from tasks.model.rendering import Encoded
+from tasks.model.batches import token_budget_batches
+from tasks.model.encoded import IGNORED, Encoded
 from tasks.train.checkpoints import last_complete
 from tasks.tuning.packing import TOLERANCE, TOLERANCE_BF16, collate_packed, packed_batches, parity
 from tasks.tuning.params import parse_trained

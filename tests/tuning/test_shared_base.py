@@ -22,8 +22,8 @@ from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
 from tasks.model.base_models import BaseModel, BaseModelParams, find, from_record, load_model
 from tasks.model.batches import collate
+from tasks.model.encoded import Encoded
 from tasks.model.likelihood import supervised_logits
-from tasks.model.rendering import Encoded
 from tasks.tuning import load as tuned
 from tasks.tuning.methods.selective import WEIGHTS as SELECTED
 from tests.train.every_method import METHODS

@@ -16,8 +16,8 @@ from tasks.core import device
 from tasks.core.errors import TunesmithError
 from tasks.inference.predict import Predictor
 from tasks.model.batches import collate, token_budget_batches
+from tasks.model.encoded import Encoded
 from tasks.model.likelihood import likelihood, supervised_logits
-from tasks.model.rendering import Encoded
 
 
 @dataclass(frozen=True)

@@ -130,9 +130,7 @@ class Joint(QuestionRenderer):
 
 def continued(renderer: Renderer, text: str) -> list[int]:
     """Tokens of a text that a model is to continue: a user message for a chat model, else the text alone."""
-    if renderer.kind != "seq2seq" and renderer.tokenizer.chat_template:
-        return renderer.prompt(text)
-    return list(renderer.tokenizer(text)["input_ids"])
+    return renderer.prompt(text) if renderer.chats else renderer.text(text)
 
 
 def score_letters(predictor: Predictor, questions: Sequence[Question], budget: int) -> Scored:

@@ -26,7 +26,7 @@ from tasks.inference.params import SamplingParams
 from tasks.inference.predict import Predictor
 from tasks.metrics.params import IntervalParams
 from tasks.model.batches import token_budget_batches
-from tasks.model.rendering import Encoded
+from tasks.model.encoded import Encoded
 from tasks.text.rows import Row
 
 TOXIC_PROMPT = 0.5

@@ -67,7 +67,7 @@ def no_rows(mixture: str) -> dict[str, Any]:
 
 def beginnings(predictor: Predictor, rows: Sequence[Row], tokens: int) -> list[list[int]]:
     """Start of each row as in training: the prefix common to all rows, and ``tokens`` tokens of its own."""
-    encoded = [predictor.renderer.encode(row["prompt"], row["completion"]) for row in rows]
+    encoded = [predictor.renderer.encode_row(row) for row in rows]
     whole = [row.prompt if predictor.renderer.kind == "seq2seq" else row.prompt + row.completion for row in encoded]
     shared = 0
     while len(whole) > 1 and all(len(w) > shared and w[shared] == whole[0][shared] for w in whole):
