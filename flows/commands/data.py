@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from flows.commands import source_files
 from flows.commands.source_files import Contents, Overlap
 from flows.commands.suggest import blocks, yaml_lines
-from flows.dvc_lock import run_dvc
+from flows.sources.parts import refuse_unnamed
+from flows.sources.store import How, recover, store
 from flows.workspace import workspace_lock
-from tasks.core import files as file_tools
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
@@ -22,10 +19,6 @@ from tasks.ingest.params import IngestParams
 from tasks.ingest.readers import DELIMITERS, delimiter_of, format_of
 from tasks.ingest.run import data_files
 from tasks.resolve.check import mapping
-
-How = Literal["new", "append", "replace"]
-
-logger = logging.getLogger("tunesmith")
 
 
 def add(
@@ -51,14 +44,14 @@ def add(
     source_files.refuse_same_stems(files)
     with workspace_lock(root, f"tunesmith data add --name {name}"):
         target = Paths(root).source(name)
-        _recover(target)
+        recover(target)
         _refuse_how(target, how)
         ingest = source_files.ingest_params(root, name, delimiter)
         old = data_files(target) if target.exists() else []
         if how == "append":
             source_files.refuse_taken(old, files)
         kept = old if how == "append" else []
-        source_files.refuse_unnamed(root, name, [path.stem for path in [*kept, *files]], how == "replace")
+        refuse_unnamed(root, name, [path.stem for path in [*kept, *files]], how == "replace", "add the files again")
         overlap = source_files.compare(kept, files, ingest)
         notes = source_files.fit(root, name, overlap) if how == "append" else []
         if how == "replace" and old:
@@ -68,7 +61,7 @@ def add(
                     f"data/sources/{name}: {going} Nothing was changed; add `--yes` to replace them, or give "
                     "`--append` instead to keep them and add the new ones"
                 )
-        _store(root, target, files, how)
+        store(root, target, files, how)
         return "\n".join([*_added(name, overlap, ingest, how, notes), "", *_what_next(root, name, overlap, ingest)])
 
 
@@ -93,85 +86,6 @@ def _refuse_how(target: Path, how: How) -> None:
             f"data/sources/{target.name}: no such source exists to append to; correct the name, or leave `--append` "
             "out to create it"
         )
-
-
-def _aside(target: Path) -> Path:
-    """Folder that keeps the replaced files until DVC has added the new ones."""
-    return target.with_name(f".{target.name}.before")
-
-
-def _unfinished(target: Path) -> Path:
-    """File that exists while files are stored: ``files`` (their names), ``how``, and ``dvc`` (``_version`` before)."""
-    return target.with_name(f".{target.name}.adding.json")
-
-
-def _version(target: Path) -> str | None:
-    """sha256 of the source's ``.dvc`` file, which DVC writes last; None before the first ``dvc add``."""
-    path = target.with_name(f"{target.name}.dvc")
-    return file_tools.sha256(path) if path.exists() else None
-
-
-def _recover(target: Path) -> None:
-    """Undo a ``data add`` that was killed before DVC had added its files, so that it can be typed again."""
-    path = _unfinished(target)
-    if not path.exists():
-        return
-    note = file_tools.read_json(path)
-    if _version(target) == note["dvc"]:
-        _undo(target, [target / name for name in note["files"]], note["how"])
-        logger.warning(
-            "data/sources/%s: an interrupted `data add` of %s is undone", target.name, ", ".join(note["files"])
-        )
-    file_tools.remove(_aside(target))
-    path.unlink()
-
-
-def _store(root: Path, target: Path, files: Sequence[Path], how: How) -> None:
-    """Copy ``files`` and let DVC add the folder. If that fails, restore the folder as it was."""
-    how = how if target.exists() else "new"
-    note = {"files": [path.name for path in files], "how": how, "dvc": _version(target)}
-    added = [target / path.name for path in files]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with file_tools.replacing(_unfinished(target)) as temporary:
-        file_tools.write_json(temporary, note)
-    try:
-        if how == "append":
-            for path, copy in zip(files, added, strict=True):
-                with file_tools.replacing(copy) as temporary:
-                    shutil.copyfile(path, temporary)
-        else:
-            if target.exists():
-                target.rename(_aside(target))
-            with file_tools.replacing(target) as temporary:
-                temporary.mkdir()
-                for path in files:
-                    shutil.copyfile(path, temporary / path.name)
-        _dvc_add(root, target)
-    except BaseException:
-        _undo(target, added, how)
-        _unfinished(target).unlink()
-        raise
-    file_tools.remove(_aside(target))
-    _unfinished(target).unlink()
-
-
-def _undo(target: Path, added: Sequence[Path], how: How) -> None:
-    """Leave the folder of the source as it was before ``added`` were stored."""
-    if how == "append":
-        for path in added:
-            file_tools.remove(path)
-    elif how == "new":
-        file_tools.remove(target)
-    elif _aside(target).exists():
-        file_tools.remove(target)
-        _aside(target).rename(target)
-
-
-def _dvc_add(root: Path, target: Path) -> None:
-    done = run_dvc(root, ["add", str(target.relative_to(root))], logger.warning)
-    if done.returncode != 0:
-        problem = " ".join(done.stdout.split()).removeprefix("ERROR: ")
-        raise TunesmithError(f"dvc add {target.relative_to(root)}: {problem}")
 
 
 def _added(name: str, overlap: Overlap, ingest: IngestParams, how: How, notes: list[str]) -> list[str]:

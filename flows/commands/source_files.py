@@ -7,19 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.commands.suggest import part_of
+from flows.sources.stated import stated_ingest, used_columns
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.files import sha256
-from tasks.core.params import load, parse, value_at
-from tasks.core.paths import Paths
+from tasks.core.params import parse
 from tasks.ingest.params import IngestParams
 from tasks.ingest.readers import DELIMITERS, Row
 from tasks.ingest.run import OWN_COLUMNS, rows_of, to_table
-from tasks.resolve.check import mapping
-from tasks.split.params import PARTS, SplitParams
-from tasks.template.library import library_of, load_set
-from tasks.template.params import TemplateParams
 
 SAMPLED = 200
 """Rows of each file from which its language is recognised."""
@@ -82,11 +77,9 @@ def ingest_params(root: Path, name: str, delimiter: str | None) -> IngestParams:
     """
     delimiter = _delimiter(delimiter) if delimiter else None
     requested = parse(IngestParams, {"delimiter": delimiter} if delimiter else {}, "data add")
-    path = Paths(root).params / "sources.yaml"
-    sources = mapping(path, "sources")
-    if name not in sources:
+    stated = stated_ingest(root, name)
+    if stated is None:
         return requested
-    stated = parse(IngestParams, value_at(sources, f"{name}.ingest") or {}, path, f"sources.{name}.ingest")
     if delimiter and stated.delimiter != delimiter:
         raise TunesmithError(
             f"params/sources.yaml: sources.{name}.ingest.delimiter: ingest reads the source with {stated.delimiter!r}, "
@@ -132,33 +125,6 @@ def refuse_taken(old: Sequence[Path], new: Sequence[Path]) -> None:
             )
     if lines:
         raise TunesmithError("\n".join(lines))
-
-
-def refuse_unnamed(root: Path, name: str, stems: Sequence[str], whole: bool) -> None:
-    """Refuse files of a source that is split ``by: file`` if ``split.files`` lacks one of ``stems``.
-
-    If ``stems`` are the ``whole`` source, ``split.files`` must not name other files either.
-    """
-    path = Paths(root).params / "sources.yaml"
-    if value_at(mapping(path, "sources"), f"{name}.split.by") != "file":
-        return
-    files = load(SplitParams, path, "sources", name, "split").files
-    named = [stem for part in files.values() for stem in part]
-    unnamed = [stem for stem in stems if stem not in named]
-    missing = [stem for stem in named if stem not in stems] if whole else []
-    if not unnamed and not missing:
-        return
-    wanted: dict[str, list[str]] = {part: [] for part in PARTS}
-    for part, listed in files.items():
-        wanted[part] = [stem for stem in listed if stem in stems]
-    for stem in unnamed:
-        wanted[part_of(stem) or "train"].append(stem)
-    shown = ", ".join(f"{part}: [{', '.join(listed)}]" for part, listed in wanted.items() if listed)
-    problem = f"does not name {', '.join(unnamed)}" if unnamed else f"names {', '.join(missing)}, which would be gone"
-    raise TunesmithError(
-        f"params/sources.yaml: sources.{name}.split.files: `by: file` needs the part of every file; it {problem}. "
-        f"Write, for example, `files: {{{shown}}}`, then add the files again"
-    )
 
 
 def compare(old: Sequence[Path], new: Sequence[Path], ingest: IngestParams) -> Overlap:
@@ -208,7 +174,7 @@ def fit(root: Path, name: str, overlap: Overlap) -> list[str]:
     rows = overlap.rows(overlap.old)
     total = sum((contents.columns for contents in overlap.old.values()), Counter[str]())
     every = [column for column, count in total.items() if count == rows]
-    used = _used_columns(root, name)
+    used = used_columns(root, name)
     errors, notes = [], []
     for path, contents in overlap.new.items():
         lacking = {c: contents.rows - contents.columns[c] for c in every if contents.columns[c] < contents.rows}
@@ -237,20 +203,6 @@ def _lacks(path: Path, name: str, needed: Mapping[str, int], rows: int, fresh: S
     else:
         remedy = f"add {'it' if len(needed) == 1 else 'them'} to the file"
     return f"{path} {' and '.join(parts)}, which every row of data/sources/{name} has; {remedy}"
-
-
-def _used_columns(root: Path, name: str) -> set[str] | None:
-    """Columns that the parameters of the source need in every row; None if it has none yet."""
-    path = Paths(root).params / "sources.yaml"
-    sources = mapping(path, "sources")
-    if name not in sources:
-        return None
-    params = load(TemplateParams, path, "sources", name, "template")
-    templates = load_set(params.set, library_of(root))
-    optional = [column for column in templates.optional if column not in params.columns]
-    needed = [c for c in templates.columns if c not in params.values and c not in optional]
-    required = value_at(sources, f"{name}.ingest.required") or []
-    return {*required, *(params.columns.get(c, c) for c in needed), *filter(None, [params.group, params.time])}
 
 
 def going(old: Sequence[Path], overlap: Overlap, ingest: IngestParams) -> str:

@@ -11,21 +11,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from flows.sources.parts import part_of
 from tasks.core.params import read_yaml, value_at
 from tasks.ingest.language import MOST, language_of
 from tasks.template.library import TemplateSet, known_sets, library_of, load_set
-
-_PARTS = {
-    "train": "train",
-    "training": "train",
-    "dev": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""Word in a file's name → part of a split."""
 
 
 @dataclass(frozen=True)
@@ -188,12 +177,6 @@ def split_of(stems: Sequence[str]) -> dict[str, Any]:
     if {"train", "validation"} == files.keys():  # validation rows can be cut from training ones, test rows cannot
         return {"by": "file", "files": {"train": files["train"], "test": files["validation"]}}
     return {"by": "hash"}
-
-
-def part_of(stem: str) -> str | None:
-    """The part of a split that the name of a file states; None if it states none or several."""
-    parts = {_PARTS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _PARTS}
-    return parts.pop() if len(parts) == 1 else None
 
 
 def _in_order(files: Mapping[str, list[str]]) -> dict[str, list[str]]:

@@ -153,18 +153,19 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from flows.commands import data
+from flows.sources import store
 
 def kill(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[3] == "before DVC":
-    data.run_dvc = kill
+    store.run_dvc = kill
 elif sys.argv[3] == "between the renames":
-    data.file_tools.replacing = lambda path, real=data.file_tools.replacing: (
-        kill() if path.name == "tickets" else real(path)
+    store.file_tools.rename = lambda path, target, real=store.file_tools.rename: (
+        kill() if target.name == "tickets" else real(path, target)
     )
 else:
-    data.file_tools.remove = kill  # after DVC: nothing is left but to clean up
+    store.file_tools.remove = kill  # after DVC: nothing is left but to clean up
 data.add(Path.cwd(), [Path(sys.argv[1])], "tickets", sys.argv[2], confirm=lambda going: True)
 """
 
