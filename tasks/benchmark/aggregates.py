@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from tasks.metrics import correlations
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import mean_interval, statistic_interval
 
@@ -56,18 +56,11 @@ def matthews(items: Items) -> float:
 
 
 def pearson(items: Items) -> float:
-    return _correlation(_columns(items).astype(np.float64))
+    return correlations.pearson(_columns(items).T.astype(np.float64))
 
 
 def spearman(items: Items) -> float:
-    return _correlation(stats.rankdata(_columns(items), axis=1))
-
-
-def _correlation(columns: np.ndarray) -> float:
-    if columns.shape[1] < 2 or np.ptp(columns[0]) == 0 or np.ptp(columns[1]) == 0:
-        return 0.0  # a constant prediction does not correlate
-    first, second = columns - columns.mean(axis=1, keepdims=True)
-    return float((first @ second) / np.sqrt((first @ first) * (second @ second)))
+    return correlations.spearman(_columns(items).T)
 
 
 def all_of_a_question(items: Items) -> float:
@@ -92,6 +85,9 @@ AGGREGATES: dict[str, Callable[[Items], float]] = {
     "all_of_a_question": all_of_a_question,
 }
 
+SPANS = {"matthews": 2.0, "pearson": 2.0, "spearman": 2.0}
+"""Aggregate → the width of its scale, if that is not 1."""
+
 
 def units(items: Items, measure: str) -> tuple[Items, str]:
     """Units of the bootstrap and their aggregate. Rows of one question depend on each other, so they form one unit."""
@@ -99,7 +95,10 @@ def units(items: Items, measure: str) -> tuple[Items, str]:
 
 
 def draws(items: Items, measure: str, params: IntervalParams) -> np.ndarray:
-    """Scores of ``params.resamples`` resamples. Data of equal size are resampled at equal indices."""
+    """Scores of ``params.resamples`` resamples; NaN for one without a correlation.
+
+    Data of equal size are resampled at equal indices.
+    """
     drawn, how = units(items, measure)
     generator = np.random.default_rng(params.seed)
     resamples = (generator.integers(len(drawn), size=len(drawn)) for _ in range(params.resamples))
@@ -113,13 +112,6 @@ def draws(items: Items, measure: str, params: IntervalParams) -> np.ndarray:
 def interval(items: Items, measure: str, params: IntervalParams) -> tuple[float, float, float]:
     """(score, low, high): percentile bootstrap over rows, as ``tasks.metrics.statistics`` has it for means."""
     drawn, how = units(items, measure)
-    if how == "mean":
-        return mean_interval(drawn, params.resamples, params.confidence, params.seed)
-    settings = (params.resamples, params.confidence, params.seed)
-    return statistic_interval(np.array(drawn), AGGREGATES[how], *settings)
-
-
-def percentiles(values: np.ndarray, params: IntervalParams) -> tuple[float, float]:
-    tail = (1 - params.confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+    return (
+        mean_interval(drawn, params) if how == "mean" else statistic_interval(np.array(drawn), AGGREGATES[how], params)
+    )

@@ -89,7 +89,7 @@ def _first(target: Any) -> str:
 
 
 def by_chance(guessed: Guesses, metric: str, measure: str, count: int, seed: int) -> np.ndarray:
-    """The scores of ``count`` seeded guessers."""
+    """The scores of ``count`` seeded guessers; those without a score, such as a correlation, are left out."""
     generator = np.random.default_rng(seed)
     rows, width = len(guessed.options), max(map(len, guessed.options))
     ends = np.full((rows, width), np.inf)  # a row with fewer answers has no further boundary
@@ -100,9 +100,10 @@ def by_chance(guessed: Guesses, metric: str, measure: str, count: int, seed: int
     if measure == "mean":
         table = np.array([[*row, *[0.0] * (width - len(row))] for row in values])
         return np.array([table[np.arange(rows), chosen].mean() for chosen in picks])
-    return np.array(
+    scores = np.array(
         [_score([row[index] for row, index in zip(values, chosen, strict=True)], measure) for chosen in picks]
     )
+    return scores[np.isfinite(scores)]
 
 
 def _score(items: list[Any], measure: str) -> float:
@@ -119,7 +120,8 @@ def expected(guessed: Guesses, metric: str, measure: str, drawn: np.ndarray) -> 
 
 
 def frequent_score(guessed: Guesses, metric: str, measure: str) -> float | None:
-    """The score of always giving the most frequent answer of these rows; None if they share no answers."""
+    """The score of always giving the most frequent answer of these rows; None if it has none, or they share none."""
     if guessed.frequent is None:
         return None
-    return AGGREGATES[measure]([row[metric] for row in guessed.frequent])
+    score = AGGREGATES[measure]([row[metric] for row in guessed.frequent])
+    return score if np.isfinite(score) else None  # one answer for all rows has no correlation

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tasks.benchmark.aggregates import AGGREGATES, units
+from tasks.benchmark.aggregates import AGGREGATES, SPANS, units
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, load_suite, task_definition
-from tasks.benchmark.scores import Done, average_draws, averaged
+from tasks.benchmark.scores import Done, average_draws, averaged, weights_of
 from tasks.metrics.differences import Difference, as_entry, drawn_difference, paired_difference, statistic_difference
 from tasks.metrics.params import IntervalParams, VerdictParams
 from tasks.metrics.verdicts import Kept, retained_entries
@@ -34,7 +34,9 @@ def differences(
         for metric, about in tuned[0]["suites"][suite]["tasks"][task]["metrics"].items():
             ours, base_items = ([row["values"][metric] for row in side] for side in (rows, others))
             difference = _difference(ours, base_items, about["measure"], params)
-            by_metric[suite, task, metric] = Kept(difference, verdicts.margin_of(metric))
+            by_metric[suite, task, metric] = Kept(
+                difference, verdicts.margin_of(metric), SPANS.get(about["measure"], 1.0)
+            )
     entries: dict[tuple[str, str, str], Row] = {}
     for suite in dict.fromkeys(key[0] for key in by_metric):
         family = {key: one for key, one in by_metric.items() if key[0] == suite}
@@ -58,12 +60,11 @@ def on_same_rows(base: Result, tuned: Result) -> dict[tuple[str, str], tuple[lis
 def _difference(ours: list[Any], theirs: list[Any], measure: str, params: IntervalParams) -> Difference:
     mine, how = units(ours, measure)
     others, _ = units(theirs, measure)
-    settings = (params.resamples, params.confidence, params.seed)
     if how == "mean":
-        difference = paired_difference(np.subtract(mine, others), *settings)
+        difference = paired_difference(np.subtract(mine, others), params)
     else:
         aggregate, pairs = AGGREGATES[how], np.hstack([mine, others])
-        difference = statistic_difference(pairs, lambda p: aggregate(p[:, :2]) - aggregate(p[:, 2:]), *settings)
+        difference = statistic_difference(pairs, lambda p: aggregate(p[:, :2]) - aggregate(p[:, 2:]), params)
     return replace(difference, rows=len(ours))
 
 
@@ -97,11 +98,13 @@ def average_differences(
 
 def _average_difference(suite: SuiteDefinition, before: Done, after: Done, params: IntervalParams) -> Difference:
     (old, drawn), (new, others) = (average_draws(suite, side, params) for side in (before, after))
-    groups = sum(_independent(task, rows) for task, rows in after.values())
-    rows = sum(len(rows) for _, rows in after.values())
+    independent, weights = {name: _independent(*one) for name, one in after.items()}, weights_of(suite, after)
+    groups, rows = sum(independent.values()), sum(len(rows) for _, rows in after.values())
     if groups < 2:
         return Difference(new - old, new - old, new - old, rows, groups, 0.0, 1.0)
-    return drawn_difference(new - old, others - drawn, rows, groups, params.confidence)
+    # A row of a small task weighs more than one of a large task, if the average is over tasks.
+    heaviest = groups * max(weights[name] / count for name, count in independent.items())
+    return replace(drawn_difference(new - old, others - drawn, rows, groups, params.confidence), heaviest=heaviest)
 
 
 def _independent(task: TaskDefinition, rows: list[Row]) -> int:

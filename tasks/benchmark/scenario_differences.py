@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tasks.metrics.differences import as_entry, gain, paired_difference
 from tasks.metrics.params import IntervalParams, VerdictParams
-from tasks.metrics.verdicts import rows_needed, verdict
+from tasks.metrics.verdicts import needed, rows_needed, verdict
 from tasks.text.rows import Row
 
 
@@ -30,7 +30,7 @@ def accuracy_differences(
         if not both:
             continue
         gains = [gain(mine[key], theirs[key]) for key in both]
-        difference = paired_difference(gains, params.resamples, params.confidence, params.seed)
+        difference = paired_difference(gains, params)
         outcome = verdict(difference, verdicts.margin, verdicts)
         entries[scenario] = as_entry(difference) | {"verdict": outcome}
         if outcome == "not enough rows":
@@ -40,9 +40,8 @@ def accuracy_differences(
 
 def line(name: str, baseline: str, scenario: str, entry: Row) -> str:
     """One difference as a line of text."""
-    needed = f" (~{entry['rows_needed']} needed)" if "rows_needed" in entry else ""
     value, low, high = (f"{entry[key]:+.3f}" for key in ("value", "low", "high"))
-    beside = f"on {entry['rows']} rows: {entry['verdict']}{needed}"
+    beside = f"on {entry['rows']} rows: {entry['verdict']}{needed(entry)}"
     return f"{scenario}: accuracy of {name} − {baseline}: {value} [{low}, {high}] {beside}"
 
 

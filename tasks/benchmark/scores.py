@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from tasks.benchmark import chance
-from tasks.benchmark.aggregates import AGGREGATES, draws, interval, percentiles, units
+from tasks.benchmark.aggregates import AGGREGATES, draws, interval, units
 from tasks.benchmark.harness.build import Built
 from tasks.benchmark.harness.run_task import Measured
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.core.errors import TunesmithError
 from tasks.metrics.params import IntervalParams
+from tasks.metrics.statistics import percentiles
 from tasks.text.rows import Row
 
 Done = dict[str, tuple[TaskDefinition, list[Row]]]
@@ -25,8 +26,8 @@ ABOVE, NOISE = "above chance", "within noise of chance"
 
 def task_metrics(built: Built, measured: Measured, settings: BenchmarkSettings) -> dict[str, dict[str, Any]]:
     """Metric → ``value`` (lm-eval's own), ``low``, ``high``, ``n``, ``chance``, ``majority`` (None: rows share no
-    answers), ``p_chance`` (share of guessers that do at least as well, Davison & Hinkley 1997, section 4.2) and
-    ``verdict``: above chance where that share is under ``1 - confidence``.
+    answers, or one answer for all rows has no score), ``p_chance`` (share of guessers that do at least as well, Davison
+    & Hinkley 1997, section 4.2) and ``verdict``: above chance where that share is under ``1 - confidence``.
 
     Raises:
         TunesmithError: a score is not a number, or lm-eval uses another aggregation than the suite's file.
@@ -86,7 +87,7 @@ def averages(suite: SuiteDefinition, done: Done, params: IntervalParams) -> Row:
     by_group = {}
     for name, mine in averaged(suite, done).items():
         point, drawn = average_draws(suite, mine, params)
-        low, high = percentiles(drawn, params)
+        low, high = percentiles(drawn, params.confidence)
         known = {task.name for task in suite.tasks.values() if name in ("overall", task.group)} | set(mine)
         about = {"over": suite.average, "tasks": len(mine), "of": len(known)}
         by_group[name] = {"value": point, "low": low, "high": high, **about}
@@ -103,7 +104,7 @@ def averaged(suite: SuiteDefinition, done: Done) -> dict[str, Done]:
 
 def average_draws(suite: SuiteDefinition, mine: Done, params: IntervalParams) -> tuple[float, np.ndarray]:
     """The average of ``mine``, and of each resample. The same rows are drawn for every model."""
-    weights = _weights(suite, mine)
+    weights = weights_of(suite, mine)
     point, drawn = 0.0, np.zeros(params.resamples)
     for index, (name, (task, rows)) in enumerate(mine.items()):
         value, draw = _task_draws(task, rows, params, index)
@@ -111,7 +112,8 @@ def average_draws(suite: SuiteDefinition, mine: Done, params: IntervalParams) ->
     return point, drawn
 
 
-def _weights(suite: SuiteDefinition, mine: Done) -> dict[str, float]:
+def weights_of(suite: SuiteDefinition, mine: Done) -> dict[str, float]:
+    """Weight of each task of ``mine`` in the average; they sum to 1."""
     if suite.average == "rows":
         whole = sum(len(rows) for _, rows in mine.values())
         return {name: len(rows) / whole for name, (_, rows) in mine.items()}

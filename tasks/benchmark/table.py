@@ -8,6 +8,7 @@ from tasks.benchmark.differences import Result, average_differences, differences
 from tasks.benchmark.results import PARTS
 from tasks.benchmark.scores import NOISE
 from tasks.metrics.params import IntervalParams, VerdictParams
+from tasks.metrics.verdicts import needed
 from tasks.text.rows import Row
 
 Differences = dict[str, dict[tuple[str, ...], Row]]
@@ -135,8 +136,7 @@ def _apart(about: Row | None, both: bool) -> str:
     """The difference as text. If ``both`` have a score and there is no difference, their rows were not the same."""
     if about is None:
         return "other rows" if both else "–"
-    needed = f" (~{about['rows_needed']} rows needed)" if "rows_needed" in about else ""
-    return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}] {about['verdict']}{needed}"
+    return f"{about['value']:+.3f} [{about['low']:+.2f}, {about['high']:+.2f}] {about['verdict']}{needed(about)}"
 
 
 def remarks(by_experiment: dict[str, Result], base: str, apart: Differences) -> list[str]:

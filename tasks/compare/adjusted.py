@@ -29,7 +29,7 @@ def differences(system: System, baseline: System | None, params: CompareParams) 
         return None
     metrics = sorted({params.metric, *ALWAYS})
     gains, groups = row_gains(system.rows, baseline.rows, metrics)
-    computed = paired_differences(gains, params.resamples, params.confidence, params.seed, groups)
+    computed = paired_differences(gains, params, groups)
     return dict(zip(metrics, computed, strict=True))
 
 

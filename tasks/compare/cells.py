@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.metrics.names import BETWEEN_REFERENCES
+from tasks.metrics.verdicts import needed
 
 Comparison = dict[str, Any]
 Entry = dict[str, Any]
@@ -123,7 +124,7 @@ def outcome(entry: Entry, metric: str) -> Cell:
     difference = (entry["differences"] or {}).get(metric) or {}
     verdict = difference.get("verdict")
     if verdict == "not enough rows":
-        return Cell(verdict, f"(~{difference['rows_needed']} needed)")
+        return Cell(verdict, needed(difference).strip())
     if verdict in ("better", "worse") and not difference["adjusted"]:
         return Cell(f"{verdict}, unadjusted")
     return Cell(verdict or NOTHING)

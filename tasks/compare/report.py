@@ -28,6 +28,7 @@ from tasks.compare.seeds import seed_lines
 from tasks.compare.table import legend, marks
 from tasks.core.pages import pages
 from tasks.metrics.names import HIGHER_IS_BETTER
+from tasks.metrics.verdicts import needed
 
 TEMPLATE = "report.html.jinja"
 
@@ -181,7 +182,7 @@ def retention_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "name": entry["name"],
             "task": f"{task} (trained on)" if kept["trained"] else task,
             "verdict": kept["verdict"],
-            "needed": f" (~{kept['rows_needed']} rows needed)" if "rows_needed" in kept else "",
+            "needed": needed(kept),
             "cells": [label(kept["metric"]), *_before_and_after(kept)],
             "examples": kept["examples"],
         }

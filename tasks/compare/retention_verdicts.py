@@ -98,14 +98,14 @@ def _measured(ours: list[Row], theirs: list[Row], params: CompareParams) -> tupl
 
 def _difference(both: list[Pair], metric: str, params: CompareParams) -> tuple[float, float, Difference]:
     """The scores in ``metric`` before and after tuning, and their difference over independent groups of rows."""
-    settings = params.resamples, params.confidence, params.seed, [group_of(pair) for pair in both]
+    groups = [group_of(pair) for pair in both]
     if metric == "entity_f1":
         counts = np.array([[entity_counts(one["completion"], one["references"][0]) for one in pair] for pair in both])
         after, before = map(entity_score, counts.sum(axis=0))
-        difference = statistic_difference(counts, _entity_difference, *settings)
+        difference = statistic_difference(counts, _entity_difference, params, groups)
     else:
         after, before = np.mean([[row[metric] for row in pair] for pair in both], axis=0).tolist()
-        difference = paired_difference([gain(our[metric], their[metric]) for our, their in both], *settings)
+        difference = paired_difference([gain(our[metric], their[metric]) for our, their in both], params, groups)
     return before, after, replace(difference, rows=len({row_key(their)[:2] for _, their in both}))
 
 

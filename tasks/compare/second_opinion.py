@@ -16,5 +16,5 @@ def second_opinion(system: System, baseline: System, params: CompareParams) -> d
     It is no verdict, and is not counted among the differences of the report. None if no row has both scores.
     """
     gains, groups = row_gains(system.retired, baseline.retired, [params.metric])
-    (difference,) = paired_differences(gains, params.resamples, params.confidence, params.seed, groups)
+    (difference,) = paired_differences(gains, params, groups)
     return as_entry(difference) if difference is not None else None

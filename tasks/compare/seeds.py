@@ -12,7 +12,7 @@ from tasks.compare.cells import Comparison, label, number, scale
 from tasks.compare.collect import System
 from tasks.compare.pairing import gains
 from tasks.compare.params import CompareParams
-from tasks.core.params import read_yaml
+from tasks.compare.repeated import repeated_by, seed_of
 from tasks.core.paths import Paths
 from tasks.metrics.differences import as_entry, paired_difference
 from tasks.metrics.seeds import spread
@@ -23,26 +23,9 @@ from tasks.text.rows import ROW_KEY, Row, row_key
 def with_seeds(systems: list[System], paths: Paths) -> list[System]:
     """Add ``seed`` and ``repeats`` to the experiments of ``systems``."""
     return [
-        replace(s, seed=_train(paths, s.name).get("seed"), repeats=_repeated(paths, s.name))
-        if s.kind == "experiment"
-        else s
+        replace(s, seed=seed_of(paths, s.name), repeats=repeated_by(paths, s.name)) if s.kind == "experiment" else s
         for s in systems
     ]
-
-
-def _train(paths: Paths, name: str) -> dict[str, Any]:
-    return read_yaml(paths.experiment(name) / "train.yaml")
-
-
-def _repeated(paths: Paths, name: str) -> str | None:
-    """The experiment that ``name`` is like and that differs from it in ``seed`` alone; None if there is none."""
-    file = paths.experiment(name) / "like.yaml"
-    if not file.exists():
-        return None
-    other: str = read_yaml(file)["like"]
-    ours, theirs = (_train(paths, one) | {"seed": None} for one in (name, other))
-    generation = (read_yaml(paths.experiment(one) / "predict.yaml") for one in (name, other))
-    return other if ours == theirs and next(generation) == next(generation) else None
 
 
 def over_seeds(compared: list[System], baseline: System | None, params: CompareParams) -> dict[str, dict[str, Any]]:
@@ -52,7 +35,7 @@ def over_seeds(compared: list[System], baseline: System | None, params: CompareP
         Name of the repeated experiment → ``experiments`` and ``seeds`` (in order), ``metric``, ``mean`` and
         ``deviation`` (over seeds), ``low`` and ``high`` (interval over rows of the scores averaged over seeds),
         ``rows`` and ``difference``. The difference to the baseline has ``deviation`` too, and the keys of ``as_entry``;
-        None without a baseline. An experiment with one seed has no entry.
+        None without a baseline. An experiment with one seed, or without a score in the primary metric, has no entry.
     """
     by_name = {name: _entry(members, baseline, params) for name, members in _groups(compared).items()}
     return {name: entry for name, entry in by_name.items() if entry is not None}
@@ -72,7 +55,7 @@ def _entry(members: list[System], baseline: System | None, params: CompareParams
     if not len(scores):
         return None
     means = spread(scores.mean(axis=0).tolist())
-    interval = mean_interval(scores.mean(axis=1), params.resamples, params.confidence, params.seed, groups)
+    interval = mean_interval(scores.mean(axis=1), params, groups)
     names = [system.name for system in members]
     return {
         "experiments": names,
@@ -113,7 +96,7 @@ def _difference(members: list[System], baseline: System, params: CompareParams) 
     if not rows:
         return None
     differences, groups = averaged_columns(rows, [str(number) for number in range(len(members))])
-    together = paired_difference(differences.mean(axis=1), params.resamples, params.confidence, params.seed, groups)
+    together = paired_difference(differences.mean(axis=1), params, groups)
     return as_entry(together) | {"deviation": spread(differences.mean(axis=0).tolist()).deviation}
 
 

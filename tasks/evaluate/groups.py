@@ -104,7 +104,7 @@ def row_means(rows: list[Row], metrics: Iterable[str], params: IntervalParams) -
     """Means of ``metrics`` with intervals, each over the rows that have the score: only labels have an accuracy."""
     names = tuple(metrics)
     scores, of_rows = averaged_columns(rows, names)
-    intervals = mean_intervals(scores, params.resamples, params.confidence, params.seed, of_rows)
+    intervals = mean_intervals(scores, params, of_rows)
     counts = np.isfinite(scores).sum(axis=0)
     return {
         name: {**interval._asdict(), "n": int(count)}

@@ -125,8 +125,8 @@ def means(predictions: list[Row], names: Iterable[str], params: IntervalParams) 
     """Mean of each score column with its bootstrap interval, over the rows that have the score."""
     columns = tuple(names)
     values = np.array([[row[name] for name in columns] for row in predictions], dtype=np.float64)  # None becomes NaN
-    settings = params.resamples, params.confidence, params.seed, [group_key(row) for row in predictions]
-    intervals = mean_intervals(values.reshape(len(predictions), len(columns)), *settings)
+    groups = [group_key(row) for row in predictions]
+    intervals = mean_intervals(values.reshape(len(predictions), len(columns)), params, groups)
     return {name: one._asdict() for name, one in zip(columns, intervals, strict=True) if one is not None}
 
 

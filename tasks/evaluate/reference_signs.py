@@ -35,7 +35,7 @@ def between_references(rows: list[Row], params: IntervalParams) -> dict[str, dic
         if len(row["references"]) > 1 and is_english(row.get("language"))
     ]
     shares, groups = averaged_columns(several, names)
-    intervals = mean_intervals(shares, params.resamples, params.confidence, params.seed, groups)
+    intervals = mean_intervals(shares, params, groups)
     return {name: one._asdict() for name, one in zip(names, intervals, strict=True) if one is not None}
 
 

@@ -13,6 +13,7 @@ import evaluate
 import numpy as np
 from datasets import Features, Sequence, Value
 
+from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import statistic_interval
 from tasks.metrics.text import answer
 
@@ -58,8 +59,8 @@ class CorpusMetric(TextMetric):
     """A metric of all rows together that is no mean of row scores.
 
     If ``resamples`` is not 0, the result also has ``NAME_low`` and ``NAME_high``: the ends of the bootstrap interval.
-    It draws rows, or whole groups of rows if ``groups`` names the group of each row. All are None
-    where the score is not defined.
+    It draws rows, or whole groups of rows if ``groups`` names the group of each row. All are None where the score is
+    not defined; resamples without a score are left out.
     """
 
     @abstractmethod
@@ -68,11 +69,7 @@ class CorpusMetric(TextMetric):
 
     @abstractmethod
     def value(self, statistics: np.ndarray) -> float:
-        """The score of rows with these ``statistics``."""
-
-    def is_defined(self, statistics: np.ndarray) -> bool:
-        """Whether rows with these ``statistics`` have a score."""
-        return True
+        """The score of rows with these ``statistics``; NaN if it is not defined."""
 
     def counts(self, statistics: np.ndarray) -> dict[str, int]:
         """Numbers of rows to report beside the score, by name."""
@@ -91,12 +88,14 @@ class CorpusMetric(TextMetric):
         statistics = self.statistics(*plain(predictions, references), **options)
         name = str(self.name)
         scores: dict[str, float | None] = {f"{name}_{key}": n for key, n in self.counts(statistics).items()}
-        if not self.is_defined(statistics):
+        value = float(self.value(statistics))
+        if not np.isfinite(value):
             missing = ("", "_low", "_high") if resamples else ("",)
             return {f"{name}{part}": None for part in missing} | scores
         if not resamples:
-            return {name: float(self.value(statistics))} | scores
-        value, low, high = statistic_interval(statistics, self.value, resamples, confidence, seed, groups)
+            return {name: value} | scores
+        params = IntervalParams(resamples=resamples, confidence=confidence, seed=seed)
+        _, low, high = statistic_interval(statistics, self.value, params, groups)
         return {name: value, f"{name}_low": low, f"{name}_high": high} | scores
 
 
@@ -114,10 +113,7 @@ class Correlation(CorpusMetric):
 
     @abstractmethod
     def correlation(self, pairs: np.ndarray) -> float:
-        """The correlation of the two columns of ``pairs``; 0 where one of them does not vary."""
-
-    def is_defined(self, statistics: np.ndarray) -> bool:
-        return bool((np.ptp(_with_unparsed(statistics), axis=0) > 0).all())
+        """The correlation of the two columns of ``pairs``; NaN where one of them does not vary."""
 
     def counts(self, statistics: np.ndarray) -> dict[str, int]:
         return {"unparsed": int(np.isnan(statistics[:, 1]).sum())}
@@ -192,10 +188,3 @@ def _float(text: str) -> float | None:
     except ValueError:
         return None
     return value if np.isfinite(value) else None
-
-
-def correlation(rows: np.ndarray) -> float:
-    """Pearson's correlation of the two columns of ``rows``; 0 if one of them does not vary."""
-    first, second = (rows - rows.mean(axis=0)).T
-    spread = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return float((first * second).sum()) / spread if spread > 0 else 0.0

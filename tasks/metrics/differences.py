@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from tasks.metrics.groups import Grouped, grouped
+from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import ROUNDING, direction, mean_intervals, percentiles, resampled_statistics
 
 POWER = 0.8
@@ -29,6 +30,7 @@ class Difference:
         groups: independent groups of these rows.
         error: standard error of ``value``, over groups; 0 for one group.
         p: of the two-sided t-test of ``value == 0`` over groups; 1 for one group.
+        heaviest: weight of the heaviest group in the mean, over that of an average group; 1 for equal weights.
     """
 
     value: float
@@ -38,6 +40,7 @@ class Difference:
     groups: int
     error: float
     p: float
+    heaviest: float = 1.0
 
     @property
     def direction(self) -> int:
@@ -63,7 +66,7 @@ def gain(ours: float, theirs: float) -> float:
 
 
 def paired_difference(
-    differences: ArrayLike, resamples: int, confidence: float, seed: int, groups: Sequence[Hashable] | None = None
+    differences: ArrayLike, params: IntervalParams, groups: Sequence[Hashable] | None = None
 ) -> Difference:
     """Mean of ``differences`` between two systems (shape: rows), with its interval.
 
@@ -83,11 +86,11 @@ def paired_difference(
         raise ValueError("a difference needs at least one row; there is none")
     if not np.isfinite(values).all():
         raise ValueError("a difference needs finite values; leave out the rows without a score first")
-    return _of_columns(values[:, None], resamples, confidence, seed, groups)[0]
+    return _of_columns(values[:, None], params, groups)[0]
 
 
 def paired_differences(
-    differences: np.ndarray, resamples: int, confidence: float, seed: int, groups: Sequence[Hashable] | None = None
+    differences: np.ndarray, params: IntervalParams, groups: Sequence[Hashable] | None = None
 ) -> list[Difference | None]:
     """``paired_difference`` of each column of ``differences`` (shape: rows, columns), over the rows that have a value.
 
@@ -100,24 +103,23 @@ def paired_differences(
         columns = np.flatnonzero((known == rows[:, None]).all(axis=0))
         kept = None if groups is None else [group for group, used in zip(groups, rows, strict=True) if used]
         if rows.any():
-            judged = _of_columns(differences[np.ix_(rows, columns)], resamples, confidence, seed, kept)
+            judged = _of_columns(differences[np.ix_(rows, columns)], params, kept)
             for column, difference in zip(columns, judged, strict=True):
                 results[column] = difference
     return results
 
 
-def _of_columns(
-    values: np.ndarray, resamples: int, confidence: float, seed: int, groups: Sequence[Hashable] | None
-) -> list[Difference]:
+def _of_columns(values: np.ndarray, params: IntervalParams, groups: Sequence[Hashable] | None) -> list[Difference]:
     """``paired_difference`` of columns that all have a value in every row."""
     by_group = grouped(values, groups)
-    intervals = mean_intervals(values, resamples, confidence, seed, groups)
+    intervals = mean_intervals(values, params, groups)
     rows, count = len(values), by_group.count
     if count < 2:
         return [Difference(*one, rows, count, 0.0, 1.0) for one in intervals if one is not None]
-    tested = (part.tolist() for part in t_test(by_group, confidence))
+    heaviest = by_group.heaviest
+    tested = (part.tolist() for part in t_test(by_group, params.confidence))
     return [
-        Difference(value, min(low, value - reach), max(high, value + reach), rows, count, error, p)
+        Difference(value, min(low, value - reach), max(high, value + reach), rows, count, error, p, heaviest)
         for (value, low, high), error, reach, p in zip(filter(None, intervals), *tested, strict=True)
     ]
 
@@ -125,9 +127,7 @@ def _of_columns(
 def statistic_difference(
     rows: np.ndarray,
     statistic: Callable[[np.ndarray], float],
-    resamples: int,
-    confidence: float,
-    seed: int,
+    params: IntervalParams,
     groups: Sequence[Hashable] | None = None,
 ) -> Difference:
     """``paired_difference`` of a statistic that is no mean, such as the F1 of all rows.
@@ -135,17 +135,18 @@ def statistic_difference(
     Args:
         rows: numbers of both systems (shape: rows, …), of which ``statistic`` computes the difference.
     """
-    value, count = float(statistic(rows)), len(rows) if groups is None else len(set(groups))
-    if count < 2:
-        return Difference(value, value, value, len(rows), count, 0.0, 1.0)
-    resampled = resampled_statistics(rows, statistic, resamples, seed, groups)
-    return drawn_difference(value, resampled[np.isfinite(resampled)], len(rows), count, confidence)
+    value, by_group = float(statistic(rows)), grouped(np.ones(len(rows)), groups)
+    if by_group.count < 2:
+        return Difference(value, value, value, len(rows), by_group.count, 0.0, 1.0)
+    resampled = resampled_statistics(rows, statistic, params, groups)
+    difference = drawn_difference(value, resampled, len(rows), by_group.count, params.confidence)
+    return replace(difference, heaviest=by_group.heaviest)
 
 
 def drawn_difference(value: float, resampled: np.ndarray, rows: int, groups: int, confidence: float) -> Difference:
     """The difference ``value`` with the interval of its finite ``resampled`` values; ``groups`` is at least 2."""
     low, high = percentiles(resampled, confidence)
-    error, freedom = float(np.std(resampled)), groups - 1
+    error, freedom = float(np.std(resampled[np.isfinite(resampled)])), groups - 1
     if error <= ROUNDING:
         return Difference(value, low, high, rows, groups, 0.0, 1.0 if abs(value) <= ROUNDING else 0.0)
     reach, p = error * stats.t.ppf((1 + confidence) / 2, freedom), 2 * stats.t.sf(abs(value) / error, freedom)

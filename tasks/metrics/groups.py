@@ -32,6 +32,11 @@ class Grouped:
         """Number of groups."""
         return len(self.sums)
 
+    @property
+    def heaviest(self) -> float:
+        """Number of values of the largest group over the mean group's, in the first column; 1 for equal groups."""
+        return float(self.sizes[:, 0].max() / self.sizes[:, 0].mean())
+
     def means(self) -> np.ndarray:
         """Mean over all values (shape: columns)."""
         return self.sums.sum(axis=0) / self.sizes.sum(axis=0)

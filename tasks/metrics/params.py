@@ -21,7 +21,7 @@ class IntervalParams(Params):
 
     resamples: int = Field(default=10_000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 MARGINS = {"bleu": 3.0, "chrf": 3.0, "loss_per_byte": 0.01}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tasks.metrics.groups import drawn_counts, group_index, grouped
+from tasks.metrics.params import IntervalParams
 from tasks.text.rows import Row, RowKey, group_key, row_key
 
 T = TypeVar("T")
@@ -25,9 +26,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(
-    values: ArrayLike, resamples: int, confidence: float, seed: int, groups: Sequence[Hashable] | None = None
-) -> Interval:
+def mean_interval(values: ArrayLike, params: IntervalParams, groups: Sequence[Hashable] | None = None) -> Interval:
     """Mean of ``values`` (shape: rows) with its percentile bootstrap interval.
 
     Groups are drawn with all of their rows; without ``groups`` each row is one. Percentile intervals (Efron &
@@ -42,13 +41,13 @@ def mean_interval(
         raise ValueError("an interval needs at least one value; there is none")
     if not np.isfinite(array).all():
         raise ValueError("an interval needs finite values; leave out the rows without a score first")
-    (interval,) = mean_intervals(array[:, None], resamples, confidence, seed, groups)
+    (interval,) = mean_intervals(array[:, None], params, groups)
     assert interval is not None
     return interval
 
 
 def mean_intervals(
-    values: np.ndarray, resamples: int, confidence: float, seed: int, groups: Sequence[Hashable] | None = None
+    values: np.ndarray, params: IntervalParams, groups: Sequence[Hashable] | None = None
 ) -> list[Interval | None]:
     """``mean_interval`` of each column of ``values`` (shape: rows, columns), over the rows that have a value.
 
@@ -57,8 +56,8 @@ def mean_intervals(
     """
     by_group = grouped(values, groups)
     columns = np.asarray(values, dtype=np.float64)
-    resampled = by_group.resampled_means(resamples, seed) if len(columns) else np.empty((0, columns.shape[1]))
-    return [_of_column(column, drawn, confidence) for column, drawn in zip(columns.T, resampled.T, strict=True)]
+    resampled = by_group.resampled_means(params.resamples, params.seed) if len(columns) else columns
+    return [_of_column(column, drawn, params.confidence) for column, drawn in zip(columns.T, resampled.T, strict=True)]
 
 
 def _of_column(column: np.ndarray, resampled: np.ndarray, confidence: float) -> Interval | None:
@@ -67,7 +66,7 @@ def _of_column(column: np.ndarray, resampled: np.ndarray, confidence: float) -> 
         return None
     if np.ptp(known) == 0:
         return Interval(*(float(known[0]),) * 3)
-    return Interval(float(known.mean()), *percentiles(resampled[np.isfinite(resampled)], confidence))
+    return Interval(float(known.mean()), *percentiles(resampled, confidence))
 
 
 def direction(low: float, high: float) -> int:
@@ -76,18 +75,16 @@ def direction(low: float, high: float) -> int:
 
 
 def percentiles(resampled: np.ndarray, confidence: float) -> tuple[float, float]:
-    """The ends of the percentile interval of resampled values."""
+    """The ends of the percentile interval of the resampled values that are finite."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
+    low, high = np.quantile(resampled[np.isfinite(resampled)], [tail, 1 - tail])
     return float(low), float(high)
 
 
 def statistic_interval(
     rows: np.ndarray,
     statistic: Callable[[np.ndarray], float],
-    resamples: int,
-    confidence: float,
-    seed: int,
+    params: IntervalParams,
     groups: Sequence[Hashable] | None = None,
 ) -> Interval:
     """``statistic`` of ``rows`` (shape: rows, …) with its percentile bootstrap interval; groups are drawn.
@@ -105,22 +102,20 @@ def statistic_interval(
         raise ValueError(f"an interval needs a finite statistic; it is {value}")
     if len(rows) == 1:
         return Interval(value, value, value)
-    resampled = resampled_statistics(rows, statistic, resamples, seed, groups)
-    return Interval(value, *percentiles(resampled[np.isfinite(resampled)], confidence))
+    return Interval(value, *percentiles(resampled_statistics(rows, statistic, params, groups), params.confidence))
 
 
 def resampled_statistics(
     rows: np.ndarray,
     statistic: Callable[[np.ndarray], float],
-    resamples: int,
-    seed: int,
+    params: IntervalParams,
     groups: Sequence[Hashable] | None = None,
 ) -> np.ndarray:
-    """``statistic`` of each resample of the groups of ``rows`` (shape: resamples)."""
+    """``statistic`` of each resample of the groups of ``rows`` (shape: resamples); not finite if it is not defined."""
     numbers = np.arange(len(rows))
     index = numbers if groups is None else group_index(groups)
     values = []
-    for counts in drawn_counts(int(index.max()) + 1, resamples, seed):
+    for counts in drawn_counts(int(index.max()) + 1, params.resamples, params.seed):
         for drawn in counts.astype(np.int64):
             values.append(float(statistic(rows[np.repeat(numbers, drawn[index])])))
     return np.array(values)

@@ -38,6 +38,11 @@ def verdict(difference: Difference, margin: float, params: VerdictParams) -> Ver
     return "same" if -margin < difference.low and difference.high < margin else "not enough rows"
 
 
+def needed(entry: Mapping[str, Any]) -> str:
+    """The ``rows_needed`` of a verdict as text that follows it; empty if the verdict is decided."""
+    return f" (~{entry['rows_needed']} rows needed)" if "rows_needed" in entry else ""
+
+
 def rows_needed(difference: Difference, margin: float, params: VerdictParams) -> int:
     """Estimate the rows with which ``verdict`` shows better, worse or same, whatever the difference is.
 
@@ -64,6 +69,11 @@ class Kept:
         difference: of its score, after minus before; more is better.
         margin: a smaller loss does not count.
         span: the most that one row can lose, such as 1 for a score from 0 to 1; 0 if that has no limit.
+
+    ``hidden`` is a bound only if the score is a mean of rows, or of tasks that are. In F1 or a correlation a row of a
+    rare label weighs more than its share, and no bound is known: such a score is treated as if rows weighed the same,
+    so that few equal rows do not count as kept, but a loss may be hidden more often. A loss without limit is not
+    covered at all.
     """
 
     difference: Difference
@@ -72,8 +82,22 @@ class Kept:
 
     @property
     def hidden(self) -> float:
-        """Probability that no row shows a loss of ``margin``: to lose it, a share ``margin / span`` of rows must."""
-        return (1 - self.margin / self.span) ** self.difference.groups if self.margin < self.span else 0.0
+        """The largest probability that no group shows a loss of ``margin``, if the true loss is that large.
+
+        If group i loses something with probability ``p_i`` and has the weight ``w_i`` in the mean, the loss is at most
+        ``span * sum(w_i * p_i)``. So the ``p_i`` are on average at least ``margin / _reach``, and the product of
+        ``1 - p_i`` is largest if all are equal (Jensen).
+        """
+        return (1 - self.margin / self._reach) ** self.difference.groups if self.margin < self._reach else 0.0
+
+    @property
+    def _reach(self) -> float:
+        """The most that the score loses if every group loses as much as the heaviest one can."""
+        return self.span * self.difference.heaviest
+
+    def groups_to_show(self, tail: float) -> float:
+        """Groups with which ``hidden`` is ``tail``; 0 if it is 0 for any number."""
+        return math.log(tail) / math.log1p(-self.margin / self._reach) if self.margin < self._reach else 0.0
 
 
 def retained(tasks: Mapping[K, Kept], confidence: float, params: VerdictParams) -> dict[K, Retained]:
@@ -122,9 +146,7 @@ def rows_to_decide(task: Kept, tasks: int, confidence: float, params: VerdictPar
     else:
         width = 2 * difference.error * float(stats.t.isf(tail, difference.groups - 1))
         groups = difference.groups * (width / task.margin) ** 2
-    if task.margin < task.span:
-        groups = max(groups, math.log(tail) / math.log1p(-task.margin / task.span))
-    return math.ceil(difference.rows / difference.groups * max(params.min_groups, groups))
+    return math.ceil(difference.rows / difference.groups * max(params.min_groups, groups, task.groups_to_show(tail)))
 
 
 def _tail_p(difference: Difference, limit: float, params: VerdictParams) -> float:

@@ -104,7 +104,7 @@ def _interval(values: dict[str, list[float]], params: IntervalParams) -> Results
     means = [fmean(points) for points in values.values() if points]
     if not means:
         return None
-    value, low, high = mean_interval(means, params.resamples, params.confidence, params.seed)
+    value, low, high = mean_interval(means, params)
     # A bootstrap interval of few pairs is too narrow, and of equal pairs it has no width. The exact test is valid then.
     p_value = _p_value(sum(mean > 0.5 for mean in means), sum(mean < 0.5 for mean in means))
     return {"value": value, "low": low, "high": high, "n": len(means), "p_value": p_value}

@@ -17,6 +17,7 @@ from tasks.metrics.names import HIGHER_IS_BETTER, OF_EVERY_ROW
 from tasks.register.looks import RowSet
 from tasks.register.scores import Scores
 from tasks.text.rows import ROW_KEY, Row, RowKey, group_key, row_key
+from tasks.tracking.experiment_files import Trained
 from tasks.tuning.params import load_params
 from tasks.tuning.untrained import is_trained
 
@@ -26,21 +27,11 @@ REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluated(Trained):
     """An experiment with its scores on the test rows."""
 
-    name: str
-    manifest: dict[str, Any]
     metrics: dict[str, Any]
     scores: Scores
-
-    @property
-    def key(self) -> str:
-        return str(self.manifest["key"])
-
-    @property
-    def weights(self) -> str:
-        return self.manifest.get("weights_sha256") or ""
 
     @property
     def test(self) -> str:

@@ -148,7 +148,8 @@ def _pair(candidate: Scores, opponent: Opponent) -> Pairs:
 
 
 def _compare(pairs: Pairs, params: RegistrationParams, confidence: float, seeds: Spread | None) -> Compared:
-    difference = paired_difference(pairs.gains, params.resamples, confidence, params.seed, pairs.groups)
+    intervals = params.model_copy(update={"confidence": confidence})
+    difference = paired_difference(pairs.gains, intervals, pairs.groups)
     dirty = float(pairs.dirty_gains.mean()) if len(pairs.dirty_gains) else None
     needed = None if seeds is None else seeds.gain_needed(params.confidence)
     return Compared(difference, len(pairs.dirty_gains), dirty, confidence, seeds, needed)

@@ -8,6 +8,7 @@ from tasks.benchmark.suite_verdicts import benchmark_verdicts
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.metrics.verdicts import needed
 from tasks.register.evaluated import Evaluated, read
 from tasks.register.params import RegistrationParams
 
@@ -37,7 +38,7 @@ def lost_tasks(paths: Paths, candidate: Evaluated, params: RegistrationParams) -
             f"evaluation_set.retention, or suites of {params.baseline} and {candidate.name} under "
             "benchmark.experiments of params/evaluation.yaml, or set it to 'shown'"
         )
-    verdicts = {f"{task}: {_text(one)}": one["verdict"] for task, one in judged.items()}
+    verdicts = {f"{task}: {one['verdict']}{needed(one)}": one["verdict"] for task, one in judged.items()}
     refusing = [line for line, verdict in verdicts.items() if verdict not in PASSES[params.retention]]
     unsure = [line for line, verdict in verdicts.items() if verdict == "undecided" and line not in refusing]
     return refusing, unsure
@@ -50,8 +51,3 @@ def _judged(paths: Paths, candidate: Evaluated, params: RegistrationParams) -> d
     (entry,) = (system for system in files.read_json(path)["systems"] if system["name"] == candidate.name)
     suites = benchmark_verdicts(paths, (base.name, base.key), (candidate.name, candidate.key))
     return (entry.get("retention") or {}) | suites
-
-
-def _text(judged: dict[str, Any]) -> str:
-    """The verdict, with the number of rows that would decide."""
-    return judged["verdict"] + (f" (~{judged['rows_needed']} rows needed)" if "rows_needed" in judged else "")

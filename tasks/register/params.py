@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.core.params import Params
 from tasks.metrics.names import row_score
+from tasks.metrics.params import IntervalParams
 
 
-class RegistrationParams(Params):
-    """``registration`` in ``params/registration.yaml``.
+class RegistrationParams(IntervalParams):
+    """``registration`` in ``params/registration.yaml``, with the intervals of the paired bootstrap.
 
     Attributes:
         model_name: name of the registered model in MLflow.
@@ -33,9 +33,6 @@ class RegistrationParams(Params):
             no more often than one decision.
         beyond_seeds: whether the gain over each opponent must also exceed what another seed alone gives
             (``tasks.metrics.seeds.Spread.gain_needed``); needs three seeds of the candidate.
-        resamples: number of resamples of the paired bootstrap.
-        confidence: level of the interval, such as 0.95.
-        seed: seed of the resampling.
     """
 
     model_name: str = "tunesmith"
@@ -47,9 +44,6 @@ class RegistrationParams(Params):
     min_label_rows: int | None = Field(default=3, ge=1)
     looks: Literal["each", "spend"] = "each"
     beyond_seeds: bool = False
-    resamples: int = Field(default=10_000, ge=100)
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    seed: int = 0
 
     _metric = field_validator("metric")(row_score)
 

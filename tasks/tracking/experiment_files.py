@@ -35,29 +35,11 @@ class Data:
 
 
 @dataclass(frozen=True)
-class ExperimentFiles:
-    """The files of one experiment. A mapping is empty if its file is missing or belongs to another model.
-
-    Attributes:
-        manifest: ``models/X/manifest.json``.
-        training: ``runs/X/train/run.json``.
-        evaluation: ``runs/X/predict/run.json``. An earlier version wrote ``runs/X/evaluate/run.json``.
-        scores: ``reports/experiments/X/metrics.json``.
-        inference: ``reports/experiments/X/inference.json``.
-        history: lines of ``runs/X/train/history.jsonl``.
-        groups: artifact folder (``model``, ``""`` for the root, ``comparison``) → files in it, by name.
-    """
+class Trained:
+    """An experiment with ``models/X/manifest.json``."""
 
     name: str
     manifest: dict[str, Any]
-    training: dict[str, Any]
-    evaluation: dict[str, Any]
-    scores: dict[str, Any]
-    inference: dict[str, Any]
-    history: list[dict[str, Any]]
-    data: list[Data]
-    groups: dict[str, dict[str, Path]]
-    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -67,6 +49,29 @@ class ExperimentFiles:
     def weights(self) -> str:
         """sha256 of the trained weights; empty for method ``none``."""
         return self.manifest.get("weights_sha256") or ""
+
+
+@dataclass(frozen=True)
+class ExperimentFiles(Trained):
+    """The files of one experiment. A mapping is empty if its file is missing or belongs to another model.
+
+    Attributes:
+        training: ``runs/X/train/run.json``.
+        evaluation: ``runs/X/predict/run.json``. An earlier version wrote ``runs/X/evaluate/run.json``.
+        scores: ``reports/experiments/X/metrics.json``.
+        inference: ``reports/experiments/X/inference.json``.
+        history: lines of ``runs/X/train/history.jsonl``.
+        groups: artifact folder (``model``, ``""`` for the root, ``comparison``) → files in it, by name.
+    """
+
+    training: dict[str, Any]
+    evaluation: dict[str, Any]
+    scores: dict[str, Any]
+    inference: dict[str, Any]
+    history: list[dict[str, Any]]
+    data: list[Data]
+    groups: dict[str, dict[str, Path]]
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

@@ -36,5 +36,5 @@ def test_only_original_rows_that_both_have_are_compared() -> None:
     assert list(entry) == ["boolq"] and (entry["boolq"]["value"], entry["boolq"]["rows"]) == (0.5, 2)
     # The t interval of 0 and 1 is 0.5 ± 12.706 * 0.5. To be as narrow as 0.03, it needs (12.7062 / 0.03)² * 2 rows.
     assert line("lora", "base", "boolq", entry["boolq"]) == (
-        "boolq: accuracy of lora − base: +0.500 [-5.853, +6.853] on 2 rows: not enough rows (~358773 needed)"
+        "boolq: accuracy of lora − base: +0.500 [-5.853, +6.853] on 2 rows: not enough rows (~358773 rows needed)"
     )

@@ -39,7 +39,7 @@ def test_aggregates_by_hand() -> None:
     assert matthews(pairs) == pytest.approx((2 * 1 - 1 * 1) / 6)
     assert f1_of_three([(0, 0), (1, 1), (2, 1)]) == pytest.approx((1 + 2 / 3 + 0) / 3)
     assert pearson([(0, 1), (1, 2), (2, 3)]) == pytest.approx(1.0)
-    assert pearson([(0, 1), (1, 1)]) == 0.0  # an answer that never varies
+    assert np.isnan(pearson([(0, 1), (1, 1)]))  # an answer that never varies
     assert all_of_a_question([("a", True), ("a", False), ("b", True), ("b", True)]) == 0.5
     assert squad_f1("the red Lamp!", "a lamp") == pytest.approx(2 / 3)
 
@@ -76,6 +76,27 @@ def test_intervals_hold_the_score(measure: str) -> None:
     value, low, high = interval(items, measure, INTERVALS)
     assert low < value < high and value == pytest.approx(AGGREGATES[measure](items))
     assert np.array_equal(draws(items, measure, INTERVALS), draws(items, measure, INTERVALS))
+
+
+@pytest.mark.parametrize("measure", ["pearson", "spearman"])
+def test_resamples_without_a_correlation_are_left_out(measure: str) -> None:
+    """Three of four rows are equal: a resample is constant, or correlates fully."""
+    items: list[Any] = [(1, 1)] * 3 + [(2, 2)]
+    assert interval(items, measure, INTERVALS) == pytest.approx((1.0, 1.0, 1.0))
+    constant = np.isnan(draws(items, measure, INTERVALS))
+    assert constant.mean() == pytest.approx(0.75**4 + 0.25**4, abs=0.1)
+    glue = load_suite("glue")
+    stsb = {"stsb": (glue.tasks["stsb"], [{"values": {"pearson": pair, "spearman": pair}} for pair in items])}
+    overall = averages(glue, stsb, INTERVALS)["overall"]
+    assert (overall["value"], overall["low"], overall["high"]) == pytest.approx((1.0, 1.0, 1.0))
+
+
+def test_guessing_one_answer_for_all_rows_has_no_correlation() -> None:
+    rows = [[{"pearson": (true, guess)} for guess in range(2)] for true in (0, 1, 0)]
+    guessed = chance.Guesses(rows, [[0.5, 0.5]] * 3, [row[0] for row in rows])
+    assert chance.frequent_score(guessed, "pearson", "pearson") is None
+    drawn = chance.by_chance(guessed, "pearson", "pearson", 400, seed=0)
+    assert np.isfinite(drawn).all() and len(drawn) == pytest.approx(300, abs=40)  # two of eight guessers are constant
 
 
 def test_chance_of_choices_and_of_texts() -> None:
@@ -165,6 +186,36 @@ def test_differences_are_paired_by_row() -> None:
     assert differences(tuned, base, INTERVALS, VERDICTS)["glue", "mrpc", "acc"]["verdict"] == "lost"
     tuned[1][3]["doc_hash"] = "another row"
     assert differences(base, tuned, INTERVALS, VERDICTS) == {}
+
+
+def test_a_row_of_a_small_task_weighs_more_in_an_average_over_tasks() -> None:
+    """Of 30 and 300 rows, a row of the small task weighs 1/60: 5.5 times the average row. MMLU averages over rows."""
+
+    def same(suite: str, sizes: dict[str, int], metric: str) -> Any:
+        rows = [
+            {"suite": suite, "task": name, "doc_id": i, "doc_hash": str(i), "values": {metric: 1.0}}
+            for name, size in sizes.items()
+            for i in range(size)
+        ]
+        about = {name: {"metrics": {metric: {"measure": "mean"}}} for name in sizes}
+        return {"suites": {suite: {"tasks": about}}}, rows
+
+    over_tasks = same("glue", {"sst2": 30, "wnli": 300}, "acc")
+    entry = average_differences(over_tasks, over_tasks, INTERVALS, VERDICTS)["glue", "overall"]
+    assert (entry["verdict"], entry["rows_needed"]) == ("undecided", 675)  # log(0.025) / log(1 - 0.03 / 5.5)
+    over_rows = same("mmlu", {"anatomy": 30, "virology": 300}, "acc")
+    assert average_differences(over_rows, over_rows, INTERVALS, VERDICTS)["mmlu", "overall"]["verdict"] == "kept"
+
+
+def test_a_correlation_can_lose_twice_as_much_as_an_accuracy() -> None:
+    pairs = [[1, 1], [0, 1]] * 61
+    about = {"cola": {"metrics": {"mcc": {"measure": "matthews"}}}}
+    rows = [
+        {"suite": "glue", "task": "cola", "doc_id": i, "doc_hash": str(i), "values": {"mcc": pair}}
+        for i, pair in enumerate(pairs)
+    ]
+    result: Any = {"suites": {"glue": {"tasks": about}}}, rows
+    assert differences(result, result, INTERVALS, VERDICTS)["glue", "cola", "mcc"]["rows_needed"] == 245
 
 
 def test_a_suite_pools_the_rows_of_tasks_that_are_too_small_for_a_verdict() -> None:

@@ -79,6 +79,15 @@ def test_rows_of_one_group_are_one_sample() -> None:
     assert retention(*alone, PARAMS, VERDICTS)["wnut/entities"]["verdict"] == "lost"
 
 
+def test_rows_of_a_large_group_may_hide_a_loss() -> None:
+    """122 groups are enough if they are equal. If one of them has 79 of 200 rows, it weighs 48 times the average."""
+    rows = [row(i, accuracy=0.5, group=str(max(i - 78, 0))) for i in range(200)]
+    systems = [System(name, "experiment", retention=rows) for name in ("x", "base")]
+    judgement = retention(*systems, PARAMS, VERDICTS)["wnut/entities"]
+    assert (judgement["verdict"], judgement["difference"]["groups"]) == ("undecided", 122)
+    assert judgement["rows_needed"] > 9_000
+
+
 def test_more_loss_is_worse() -> None:
     judgement = judged([1.0, 1.1, 1.0], [1.5, 1.6, 1.4], "loss", "loss_per_byte")
     assert (judgement["verdict"], judgement["metric"]) == ("lost", "loss_per_byte")

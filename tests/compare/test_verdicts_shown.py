@@ -18,7 +18,7 @@ def test_verdicts_are_written_out(full: Workspace) -> None:
     for verdict, adjusted in (("worse", True), ("better", False), ("same", False), ("not enough rows", False)):
         difference |= {"verdict": verdict, "adjusted": adjusted, "rows_needed": 746}
         written.append(str(outcome(entry, "rouge1_f")))
-    assert written == ["worse", "better, unadjusted", "same", "not enough rows (~746 needed)"]
+    assert written == ["worse", "better, unadjusted", "same", "not enough rows (~746 rows needed)"]
     assert str(outcome(entry, "copied_4grams")) == str(outcome(entry, "bleu")) == "–"
     difference |= {"verdict": "same"}
     assert "Same: within 3.0 points." in markdown_table(comparison)

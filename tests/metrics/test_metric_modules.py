@@ -122,6 +122,21 @@ def test_correlations_by_hand() -> None:
     assert scores["pearson_unparsed"] == 2
 
 
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_resamples_in_which_one_side_is_constant_have_no_correlation(metric: str) -> None:
+    """Nine of ten rows are equal, so each resample that lacks the tenth is constant; all others correlate fully."""
+    outputs = ["1"] * 9 + ["2"]
+    scores = compute(metric, outputs, outputs, resamples=200)
+    assert [scores[f"{metric}{part}"] for part in ("", "_low", "_high")] == pytest.approx([1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_resamples_of_references_without_text_have_no_score(metric: str) -> None:
+    outputs, true = ["the cat sat on the mat"] * 3, ["the cat sat on the mat", "", ""]
+    low, high = (compute(metric, outputs, true, resamples=200)[f"{metric}_{end}"] for end in ("low", "high"))
+    assert 0 < low <= high
+
+
 @pytest.mark.parametrize("reference", ["entailment", "nan"])
 def test_correlation_needs_numbers_as_references(reference: str) -> None:
     with pytest.raises(ValueError, match=rf"reference 1: correlation needs finite numbers.*'{reference}'"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import (
     ROUNDING,
     averaged_columns,
@@ -35,25 +36,33 @@ def test_columns_are_averaged_over_variants_that_have_the_score() -> None:
 
 ROWS = np.array([0.0] * 3 + [1.0] * 3)
 GROUPS = ["a"] * 3 + ["b"] * 3
+FEW, MANY = IntervalParams(resamples=500), IntervalParams(resamples=2000)
 
 
 def test_an_interval_over_groups_is_wider_by_hand() -> None:
     """Of two groups each is drawn twice in 1/4 of the resamples. Of six rows the mean is 0 in 1/64, below 2.5 %."""
-    assert mean_interval(ROWS, 2000, 0.95, 0, GROUPS) == (0.5, 0.0, 1.0)
-    assert mean_interval(ROWS, 2000, 0.95, 0) == pytest.approx((0.5, 1 / 6, 5 / 6))
+    assert mean_interval(ROWS, MANY, GROUPS) == (0.5, 0.0, 1.0)
+    assert mean_interval(ROWS, MANY) == pytest.approx((0.5, 1 / 6, 5 / 6))
     rows = ROWS[:, None]
-    assert statistic_interval(rows, np.mean, 2000, 0.95, 0, GROUPS) == (0.5, 0.0, 1.0)
-    assert statistic_interval(rows, np.mean, 2000, 0.95, 0) == pytest.approx((0.5, 1 / 6, 5 / 6))
+    assert statistic_interval(rows, np.mean, MANY, GROUPS) == (0.5, 0.0, 1.0)
+    assert statistic_interval(rows, np.mean, MANY) == pytest.approx((0.5, 1 / 6, 5 / 6))
 
 
 def test_columns_are_as_if_each_were_alone_and_may_lack_values() -> None:
     random = np.random.default_rng(0)
     columns = np.column_stack([ROWS, random.random(6), np.full(6, np.nan)])
     columns[0, 1] = np.nan
-    first, second, third = mean_intervals(columns, 500, 0.95, 0, GROUPS)
-    assert first == mean_interval(ROWS, 500, 0.95, 0, GROUPS) and third is None
+    first, second, third = mean_intervals(columns, FEW, GROUPS)
+    assert first == mean_interval(ROWS, FEW, GROUPS) and third is None
     assert second is not None and second.value == columns[1:, 1].mean()
-    assert mean_intervals(np.empty((0, 2)), 500, 0.95, 0) == [None, None]
+    assert mean_intervals(np.empty((0, 2)), FEW) == [None, None]
+
+
+def test_resamples_without_the_statistic_are_left_out() -> None:
+    """Of two rows, half of the resamples draw one twice; a statistic of different rows alone is then not defined."""
+    rows = np.array([[0.0], [1.0]])
+    interval = statistic_interval(rows, lambda drawn: 0.8 if np.ptp(drawn) else float("nan"), FEW)
+    assert interval == (0.8, 0.8, 0.8)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,27 @@ def test_equal_rows_keep_a_task_only_where_a_loss_would_show() -> None:
     for groups, verdict_of_both in ((143, "undecided"), (144, "kept")):
         both = {key: kept(0.0, 0.0, groups)["task"] for key in "ab"}
         assert retained(both, 0.95, PARAMS) == dict.fromkeys("ab", verdict_of_both)
+
+
+def test_a_loss_may_hide_in_a_heavy_group() -> None:
+    """If a group weighs five times the average one, a loss of 3 points may be in 0.6 % of the groups alone."""
+    equal = kept(0.0, 0.0, 122)["task"]
+    heavy = replace(equal, difference=replace(equal.difference, heaviest=5.0))
+    assert (equal.hidden, heavy.hidden) == (pytest.approx(0.97**122), pytest.approx(0.994**122))
+    assert retained({"task": heavy}, 0.95, PARAMS) == {"task": "undecided"}
+    assert rows_to_decide(heavy, 1, 0.95, PARAMS) == 613  # log(0.025) / log(0.994) = 612.97
+    assert replace(heavy, margin=5.0).hidden == 0.0, "no loss is as large as the margin"
+
+
+@pytest.mark.parametrize("weights", [[1.0] * 40, [8.0] + [1.0] * 32, [4.0] * 5 + [1.0] * 20])
+def test_no_distribution_of_a_loss_hides_it_more_often(weights: list[float]) -> None:
+    """A loss of the margin is spread over the groups at random; ``hidden`` bounds how often none of them shows it."""
+    random, shares = np.random.default_rng(0), np.array(weights) / sum(weights)
+    count = len(weights)
+    bound = Kept(replace(difference(0.0, 0.0, count), heaviest=float(shares.max() * count)), 0.1).hidden
+    spread = [random.dirichlet(np.full(count, random.choice([0.3, 1.0, 20.0]))) for _ in range(300)]
+    hidden = [np.prod(1 - losing) for losing in (0.1 * part / shares for part in spread) if (losing <= 1).all()]
+    assert len(hidden) > 100 and max(hidden) <= bound + 1e-12
 
 
 @pytest.mark.parametrize(

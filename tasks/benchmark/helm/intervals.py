@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from tasks.metrics.params import IntervalParams
-from tasks.metrics.statistics import mean_interval
+from tasks.metrics.statistics import mean_interval, percentiles
 
 Cell = dict[str, Any]
 """``value``, ``low``, ``high``, ``n`` (rows); or ``na``: the reason.
@@ -24,7 +24,7 @@ def mean_cell(values: Sequence[float], params: IntervalParams) -> Cell:
     """The mean of ``values``, one per row; ``na`` without rows."""
     if not len(values):
         return na("no row to measure")
-    value, low, high = mean_interval(np.array(values, dtype=float), params.resamples, params.confidence, params.seed)
+    value, low, high = mean_interval(np.array(values, dtype=float), params)
     return {"value": value, "low": low, "high": high, "n": len(values)}
 
 
@@ -51,12 +51,11 @@ def statistic_cell(
     random = np.random.default_rng(params.seed)
     drawn = [statistic(draw) for draw in random.integers(rows, size=(params.resamples, rows))]
     known = [one for one in drawn if one is not None] or [value]
-    tail = (1 - params.confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
+    low, high = percentiles(np.array(known), params.confidence)
     if largest is not None:
-        reach = float(norm.ppf(1 - tail) * np.std(known))
+        reach = float(norm.ppf((1 + params.confidence) / 2) * np.std(known))
         low, high = max(0.0, value - reach), min(largest, value + reach)
-    cell = {"value": float(value), "low": float(low), "high": float(high), "n": rows}
+    cell = {"value": float(value), "low": low, "high": high, "n": rows}
     return cell | ({"undefined": 1 - len(known) / len(drawn)} if None in drawn else {})
 
 

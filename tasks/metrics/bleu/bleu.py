@@ -32,11 +32,10 @@ class Bleu(base.CorpusMetric):
         return np.array([rows[number] for number in range(len(predictions))])
 
     def value(self, statistics: np.ndarray) -> float:
+        if not statistics[:, 1].sum():  # the lengths of the references
+            return float("nan")
         bleu = next(iter(self._by_tokenizer.values()))  # any: the score follows from the counts
         return float(bleu._compute_score_from_stats(statistics.sum(0).tolist()).score)
-
-    def is_defined(self, statistics: np.ndarray) -> bool:
-        return bool(statistics[:, 1].sum() > 0)  # the lengths of the references
 
     @property
     def settings(self) -> dict[str, str]:

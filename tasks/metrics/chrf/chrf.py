@@ -22,10 +22,9 @@ class Chrf(base.CorpusMetric):
         return np.array(self._chrf._extract_corpus_statistics(predictions, streams))
 
     def value(self, statistics: np.ndarray) -> float:
+        if not statistics[:, 1].sum():  # the characters of the references
+            return float("nan")
         return float(self._chrf._compute_score_from_stats(statistics.sum(0).tolist()).score)
-
-    def is_defined(self, statistics: np.ndarray) -> bool:
-        return bool(statistics[:, 1].sum() > 0)  # the characters of the references
 
     @property
     def settings(self) -> dict[str, str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
-from tasks.metrics import base
+from tasks.metrics import base, correlations
 
 
 class Spearman(base.Correlation):
@@ -15,4 +14,4 @@ class Spearman(base.Correlation):
     """
 
     def correlation(self, pairs: np.ndarray) -> float:
-        return base.correlation(rankdata(pairs, axis=0))
+        return correlations.spearman(pairs)
