@@ -25,14 +25,20 @@ class Spread:
     count: int
 
     def gain_needed(self, confidence: float) -> float:
-        """The gain that another seed alone gives with probability ``1 - confidence``: Student's t times ``deviation``.
+        """A gain that seeds alone exceed with a probability of at most ``1 - confidence``: a quantile of ``deviation``.
 
-        If trainings are no better than a fixed opponent on average, the gain of one more training over it has mean 0,
-        and gain / deviation follows Student's t with ``count - 1`` degrees of freedom. One of the ``count`` trainings
-        exceeds the bound less often, since its own gain is part of the deviation. The best of them exceeds it less
-        often than stated if ``count`` is 3, and more often if there are many.
+        It holds for one more training, and for the best of the ``count`` trainings, if trainings are no better than a
+        fixed opponent on average. The quantile is the larger of two:
+
+        - of Student's t with ``count - 1`` degrees of freedom, which gain / deviation of one more training follows; it
+          decides for up to four trainings;
+        - of the normal distribution at ``confidence ** (1 / count)``, which the best of ``count`` independent gains
+          follows if their deviation is known (Šidák 1967); it decides from five on. The estimated deviation contains
+          the best gain, which makes the best exceed the bound less often: by simulation in 2 to 5 % at 0.95.
         """
-        return float(stats.t.ppf(confidence, self.count - 1) * self.deviation)
+        one_more = stats.t.ppf(confidence, self.count - 1)
+        best = stats.norm.ppf(confidence ** (1 / self.count))
+        return float(max(one_more, best) * self.deviation)
 
 
 def spread(scores: Sequence[float]) -> Spread:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tasks.compare.repeated import trainings
 from tasks.core import files
 from tasks.core.counted import counted
 from tasks.core.paths import Paths
@@ -50,11 +51,12 @@ class Repeats:
 
 
 def repeats(candidate: Evaluated, params: RegistrationParams, paths: Paths) -> Repeats:
-    """Read the other trainings that the comparison names under ``seeds`` with the candidate."""
-    comparison = files.read_json(paths.comparison / "comparison.json")
-    for original, group in comparison.get("seeds", {}).items():
-        if candidate.name in group["experiments"]:
-            others = [read(name, params.metric, paths) for name in group["experiments"] if name != candidate.name]
-            same_rows = [other for other in others if other.test == candidate.test]
-            return Repeats(original, max(group["seeds"]) + 1, same_rows)
-    return Repeats(candidate.name, None, [])
+    """Read the other trainings of the candidate's experiment, out of the experiments that were compared.
+
+    ``build/experiments`` declares them. The comparison groups them too, but only if its own metric has scores.
+    """
+    systems = files.read_json(paths.comparison / "comparison.json")["systems"]
+    original, by_seed = trainings(candidate.name, [system["name"] for system in systems], paths)
+    others = [read(name, params.metric, paths) for name in by_seed.values() if name != candidate.name]
+    next_seed = max(by_seed) + 1 if others else None
+    return Repeats(original, next_seed, [other for other in others if other.test == candidate.test])

@@ -36,4 +36,9 @@ def test_chance_alone_exceeds_the_bound_as_often_as_stated() -> None:
     more, one, best = rates(3)
     assert more == pytest.approx(0.05, abs=0.006)
     assert one < best < 0.05
-    assert rates(10)[2] > 0.2, "the best of ten seeds is not held back"
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 10, 30, 100])
+def test_the_best_of_many_seeds_exceeds_the_bound_no_more_often_than_stated(count: int) -> None:
+    more, _, best = rates(count)
+    assert 0.015 < best < 0.055 and more < 0.056

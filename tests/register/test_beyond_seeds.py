@@ -5,27 +5,41 @@ from __future__ import annotations
 import pytest
 
 from tasks.core.files import read_json, write_json
+from tasks.core.params import merge, write_yaml
 from tasks.core.paths import Paths
 from tasks.metrics.seeds import Spread
 from tasks.register.gate import Opponent, decide
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
 from tasks.register.scores import Scores
-from tests.tracking.ledger_workspace import add_experiment
+from tasks.tuning.params import load_params
+from tests.tracking.ledger_workspace import add_comparison, add_experiment
+from tests.train.training_workspace import LORA
+from tests.train.training_workspace import PARAMS as TRAINED
 
 PARAMS = RegistrationParams(min_groups=2, beyond_seeds=True)
+PATCHED = merge(TRAINED, LORA)
 
 
 def seeds_of(paths: Paths, experiments: dict[str, int], original: str = "lora") -> None:
-    """Name the experiments in the comparison as trainings with these seeds."""
-    file = paths.comparison / "comparison.json"
-    group = {"experiments": list(experiments), "seeds": list(experiments.values())}
-    write_json(file, read_json(file) | {"seeds": {original: group}})
+    """Compare the experiments, and declare them as trainings of ``original`` with these seeds.
+
+    The comparison has no ``seeds``, as if its own metric had no score.
+    """
+    add_comparison(paths, "lora", "base", "lead", *experiments)
+    for name, seed in experiments.items():
+        folder, manifest = paths.experiment(name), paths.model(name) / "manifest.json"
+        write_yaml(folder / "train.yaml", PATCHED | {"seed": seed})
+        if name != original:
+            write_yaml(folder / "like.yaml", {"like": original})
+        params = load_params(folder / "train.yaml").model_dump(exclude_none=True)
+        write_json(manifest, read_json(manifest) | {"params": params})
 
 
 def test_the_bound_is_students_t_times_the_deviation() -> None:
     assert Spread(0.5, 0.01, 3).gain_needed(0.95) == pytest.approx(0.0292, abs=1e-5)  # t(0.95, 2) is 2.92
-    assert Spread(0.5, 0.01, 10).gain_needed(0.975) == pytest.approx(0.02262, abs=1e-5)
+    # Of many, the best is often lucky: 0.975 ** (1 / 10) is 0.99747, of which the normal quantile is 2.803.
+    assert Spread(0.5, 0.01, 10).gain_needed(0.975) == pytest.approx(0.02803, abs=1e-5)
     assert Spread(0.5, 0.0, 3).gain_needed(0.95) == 0.0
 
 
@@ -72,6 +86,16 @@ def test_without_three_seeds_nothing_is_decided_and_the_reason_says_how_to_make_
         "--count 1 --first 5`, then `tunesmith run`"
     ]
     assert run(PARAMS.model_copy(update={"beyond_seeds": False}), paths)["accepted"]
+
+
+def test_an_experiment_that_differs_otherwise_or_was_not_compared_is_no_other_seed(paths: Paths) -> None:
+    for name in ("lora-r2", "lora-s2", "lora-s3", "lora-again"):
+        add_experiment(paths, name, [0.4, 0.5, 0.6, 0.5])
+    seeds_of(paths, {"lora": 0, "lora-again": 0, "lora-r2": 1, "lora-s2": 2, "lora-s3": 3})
+    write_yaml(paths.experiment("lora-r2") / "train.yaml", PATCHED | {"seed": 1, "max_length": 64})
+    add_comparison(paths, "lora", "base", "lora", "lora-again", "lora-r2", "lora-s2")
+    (reason,) = run(PARAMS, paths)["reasons"]
+    assert reason.startswith("2 seeds of lora,") and "--first 3" in reason
 
 
 def test_three_seeds_decide_by_their_deviation(paths: Paths) -> None:
