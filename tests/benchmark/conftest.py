@@ -40,7 +40,8 @@ def model_folder(tmp_path: Path, tiny_llama: Path) -> Callable[[str], Path]:
     """``models/NAME`` of a workspace in ``tmp_path``: the tiny model as it is."""
     from tasks.core import files
     from tasks.model.base_models import BaseModelParams, find, load_tokenizer
-    from tasks.model.rendering import Renderer, fingerprint
+    from tasks.model.fingerprint import fingerprint
+    from tasks.model.rendering import Renderer
 
     def make(name: str) -> Path:
         folder = tmp_path / "models" / name
