@@ -38,6 +38,8 @@ def export(
     )
     if drawn < rows:
         write(f"note: {rows:,} were requested; there are no more rows, and a row with several templates counts once")
+    if (groups := done.key.groups()) < drawn:
+        write(f"note: the pairs are of {counted(groups, 'group')}, such as conversations; tests count a group once")
     if counts["only_a"] or counts["only_b"]:
         write(f"note: {counts['only_a']:,} rows have an output of {a} only, {counts['only_b']:,} of {b} only")
     if counts["other_prompts"]:

@@ -11,12 +11,14 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import Params, parse
 from tasks.core.paths import Paths
 from tasks.preferences.pairs import Counts, Pair
+from tasks.text.rows import group_key
 
 
 class PairKey(Params):
     """One pair.
 
     Attributes:
+        group: the row's conversation or author; None if the predictions, or the key of an earlier version, lack it.
         left: experiment whose output is on the left.
         right: experiment whose output is on the right.
         rouge1_f: ROUGE-1 F1 in 0..1 by experiment.
@@ -26,6 +28,7 @@ class PairKey(Params):
     source: str
     row_id: str
     template_id: str
+    group: str | None = None
     left: str
     right: str
     rouge1_f: dict[str, float | None]
@@ -54,6 +57,14 @@ class ExportKey(Params):
     predictions: dict[str, str]
     counts: dict[str, int]
     pairs: dict[str, PairKey]
+
+    def group_of(self, pair: str) -> tuple[str, str]:
+        """The independent group of a pair: judgements of one conversation or author resemble each other."""
+        return group_key(self.pairs[pair].model_dump(include={"source", "row_id", "group"}))
+
+    def groups(self) -> int:
+        """Number of independent groups of the pairs."""
+        return len({self.group_of(pair) for pair in self.pairs})
 
 
 def export_id(names: tuple[str, str], hashes: tuple[str, str], seed: int, rows: int) -> str:
@@ -84,6 +95,7 @@ def _pair_key(names: tuple[str, str], pair: Pair) -> PairKey:
         source=source,
         row_id=row_id,
         template_id=template_id,
+        group=pair.group,
         left=left,
         right=right,
         rouge1_f=dict(zip(names, pair.rouge1, strict=True)),

@@ -14,7 +14,7 @@ from tasks.metrics.statistics import variants_by_row
 from tasks.text.rows import Row, RowKey, row_key
 
 COLUMNS = ("source", "row_id", "template_id", "prompt", "completion", "rouge1_f")
-"""What is read of ``predictions.parquet``."""
+"""What is read of ``predictions.parquet``, besides ``group``, which predictions of earlier versions lack."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,14 @@ class Pair:
 
     Attributes:
         row: (source, row_id, template_id).
+        group: the row's conversation or author (``tasks.text.rows.group_key``); None if the predictions lack it.
         b_left: whether the output of the second experiment is on the left.
         rouge1: ROUGE-1 F1 in 0..1 of the first and of the second experiment; None if it is not known.
     """
 
     shown: Shown
     row: RowKey
+    group: str | None
     b_left: bool
     rouge1: tuple[float | None, float | None]
 
@@ -132,7 +134,8 @@ def _pair(name: str, a: Row, b: Row, b_left: bool) -> Pair:
     left, right = (b, a) if b_left else (a, b)
     prompt = min(a["prompt"], b["prompt"], key=lambda text: (len(text), text))
     scores = _finite(a["rouge1_f"]), _finite(b["rouge1_f"])
-    return Pair(Shown(name, prompt, shown_text(left), shown_text(right)), row_key(a), b_left, scores)
+    group = a.get("group") if b.get("group") is None else b["group"]
+    return Pair(Shown(name, prompt, shown_text(left), shown_text(right)), row_key(a), group, b_left, scores)
 
 
 def _finite(score: float | None) -> float | None:

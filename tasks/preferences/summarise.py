@@ -26,14 +26,15 @@ ByPair = dict[str, dict[str, str]]
 
 
 def summarise(key: ExportKey, answers: Answers, params: IntervalParams) -> Results:
-    """``results.json``. The unit of every interval and test is the pair: judges of one pair are averaged first, since
-    they judge the same texts.
+    """``results.json``. Judges of one pair are averaged first, since they judge the same texts. Intervals and tests
+    treat all pairs of one conversation or author as one group (``ExportKey.group_of``), since they are not independent.
 
     Keys: ``judges`` (name → answered, unanswered, b_wins, a_wins, ties, bad, left, right, and ``side_p_value`` of the
     sign test of left against right), ``win_rate`` of B (ties and both bad as half) and ``win_rate_decided`` (without
     them), ``sign_test``, ``left_chosen``, ``agreement``, ``rouge1`` (whether the output with the higher ROUGE-1 won),
-    ``pairs`` (each with its verdict and choices). An interval is ``value``, ``low``, ``high``, ``n`` (pairs) and
-    ``p_value`` (exact sign test of the pairs against a half), or None if no pair has a value.
+    ``pairs`` (each with its verdict and choices). An interval is ``value`` (mean over pairs), ``low``, ``high``, ``n``
+    (pairs), ``groups`` and ``p_value`` (exact sign test of the groups' means against a half), or None if no pair has a
+    value.
     """
     outcomes = by_pair(key, answers)
     scores = {pair: [SCORE[o] for o in won.values()] for pair, won in outcomes.items()}
@@ -46,10 +47,10 @@ def summarise(key: ExportKey, answers: Answers, params: IntervalParams) -> Resul
         "intervals": params.model_dump(),
         "pairs_exported": len(key.pairs),
         "judges": {judge: _counted(key, won) for judge, won in answers.items()},
-        "win_rate": _interval(scores, params),
-        "win_rate_decided": _interval(decided, params),
-        "sign_test": sign_test(list(verdicts.values()), params.confidence),
-        "left_chosen": _interval(sides, params),
+        "win_rate": _interval(key, scores, params),
+        "win_rate_decided": _interval(key, decided, params),
+        "sign_test": sign_test(_of_groups(key, verdicts), params.confidence),
+        "left_chosen": _interval(key, sides, params),
         "agreement": agreement(outcomes, list(answers)),
         "rouge1": rouge_agreement(key, verdicts, params),
         "pairs": {
@@ -96,18 +97,35 @@ def _counted(key: ExportKey, choices: dict[str, str]) -> Results:
         "bad": won["bad"],
         "left": chosen["left"],
         "right": chosen["right"],
+        # Over pairs, not groups: each pair's sides are drawn, so a judge without a habit makes independent choices.
         "side_p_value": _p_value(chosen["left"], chosen["right"]),
     }
 
 
-def _interval(values: dict[str, list[float]], params: IntervalParams) -> Results | None:
-    means = [fmean(points) for points in values.values() if points]
+def _interval(key: ExportKey, values: dict[str, list[float]], params: IntervalParams) -> Results | None:
+    means = {pair: fmean(points) for pair, points in values.items() if points}
     if not means:
         return None
-    value, low, high = mean_interval(means, params)
-    # A bootstrap interval of few pairs is too narrow, and of equal pairs it has no width. The exact test is valid then.
-    p_value = _p_value(sum(mean > 0.5 for mean in means), sum(mean < 0.5 for mean in means))
-    return {"value": value, "low": low, "high": high, "n": len(means), "p_value": p_value}
+    groups = [key.group_of(pair) for pair in means]
+    value, low, high = mean_interval(list(means.values()), params, groups)
+    # A bootstrap interval of few groups is too narrow, and of equal pairs it has no width; the exact test is valid.
+    by_group = _by_group(key, means)
+    p_value = _p_value(sum(mean > 0.5 for mean in by_group), sum(mean < 0.5 for mean in by_group))
+    return {"value": value, "low": low, "high": high, "n": len(means), "groups": len(by_group), "p_value": p_value}
+
+
+def _by_group(key: ExportKey, values: dict[str, float]) -> list[float]:
+    """Mean over the pairs of each group."""
+    by_group: dict[tuple[str, str], list[float]] = {}
+    for pair, value in values.items():
+        by_group.setdefault(key.group_of(pair), []).append(value)
+    return [fmean(one) for one in by_group.values()]
+
+
+def _of_groups(key: ExportKey, verdicts: dict[str, str]) -> list[str]:
+    """The verdict of each group: the majority of its pairs."""
+    points = {pair: SCORE.get(won, 0.5) for pair, won in verdicts.items()}
+    return [verdict([mean]) for mean in _by_group(key, points)]
 
 
 def _p_value(above: int, below: int) -> float | None:
@@ -116,16 +134,20 @@ def _p_value(above: int, below: int) -> float | None:
 
 
 def verdict(scores: list[float]) -> str:
-    """Majority of the judges of a pair: ``a``, ``b`` or ``even``."""
+    """Majority of ``scores``, such as those of the judges of a pair: ``a``, ``b`` or ``even``."""
     mean = fmean(scores)
     return "even" if mean == 0.5 else "b" if mean > 0.5 else "a"
 
 
 def sign_test(verdicts: list[str], confidence: float) -> Results:
-    """Exact two-sided sign test of whether either wins more pairs than the other.
+    """Exact two-sided sign test of whether either wins more groups than the other.
 
-    Keys: ``b_wins``, ``a_wins``, ``even`` (left out), ``p_value``, and the exact interval ``low``, ``high`` of B's
-    share of the decided pairs (Clopper and Pearson 1934), which holds for few pairs too; None if none is decided.
+    Args:
+        verdicts: of independent groups.
+
+    Returns:
+        ``b_wins``, ``a_wins``, ``even`` (left out), ``p_value``, and the exact interval ``low``, ``high`` of B's share
+        of the decided groups (Clopper and Pearson 1934), which holds for few groups too; None if none is decided.
     """
     won = Counter(verdicts)
     result: Results = {
@@ -191,4 +213,4 @@ def rouge_agreement(key: ExportKey, verdicts: dict[str, str], params: IntervalPa
             left_out["unknown" if a is None or b is None else "equal"] += 1
         else:
             agrees[pair] = [float(won == ("b" if b > a else "a"))]
-    return {"agrees": _interval(agrees, params), "equal": left_out["equal"], "unknown": left_out["unknown"]}
+    return {"agrees": _interval(key, agrees, params), "equal": left_out["equal"], "unknown": left_out["unknown"]}

@@ -33,8 +33,8 @@ def _judges(results: Results) -> Table:
 def _findings(results: Results) -> Table:
     a, b = results["a"], results["b"]
     table = Table()
-    for title in ("", "%", "pairs", "which means"):
-        table.add_column(title, justify="right" if title in ("%", "pairs") else "left")
+    for title in ("", "%", "pairs", "groups", "which means"):
+        table.add_column(title, justify="left" if title in ("", "which means") else "right")
 
     def row(title: str, interval: Results | None, *meanings: str) -> None:
         table.add_row(Text(title), *_cells(interval), Text(_reading(interval, results["intervals"], *meanings)))
@@ -50,18 +50,18 @@ def _findings(results: Results) -> Table:
     for two in results["agreement"]["pairs"]:
         share, kappa = number(two["same"], 100), number(two["kappa"], digits=2)
         title = f"{' and '.join(two['judges'])} agree"
-        table.add_row(Text(title), share, str(two["common"]), f"Cohen's kappa {kappa}")
+        table.add_row(Text(title), share, str(two["common"]), NOTHING, f"Cohen's kappa {kappa}")
     if len(results["judges"]) > 2:
         alpha = number(results["agreement"]["krippendorff_alpha"], digits=2)
-        table.add_row("all judges", NOTHING, NOTHING, f"Krippendorff's alpha {alpha}")
+        table.add_row("all judges", NOTHING, NOTHING, NOTHING, f"Krippendorff's alpha {alpha}")
     return table
 
 
-def _cells(interval: Results | None) -> tuple[str, str]:
+def _cells(interval: Results | None) -> tuple[str, str, str]:
     if interval is None:
-        return NOTHING, "0"
+        return NOTHING, "0", "0"
     value, low, high = (number(interval[name], 100) for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]", str(interval["n"])
+    return f"{value} [{low}, {high}]", str(interval["n"]), str(interval["groups"])
 
 
 def _reading(interval: Results | None, params: Results, above: str, below: str, up: str, down: str) -> str:
@@ -72,24 +72,27 @@ def _reading(interval: Results | None, params: Results, above: str, below: str, 
         return "nothing that these pairs can show"
     over = interval["low"] > 0.5
     if interval["p_value"] >= 1 - params["confidence"]:
-        return f"{up if over else down}: too few pairs (p = {interval['p_value']:.2g})"
+        few = "pairs" if interval["groups"] == interval["n"] else "groups"
+        return f"{up if over else down}: too few {few} (p = {interval['p_value']:.2g})"
     return above if over else below
 
 
-def _sign_test(test: Results) -> tuple[str, str, str]:
+def _sign_test(test: Results) -> tuple[str, str, str, str]:
     decided = test["b_wins"] + test["a_wins"]
     if not decided:
-        return NOTHING, "0", "nothing was decided"
+        return NOTHING, NOTHING, "0", "nothing was decided"
     share, low, high = (number(x, 100) for x in (test["b_wins"] / decided, test["low"], test["high"]))
-    return f"{share} [{low}, {high}]", str(decided), f"{test['b_wins']} : {test['a_wins']}, p = {test['p_value']:.3g}"
+    counts = f"{test['b_wins']} : {test['a_wins']}, p = {test['p_value']:.3g}"
+    return f"{share} [{low}, {high}]", NOTHING, str(decided), counts
 
 
 def _legend(results: Results) -> list[str]:
     percent = f"{100 * results['intervals']['confidence']:g}%"
     lines = [
-        f"{percent} intervals over pairs: bootstrap ({results['intervals']['resamples']} resamples); of the sign test "
-        "exact, which is the one to trust for few pairs. Both bad counts as a tie. Of several judges of a pair the "
-        "mean counts, and the majority in the sign test and for ROUGE-1."
+        f"{percent} intervals over groups: bootstrap ({results['intervals']['resamples']} resamples); of the sign test "
+        "exact, which is the one to trust for few groups. Pairs of one conversation or author are one group, which the "
+        "sign test counts once. Both bad counts as a tie. Of several judges of a pair the mean counts, and the "
+        "majority in the sign test and for ROUGE-1."
     ]
     for judge, counts in results["judges"].items():
         p_value = counts["side_p_value"]

@@ -11,8 +11,11 @@ import pytest
 from rich.console import Console
 
 from flows.cli import main
+from tasks.core import files
 from tasks.metrics.params import IntervalParams
+from tasks.metrics.statistics import mean_interval
 from tasks.preferences.importing import import_answers
+from tasks.preferences.key import read_key
 from tasks.preferences.summarise import agreement, outcome, sign_test, summarise, verdict
 from tasks.preferences.table import result_table
 from tests.preferences.evaluated import Workspace
@@ -58,7 +61,8 @@ def test_who_always_chooses_left_prefers_nobody(filled: Workspace) -> None:
     key = filled.export(rows=20).key
     answers = {"ann": dict.fromkeys(key.pairs, "left")}
     results = summarise(key, answers, IntervalParams())
-    assert results["left_chosen"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 20, "p_value": 2 / 2**20}
+    counts = {"n": 20, "groups": 20, "p_value": 2 / 2**20}
+    assert results["left_chosen"] == {"value": 1.0, "low": 1.0, "high": 1.0, **counts}
     assert results["judges"]["ann"]["side_p_value"] == 2 / 2**20
     assert "ann chose left 20 and right 0 times, p = 1.9e-06." in " ".join(printed(results).split())
     assert "judges prefer the left" in printed(results)
@@ -86,6 +90,45 @@ def test_judges_of_one_pair_are_one_draw(filled: Workspace) -> None:
     twice = judged(filled, WON, WON)
     once = judged(filled, WON)
     assert twice["win_rate"] == once["win_rate"], "a second judge of the same mind narrows nothing"
+
+
+def test_pairs_of_one_conversation_are_one_group(workspace: Workspace, predict: Predict) -> None:
+    """Eight pairs of two conversations, all won by B, are two wins and not eight."""
+    for name in (workspace.a, workspace.b):
+        workspace.report(name, [predict(i, f"{name[0]} {i}", group=f"talk {i // 4}") for i in range(8)])
+    results = judged(workspace, ["b"] * 8)
+    rate, test = results["win_rate"], results["sign_test"]
+    assert (rate["value"], rate["n"], rate["groups"], rate["p_value"]) == (1.0, 8, 2, 2 / 2**2)
+    assert (test["b_wins"], test["a_wins"], test["p_value"]) == (2, 0, 2 / 2**2)
+    text = printed(results)
+    assert "leans to wombattuned: too few groups (p = 0.5)" in text and "is better" not in text
+
+
+def test_intervals_draw_whole_groups_of_pairs(workspace: Workspace, predict: Predict) -> None:
+    """If all pairs of a group are judged alike, the interval is that of the groups' means."""
+    for name in (workspace.a, workspace.b):
+        workspace.report(name, [predict(i, f"{name[0]} {i}", group=f"talk {i // 4}") for i in range(24)])
+    key = workspace.export().key
+    wins = ["ab"[int(pair.row_id[1:]) // 4 % 2] for pair in key.pairs.values()]
+    results = import_answers(workspace.paths, [workspace.answer("ann", key, wins)]).results
+    groups, settings = [key.group_of(pair) for pair in key.pairs], IntervalParams(resamples=200)
+    expected = mean_interval([wins[groups.index(one)] == "b" for one in dict.fromkeys(groups)], settings)
+    rate = results["win_rate"]
+    assert (rate["low"], rate["high"]) == (expected.low, expected.high) and (rate["n"], rate["groups"]) == (24, 6)
+    assert (results["win_rate_decided"]["groups"], results["rouge1"]["agrees"]) == (6, None)
+    sides = [float(wins[i] == "b") == float(pair.left == workspace.b) for i, pair in enumerate(key.pairs.values())]
+    left = mean_interval(sides, settings, groups)
+    assert [results["left_chosen"][end] for end in ("low", "high")] == [left.low, left.high]
+
+
+def test_a_key_without_groups_is_read_with_each_row_as_a_group(filled: Workspace) -> None:
+    done = filled.export(rows=4)
+    stored = files.read_json(done.key_file)
+    for pair in stored["pairs"].values():
+        del pair["group"]
+    files.write_json(done.key_file, stored)
+    key = read_key(done.key_file)
+    assert key.groups() == len({key.group_of(pair) for pair in key.pairs}) == 4
 
 
 def test_kappa_of_two_judges(filled: Workspace) -> None:
@@ -130,7 +173,7 @@ def test_whether_the_higher_rouge_wins(workspace: Workspace, predict: Predict) -
 
 def test_where_nothing_is_decided_nothing_is_claimed(filled: Workspace) -> None:
     result = judged(filled, ["tie", "bad", "tie"])
-    assert result["win_rate"] == {"value": 0.5, "low": 0.5, "high": 0.5, "n": 3, "p_value": None}
+    assert result["win_rate"] == {"value": 0.5, "low": 0.5, "high": 0.5, "n": 3, "groups": 3, "p_value": None}
     assert result["win_rate_decided"] is result["left_chosen"] is result["rouge1"]["agrees"] is None
     assert sign_test(["even"], 0.95)["p_value"] is None
     assert printed(result).count("nothing was decided") == 4
@@ -163,12 +206,12 @@ def test_the_table_says_what_the_numbers_mean(filled: Workspace) -> None:
         if "│" in line
     }
     assert lines["judge1"] == ["12", "0", "11", "1", "0", "0", *lines["judge1"][6:]]
-    assert lines["win rate of wombattuned, ties as half"][2] == "wombattuned is better"
-    assert lines["sign test"][1:] == ["11", "11 : 0, p = 0.000977"], "of the last pair they say b, a and tie: even"
-    assert lines["higher ROUGE-1 wins"] == ["100.0 [100.0, 100.0]", "11", "judges and ROUGE-1 agree"]
-    assert lines["judge0 and judge1 agree"] == ["91.7", "12", "Cohen's kappa 0.00"]
-    assert lines["all judges"][2].startswith("Krippendorff's alpha ")
-    assert lines["left side chosen"][2] == "nothing that these pairs can show"
+    assert lines["win rate of wombattuned, ties as half"][3] == "wombattuned is better"
+    assert lines["sign test"][1:] == ["–", "11", "11 : 0, p = 0.000977"], "the last pair: b, a and tie, so even"
+    assert lines["higher ROUGE-1 wins"] == ["100.0 [100.0, 100.0]", "11", "11", "judges and ROUGE-1 agree"]
+    assert lines["judge0 and judge1 agree"] == ["91.7", "12", "–", "Cohen's kappa 0.00"]
+    assert lines["all judges"][3].startswith("Krippendorff's alpha ")
+    assert lines["left side chosen"][3] == "nothing that these pairs can show"
     rate = printed(judged(filled, ["a"] * 12))
     assert "quokkabase is better" in rate and "judges and ROUGE-1 disagree" in rate
 
