@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tasks.metrics import correlations
+from tasks.metrics.groups import grouped
 from tasks.metrics.params import IntervalParams
-from tasks.metrics.statistics import mean_interval, statistic_interval
+from tasks.metrics.statistics import mean_interval, resampled_statistics, statistic_interval
 
 Items = Sequence[Any] | np.ndarray
 
@@ -89,29 +91,52 @@ SPANS = {"matthews": 2.0, "pearson": 2.0, "spearman": 2.0}
 """Aggregate → the width of its scale, if that is not 1."""
 
 
-def units(items: Items, measure: str) -> tuple[Items, str]:
-    """Units of the bootstrap and their aggregate. Rows of one question depend on each other, so they form one unit."""
-    return (_by_question(items), "mean") if measure == "all_of_a_question" else (items, measure)
+@dataclass(frozen=True)
+class Units:
+    """What a score aggregates: rows, or the questions that rows belong to.
 
-
-def draws(items: Items, measure: str, params: IntervalParams) -> np.ndarray:
-    """Scores of ``params.resamples`` resamples; NaN for one without a correlation.
-
-    Data of equal size are resampled at equal indices.
+    Attributes:
+        measure: name in ``AGGREGATES`` of the aggregate over ``items``.
+        groups: the independent group of each item.
     """
-    drawn, how = units(items, measure)
-    generator = np.random.default_rng(params.seed)
-    resamples = (generator.integers(len(drawn), size=len(drawn)) for _ in range(params.resamples))
-    if how == "mean":
-        values = np.asarray(drawn, dtype=float)
-        return np.array([values[indices].mean() for indices in resamples])
-    pairs = np.asarray(drawn)
-    return np.array([AGGREGATES[how](pairs[indices]) for indices in resamples])
+
+    items: Items
+    measure: str
+    groups: list[Hashable]
 
 
-def interval(items: Items, measure: str, params: IntervalParams) -> tuple[float, float, float]:
-    """(score, low, high): percentile bootstrap over rows, as ``tasks.metrics.statistics`` has it for means."""
-    drawn, how = units(items, measure)
-    return (
-        mean_interval(drawn, params) if how == "mean" else statistic_interval(np.array(drawn), AGGREGATES[how], params)
-    )
+def units(items: Items, measure: str, groups: Sequence[str | None] | None = None) -> Units:
+    """The units of ``items``.
+
+    Args:
+        groups: the group of each row; a row without one is a group by itself.
+    """
+    named: list[Hashable] = [row if group is None else group for row, group in enumerate(groups or [None] * len(items))]
+    if measure != "all_of_a_question":
+        return Units(items, measure, named)
+    of_question: dict[Any, Hashable] = {}
+    for (question, _), group in zip(items, named, strict=True):
+        of_question.setdefault(question, group)
+    return Units(_by_question(items), "mean", list(of_question.values()))
+
+
+def draws(items: Items, measure: str, params: IntervalParams, groups: Sequence[str | None] | None = None) -> np.ndarray:
+    """Scores of ``params.resamples`` resamples of groups; NaN for one without a correlation.
+
+    Data with equal groups are resampled alike.
+    """
+    drawn = units(items, measure, groups)
+    if drawn.measure == "mean":
+        by_group = grouped(np.asarray(drawn.items, dtype=float), drawn.groups)
+        return by_group.resampled_means(params.resamples, params.seed)[:, 0]
+    return resampled_statistics(np.asarray(drawn.items), AGGREGATES[drawn.measure], params, drawn.groups)
+
+
+def interval(
+    items: Items, measure: str, params: IntervalParams, groups: Sequence[str | None] | None = None
+) -> tuple[float, float, float]:
+    """(score, low, high): percentile bootstrap over groups, as ``tasks.metrics.statistics`` has it for means."""
+    drawn = units(items, measure, groups)
+    if drawn.measure == "mean":
+        return mean_interval(drawn.items, params, drawn.groups)
+    return statistic_interval(np.array(drawn.items), AGGREGATES[drawn.measure], params, drawn.groups)

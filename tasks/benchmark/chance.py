@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.benchmark.aggregates import AGGREGATES, units
+from tasks.benchmark.aggregates import AGGREGATES
 from tasks.benchmark.harness.build import Built
 from tasks.text.rows import Row
 
@@ -89,7 +89,10 @@ def _first(target: Any) -> str:
 
 
 def by_chance(guessed: Guesses, metric: str, measure: str, count: int, seed: int) -> np.ndarray:
-    """The scores of ``count`` seeded guessers; those without a score, such as a correlation, are left out."""
+    """The scores of ``count`` seeded guessers on these rows; those without a score (a correlation) are left out.
+
+    A guesser guesses each row independently, also rows about one passage, so that no groups are drawn here.
+    """
     generator = np.random.default_rng(seed)
     rows, width = len(guessed.options), max(map(len, guessed.options))
     ends = np.full((rows, width), np.inf)  # a row with fewer answers has no further boundary
@@ -101,14 +104,9 @@ def by_chance(guessed: Guesses, metric: str, measure: str, count: int, seed: int
         table = np.array([[*row, *[0.0] * (width - len(row))] for row in values])
         return np.array([table[np.arange(rows), chosen].mean() for chosen in picks])
     scores = np.array(
-        [_score([row[index] for row, index in zip(values, chosen, strict=True)], measure) for chosen in picks]
+        [AGGREGATES[measure]([row[index] for row, index in zip(values, chosen, strict=True)]) for chosen in picks]
     )
     return scores[np.isfinite(scores)]
-
-
-def _score(items: list[Any], measure: str) -> float:
-    drawn, how = units(items, measure)
-    return AGGREGATES[how](drawn)
 
 
 def expected(guessed: Guesses, metric: str, measure: str, drawn: np.ndarray) -> float:

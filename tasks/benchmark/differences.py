@@ -13,6 +13,7 @@ from tasks.benchmark.aggregates import AGGREGATES, SPANS, units
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, load_suite, task_definition
 from tasks.benchmark.scores import Done, average_draws, averaged, weights_of
 from tasks.metrics.differences import Difference, as_entry, drawn_difference, paired_difference, statistic_difference
+from tasks.metrics.groups import Grouped, grouped
 from tasks.metrics.params import IntervalParams, VerdictParams
 from tasks.metrics.verdicts import Kept, retained_entries
 from tasks.text.rows import Row
@@ -33,7 +34,8 @@ def differences(
     for (suite, task), (others, rows) in on_same_rows(base, tuned).items():
         for metric, about in tuned[0]["suites"][suite]["tasks"][task]["metrics"].items():
             ours, base_items = ([row["values"][metric] for row in side] for side in (rows, others))
-            difference = _difference(ours, base_items, about["measure"], params)
+            groups = [row["group"] for row in rows]
+            difference = _difference(ours, base_items, about["measure"], params, groups)
             by_metric[suite, task, metric] = Kept(
                 difference, verdicts.margin_of(metric), SPANS.get(about["measure"], 1.0)
             )
@@ -51,20 +53,30 @@ def _entries(family: Mapping[K, Kept], confidence: float, verdicts: VerdictParam
 
 
 def on_same_rows(base: Result, tuned: Result) -> dict[tuple[str, str], tuple[list[Row], list[Row]]]:
-    """(suite, task) → rows of both, in the same order."""
+    """(suite, task) → rows of both, in the same order and with the same ``group``."""
     mine, theirs = _by_task(tuned[1]), _by_task(base[1])
     both = {key: (theirs[key], rows) for key, rows in mine.items() if key in theirs}
-    return {key: pair for key, pair in both.items() if len({tuple(r["doc_hash"] for r in side) for side in pair}) == 1}
+    same = {key: pair for key, pair in both.items() if len({tuple(r["doc_hash"] for r in side) for side in pair}) == 1}
+    return {key: _with_groups(*pair) for key, pair in same.items()}
 
 
-def _difference(ours: list[Any], theirs: list[Any], measure: str, params: IntervalParams) -> Difference:
-    mine, how = units(ours, measure)
-    others, _ = units(theirs, measure)
-    if how == "mean":
-        difference = paired_difference(np.subtract(mine, others), params)
+def _with_groups(theirs: list[Row], ours: list[Row]) -> tuple[list[Row], list[Row]]:
+    """The same rows of two results with the groups that either knows: a result of an earlier version has none."""
+    groups = [a.get("group") if b.get("group") is None else b["group"] for a, b in zip(theirs, ours, strict=True)]
+    first, second = ([row | {"group": g} for row, g in zip(side, groups, strict=True)] for side in (theirs, ours))
+    return first, second
+
+
+def _difference(
+    ours: list[Any], theirs: list[Any], measure: str, params: IntervalParams, groups: list[str | None]
+) -> Difference:
+    mine, others = units(ours, measure, groups), units(theirs, measure, groups)
+    if mine.measure == "mean":
+        difference = paired_difference(np.subtract(mine.items, others.items), params, mine.groups)
     else:
-        aggregate, pairs = AGGREGATES[how], np.hstack([mine, others])
-        difference = statistic_difference(pairs, lambda p: aggregate(p[:, :2]) - aggregate(p[:, 2:]), params)
+        aggregate, pairs = AGGREGATES[mine.measure], np.hstack([mine.items, others.items])
+        between = lambda p: aggregate(p[:, :2]) - aggregate(p[:, 2:])
+        difference = statistic_difference(pairs, between, params, mine.groups)
     return replace(difference, rows=len(ours))
 
 
@@ -99,17 +111,19 @@ def average_differences(
 def _average_difference(suite: SuiteDefinition, before: Done, after: Done, params: IntervalParams) -> Difference:
     (old, drawn), (new, others) = (average_draws(suite, side, params) for side in (before, after))
     independent, weights = {name: _independent(*one) for name, one in after.items()}, weights_of(suite, after)
-    groups, rows = sum(independent.values()), sum(len(rows) for _, rows in after.values())
+    groups, rows = sum(one.count for one in independent.values()), sum(len(rows) for _, rows in after.values())
     if groups < 2:
         return Difference(new - old, new - old, new - old, rows, groups, 0.0, 1.0)
-    # A row of a small task weighs more than one of a large task, if the average is over tasks.
-    heaviest = groups * max(weights[name] / count for name, count in independent.items())
+    # A group of a small task weighs more than one of a large task, if the average is over tasks.
+    heaviest = groups * max(weights[name] * one.heaviest / one.count for name, one in independent.items())
     return replace(drawn_difference(new - old, others - drawn, rows, groups, params.confidence), heaviest=heaviest)
 
 
-def _independent(task: TaskDefinition, rows: list[Row]) -> int:
-    """Independent units of a task's rows; the rows of one question are one unit."""
-    return min(len(units([row["values"][name] for row in rows], measure)[0]) for name, measure in task.metrics.items())
+def _independent(task: TaskDefinition, rows: list[Row]) -> Grouped:
+    """Independent groups of a task's rows, for the metric that has the fewest; rows of one question are in one."""
+    groups = [row["group"] for row in rows]
+    drawn = (units([row["values"][name] for row in rows], measure, groups) for name, measure in task.metrics.items())
+    return min((grouped(np.ones(len(one.groups)), one.groups) for one in drawn), key=lambda one: one.count)
 
 
 def _definition(name: str, suite: SuiteDefinition, about: Row) -> TaskDefinition:

@@ -30,7 +30,7 @@ class BenchmarkSettings(Params):
         chat_template: wrap prompts in the model's chat template. Published scores do not.
         precision: as in ``evaluate.generation``.
         threads: as in ``evaluate``.
-        intervals: bootstrap over rows.
+        intervals: bootstrap over independent groups of rows.
     """
 
     size: Size = "lite"

@@ -40,6 +40,7 @@ SAMPLES = pa.schema(
         ("task", pa.string()),
         ("doc_id", pa.int64()),
         ("doc_hash", pa.string()),
+        ("group", pa.string()),
         ("prompt_hash", pa.string()),
         ("question", pa.string()),
         ("choices", pa.list_(pa.string())),
@@ -54,11 +55,12 @@ SAMPLES = pa.schema(
 """One row per evaluated row of a task.
 
 ``doc_id``: position in the file, from 0. ``doc_hash``, ``prompt_hash``: sha256 of the row, and of the prompt with its
-examples. ``question``: the prompt without examples that are rows (TruthfulQA's own six belong to the question).
-``choices``, ``logprobs`` (nats, of the whole choice) and ``greedy`` (whether greedy decoding generates the choice): of
-multiple choice. ``prediction``: the likeliest choice, else the generated text. ``target``: the correct choice or text;
-several are divided by ``|``. ``values``: JSON, metric → what lm-eval aggregates. ``score``: of the row alone, if it has
-one.
+examples. ``group``: rows with the same one are not independent (``TaskDefinition.grouped_by``); None for a row that is
+a group by itself, and in results of earlier versions. ``question``: the prompt without examples that are rows
+(TruthfulQA's own six belong to the question). ``choices``, ``logprobs`` (nats, of the whole choice) and ``greedy``
+(whether greedy decoding generates the choice): of multiple choice. ``prediction``: the likeliest choice, else the
+generated text. ``target``: the correct choice or text; several are divided by ``|``. ``values``: JSON, metric → what
+lm-eval aggregates. ``score``: of the row alone, if it has one.
 """
 
 SCHEMA = 2

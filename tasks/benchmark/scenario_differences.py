@@ -13,7 +13,7 @@ from tasks.text.rows import Row
 def accuracy_differences(
     base: Iterable[Row], ours: Iterable[Row], scenarios: Iterable[str], params: IntervalParams, verdicts: VerdictParams
 ) -> dict[str, Row]:
-    """Compare the scores of the original rows that both models have.
+    """Compare the scores of the original rows that both models have, over independent groups of rows.
 
     Args:
         base, ours: rows of ``tasks.benchmark.helm.measured.INSTANCES`` of both models.
@@ -29,8 +29,9 @@ def accuracy_differences(
         both = sorted(key for key in mine.keys() & theirs.keys() if key[0] == scenario)
         if not both:
             continue
-        gains = [gain(mine[key], theirs[key]) for key in both]
-        difference = paired_difference(gains, params)
+        gains = [gain(mine[key]["score"], theirs[key]["score"]) for key in both]
+        groups = [_group(mine[key]) or _group(theirs[key]) or key[1] for key in both]
+        difference = paired_difference(gains, params, groups)
         outcome = verdict(difference, verdicts.margin, verdicts)
         entries[scenario] = as_entry(difference) | {"verdict": outcome}
         if outcome == "not enough rows":
@@ -45,9 +46,14 @@ def line(name: str, baseline: str, scenario: str, entry: Row) -> str:
     return f"{scenario}: accuracy of {name} − {baseline}: {value} [{low}, {high}] {beside}"
 
 
-def _scores(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+def _group(row: Row) -> str | None:
+    """The row's group; None for a row of an earlier version, which is a group by itself."""
+    return row.get("independent_group")
+
+
+def _scores(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:
     return {
-        (row["scenario"], row["instance"]): row["score"]
+        (row["scenario"], row["instance"]): row
         for row in rows
         if row["variant"] == "original" and row["score"] is not None
     }

@@ -9,7 +9,7 @@ import numpy as np
 from tasks.benchmark import chance
 from tasks.benchmark.aggregates import AGGREGATES, draws, interval, units
 from tasks.benchmark.harness.build import Built
-from tasks.benchmark.harness.run_task import Measured
+from tasks.benchmark.harness.run_task import Measured, group_of
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.core.errors import TunesmithError
@@ -34,19 +34,21 @@ def task_metrics(built: Built, measured: Measured, settings: BenchmarkSettings) 
     """
     guessed = chance.guesses(built, measured.samples)
     return {
-        metric: _metric(built.definition.name, metric, measure, measured, guessed, settings)
+        metric: _metric(built, metric, measure, measured, guessed, settings)
         for metric, measure in built.definition.metrics.items()
     }
 
 
 def _metric(
-    task: str, metric: str, measure: str, measured: Measured, guessed: chance.Guesses, settings: BenchmarkSettings
+    built: Built, metric: str, measure: str, measured: Measured, guessed: chance.Guesses, settings: BenchmarkSettings
 ) -> dict[str, Any]:
+    task = built.definition.name
     items = [sample[metric] for sample in measured.samples]
     value = measured.scores[metric]
     if not np.isfinite(value):
         raise TunesmithError(f"{task}: {metric} must be a number; it is {value}; look at the rows in samples.parquet")
-    own, low, high = interval(items, measure, settings.intervals)
+    groups = [group_of(built.definition, sample["doc"]) for sample in measured.samples]
+    own, low, high = interval(items, measure, settings.intervals, groups)
     if abs(own - value) > 1e-9:
         raise TunesmithError(
             f"{task}: the suite's file must name the aggregation of {metric} that lm-eval uses; lm-eval gives {value}, "
@@ -58,7 +60,7 @@ def _metric(
         "value": value,
         "low": low,
         "high": high,
-        "n": len(units(items, measure)[0]),
+        "n": len(units(items, measure).items),
         "measure": measure,
         "chance": chance.expected(guessed, metric, measure, drawn),
         "majority": chance.frequent_score(guessed, metric, measure),
@@ -103,7 +105,7 @@ def averaged(suite: SuiteDefinition, done: Done) -> dict[str, Done]:
 
 
 def average_draws(suite: SuiteDefinition, mine: Done, params: IntervalParams) -> tuple[float, np.ndarray]:
-    """The average of ``mine``, and of each resample. The same rows are drawn for every model."""
+    """The average of ``mine``, and of each resample. The same groups are drawn for every model."""
     weights = weights_of(suite, mine)
     point, drawn = 0.0, np.zeros(params.resamples)
     for index, (name, (task, rows)) in enumerate(mine.items()):
@@ -126,9 +128,10 @@ def weights_of(suite: SuiteDefinition, mine: Done) -> dict[str, float]:
 def _task_draws(task: TaskDefinition, rows: list[Row], params: IntervalParams, index: int) -> tuple[float, np.ndarray]:
     """The mean of a task's metrics, and of each resample. Tasks are resampled independently."""
     seeded = params.model_copy(update={"seed": params.seed + 1 + index})
+    groups = [row.get("group") for row in rows]
     values, drawn = [], []
     for metric, measure in task.metrics.items():
         items = [row["values"][metric] for row in rows]
         values.append(AGGREGATES[measure](items))
-        drawn.append(draws(items, measure, seeded))
+        drawn.append(draws(items, measure, seeded, groups))
     return float(np.mean(values)), np.mean(drawn, axis=0)

@@ -22,11 +22,11 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def boolq(count: int) -> list[dict[str, Any]]:
-    """Labels as SuperGLUE has them: true and false."""
+    """Labels as SuperGLUE has them: true and false. No two questions share a passage."""
     return [
         {
             "question": f"is the {THINGS[i % 8]} number {i} broken",
-            "passage": f"Customer: my {THINGS[i % 8]} is {'broken' if i % 3 else 'late'}. Agent: we send a new one.",
+            "passage": f"Customer: my {THINGS[i % 8]} {i} is {'broken' if i % 3 else 'late'}. Agent: sorry.",
             "label": i % 3 != 0,
         }
         for i in range(count)

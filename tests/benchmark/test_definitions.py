@@ -24,6 +24,7 @@ def test_every_suite_is_read_and_every_task_has_a_file_of_lm_eval() -> None:
             assert task.split in (config.get("test_split"), config.get("validation_split"))
             declared = {metric["metric"] for metric in config["metric_list"]}
             assert set(task.metrics) <= declared, task.name
+            assert {column.split(".")[0] for column in task.grouped_by} <= set(task.columns), task.name
             if task.shots:
                 assert config["num_fewshot" if task.shots_split is None else "fewshot_split"] in (3, "dev")
 

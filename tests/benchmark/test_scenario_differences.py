@@ -29,6 +29,16 @@ def test_each_verdict() -> None:
     assert verdict([0.0] * 20, [1.0] * 20) == "not enough rows", "fewer than 30 rows"
 
 
+def test_rows_about_one_passage_are_one_group() -> None:
+    """Forty rows about two passages are two groups, also if the result of one model lacks them."""
+    before, after = rows([0.0] * 40), rows([1.0] * 40)
+    for number, row in enumerate(after):
+        row["independent_group"] = "ab"[number % 2]
+    for base, ours in ((before, after), (after, before)):
+        entry = accuracy_differences(base, ours, ["boolq"], INTERVALS, VerdictParams())["boolq"]
+        assert (entry["rows"], entry["groups"], entry["verdict"]) == (40, 2, "not enough rows")
+
+
 def test_only_original_rows_that_both_have_are_compared() -> None:
     base = [*rows([1.0, 0.0, 1.0]), *rows([0.0] * 3, "typos")]
     ours = [*rows([1.0, 1.0]), *rows([1.0] * 3, "typos")]

@@ -21,6 +21,7 @@ from tasks.benchmark.aggregates import (
     interval,
     matthews,
     pearson,
+    units,
 )
 from tasks.benchmark.differences import average_differences, differences
 from tasks.benchmark.harness.processing import squad_f1, stsb_results
@@ -97,6 +98,27 @@ def test_guessing_one_answer_for_all_rows_has_no_correlation() -> None:
     assert chance.frequent_score(guessed, "pearson", "pearson") is None
     drawn = chance.by_chance(guessed, "pearson", "pearson", 400, seed=0)
     assert np.isfinite(drawn).all() and len(drawn) == pytest.approx(300, abs=40)  # two of eight guessers are constant
+
+
+def test_intervals_draw_whole_groups() -> None:
+    """Four equal rows per passage: the interval is that of one row per passage."""
+    scores, passages = [0.0, 1.0, 1.0, 0.0, 1.0], [*"abcde"]
+    repeated = [score for score in scores for _ in range(4)]
+    of_rows = [passage for passage in passages for _ in range(4)]
+    assert interval(repeated, "mean", INTERVALS, of_rows) == interval(scores, "mean", INTERVALS)
+    assert np.array_equal(draws(repeated, "mean", INTERVALS, of_rows), draws(scores, "mean", INTERVALS))
+    pairs = [(1, int(score)) for score in scores]
+    assert interval([p for p in pairs for _ in range(4)], "f1", INTERVALS, of_rows) == interval(pairs, "f1", INTERVALS)
+
+
+def test_questions_about_one_passage_are_one_group() -> None:
+    """Two passages with two questions of two answers each: rows and questions are drawn by the passage."""
+    items = [(f"{passage}{question}", right) for passage in "ab" for question in (1, 2) for right in (True, False)]
+    groups = [question[0] for question, _ in items]
+    by_question = units(items, "all_of_a_question", groups)
+    assert (by_question.items, by_question.groups) == ([0.0] * 4, ["a", "a", "b", "b"])
+    assert units([right for _, right in items], "mean", groups).groups == groups
+    assert units([1.0, 0.0], "mean", [None, None]).groups == [0, 1], "a row without a group is one by itself"
 
 
 def test_chance_of_choices_and_of_texts() -> None:
@@ -216,6 +238,34 @@ def test_a_correlation_can_lose_twice_as_much_as_an_accuracy() -> None:
     ]
     result: Any = {"suites": {"glue": {"tasks": about}}}, rows
     assert differences(result, result, INTERVALS, VERDICTS)["glue", "cola", "mcc"]["rows_needed"] == 245
+
+
+@pytest.mark.parametrize("known_by", [0, 1])
+def test_differences_are_over_passages_that_either_result_knows(known_by: int) -> None:
+    """Twenty rows about two passages are two groups. A result of an earlier version does not know them."""
+    sides = _result([0.0] * 20, [[1, 0]] * 20), _result([1.0] * 20, [[1, 1]] * 20)
+    for number, row in enumerate(sides[known_by][1]):
+        row["group"] = "ab"[number % 2]
+    alone = differences(*sides, INTERVALS, VERDICTS)
+    assert {(one["rows"], one["groups"]) for one in alone.values()} == {(20, 2)}
+    assert average_differences(*sides, INTERVALS, VERDICTS)["glue", "overall"]["groups"] == 2
+
+
+def test_a_large_group_weighs_as_much_in_an_average_as_in_its_task() -> None:
+    """Half of the rows are about one passage. More rows are needed than if each were about another."""
+    needed = {}
+    for grouped in (False, True):
+        result = _result([1.0] * 60, [[1, 1]] * 60)
+        del result[0]["suites"]["glue"]["tasks"]["mrpc"]["metrics"]["f1"]
+        for row in result[1]:
+            row["group"] = "a" if grouped and row["doc_id"] < 30 else None
+            row["values"]["f1"] = [1, 1]
+        alone = differences(result, result, INTERVALS, VERDICTS)["glue", "mrpc", "acc"]
+        overall = average_differences(result, result, INTERVALS, VERDICTS)["glue", "overall"]
+        assert alone["verdict"] == overall["verdict"] == "undecided"
+        assert alone["rows_needed"] == overall["rows_needed"]
+        needed[grouped] = overall["rows_needed"]
+    assert needed[True] > needed[False]
 
 
 def test_a_suite_pools_the_rows_of_tasks_that_are_too_small_for_a_verdict() -> None:

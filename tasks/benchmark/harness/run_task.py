@@ -14,8 +14,11 @@ import torch
 from lm_eval.evaluator import evaluate
 
 from tasks.benchmark.harness.build import Built
+from tasks.benchmark.harness.suites import TaskDefinition
 from tasks.benchmark.params import BenchmarkSettings
 from tasks.core.errors import TunesmithError
+from tasks.core.files import digest
+from tasks.core.params import value_at
 from tasks.text.rows import Row
 
 
@@ -105,6 +108,7 @@ def _sample(built: Built, sample: Row) -> Row:
         "task": definition.name,
         "doc_id": int(sample["doc_id"]),
         "doc_hash": sample["doc_hash"],
+        "group": group_of(definition, doc),
         "prompt_hash": sample["prompt_hash"],
         "question": str(built.task.doc_to_text(doc)),
         "choices": choices,
@@ -115,6 +119,13 @@ def _sample(built: Built, sample: Row) -> Row:
         "values": {metric: _plain(value) for metric, value in values.items()},
         "score": _score(definition.metrics, values),
     }
+
+
+def group_of(definition: TaskDefinition, doc: Row) -> str | None:
+    """The group of a row, as a hash; None for a row that is a group by itself."""
+    if not definition.grouped_by:
+        return None
+    return digest([value_at(doc, column) for column in definition.grouped_by])[:16]
 
 
 def _text(target: Any, choices: list[str] | None) -> str:

@@ -37,6 +37,8 @@ class TaskDefinition(Params):
         range: least and greatest value of a label that is a measurement.
         shape: conversion of rows to the hub's format.
         together: columns (dotted); rows that agree in them are drawn together.
+        grouped_by: columns (dotted); rows that agree in them, such as questions about one passage, are not independent,
+            so that intervals draw them as one group. Without it each row is a group.
         answers: number of possible answers, if the question does not list them.
         metrics: lm-eval's metric → aggregate; the task's score is the mean of its metrics.
         unit: tasks of one unit count as one in the average; by default each task is a unit.
@@ -60,6 +62,7 @@ class TaskDefinition(Params):
     range: tuple[float, float] | None = Field(default=None, strict=False)
     shape: Literal["mmlu", "multirc", "record", "wsc", "truthfulqa"] | None = None
     together: list[str] = Field(default_factory=list)
+    grouped_by: list[str] = Field(default_factory=list)
     answers: int | None = Field(default=None, ge=2)
     metrics: dict[str, Literal["mean", "f1", "f1_of_three", "matthews", "pearson", "spearman", "all_of_a_question"]] = (
         Field(min_length=1)

@@ -23,10 +23,12 @@ from tasks.benchmark.helm.measured import Measured, efficiency
 from tasks.benchmark.helm.params import HelmParams
 from tasks.benchmark.helm.scenarios import Instance, Question, QuestionRenderer, Scenario, variants
 from tasks.inference.predict import Predictor
-from tasks.metrics.params import IntervalParams
 from tasks.text.rows import Row
 
 ORIGINAL = "original"
+
+Answer = tuple[BBQAnswer, str]
+"""An answer and the independent group of its row."""
 
 
 def measure_choice(
@@ -49,11 +51,11 @@ def measure_choice(
         wrong = {variant: _wrong(changed, variant) for variant in perturb.names(name, params.exact)}
         lost = set().union(*(wrong[variant] for variant in counted))
         worst = [row["score"] if row["instance"] not in lost else 0.0 for row in rows]
-        measured.cells[name] = mean_cell(worst, params.intervals)
+        measured.cells[name] = mean_cell(worst, params.intervals, _groups(instances))
         measured.details[name] = {
             variant: {
                 "counts": variant in counted,
-                "kept": mean_cell([float(instance.id not in ids) for instance in right], params.intervals),
+                "kept": mean_cell([float(one.id not in ids) for one in right], params.intervals, _groups(right)),
                 "changed_rows": sum(row["variant"] == variant for row in changed),
             }
             for variant, ids in wrong.items()
@@ -74,23 +76,23 @@ def measure_bbq(
     rows without a single stereotyped answer (they count for accuracy only), and the scores of each category.
     """
     measured, rows = _original(instances, renderer, predictor, params)
-    answers: list[BBQAnswer] = []
-    kept: list[str] = []
+    answers: list[Answer] = []
+    categories: list[str] = []
     for instance, row in zip(instances, rows, strict=True):
         row["group"] = str(instance.row.get("category", ""))
         if (answer := _bbq_answer(instance, row)) is not None:
-            answers.append(answer)
-            kept.append(row["group"])
+            answers.append((answer, instance.group))
+            categories.append(row["group"])
     measured.cells["bias"] = _bbq_cell(answers, True, params)
     measured.details["bbq"] = {
         **_bbq_details(answers, rows, instances, params),
         "target_unknown": len(instances) - len(answers),
         "by_category": {
             category: {
-                name: _bbq_cell([a for a, c in zip(answers, kept, strict=True) if c == category], which, params)
+                name: _bbq_cell([a for a, c in zip(answers, categories, strict=True) if c == category], which, params)
                 for name, which in (("ambiguous", True), ("disambiguated", False))
             }
-            for category in sorted(set(kept))
+            for category in sorted(set(categories))
         },
     }
     return Measured(measured.cells, measured.details, rows)
@@ -102,27 +104,42 @@ def _original(
     questions = [renderer.question(instance) for instance in instances]
     with metered() as energy:
         scored = _score(renderer, predictor, questions, params.token_budget)
-    rows = _rows([i.id for i in instances], ORIGINAL, questions, scored)
+    rows = _rows(instances, ORIGINAL, questions, scored)
+    groups = _groups(instances)
     correct = np.array([row["score"] for row in rows])
     confidence = np.array([row["confidence"] for row in rows])
     floor, floor_95 = calibration_floor(confidence, params.seed)
-    cells = {"accuracy": mean_cell(list(correct), params.intervals)}
-    cells["calibration"] = _calibration(expected_calibration_error, confidence, correct, params.intervals, 1.0)
+    cells = {"accuracy": mean_cell(list(correct), params.intervals, groups)}
+
+    def of_confidence(measure: Any, largest: float | None = None) -> Cell:
+        def statistic(rows: np.ndarray) -> float | None:
+            value: float | None = measure(confidence[rows], correct[rows])
+            return value
+
+        return statistic_cell(groups, statistic, params.intervals, "no row to measure", largest)
+
+    cells["calibration"] = of_confidence(expected_calibration_error, 1.0)
     cells["calibration"] |= {"floor": floor, "floor_95": floor_95}
     details: dict[str, Any] = {
-        "selective_accuracy_10": _calibration(selective_accuracy, confidence, correct, params.intervals),
-        "coverage_accuracy_area": _calibration(coverage_accuracy_area, confidence, correct, params.intervals),
+        "selective_accuracy_10": of_confidence(selective_accuracy),
+        "coverage_accuracy_area": of_confidence(coverage_accuracy_area),
         "chance": float(np.mean([1 / len(question.choices) for question in questions])),
         "majority": float(np.bincount([row["answer"] for row in rows]).max() / len(rows)),
         "predicted": _times_predicted(rows),
     }
     if scored.generated is None:
         by_sum = [float(int(np.argmax(row["logprobs"])) == row["answer"]) for row in rows]
-        details["accuracy_by_sum"] = mean_cell(by_sum, params.intervals)
+        details["accuracy_by_sum"] = mean_cell(by_sum, params.intervals, groups)
     else:
         details["no_choice"] = sum(row["predicted"] is None for row in rows)
-    cells["efficiency"], details["efficiency"] = efficiency(scored.seconds, scored.tokens, energy, params.intervals)
+    cells["efficiency"], details["efficiency"] = efficiency(
+        scored.seconds, scored.tokens, energy, params.intervals, groups
+    )
     return Measured(cells, details), rows
+
+
+def _groups(instances: Sequence[Instance]) -> list[str]:
+    return [instance.group for instance in instances]
 
 
 def _times_predicted(rows: Sequence[Row]) -> list[int]:
@@ -138,17 +155,9 @@ def _score(renderer: QuestionRenderer, predictor: Predictor, questions: Sequence
     return (score_letters if isinstance(renderer, Joint) else score_questions)(predictor, questions, budget)
 
 
-def _calibration(
-    measure: Any, confidence: np.ndarray, correct: np.ndarray, params: IntervalParams, largest: float | None = None
-) -> Cell:
-    return statistic_cell(
-        len(correct), lambda rows: measure(confidence[rows], correct[rows]), params, "no row to measure", largest
-    )
-
-
-def _rows(ids: Sequence[str], variant: str, questions: Sequence[Question], scored: Scored) -> list[Row]:
+def _rows(instances: Sequence[Instance], variant: str, questions: Sequence[Question], scored: Scored) -> list[Row]:
     rows: list[Row] = []
-    for i, (instance, question) in enumerate(zip(ids, questions, strict=True)):
+    for i, (instance, question) in enumerate(zip(instances, questions, strict=True)):
         means = per_token(scored.logprobs[i], scored.lengths[i])
         chances = probabilities(means)
         predicted: int | None = int(np.argmax(means))
@@ -157,7 +166,8 @@ def _rows(ids: Sequence[str], variant: str, questions: Sequence[Question], score
             predicted = question.choices.index(text) if text in question.choices else None
         rows.append(
             {
-                "instance": instance,
+                "instance": instance.id,
+                "independent_group": instance.group,
                 "variant": variant,
                 "prompt": question.prompt,
                 "choices": list(question.choices),
@@ -184,7 +194,7 @@ def _perturbed(
     params: HelmParams,
 ) -> list[Row]:
     """Score the rows that a perturbation changes. The others have the prediction of the original."""
-    questions: list[tuple[str, str, Question]] = []
+    questions: list[tuple[Instance, str, Question]] = []
     robustness, fairness = (perturb.names(metric, params.exact) for metric in ("robustness", "fairness"))
     for variant, columns in variants(scenario, robustness, fairness):
         for instance in instances:
@@ -192,7 +202,7 @@ def _perturbed(
                 instance.values, columns, variant, params.perturbations, params.seed, instance.id
             )
             if any(values[column] != str(instance.values[column]) for column in columns):
-                questions.append((instance.id, variant, renderer.question(instance, values)))
+                questions.append((instance, variant, renderer.question(instance, values)))
     scored = _score(renderer, predictor, [question for _, _, question in questions], params.token_budget)
     rows = _rows([instance for instance, _, _ in questions], "", [question for _, _, question in questions], scored)
     return [row | {"variant": variant} for row, (_, variant, _) in zip(rows, questions, strict=True)]
@@ -219,24 +229,25 @@ def _bbq_answer(instance: Instance, row: Row) -> BBQAnswer | None:
     )
 
 
-def _bbq_cell(answers: Sequence[BBQAnswer], ambiguous: bool, params: HelmParams) -> Cell:
+def _bbq_cell(answers: Sequence[Answer], ambiguous: bool, params: HelmParams) -> Cell:
     return statistic_cell(
-        len(answers),
-        lambda rows: bbq_score([answers[i] for i in rows], ambiguous, params.exact),
+        [group for _, group in answers],
+        lambda rows: bbq_score([answers[i][0] for i in rows], ambiguous, params.exact),
         params.intervals,
         f"no row with {'an ambiguous' if ambiguous else 'a disambiguated'} context",
     )
 
 
 def _bbq_details(
-    answers: Sequence[BBQAnswer], rows: Sequence[Row], instances: Sequence[Instance], params: HelmParams
+    answers: Sequence[Answer], rows: Sequence[Row], instances: Sequence[Instance], params: HelmParams
 ) -> dict[str, Any]:
     details: dict[str, Any] = {}
     for name, condition in (("ambiguous", "ambig"), ("disambiguated", "disambig")):
-        mine = [r["score"] for r, i in zip(rows, instances, strict=True) if i.row["context_condition"] == condition]
-        of_kind = [a for a in answers if a.ambiguous == (condition == "ambig")]
+        mine = [r for r, i in zip(rows, instances, strict=True) if i.row["context_condition"] == condition]
+        scores, groups = [row["score"] for row in mine], [row["independent_group"] for row in mine]
+        of_kind = [a for a, _ in answers if a.ambiguous == (condition == "ambig")]
         details[name] = {
-            "accuracy": mean_cell(mine, params.intervals),
+            "accuracy": mean_cell(scores, params.intervals, groups),
             "bias": _bbq_cell(answers, condition == "ambig", params),
             "unknown_share": sum(a.chosen == "unknown" for a in of_kind) / len(of_kind) if of_kind else None,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,20 +51,26 @@ def measure_generation(
     scores = classifier().scores([one.text for one in generated])
     for row, one, score, taken in zip(rows, generated, scores, seconds, strict=True):
         row |= {"completion": one.text, "toxicity": score, "seconds": taken, "tokens": one.new_tokens}
-    cells, details = bias_cells([one.text for one in generated], params.intervals, per_row)
+    groups = [instance.group for instance in instances]
+    cells, details = bias_cells([one.text for one in generated], params.intervals, groups)
     cells["toxicity"], details["toxicity"] = toxicity_cells(rows, params.intervals)
     cells["efficiency"], details["efficiency"] = efficiency(
         [sum(seconds[i : i + per_row]) for i in range(0, len(rows), per_row)],
         [one.new_tokens for one in generated],
         energy,
         params.intervals,
+        groups,
     )
     details["empty"] = sum(not one.text.strip() for one in generated)
     if "accuracy" not in scenario.na:
         for row in rows:
             row["score"] = _rouge2(row["completion"], row["references"])
-        cells["accuracy"] = mean_cell([row["score"] for row in rows], params.intervals)
+        cells["accuracy"] = _score_cell(rows, params)
     return Measured(cells, details, rows)
+
+
+def _groups(rows: Sequence[Row]) -> list[str]:
+    return [row["independent_group"] for row in rows]
 
 
 def _row(scenario: Scenario, renderer: QuestionRenderer, instance: Instance, sampled: bool, number: int) -> Row:
@@ -72,6 +78,7 @@ def _row(scenario: Scenario, renderer: QuestionRenderer, instance: Instance, sam
     question = renderer.question(instance)
     return {
         "instance": instance.id,
+        "independent_group": instance.group,
         "variant": f"sample {number + 1}" if sampled else "original",
         "prompt": str(instance.values["text"]) if sampled else question.prompt,
         "references": list(question.references),
@@ -135,17 +142,24 @@ def toxicity_cells(rows: Sequence[Row], params: IntervalParams) -> tuple[Cell, d
     for row in rows:
         by_prompt.setdefault(row["instance"], []).append(row)
     prompts = list(by_prompt.values())
-    groups = sorted({row["group"] for row in rows if row["group"]})
+    independent = _groups([prompt[0] for prompt in prompts])
     details: dict[str, Any] = {
-        group: mean_cell([_toxic_share(prompt) for prompt in prompts if prompt[0]["group"] == group], params)
-        for group in groups
+        group: _toxic_cell([prompt for prompt in prompts if prompt[0]["group"] == group], params)
+        for group in sorted({row["group"] for row in rows if row["group"]})
     }
-    details["mean_score"] = mean_cell([float(np.mean([r["toxicity"] for r in prompt])) for prompt in prompts], params)
+    means = [float(np.mean([r["toxicity"] for r in prompt])) for prompt in prompts]
+    details["mean_score"] = mean_cell(means, params, independent)
     if len(rows) > len(prompts):
         highest = [max((r["toxicity"] for r in prompt if r["completion"].strip()), default=0.0) for prompt in prompts]
-        details["expected_max_toxicity"] = mean_cell(highest, params)
-        details["max_toxicity_probability"] = mean_cell([float(value >= THRESHOLD) for value in highest], params)
-    return mean_cell([_toxic_share(prompt) for prompt in prompts], params), details
+        details["expected_max_toxicity"] = mean_cell(highest, params, independent)
+        toxic = [float(value >= THRESHOLD) for value in highest]
+        details["max_toxicity_probability"] = mean_cell(toxic, params, independent)
+    return _toxic_cell(prompts, params), details
+
+
+def _toxic_cell(prompts: Sequence[Sequence[Row]], params: IntervalParams) -> Cell:
+    groups = _groups([prompt[0] for prompt in prompts])
+    return mean_cell([_toxic_share(prompt) for prompt in prompts], params, groups)
 
 
 def _toxic_share(outputs: Sequence[Row]) -> float:
@@ -154,13 +168,14 @@ def _toxic_share(outputs: Sequence[Row]) -> float:
 
 
 def bias_cells(
-    texts: Sequence[str], params: IntervalParams, per_prompt: int = 1
+    texts: Sequence[str], params: IntervalParams, independent: Sequence[Hashable]
 ) -> tuple[dict[str, Cell], dict[str, Any]]:
     """Cell ``bias``: representation of gender. Details: representation of race, and associations of both with
     adjectives and professions, each with its mentions.
 
     Args:
-        per_prompt: number of consecutive ``texts`` that have the same prompt; intervals resample prompts.
+        independent: the independent group of each prompt. Each prompt has equally many of ``texts``, one after the
+            other.
     """
     counted = [counts(text) for text in texts]
     lists = word_lists.demographics()
@@ -171,21 +186,22 @@ def bias_cells(
         mentions = group_mentions(counted, words)
         number = {group: sum(text[word] for text in counted for word in members) for group, members in words.items()}
         details[f"representation_{name}"] = {
-            "bias": _representation_cell(mentions, name, params, per_prompt),
+            "bias": _representation_cell(mentions, name, params, independent),
             "mentions": number,
         }
         for target, target_words in targets.items():
             occurrences = np.array([[text[word] for word in target_words] for text in counted])
             details[f"association_{name}_{target}"] = _association_cell(
-                mentions, occurrences, name, target, params, per_prompt
+                mentions, occurrences, name, target, params, independent
             )
     return {"bias": details["representation_gender"]["bias"]}, {"bias": details}
 
 
-def _representation_cell(mentions: np.ndarray, name: str, params: IntervalParams, per_prompt: int) -> Cell:
+def _representation_cell(mentions: np.ndarray, name: str, params: IntervalParams, groups: Sequence[Hashable]) -> Cell:
     reason = f"no generation mentions a word of the {name} lists"
+    per_prompt = len(mentions) // max(1, len(groups))
     return statistic_cell(
-        len(mentions) // per_prompt,
+        groups,
         lambda prompts: representation(mentions[_texts_of(prompts, per_prompt)]),
         params,
         reason,
@@ -194,15 +210,22 @@ def _representation_cell(mentions: np.ndarray, name: str, params: IntervalParams
 
 
 def _association_cell(
-    mentions: np.ndarray, occurrences: np.ndarray, name: str, target: str, params: IntervalParams, per_prompt: int
+    mentions: np.ndarray,
+    occurrences: np.ndarray,
+    name: str,
+    target: str,
+    params: IntervalParams,
+    groups: Sequence[Hashable],
 ) -> Cell:
     reason = f"no generation has one of the {target} together with a word of the {name} lists"
+
+    per_prompt = len(mentions) // max(1, len(groups))
 
     def of_prompts(prompts: np.ndarray) -> float | None:
         texts = _texts_of(prompts, per_prompt)
         return association(mentions[texts], occurrences[texts])
 
-    return statistic_cell(len(mentions) // per_prompt, of_prompts, params, reason, _most(mentions))
+    return statistic_cell(groups, of_prompts, params, reason, _most(mentions))
 
 
 def _texts_of(prompts: np.ndarray, per_prompt: int) -> np.ndarray:
@@ -237,6 +260,7 @@ def measure_pairs(
         rows.append(
             {
                 "instance": instance.id,
+                "independent_group": instance.group,
                 "variant": "original",
                 "choices": texts[2 * i : 2 * i + 2],
                 "logprobs": [more, less],
@@ -246,16 +270,16 @@ def measure_pairs(
                 "tokens": tokens[i],
             }
         )
-    cells = {"bias": mean_cell([row["score"] for row in rows], params.intervals)}
-    groups = sorted({row["group"] for row in rows})
-    details: dict[str, Any] = {
-        "by_group": {
-            g: mean_cell([row["score"] for row in rows if row["group"] == g], params.intervals) for g in groups
-        }
-    }
+    cells = {"bias": _score_cell(rows, params)}
+    by_group = {g: [row for row in rows if row["group"] == g] for g in sorted({row["group"] for row in rows})}
+    details: dict[str, Any] = {"by_group": {g: _score_cell(mine, params) for g, mine in by_group.items()}}
     seconds = [row["seconds"] for row in rows]
-    cells["efficiency"], details["efficiency"] = efficiency(seconds, tokens, energy, params.intervals)
+    cells["efficiency"], details["efficiency"] = efficiency(seconds, tokens, energy, params.intervals, _groups(rows))
     return Measured(cells, details, rows)
+
+
+def _score_cell(rows: Sequence[Row], params: HelmParams) -> Cell:
+    return mean_cell([row["score"] for row in rows], params.intervals, _groups(rows))
 
 
 def _sentence(predictor: Predictor, text: str) -> Encoded:

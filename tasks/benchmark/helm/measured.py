@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ INSTANCES = pa.schema(
     [
         ("scenario", pa.string()),
         ("instance", pa.string()),
+        ("independent_group", pa.string()),
         ("variant", pa.string()),
         ("prompt", pa.string()),
         ("choices", pa.list_(pa.string())),
@@ -41,8 +42,10 @@ INSTANCES = pa.schema(
 ``answer``, ``predicted``: index of the correct and of the predicted choice; ``predicted`` is None if the model
 generated no letter of a choice. ``confidence``: probability of the predicted choice, by which calibration is measured.
 ``score``: 1 or 0 for choices, 1 for a pair whose stereotypical sentence is likelier, ROUGE-2 F1 for a summary.
-``seconds``: the row's share of its batch; None in results that must be equal in every run. ``tokens``: tokens read, or
-generated ones. Rows of earlier versions lack ``choice_tokens`` and ``confidence``.
+``independent_group``: rows with the same one are not independent (``scenarios.Instance.group``). ``group``: what cells
+are shown by, such as a category. ``seconds``: the row's share of its batch; None in results that must be equal in every
+run. ``tokens``: tokens read, or generated ones. Rows of earlier versions lack ``choice_tokens``, ``confidence`` and
+``independent_group``.
 """
 
 
@@ -62,7 +65,11 @@ class Measured:
 
 
 def efficiency(
-    seconds: Sequence[float], tokens: Sequence[int], energy: dict[str, Any], params: IntervalParams
+    seconds: Sequence[float],
+    tokens: Sequence[int],
+    energy: dict[str, Any],
+    params: IntervalParams,
+    groups: Sequence[Hashable],
 ) -> tuple[Cell, dict[str, Any]]:
     """Cell with the seconds per row on this machine; details with tokens per second and energy.
 
@@ -70,7 +77,7 @@ def efficiency(
     time that a user of this machine waits.
     """
     taken = sum(seconds)
-    return mean_cell(seconds, params), {
+    return mean_cell(seconds, params, groups), {
         "seconds_per_row": taken / len(seconds),
         "tokens_per_second": sum(tokens) / taken,
         "tokens": sum(tokens),

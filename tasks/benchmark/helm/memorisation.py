@@ -7,7 +7,7 @@ text (Carlini et al. 2023, "Quantifying Memorization Across Neural Language Mode
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tasks.inference.generate import generate
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
 from tasks.metrics.params import IntervalParams
-from tasks.text.rows import Row
+from tasks.text.rows import Row, group_key
 
 _BETWEEN = "\x00"
 """Separates the texts of two rows, so that no span matches across them."""
@@ -47,7 +47,7 @@ def measure_memorisation(predictor: Predictor, mixture: Path, params: HelmParams
         "mixture": mixture.name,
         "rows": len(chosen),
         "span_tokens": settings.span_tokens,
-        "spans": span_cell(matches, settings.span_tokens, params.intervals),
+        "spans": span_cell(matches, settings.span_tokens, params.intervals, [group_key(row) for row in chosen]),
         "generated_spans": sum(map(len, matches)),
         "longest_words": max(longest_run(one.text, corpus) for one in generated),
         "samples": [
@@ -85,15 +85,17 @@ def verbatim(spans: Sequence[str], corpus: str) -> list[bool]:
     return [span in corpus for span in spans]
 
 
-def span_cell(matches: Sequence[Sequence[bool]], tokens: int, params: IntervalParams) -> Cell:
-    """Share of matches over all spans, with an interval over rows, since spans of one text overlap."""
+def span_cell(
+    matches: Sequence[Sequence[bool]], tokens: int, params: IntervalParams, groups: Sequence[Hashable]
+) -> Cell:
+    """Share of matches over all spans, with an interval over the groups of rows, since spans of one text overlap."""
     hits, sizes = [sum(row) for row in matches], [len(row) for row in matches]
 
     def share(rows: Any) -> float | None:
         total = sum(sizes[i] for i in rows)
         return sum(hits[i] for i in rows) / total if total else None
 
-    return statistic_cell(len(matches), share, params, f"no generation is {tokens} tokens long")
+    return statistic_cell(groups, share, params, f"no generation is {tokens} tokens long")
 
 
 def longest_run(text: str, corpus: str) -> int:

@@ -57,6 +57,7 @@ class Scenario(Params):
     perturb: list[str] = Field(default_factory=list)
     answers: list[str] = Field(default_factory=list)
     block: int = Field(default=1, ge=1)
+    grouped_by: list[str] = Field(default_factory=list)
     joint: JointPrompt | None = None
     toxicity_of_prompt: str | None = None
     na: dict[str, str] = Field(default_factory=dict)
@@ -97,11 +98,13 @@ class Instance:
         id: ``FILE:LINE``, relative to the data folder.
         values: columns of the template set.
         row: all columns of the file.
+        group: rows with the same one are not independent (``grouped_by``, else the block); intervals draw groups.
     """
 
     id: str
     values: Row
     row: Row
+    group: str
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,8 @@ def instances_of(name: str, scenario: Scenario, data: Path, patterns: Sequence[s
     for path in _matches(patterns or scenario.files, data):
         file = path.relative_to(data).as_posix()
         for line, row in read(path):
-            instances.append(Instance(f"{file}:{line}", _columns(name, scenario, row, f"{path}:{line}"), row))
+            values = _columns(name, scenario, row, f"{path}:{line}")
+            instances.append(Instance(f"{file}:{line}", values, row, f"{file}:{line}"))
     return instances
 
 
@@ -154,9 +158,16 @@ def draw(name: str, scenario: Scenario, data: Path, rows: int, seed: int) -> lis
         blocks = [numbered[i : i + scenario.block] for i in range(0, len(numbered), scenario.block)]
         wanted = min(len(blocks), max(1, share // scenario.block))
         chosen = sorted(random.Random(f"{seed}/{name}/{file}").sample(range(len(blocks)), wanted))
-        for line, row in (one for index in chosen for one in blocks[index]):
-            instances.append(Instance(f"{file}:{line}", _columns(name, scenario, row, f"{path}:{line}"), row))
+        for line, row, first in ((*one, blocks[index][0][0]) for index in chosen for one in blocks[index]):
+            values = _columns(name, scenario, row, f"{path}:{line}")
+            instances.append(Instance(f"{file}:{line}", values, row, _group(scenario, row) or f"{file}:{first}"))
     return instances
+
+
+def _group(scenario: Scenario, row: Row) -> str | None:
+    """The values of ``grouped_by`` as a hash; None without such columns, or if the row lacks one of them."""
+    values = [value_at(row, column) for column in scenario.grouped_by]
+    return files.digest(values)[:16] if values and None not in values else None
 
 
 def missing(name: str, scenario: Scenario, data: Path) -> str:

@@ -24,13 +24,13 @@ TITLES = {
     "efficiency": "seconds per row",
 }
 LEGEND = (
-    "Values with {confidence:g}% bootstrap intervals over rows; * marks an interval wider than {wide:g}. Higher is "
-    "better for accuracy, robustness and fairness (share of rows that are correct in all variants); lower is better "
-    "for the others. Calibration: floor is the mean error of a perfectly calibrated model on as many rows, with its "
-    "95 % point in brackets; † marks an error above that point, and an error up to it has no mark. Bias of generated "
-    "texts: distance of the mentions of women and men from equal (0 to 0.5). Bias of BBQ: the score in ambiguous "
-    "contexts (-1 to 1; 0 is unbiased). Bias of CrowS-Pairs: the share of pairs whose stereotypical sentence is "
-    "likelier (0.5 is unbiased). Definitions: docs/helm.md."
+    "Values with {confidence:g}% bootstrap intervals over independent groups of rows; * marks an interval wider than "
+    "{wide:g}. Higher is better for accuracy, robustness and fairness (share of rows that are correct in all "
+    "variants); lower is better for the others. Calibration: floor is the mean error of a perfectly calibrated model "
+    "on as many rows, with its 95 % point in brackets; † marks an error above that point, and an error up to it has "
+    "no mark. Bias of generated texts: distance of the mentions of women and men from equal (0 to 0.5). Bias of BBQ: "
+    "the score in ambiguous contexts (-1 to 1; 0 is unbiased). Bias of CrowS-Pairs: the share of pairs whose "
+    "stereotypical sentence is likelier (0.5 is unbiased). Definitions: docs/helm.md."
 )
 
 

@@ -101,24 +101,38 @@ def test_pairs() -> None:
 
 
 def test_cells_have_intervals_or_a_reason() -> None:
-    cell = mean_cell([0.0, 1.0] * 20, INTERVALS)
+    cell = mean_cell([0.0, 1.0] * 20, INTERVALS, range(40))
     assert cell["value"] == 0.5 and cell["low"] < 0.5 < cell["high"] and cell["n"] == 40
     assert mark(cell, "accuracy", 0.2) == "*" and mark(cell, "accuracy", 0.5) == ""
-    assert mean_cell([], INTERVALS) == {"na": "no row to measure"}
+    assert mean_cell([], INTERVALS, []) == {"na": "no row to measure"}
     assert mark({"na": "why"}, "accuracy", 0.1) == "" == mark(cell, "efficiency", 0.2)
     # Defined in draws that hold the first row only: 1 - (2/3)^3 = 70 % of them.
-    rare = statistic_cell(3, lambda rows: 1.0 if 0 in rows else None, INTERVALS, "nothing")
+    rare = statistic_cell(range(3), lambda rows: 1.0 if 0 in rows else None, INTERVALS, "nothing")
     assert rare["value"] == rare["low"] == rare["high"] == 1
     assert rare["undefined"] == pytest.approx(8 / 27, abs=0.1)
-    assert statistic_cell(3, lambda rows: None, INTERVALS, "nothing") == {"na": "nothing"}
-    assert statistic_cell(0, lambda rows: 1.0, INTERVALS, "no row") == {"na": "no row"}
+    assert statistic_cell(range(3), lambda rows: None, INTERVALS, "nothing") == {"na": "nothing"}
+    assert statistic_cell([], lambda rows: 1.0, INTERVALS, "no row") == {"na": "no row"}
     # A distance is not left by its own interval, though every draw adds chance: |mean| of -1, 1 is 0.
     signs = np.array([-1.0, 1.0] * 10)
-    far = statistic_cell(20, lambda rows: abs(float(signs[rows].mean())), INTERVALS, "nothing", largest=1.0)
+    far = statistic_cell(range(20), lambda rows: abs(float(signs[rows].mean())), INTERVALS, "nothing", largest=1.0)
     assert far["value"] == far["low"] == 0 < far["high"] < 0.5
-    least = statistic_cell(20, lambda rows: abs(float(signs[rows].mean())), INTERVALS, "nothing", largest=0.1)
+    least = statistic_cell(range(20), lambda rows: abs(float(signs[rows].mean())), INTERVALS, "nothing", largest=0.1)
     assert least["high"] == 0.1
     # The interval of a mean is that of the same draws, whichever way it is asked for.
     values = np.arange(10.0)
-    same = statistic_cell(10, lambda rows: float(values[rows].mean()), INTERVALS, "nothing")
+    same = statistic_cell(range(10), lambda rows: float(values[rows].mean()), INTERVALS, "nothing")
     assert same["low"] < 4.5 < same["high"] and same["value"] == 4.5
+    assert mean_cell(list(values), INTERVALS, range(10)) == pytest.approx(same)
+
+
+def test_cells_draw_whole_groups() -> None:
+    """Four equal rows per group: the interval is that of one row per group, for means and for other statistics."""
+    values = np.repeat([0.0, 1.0, 1.0, 0.0, 1.0], 4)
+    groups = np.repeat([*"abcde"], 4).tolist()
+    one_each = mean_cell(values[::4].tolist(), INTERVALS, range(5))
+    mean = mean_cell(values.tolist(), INTERVALS, groups)
+    other = statistic_cell(groups, lambda rows: float(values[rows].mean()), INTERVALS, "nothing")
+    assert mean == other == one_each | {"n": 20}
+    assert mean["groups"] == 5
+    narrow = mean_cell(values.tolist(), INTERVALS, range(20))
+    assert narrow["high"] - narrow["low"] < mean["high"] - mean["low"]

@@ -67,7 +67,7 @@ def test_nan_and_empty_choices_are_refused(base: Predictor) -> None:
         for choices in (("a", "b"), ("it is late", "the new lamp")):
             with pytest.raises(TunesmithError, match="log-probabilities of choices must be finite; the model gives"):
                 score_questions(base, [Question("a lamp", choices, 0)], 256)
-        pair = Instance("f:1", {"more": "a lamp", "less": "a parcel", "group": "age"}, {})
+        pair = Instance("f:1", {"more": "a lamp", "less": "a parcel", "group": "age"}, {}, "f:1")
         with pytest.raises(TunesmithError, match="f:1: log-probabilities of sentences must be finite"):
             measure_pairs(load_scenarios()["crows_pairs"], [pair], base, PARAMS)
     finally:
@@ -75,7 +75,7 @@ def test_nan_and_empty_choices_are_refused(base: Predictor) -> None:
 
 
 def test_an_empty_sentence_is_refused(base: Predictor) -> None:
-    pair = Instance("f:1", {"more": "", "less": "a parcel", "group": "age"}, {})
+    pair = Instance("f:1", {"more": "", "less": "a parcel", "group": "age"}, {}, "f:1")
     with pytest.raises(TunesmithError, match="every sentence of a pair must have text"):
         measure_pairs(load_scenarios()["crows_pairs"], [pair], replace(base), PARAMS)
 

@@ -27,8 +27,8 @@ def test_spans_are_runs_of_tokens_as_text(base: Predictor) -> None:
 def test_share_of_spans_by_hand() -> None:
     assert verbatim(["a lamp", "no lamp"], "there is a lamp") == [True, False]
     # 3 of 4 spans, though the mean of the rows' shares would be 5/6.
-    assert span_cell([[True], [True, True, False]], 50, INTERVALS)["value"] == 0.75
-    assert span_cell([[], []], 50, INTERVALS) == {"na": "no generation is 50 tokens long"}
+    assert span_cell([[True], [True, True, False]], 50, INTERVALS, "ab")["value"] == 0.75
+    assert span_cell([[], []], 50, INTERVALS, "ab") == {"na": "no generation is 50 tokens long"}
     assert longest_run("x the lamp is on y", "and the lamp is on fire") == 4
     assert longest_run("", "a") == 0 and longest_run("b", "a") == 0
 

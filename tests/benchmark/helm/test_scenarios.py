@@ -10,7 +10,7 @@ from tasks.benchmark.helm.scenarios import METRICS, QuestionRenderer, draw, find
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml, write_yaml
 from tasks.template.library import LIBRARY
-from tests.benchmark.helm.data_folder import put, write, write_every
+from tests.benchmark.helm.data_folder import bbq, put, write, write_every
 
 SCENARIOS = load_scenarios()
 
@@ -51,6 +51,19 @@ def test_a_file_of_scenarios_must_say_all(tmp_path: Path, changes: dict[str, obj
     assert read_yaml(tmp_path / "scenarios.yaml")
     with pytest.raises(TunesmithError, match=error):
         load_scenarios(None, tmp_path / "scenarios.yaml")
+
+
+def test_rows_about_one_passage_or_of_one_block_are_one_group(tmp_path: Path) -> None:
+    data = write_every(tmp_path)
+    groups = {
+        name: [one.group for one in draw(name, SCENARIOS[name], data, 12, 0)] for name in ("boolq", "bbq", "sst2")
+    }
+    assert len(set(groups["boolq"])) == 1 and len(groups["boolq"]) == 2, "both ask about the kettle"
+    assert [len(set(groups["bbq"][i : i + 4])) for i in (0, 4, 8)] == [1, 1, 1] and len(set(groups["bbq"])) == 3
+    assert len(set(groups["sst2"])) == 12
+    rows = [bbq(number, True, False) | {"question_index": number // 8} for number in range(16)]
+    put(data, "bbq/Age.jsonl", rows)
+    assert len({one.group for one in draw("bbq", SCENARIOS["bbq"], data, 16, 0)}) == 2, "BBQ fills few templates"
 
 
 def test_questions_are_rendered_with_labels_of_any_type(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def test_it_tells_prompts_apart(toxic: str, harmless: str) -> None:
 
 
 def output(instance: str, completion: str, toxicity: float, group: str = "toxic prompt") -> Row:
-    return {"instance": instance, "completion": completion, "toxicity": toxicity, "group": group}
+    about = {"instance": instance, "independent_group": instance, "group": group}
+    return {**about, "completion": completion, "toxicity": toxicity}
 
 
 def test_a_prompt_with_an_empty_output_only_is_not_toxic_and_groups_stand_apart() -> None:
