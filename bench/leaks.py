@@ -56,7 +56,9 @@ def matched(training: list[str], test: list[str], params: ContaminationParams) -
         return texts_of(table, KINDS[0], params)
 
     overlap = Overlap({KINDS[0]: normal(test), KINDS[1]: [[] for _ in test]}, params)
-    numbers: list[int] = overlap.match_rows(normal(training), np.arange(len(training)), trained=False).rows.tolist()
+    rows = normal(training)
+    overlap.count(rows)
+    numbers: list[int] = overlap.match_rows(rows, np.arange(len(training)), trained=False).rows.tolist()
     return numbers
 
 

@@ -72,6 +72,7 @@ def compare_file(paths: Paths, mixture: str, file: Path) -> dict[str, Any]:
     check = Contamination(texts_of_file(file), "all", params)
     trained = pq.read_table(paths.mixture(mixture) / "train.parquet", columns=list(COMPARED))
     numbers = check.register(trained)
+    check.count(trained)
     check.match(trained, numbers, trained=True)
     check.add(trained, numbers)
     return summary(check.result(), params)

@@ -82,6 +82,11 @@ class Contamination:
         self._count += table.num_rows
         return np.arange(self._count - table.num_rows, self._count)
 
+    def count(self, table: pa.Table) -> None:
+        """Count the n-grams of training rows, to tell set phrases. Count all rows before the first ``match``."""
+        for _, batch in _batches(table):
+            self._overlap.count(texts_of_both(batch, self.params))
+
     def match(self, table: pa.Table, numbers: Numbers, trained: bool = False) -> LeftOut:
         """Match training rows with the evaluation rows; ``trained`` as in ``Overlap.match_rows``."""
         left_out = LeftOut(np.ones(table.num_rows, np.bool_))

@@ -5,7 +5,7 @@ An input is compared with references too: a translation may be trained in the ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,10 +143,20 @@ class Overlap:
                 self._numberless.setdefault(key, number)
         self._grams: list[NgramIndex] = []
         self._added: set[str] = set()
+        self._counted: set[str] = set()
 
     def _texts_of_rows(self, texts: Texts) -> TextsOfRows:
         numbered = (self._numbers.setdefault(text, len(self._numbers)) for row in texts for text in row)
         return TextsOfRows(np.fromiter(numbered, np.int64), _row_of(texts), len(texts))
+
+    def count(self, texts: Texts) -> None:
+        """Count the n-grams of training rows, to tell set phrases; a text that was counted before does not count again.
+
+        All rows that are matched must be counted before the first is.
+        """
+        if self._contained.may_have_set_phrases:
+            fresh = _new(dict.fromkeys(text for row in texts for text in row), self._counted)
+            self._contained.count(*self._words.hashed(fresh))
 
     def match_rows(self, texts: Texts, numbers: Numbers, trained: bool) -> Matches:
         """Match training rows, given by their texts and numbers, with the evaluation texts, and record the matches.
@@ -196,9 +206,7 @@ class Overlap:
         for number, row in zip(numbers.tolist(), texts, strict=True):
             for text in row:
                 new.setdefault(text, number)
-        keys = {text: digest(text)[:16] for text in new}
-        fresh = [text for text in new if keys[text] not in self._added]
-        self._added.update(keys[text] for text in fresh)
+        fresh = _new(new, self._added)
         hashed = self._words.hashed(fresh)
         for grams in self._grams:
             grams.add(*hashed, [new[text] for text in fresh])
@@ -239,6 +247,14 @@ class Measures:
     short: NDArray[np.float64]
     overlap: NDArray[np.float64]
     worst: Numbers
+
+
+def _new(texts: Iterable[str], seen: set[str]) -> list[str]:
+    """The different ``texts`` whose digests are not in ``seen``, which gets them."""
+    keys = {text: digest(text)[:16] for text in texts}
+    fresh = [text for text in keys if keys[text] not in seen]
+    seen.update(keys[text] for text in fresh)
+    return fresh
 
 
 def _row_of(texts: Texts) -> Numbers:

@@ -88,7 +88,8 @@ class ContaminationParams(Params):
             or more. These must be at least 13 words, or the whole text.
         min_words: references with fewer words, such as labels, are not compared.
         common: an n-gram in more than this number of training texts, and of evaluation texts, is a set phrase and does
-            not count.
+            not count. Training texts are those of all sources of the mixture, and evaluation texts those of every
+            source; each different text counts once.
         dirty_share: an evaluation row is dirty if a larger share of its n-grams occurs in training.
         max_dirty: the step stops if a larger share of the rows of an evaluation set is dirty.
         max_left_out: the step stops if a larger share of a source's training rows is left out because they match

@@ -63,6 +63,7 @@ def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
     test, watched = (Contamination(evaluation_rows(paths, part), part, checked) for part in ("test", "validation"))
     retired = retired_rows(paths)
     tests = [test, *([Contamination(retired, "retired", checked)] if retired.num_rows else [])]
+    _count_phrases(sources, tests, watched)
     components: dict[Component, pa.Table] = {}
     validation: list[pa.Table] = []
     report: dict[str, Any] = {}
@@ -82,6 +83,15 @@ def mix(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
     parts = {"train": draw(taken, None, params.seed), "validation": _joined(validation)}
     test.add(parts["train"], test.register(parts["train"]))
     return Mixed(parts, _report(params, parts, shares, report), test.result())
+
+
+def _count_phrases(sources: Sequence[Source], tests: Sequence[Contamination], watched: Contamination) -> None:
+    """Count the n-grams of all sources before any row is matched, so that no row's match depends on its source."""
+    for source in sources:
+        for check in [*tests, watched]:
+            check.count(source.train)
+        for check in tests:
+            check.count(source.validation)
 
 
 def evaluation_rows(paths: Paths, part: str) -> pa.Table:

@@ -90,7 +90,7 @@ def test_exact_case_changed_and_one_word_changed_are_caught_by_name(workspace: W
     assert not any(r["dirty"] for r in rows.values()), "nothing of them is trained on"
 
 
-def test_references_are_told_apart_from_inputs(workspace: Write) -> None:
+def test_references_and_inputs_are_reported_apart(workspace: Write) -> None:
     other = SUMMARY.replace("agrees", "says yes")
     train = [row("reference", LAMP, "Short one.", SUMMARY), row("near", CHAIR, other), row("free", PARCEL)]
     rows, report, trained = check(planted(workspace, train, [row("t", OTHER, SUMMARY)]), min_words=8)
@@ -171,8 +171,8 @@ def test_overlap_of_ngrams_is_that_of_the_hand(workspace: Write) -> None:
     assert not rows["t"]["dirty"], "9 / 12 is not more than that"
 
 
-def test_wordings_of_one_example_count_once(workspace: Write) -> None:
-    """Eleven wordings of one text are no set phrase, in whatever number of tests its words stand."""
+def test_prompt_variants_of_one_example_count_once(workspace: Write) -> None:
+    """Eleven prompt variants of one text are no set phrase, however many test texts share its words."""
     phrase = " ".join(WORDS[:12])
     train = [row("r", f"{OTHER} {phrase}", template_id=f"w{i}") for i in range(11)]
     test = [row(f"t{i}", f"{phrase} number {i}") for i in range(11)]
@@ -180,7 +180,7 @@ def test_wordings_of_one_example_count_once(workspace: Write) -> None:
     assert rows["t0"]["ngram8_input"] == pytest.approx(5 / 7)
 
 
-def test_the_stage_stops_where_too_much_is_dirty_and_says_where(workspace: Write) -> None:
+def test_the_stage_stops_if_too_many_rows_are_dirty_and_names_the_test_set(workspace: Write) -> None:
     train = [*(row(f"r{i}", text) for i, text in enumerate(SPREAD)), row("clean", LAMP)]
     paths = planted(workspace, train, [row("t", " ".join(WORDS)), row("u", BULB)])
     params = MixtureParams(sources={"one": Share()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.mix import contamination
 from tasks.mix.params import ContaminationParams, MixtureParams, Share
 from tasks.mix.run import mix
 from tests.mix.splits import Write
@@ -94,3 +95,21 @@ def test_a_set_phrase_of_many_texts_is_no_containment(workspace: Write) -> None:
         checked = ContaminationParams(max_left_out=1.0, common=common)
         mixed = mix("m", params, checked, paths)
         assert mixed.parts["train"].num_rows == kept
+
+
+@pytest.mark.parametrize("batch", [2, 20_000])
+def test_a_set_phrase_is_counted_over_all_sources_and_batches(
+    workspace: Write, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """The phrase is common in the large source. The small source's row with it is judged like the others."""
+    monkeypatch.setattr(contamination, "_BATCH", batch)
+    phrase = "thank you for your call to our house my name is Kim how may I help you today"
+    things = [f"{name} asks about the {thing}" for name in ("Ada", "Bob", "Cy") for thing in ("sink", "lamp", "door")]
+    train = [f"{phrase} madam because {UNRELATED} {thing} {OTHER}" for thing in things]
+    test = [{"row_id": thing, "text": f"{phrase} and {thing} of the house by the lake"} for thing in things]
+    small = [f"{phrase} sir because {OTHER} Dee asks about the roof {UNRELATED}"]
+    parts = {"validation": ["v"], "test": ["w"]}
+    paths = workspace({"large": {"train": train, **parts}, "small": {"train": small, **parts}, "two": {"test": test}})
+    params = MixtureParams(sources={"large": Share(), "small": Share()})
+    mixed = mix("m", params, ContaminationParams(max_left_out=1.0, common=8), paths)
+    assert mixed.parts["train"].num_rows == len(train) + len(small)

@@ -1,4 +1,4 @@
-"""``mix``: nothing that is asked in a test is ever trained on, and order hangs on nothing."""
+"""``mix``: no test row is ever trained on, and the order of rows depends only on the seed."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_more_rows_keep_the_earlier_ones_of_every_task(workspace: Write) -> None
     assert all(few < more for few, more in pairwise(drawn))
 
 
-def test_realised_rows_are_reported_beside_those_asked_for(workspace: Write) -> None:
+def test_realised_rows_are_reported_beside_the_requested_ones(workspace: Write) -> None:
     """25 each were asked for; t2 has 7 and its other 18 go to t1, which has 30, and to the rest."""
     tasks = {"train": [*numbered("a", 30, task="t1"), *numbered("b", 7, task="t2")], "validation": ["v"], "test": ["w"]}
     result = mixed(workspace({"one": tasks, "two": TWO["two"]}), {"one": None, "two": None}, weighting="equal", rows=75)
@@ -273,7 +273,7 @@ def test_a_split_whose_source_is_gone_takes_no_rows_out(workspace: Write, caplog
     assert "data/splits/gone: not in params/sources.yaml, not checked" in caplog.text
 
 
-def test_a_task_of_which_no_row_is_left_is_reported_short_and_a_held_out_one_is_not_asked(workspace: Write) -> None:
+def test_a_task_without_rows_is_reported_short_and_a_held_out_one_is_not(workspace: Write) -> None:
     held = [*numbered("c", 2, task="held"), *numbered("d", 2, task="unsaid", template_id="w2")]
     both = [*numbered("a", 30), *numbered("b", 2, task="t2"), *held]
     paths = workspace({"one": {"train": both, "validation": ["v"], "test": numbered("b", 2)}})

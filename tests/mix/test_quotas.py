@@ -36,7 +36,7 @@ def test_weights(given: dict[str, Any], expected: list[float]) -> None:
     assert list(weights(SIZES, params(**given)).values()) == pytest.approx(expected)
 
 
-def test_explicit_weights_are_a_sources_and_spread_over_its_tasks_by_size() -> None:
+def test_explicit_weights_of_a_source_are_spread_over_its_tasks_by_size() -> None:
     given = MixtureParams(sources={"a": Share(weight=3.0), "b": Share(weight=1.0)}, weighting="explicit")
     sizes = {("a", "t1"): 100, ("a", "t2"): 200, ("b", "t"): 500}
     assert weights(sizes, given) == pytest.approx({("a", "t1"): 1.0, ("a", "t2"): 2.0, ("b", "t"): 1.0})
@@ -61,7 +61,7 @@ def test_explicit_weights_are_a_sources_and_spread_over_its_tasks_by_size() -> N
         # a has 100 and lacks 100, which b and c share equally; then b is empty as well.
         ({"weighting": "equal", "rows": 600}, [100, 250, 250]),
         ({"weighting": "equal", "rows": 1500}, [100, 400, 1000]),
-        # Beyond the caps the rest goes on as the weights say, until there is no row left.
+        # Beyond the caps the rest is shared by the weights, until no row is left.
         ({"weighting": "proportional", "cap": 400, "rows": 1300}, [100, 400, 800]),
         ({"weighting": "equal", "rows": 20_000}, [100, 400, 10_000]),
     ],
@@ -70,7 +70,7 @@ def test_rows(given: dict[str, Any], expected: list[int]) -> None:
     assert rows(SIZES, params(**given)) == expected
 
 
-def test_what_was_asked_is_told_from_what_there_was() -> None:
+def test_requested_and_available_rows_are_reported_apart() -> None:
     drawn = quotas({**SIZES, ("d", "t"): 0}, params(weighting="equal", rows=600))
     assert [(quota.requested, quota.available, quota.rows, quota.short) for quota in drawn.values()] == [
         (200, 100, 100, True),

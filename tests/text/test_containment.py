@@ -15,6 +15,7 @@ def sequence(letter: str, count: int, first: int = 0) -> str:
 def contained(evaluation: list[str], training: list[str], share: float = 0.45, common: int = 10) -> list[int]:
     words = WordHashes()
     index = ContainedTexts(*words.hashed(evaluation), share, common)
+    index.count(*words.hashed(training))
     return index.query(*words.hashed(training)).tolist()
 
 
@@ -52,6 +53,18 @@ def test_an_ngram_that_is_common_on_both_sides_does_not_count() -> None:
     assert contained(evaluation, training, common=3) == [0, 0, 0]
     assert contained(evaluation, training, common=2) == [-1, -1, -1]
     assert contained(evaluation, training[:2], common=2) == [0, 0], "common on one side alone"
+
+
+def test_a_set_phrase_is_the_same_in_every_batch() -> None:
+    """One query at a time gives what one query of all texts gives."""
+    evaluation = [f"{sequence('a', 20)} {sequence(f'e{i}', 4)}" for i in range(3)]
+    training = [f"{sequence(f't{i}', 9)} {sequence('a', 20)}" for i in range(3)]
+    words = WordHashes()
+    index = ContainedTexts(*words.hashed(evaluation), 0.45, 2)
+    assert index.may_have_set_phrases and not ContainedTexts(*words.hashed(evaluation), 0.45, 3).may_have_set_phrases
+    for text in training:
+        index.count(*words.hashed([text]))
+    assert [index.query(*words.hashed([text])).tolist() for text in training] == [[-1]] * 3
 
 
 def test_nothing_is_contained_in_nothing() -> None:

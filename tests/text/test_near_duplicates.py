@@ -57,7 +57,7 @@ def test_a_normalised_text_is_its_words(text: str, normal: str) -> None:
 
 
 @pytest.mark.parametrize("count", [11, 12, 15, 18, 19, 20, 30, 40])
-def test_one_changed_word_is_caught_wherever_it_stands(count: int) -> None:
+def test_one_changed_word_is_caught_at_any_position(count: int) -> None:
     base = words(count)
     texts = [" ".join(base)] + [" ".join([*base[:i], "other", *base[i + 1 :]]) for i in range(count)]
     assert NearDuplicates([texts[0]], PARAMS).query(texts[1:]) == [Match(0, similarity(texts[0], t)) for t in texts[1:]]

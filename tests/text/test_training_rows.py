@@ -19,7 +19,7 @@ def test_rows_are_inherited_over_generations(tmp_path: Path) -> None:
     write_training_rows(first, [row("a", "My lamp."), row("a", "My lamp."), row("b", "A chair")], base)
     write_training_rows(second, [row("c", "The parcel")], first)
     generations = [(r["generation"], r["row_id"]) for r in read_training_rows(second).to_pylist()]
-    assert generations == [(0, "c"), (1, "a"), (1, "b")], "two wordings of one example are one row"
+    assert generations == [(0, "c"), (1, "a"), (1, "b")], "two prompt variants of one example are one row"
     assert ancestors_texts(second) == {text_hash("my  LAMP"), text_hash("a chair")}
     assert ancestors_texts(first) == set()
     write_training_rows(bare, [], second)

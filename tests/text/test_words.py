@@ -54,7 +54,7 @@ def test_words_of_ascii_are_those_of_rouge_score() -> None:
     assert [has_words(text) for text in texts] == [bool(words(text)) for text in texts]
 
 
-def test_spaced_keeps_what_it_is_told_to() -> None:
+def test_spaced_keeps_the_given_characters() -> None:
     assert spaced("Don’t a_b-c 今天", "_'").split() == ["don't", "a_b", "c", "今", "天"]
     every = "".join(map(chr, range(128)))
     assert all(spaced(text, every) == text.lower() for text in ascii_texts())
