@@ -20,7 +20,13 @@ class DvcError(TunesmithError):
 
 
 def bring_up_to_date(root: Path, stages: Sequence[str], holder: str, tell: Tell) -> None:
-    """Run ``dvc repro`` on ``stages`` and all that they depend on, under the workspace's lock.
+    """Run ``reproduce`` under the workspace's lock."""
+    with workspace_lock(root, holder):
+        reproduce(root, stages, tell)
+
+
+def reproduce(root: Path, stages: Sequence[str], tell: Tell) -> None:
+    """Run ``dvc repro`` on ``stages`` and all that they depend on. The caller holds the workspace's lock.
 
     ``tell`` gets a line about each DVC process that this waits for.
 
@@ -28,8 +34,7 @@ def bring_up_to_date(root: Path, stages: Sequence[str], holder: str, tell: Tell)
         TunesmithError: A stage fails; the message holds that stage's error lines.
         DvcError: DVC fails.
     """
-    with workspace_lock(root, holder):
-        done = run_dvc(root, ["repro", *stages], tell)
+    done = run_dvc(root, ["repro", *stages], tell)
     if done.returncode == 0:
         return
     lines = done.stdout.splitlines()

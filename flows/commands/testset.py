@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flows.commands.build import bring_up_to_date
+from flows.commands.build import reproduce
 from flows.commands.params_file import with_number
 from flows.new_split import refuse_new_splits
 from flows.workspace import workspace_lock
@@ -24,7 +24,8 @@ _HOLDER = "tunesmith testset rotate"
 def rotate(root: Path, sources: Sequence[str] | None, say: Callable[[str], None] = lambda line: None) -> list[str]:
     """Raise ``test_set`` of ``sources`` by one in ``params/sources.yaml``; return what it did and what comes next.
 
-    Brings the rendered rows up to date first, and tries the split on them.
+    Brings the rendered rows up to date first, and tries the split on them. Holds the workspace's lock from the first
+    reading to the writing, so that no other flow or command changes parameters or data between them.
 
     Args:
         sources: None for those of ``evaluation_set.sources``.
@@ -32,6 +33,11 @@ def rotate(root: Path, sources: Sequence[str] | None, say: Callable[[str], None]
     Raises:
         TunesmithError: a source cannot have a new test set, with a line per source. No parameter is changed then.
     """
+    with workspace_lock(root, _HOLDER):
+        return _rotate(root, sources, say)
+
+
+def _rotate(root: Path, sources: Sequence[str] | None, say: Callable[[str], None]) -> list[str]:
     paths = Paths(root)
     named = _named(paths, sources)
     params = {name: load(SplitParams, paths.params / "sources.yaml", "sources", name, "split") for name in named}
@@ -39,11 +45,10 @@ def rotate(root: Path, sources: Sequence[str] | None, say: Callable[[str], None]
         raise TunesmithError("\n".join(refusals))
     refuse_new_splits(paths, None)
     say(f"bringing the rows of {', '.join(named)} up to date")
-    bring_up_to_date(root, [f"template@{name}" for name in named], _HOLDER, say)
+    reproduce(root, [f"template@{name}" for name in named], say)
     say("trying the new test set")
     rotations = _tried(paths, params)
-    with workspace_lock(root, _HOLDER):
-        _write(paths.params / "sources.yaml", rotations)
+    _write(paths.params / "sources.yaml", rotations)
     return [*(line for one in rotations for line in _lines(one, params[one.source].test_set)), *_NEXT]
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 from flows.commands.data import add
 from flows.commands.testset import rotate
+from flows.workspace import workspace_lock
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json, read_rows
 from tasks.core.params import read_yaml
+from tasks.core.paths import Paths
 from tests.flows.commands.tickets import ROWS, SET, table
 from tests.workspaces import dvc, edit, make_workspace
 
@@ -47,16 +52,31 @@ def rows_of(root: Path, part: str) -> set[str]:
     return {row["row_id"] for row in read_rows(root / f"data/splits/tickets/{part}.parquet")}
 
 
+def is_locked(root: Path) -> bool:
+    lock = FileLock(Paths(root).state / "locks/workspace")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 def refusal(root: Path, *sources: str) -> str:
     file = root / "params/sources.yaml"
     before = file.read_bytes()
+    error = error_of_rotate(root, *sources)
+    assert file.read_bytes() == before
+    return error
+
+
+def error_of_rotate(root: Path, *sources: str) -> str:
     with pytest.raises(TunesmithError) as caught:
         rotate(root, list(sources))
-    assert file.read_bytes() == before
     return str(caught.value)
 
 
-def test_new_rows_make_a_new_test_set_once_it_is_asked_for(root: Path, tmp_path: Path) -> None:
+def test_rotate_makes_a_new_test_set_of_new_rows(root: Path, tmp_path: Path) -> None:
     error = refusal(root)
     assert "at least 10 groups of rows that no experiment has seen (min_test_groups); tickets has 0" in error
     assert "`tunesmith data add FILE --name tickets --append`" in error
@@ -64,7 +84,14 @@ def test_new_rows_make_a_new_test_set_once_it_is_asked_for(root: Path, tmp_path:
     before = {part: rows_of(root, part) for part in parts}
     add(root, [table(tmp_path / "more.csv", ROWS[60:])], "tickets", "append")
     steps: list[str] = []
-    lines = rotate(root, None, steps.append)
+
+    def say(step: str) -> None:
+        assert is_locked(root), f"another command could change the workspace: {step}"
+        steps.append(step)
+
+    lines = rotate(root, None, say)
+    assert steps[0] == "bringing the rows of tickets up to date" and steps[-1] == "trying the new test set"
+    assert not is_locked(root)
     assert lines[0] == "tickets: test set 1 → 2 (params/sources.yaml: sources.tickets.split.test_set)"
     assert read_yaml(root / "params/sources.yaml")["sources"]["tickets"]["split"]["test_set"] == 2
     assert {part: rows_of(root, part) for part in parts} == before, "the next run splits"
@@ -78,6 +105,20 @@ def test_new_rows_make_a_new_test_set_once_it_is_asked_for(root: Path, tmp_path:
     assert before["train"] <= after["train"] and before["validation"] <= after["validation"]
     second = read_rows(root / "data/evaluation/retired.parquet")
     assert {row["row_id"] for row in second} == before["test"]
+
+
+def test_rotate_waits_for_another_command_before_it_reads_parameters(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_time = {"by": "time", "test_from": "2024-06-01"}
+    with ThreadPoolExecutor(1) as threads:
+        with workspace_lock(root, "another command"):
+            waiting = threads.submit(error_of_rotate, root)
+            while "another command" not in caplog.text:
+                assert not waiting.done(), waiting.result()
+                time.sleep(0.05)
+            edit(root, "sources", lambda p: p["sources"]["tickets"].update(split=by_time))
+        assert "this is `by: time`" in waiting.result(timeout=60)
 
 
 def test_a_source_split_by_files_or_time_gets_the_remedy_of_its_kind(root: Path) -> None:
