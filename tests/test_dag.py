@@ -1,4 +1,4 @@
-"""The DAG: what ``dvc.yaml`` says, and what ``dvc repro`` does with it on a tiny model."""
+"""The DAG: the stages of ``dvc.yaml``, and what ``dvc repro`` does with them on a tiny model."""
 
 from __future__ import annotations
 
@@ -149,12 +149,12 @@ def test_a_misspelt_mixture_deletes_nothing(built: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_an_encoder_decoder_learns_its_training_summaries(tmp_path: Path, tiny_t5: Path) -> None:
-    """The whole DAG on a T5 with random weights, until it says its training summaries word for word."""
+    """The whole DAG on a T5 with random weights, until it generates its training summaries word for word."""
     root = make_workspace(tmp_path / "workspace", tiny_t5)
     source = root / "data/sources/notes"
     source.mkdir(parents=True)
     things = ["lamp", "chair", "phone", "shirt", "kettle", "radio"]
-    # Validation asks for the summaries of training in another wording, so the best epoch is a late one.
+    # Validation has the summaries of training with other prompts, so the best epoch is a late one.
     texts = {"train": ["my {} is broken", "this {} is broken"], "validation": ["the {} is broken"]}
     for part, wordings in texts.items():
         rows = [{"dialogue": w.format(t), "summary": f"the {t} needs repair"} for t in things for w in wordings]

@@ -96,7 +96,7 @@ def test_every_metric_and_sign_is_documented() -> None:
     assert set(METRICS) | set(SIGNS) <= named
 
 
-def test_the_set_of_general_text_asks_for_the_second_half(tmp_path: Path) -> None:
+def test_the_template_set_of_general_text_predicts_the_second_half(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     page = (ROOT / "docs/evaluation.md").read_text()
     (tmp_path / "own/general_text.yaml").write_text(example("general_text.yaml", page))

@@ -1,4 +1,4 @@
-"""The lock holds the versions that were tried together, and says why where a newer one is shut out."""
+"""The lock holds the versions that were tried together, and a reason for each excluded newer version."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_every_pin_is_within_the_ranges_of_pyproject() -> None:
     assert locked["sqlalchemy"].startswith("2.0.") and locked["fastapi"].startswith("0.139.")
 
 
-def test_a_range_that_shuts_out_newer_versions_says_why() -> None:
+def test_a_range_that_excludes_newer_versions_has_a_reason() -> None:
     bounded = {name for name, requirement in requirements().items() if "<" in str(requirement.specifier)}
     assert bounded == {"fastapi", "sqlalchemy"}
     for name in bounded:
         assert re.search(rf'^    "{name}<[\d.]+", # .*Prefect 3\.8\.8', PROJECT, re.MULTILINE), name
 
 
-def test_the_lock_keeps_what_was_tried_unless_it_is_asked_for_more() -> None:
+def test_the_lock_keeps_the_tried_versions_unless_more_is_requested() -> None:
     def commands(target: str) -> str:
         return subprocess.run(
             ["make", "--dry-run", "--always-make", target], cwd=ROOT, capture_output=True, text=True, check=True

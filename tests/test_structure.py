@@ -70,7 +70,7 @@ def test_the_longest_test_files_are_named_as_they_are() -> None:
     assert set(LONGEST) <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
 
 
-def test_no_name_says_nothing_about_its_value() -> None:
+def test_every_name_describes_its_value() -> None:
     sources = read_sources(ROOT, "tasks", "flows", "bench", "tests")
     assert len(sources) >= 400
     assert wrong_names(sources) == []
@@ -99,11 +99,11 @@ def test_no_name_says_nothing_about_its_value() -> None:
         ("self.place = 1", "place"),
     ],
 )
-def test_a_name_that_says_nothing_is_seen(text: str, name: str) -> None:
+def test_a_name_that_describes_nothing_is_detected(text: str, name: str) -> None:
     assert [line.split(": ")[1] for line in wrong_names({"tasks/core/files.py": text})] == [name]
 
 
-def test_a_file_whose_name_says_nothing_is_seen() -> None:
+def test_a_file_whose_name_describes_nothing_is_detected() -> None:
     assert wrong_names({"tasks/core/found.py": "x = 1"}) == ["tasks/core/found.py: the file"]
 
 

@@ -96,7 +96,7 @@ def test_scores_and_every_answer_equal_lm_eval_by_hand(
         assert [s["filtered_resps"] for s in ours.samples] == [s["filtered_resps"] for s in samples]
 
 
-def test_a_lite_run_asks_the_rows_that_lm_eval_asks_by_hand(
+def test_a_lite_run_evaluates_the_rows_that_lm_eval_evaluates_by_hand(
     data: Path, lm: Any, tiny_llama: Path, tmp_path: Path, tasks_by_hand: dict[str, dict[str, Any]]
 ) -> None:
     settings = SETTINGS.model_copy(update={"size": "lite", "rows": 6})

@@ -62,7 +62,7 @@ def test_unknown_suite_task_and_metric_are_named(tmp_path: Path) -> None:
 
 
 def test_multirc_counts_the_answer_that_is_correct() -> None:
-    """lm-eval 0.4.13 lists yes first and takes the label as the place: this test says when it is mended."""
+    """lm-eval 0.4.13 lists yes first and takes the label as the index. This test fails once that is mended."""
     import ast
 
     from lm_eval.tasks._yaml_loader import load_yaml

@@ -19,7 +19,7 @@ from tasks.inference.params import GenerationParams
 from tests.benchmark.benchmark_rows import SETTINGS
 
 
-def test_an_encoder_decoder_is_asked(data: Path, tiny_t5: Path) -> None:
+def test_an_encoder_decoder_runs_the_tasks(data: Path, tiny_t5: Path) -> None:
     model = AutoModelForSeq2SeqLM.from_pretrained(tiny_t5, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(tiny_t5)
     lm = wrap(model, tokenizer, "seq2seq", SETTINGS)
@@ -41,7 +41,7 @@ SOFT = {
 
 
 @pytest.mark.parametrize("kind", SOFT)
-def test_virtual_tokens_stand_right_before_the_prompt(kind: str, data: Path, tiny_llama: Path, lm: Any) -> None:
+def test_virtual_tokens_come_right_before_the_prompt(kind: str, data: Path, tiny_llama: Path, lm: Any) -> None:
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     plain = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)

@@ -32,7 +32,7 @@ def test_a_label_that_is_none_is_refused_with_its_row(label: Any, words: str) ->
         checked(rows, SST2, "f")
 
 
-def test_a_missing_column_is_named_with_those_that_are_there() -> None:
+def test_a_missing_column_is_named_with_the_existing_ones() -> None:
     with pytest.raises(TunesmithError, match=r"f: row 1: sst2 needs the column 'sentence'; the row has text, label"):
         checked([{"text": "a", "label": 1}], SST2, "f")
 
@@ -79,7 +79,7 @@ def test_rows_are_chosen_in_proportion_by_seed() -> None:
     assert together is not None and len(together) == 9 and len({index // 3 for index in together}) == 3
 
 
-def test_without_any_data_the_command_says_what_it_looked_for(tmp_path: Path) -> None:
+def test_without_data_the_command_names_the_files_it_searched(tmp_path: Path) -> None:
     with pytest.raises(TunesmithError) as raised:
         prepare(["superglue"], tmp_path, SETTINGS)
     text = str(raised.value)
@@ -98,7 +98,7 @@ def test_a_broken_file_does_not_stop_the_other_tasks(data: Path) -> None:
     assert "no data" in prepared.missing["wic"]
 
 
-def test_examples_that_are_not_there_are_an_error(data: Path) -> None:
+def test_missing_examples_are_an_error(data: Path) -> None:
     settings = SETTINGS.model_copy(update={"shots": {"boolq": 2}})
     prepared = prepare(["superglue", "glue"], data, settings)[0]
     assert "boolq: 2 examples in the prompt need rows of the split 'train'" in prepared.broken["boolq"]

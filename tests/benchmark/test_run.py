@@ -1,4 +1,4 @@
-"""Whole runs: the stage, the command, what breaks in one task, and what is said beforehand."""
+"""Whole runs: the stage, the command, a task that fails, and what is printed beforehand."""
 
 from __future__ import annotations
 
@@ -279,8 +279,8 @@ def test_memorisation_of_a_tuned_model_is_of_its_mixture(workspace: Path, tmp_pa
     assert ask()["tuned"][0]["suites"]["risk"]["memorisation"]["demo"]["rows"] == len(PAIRS)
 
 
-def test_a_lost_suite_is_told_with_rows_and_to_the_gate(workspace: Path, data: Path) -> None:
-    """Both models are the same; of one the answers to rows are turned round."""
+def test_a_lost_suite_is_reported_with_rows_and_to_the_gate(workspace: Path, data: Path) -> None:
+    """The results of two equal models are edited: all rows right for the base, all wrong for the tuned one."""
     paths = Paths(workspace)
     benchmark(workspace, ["superglue"], None, None, data, None, None, lambda line: None)
     read = {name: results.read(paths.benchmark(name)) for name in ("base", "tuned")}

@@ -194,7 +194,7 @@ def test_natural_order_compares_any_two_names() -> None:
     assert sorted(["b", "a10", "3", "a2", "10", "a"], key=natural) == ["3", "10", "a", "a2", "a10", "b"]
 
 
-def test_without_the_baseline_experiment_the_report_says_so(workspace: Workspace) -> None:
+def test_a_report_without_the_baseline_experiment_names_it_as_missing(workspace: Workspace) -> None:
     workspace.experiment("lora")
     comparison = result(workspace)
     assert comparison["baseline"]["compared"] is False

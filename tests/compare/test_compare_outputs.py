@@ -146,7 +146,7 @@ def test_report_shows_samples_scores_and_remarks(full: Workspace) -> None:
         assert part in text, part
 
 
-def test_report_tells_seen_from_unseen_and_clean_from_dirty(full: Workspace) -> None:
+def test_report_separates_seen_from_unseen_and_clean_from_dirty(full: Workspace) -> None:
     def scores(value: float, n: int) -> dict[str, Any]:
         return {"rouge1_f": {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}}
 
@@ -175,7 +175,7 @@ def test_report_tells_seen_from_unseen_and_clean_from_dirty(full: Workspace) -> 
     assert "Seen and unseen" in text and '<td class="left">prompt variants unseen</td>' in text
 
 
-def test_report_explains_a_soft_prompt_by_cluster_and_sizes_stand_in_the_table(full: Workspace) -> None:
+def test_report_explains_a_soft_prompt_by_cluster_and_the_table_shows_sizes(full: Workspace) -> None:
     assert "The soft prompt of" not in html_report(comparison_of(full), b"", GATE)
     assert "trained %" not in markdown_table(comparison_of(full))
 
@@ -254,7 +254,7 @@ def test_signs_have_a_table_of_their_own(full: Workspace) -> None:
     assert sign_floors(comparison) == [] and "two references of one row" not in page
 
 
-def test_the_disagreement_of_references_stands_below_the_signs(full: Workspace) -> None:
+def test_the_disagreement_of_references_is_below_the_signs(full: Workspace) -> None:
     full.experiment("odd", negation_differs=0.25, repetition=0.125, references_negation_differs=0.27)
     comparison = comparison_of(full)
     titles = [column.title for column in sign_columns(comparison)]
@@ -265,14 +265,14 @@ def test_the_disagreement_of_references_stands_below_the_signs(full: Workspace) 
     assert "two references of one row" in html_report(comparison, b"", GATE)
 
 
-def test_metrics_of_a_task_have_columns_where_it_asks_for_them(full: Workspace) -> None:
+def test_metrics_that_a_task_names_have_columns(full: Workspace) -> None:
     assert "macro-F1" not in markdown_table(comparison_of(full))
     full.experiment("labels", macro_f1=0.5, chrf=31.0)
     table = markdown_table(comparison_of(full))
     assert "| macro-F1 |" in table and "| 50.0 |" in table and "| 31.0 |" in table
 
 
-def test_examples_and_drawn_answers_are_told(full: Workspace) -> None:
+def test_examples_and_samples_are_reported(full: Workspace) -> None:
     comparison = comparison_of(full)
     assert prompts(comparison) == drawn(comparison) == []
     shots = {

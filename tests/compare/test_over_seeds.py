@@ -105,7 +105,7 @@ def test_the_baselines_own_repeats_have_no_difference_to_it(repeated: Workspace)
     assert entry["difference"] is None and entry["experiments"][0] == "lora"
 
 
-def test_the_line_stands_in_every_report_and_says_that_the_candidate_is_not_typical(repeated: Workspace) -> None:
+def test_every_report_has_the_line_that_the_candidate_is_not_a_typical_seed(repeated: Workspace) -> None:
     trained(repeated, "other", [0.1, 0.1], 0, loss=0.1)
     comparison = compared(repeated)
     assert seed_lines(comparison) == [f"{LINE}."]

@@ -156,7 +156,7 @@ def test_rows_without_a_word_to_compare_are_left_out() -> None:
     assert (judgement["metric"], judgement["difference"]["rows"], judgement["verdict"]) == ("rouge1_f", 6, "lost")
 
 
-def test_tasks_and_rows_that_only_one_answered_are_told() -> None:
+def test_tasks_and_rows_that_only_one_system_has_are_reported() -> None:
     ours = System("x", "experiment", retention=[row(0, accuracy=1.0), row(1, accuracy=0.0)])
     theirs = System("base", "experiment", retention=[row(1, accuracy=1.0), row(2, accuracy=0.0)])
     judgement = retention(ours, theirs, PARAMS, VERDICTS)["wnut/entities"]

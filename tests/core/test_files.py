@@ -166,7 +166,7 @@ def test_the_hash_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     assert files.sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_the_hash_of_a_folder_hangs_on_names_and_contents_and_not_on_their_order(tmp_path: Path) -> None:
+def test_the_hash_of_a_folder_depends_on_names_and_contents_and_not_on_their_order(tmp_path: Path) -> None:
     content = {f"{folder}/f{i}": f"{folder}{i}" for folder in ("a", "a/b", "c") for i in range(20)}
     hashes = set()
     for seed in range(3):
@@ -195,7 +195,7 @@ def test_temporary_and_compiled_files_do_not_count(tmp_path: Path) -> None:
     assert files.sha256(tmp_path) == before
 
 
-def test_digest_hangs_on_the_value_and_not_on_the_order_of_keys() -> None:
+def test_a_digest_depends_on_the_value_and_not_on_the_order_of_keys() -> None:
     assert files.canonical_json({"b": [1, None], "a": "é"}) == '{"a":"é","b":[1,null]}'
     assert files.digest({"b": 1, "a": 2}) == files.digest({"a": 2, "b": 1}) != files.digest({"a": 2, "b": "1"})
     assert files.digest([1]) == hashlib.sha256(b"[1]").hexdigest()

@@ -41,7 +41,7 @@ def test_a_number_with_an_exponent_is_a_number(tmp_path: Path) -> None:
     assert (params.learning_rate, params.epochs) == (0.002, 1)
 
 
-def test_a_whole_number_is_good_as_a_fraction(tmp_path: Path) -> None:
+def test_a_whole_number_is_accepted_as_a_fraction(tmp_path: Path) -> None:
     assert load(LoopParams, yaml(tmp_path, "learning_rate: 1\n")).learning_rate == 1.0
 
 
@@ -105,7 +105,7 @@ def test_a_plain_value_where_a_mapping_is_wanted_is_shown_inside_it(
     assert f"{where}: must be {shape}; it is {value}; write `{remedy}`" in str(error.value).splitlines()
 
 
-def test_what_is_shown_is_accepted_where_nothing_else_must_be_given() -> None:
+def test_the_suggested_value_is_accepted_if_no_other_key_is_required() -> None:
     fields = [
         field.annotation
         for model in (LORA, EvaluateParams, SplitParams, MixtureParams, EvaluationSetParams)
@@ -132,7 +132,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     assert sorted(keys) == ["epochs", "learning_rate", "precision", "schedul"]
 
 
-def test_an_unknown_key_below_is_told_the_keys_that_are_known_there(tmp_path: Path) -> None:
+def test_an_unknown_nested_key_is_named_with_the_known_keys(tmp_path: Path) -> None:
     path = yaml(tmp_path, "generation: {max_tokens: 5}\n")
     expected = (
         f"{path}: generation.max_tokens: unknown key; known here: max_new_tokens, num_beams, precision, token_budget"
@@ -140,7 +140,7 @@ def test_an_unknown_key_below_is_told_the_keys_that_are_known_there(tmp_path: Pa
     assert error_of(path, EvaluateParams) == expected
 
 
-def test_a_missing_section_is_told_its_sisters(tmp_path: Path) -> None:
+def test_a_missing_section_is_named_with_the_existing_ones(tmp_path: Path) -> None:
     path = yaml(tmp_path, "sources:\n  one: {}\n  two: {}\n")
     assert (
         error_of(path, EvaluateParams, "sources", "three") == f"{path}: sources.three: no such key; there is: one, two"

@@ -95,7 +95,7 @@ def test_a_stage_that_dvc_yaml_does_not_have_is_named(workspace: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_bitsandbytes_asks_for_no_download_in_the_log() -> None:
+def test_bitsandbytes_suggests_no_download_in_the_log() -> None:
     """By the name of its logger, which another version may change."""
     quieten_bitsandbytes()
     assert not ops.logger.isEnabledFor(logging.WARNING)

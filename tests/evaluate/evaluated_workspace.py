@@ -1,4 +1,4 @@
-"""A workspace whose test rows stand in two templates, with experiments evaluated on them: untrained, few-shot, LoRA."""
+"""A workspace whose test rows use two templates. Evaluated are three experiments: untrained, few-shot, LoRA."""
 
 from __future__ import annotations
 

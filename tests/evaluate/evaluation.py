@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.core import files
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.evaluate import predict, score
 from tasks.evaluate.params import by_stage
 from tasks.metrics.scoring import Scoring, TemplateScoring, write_scoring
+from tests.train.training_workspace import mark_dirty
 
 
 def write_params(paths: Paths, name: str, evaluate: dict[str, Any]) -> None:
@@ -30,6 +32,14 @@ def evaluate(name: str, paths: Paths) -> None:
     """Run both stages of the experiment."""
     predict.run(name, paths, Stage.start(f"predict@{name}", paths.root))
     score.run(name, paths, Stage.start(f"score@{name}", paths.root))
+
+
+def evaluate_clean(paths: Paths, name: str) -> dict[str, Any]:
+    """Run both stages with no row marked as dirty; return ``metrics.json``."""
+    mark_dirty(paths)
+    evaluate(name, paths)
+    report: dict[str, Any] = files.read_json(paths.report(name) / "metrics.json")
+    return report
 
 
 EVALUATE = {

@@ -197,7 +197,7 @@ def test_what_decides_completions_has_a_hash_of_its_own(evaluated: Paths) -> Non
     assert identity(other) != identity(written) != identity(written | {"shots": 3})
 
 
-def test_a_refused_model_says_so(evaluated: Paths, tmp_path: Path) -> None:
+def test_a_refused_model_names_the_reason(evaluated: Paths, tmp_path: Path) -> None:
     paths = Paths(Path(shutil.copytree(evaluated.root, tmp_path / "copy")))
     key = files.read_json(paths.model("lora") / "manifest.json")["key"]
     decision = {"time": "2026-01-02T03:04:05+00:00", "key": key, "accepted": False, "reasons": ["too few rows"]}

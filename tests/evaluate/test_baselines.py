@@ -1,4 +1,4 @@
-"""Two systems that have learnt nothing, by hand."""
+"""The two baselines that learn nothing, by hand."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_run_writes_both_reports(tmp_path: Path) -> None:
         assert [row["row_id"] for row in predicted] == [row["row_id"] for row in TEST]
         assert [(row["group"], row["dirty"]) for row in predicted] == [(row["group"], None) for row in TEST]
     assert reports["lead"]["test_sha256"] == reports["nearest"]["test_sha256"]
-    # What the lead says stands in the text word for word.
+    # The lead is copied from the text word for word.
     assert (
         reports["lead"]["metrics"]["copied_4grams"]["value"] > reports["nearest"]["metrics"]["copied_4grams"]["value"]
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,23 +21,16 @@ from tasks.text.rows import RENDERED
 from tasks.text.training_rows import write_training_rows
 from tests.evaluate import evaluation
 from tests.evaluate.evaluated_workspace import NAMES
-from tests.evaluate.evaluation import EVALUATE, add_scoring
+from tests.evaluate.evaluation import EVALUATE, add_scoring, evaluate_clean
 from tests.train.training_workspace import PAIRS, mark_dirty, rows, train, workspace
 
 FP32 = GenerationParams(max_new_tokens=12, token_budget=256, precision="fp32")
 PROMPTS = [prompt for prompt, _ in PAIRS]
 
 
-def evaluate(paths: Paths, name: str) -> dict[str, Any]:
-    mark_dirty(paths)
-    evaluation.evaluate(name, paths)
-    report: dict[str, Any] = files.read_json(paths.report(name) / "metrics.json")
-    return report
-
-
 @pytest.mark.parametrize("name", ["base", "lora", "full"])
 def test_reports_of_every_method(paths: Paths, name: str) -> None:
-    report = evaluate(paths, name)
+    report = evaluate_clean(paths, name)
     assert set(report) == {
         "schema",
         "experiment",
@@ -55,7 +47,7 @@ def test_reports_of_every_method(paths: Paths, name: str) -> None:
     assert (report["schema"], report["experiment"], report["rows"]) == (1, name, len(PAIRS))
     assert report["key"] == files.read_json(paths.model(name) / "manifest.json")["key"]
     assert report["generation"] == EVALUATE["generation"]
-    # What a model that learnt nothing says has no word whose number could be told.
+    # The outputs of a model that learnt nothing hold no word, so these two scores are not defined.
     wordless = set() if name == "full" else {"distinct_1", "distinct_2"}
     assert set(report["metrics"]) | wordless == NAMES | {"validation_loss", "validation_loss_per_byte"}
     assert all(set(value) == {"value", "low", "high"} for value in report["metrics"].values())
@@ -74,8 +66,8 @@ def test_reports_of_every_method(paths: Paths, name: str) -> None:
     assert facts["rows_per_second"] == pytest.approx(facts["rows"] / facts["generation_seconds"])
 
 
-def test_full_training_by_heart_scores_full_marks(paths: Paths) -> None:
-    metrics = evaluate(paths, "full")["metrics"]
+def test_a_model_that_memorised_the_rows_scores_full_marks(paths: Paths) -> None:
+    metrics = evaluate_clean(paths, "full")["metrics"]
     for name in ("rouge1_f", "rougeLsum_recall", "finished"):
         assert metrics[name] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert metrics["bleu"]["value"] == pytest.approx(100)
@@ -89,7 +81,7 @@ def test_validation_loss_is_that_of_training(paths: Paths) -> None:
     """The same rows and precision as in training: the loss of the best epoch, whatever the batches."""
     files.write_rows(paths.evaluation_set / "validation.parquet", rows(PAIRS), RENDERED)
     for name in ("full", "lora"):
-        metrics = evaluate(paths, name)["metrics"]
+        metrics = evaluate_clean(paths, name)["metrics"]
         manifest = files.read_json(paths.model(name) / "manifest.json")
         assert metrics["validation_loss"]["value"] == pytest.approx(manifest["best"]["validation_loss"], abs=1e-4)
         tokens = manifest["contract"]["validation"]["supervised_tokens"]
@@ -103,35 +95,35 @@ def test_labels_have_accuracy_and_exact_match(paths: Paths) -> None:
     for part in ("test", "validation"):
         files.write_rows(paths.evaluation_set / f"{part}.parquet", rows(PAIRS, choices), RENDERED)
     add_scoring(paths, "accuracy", "macro_f1")
-    metrics = evaluate(paths, "full")["metrics"]
+    metrics = evaluate_clean(paths, "full")["metrics"]
     assert metrics["exact_match"]["value"] == metrics["validation_accuracy"]["value"] == 1.0
     assert metrics["accuracy"]["value"] == metrics["macro_f1"]["value"] == 1.0
-    assert evaluate(paths, "base")["metrics"]["exact_match"]["value"] == 0.0
+    assert evaluate_clean(paths, "base")["metrics"]["exact_match"]["value"] == 0.0
 
 
-def test_twice_the_same_bytes(paths: Paths) -> None:
-    evaluate(paths, "lora")
+def test_two_runs_write_the_same_bytes(paths: Paths) -> None:
+    evaluate_clean(paths, "lora")
     first = [files.sha256(path) for path in sorted(paths.report("lora").iterdir())]
-    evaluate(paths, "lora")
+    evaluate_clean(paths, "lora")
     assert [files.sha256(path) for path in sorted(paths.report("lora").iterdir())] == first
     assert len(first) == 3
 
 
 def test_test_hash_follows_the_rows_and_not_the_model(paths: Paths) -> None:
-    before = evaluate(paths, "base")["test_sha256"]
-    assert evaluate(paths, "lora")["test_sha256"] == before
+    before = evaluate_clean(paths, "base")["test_sha256"]
+    assert evaluate_clean(paths, "lora")["test_sha256"] == before
     test = rows(PAIRS)
     for change in ({"prompt": "Other: prompt"}, {"references": ["other"]}, {"row_id": "r99"}):
         files.write_rows(paths.evaluation_set / "test.parquet", [test[0] | change, *test[1:]], RENDERED)
-        assert evaluate(paths, "base")["test_sha256"] != before
+        assert evaluate_clean(paths, "base")["test_sha256"] != before
     files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
-    assert evaluate(paths, "base")["test_sha256"] == before
+    assert evaluate_clean(paths, "base")["test_sha256"] == before
 
 
 def test_evaluate_model_equals_the_stage(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = evaluate(paths, "lora")
+    expected = evaluate_clean(paths, "lora")
     (paths.root / "elsewhere").mkdir()
-    monkeypatch.chdir(paths.root / "elsewhere")  # a flow's process may stand in any folder
+    monkeypatch.chdir(paths.root / "elsewhere")  # a flow's process may run in any folder
     output = paths.root / "cache/lora"
     evaluate_model(paths.model("lora"), paths, *resolved(paths.experiment("lora")), output)
     predictions = [files.sha256(folder / "predictions.parquet") for folder in (output, paths.report("lora"))]
@@ -155,7 +147,7 @@ def test_evaluate_model_knows_dirty_rows_by_the_texts_that_the_model_stores(path
 
 
 def test_scores_of_groups(paths: Paths) -> None:
-    """Two rows are dirty, one is asked in a wording and one for a task that the model has not seen."""
+    """Two rows are dirty. The model has not seen the template of one row and the task of another."""
     test = rows(PAIRS)
     test[0] |= {"template_id": "other", "template": "Sum up: {{dialogue}}"}
     test[1]["task"] = "title"
@@ -198,7 +190,7 @@ def test_rows_of_an_ancestor_are_dirty(paths: Paths, tmp_path: Path) -> None:
     evaluation.write_params(paths, "second", EVALUATE)
     test = [row | {"identity": row["prompt"]} for row in rows(PAIRS)]
     files.write_rows(paths.evaluation_set / "test.parquet", test, RENDERED)
-    contamination = evaluate(paths, "second")["groups"]["contamination"]
+    contamination = evaluate_clean(paths, "second")["groups"]["contamination"]
     assert {name: metrics["rouge1_f"]["n"] for name, metrics in contamination.items()} == {"clean": 4, "dirty": 2}
 
 
@@ -212,7 +204,7 @@ def test_a_test_row_that_mix_did_not_check_is_named(paths: Paths) -> None:
 
 
 def test_predictions_of_other_rows_are_refused(paths: Paths) -> None:
-    evaluate(paths, "base")
+    evaluate_clean(paths, "base")
     test = rows(PAIRS)
     files.write_rows(paths.evaluation_set / "test.parquet", [test[1], test[0], *test[2:]], RENDERED)
     with pytest.raises(TunesmithError, match=r"must hold predictions for the rows of .*; row r1 of chats"):
@@ -220,7 +212,7 @@ def test_predictions_of_other_rows_are_refused(paths: Paths) -> None:
 
 
 def test_scoring_needs_no_model(paths: Paths) -> None:
-    expected = evaluate(paths, "lora")
+    expected = evaluate_clean(paths, "lora")
     shutil.rmtree(paths.model("lora"))
     score.run("lora", paths, Stage.start("score@lora", paths.root))
     assert files.read_json(paths.report("lora") / "metrics.json") == expected
@@ -228,7 +220,7 @@ def test_scoring_needs_no_model(paths: Paths) -> None:
 
 def test_other_metrics_score_the_same_predictions(paths: Paths) -> None:
     """The test set stays the same: its digest does not depend on how its rows are scored."""
-    before = evaluate(paths, "lora")
+    before = evaluate_clean(paths, "lora")
     add_scoring(paths, "rouge", "chrf", "token_f1")
     score.run("lora", paths, Stage.start("score@lora", paths.root))
     report = files.read_json(paths.report("lora") / "metrics.json")
@@ -244,7 +236,7 @@ def test_other_template_text_is_refused(paths: Paths) -> None:
     changed = [row | {"template": "Please: {{dialogue}}"} for row in rows(PAIRS)]
     files.write_rows(paths.evaluation_set / "test.parquet", changed, RENDERED)
     with pytest.raises(TunesmithError, match=r"model full: .*the text of template 'chats/plain' has changed"):
-        evaluate(paths, "full")
+        evaluate_clean(paths, "full")
     assert not paths.report("full").exists()
 
 
@@ -252,11 +244,13 @@ def test_other_template_text_is_refused(paths: Paths) -> None:
 def test_empty_evaluation_set_is_refused(paths: Paths, part: str) -> None:
     files.write_rows(paths.evaluation_set / f"{part}.parquet", [], RENDERED)
     with pytest.raises(TunesmithError, match=f"{part}.parquet: a row must have a completion; none has one"):
-        evaluate(paths, "base")
+        evaluate_clean(paths, "base")
 
 
-def test_a_model_that_says_nothing_is_scored(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trained to say only a blank: every completion is empty after stripping."""
+def test_a_model_that_generates_nothing_is_scored(
+    tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model was trained to generate a blank. Every completion is empty after stripping."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     blank = rows([(prompt, " ") for prompt in PROMPTS])
     paths = workspace(tmp_path / "blank", tiny_llama, blank, blank)
@@ -271,83 +265,3 @@ def test_a_model_that_says_nothing_is_scored(tmp_path: Path, tiny_llama: Path, m
     assert metrics["empty"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert metrics["finished"]["value"] == 1.0
     assert metrics["rouge1_f"]["value"] == metrics["bleu"]["value"] == 0.0
-
-
-def test_examples_stand_in_the_prompt_and_their_cost_in_the_report(paths: Paths) -> None:
-    files.write_rows(paths.evaluation_set / "examples.parquet", rows(PAIRS), RENDERED)
-    bare = evaluate(paths, "base")["model"]["shots"]
-    evaluation.write_params(paths, "base", EVALUATE | {"shots": 2})
-    report = evaluate(paths, "base")
-    shots = report["model"]["shots"]
-    assert (bare["count"], bare["examples"]) == (0, {})
-    assert shots["count"] == len(shots["examples"]["chats/plain"]) == 2
-    assert shots["rows_with_fewer"] == 0
-    assert shots["prompt_tokens"]["mean"] > 2 * bare["prompt_tokens"]["mean"]
-    assert shots["context_share"]["most"] == shots["prompt_tokens"]["most"] / shots["context"]
-
-
-def test_drawn_answers_are_scored_and_their_spread_is_told(paths: Paths) -> None:
-    evaluation.write_params(paths, "base", EVALUATE | {"sampling": {"count": 3, "temperature": 3.0}})
-    report = evaluate(paths, "base")
-    drawn = files.read_rows(paths.report("base") / "samples.parquet")
-    assert [row["sample"] for row in drawn] == [n for n in range(3) for _ in PAIRS]
-    assert len({row["completion"] for row in drawn if row["row_id"] == "r1"}) > 1
-    assert [(row["group"], row["dirty"]) for row in drawn[:2]] == [("g1", False), ("g2", False)]
-    samples = report["model"]["samples"]
-    assert (samples["count"], samples["temperature"]) == (3, 3.0)
-    means = [sum(row["copied_4grams"] for row in drawn if row["sample"] == n) / len(PAIRS) for n in range(3)]
-    spread = samples["scores"]["copied_4grams"]
-    assert (spread["lowest"], spread["highest"]) == (min(means), max(means))
-    assert spread["mean"] == pytest.approx(sum(means) / 3)
-    assert evaluate(paths, "lora")["model"]["samples"] is None
-
-
-def test_rows_of_other_tasks_are_answered_and_scored_apart(paths: Paths) -> None:
-    other = [row | {"source": "other", "task": "labels"} for row in rows(PAIRS)]
-    add_scoring(paths, "accuracy", "matthews", source="other")
-    files.write_rows(paths.evaluation_set / "retention.parquet", other, RENDERED)
-    report = evaluate(paths, "full")
-    scores = report["groups"]["retention"]["other/labels"]
-    assert scores["accuracy"]["value"] == 1.0 and scores["accuracy"]["n"] == len(PAIRS)
-    assert "matthews" in scores
-    predicted = files.read_rows(paths.report("full") / "retention.parquet")
-    assert [row["completion"] for row in predicted] == [completion for _, completion in PAIRS]
-    assert 0 < predicted[0]["loss_per_byte"] < 0.2
-    assert (predicted[1]["group"], predicted[1]["dirty"]) == ("g2", None)
-    assert report["rows"] == len(PAIRS), "the test rows stay as they are"
-    base = evaluate(paths, "base")["groups"]["retention"]["other/labels"]
-    assert base["loss_per_byte"]["value"] > 10 * scores["loss_per_byte"]["value"]
-
-
-def test_rows_of_earlier_test_sets_are_predicted_as_test_rows_are_and_scored_apart(paths: Paths) -> None:
-    files.write_rows(paths.evaluation_set / "examples.parquet", rows(PAIRS), RENDERED)
-    evaluation.write_params(paths, "full", EVALUATE | {"shots": 1})
-    alone = evaluate(paths, "full")
-    files.write_rows(paths.evaluation_set / "retired.parquet", rows(PAIRS), RENDERED)
-    report = evaluate(paths, "full")
-    predicted, second = (
-        files.read_rows(paths.report("full") / f"{name}.parquet") for name in ("predictions", "retired")
-    )
-    unmarked = [row | {"dirty": None} for row in predicted]  # the mixture marks the present test rows alone
-    assert second == unmarked, "the same rows with the same example"
-    scores = report["groups"].pop("retired")["chats/summary"]
-    assert scores["rouge1_f"]["value"] == report["metrics"]["rouge1_f"]["value"]
-    assert scores["rouge1_f"]["n"] == len(PAIRS)
-    assert report == alone, "the scores of the test rows stay as they are"
-
-
-def test_retired_rows_without_examples_of_their_task_are_left_out(
-    paths: Paths, caplog: pytest.LogCaptureFixture
-) -> None:
-    files.write_rows(paths.evaluation_set / "examples.parquet", rows(PAIRS), RENDERED)
-    gone = [row | {"task": "gone"} for row in rows(PAIRS)[:2]]
-    files.write_rows(paths.evaluation_set / "retired.parquet", [gone[0], *rows(PAIRS)[2:], gone[1]], RENDERED)
-    evaluation.write_params(paths, "full", EVALUATE | {"shots": 1})
-    evaluate(paths, "full")
-    second = files.read_rows(paths.report("full") / "retired.parquet")
-    test = files.read_rows(paths.report("full") / "predictions.parquet")
-    assert [row["completion"] for row in second] == [row["completion"] for row in test[2:]], "each in its own row"
-    assert f"retired: 2 of {len(PAIRS)} rows are left out: 0 do not fit" in caplog.text
-    assert "the tasks of 2 have fewer than 1 training rows as examples (evaluation.shots)" in caplog.text
-    files.write_rows(paths.evaluation_set / "retired.parquet", gone, RENDERED)
-    assert "retired" not in evaluate(paths, "full")["groups"]

@@ -16,14 +16,14 @@ MANY = IntervalParams(resamples=2000)
 
 
 def prediction(template: str, score: float, exact: float | None = None, /, **changes: Any) -> dict[str, Any]:
-    """A score of a row of its own, asked in the wording ``template``."""
+    """A score of a new row with the prompt of ``template``."""
     row = {"row_id": f"r{next(NUMBERS)}", "source": "s", "task": "t", "template_id": template, "template": template}
     scores = {"rouge1_f": score, "exact_match": exact, "accuracy": None, "token_f1": None, "metrics": ["rouge"]}
     return {**row, **scores, **changes}
 
 
-def test_the_spread_is_that_of_the_means_of_wordings_with_enough_rows() -> None:
-    """Means 0.2, 0.4, 0.6; a wording with nine rows does not count, nor does one of another task."""
+def test_the_spread_is_over_the_means_of_templates_with_enough_rows() -> None:
+    """Means 0.2, 0.4, 0.6. A template with nine rows does not count, and neither does one of another task."""
     rows = [prediction(name, score) for name, score in (("a", 0.2), ("b", 0.4), ("c", 0.6)) for _ in range(10)]
     rows += [prediction("few", 1.0) for _ in range(9)] + [prediction("x", 0.9, task="other") for _ in range(10)]
     assert wording_spread(rows) == {
@@ -67,15 +67,15 @@ def test_only_a_trained_model_has_seen_anything() -> None:
     assert "task_seen" not in champion, "the manifest of a model of another time may not tell its tasks"
 
 
-def test_a_wording_is_seen_by_its_text_and_not_by_its_name() -> None:
+def test_a_template_is_seen_by_its_text_and_not_by_its_name() -> None:
     """Two sources may use one set of templates, and another set may have the same id."""
     rows = [prediction("a", 0.5, source="two", template="Say: {{x}}"), prediction("a", 0.7, template="Other: {{x}}")]
     wording = groups(rows, FEW, {"templates": {"one/a": "Say: {{x}}", "s/a": "Gone: {{x}}"}})["wording"]
     assert {name: scores["rouge1_f"]["value"] for name, scores in wording.items()} == {"seen": 0.5, "unseen": 0.7}
 
 
-def test_wordings_of_one_row_are_one_draw() -> None:
-    """Two rows, one in three wordings: the mean is (0.2 + 0.8) / 2, not that of four scores."""
+def test_prompt_variants_of_one_row_are_one_draw() -> None:
+    """Two rows, one with three prompt variants: the mean is (0.2 + 0.8) / 2, not that of four scores."""
     rows = [prediction(name, score, row_id="one") for name, score in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
     rows += [prediction("a", 0.8, row_id="two"), prediction("a", 0.5, row_id="one", source="other", task="u")]
     scores = groups(rows, FEW)["task"]["t"]["rouge1_f"]
@@ -92,7 +92,7 @@ def test_rows_of_one_group_are_drawn_together() -> None:
     assert (single["low"], single["high"]) == pytest.approx((1 / 6, 5 / 6))
 
 
-def test_what_is_no_mean_is_told_of_each_task() -> None:
+def test_corpus_metrics_are_reported_per_task() -> None:
     """Two labels right of two, in one task; the other's rows ask for something else."""
     labels = [
         prediction("a", 0.1, metrics=["macro_f1"], completion=label, references=[label], task="labels")

@@ -66,7 +66,7 @@ def test_lsum_goes_by_sentence_and_l_does_not() -> None:
     assert rouge("rougeLsum", "Gamma delta. Alpha beta.", "Alpha beta. Gamma delta.") == (1.0, 1.0, 1.0)
 
 
-def test_lsum_joins_what_the_sentences_said_have_in_common_with_one_of_the_reference() -> None:
+def test_lsum_unites_the_common_words_of_all_output_sentences_per_reference_sentence() -> None:
     """ROUGE-L finds two of the three words in order; Lsum finds them all, two in one sentence and one in the other."""
     assert rouge("rougeL", "Beta gamma. Alpha.", "Alpha beta gamma.") == (0.667, 0.667, 0.667)
     assert rouge("rougeLsum", "Beta gamma. Alpha.", "Alpha beta gamma.") == (1.0, 1.0, 1.0)
@@ -90,7 +90,7 @@ def test_copied_4grams_by_hand(completion: str, share: float) -> None:
     assert copied_ngrams(completion, "The cat sat on the mat.") == pytest.approx(share)
 
 
-def test_exact_match_with_choices_or_where_asked_for() -> None:
+def test_exact_match_applies_to_choices_and_where_a_template_names_it() -> None:
     assert scored("yes", row("yes"))["exact_match"] is None
     assert scored(" yes\n", row(" yes", choices=["yes", "no"]))["exact_match"] == 1.0
     assert scored("yes, it is", row("yes", choices=["yes", "no"]))["exact_match"] == 0.0
@@ -167,7 +167,7 @@ def test_summary_of_labels_has_exact_match() -> None:
     assert summarise(results, INTERVALS)["exact_match"]["value"] == 0.5
 
 
-def test_a_row_has_the_scores_that_its_template_asks_for() -> None:
+def test_a_row_has_the_scores_that_its_template_names() -> None:
     """The first asks for chrF and entities, the second for labels: neither has the other's."""
     first, second = predictions(("Ada: person", ["Ada: person"]), ("a dog.", ["a dog"]))
     assert first["chrf"] is second["token_f1"] is None
@@ -207,5 +207,5 @@ def test_empty_completions_are_scored_and_counted(completions: tuple[str, ...]) 
 
 
 def test_columns_of_predictions() -> None:
-    """All that is written, and the wording that groups are told by."""
+    """The columns of predictions, and the template text that defines seen and unseen groups."""
     assert [name for name in predictions(*PAIRS)[0] if name not in ("template", "language")] == PREDICTIONS.names

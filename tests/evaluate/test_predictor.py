@@ -40,7 +40,7 @@ def test_missing_model_is_named(paths: Paths) -> None:
         Predictor.load(paths.model("gone"), FP32, paths.root)
 
 
-def test_merged_adapter_says_what_the_adapter_says(trained: Paths) -> None:
+def test_merged_adapter_generates_what_the_adapter_generates(trained: Paths) -> None:
     predictor = Predictor.load(trained.model("lora"), FP32, trained.root)
     base = find(BaseModelParams(name="bases/tiny"), trained.root)
     untrained = load_model(base, torch.float32)

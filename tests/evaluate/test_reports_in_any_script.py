@@ -42,7 +42,7 @@ def report(folder: Path, predictions: list[Row]) -> Any:
     return files.read_json(folder / "metrics.json")
 
 
-def test_report_and_gate_tell_right_from_wrong_russian_answers(tmp_path: Path) -> None:
+def test_report_and_gate_distinguish_right_from_wrong_russian_outputs(tmp_path: Path) -> None:
     right = [summary for _, summary in RUSSIAN]
     reports = {
         name: report(tmp_path / name, scored(completions, RUSSIAN, "ru", "rouge", "chrf"))
@@ -102,7 +102,7 @@ def test_lead_takes_sentences_of_any_script() -> None:
     assert lead(rows([(text, "x") for text in texts]), []) == ["今天很好。我们走吧！真的？", "यह है। वह है। हम हैं।"]
 
 
-def test_nearest_knows_words_of_any_script() -> None:
+def test_nearest_compares_words_of_any_script() -> None:
     train = rows([("今天下雨了", "雨"), ("公园很大", "园"), ("Лампа сломана", "лампа"), ("Где посылка", "посылка")])
     test = rows([("公园在哪里", "x"), ("сломана моя лампа", "y"), ("今天", "z")])
     assert nearest(test, train) == ["园", "лампа", "雨"]

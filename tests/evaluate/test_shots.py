@@ -45,7 +45,7 @@ def test_an_encoder_reads_them_as_text(words: Any) -> None:
     assert words.decode(prompt) == "One?\n1.\n\nHow?"
 
 
-def test_those_of_the_same_wording_come_first_and_no_row_twice() -> None:
+def test_examples_of_the_same_template_come_first_and_no_row_twice() -> None:
     examples = [*known("other"), *known()[:2]]
     chosen = choose(TEST, examples, 4, seed=0).of_row(TEST[0])
     assert [prompt.split(":")[0] for prompt, _ in chosen] == ["plain", "plain", "other", "other"]

@@ -51,7 +51,7 @@ def test_an_unknown_source_of_the_evaluation_set_is_named(workspace: Write) -> N
         collect(params_for("x"), workspace(TWO), "test")
 
 
-def test_rows_of_other_tasks_stand_apart(workspace: Write) -> None:
+def test_rows_of_other_tasks_are_in_a_file_of_their_own(workspace: Write) -> None:
     paths = workspace(TWO)
     params = params_for("one", retention={"sources": ["two"], "limit": 3})
     evaluation_set.run(params, paths, Stage("evaluation_set", paths.root))
@@ -69,7 +69,7 @@ def test_rows_of_other_tasks_stand_apart(workspace: Write) -> None:
         retention(params_for("one", retention={"sources": ["x"]}), paths)
 
 
-def test_examples_are_training_rows_and_at_most_so_many_a_wording(workspace: Write) -> None:
+def test_examples_are_training_rows_and_limited_per_template(workspace: Write) -> None:
     paths = workspace({name: {**parts, "train": numbered(name, 40)} for name, parts in TWO.items()})
     rows = examples(params_for("one", "two"), paths).to_pylist()
     assert [sum(row["source"] == name for row in rows) for name in ("one", "two")] == [EXAMPLES, EXAMPLES]
@@ -86,7 +86,7 @@ def test_no_example_is_a_test_row_of_another_source(workspace: Write) -> None:
     assert sorted(texts(examples(params_for("one", "two"), paths))) == ["a", "d"]
 
 
-def test_rows_of_earlier_test_sets_stand_apart_and_are_no_examples(workspace: Write) -> None:
+def test_retired_rows_are_in_a_file_of_their_own_and_are_no_examples(workspace: Write) -> None:
     paths = workspace({"one": {**TWO["one"], "train": ["a0", "r1"], "retired": numbered("r", 9)}, "two": TWO["two"]})
     params = params_for("one", "two", retired={"limit": 4})
     evaluation_set.run(params, paths, Stage("evaluation_set", paths.root))

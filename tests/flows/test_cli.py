@@ -131,14 +131,14 @@ def test_compare_prints_the_table(built: Path, cli: Cli) -> None:
     assert code == 0 and "not in this table: fresh; `tunesmith status` says what is out of date" in printed
 
 
-def test_champion_of_a_workspace_that_never_asked_the_gate(built: Path, cli: Cli) -> None:
+def test_champion_of_a_workspace_whose_gate_never_decided(built: Path, cli: Cli) -> None:
     code, printed = cli(built, "champion")
     assert code == 0 and "models:/tunesmith@champion: no champion yet" in printed
     assert "the gate has decided nothing here yet; `tunesmith run` runs it" in printed
     assert "champion: --set needs --because TEXT" in one_error(cli(built, "champion", "--set", "lora"))
 
 
-def test_doctor_refuses_a_metric_that_there_is_not(built: Path, cli: Cli) -> None:
+def test_doctor_refuses_an_unknown_metric(built: Path, cli: Cli) -> None:
     edit(built, "registration", lambda p: p["registration"].update(metric="acuracy"))
     code, printed = cli(built, "doctor")
     planned = cli(built, "plan")
@@ -219,7 +219,7 @@ def test_a_schedule_that_cannot_fire_is_refused(built: Path, cli: Cli, arguments
     assert says in one_error(cli(built, "schedule", *arguments))
 
 
-def test_what_needs_a_server_says_that_none_runs(built: Path, cli: Cli) -> None:
+def test_commands_that_need_a_server_report_that_none_runs(built: Path, cli: Cli) -> None:
     assert "trigger: a Prefect server must run, and none does" in one_error(cli(built, "trigger"))
     note = built / ".tunesmith/schedule.json"
     note.write_text(json.dumps({"cron": "0 3 * * 1", "timezone": "Asia/Kolkata", "pid": os.getpid(), "since": ""}))

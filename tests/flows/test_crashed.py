@@ -61,7 +61,7 @@ def _dead() -> dict[str, Any]:
     return {"pid": process.pid, "started": started, "host": socket.gethostname()}
 
 
-def test_runs_of_processes_that_are_gone_are_closed_with_their_tasks_and_no_others(tmp_path: Path, client: Any) -> None:
+def test_only_runs_of_ended_processes_are_closed_with_their_tasks(tmp_path: Path, client: Any) -> None:
     here = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
     folder = tmp_path / ".tunesmith/flows"
     killed = _run(client, folder, _dead())
@@ -83,7 +83,7 @@ def test_runs_of_processes_that_are_gone_are_closed_with_their_tasks_and_no_othe
     assert len(list(folder.glob("*.json"))) == 4, "the living, the others', the unknown and the half-written"
 
 
-def test_a_run_that_failed_is_no_crash_though_tasks_behind_the_failure_never_began(tmp_path: Path, client: Any) -> None:
+def test_a_failed_run_with_tasks_that_never_started_is_no_crash(tmp_path: Path, client: Any) -> None:
     run = client.create_flow_run(a_flow, state=Failed())
     for state in (Failed(), Pending(name="NotReady")):
         client.create_task_run(a_task, run.id, dynamic_key=str(uuid4()), state=state)

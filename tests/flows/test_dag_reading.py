@@ -63,7 +63,7 @@ def test_the_gate_needs_planned_benchmarks_of_the_experiments_named() -> None:
     assert needed == {"mix", "resolve", "train@a", "predict@a", "score@a", "benchmark@a", "baselines", "compare"}
 
 
-def test_pending_within_does_not_pass_through_what_was_not_asked_for() -> None:
+def test_pending_within_does_not_pass_through_stages_that_were_not_requested() -> None:
     dag = Dag(GRAPH, {"mix": ["modified x"]})
     assert dag.pending(dag.needed_for(["a"])) == ["mix", "baselines", "train@a", "predict@a", "score@a", "compare"]
 

@@ -1,4 +1,4 @@
-"""A split whose memory does not stand is refused before anything runs, and made anew only on request."""
+"""A split whose earlier assignments are void is refused before anything runs, and made anew only on request."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def refusal(root: Path, *allowed: str) -> str:
     return str(caught.value)
 
 
-def test_a_plan_refuses_until_it_is_asked_and_counts_the_test_rows(root: Path) -> None:
+def test_a_plan_refuses_a_new_split_until_it_is_allowed_and_counts_the_test_rows(root: Path) -> None:
     assert refuse_new_splits(Paths(root), None) == []
     edit(root, "sources", lambda p: p["sources"]["tickets"]["split"].pop("stratify"))
     fractions = {"train": 0.8, "validation": 0.1, "test": 0.1}

@@ -98,7 +98,7 @@ def test_the_artifact_has_the_table_the_decision_and_the_runs(first_run: FirstRu
         assert part in first_run.artifact
 
 
-def test_the_verdict_stands_in_the_page_of_the_comparison(built: Path) -> None:
+def test_the_report_shows_the_verdict(built: Path) -> None:
     name = f"{sha256(built / 'reports/comparison/comparison.json')[:16]}.html"
     assert f'data="../gate/{name}"' in (built / "reports/comparison/report.html").read_text()
     verdict = gate_lines(Paths(built))

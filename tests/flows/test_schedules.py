@@ -103,7 +103,7 @@ def test_a_line_that_never_comes_is_refused_with_an_example(cron: str) -> None:
         ("0 25 * * 1", "out of range"),
     ],
 )
-def test_what_is_wrong_with_a_line_is_told(cron: str, why: str) -> None:
+def test_the_error_in_a_line_is_named(cron: str, why: str) -> None:
     """A sixth field would be seconds after the weekday: "0 0 3 * * 1" is the third of each month, not Monday at 3."""
     with pytest.raises(TunesmithError) as caught:
         next_runs(cron, "UTC")

@@ -75,7 +75,7 @@ def test_a_traceback_without_a_record_counts(tmp_path: Path) -> None:
         assert failures(log) == [Failure("a process of the server", ERROR)]
 
 
-def test_a_quiet_log_tells_nothing(tmp_path: Path) -> None:
+def test_a_log_without_errors_gives_no_line(tmp_path: Path) -> None:
     log = tmp_path / "ui-prefect.log"
     assert failures(log) == [] and LogReader(log).new() == []
     log.write_text(QUIET)

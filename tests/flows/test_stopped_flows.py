@@ -76,7 +76,7 @@ def test_a_killed_flow_takes_its_stages_with_it_and_is_closed(
 def test_a_flow_whose_server_was_killed_ends_in_one_line(
     workspace: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    """Prefect itself goes on trying to reach its server for minutes, and then prints a traceback."""
+    """Prefect itself retries to reach its server for minutes, and then prints a traceback."""
     train_without_end(workspace)
     run = start("run")
     wait_until(lambda: list(workspace.glob("checkpoints/*/history.jsonl")), 240, "training")

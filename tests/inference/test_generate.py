@@ -54,7 +54,7 @@ def plain(model: Any, tokenizer: Any, kind: str, prompt: list[int], new: int) ->
 def test_texts_are_those_of_each_prompt_alone(
     subject: tuple[Any, Any, str], budget: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever stands beside a prompt, and in the order asked: in slots, and in batches padded on their side."""
+    """Outputs do not depend on other prompts and keep the order of the prompts, in slots and in padded batches."""
     model, tokenizer, kind = subject
     prompts = encoded(tokenizer)
     sizes = [len(batch) for batch in batches([len(p) for p in prompts], settings(token_budget=budget))]
@@ -84,7 +84,9 @@ def test_a_common_beginning_is_computed_once_and_changes_no_answer(subject: tupl
     assert results == [plain(model, tokenizer, kind, prompt, 12) for prompt in prompts]
     assert [len(prefix) >= LEAST_SHARED for prefix, _ in shared_prefixes(prompts)] == [True, True]
     if kind == "causal":
-        assert sum(rows) < sum(map(len, prompts)), "what is alike is read once, all that is said included"
+        assert sum(rows) < sum(map(len, prompts)), (
+            "common beginnings are read once, and the count includes the generated tokens"
+        )
 
 
 @pytest.mark.parametrize("window", [64, 40])
@@ -163,7 +165,7 @@ def test_a_beam_finds_a_likelier_answer(tiny_llama: Path) -> None:
 
 
 def test_generation_stops_at_the_end_token(memorised: Paths) -> None:
-    """Answers known by heart, of different lengths, beside each other."""
+    """Memorised outputs of different lengths in one batch."""
     predictor = Predictor.load(memorised.model("full"), settings(token_budget=10_000), memorised.root)
     answers = predictor.generate([prompt for prompt, _ in PAIRS])
     assert [answer.text for answer in answers] == [completion for _, completion in PAIRS]

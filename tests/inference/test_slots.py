@@ -1,4 +1,4 @@
-"""Greedy answers in slots: each row's are its own, whatever stands beside it, before it in its slot, or behind it."""
+"""Greedy decoding in slots: an output does not depend on other rows, in other slots or earlier in its own."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ NOT_SUITED: dict[str, tuple[str, dict[str, Any]]] = {
 
 def made(kind: str, sizes: dict[str, Any]) -> Any:
     torch.manual_seed(0)
-    # With embeddings that are tied to the output, a random model says its last token for ever.
+    # With embeddings that are tied to the output, a random model repeats its last token for ever.
     config = AutoConfig.for_model(kind, **({"tie_word_embeddings": False} | sizes))
     model = AutoModelForCausalLM.from_config(config).eval()
-    # So large that the likeliest token changes from one to the next, instead of one being said for ever.
+    # So large that the likeliest token changes from step to step, instead of being repeated for ever.
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3) if parameter.ndim > 1 else None
@@ -96,7 +96,7 @@ def test_every_model_of_the_list_is_tried() -> None:
 
 @pytest.mark.parametrize("name", MADE)
 @torch.no_grad()
-def test_every_row_says_what_it_says_alone(name: str) -> None:
+def test_an_output_does_not_depend_on_other_rows(name: str) -> None:
     model, prompts = made(*MADE[name]), rows()
     assert suits(model)
     whole = [alone(model, prompt, -1) for prompt in prompts]
@@ -125,7 +125,7 @@ def test_what_fills_a_pass_up_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("name", NOT_SUITED)
-def test_models_that_cannot_stand_apart(name: str) -> None:
+def test_models_that_cannot_decode_in_slots(name: str) -> None:
     assert not suits(made(*NOT_SUITED[name]))
 
 

@@ -211,7 +211,7 @@ def test_english_details(train: Rows, test: Rows) -> None:
             assert summary.startswith("Customer ") and summary.endswith(".")
 
 
-def test_the_last_outcome_is_told_near_the_end(train: Rows) -> None:
+def test_the_last_outcome_comes_near_the_end(train: Rows) -> None:
     """A fact of the outcome, such as a date, is absent from the first lines of most chats."""
     late = 0
     for row in train:
@@ -221,7 +221,7 @@ def test_the_last_outcome_is_told_near_the_end(train: Rows) -> None:
     assert late > 0.8 * len(train)
 
 
-def test_templates_promise_only_what_the_dialogue_says() -> None:
+def test_summary_templates_state_only_what_the_dialogue_states() -> None:
     """Every wording of a fact or outcome holds every slot of every summary phrase for it."""
     intents = load().intents.values()
     assert intents

@@ -73,7 +73,7 @@ def test_a_column_that_appears_only_after_ten_thousand_rows_is_null_before(tmp_p
 # row_id
 
 
-def test_a_row_id_hangs_on_the_content_alone(tmp_path: Path) -> None:
+def test_a_row_id_depends_on_the_content_alone(tmp_path: Path) -> None:
     row, other = {"x": "a", "y": [1, None]}, {"x": "b", "y": []}
     alone = ingest(tmp_path / "1", {"a.jsonl": [row]})[0]["row_id"]
     among = ingest(tmp_path / "2", {"a.jsonl": [other], "z.jsonl": [other, dict(reversed(row.items())), other]})

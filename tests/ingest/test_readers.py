@@ -250,6 +250,6 @@ def test_an_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
     assert "ingest.format" in message
 
 
-def test_the_format_that_was_asked_for_goes_before_the_ending(tmp_path: Path) -> None:
+def test_a_requested_format_takes_precedence_over_the_file_ending(tmp_path: Path) -> None:
     assert list(read(written(tmp_path, "a.txt", '{"x": 1}\n'), "jsonl")) == [(1, {"x": 1})]
     assert format_of(Path("A.CSV")) == "csv"

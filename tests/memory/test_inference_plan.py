@@ -24,7 +24,7 @@ PROMPTS = [40, 12, 33]
 GENERATION = GenerationParams(max_new_tokens=16, token_budget=256, precision="fp32")
 
 
-def test_the_cache_is_what_a_formula_says(tiny_llama: Path) -> None:
+def test_the_cache_has_the_size_of_the_formula(tiny_llama: Path) -> None:
     """Keys and values: 2 x layers x key-value heads x head size x bytes, for every token of every row."""
     params, base = parameters(tiny_llama, METHODS["lora"])
     plan = plan_generation(params, base, PROMPTS, GENERATION)
@@ -36,7 +36,7 @@ def test_the_cache_is_what_a_formula_says(tiny_llama: Path) -> None:
     assert beams.cache == 2 * 2 * 2 * 16 * 4 * 4 * (40 + 16)
 
 
-def test_an_encoder_decoder_keeps_its_input_once_and_what_it_says(tiny_t5: Path) -> None:
+def test_an_encoder_decoder_caches_its_input_once_and_its_output(tiny_t5: Path) -> None:
     params, base = parameters(tiny_t5, METHODS["lora"])
     config = load_model(base, torch.float32).config
     a_token = 2 * config.num_decoder_layers * config.num_heads * config.d_kv * 4
@@ -85,7 +85,7 @@ def test_the_plan_of_generation_is_what_real_tensors_take(request: pytest.Fixtur
     assert sum(planned.peak.values()) - planned.peak["weights"] == pytest.approx(counter.peak.total(), rel=0.1)
 
 
-def test_answers_that_do_not_fit_are_asked_for_in_fewer_rows_first(
+def test_outputs_that_do_not_fit_are_generated_in_fewer_rows_first(
     tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params, base = parameters(tiny_llama, METHODS["lora"])
@@ -144,7 +144,7 @@ def test_a_model_larger_than_any_machine_is_planned_from_its_config(tmp_path: Pa
     assert plan.cache == 2 * 80 * 8 * 128 * 4 * (sum(PROMPTS) + 3 * 16)
 
 
-def test_a_config_must_be_there(tmp_path: Path) -> None:
+def test_a_missing_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match=r"must have config\.json"):
         find_config(tmp_path)
     with pytest.raises(TunesmithError, match=r"must be config\.json or a folder with it"):

@@ -84,7 +84,7 @@ def test_rouge_of_ascii_is_that_of_rouge_score() -> None:
     assert 0.2 < np.mean(scores["rouge1_f"]) < 0.8
 
 
-def test_rouge_says_nothing_about_a_reference_without_words() -> None:
+def test_rouge_of_a_reference_without_words_is_null() -> None:
     given = {"predictions": ["a b", "a b", "", "?!"], "references": [["?!"], ["?!", "a"], ["a"], ["?!"]]}
     assert load("rouge").compute(**given, per_row=True)["rouge1_f"] == [None, pytest.approx(2 / 3), 0.0, None]
     assert load("rouge").compute(**given)["rouge1_f"] == pytest.approx(1 / 3)
@@ -136,7 +136,7 @@ def test_sacrebleu_of_ascii_is_its_default(metric: str) -> None:
 
 
 @pytest.mark.parametrize("metric", ["bleu", "chrf"])
-def test_sacrebleu_says_nothing_about_empty_references(metric: str) -> None:
+def test_bleu_and_chrf_of_empty_references_are_null(metric: str) -> None:
     names = {metric, f"{metric}_low", f"{metric}_high"}
     assert compute(metric, "a cat", " \n", resamples=100) == dict.fromkeys(names)
     assert compute(metric, "", "a cat")[metric] == 0.0

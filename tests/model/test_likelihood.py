@@ -129,7 +129,7 @@ def test_likelihood_is_independent_of_the_budget(subject: tuple[Any, str]) -> No
     assert together.exact == alone.exact
 
 
-def test_exact_says_what_greedy_generation_says(subject: tuple[Any, str]) -> None:
+def test_exact_equals_greedy_generation(subject: tuple[Any, str]) -> None:
     model, kind = subject
     rows, expected = [], []
     for row in some_rows():

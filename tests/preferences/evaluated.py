@@ -17,7 +17,7 @@ from tasks.preferences.export import export as write
 from tasks.preferences.key import ExportKey
 
 NAMES = ("quokkabase", "wombattuned")
-"""No text below holds these names: where they stand, an experiment is named."""
+"""No text below holds these names, so a file that holds one names an experiment."""
 COLUMNS = ("source", "row_id", "template_id", "prompt", "completion", "rouge1_f")
 
 
@@ -44,7 +44,7 @@ class Workspace:
         pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")
 
     def fill(self, rows: int = 20) -> None:
-        """A's answer to row i is ``first i`` with a ROUGE-1 of 0.2, B's ``second i`` with 0.4."""
+        """A's output for row i is ``first i`` with a ROUGE-1 of 0.2, B's is ``second i`` with 0.4."""
         self.report(self.a, [prediction(i, f"first {i}") for i in range(rows)])
         self.report(self.b, [prediction(i, f"second {i}", 0.4) for i in range(rows)])
 

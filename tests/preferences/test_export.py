@@ -1,4 +1,4 @@
-"""What judges get: fair, blind, harmless, and the same from the same seed."""
+"""The files for judges: balanced sides, no experiment names, harmless texts, equal bytes for equal seeds."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Texts(HTMLParser):
             self.texts[-1] += data
 
 
-def test_pairs_are_those_of_one_row_and_the_key_says_who_is_who(filled: Workspace) -> None:
+def test_a_pair_is_of_one_row_and_the_key_names_its_sides(filled: Workspace) -> None:
     done = filled.export()
     rows = cells(done.sheet)
     assert [row["pair"] for row in rows] == list(done.key.pairs) == [f"p{i:03}" for i in range(1, 21)]
@@ -89,7 +89,7 @@ def test_the_key_holds_hashes_id_and_seed(filled: Workspace) -> None:
     assert done.key_file == filled.paths.preference(filled.a, filled.b) / f"key-{key.export}.json"
 
 
-def test_each_is_on_the_left_half_the_time_and_no_order_tells(filled: Workspace) -> None:
+def test_each_is_on_the_left_in_half_of_the_pairs_in_random_order(filled: Workspace) -> None:
     patterns, orders = set(), set()
     for seed in range(20):
         key = filled.export(seed=seed).key
@@ -103,7 +103,7 @@ def test_each_is_on_the_left_half_the_time_and_no_order_tells(filled: Workspace)
     first = [pattern[0] for pattern in patterns]
     assert 4 <= sum(first) <= 16, "the first pair's side is a matter of chance, too"
     odd = [sum(p.left == filled.b for p in filled.export(rows=3, seed=seed).key.pairs.values()) for seed in range(20)]
-    assert set(odd) == {1, 2}, "of an odd number, who stands on the left once more is drawn as well"
+    assert set(odd) == {1, 2}, "of an odd number of pairs, the side with one more is drawn as well"
 
 
 def test_sides_depend_on_what_judges_do_not_have(filled: Workspace, predict: Predict) -> None:
@@ -120,7 +120,7 @@ def test_equal_arguments_give_equal_bytes_another_seed_another_export(filled: Wo
     assert len({one.key.export, *others}) == 3
 
 
-def test_judges_files_do_not_tell_who_is_who(filled: Workspace, tmp_path: Path) -> None:
+def test_judges_files_do_not_reveal_the_sides(filled: Workspace, tmp_path: Path) -> None:
     done = filled.export(output=tmp_path / "judges")
     assert sorted(path.name for path in (tmp_path / "judges").iterdir()) == [done.sheet.name, done.page.name]
     for path in (done.page, done.sheet):
@@ -194,7 +194,7 @@ def test_equal_texts_are_left_out_and_counted(workspace: Workspace, predict: Pre
     assert "(empty answer)" in done.page.read_text()
 
 
-def test_of_a_row_in_several_wordings_one_is_drawn(workspace: Workspace, predict: Predict) -> None:
+def test_one_prompt_variant_of_a_row_is_drawn(workspace: Workspace, predict: Predict) -> None:
     wordings = [(i, f"t{t}") for i in range(12) for t in range(3)]
     for name in (workspace.a, workspace.b):
         workspace.report(name, [predict(i, f"{name[0]} {i} {t}", template_id=t) for i, t in wordings])
@@ -228,7 +228,7 @@ def test_a_file_with_answers_is_not_overwritten(filled: Workspace) -> None:
     assert done.sheet.read_text() == answered
 
 
-def test_what_cannot_be_exported_says_why(filled: Workspace, predict: Predict, tmp_path: Path) -> None:
+def test_an_impossible_export_is_refused_with_the_reason(filled: Workspace, predict: Predict, tmp_path: Path) -> None:
     paths = filled.paths
     from tasks.preferences.export import export
 

@@ -173,7 +173,9 @@ def test_rows_without_an_answer_are_counted_also_where_they_are_gone(filled: Wor
         (b"export,pair,choice\nx*,p001,left\n", "there is no key for the export 'x\\*'"),
     ],
 )
-def test_what_is_no_file_of_answers_says_so(filled: Workspace, done: Exported, content: bytes, message: str) -> None:
+def test_a_file_that_holds_no_answers_is_refused(
+    filled: Workspace, done: Exported, content: bytes, message: str
+) -> None:
     path = filled.paths.root / "ann.csv"
     path.write_bytes(content)
     with pytest.raises(TunesmithError, match=message):
@@ -204,7 +206,7 @@ def test_a_key_from_elsewhere(filled: Workspace, done: Exported, tmp_path: Path)
         import_answers(filled.paths, [path], tmp_path / "none.json")
 
 
-def test_a_result_is_written_and_says_what_changed_meanwhile(
+def test_a_result_is_written_with_notes_on_what_changed_since_the_export(
     filled: Workspace, done: Exported, predict: Predict
 ) -> None:
     path = filled.file("ann.csv", answered(done.sheet))

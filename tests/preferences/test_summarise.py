@@ -1,4 +1,4 @@
-"""What answers say, against values worked by hand and published ones."""
+"""Results of judges' answers, against values worked by hand and published ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_counts_and_rates_of_one_judge(filled: Workspace) -> None:
     assert results["agreement"] == {"pairs": [], "krippendorff_alpha": None}
 
 
-def test_who_always_chooses_left_prefers_nobody(filled: Workspace) -> None:
+def test_a_judge_who_always_chooses_left_prefers_no_experiment(filled: Workspace) -> None:
     key = filled.export(rows=20).key
     answers = {"ann": dict.fromkeys(key.pairs, "left")}
     results = summarise(key, answers, IntervalParams())
@@ -89,7 +89,7 @@ def test_judges_of_one_pair_are_one_draw(filled: Workspace) -> None:
     assert [verdict(s) for s in ([1.0, 1.0, 0.0], [0.5, 0.0], [1.0, 0.0])] == ["b", "a", "even"]
     twice = judged(filled, WON, WON)
     once = judged(filled, WON)
-    assert twice["win_rate"] == once["win_rate"], "a second judge of the same mind narrows nothing"
+    assert twice["win_rate"] == once["win_rate"], "a second judge who chooses the same does not narrow the interval"
 
 
 def test_pairs_of_one_conversation_are_one_group(workspace: Workspace, predict: Predict) -> None:
@@ -137,7 +137,7 @@ def test_kappa_of_two_judges(filled: Workspace) -> None:
     (two,) = results["agreement"]["pairs"]
     assert two == {"judges": ["judge0", "judge1"], "common": 4, "same": 0.75, "kappa": pytest.approx(7 / 11)}
     (same,) = judged(filled, ["b"] * 4, ["b"] * 4)["agreement"]["pairs"]
-    assert (same["same"], same["kappa"]) == (1.0, None), "chance alone would agree wholly"
+    assert (same["same"], same["kappa"]) == (1.0, None), "chance alone would give full agreement"
     (none,) = judged(filled, ["b", "", "", ""], ["", "b", "a", ""])["agreement"]["pairs"]
     assert (none["common"], none["same"], none["kappa"]) == (0, None, None)
 
@@ -180,7 +180,7 @@ def test_where_nothing_is_decided_nothing_is_claimed(filled: Workspace) -> None:
     assert "nothing that these pairs can show" in printed(result)
 
 
-def test_few_pairs_show_nothing_though_the_bootstrap_says_so(filled: Workspace) -> None:
+def test_few_pairs_decide_nothing_though_their_bootstrap_interval_excludes_a_half(filled: Workspace) -> None:
     result = judged(filled, ["b"] * 5)
     # Five of five: the bootstrap has no width; the sign test says 2 / 32, and Clopper and Pearson 0.478 to 1.
     assert [result["win_rate"][name] for name in ("low", "high", "p_value")] == [1.0, 1.0, 0.0625]
@@ -198,7 +198,7 @@ def printed(results: dict[str, Any]) -> str:
     return capture.get()
 
 
-def test_the_table_says_what_the_numbers_mean(filled: Workspace) -> None:
+def test_the_table_explains_the_numbers(filled: Workspace) -> None:
     text = printed(judged(filled, ["b"] * 12, ["b"] * 11 + ["a"], ["b", "tie"] * 6))
     lines = {
         line.split("│")[1].strip(): [c.strip() for c in line.split("│")[2:-1]]

@@ -72,7 +72,7 @@ def test_the_bound_does_not_grow_with_the_number_of_decisions() -> None:
     assert once.gain_needed == often.gain_needed == pytest.approx(0.2336, abs=1e-4)
 
 
-def test_without_three_seeds_nothing_is_decided_and_the_reason_says_how_to_make_them(paths: Paths) -> None:
+def test_without_three_seeds_nothing_is_decided_and_the_reason_names_the_remedy(paths: Paths) -> None:
     result = run(PARAMS, paths)
     assert (result["verdict"], result["decisions_on_this_test_set"]) == ("undecided", 0)
     assert result["reasons"] == [

@@ -23,7 +23,7 @@ def test_the_latest_decision_on_a_key_is_given(tmp_path: Path) -> None:
     assert [entry["verdict"] for entry in decisions(paths)] == ["undecided", "accepted", "refused"]
 
 
-def test_the_same_decision_stands_once(tmp_path: Path) -> None:
+def test_the_same_decision_is_stored_once(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     record(paths, decided("a", "refused"))
     record(paths, decided("a", "refused", "2026-01-08T00:00:00+00:00"))

@@ -1,4 +1,4 @@
-"""What the gate remembers and where its verdict stands: registry, MLflow runs, files, through kills."""
+"""What the gate stores and where its verdict is shown: registry, MLflow runs, files, also after kills."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ def with_params(paths: Paths) -> Paths:
     return paths
 
 
-def test_the_champion_command_says_who_reigns_since_when_and_why(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_champion_command_shows_the_champion_its_date_and_reason(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where two decisions fall into one second."""
     monkeypatch.setattr(tasks.register.result, "now", lambda: "2026-01-02T03:04:05+00:00")
     with_params(paths)
@@ -151,7 +153,7 @@ def test_the_champion_command_says_who_reigns_since_when_and_why(paths: Paths, m
     assert lines[8].startswith("    rouge1_f: worse than lora (champion, version 1)")
 
 
-def test_an_alias_set_in_mlflow_is_told_from_one_set_by_the_gate(paths: Paths) -> None:
+def test_an_alias_set_in_mlflow_is_distinguished_from_one_set_by_the_gate(paths: Paths) -> None:
     with_params(paths)
     run(PARAMS, paths)
     add_experiment(paths, "better", [0.6, 0.7, 0.8, 0.7])

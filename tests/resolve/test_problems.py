@@ -234,7 +234,7 @@ def test_a_removed_demo_that_is_still_generated_is_named_with_all_else(paths: Pa
 
 @pytest.mark.parametrize("name", ["Big", "a b", "../up", "a.b", "-a", "a@b", 7, True])
 @pytest.mark.parametrize(("file", "section"), [("sources", "sources"), ("mixtures", "mixtures"), ("experiments",) * 2])
-def test_a_name_that_is_no_good_as_a_folder_is_refused(paths: Paths, file: str, section: str, name: Any) -> None:
+def test_a_name_that_cannot_be_a_folder_is_refused(paths: Paths, file: str, section: str, name: Any) -> None:
     edit(
         paths, file, lambda p: p[section].update({name: p[section].get("demo", {"method": "none", "mixture": "demo"})})
     )
@@ -261,7 +261,7 @@ def test_all_problems_of_all_files_are_reported_at_once(paths: Paths) -> None:
     ]
 
 
-def test_files_that_cannot_be_read_are_all_named_by_line_and_nothing_else_is(paths: Paths) -> None:
+def test_all_unreadable_files_are_named_by_line_and_nothing_else_is(paths: Paths) -> None:
     (paths.params / "sources.yaml").write_text("sources:\n  demo: [\n")
     (paths.params / "mixtures.yaml").write_bytes(b"mixtures: {} # caf\xe9\n")
     (paths.params / "experiments.yaml").write_text("experiments: {}\nexperiments: {}\n")

@@ -77,7 +77,7 @@ def test_a_new_row_that_bridges_two_parts_is_dropped_by_name(new: dict[str, obje
     assert dropped == {message: 1}
 
 
-def test_too_many_bridges_stop_the_step_and_say_how_to_decide_anew() -> None:
+def test_too_many_bridges_stop_the_step_and_name_the_remedy() -> None:
     with pytest.raises(TunesmithError) as caught:
         bridges = [row(10 + i, group="g0", identity=f"{TEXTS[1]} {i}") for i in range(2)]
         decide([*bridges, *OLD], EARLIER)
@@ -87,7 +87,7 @@ def test_too_many_bridges_stop_the_step_and_say_how_to_decide_anew() -> None:
     )
 
 
-def test_lines_are_as_alike_as_they_are_said_to_be() -> None:
+def test_lines_have_the_intended_similarity() -> None:
     assert similarity(TEXTS[0], TEXTS[1]) == similarity(TEXTS[3], TEXTS[0]) == 16 / 56
     assert similarity(BETWEEN_0_AND_1, TEXTS[0]) == similarity(BETWEEN_0_AND_1, TEXTS[1]) == 26 / 46
 
@@ -205,7 +205,7 @@ def test_a_limit_keeps_what_it_kept_before() -> None:
 
 
 @pytest.mark.parametrize("by", [{}, {"by": "file", "files": {"test": ["f"]}}])
-def test_of_equal_rows_the_one_kept_before_stays_wherever_the_new_one_stands(by: dict[str, object]) -> None:
+def test_of_equal_rows_the_one_kept_before_stays_whatever_the_order(by: dict[str, object]) -> None:
     """A copy in another case, in the same group: its row_id is another, and it stands first in the file."""
     rows = [row(i, identity=text(i)) for i in range(60)]
     first = split(table(rows), SplitParams(**by), "s")  # type: ignore[arg-type]

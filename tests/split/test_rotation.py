@@ -142,7 +142,7 @@ def test_a_new_row_that_resembles_a_retired_one_retires_and_one_between_it_and_t
     assert "bridges train and retired" in result.reason
 
 
-def test_a_rotation_needs_groups_and_says_how_many_there_are_and_how_more_come() -> None:
+def test_a_rotation_needs_unseen_groups_and_names_their_number_and_the_remedy() -> None:
     _, earlier = decided(apart(0, 60), Assignments(), params_for())
     pairs = [row(100 + i, f"new{i // 2}", identity=text(100 + i)) for i in range(58)]
     with pytest.raises(TunesmithError) as caught:
@@ -199,7 +199,7 @@ def test_retired_files_keep_their_rows_out_of_training_and_test() -> None:
     } == {*filter(None, result.reason)}
 
 
-def test_a_test_file_may_retire_and_the_split_of_the_others_stands(tmp_path: Path) -> None:
+def test_a_test_file_may_retire_and_other_files_keep_their_split(tmp_path: Path) -> None:
     before = SplitParams(by="file", files={"train": ["a"], "test": ["b"]})
     now = SplitParams(by="file", files={"train": ["a"], "test": ["c"], "retired": ["b"]})
     Assignments({"g0": 1}, {}).write(tmp_path / "a.parquet", before, b"{}")

@@ -136,7 +136,7 @@ def test_of_equal_rows_in_two_files_the_test_row_is_kept(reverse: bool) -> None:
     assert dropped == {"duplicate": 1}
 
 
-def test_a_file_whose_rows_all_stand_elsewhere_is_there_all_the_same() -> None:
+def test_a_file_of_duplicates_alone_is_accepted() -> None:
     extra = [{**r, "source_file": "more"} for r in FILE_ROWS[:3]]
     _, dropped = by_file([*FILE_ROWS, *extra], files={**FILES, "train": ["a_train", "more"]})
     assert dropped == {"duplicate": 3}
@@ -167,7 +167,7 @@ def test_a_part_that_is_too_small_is_refused_with_the_counts(part: str) -> None:
     assert f"each part needs at least 2 row(s); {part} has 1 ({counts})" in message
 
 
-def test_a_part_that_lost_its_rows_says_what_became_of_them() -> None:
+def test_the_error_of_a_small_part_counts_dropped_rows() -> None:
     rows = [row(1, file="a_train"), row(2, file="a_train", identity="P1", completion="C1"), row(3, file="z_test")]
     rows += [row(4, file="dev")]
     message = error_of(rows, by="file", files={**FILES, "validation": ["dev"]}, min_rows=2)

@@ -162,7 +162,7 @@ def test_a_failure_leaves_the_old_split(tmp_path: Path) -> None:
     assert written(tmp_path) == before
 
 
-def test_no_rendered_rows_is_said(tmp_path: Path) -> None:
+def test_missing_rendered_rows_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match=re.escape("s.parquet: no such file; run `tunesmith run`")):
         run("s", SplitParams(), Paths(tmp_path), Stage("split@s", tmp_path))
 

@@ -271,7 +271,7 @@ def test_another_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
         import_templates(tmp_path / name, tmp_path / "own")
 
 
-def test_a_folder_or_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder_or_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match=r"no file templates\.yaml in this folder"):
         import_templates(tmp_path, tmp_path / "own")
     with pytest.raises(TunesmithError, match="no such file"):

@@ -1,4 +1,4 @@
-"""The library of template sets: every wording renders, labels become words, and a wrong set is refused."""
+"""The library of template sets: every template renders, labels become words, and a wrong set is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_there_is_a_sample_for_every_set() -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_wording_renders_a_sample_row(name: str) -> None:
+def test_every_template_renders_a_sample_row(name: str) -> None:
     templates = load_set(name)
     rows, report = rendered([SAMPLES[name]], templates, assign="all", values=VALUES.get(name, {}))
     assert [row["template_id"] for row in rows] == [template.id for template in templates.templates]
@@ -29,14 +29,14 @@ def test_every_wording_renders_a_sample_row(name: str) -> None:
         exempt = row["answer_choices"] or template.extractive
         assert exempt or row["completion"] not in row["prompt"], "the prompt does not tell the answer"
     prompts = {(row["prompt"], row["completion"]) for row in rows}
-    assert len(prompts) == len(rows) > 1, "no two wordings read the same"
+    assert len(prompts) == len(rows) > 1, "no two templates give the same prompt"
     assert templates.license
     assert all(set(templates.metrics_of(template)) <= set(METRICS) for template in templates.templates)
-    assert len({row["group"] for row in rows}) == 1, "all wordings of a row stay on one side of a split"
+    assert len({row["group"] for row in rows}) == 1, "all prompt variants of a row stay in one part of a split"
     assert (report.rows, report.rendered, report.dropped) == (1, len(rows), {})
 
 
-def test_no_task_has_direct_and_inverted_wordings() -> None:
+def test_no_task_has_direct_and_inverted_templates() -> None:
     directions = [(t.inverted, (name, s.task_of(t))) for name in SETS for s in [load_set(name)] for t in s.templates]
     direct, inverted = ({task for back, task in directions if back is side} for side in (False, True))
     assert direct & inverted == set()

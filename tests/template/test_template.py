@@ -1,4 +1,4 @@
-"""``template``: every wording of the library renders, each row keeps its wording, and nothing is lost in silence."""
+"""``template``: every template renders, each row keeps its template, and dropped rows are counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tasks.template.stored import stored
 from tasks.text.rows import GROUPED_BY, TEMPLATES
 from tests.template.rendering import Rows, error_of, rendered, rows_of, template_set
 
-# who gets which wording
+# which row gets which template
 
 DIALOGUES: Rows = [{"dialogue": f"A: {i}?\nB: {i}.", "summary": f"They say {i}."} for i in range(400)]
 
@@ -39,24 +39,24 @@ def test_rendering_is_deterministic_and_the_seed_matters() -> None:
     assert wordings(DIALOGUES) != wordings(DIALOGUES, seed=1)
 
 
-def test_more_rows_change_no_other_rows_wording() -> None:
+def test_more_rows_change_no_other_rows_template() -> None:
     few, many = wordings(DIALOGUES[:100]), wordings(DIALOGUES)
     assert few == {row_id: many[row_id] for row_id in few}
 
 
-def test_all_wordings_are_used_about_equally_often() -> None:
+def test_all_templates_are_used_about_equally_often() -> None:
     counts = Counter(wordings(DIALOGUES).values())
     assert set(counts) == {template.id for template in load_set("dialogue_summary").templates}
     assert all(25 <= count <= 75 for count in counts.values()), "400 rows by 8 wordings: 50, and 3.8 sigma"
 
 
-def test_another_wording_moves_only_the_rows_that_it_wins() -> None:
+def test_another_template_changes_only_the_rows_that_draw_it() -> None:
     two, three = wordings(DIALOGUES, use=["gist", "report"]), wordings(DIALOGUES, use=["gist", "report", "briefly"])
     moved = {three[row_id] for row_id in two if two[row_id] != three[row_id]}
     assert moved == {"briefly"}
 
 
-def test_assign_all_gives_each_row_every_wording() -> None:
+def test_assign_all_gives_each_row_every_template() -> None:
     rows, report = rendered(DIALOGUES[:3], load_set("dialogue_summary"), assign="all", use=["gist", "report"])
     assert [(row["row_id"], row["template_id"]) for row in rows] == [
         (row_id, template) for row_id in ("r0", "r1", "r2") for template in ("gist", "report")
@@ -79,7 +79,7 @@ GROUPING: list[tuple[dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("change", "matters"), GROUPING)
-def test_what_makes_groups_is_told_to_the_split(change: dict[str, Any], matters: bool) -> None:
+def test_the_columns_that_make_groups_are_stored_for_the_split(change: dict[str, Any], matters: bool) -> None:
     before = grouped_by(template_set(), TemplateParams(set="own"))
     assert (grouped_by(template_set(), TemplateParams(**{"set": "own", **change})) != before) == matters
     identified = template_set().model_copy(update={"identity": ["a"]})
@@ -195,7 +195,7 @@ def test_answer_choices_are_known_to_prompt_and_references() -> None:
     assert (row["prompt"], row["completion"], row["answer_choices"]) == ("Well? no/yes", "yes", ["no", "yes"])
 
 
-def test_what_a_template_appends_no_other_row_or_wording_sees() -> None:
+def test_no_other_row_or_template_sees_what_a_template_appends() -> None:
     grown = "{% set _ = answer_choices.append('c') %}{% set _ = toks[0].x.append('Z') %}{{ toks[0].x }} {{ q }}"
     wordings = [
         Template(
@@ -250,7 +250,7 @@ def stage_run(root: Path, values: Rows, **params: Any) -> Rows:
     return read_rows(paths.rendered("s"))
 
 
-def test_the_rendered_file_tells_what_made_its_groups(tmp_path: Path) -> None:
+def test_the_rendered_file_stores_the_columns_that_make_groups(tmp_path: Path) -> None:
     stage_run(tmp_path, [{"instruction": "a", "input": "b", "output": "c"}])
     told = grouped_by(load_set("instruction"), TemplateParams(set="instruction"))
     how = stored(load_set("instruction"), TemplateParams(set="instruction"), "s").model_dump_json()

@@ -29,7 +29,7 @@ def write_stars(root: Path, prompt: str, more: str = "") -> None:
     path.write_text(path.read_text().replace("references: a,", "references: a | string,"))
 
 
-def test_a_prompt_that_tells_the_right_choice_stops_the_stage_and_is_found_before(tmp_path: Path) -> None:
+def test_a_prompt_that_reveals_the_right_choice_stops_the_stage_and_validate_reports_it(tmp_path: Path) -> None:
     write_stars(tmp_path, "{{ q }}: they gave {{ a }} stars. How many?")
     with pytest.raises(TunesmithError) as caught:
         stage_run(tmp_path, STARS)
@@ -64,7 +64,7 @@ def test_a_prompt_may_list_all_choices_name_one_whatever_is_right_or_be_extracti
     assert [f.weight for f in findings(tmp_path, [row | {"a": 5} for row in STARS])] == ["note"]
 
 
-def test_a_wording_with_choices_in_some_rows_is_told_by_the_rule_that_it_breaks() -> None:
+def test_a_template_with_choices_in_some_rows_is_named_with_the_rule_that_it_breaks() -> None:
     """Choices may be rendered for each row: naming a few by chance is not what is wrong with a leak."""
     report = Report()
     for i in range(20):
@@ -112,7 +112,7 @@ def test_every_set_with_choices_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("name", LABELS)
-def test_no_wording_of_the_library_tells_its_choice(name: str) -> None:
+def test_no_template_of_the_library_reveals_its_choice(name: str) -> None:
     column, labels = LABELS[name]
     values: Rows = [SAMPLES[name] | {column: labels[i % len(labels)]} for i in range(20)]
     rows, report = rendered(values, load_set(name), assign="all")

@@ -1,4 +1,4 @@
-"""Leaks, unused columns, choices, optional columns: a wording that would spoil a training is named before it."""
+"""Leaks, unused columns, choices, optional columns: a template that would spoil a training is named first."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_a_planted_leak_stops_the_stage_by_name(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("data/rendered/*"))
 
 
-def test_an_extractive_wording_may_show_it(tmp_path: Path) -> None:
+def test_an_extractive_template_may_show_the_answer(tmp_path: Path) -> None:
     write_own(tmp_path, "Sum up: {{ q }} ({{ a }})", ", extractive: true")
     assert len(stage_run(tmp_path, CHATS)) == 10
 
 
-def test_a_single_row_that_tells_its_answer_is_dropped_and_counted() -> None:
+def test_a_single_row_that_reveals_its_answer_is_dropped_and_counted() -> None:
     told = {"q": "Agent: The  lamp is\nreplaced for free, sir.", "a": "the lamp is replaced for free"}
     rows, report = rendered([*CHATS, told])
     assert (len(rows), report.dropped) == (10, {"leak": 1})
@@ -85,7 +85,7 @@ def test_a_short_leaked_reference_hides_no_long_one() -> None:
     assert leaked_reference("it is a b c, supercalifragilistic", ["a b c", "Supercalifragilistic"]) == "a b c"
 
 
-def test_answer_choices_may_stand_in_the_prompt_but_the_completion_is_one_of_them() -> None:
+def test_answer_choices_may_be_in_the_prompt_but_the_completion_is_one_of_them() -> None:
     choices = template_set("{{ q }} yes or no?", "a", answer_choices=["yes", "no"])
     rows, report = rendered([{"q": "1", "a": "yes"}, {"q": "2", "a": "maybe"}], choices)
     assert [row["completion"] for row in rows] == ["yes"]
@@ -99,7 +99,7 @@ def test_answer_choices_are_rendered_for_each_row() -> None:
     assert [row["completion"] for row in rows] == ["not A", "not B ||| C"]
 
 
-def test_a_wording_that_never_uses_a_required_column_is_named() -> None:
+def test_a_template_that_never_uses_a_required_column_is_named() -> None:
     templates = template_set("Say something.").model_copy(update={"required": ["q"]})
     assert "template 'one' of set 'own' never uses the column 'q'" in error_of(CHATS, templates)
     assert template_set("{{ q }}").model_copy(update={"required": None}).required_columns() == ["q"]
@@ -128,7 +128,7 @@ def test_an_unknown_set_is_named_with_packaged_and_own_ones(tmp_path: Path) -> N
 REVIEWS: Rows = [{"review": f"It is fine, number {i}.", "rating": i % 5 + 1} for i in range(40)]
 
 
-def test_a_row_without_a_title_gets_no_wording_that_asks_for_it() -> None:
+def test_a_row_without_a_title_gets_no_template_that_needs_one() -> None:
     reviews = load_set("product_reviews")
     asks = {"one_sentence", "headline"}
     without, _ = rendered(REVIEWS, reviews, assign="all")
@@ -141,7 +141,7 @@ def test_a_row_without_a_title_gets_no_wording_that_asks_for_it() -> None:
     assert "column 'headline' is missing" in error_of(REVIEWS, reviews, columns={"title": "headline"})
 
 
-def test_titles_move_only_the_rows_that_their_wordings_win() -> None:
+def test_titles_change_the_template_only_of_rows_that_draw_one_with_a_title() -> None:
     reviews = load_set("product_reviews")
     before = {row["row_id"]: row["template_id"] for row in rendered(REVIEWS, reviews)[0]}
     titled: Rows = [row | {"title": f"Good thing {i}"} for i, row in enumerate(REVIEWS)]
@@ -156,7 +156,7 @@ def test_assign_one_gives_every_row_the_first() -> None:
     assert {row["task"] for row in rows} == {"rating_prediction"}
 
 
-def test_an_inverted_wording_tells_its_prompt_as_text_and_keeps_identity_and_group() -> None:
+def test_an_inverted_template_has_its_own_input_as_text_and_keeps_identity_and_group() -> None:
     rows, _ = rendered(REVIEWS[:1], load_set("product_reviews"), assign="all", use=["stars", "write_for_stars"])
     stars, writes = rows
     assert (writes["task"], writes["completion"]) == ("review_writing", REVIEWS[0]["review"])

@@ -24,7 +24,7 @@ def artifacts(tracker: Tracker, run_id: str, folder: str | None = None) -> list[
 
 
 def ledger(tracker: Tracker) -> dict[str, Any]:
-    """All that the store says of its runs, by experiment and key, without run ids."""
+    """Everything that the store holds of its runs, by experiment and key, without run ids."""
     runs = tracker.client.search_runs([tracker.experiment_id])
     return {
         f"{run.data.tags['tunesmith.experiment']} {run.data.tags['tunesmith.key']}": facts(tracker, run) for run in runs
@@ -46,7 +46,7 @@ def facts(tracker: Tracker, run: Any) -> dict[str, Any]:
     }
 
 
-def test_a_run_shows_what_the_files_say(paths: Paths, tracker: Tracker) -> None:
+def test_a_run_shows_the_values_of_the_files(paths: Paths, tracker: Tracker) -> None:
     results = sync(paths, tracker)
     assert [(result.experiment, result.changed) for result in results] == [("base", True), ("lora", True)]
     run = ledger(tracker)[f"lora {key_of('lora')}"]
@@ -54,7 +54,7 @@ def test_a_run_shows_what_the_files_say(paths: Paths, tracker: Tracker) -> None:
     assert run["params"]["lora.rank"] == "8"
     assert run["params"]["long"] == "x" * 6000
     assert run["history"]["train_loss"] == [(1, 3.0, 1_700_000_010_125), (2, 2.0, 1_700_000_020_375)]
-    # The kept checkpoint's loss stands one step behind the curve, so that MLflow shows it.
+    # The kept checkpoint's loss is logged one step after the curve, so that MLflow shows it.
     assert run["history"]["validation_loss"] == [(2, 2.25, 1_700_000_021_000), (3, 2.125, 1_700_000_200_500)]
     assert run["data"] == [
         ("data/evaluation", "22222222222222222222222222222222.dir", "testing"),

@@ -37,7 +37,7 @@ def stage(
 
 
 def forked_stage(paths: Paths, name: str) -> BaseProcess:
-    """The stage in a forked process, which leads a session of its own; its output goes to ``output_of``."""
+    """The stage in a forked process, which leads a session of its own. Its output goes to ``output_of``."""
     process = FORKS.Process(target=_run_stage, args=(paths.root, name))
     process.start()
     return process

@@ -77,7 +77,7 @@ def test_one_sample_a_task(renderer: Renderer) -> None:
 
 
 @pytest.mark.parametrize(("side", "begins"), [("left", "<|user|> late late"), ("right", "<|user|>lamp lamp")])
-def test_a_long_prompt_is_cut_on_the_side_asked_for(renderer: Renderer, side: str, begins: str) -> None:
+def test_a_long_prompt_is_cut_on_the_requested_side(renderer: Renderer, side: str, begins: str) -> None:
     data = rows([("lamp " * 200 + "late " * 200, "ok"), ("lamp", "ok")])
     encoded, contract = encode_rows(data, renderer, parameters(truncate=side, max_length=64, max_dropped=0.0), "train")
     assert (contract["rows"], contract["truncated"], contract["dropped"]) == (2, {"side": side, "rows": 1}, {})

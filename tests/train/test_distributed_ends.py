@@ -70,7 +70,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Callabl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
-def test_a_signal_ends_all_and_the_training_goes_on_to_the_same_bytes(
+def test_a_signal_ends_all_processes_and_the_resumed_training_gives_the_same_bytes(
     tmp_path: Path, tiny_llama: Path, whole: Callable[[str], Paths], number: signal.Signals
 ) -> None:
     """SIGKILL of the stage alone: its processes see that it is gone."""

@@ -31,13 +31,13 @@ def test_shares_are_a_partition_of_the_batches(monkeypatch: pytest.MonkeyPatch, 
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         shares.append(list(RankSampler(sampler)))
         assert len(shares[-1]) == len(RankSampler(sampler))
-    # Process r takes the batch at r of each round; what is empty stands at the end.
+    # Process r takes batch r of each round; empty batches are at the end.
     taken = [batch for together_ in zip(*shares, strict=True) for batch in together_]
     assert taken == list(sampler) + [[]] * (len(taken) - batches)
     assert len(taken) - batches < together
 
 
-def test_what_is_not_sharded_as_asked_is_refused(tiny_llama: Path) -> None:
+def test_parameters_that_are_not_sharded_as_requested_are_refused(tiny_llama: Path) -> None:
     model = load_model(find(BaseModelParams(name=str(tiny_llama)), tiny_llama), None)
     assert not sharding.is_sharded(model)
     sharding.check_sharding(model, wanted=False)

@@ -136,7 +136,7 @@ def test_outputs(paths: Paths, name: str, patch: dict[str, Any], expected: set[s
 
 
 def test_accuracy_is_logged_where_completions_are_labels(paths: Paths, tmp_path: Path, tiny_llama: Path) -> None:
-    """Exact completions under greedy decoding: none before training, all when they are known by heart."""
+    """Exact completions under greedy decoding: none before training, all once they are memorised."""
     labels = [("my lamp", "yes"), ("the parcel", "no")]
     choices = rows(labels, ["yes", "no"])
     other_paths = workspace(tmp_path / "labels", tiny_llama, choices, choices)
@@ -225,7 +225,7 @@ SUMMARIES = [
 ]
 
 
-def test_t5_learns_its_summaries_by_heart(tmp_path: Path, tiny_t5: Path) -> None:
+def test_t5_memorises_its_summaries(tmp_path: Path, tiny_t5: Path) -> None:
     """An encoder-decoder from random weights goes through training and evaluation, as any model does."""
     data = rows(SUMMARIES)
     other_paths = workspace(tmp_path / "t5", tiny_t5, data, data)

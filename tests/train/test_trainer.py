@@ -167,7 +167,7 @@ def test_without_early_stopping_all_epochs_run(tiny_llama: Path, tmp_path: Path)
 @pytest.mark.parametrize(("method", "kind"), [(method, kind) for method in METHODS for kind in ("llama", "t5")])
 def test_resumed_equals_uninterrupted(request: pytest.FixtureRequest, tmp_path: Path, method: str, kind: str) -> None:
     """Cosine schedule, accumulation, dropout of LoRA, ranks of AdaLoRA: schedule, moments, order and random state
-    all matter. It goes on from the middle of an epoch and between two points of the loss curve."""
+    all matter. Training resumes in the middle of an epoch and between two points of the loss curve."""
     base = request.getfixturevalue(f"tiny_{kind}")
     loop = {"epochs": 3, "token_budget": 32, "accumulation": 2, "log_every": 3, "checkpoint_steps": 5}
     patch = merge(METHODS[method], {"training": loop})
@@ -263,7 +263,7 @@ def test_damaged_checkpoints_are_no_checkpoints(tiny_llama: Path, tmp_path: Path
     assert last_complete(tmp_path / "nowhere") is None
 
 
-def test_by_default_the_one_before_a_damaged_checkpoint_is_gone_on_from(tiny_llama: Path, tmp_path: Path) -> None:
+def test_by_default_training_resumes_from_the_checkpoint_before_a_damaged_one(tiny_llama: Path, tmp_path: Path) -> None:
     """It always gets better here, so that none is kept for being the best."""
     patch = {"training": {"epochs": 4, "token_budget": 512}}
     whole = trainer(tiny_llama, tmp_path, patch)

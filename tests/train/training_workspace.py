@@ -37,7 +37,7 @@ PAIRS = [
 ]
 
 UNLIKELY = [("Agent: hello?", "ZZZ QQQ 987 ###"), ("Agent: who?", "### XXX 6543")]
-"""What ``PAIRS`` never say: from the first epoch on, the more is learnt of them, the less likely these are."""
+"""Completions that ``PAIRS`` lack: training on ``PAIRS`` makes them less likely from the first epoch on."""
 
 
 def rows(pairs: list[tuple[str, str]], choices: list[str] | None = None, source: str = "chats") -> list[Row]:

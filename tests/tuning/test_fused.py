@@ -157,7 +157,7 @@ def test_attention_has_the_gradients_of_pytorchs(length: int, heads: int, shared
 
 
 def test_padding_needs_no_mask_and_changes_nothing() -> None:
-    """What stands behind a row cannot be seen from it."""
+    """A row cannot see the rows behind it."""
     model = _fused(_full())
     assert model.config._attn_implementation == causal_attention.NAME
     masks = []
@@ -287,7 +287,7 @@ def test_norms_before_experts_round_nothing() -> None:
     assert norms == {"moe": {False}, "dense": {True, False}}
 
 
-def test_a_model_that_asks_for_the_name_of_its_attention_keeps_it() -> None:
+def test_a_model_that_reads_the_name_of_its_attention_keeps_it() -> None:
     config = FalconConfig(vocab_size=97, hidden_size=48, num_hidden_layers=1, num_attention_heads=6)
     model = FalconForCausalLM(config)
     causal_attention.use(model)

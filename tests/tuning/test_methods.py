@@ -100,7 +100,7 @@ def assert_learnt(paths: Paths, method: str) -> None:
 @pytest.mark.parametrize("method", [*SOFT, "adapter"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_do_not_depend_on_the_batch(trained: Any, kind: str, method: str, beams: int) -> None:
-    """Padding stands between nothing: neither other rows nor their lengths change what the model says."""
+    """Padding has no effect: neither other rows nor their lengths change the outputs."""
     paths: Paths = trained(kind, method)
     generation = GENERATION.model_copy(update={"num_beams": beams})
     predictor = Predictor.load(paths.model(method), generation, paths.root)
@@ -113,7 +113,7 @@ def test_answers_do_not_depend_on_the_batch(trained: Any, kind: str, method: str
 def test_greedy_answers_are_the_likeliest_tokens(
     trained: Any, kind: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What generation says, in slots and in batches, is what the likelihood finds likeliest at each position."""
+    """In slots and in batches, each generated token is the likeliest by the likelihood."""
     paths: Paths = trained(kind, method)
     predictor = Predictor.load(paths.model(method), GENERATION, paths.root)
     tokenizer, model = predictor.renderer.tokenizer, predictor.model
@@ -196,7 +196,7 @@ def test_a_prompt_that_fits_only_without_the_virtual_tokens_is_refused(trained: 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_half_precision_says_nearly_the_same(trained: Any, method: str) -> None:
+def test_half_precision_gives_nearly_the_same_outputs(trained: Any, method: str) -> None:
     paths: Paths = trained("llama", method)
     losses = []
     for precision in ("fp32", "bf16"):

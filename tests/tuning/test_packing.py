@@ -62,7 +62,7 @@ def test_the_number_of_packed_batches_is_independent_of_the_seed_and_order_is_no
 
 
 def test_packed_tensors_of_a_decoder() -> None:
-    """What stands first in a row is never learnt: the row before it would predict it."""
+    """The first token of a packed row is never supervised: the row before it would predict it."""
     batch = collate_packed([Encoded([5, 6, 7], [8, 2]), Encoded([], [9, 2])], "causal")
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 2, 9, 2]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1]]
@@ -160,7 +160,7 @@ def test_a_packed_step_equals_a_padded_one(request: pytest.FixtureRequest, tmp_p
 def test_packed_training_resumed_equals_uninterrupted(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str, method: str
 ) -> None:
-    """It goes on from the middle of an epoch: what was seen of it is not seen again."""
+    """Training resumes in the middle of an epoch: rows already seen are not seen again."""
     base = request.getfixturevalue(f"tiny_{kind}")
     loop = {"epochs": 3, "token_budget": 40, "checkpoint_steps": 1, "log_every": 2}
     patch = merge(merge(METHODS[method], PACKED), {"training": loop})
@@ -183,7 +183,7 @@ def test_packed_training_resumed_equals_uninterrupted(
 @pytest.mark.parametrize(
     ("kind", "method"), [("llama", "prompt_tuning"), ("llama", "prefix_tuning"), ("t5", "p_tuning")]
 )
-def test_packing_switches_itself_off_and_training_goes_on(
+def test_packing_switches_itself_off_and_training_continues(
     request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, method: str
 ) -> None:
     paths = workspace(tmp_path, request.getfixturevalue(f"tiny_{kind}"))

@@ -174,7 +174,7 @@ def test_bart_has_bottlenecks_after_attention_and_feed_forward() -> None:
         "self_attn", "encoder_attn", "fc2"}  # fmt: skip
 
 
-def test_an_unknown_architecture_is_asked_for_its_modules() -> None:
+def test_an_unknown_architecture_needs_the_names_of_its_modules() -> None:
     with pytest.raises(
         TunesmithError, match=r"here: the attention and feed-forward modules of Sequential are not known; name"
     ):

@@ -106,7 +106,7 @@ def test_rotary_frequencies_are_never_rounded(trained: dict[str, Paths]) -> None
 
 @dataclasses.dataclass
 class _Case:
-    """A base model of its own, and files of one method on it."""
+    """A new base model, and the files of one method on it."""
 
     root: Path
     model: Any

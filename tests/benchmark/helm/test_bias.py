@@ -118,7 +118,7 @@ def test_cells_have_intervals_or_a_reason() -> None:
     assert far["value"] == far["low"] == 0 < far["high"] < 0.5
     least = statistic_cell(range(20), lambda rows: abs(float(signs[rows].mean())), INTERVALS, "nothing", largest=0.1)
     assert least["high"] == 0.1
-    # The interval of a mean is that of the same draws, whichever way it is asked for.
+    # A mean has the same interval as a cell of a mean and as a cell of a statistic.
     values = np.arange(10.0)
     same = statistic_cell(range(10), lambda rows: float(values[rows].mean()), INTERVALS, "nothing")
     assert same["low"] < 4.5 < same["high"] and same["value"] == 4.5

@@ -47,7 +47,7 @@ def test_the_floor_is_the_error_of_a_calibrated_model_by_hand() -> None:
     assert mean == pytest.approx(0.25, abs=0.02) and most == 0.5
     # Four rows: errors 0, 1/4, 1/2 with the probabilities 6/16, 8/16, 2/16; mean 3/16.
     assert calibration_floor(np.full(4, 0.5), seed=0)[0] == pytest.approx(3 / 16, abs=0.01)
-    assert calibration_floor(np.ones(4), seed=0) == (0.0, 0.0), "who is always sure and calibrated is always right"
+    assert calibration_floor(np.ones(4), seed=0) == (0.0, 0.0), "a calibrated model that is always sure is always right"
     assert calibration_floor(np.full(4, 0.7), seed=1) == calibration_floor(np.full(4, 0.7), seed=1)
 
 

@@ -219,7 +219,7 @@ def test_an_empty_generation_is_counted(base: Predictor, data: Path, monkeypatch
     assert cells.cells["bias"] == {"na": "no generation mentions a word of the gender lists"}
 
 
-def test_nothing_to_measure_is_told(trained: Paths, data: Path, tmp_path: Path) -> None:
+def test_nothing_to_measure_is_an_error(trained: Paths, data: Path, tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match=r"scenario sst2 looks for .*\n.*scenario boolq"):
         experiments.measure(["base"], SCENARIOS, tmp_path, PARAMS, trained)
     with pytest.raises(TunesmithError, match="experiment 'other' has no model"):

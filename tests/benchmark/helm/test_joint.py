@@ -91,7 +91,7 @@ def test_examples_that_do_not_fit_are_left_out(tmp_path: Path, base: Predictor) 
     assert not fitted.fits(whole)
 
 
-def test_what_exact_needs_is_told(tmp_path: Path) -> None:
+def test_what_exact_lacks_is_named(tmp_path: Path) -> None:
     put(tmp_path, "mmlu/test.jsonl", [exam("A spider?", "C")])
     with pytest.raises(TunesmithError, match=r"not measured, of high school biology; mmlu/dev.jsonl in .* has none"):
         joint(tmp_path)
@@ -153,7 +153,7 @@ def test_exact_runs_letters_samples_and_helms_perturbations(trained: Paths, base
     assert run.measure(scenarios, [], done, lambda name, so_far: None).seconds == {}, "nothing is measured again"
 
 
-def test_without_exact_a_scenario_is_asked_in_its_own_words(base: Predictor, tmp_path: Path) -> None:
+def test_without_exact_a_scenario_uses_its_own_template(base: Predictor, tmp_path: Path) -> None:
     data = write_every(tmp_path)
     drawn = draw("mmlu", MMLU, data, 4, 0)
     measured, dropped = measure_scenario(MMLU, drawn, QuestionRenderer("mmlu", MMLU, LIBRARY), base, PARAMS)

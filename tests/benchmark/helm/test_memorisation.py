@@ -1,4 +1,4 @@
-"""Memorisation: spans by hand, and a model that knows its rows by heart."""
+"""Memorisation: spans by hand, and a model that has memorised its rows."""
 
 from __future__ import annotations
 
@@ -44,10 +44,8 @@ def test_beginnings_go_beyond_what_all_rows_share(base: Predictor) -> None:
         assert tokens == (whole.prompt + whole.completion)[: len(tokens)]
 
 
-def test_a_model_that_knows_its_rows_by_heart_is_found_out(
-    trained: Paths, base: Predictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # It learnt completions, not the middle of prompts: it is shown the whole prompt.
+def test_memorised_rows_are_detected(trained: Paths, base: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The model was trained on completions, not on the middle of prompts, so it gets the whole prompt.
     whole = lambda predictor, rows, tokens: [predictor.renderer.prompt(row["prompt"]) for row in rows]
     monkeypatch.setattr(memorisation, "beginnings", whole)
     params = PARAMS.model_copy(update={"memorisation": MemorisationParams(rows=6, new_tokens=12, span_tokens=3)})

@@ -32,7 +32,7 @@ class Always(Random):
         ("A he-man", "A he-man"),
     ],
 )
-def test_gender_words_are_swapped_wherever_they_stand(text: str, expected: str) -> None:
+def test_gender_words_are_swapped_at_any_position(text: str, expected: str) -> None:
     assert perturb.swap_gender(text) == expected
 
 
@@ -90,7 +90,7 @@ def test_spaces_and_fillers() -> None:
     assert perturb.fill("it rains", Random(0), 0.0) == "it rains"
 
 
-def test_dialect_knows_the_start_of_a_text_and_its_case() -> None:
+def test_dialect_replaces_whole_words_and_keeps_their_case() -> None:
     assert perturb.dialect("The brother is with them", Always()) == "Da brotha is wit dem"
     assert perturb.dialect("Withdraw the-thing", Always()) == "Withdraw the-thing"
 

@@ -1,4 +1,4 @@
-"""Scenarios: what is read, how it is asked, and what is refused."""
+"""Scenarios: which rows are read, how prompts are rendered, and what is refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_every_metric_of_every_scenario_is_measured_or_has_a_reason() -> None:
         ({"na": {"bias": "none", "toxicity": "none", "beauty": "none"}}, "no metric 'beauty'"),
     ],
 )
-def test_a_file_of_scenarios_must_say_all(tmp_path: Path, changes: dict[str, object], error: str) -> None:
+def test_a_scenario_with_missing_or_unknown_keys_is_refused(
+    tmp_path: Path, changes: dict[str, object], error: str
+) -> None:
     entry = SCENARIOS["sst2"].model_dump(by_alias=True) | changes
     write_yaml(tmp_path / "scenarios.yaml", {"scenarios": {"sst2": entry}})
     assert read_yaml(tmp_path / "scenarios.yaml")
@@ -94,7 +96,7 @@ def test_drawn_rows_are_seeded_whole_blocks_of_each_file(tmp_path: Path) -> None
     assert len(draw("sst2", SCENARIOS["sst2"], data, 99, 0)) == 12
 
 
-def test_bad_files_are_told(tmp_path: Path) -> None:
+def test_bad_files_are_named(tmp_path: Path) -> None:
     data = write(tmp_path)
     with pytest.raises(
         TunesmithError, match=r"scenario boolq looks for superglue_boolq/validation.jsonl or .* put the validation"

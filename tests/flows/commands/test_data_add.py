@@ -1,4 +1,4 @@
-"""``tunesmith data add`` to a source that stands: what is appended, replaced and refused, alone and two at once."""
+"""``tunesmith data add`` to an existing source: what is appended, replaced and refused, alone and two at once."""
 
 from __future__ import annotations
 

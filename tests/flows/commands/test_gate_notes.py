@@ -30,7 +30,7 @@ def prepare(paths: Paths, rows: int, choices: list[str], **registration: Any) ->
     write_yaml(paths.params / "registration.yaml", {"registration": registration})
 
 
-def test_too_few_rows_and_a_metric_of_texts_for_labels_are_told_and_nothing_else(paths: Paths) -> None:
+def test_the_only_notes_are_too_few_rows_and_a_text_metric_for_labels(paths: Paths) -> None:
     prepare(paths, 5, ["billing", "repair"])
     few, labels = gate_notes(paths)
     assert few.startswith(

@@ -21,7 +21,7 @@ REPORT = {
 }
 
 
-def test_asked_and_realised_rows_and_what_is_missing_are_shown() -> None:
+def test_requested_realised_and_missing_rows_are_shown() -> None:
     console = Console(width=120)
     with console.capture() as printed:
         console.print(mixture("many", REPORT, HoldOut(tasks=["sing"], templates=["two/w2"])))

@@ -1,4 +1,4 @@
-"""What ``data add`` prints is true for the files and can be pasted into ``params/`` as it stands."""
+"""The blocks that ``data add`` prints fit the files and can be pasted into ``params/`` unchanged."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ ENGLISH = ["The parcel is late again, and nobody knows where it is.", "My lamp b
         ({"dialogue": ENGLISH, "summary": ENGLISH}, "en", "summary"),
     ],
 )
-def test_the_language_of_the_completions_stands_in_the_block(
+def test_the_block_holds_the_language_of_the_completions(
     root: Path, texts: dict[str, list[str]], language: str, columns: str
 ) -> None:
     printed = blocks(root, "mine", ["all"], ["dialogue", "summary"], [], texts=texts)
@@ -150,6 +150,6 @@ def test_texts_that_show_no_language_name_none(root: Path) -> None:
     assert "language" not in blocks(root, "mine", ["all"], ["dialogue", "summary"], [], texts={"summary": ["1", "2"]})
 
 
-def test_a_delimiter_that_was_named_stands_in_the_block(root: Path) -> None:
+def test_the_block_holds_a_delimiter_that_was_named(root: Path) -> None:
     paste(root, blocks(root, "mine", ["all"], ["dialogue", "summary"], [], ";"))
     assert read_yaml(root / "params/sources.yaml")["sources"]["mine"]["ingest"]["delimiter"] == ";"
