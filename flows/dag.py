@@ -11,6 +11,7 @@ from typing import Any
 
 import networkx as nx
 
+from flows.conflicts import refuse_conflicts
 from flows.dvc_lock import Tell, busy_error, forget_dead, wait_for_others
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
@@ -125,13 +126,14 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
             Without ``tell``, such a process is an error.
 
     Raises:
-        TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together (DVC's message says where), or another process
-            works in the workspace and ``tell`` is missing.
+        TunesmithError: ``dvc.yaml`` and ``params/`` do not fit together (DVC's message says where), a file holds the
+            marks of a merge conflict, or another process works in the workspace and ``tell`` is missing.
     """
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
+    refuse_conflicts(root)
     while True:
         try:
             forget_dead(root)

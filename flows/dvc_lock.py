@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from flows.conflicts import refuse_conflicts
 from tasks.core.errors import TunesmithError
 
 Tell = Callable[[str], None]
@@ -113,7 +114,12 @@ def wait_for_others(root: Path, tell: Tell, stopped: Callable[[], bool] = lambda
 
 
 def run_dvc(root: Path, arguments: list[str], tell: Tell) -> subprocess.CompletedProcess[str]:
-    """Run ``dvc``; while other processes hold its locks, name them and wait. ``stdout`` also holds the errors."""
+    """Run ``dvc``; while other processes hold its locks, name them and wait. ``stdout`` also holds the errors.
+
+    Raises:
+        TunesmithError: a file that DVC reads holds the marks of a merge conflict.
+    """
+    refuse_conflicts(root)
     while True:
         forget_dead(root)
         done = subprocess.run(

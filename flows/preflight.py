@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from flows.conflicts import refuse_conflicts
 from flows.references import (
     check_helm,
     check_suites,
@@ -20,7 +20,7 @@ from tasks.benchmark.helm.params import HelmParams
 from tasks.benchmark.params import BenchmarkParams
 from tasks.compare.params import CompareParams
 from tasks.core.errors import TunesmithError, did_you_mean
-from tasks.core.params import Params, conflict_mark, load, read_yaml, value_at
+from tasks.core.params import Params, load, read_yaml, value_at
 from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluation_set.params import EvaluationSetParams
@@ -50,8 +50,7 @@ def preflight(paths: Paths) -> None:
         TunesmithError: a file is wrong; the error has one line per problem.
     """
     problems = Problems()
-    for name in ("dvc.lock", "dvc.yaml"):
-        problems.catch(_refuse_conflict, paths.root / name)
+    problems.catch(refuse_conflicts, paths.root)
     for file, keys in _SECTIONS.items():
         problems.catch(only_keys, paths.params / file, keys)
     problems.refuse()  # the checks below would only repeat that a file cannot be read
@@ -63,14 +62,6 @@ def preflight(paths: Paths) -> None:
     planned = _check_benchmark(paths, problems)
     _check_judges(paths, problems, evaluation, compared, registration, planned)
     problems.refuse()
-
-
-def _refuse_conflict(file: Path) -> None:
-    if file.exists() and (line := conflict_mark(file)) is not None:
-        remedy = "keep one side and remove the marks"
-        if file.name == "dvc.lock":
-            remedy = "take either side (`git checkout --ours dvc.lock` or `--theirs`) or delete the file, and run again"
-        raise TunesmithError(f"{file}:{line}: the marks of a merge conflict begin here; {remedy}")
 
 
 def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,9 +38,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise TunesmithError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except MarkedYAMLError as error:
         if (mark := conflict_mark(path)) is not None:
-            raise TunesmithError(
-                f"{path}:{mark}: the marks of a merge conflict begin here; keep one side and remove the marks"
-            ) from None
+            raise TunesmithError(f"{path}:{mark}: {CONFLICT}; keep one side and remove the marks") from None
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise TunesmithError(f"{path}:{line}: not valid YAML: {error.problem}; fix that line") from None
     except YAMLError as error:
@@ -53,10 +52,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
+CONFLICT = "the marks of a merge conflict begin here"
+
+_MARK = re.compile(r"(<<<<<<<|\|\|\|\|\|\|\||>>>>>>>)( |$)|=======$")
+
+
 def conflict_mark(path: Path) -> int | None:
-    """The line where the marks of a merge conflict begin; None if the file has none."""
+    """The line of the first mark of a merge conflict; None if the file has none. Git writes no space before a mark."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((number for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), None)
+    return next((number for number, line in enumerate(lines, 1) if _MARK.match(line)), None)
 
 
 def value_at(data: Any, key: str) -> Any:

@@ -202,15 +202,6 @@ def test_preflight_names_what_is_wrong_by_its_own_file(paths: Paths, file: str, 
     assert reported[0].startswith(expected), reported
 
 
-@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml"])
-def test_a_merge_conflict_is_named_by_its_line_with_the_remedy(paths: Paths, name: str) -> None:
-    conflict = "stages:\n  resolve:\n<<<<<<< HEAD\n    md5: 1\n=======\n    md5: 2\n>>>>>>> other\n"
-    (paths.root / name).write_text(conflict)
-    (line,) = problems(paths)
-    assert line.startswith(f"{paths.root / name}:3: the marks of a merge conflict begin here; ")
-    assert ("`git checkout --ours dvc.lock`" in line) == (name == "dvc.lock")
-
-
 def test_a_base_model_that_is_only_a_name_is_shown_as_it_must_be_written(paths: Paths) -> None:
     edit(paths, "training", lambda p: p["defaults"].update(base_model="./base"))
     edit(paths, "experiments", lambda p: p["experiments"]["lora"].update(base_model="other/model"))
