@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from flows.commands.deep_check import check_outputs
 from flows.commands.versions import as_tried
 from flows.preflight import preflight
 from flows.server_logs import failures, log_of
@@ -50,8 +51,11 @@ class Finding:
     ok: bool = True
 
 
-def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[Finding]:
-    """All findings. Those that are not ``ok`` have a remedy. ``say`` gets each step that takes a while."""
+def examine(root: Path, say: Callable[[str], None] = lambda line: None, deep: bool = False) -> list[Finding]:
+    """All findings. Those that are not ``ok`` have a remedy. ``say`` gets each step that takes a while.
+
+    With ``deep``, the content of every output is hashed.
+    """
 
     def announced(line: str, finding: Callable[[], Finding]) -> Finding:
         say(line)
@@ -69,6 +73,7 @@ def examine(root: Path, say: Callable[[str], None] = lambda line: None) -> list[
         *_base_models(root, say),
         announced("opening the tracking store", lambda: _tried("tracking store", lambda: open_store(root).uri)),
         *(_server(root, name) for name in ("Prefect", "MLflow")),
+        *([_tried("outputs", lambda: check_outputs(root, say))] if deep else []),
     ]
 
 
