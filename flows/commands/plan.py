@@ -25,9 +25,12 @@ from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
 from tasks.text.rows import group_key
 from tasks.train.contract import encode_rows
+from tasks.train.limits import check_limits
 from tasks.tuning.params import TrainedParams, load_params
 
 Contracts = dict[str, dict[str, Any]]
+_READ = {"base_model", "mixture", "max_length", "beyond_context", "max_dropped", "truncate", "chat_date"}
+"""Parameters that decide the contract, besides the token budget."""
 _SPREAD = ("min", "mean", "median", "p95", "max")
 
 
@@ -43,7 +46,7 @@ def plan(
 
     Raises:
         TunesmithError: an unknown experiment, a source that would be split anew and is not in ``new_split``, a data
-            stage that fails, or a contract that is broken.
+            stage that fails, tokens or a ``max_length`` that a base model cannot read, or a contract that is broken.
     """
     paths = Paths(root)
     known = mapping(paths.params / "experiments.yaml", "experiments")
@@ -63,13 +66,10 @@ def plan(
         if not isinstance(params, TrainedParams):
             by_experiment[name] = None
             continue
-        key = canonical_json(
-            params.model_dump(include={"base_model", "mixture", "max_length", "max_dropped", "truncate", "chat_date"})
-            | {"token_budget": params.training.token_budget}
-        )
+        key = canonical_json(params.model_dump(include=_READ) | {"token_budget": params.training.token_budget})
         if key not in seen:
             say(f"reading the rows of {params.mixture} as {name} does, token by token")
-            seen[key] = _contracts(params, paths)
+            seen[key] = _contracts(params, paths, say)
         by_experiment[name] = seen[key]
     return by_experiment
 
@@ -99,9 +99,11 @@ def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:
     return sorted({known[name]["mixture"] for name in experiments or known})
 
 
-def _contracts(params: TrainedParams, paths: Paths) -> Contracts:
+def _contracts(params: TrainedParams, paths: Paths, say: Callable[[str], None]) -> Contracts:
     base = find(params.base_model, paths.root)
     renderer = Renderer(load_tokenizer(base), base.kind, params.chat_date or CHAT_DATE)
+    for note in check_limits(base, renderer, params.max_length, params.beyond_context):
+        say(note)
     folder = paths.mixture(params.mixture)
     parts = ("train", "validation")
     return {part: encode_rows(read_rows(folder / f"{part}.parquet"), renderer, params, part)[1] for part in parts}

@@ -15,7 +15,8 @@ from tasks.model.encoded import Encoded
 from tasks.model.turns import labelled, marked_turns, prefix_turns
 from tasks.text.rows import Row
 
-_PROBE: list[Message] = [{"role": "user", "content": "Are you here?"}, {"role": "assistant", "content": "Yes, I am."}]
+PROBE: list[Message] = [{"role": "user", "content": "Are you here?"}, {"role": "assistant", "content": "Yes, I am."}]
+"""A conversation that shows what a chat template writes around turns."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class Renderer:
         if not self.chats:
             return int(tokenizer.eos_token_id)
         try:
-            text = Chat(tokenizer, self.date).whole(_PROBE)
+            text = Chat(tokenizer, self.date).whole(PROBE)
         except TurnError:
             return int(tokenizer.eos_token_id)
-        _, _, after = text.rpartition(_PROBE[-1]["content"])
+        _, _, after = text.rpartition(PROBE[-1]["content"])
         closing = re.search("|".join(map(re.escape, control_tokens(tokenizer))), after)
         return int(tokenizer.convert_tokens_to_ids(closing[0]) if closing else tokenizer.eos_token_id)
 

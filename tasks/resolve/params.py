@@ -38,6 +38,7 @@ class ExperimentKeys(Params):
     like: str | None = None
     base_model: Annotated[Patch, PatchOf(BaseModelParams)] | None = None
     max_length: int | None = None
+    beyond_context: bool | None = None
     max_dropped: float | None = None
     truncate: str | None = None
     chat_date: str | date | None = None

@@ -14,7 +14,7 @@ from tasks.resolve.params import ExperimentKeys, TrainingDefaults, method_blocks
 from tasks.tuning import methods
 from tasks.tuning.params import TrainedParams
 
-_TRAINING_ONLY = ("max_dropped", "truncate", "launcher")
+_TRAINING_ONLY = ("beyond_context", "max_dropped", "truncate", "launcher")
 """Keys that an experiment without training does not use, besides the blocks."""
 
 

@@ -22,6 +22,7 @@ from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
 from tasks.train import launcher, manifests, outputs, resources
 from tasks.train.data import load_data
+from tasks.train.limits import check_limits
 from tasks.train.loop import fit, prepare_model
 from tasks.tuning import fused
 from tasks.tuning.params import ExperimentParams, TrainedParams, load_params
@@ -96,6 +97,8 @@ def _train(name: str, params: TrainedParams, base: BaseModel, paths: Paths, stag
     tracker = _open_tracker(paths) if distributed.is_main() else None  # a store that cannot be opened fails first
     manifest = manifests.identity(name, params, base, stage)
     renderer = Renderer(load_tokenizer(base), base.kind, params.chat_date or CHAT_DATE)
+    for note in check_limits(base, renderer, params.max_length, params.beyond_context):
+        logger.warning("%s: %s", name, note)
     data = load_data(name, params, renderer, paths)
     step = resources.plan_memory(name, params, base, data.train, paths)
     model, params = prepare_model(params, base, data.train, renderer.tokenizer.pad_token_id)

@@ -92,6 +92,7 @@ class ExperimentParams(Params):
         mixture: name in ``params/mixtures.yaml``.
         base_model: the model that is trained or evaluated.
         max_length: maximum of tokens per training row; part of the rendering fingerprint.
+        beyond_context: allow a ``max_length`` above the base model's context, for models that compute positions.
         max_dropped: share of training rows that may be dropped for their length; beyond it the stage fails.
         truncate: side from which the prompt of a row that is too long is cut; None drops such a row.
         chat_date: date (YYYY-MM-DD) that a chat template gets when it reads the clock; part of the rendering
@@ -104,6 +105,7 @@ class ExperimentParams(Params):
     mixture: str
     base_model: BaseModelParams
     max_length: int = Field(default=1024, ge=8)
+    beyond_context: bool = False
     max_dropped: float = Field(default=0.05, ge=0, le=1)
     truncate: Literal["left", "right"] | None = None
     chat_date: str | None = None
