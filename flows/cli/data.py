@@ -16,7 +16,9 @@ app = typer.Typer(no_args_is_help=True, help="Add files to the sources in data/s
 
 @app.command()
 def add(
-    files: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL or Parquet files of one source.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="JSONL, JSON, CSV, TSV, Excel, Parquet, Arrow files of one source.")
+    ],
     name: Annotated[str, typer.Option(help="Name of the source; its folder is data/sources/NAME.")],
     append: Annotated[bool, typer.Option("--append", help="Add the files to those that the source has.")] = False,
     replace: Annotated[
@@ -26,9 +28,11 @@ def add(
     delimiter: Annotated[
         str | None, typer.Option(help="Delimiter of CSV files, if it is ambiguous: comma, semicolon, tab or pipe.")
     ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of Excel workbooks, if they have several.")] = None,
 ) -> None:
     """Check files, copy them to data/sources/NAME, and version them with DVC."""
     root = workspace()
+    from flows.commands.data import How
     from flows.commands.data import add as add_files
 
     if append and replace:
@@ -41,4 +45,5 @@ def add(
             write(going)
         return yes
 
-    write(add_files(root, files, name, "append" if append else "replace" if replace else "new", delimiter, confirm))
+    how: How = "append" if append else "replace" if replace else "new"
+    write(add_files(root, files, name, how, delimiter, confirm, sheet))

@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
-from tasks.ingest.readers import FORMATS, format_of, read, to_utf8
+from tasks.ingest.formats import FORMATS, ending_of
+from tasks.ingest.opening import to_utf8
+from tasks.ingest.readers import read
 from tasks.mix.contamination import COMPARED, Contamination, summary
 from tasks.mix.overlap import MEASURES
 from tasks.mix.params import load_contamination
@@ -98,12 +100,12 @@ def _texts(file: Path) -> Iterator[tuple[int, str, str]]:
     if file.suffix.lower() in TEXT:
         yield from _paragraphs(file)
         return
-    if file.suffix.lower() not in FORMATS:
+    if ending_of(file) not in FORMATS:
         raise TunesmithError(
             f"{file}: the ending must be one of {', '.join([*FORMATS, *sorted(TEXT)])}; it is "
             f"{file.suffix or 'missing'!r}; save it as one of these"
         )
-    for line, row in read(file, format_of(file)):
+    for line, row in read(file):
         for column, value in row.items():
             yield from ((line, location, text) for location, text in _nested(column, value))
 

@@ -15,8 +15,9 @@ from flows.workspace import workspace_lock
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.ingest.delimited import DELIMITERS, delimiter_of
+from tasks.ingest.formats import format_of, name_of
 from tasks.ingest.params import IngestParams
-from tasks.ingest.readers import DELIMITERS, delimiter_of, format_of
 from tasks.ingest.run import data_files
 from tasks.resolve.check import mapping
 
@@ -28,12 +29,14 @@ def add(
     how: How = "new",
     delimiter: str | None = None,
     confirm: Callable[[str], bool] = lambda question: False,
+    sheet: str | None = None,
 ) -> str:
     """Read every row of ``files``, copy them to ``data/sources/name``, ``dvc add`` it, and return what comes next.
 
     Args:
         how: ``new`` needs a free name, ``append`` keeps the files of the source, ``replace`` removes them.
         delimiter: of CSV files; None for that of ``sources.name.ingest``, which is recognised by default.
+        sheet: of Excel workbooks; None for that of ``sources.name.ingest``, by default the only one.
         confirm: called with a text about what ``replace`` removes; nothing changes unless it returns True.
 
     Raises:
@@ -46,14 +49,14 @@ def add(
         target = Paths(root).source(name)
         recover(target)
         _refuse_how(target, how)
-        ingest = source_files.ingest_params(root, name, delimiter)
+        ingest = source_files.ingest_params(root, name, delimiter, sheet)
         old = data_files(target) if target.exists() else []
         if how == "append":
             source_files.refuse_taken(old, files)
         kept = old if how == "append" else []
-        refuse_unnamed(root, name, [path.stem for path in [*kept, *files]], how == "replace", "add the files again")
+        refuse_unnamed(root, name, [name_of(path) for path in [*kept, *files]], how == "replace", "add the files again")
         overlap = source_files.compare(kept, files, ingest)
-        notes = source_files.fit(root, name, overlap) if how == "append" else []
+        notes = overlap.notes + (source_files.fit(root, name, overlap) if how == "append" else [])
         if how == "replace" and old:
             going = source_files.going(old, overlap, ingest)
             if not confirm(going):
@@ -120,12 +123,12 @@ def _what_next(root: Path, name: str, overlap: Overlap, ingest: IngestParams) ->
             f"Next: `tunesmith templates validate {name}`, `tunesmith plan`, then `tunesmith run`",
         ]
     every, some = overlap.columns()
-    stems = [path.stem for path in [*overlap.old, *overlap.new]]
-    delimiter = None if ingest.delimiter == "auto" else ingest.delimiter
+    stems = [name_of(path) for path in [*overlap.old, *overlap.new]]
+    stated = {"delimiter": None if ingest.delimiter == "auto" else ingest.delimiter, "sheet": ingest.sheet}
     return [
         "Now name it in params/:",
         "",
-        blocks(root, name, stems, every, some, delimiter, overlap.texts()),
+        blocks(root, name, stems, every, some, {key: value for key, value in stated.items() if value}, overlap.texts()),
         "",
         f"Then look at it: `tunesmith templates validate {name}`, `tunesmith plan`",
     ]

@@ -16,7 +16,7 @@ from tasks.evaluate.evaluated_model import EvaluatedModel, PromptRenderer, Rende
 from tasks.evaluate.inference_settings import Inference
 from tasks.evaluate.predictions import INFERENCE
 from tasks.inference.generate import Generated
-from tasks.ingest.tables import columns_of, read_table, refuse_unknown, refuse_unwritable, write_table
+from tasks.ingest.tables import columns_of, read_table, refuse_unwritable, refuse_unwritten, write_table
 from tasks.register.decisions import decision_on
 from tasks.resolve.check import mapping
 from tasks.text.rows import Row
@@ -70,7 +70,7 @@ def predict_file(
     Raises:
         TunesmithError: as ``predict_text``; a row has no text or lacks columns.
     """
-    refuse_unknown(target)
+    refuse_unwritten(target)
     numbered = read_table(source)
     refuse_unwritable(target, numbered, source)
     rows = [row for _, row in numbered]

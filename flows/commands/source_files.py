@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +12,13 @@ from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.files import sha256
 from tasks.core.params import parse
+from tasks.ingest.delimited import DELIMITERS
+from tasks.ingest.formats import name_of
+from tasks.ingest.header import Note
 from tasks.ingest.params import IngestParams
-from tasks.ingest.readers import DELIMITERS, Row
-from tasks.ingest.run import OWN_COLUMNS, rows_of, to_table
+from tasks.ingest.readers import ignore
+from tasks.ingest.run import OWN_COLUMNS, rows_of
+from tasks.text.rows import Row
 
 SAMPLED = 200
 """Rows of each file from which its language is recognised."""
@@ -35,6 +39,15 @@ class Contents:
     ids: Counter[bytes] = field(default_factory=Counter)
     texts: dict[str, list[str]] = field(default_factory=dict)
 
+    def count(self, path: Path, ingest: IngestParams, note: Note = ignore) -> None:
+        """Read all rows of ``path`` as ``ingest`` will."""
+        for row in rows_of(path, ingest, note):
+            self.rows += 1
+            self.columns.update(column for column in row if column not in OWN_COLUMNS)
+            self.ids[bytes.fromhex(row["row_id"])] += 1
+            if self.rows <= SAMPLED:
+                _sample(row, self.texts)
+
 
 @dataclass
 class Overlap:
@@ -42,11 +55,13 @@ class Overlap:
 
     Attributes:
         known: rows of ``new`` that equal a row of ``old``.
+        notes: a sentence about each thing in ``new`` that is read in another way than it is written.
     """
 
     old: dict[Path, Contents]
     new: dict[Path, Contents]
     known: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @staticmethod
     def rows(files: Mapping[Path, Contents]) -> int:
@@ -69,22 +84,25 @@ class Overlap:
         return texts
 
 
-def ingest_params(root: Path, name: str, delimiter: str | None) -> IngestParams:
-    """How ``ingest`` reads or will read the source: ``sources.name.ingest``, or the defaults with ``delimiter``.
+def ingest_params(root: Path, name: str, delimiter: str | None, sheet: str | None) -> IngestParams:
+    """How ``ingest`` reads or will read the source: ``sources.name.ingest``, or the defaults with the options.
 
     Raises:
-        TunesmithError: ``delimiter`` is unknown, or contradicts ``params/sources.yaml``.
+        TunesmithError: ``delimiter`` is unknown, or an option contradicts ``params/sources.yaml``.
     """
-    delimiter = _delimiter(delimiter) if delimiter else None
-    requested = parse(IngestParams, {"delimiter": delimiter} if delimiter else {}, "data add")
+    options = {"delimiter": _delimiter(delimiter) if delimiter else None, "sheet": sheet}
+    options = {key: value for key, value in options.items() if value}
+    requested = parse(IngestParams, options, "data add")
     stated = stated_ingest(root, name)
     if stated is None:
         return requested
-    if delimiter and stated.delimiter != delimiter:
-        raise TunesmithError(
-            f"params/sources.yaml: sources.{name}.ingest.delimiter: ingest reads the source with {stated.delimiter!r}, "
-            f"so `--delimiter` cannot be {delimiter!r}; change the delimiter in that file, and leave `--delimiter` out"
-        )
+    for key, value in options.items():
+        if getattr(stated, key) != value:
+            raise TunesmithError(
+                f"params/sources.yaml: sources.{name}.ingest.{key}: ingest reads the source with "
+                f"{getattr(stated, key)!r}, so `--{key}` cannot be {value!r}; change the {key} in that file, and leave "
+                f"`--{key}` out"
+            )
     return stated
 
 
@@ -101,7 +119,7 @@ def _delimiter(text: str) -> str:
 
 
 def refuse_same_stems(files: Sequence[Path]) -> None:
-    stems = [path.stem for path in files]
+    stems = [name_of(path) for path in files]
     if twice := {stem for stem in stems if stems.count(stem) > 1}:
         raise TunesmithError(
             f"data add: files of a source must differ in their names; {sorted(twice)[0]!r} occurs twice"
@@ -110,12 +128,12 @@ def refuse_same_stems(files: Sequence[Path]) -> None:
 
 def refuse_taken(old: Sequence[Path], new: Sequence[Path]) -> None:
     """Refuse a new file with the name of an old one; the error says whether their content is equal."""
-    taken = {path.stem: path for path in old}
+    taken = {name_of(path): path for path in old}
     lines = []
     for path in new:
-        if path.stem not in taken or not path.exists():
+        if name_of(path) not in taken or not path.exists():
             continue
-        before = taken[path.stem]
+        before = taken[name_of(path)]
         if before.suffix == path.suffix and sha256(before) == sha256(path):
             lines.append(f"{path}: {before.parent.name} has this file already, with the same content; leave it out")
         else:
@@ -131,30 +149,18 @@ def compare(old: Sequence[Path], new: Sequence[Path], ingest: IngestParams) -> O
     """Read all rows as ``ingest`` will, the old ones first.
 
     Raises:
-        TunesmithError: a file is missing or broken (with its line), or a column has values of several types.
+        TunesmithError: a file is missing or broken (with its line).
     """
     overlap = Overlap({path: Contents() for path in old}, {path: Contents() for path in new})
-
-    def rows() -> Iterator[Row]:
-        for path, contents in [*overlap.old.items(), *overlap.new.items()]:
-            yield from _counted(path, contents, ingest)
-
-    to_table(rows())
+    for path, contents in overlap.old.items():
+        contents.count(path, ingest)
+    for path, contents in overlap.new.items():
+        contents.count(path, ingest, overlap.notes.append)
     before = {row_id for contents in overlap.old.values() for row_id in contents.ids}
     overlap.known = sum(
         n for contents in overlap.new.values() for row_id, n in contents.ids.items() if row_id in before
     )
     return overlap
-
-
-def _counted(path: Path, contents: Contents, ingest: IngestParams) -> Iterator[Row]:
-    for row in rows_of(path, ingest):
-        contents.rows += 1
-        contents.columns.update(column for column in row if column not in OWN_COLUMNS)
-        contents.ids[bytes.fromhex(row["row_id"])] += 1
-        if contents.rows <= SAMPLED:
-            _sample(row, contents.texts)
-        yield row
 
 
 def _sample(row: Row, texts: dict[str, list[str]]) -> None:
@@ -212,8 +218,7 @@ def going(old: Sequence[Path], overlap: Overlap, ingest: IngestParams) -> str:
     for path in old:
         contents = Contents()
         try:
-            for _ in _counted(path, contents, ingest):
-                pass
+            contents.count(path, ingest)
             listed.append(f"{path.name} ({counted(contents.rows, 'row')})")
         except TunesmithError:
             listed.append(f"{path.name} (which cannot be read)")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -37,7 +38,7 @@ def blocks(
     stems: Sequence[str],
     every: Sequence[str],
     some: Sequence[str],
-    delimiter: str | None = None,
+    stated: Mapping[str, str] = MappingProxyType({}),
     texts: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The blocks of ``params/`` for the source ``name``.
@@ -45,7 +46,7 @@ def blocks(
     Args:
         stems: names of its files without their endings.
         every, some: columns that all rows have, and those that only some have.
-        delimiter: delimiter of its CSV files, if ``params/`` must state it.
+        stated: keys of ``ingest`` that ``params/`` must state, such as a delimiter.
         texts: column → some of its texts, by which the language is recognised.
     """
     matched, split = match(root, every, some), split_of(stems)
@@ -54,7 +55,7 @@ def blocks(
     template, notes = template | language, [*notes, *of_language]
     needed = list(matched.columns.values()) if matched else every
     required = [column for column in every if column in needed]
-    ingest = {"required": required} | ({"delimiter": delimiter} if delimiter else {})
+    ingest = {"required": required} | dict(stated)
     source = {name: {"ingest": ingest, "template": template, "split": split}}
     current = value_at(read_yaml(root / "params/evaluation.yaml"), "evaluation_set.sources") or []
     evaluated = list(dict.fromkeys([*current, name]))

@@ -151,15 +151,6 @@ BATCH_ROWS = 4096
 """Rows that streams hold in memory at once, and rows per row group that they write."""
 
 
-def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """As ``read_rows``, one batch at a time."""
-    if not path.exists():
-        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS):
-            yield from batch.to_pylist()
-
-
 def write_stream(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
     """As ``write_rows``, one batch at a time; equal rows give equal bytes."""
     iterator = iter(rows)

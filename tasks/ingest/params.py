@@ -13,15 +13,17 @@ class IngestParams(Params):
     """``sources.S.ingest``.
 
     Attributes:
-        format: format of every file of the source; ``auto`` takes it from the ending of the name.
+        format: format of every file of the source; ``auto`` recognises it by first bytes and the ending of the name.
         delimiter: delimiter of every CSV file of the source; ``auto`` recognises a comma, semicolon, tab or pipe in
             each file from its header and first rows.
+        sheet: name of the sheet in every Excel workbook of the source; None for the only sheet.
         required: columns that each row must have.
         limit: rows kept of each file, from its beginning; None keeps all.
     """
 
-    format: Literal["auto", "jsonl", "csv", "parquet"] = "auto"
+    format: Literal["auto", "jsonl", "json", "csv", "excel", "parquet", "arrow"] = "auto"
     delimiter: Literal["auto", ",", ";", "\t", "|"] = "auto"
+    sheet: str | None = None
     required: list[str] = Field(default_factory=list)
     limit: int | None = Field(default=None, ge=1)
 

@@ -1,55 +1,41 @@
-"""Read JSONL, CSV and Parquet files row by row; errors name file and line."""
+"""Read a file row by row, whatever its format; errors name file and line.
+
+A row holds JSON values only: text, numbers, true, false, null, lists and objects.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
-import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from tasks.core.errors import TunesmithError
+from tasks.ingest.columnar import read_arrow, read_parquet
+from tasks.ingest.delimited import checked_delimiter, read_csv
+from tasks.ingest.excel import read_excel
+from tasks.ingest.formats import format_of
+from tasks.ingest.header import Note
+from tasks.ingest.json_files import read_json
 from tasks.text.rows import Row
 
-FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-"""Delimiter of CSV that is recognised → its name."""
-
-_SNIFFED_ROWS = 20
+def ignore(note: str) -> None:
+    """Drop a note of a reader."""
 
 
-def format_of(path: Path, requested: str = "auto") -> str:
-    """The format of ``path``: as requested, or by its ending.
-
-    Raises:
-        TunesmithError: the ending is not known.
-    """
-    if requested != "auto":
-        return requested
-    if path.suffix.lower() not in FORMATS:
-        raise TunesmithError(
-            f"{path}: the ending must be one of {', '.join(FORMATS)}; it is {path.suffix or 'missing'!r}; "
-            "save it as CSV, JSONL or Parquet; if it is in one of these formats already, rename the file or set "
-            "`ingest.format` of the source"
-        )
-    return FORMATS[path.suffix.lower()]
-
-
-def read(path: Path, requested: str = "auto", delimiter: str = "auto") -> Iterator[tuple[int, Row]]:
+def read(
+    path: Path, requested: str = "auto", delimiter: str = "auto", sheet: str | None = None, note: Note = ignore
+) -> Iterator[tuple[int, Row]]:
     """Yield (line or row number from 1, row) of a file.
 
     Args:
-        requested: ``jsonl``, ``csv``, ``parquet``, or ``auto`` for the one that the ending names.
-        delimiter: delimiter of a CSV file; ``auto`` recognises it (see ``delimiter_of``).
+        requested: a format of ``tasks.ingest.formats.FORMATS``, or ``auto`` for the one that the file has.
+        delimiter: delimiter of a CSV file; ``auto`` recognises it (see ``tasks.ingest.delimited.delimiter_of``).
+        sheet: name of the sheet of an Excel workbook; None for its only sheet.
+        note: gets a sentence about each thing that is read in another way than it is written.
 
     Raises:
         TunesmithError: the file is missing, empty, not UTF-8, has a broken line or no row; its delimiter is ambiguous;
-            or another delimiter than ``delimiter`` splits its header and rows.
+            another delimiter than ``delimiter`` splits its header and rows; or a workbook has several sheets.
     """
     if not path.exists():
         raise TunesmithError(
@@ -57,200 +43,19 @@ def read(path: Path, requested: str = "auto", delimiter: str = "auto") -> Iterat
         )
     if path.stat().st_size == 0:
         raise TunesmithError(f"{path}: the file is empty; a source needs at least one row")
-    readers = {
-        "jsonl": _read_jsonl,
-        "csv": lambda path: _read_csv(path, _delimiter(path, delimiter)),
-        "parquet": _read_parquet,
-    }
     empty = True
-    for number, row in readers[format_of(path, requested)](path):
+    for number, row in _rows(path, format_of(path, requested), delimiter, sheet, note):
         empty = False
         yield number, row
     if empty:
         raise TunesmithError(f"{path}: the file holds no row; a source needs at least one row")
 
 
-def to_utf8(path: Path) -> str:
-    """The remedy for a file that is not UTF-8."""
-    new = shlex.quote(f"{path.stem}_utf8{path.suffix}")
-    return f"convert the file (if it is Latin-1: `iconv -f ISO-8859-1 -t UTF-8 {shlex.quote(str(path))} > {new}`)"
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise TunesmithError(
-                    f"{path}:{number}: text must be UTF-8; byte {error.start + 1} of the line is "
-                    f"0x{error.object[error.start]:02x}; {to_utf8(path)}"
-                ) from None
-
-
-def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise TunesmithError(
-                f"{path}:{number}: each line must be one JSON object; {error.msg} (column {error.colno}); "
-                "correct the line"
-            ) from None
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list in a list in a ...
-            raise TunesmithError(
-                f"{path}:{number}: each line must be one JSON object; {error}; correct the line"
-            ) from None
-        if not isinstance(row, dict):
-            raise TunesmithError(
-                f"{path}:{number}: each line must be a JSON object; it is a {type(row).__name__}; correct the line"
-            )
-        yield number, row
-
-
-def delimiter_of(path: Path) -> str:
-    """Recognise the delimiter of a CSV file from its header and first rows: a comma, semicolon, tab or pipe.
-
-    The delimiter splits the header, and splits each row into as many cells as the header. If no delimiter splits the
-    header, the file has one column. A first line ``sep=;``, as Excel writes it, decides, and the ending ``.tsv`` means
-    a tab. ``csv.Sniffer`` is not used: it counts characters inside texts, and takes a letter for the delimiter of a
-    column of sentences.
-
-    Raises:
-        TunesmithError: several delimiters fit, or the file may as well have one column.
-    """
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    first = next(_lines(path), (1, ""))[1]
-    if stated := _STATED_DELIMITER.fullmatch(first.rstrip("\r\n")):
-        return stated.group(1)
-    heads = {delimiter: _head(path, delimiter) for delimiter in DELIMITERS}
-    widths = {delimiter: [len(cells) for _, cells in head] for delimiter, head in heads.items()}
-    splitting = [delimiter for delimiter, cells in widths.items() if cells and cells[0] > 1]
-    regular = [delimiter for delimiter in splitting if len(set(widths[delimiter])) == 1]
-    one_column = set(widths[","]) == {1}
-    if len(regular) == 1:
-        return regular[0]
-    if not splitting or (not regular and "," in splitting):  # a row that does not fit is named when it is read
-        return ","
-    if len(splitting) == 1 and not one_column:
-        return splitting[0]
-    fitting = regular or splitting
-    could = [f"{DELIMITERS[delimiter]} ({_cells(widths[delimiter])})" for delimiter in fitting]
-    options = [f"`--delimiter {DELIMITERS[delimiter]}`" for delimiter in fitting]
-    if one_column:
-        could.append("none (one column)")
-        options.append("`--delimiter comma` (one column)")
-    ragged = [_ragged(heads[delimiter], delimiter) for delimiter in fitting if delimiter not in regular]
-    raise TunesmithError(
-        f"{path}: the delimiter of a CSV file must be clear from its header and first rows; it could be "
-        f"{' or '.join(could)}; {''.join(ragged)}add {' or '.join(options)} to `tunesmith data add`, or name it as "
-        "`delimiter` under `ingest` of the source in params/sources.yaml"
-    )
-
-
-_STATED_DELIMITER = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
-
-
-def _delimiter(path: Path, requested: str) -> str:
-    """The delimiter of a CSV file: as requested, or recognised for ``auto``.
-
-    Raises:
-        TunesmithError: the requested delimiter gives one column, and another one splits header and rows.
-    """
-    if requested == "auto":
-        return delimiter_of(path)
-    head = _head(path, requested)
-    if not head or len(head[0][1]) > 1:
-        return requested
-    for other, name in DELIMITERS.items():
-        widths = {len(cells) for _, cells in _head(path, other)}
-        if len(widths) == 1 and widths != {1}:
-            raise TunesmithError(
-                f"{path}: with the delimiter {DELIMITERS[requested]} the file has one column named {head[0][1][0]!r}; "
-                f"use `--delimiter {name}` (in params/sources.yaml: `delimiter: {json.dumps(other)}` under `ingest`), "
-                "or quote the name if the file has one column"
-            )
-    return requested
-
-
-def _head(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Line and cells of the header and of the first rows; empty if they are not valid CSV with this delimiter."""
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    start = 1
-    try:
-        for cells in reader:
-            if cells and not (start == 1 and _STATED_DELIMITER.fullmatch(delimiter.join(cells))):
-                rows.append((start, cells))
-            start = reader.line_num + 1
-            if len(rows) > _SNIFFED_ROWS:
-                break
-    except csv.Error:
-        return []
-    return [] if rows and len(set(rows[0][1])) < len(rows[0][1]) else rows
-
-
-def _cells(widths: list[int]) -> str:
-    return f"{' or '.join(map(str, sorted(set(widths))))} cells per row"
-
-
-def _ragged(head: list[tuple[int, list[str]]], delimiter: str) -> str:
-    """A phrase on the first row whose number of cells differs from the header's."""
-    width = len(head[0][1])
-    line, cells = next((line, cells) for line, cells in head if len(cells) != width)
-    number = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
-    cause = " (quote a cell that holds the delimiter)" if len(cells) > width else ""
-    return f"with {DELIMITERS[delimiter]}, line {line} has {number}, not {width} as the header{cause}; "
-
-
-def _read_csv(path: Path, delimiter: str) -> Iterator[tuple[int, Row]]:
-    # Cells of documents are longer than the module's default limit of 131,072 characters.
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
-    header: list[str] = []
-    start = 1
-    try:
-        for cells in reader:
-            line, start = start, reader.line_num + 1  # a row with line ends in its cells counts from its first line
-            if not cells or (line == 1 and _STATED_DELIMITER.fullmatch(delimiter.join(cells))):
-                continue
-            if not header:
-                header = cells
-                _refuse_repeated(path, header)
-                continue
-            if len(cells) != len(header):
-                raise TunesmithError(
-                    f"{path}:{line}: a row must have as many cells as the header ({len(header)}); it has {len(cells)}; "
-                    f"quote cells that hold line ends or the delimiter ({DELIMITERS.get(delimiter, delimiter)})"
-                )
-            yield line, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise TunesmithError(
-            f"{path}:{start}: not valid CSV: {error}; correct the row that begins in this line"
-        ) from None
-
-
-def _refuse_repeated(path: Path, columns: list[str]) -> None:
-    repeated = [name for i, name in enumerate(columns) if name in columns[:i]]
-    if repeated:
-        raise TunesmithError(f"{path}: columns must have different names; {repeated[0]!r} occurs twice; rename one")
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
-    number = 0
-    try:
-        file = pq.ParquetFile(path)
-        _refuse_repeated(path, file.schema_arrow.names)
-        for batch in file.iter_batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # an error of the disk, not of the content
-            raise
-        reason = " ".join(str(error).split())
-        raise TunesmithError(f"{path}: not valid Parquet near row {number + 1}: {reason}; restore the file") from None
+def _rows(path: Path, form: str, delimiter: str, sheet: str | None, note: Note) -> Iterator[tuple[int, Row]]:
+    if form in ("jsonl", "json"):
+        return read_json(path, form, note)
+    if form == "csv":
+        return read_csv(path, checked_delimiter(path, delimiter), note)
+    if form == "excel":
+        return read_excel(path, sheet, note)
+    return read_parquet(path) if form == "parquet" else read_arrow(path)

@@ -14,47 +14,33 @@ import pyarrow.parquet as pq
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.ingest.readers import FORMATS, Row, read
+from tasks.ingest.readers import read
+from tasks.text.rows import Row
 
-ENDINGS = (*FORMATS, ".json")
+WRITTEN = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json")
+"""Endings of the formats that ``write_table`` writes."""
 
 
-def refuse_unknown(path: Path) -> None:
-    """Refuse a file whose ending is not one of ``ENDINGS``.
+def refuse_unwritten(path: Path) -> None:
+    """Refuse a file whose ending is not one of ``WRITTEN``.
 
     Raises:
         TunesmithError: the ending is unknown; the error lists the known ones.
     """
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in WRITTEN:
         raise TunesmithError(
-            f"{path}: the ending must be one of {', '.join(ENDINGS)}; it is {path.suffix or 'missing'!r}; "
+            f"{path}: the ending must be one of {', '.join(WRITTEN)}; it is {path.suffix or 'missing'!r}; "
             "name a file with one of these endings"
         )
 
 
 def read_table(path: Path) -> list[tuple[int, Row]]:
-    """Every row with its line or row number, from 1; a ``.json`` file holds one array of objects.
+    """Every row with its line or row number, from 1.
 
     Raises:
-        TunesmithError: the ending is unknown, or as ``tasks.ingest.readers.read``.
+        TunesmithError: as ``tasks.ingest.readers.read``.
     """
-    refuse_unknown(path)
-    if path.suffix.lower() == ".json" and path.exists() and path.stat().st_size:
-        return list(enumerate(_json_array(path), start=1))
-    return list(read(path, "jsonl" if path.suffix.lower() == ".json" else "auto"))
-
-
-def _json_array(path: Path) -> list[Row]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise TunesmithError(
-            f"{path}: must be one JSON array of objects; {error}; correct it, or call it .jsonl if each line "
-            "is an object"
-        ) from None
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise TunesmithError(f"{path}: must be one JSON array of one or more objects; it is not; correct it")
-    return rows
+    return list(read(path))
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
@@ -66,7 +52,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     Raises:
         TunesmithError: the ending is unknown, or the format cannot hold a value.
     """
-    refuse_unknown(path)
+    refuse_unwritten(path)
     write = {".csv": _csv(","), ".tsv": _csv("\t"), ".json": _json, ".parquet": _parquet}
     with files.replacing(path) as temporary:
         write.get(path.suffix.lower(), _jsonl)(temporary, rows)
@@ -78,7 +64,7 @@ def refuse_unwritable(path: Path, rows: Sequence[tuple[int, Row]], source: Path)
     Raises:
         TunesmithError: as ``write_table``, or a text is not valid Unicode.
     """
-    refuse_unknown(path)
+    refuse_unwritten(path)
     for number, row in rows:
         try:
             _line(row).encode()

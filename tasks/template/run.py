@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 
 from tasks.core.errors import TunesmithError
-from tasks.core.files import canonical_json, iterate_rows, write_stream
+from tasks.core.files import canonical_json, write_stream
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.metrics.scoring import Scoring, TemplateScoring, write_scoring
@@ -19,6 +19,7 @@ from tasks.template.params import TemplateParams
 from tasks.template.render import choose, render
 from tasks.template.stored import stored
 from tasks.template.validate import Report, describe_suspicion, refuse_leaks, suspected_templates
+from tasks.text.raw_rows import read_raw
 from tasks.text.rows import GROUPED_BY, RENDERED, TEMPLATES
 
 logger = logging.getLogger("tunesmith")
@@ -32,7 +33,7 @@ def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
     """
     report = Report()
     templates = load_set(params.set, library_of(paths.root))
-    rows = render(iterate_rows(paths.raw(name)), name, templates, params, report)
+    rows = render(read_raw(paths.raw(name), every_column=True), name, templates, params, report)
     stored_templates = canonical_json(stored(templates, params, name).model_dump()).encode()
     with stage.outputs(paths.rendered(name), paths.scoring(name)) as (output, scoring):
         metadata = {GROUPED_BY: grouped_by(templates, params), TEMPLATES: stored_templates}

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pyarrow.parquet as pq
 
 from tasks.core.errors import TunesmithError
-from tasks.core.files import iterate_rows
 from tasks.core.params import load, read_yaml
 from tasks.core.paths import Paths
 from tasks.ingest.params import IngestParams
-from tasks.ingest.run import data_files, rows_of, to_table
+from tasks.ingest.run import data_files, rows_of, survey_of
 from tasks.template.params import TemplateParams
+from tasks.text.raw_rows import read_raw
 from tasks.text.rows import Row
 
 
@@ -33,18 +33,21 @@ def known_sources(paths: Paths) -> list[str]:
 def raw_rows(paths: Paths, source: str) -> Iterator[Row]:
     """Yield the rows of ``data/raw/S.parquet`` or, if it is not built yet, of the files in ``data/sources/S``.
 
+    Each row has the columns of all rows; one that it lacks is null.
+
     Raises:
         TunesmithError: neither exists.
     """
     if paths.raw(source).exists():
-        yield from iterate_rows(paths.raw(source))
+        yield from read_raw(paths.raw(source), every_column=True)
         return
     if not paths.source(source).is_dir():
         raise TunesmithError(f"data/sources/{source}: no such folder; `dvc repro ingest@{source}` makes or reads it")
     params = load(IngestParams, paths.params / "sources.yaml", "sources", source, "ingest")
-    table = to_table(row for path in data_files(paths.source(source)) for row in rows_of(path, params))
-    for batch in table.to_batches():
-        yield from batch.to_pylist()
+    files = data_files(paths.source(source))
+    columns = dict.fromkeys(survey_of(files, params).columns())
+    for path in files:
+        yield from (columns | row for row in rows_of(path, params))
 
 
 def count_rows(paths: Paths, source: str) -> int:

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.errors import TunesmithError
-from tasks.ingest.readers import delimiter_of, format_of, read
+from tasks.ingest.delimited import delimiter_of
+from tasks.ingest.formats import format_of
+from tasks.ingest.readers import read
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -246,7 +248,10 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.txt", "a"])
 def test_an_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
     message = error_of(written(tmp_path, name, '{"x": 1}\n'))
-    assert ".csv, .tsv, .jsonl, .ndjson, .parquet" in message and "save it as CSV, JSONL or Parquet" in message
+    assert (
+        ".csv, .tsv, .jsonl, .ndjson, .json, .xlsx, .parquet, .arrow, .feather, also with .gz" in message
+        and "save it as CSV, JSONL or Parquet" in message
+    )
     assert "ingest.format" in message
 
 

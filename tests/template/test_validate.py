@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import TunesmithError
-from tasks.core.files import iterate_rows
+from tasks.core.files import read_rows
 from tasks.core.paths import Paths
 from tasks.template.library import load_set
 from tasks.template.validate import (
@@ -203,7 +203,7 @@ def test_rows_beyond_one_batch_are_streamed_in_their_order(tmp_path: Path) -> No
     rows = stage_run(tmp_path, values)
     assert [row["row_id"] for row in rows] == [f"r{i}" for i in range(4100)]
     path = Paths(tmp_path).rendered("s")
-    assert list(iterate_rows(path)) == rows
+    assert read_rows(path) == rows
     first = path.read_bytes()
     stage_run(tmp_path, values)
     assert path.read_bytes() == first

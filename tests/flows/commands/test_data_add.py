@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from flows.commands.data import add
 from flows.commands.source_files import ingest_params
 from tasks.core.errors import TunesmithError
 from tests.flows.commands.tickets import ROWS, table
+from tests.ingest.workbook import write_workbook
 from tests.workspaces import ROOT, dvc, edit, environment, make_workspace
 
 SOURCE: dict[str, Any] = {
@@ -125,9 +128,6 @@ def test_what_does_not_fit_is_refused_before_anything_changes(root: Path, tmp_pa
     error = error_of(root, squad, "append")
     assert "squad.csv lacks the column team, which every row of data/sources/tickets has" in error
     assert "its other column is squad; rename it in the file" in error
-    numbers = tmp_path / "numbers.jsonl"
-    numbers.write_text('{"ticket": "x", "team": "repair"}\n{"ticket": "y", "team": 3}\n')
-    assert "numbers:2: column 'team' must have one type in all rows" in error_of(root, numbers, "append")
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"team": "repair"}\n')
     assert "broken.jsonl:1: column 'ticket' is missing" in error_of(root, broken, "append")
@@ -220,3 +220,25 @@ def test_of_two_that_append_at_once_the_second_counts_what_the_first_added(root:
     assert [code for code, _ in ended] == [0, 0] and files_of(root) == ["tickets.csv", "week0.csv", "week1.csv"]
     for counts in ("60 → 80 rows", "80 → 100 rows"):
         assert sorted(counts in text for _, text in ended) == [False, True]
+
+
+def test_everyday_files_are_added_and_what_is_read_otherwise_is_told(root: Path, tmp_path: Path) -> None:
+    rows = [dict(zip(("ticket", "team"), row, strict=True)) for row in ROWS[60:64]]
+    (tmp_path / "array.json").write_text(json.dumps({"data": rows}))
+    with gzip.open(tmp_path / "packed.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(row | {"score": float("nan")}) + "\n" for row in rows)
+    sheets = {"May": [["ticket ", "team"], *ROWS[60:64]], "June": [["x"], [1]]}
+    files = [tmp_path / "array.json", tmp_path / "packed.jsonl.gz", write_workbook(tmp_path / "book.xlsx", sheets)]
+    with pytest.raises(TunesmithError, match=r"several sheets: 'May', 'June'; name one with `--sheet`"):
+        add(root, files, "more")
+    printed = add(root, files, "more", sheet="May")
+    for name in ("array.json", "packed.jsonl.gz", "book.xlsx"):
+        assert f"{name}: 4 rows, columns ticket, team" in printed
+    assert "note: packed.jsonl.gz: 4 NaN or Infinity, which JSON lacks, are null; the first in 1" in printed
+    assert "note: book.xlsx: blanks around the names of columns are cut: 'ticket '" in printed
+    assert "sheet: May" in printed
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / "packed.csv").write_text("ticket,team\nx,repair\n")
+    with pytest.raises(TunesmithError, match=r"more has another packed\.jsonl\.gz; rename yours"):
+        add(root, [again / "packed.csv"], "more", "append", sheet="May")

@@ -150,6 +150,7 @@ def test_texts_that_show_no_language_name_none(root: Path) -> None:
     assert "language" not in blocks(root, "mine", ["all"], ["dialogue", "summary"], [], texts={"summary": ["1", "2"]})
 
 
-def test_the_block_holds_a_delimiter_that_was_named(root: Path) -> None:
-    paste(root, blocks(root, "mine", ["all"], ["dialogue", "summary"], [], ";"))
-    assert read_yaml(root / "params/sources.yaml")["sources"]["mine"]["ingest"]["delimiter"] == ";"
+def test_the_block_holds_a_delimiter_and_a_sheet_that_were_named(root: Path) -> None:
+    paste(root, blocks(root, "mine", ["all"], ["dialogue", "summary"], [], {"delimiter": ";", "sheet": "May"}))
+    ingest = read_yaml(root / "params/sources.yaml")["sources"]["mine"]["ingest"]
+    assert (ingest["delimiter"], ingest["sheet"]) == (";", "May")

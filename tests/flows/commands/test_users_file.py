@@ -8,24 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.core.errors import TunesmithError
-from tasks.ingest.params import IngestParams
-from tasks.ingest.run import rows_of, to_table
 from tests.flows.command_line import Cli, one_error
 from tests.workspaces import copy_workspace, dvc, edit
-
-
-def test_a_column_of_two_types_is_refused_in_the_words_of_ingest(
-    built_workspace: Path, cli: Cli, tmp_path: Path
-) -> None:
-    path = tmp_path / "mixed.jsonl"
-    path.write_text('{"q": "a", "stars": 1}\n{"q": "b", "stars": "2"}\n')
-    with pytest.raises(TunesmithError) as caught:
-        to_table(rows_of(path, IngestParams()))
-    root = copy_workspace(built_workspace, tmp_path / "workspace")
-    error = one_error(cli(root, "data", "add", path, "--name", "mixed"))
-    assert error == f"error: {caught.value}" and "column 'stars' must have one type in all rows" in error
-    assert not (root / "data/sources/mixed").exists()
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
