@@ -36,4 +36,4 @@ def stage_run(root: Path, values: Rows, **params: Any) -> Rows:
 
 def findings(root: Path, values: Rows, **params: Any) -> list[Finding]:
     template_params = TemplateParams(**{"set": "own/mine", **params})
-    return list(examine("s", template_params, rows_of(values), Paths(root), lambda prompt: len(prompt.split()), 12))
+    return list(examine("s", template_params, rows_of(values), Paths(root), lambda row: len(row["prompt"].split()), 12))

@@ -101,9 +101,9 @@ def test_a_file_that_lacks_columns_is_one_error(root: Path, tmp_path: Path) -> N
 
 def test_a_delimiter_may_be_named(root: Path) -> None:
     delimiters = {"comma": ",", "Semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t", ";": ";", "\t": "\t"}
-    assert {text: ingest_params(root, "new", text).delimiter for text in delimiters} == delimiters
+    assert {text: ingest_params(root, "new", text, None).delimiter for text in delimiters} == delimiters
     with pytest.raises(TunesmithError, match="must be comma, semicolon, tab, pipe, or the character itself"):
-        ingest_params(root, "new", "colon")
+        ingest_params(root, "new", "colon", None)
 
 
 def test_a_source_that_params_name_gets_no_block_to_paste(root: Path, tmp_path: Path) -> None:
