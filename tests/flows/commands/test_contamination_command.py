@@ -110,7 +110,12 @@ def test_files_of_every_kind_are_read(tmp_path: Path) -> None:
         ("n", None, "mixtures/n/contamination.json: no such file; run `tunesmith run` (or `dvc repro mix@n`) to build"),
         ("m", "gone.txt", "gone.txt: no such file"),
         ("m", "gone.jsonl", "gone.jsonl: no such file"),
-        ("m", "bench.pdf", "the ending must be one of .csv, .tsv, .jsonl, .ndjson, .json, .xlsx, .parquet, .arrow, .feather, .md, .text"),
+        (
+            "m",
+            "bench.pdf",
+            "the ending must be one of .csv, .tsv, .jsonl, .ndjson, .json, .xlsx, .parquet, .arrow, .feather, .md, "
+            ".text",
+        ),
         ("m", "latin.txt", "not UTF-8 at byte 3; convert the file (if it is Latin-1: `iconv -f ISO-8859-1 -t UTF-8 "),
         ("m", "empty.txt", "empty.txt: a file to compare with must hold text; it holds none"),
     ],
