@@ -82,14 +82,15 @@ class Chat:
 
         self._fix_date()
         with _refusals():
-            texts, parts = render_jinja_template(
+            rendered: Any = render_jinja_template(
                 conversations=[[{k: v for k, v in message.items() if v is not None} for message in messages]],
                 tools=self.tools,
                 chat_template=self.template,
                 return_assistant_tokens_mask=True,
                 **self.tokenizer.special_tokens_map,
             )
-        return texts[0], parts[0]
+        (text,), (parts,) = rendered
+        return text, parts
 
     def _fix_date(self) -> None:
         """Let ``strftime_now`` of the template give ``date``.

@@ -119,7 +119,7 @@ class Registry:
     def restore_serving(self, run_ids: set[str]) -> None:
         """Make versions servable again whose model, in one of the runs ``run_ids``, ``sync`` rebuilt from files."""
         for registered in self.client.search_model_versions(f"name = '{self.name}'"):
-            run_id = registered.run_id
+            run_id = str(registered.run_id)
             stored = {entry.path for entry in self.client.list_artifacts(run_id, MODEL)} if run_id in run_ids else {}
             if stored and f"{MODEL}/MLmodel" not in stored:
                 base = self.client.get_run(run_id).data.tags.get("tunesmith.base_model", "")
