@@ -133,7 +133,7 @@ def _plainly(model: Any, tokenizer: Any, prompts: list[list[int]], new_tokens: i
         with torch.no_grad():
             generated = model.generate(**padded, max_new_tokens=new_tokens, do_sample=False)
         texts = tokenizer.batch_decode(generated[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
-        answers += [text.strip() for text in texts]
+        answers += texts
     return answers
 
 

@@ -85,7 +85,7 @@ def _engines(
         ordered = [outputs[f"req_{number}"].generated_tokens for number in range(len(prompts))]
         return [
             Generated(
-                tokenizer.decode(tokens, skip_special_tokens=True).strip(),
+                tokenizer.decode(tokens, skip_special_tokens=True),
                 len(tokens),
                 tokens[-1] == greedy.eos_token_id,
             )

@@ -24,7 +24,7 @@ from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
 from tasks.text.rows import group_key
-from tasks.train.contract import encode_rows
+from tasks.train.contract import changed, encode_rows
 from tasks.train.limits import check_limits
 from tasks.tuning.params import TrainedParams, load_params
 
@@ -140,11 +140,19 @@ def _table(title: str, contracts: Contracts) -> Table:
     line("prompts cut", lambda c: f"{c['truncated']['rows']} ({c['truncated']['side'] or 'off'})")
     line("tokens", lambda c: f"{c['tokens']:,}")
     line("supervised tokens", lambda c: f"{c['supervised_tokens']:,} ({c['supervised_tokens'] / c['tokens']:.1%})")
+    if any(contract["learned_turns"]["max"] > 1 for contract in contracts.values()):
+        line(f"learned turns per row: {' / '.join(_SPREAD)}", lambda c: _spread(c["learned_turns"]))
     line("rows with the end token", lambda c: f"{c['end_token_rows']:,} of {c['rows']:,}")
     for side in ("prompt_tokens", "completion_tokens"):
         line(
             f"{side.replace('_', ' ')} per row: {' / '.join(_SPREAD)}",
-            lambda c, side=side: " / ".join(f"{c[side][key]:.0f}" for key in _SPREAD),
+            lambda c, side=side: _spread(c[side]),
         )
     line("padding in batches", lambda c: f"{c['padding_share']:.1%}")
+    if any(contract["changed"] for contract in contracts.values()):
+        line("changed on the way", lambda c: "\n".join(changed(c)) or "none")
     return table
+
+
+def _spread(values: dict[str, float]) -> str:
+    return " / ".join(f"{values[key]:.0f}" for key in _SPREAD)

@@ -18,6 +18,7 @@ from tasks.inference.params import GenerationParams, SamplingParams
 from tasks.inference.slots import Slots, room, suits
 from tasks.model.batches import bucket
 from tasks.model.rendering import Renderer
+from tasks.model.stops import stop_tokens
 from tasks.model.unwrap import unwrapped
 from tasks.tuning.load import soft_prompt
 
@@ -33,7 +34,7 @@ class Generated:
     """An output of a model.
 
     Attributes:
-        text: without special tokens.
+        text: without special tokens; white space at its ends stays, since it means something in code.
         new_tokens: number of generated tokens, the stop token included.
         finished: whether the model generated a stop token.
     """
@@ -73,7 +74,7 @@ def generate(
     results: list[Generated | None] = [None] * len(prompts)
     if sampling is not None:
         torch.manual_seed(sampling.seed)
-    stops = stop_tokens(model, tokenizer, kind)
+    stops = stop_tokens(model, Renderer(tokenizer, kind))
     with _configured(model, tokenizer, stops, params, sampling), progress("generating", len(prompts)) as meter:
         greedy = sampling is None and params.num_beams == 1
         method = _in_slots if greedy and kind == "causal" and suits(model) else _in_batches
@@ -279,18 +280,9 @@ def _after_soft_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor) ->
     return list(output.tolist())
 
 
-def stop_tokens(model: Any, tokenizer: Any, kind: str) -> list[int]:
-    """Tokens that end an output: those of the rendering, and those that the model's own settings name.
-
-    Llama 3 and Gemma, for example, name in ``generation_config.json`` the tokens that close a turn.
-    """
-    own = getattr(unwrapped(model).generation_config, "eos_token_id", None)
-    return sorted({*Renderer(tokenizer, kind).stops, *([own] if isinstance(own, int) else own or [])})
-
-
 def _cut(tokenizer: Any, tokens: list[int], stops: Collection[int]) -> Generated:
     end = next((position for position, token in enumerate(tokens) if token in stops), None)
     finished = end is not None
     if end is not None:
         tokens = tokens[: end + 1]
-    return Generated(tokenizer.decode(tokens, skip_special_tokens=True).strip(), len(tokens), finished)
+    return Generated(tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), finished)

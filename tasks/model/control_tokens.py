@@ -79,18 +79,21 @@ def _replaced(value: Any, pattern: re.Pattern[str], by: str) -> Any:
     return [_replaced(item, pattern, by) for item in value] if isinstance(value, list) else value
 
 
-def tokenise(tokenizer: Any, text: str, marks: Marks | None) -> list[int]:
+def tokenise(tokenizer: Any, text: str, marks: Marks | None, first: bool = True) -> list[int]:
     """Tokens of a text, without the tokens that the tokenizer puts at its ends; marked control tokens as text.
+
+    Args:
+        first: whether the text begins the sequence; else it follows other text.
 
     Raises:
         TunesmithError: the tokenizer makes a control token of plain text too.
     """
-    if marks is None:
+    if marks is None and first:
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
     ids: list[int] = []
-    for number, piece in enumerate(marks.pattern.split(text)):
+    for number, piece in enumerate(marks.pattern.split(text) if marks else [text]):
         if piece:
-            ids += _piece(tokenizer, piece, first=number == 0, plain=number % 2 == 1)
+            ids += _piece(tokenizer, piece, first=first and number == 0, plain=number % 2 == 1)
     return ids
 
 

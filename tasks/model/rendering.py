@@ -12,7 +12,7 @@ from typing import Any
 from tasks.model.chat import CHAT_DATE, Chat, Message, TurnError
 from tasks.model.control_tokens import Marks, control_tokens, marked, tokenise
 from tasks.model.encoded import Encoded
-from tasks.model.turns import labelled, marked_turns, prefix_turns
+from tasks.model.turns import Closing, labelled, marked_turns, prefix_turns
 from tasks.text.rows import Row
 
 PROBE: list[Message] = [{"role": "user", "content": "Are you here?"}, {"role": "assistant", "content": "Yes, I am."}]
@@ -180,11 +180,9 @@ class Renderer:
 
     def _encode(self, messages: list[Message], tools: list[Any] | None, numbers: list[int], by_marks: bool) -> Encoded:
         chat, messages, marks = self._chat(messages, tools)
-        if by_marks and chat.marks_turns:
-            whole, turns = marked_turns(chat, messages, numbers)
-        else:
-            ends = [str(self.tokenizer.convert_ids_to_tokens(stop)) for stop in self.stops]
-            whole, turns = prefix_turns(chat, messages, numbers, ends, marks)
+        closing = Closing(tuple(str(self.tokenizer.convert_ids_to_tokens(stop)) for stop in self.stops), marks)
+        turns_of = marked_turns if by_marks and chat.marks_turns else prefix_turns
+        whole, turns = turns_of(chat, messages, numbers, closing)
         return labelled(self.tokenizer, whole, turns, marks)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tasks.model.chat import Chat, Message, TurnError
@@ -27,28 +28,41 @@ class Turn:
     parts: list[tuple[int, int]]
 
 
+@dataclass(frozen=True)
+class Closing:
+    """The control tokens that close a turn of the model, where the template wrote them; marked ones are text."""
+
+    ends: tuple[str, ...]
+    marks: Marks | None
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        ends = "|".join(map(re.escape, self.ends))
+        return re.compile(f"(?<!{self.marks.start})(?:{ends})" if self.marks else ends)
+
+
 def prefix_turns(
-    chat: Chat, messages: Sequence[Message], numbers: Sequence[int], ends: Sequence[str], marks: Marks | None
+    chat: Chat, messages: Sequence[Message], numbers: Sequence[int], closing: Closing
 ) -> tuple[str, list[Turn]]:
     """Compare renderings of the beginnings of a conversation: (rendered text, turns ``numbers`` of it).
 
     Args:
-        ends: control tokens that close a turn of the model; marked ones are text of the row.
+        closing: what closes a turn of the model.
 
     Raises:
-        TurnError: a turn is rendered otherwise where more follows, or none of ``ends`` closes it.
+        TurnError: a turn is rendered otherwise where more follows, or nothing closes it.
     """
-    end = re.compile((f"(?<!{marks.start})" if marks else "") + f"(?:{'|'.join(map(re.escape, ends))})")
     whole = chat.whole(messages)
     turns = []
     for number in numbers:
         prompt = chat.prompt(messages[:number])
         text = whole if number == len(messages) - 1 else chat.whole(messages[: number + 1])
-        closed = end.search(text, len(prompt)) if text.startswith(prompt) else None
+        closed = closing.pattern.search(text, len(prompt)) if text.startswith(prompt) else None
         if text.startswith(prompt) and closed is None:
+            names = " or ".join(map(repr, closing.ends))
             raise TurnError(
                 "a turn without end token",
-                f"the chat template must end a completion with the end token {ends[0]!r}; it ends with "
+                f"the chat template must end a completion with the end token {names}; it ends with "
                 f"{text[-12:]!r}; use a model whose template does",
             )
         stop = closed.end() if closed else len(prompt)
@@ -57,7 +71,9 @@ def prefix_turns(
     return whole, turns
 
 
-def marked_turns(chat: Chat, messages: Sequence[Message], numbers: Sequence[int]) -> tuple[str, list[Turn]]:
+def marked_turns(
+    chat: Chat, messages: Sequence[Message], numbers: Sequence[int], closing: Closing
+) -> tuple[str, list[Turn]]:
     """As ``prefix_turns``, by the template's own ``{% generation %}``.
 
     What is learned of a turn is what the template marks, with the end token exactly where the mark holds it.
@@ -69,10 +85,17 @@ def marked_turns(chat: Chat, messages: Sequence[Message], numbers: Sequence[int]
     turns = []
     for number in numbers:
         before = len(chat.generated(messages[:number])[1]) if number else 0
-        text, parts = chat.generated(messages[: number + 1])
-        own = parts[before:]
-        _refuse_rewritten(number, text[: own[-1][1] if own else len(text)], whole)
-        turns.append(Turn(chat.prompt(messages[:number]), every[before : before + len(own)]))
+        last = number == len(messages) - 1
+        text, parts = (whole, every) if last else chat.generated(messages[: number + 1])
+        own, kept = parts[before:], list[tuple[int, int]]()
+        for part, other in zip(own, every[before:], strict=False):
+            if part != other or not whole.startswith(text[: part[1]]):
+                break
+            kept.append(part)
+        # Phi-3 marks another end token behind the last turn; the turn itself is closed before it.
+        if len(kept) < len(own) and not any(closing.pattern.search(text, *part) for part in kept):
+            _refuse_rewritten(number, text[: own[len(kept)][1]], whole)
+        turns.append(Turn(chat.prompt(messages[:number]), kept))
     return whole, turns
 
 
@@ -92,18 +115,32 @@ def _refuse_rewritten(number: int, text: str, whole: str) -> None:
 def labelled(tokenizer: Any, whole: str, turns: Sequence[Turn], marks: Marks | None) -> Encoded:
     """Tokenise a rendered conversation; the tokens of the learned parts of ``turns`` are labels.
 
+    A turn begins and ends between tokens. Where one token would reach across, as a line end with the indentation after
+    it, the text is cut there, since the model generates a turn after the tokens of its prompt alone.
+
     Raises:
-        TurnError: the tokens of a prompt alone are not the beginning of the conversation's, or nothing is marked.
+        TurnError: a prompt alone is not the beginning of the conversation, or nothing is marked.
     """
-    ids = tokenise(tokenizer, whole, marks)
-    learned = [False] * len(ids)
     for turn in turns:
-        prompt = tokenise(tokenizer, turn.prompt, marks)
-        _refuse_other_prefix(tokenizer, prompt, ids)
-        for start, stop in turn.parts:
-            first = len(prompt) if start == len(turn.prompt) else _tokens_until(tokenizer, whole, start, ids, marks)
-            last = _tokens_until(tokenizer, whole, stop, ids, marks, inclusive=True)
-            learned[first:last] = [True] * (last - first)
+        if not whole.startswith(turn.prompt):
+            _refuse_other_prefix(tokenizer, tokenise(tokenizer, turn.prompt, marks), tokenise(tokenizer, whole, marks))
+    cuts: list[int] = []
+
+    def tokens(end: int) -> list[int]:
+        bounds = [0, *(cut for cut in cuts if cut < end), end]
+        pieces = [(whole[start:stop], start == 0) for start, stop in pairwise(bounds)]
+        return [token for piece, first in pieces for token in tokenise(tokenizer, piece, marks, first)]
+
+    ids, count = tokens(len(whole)), {}
+    for bound in sorted({bound for turn in turns for part in turn.parts for bound in (len(turn.prompt), *part)}):
+        before = tokens(bound)
+        if ids[: len(before)] != before:
+            cuts.append(bound)
+            ids = tokens(len(whole))
+        count[bound] = len(before)
+    learned = [False] * len(ids)
+    for start, stop in (part for turn in turns for part in turn.parts):
+        learned[count[start] : count[stop]] = [True] * (count[stop] - count[start])
     if True not in learned:
         raise TurnError(
             "no learned turn", "the chat template must mark what a model generates; it marks nothing of this row"
@@ -113,30 +150,7 @@ def labelled(tokenizer: Any, whole: str, turns: Sequence[Turn], marks: Marks | N
     return Encoded(ids[:first], ids[first:last], None if all(within) else within)
 
 
-def _tokens_until(
-    tokenizer: Any, text: str, end: int, ids: list[int], marks: Marks | None, inclusive: bool = False
-) -> int:
-    """Number of tokens of ``text[:end]``; a token across its end counts with ``inclusive``.
-
-    That is how ``transformers`` reads the marks of a template (``apply_chat_template`` in
-    ``tokenization_utils_base.py``, 5.23): a token that the mark cuts is learned.
-    """
-    before = tokenise(tokenizer, text[:end], marks)
-    if ids[: len(before)] == before:
-        return len(before)
-    if marks is not None:
-        raise TurnError(
-            "a token across the beginning or end of a turn",
-            f"a turn must begin and end between tokens; {text[max(0, end - 20) : end + 20]!r} has a token across",
-        )
-    encoding = tokenizer(text, add_special_tokens=False)
-    token = encoding.char_to_token(end - 1 if inclusive else end)
-    return len(ids) if token is None else int(token) + inclusive
-
-
 def _refuse_other_prefix(tokenizer: Any, prompt: list[int], whole: list[int]) -> None:
-    if whole[: len(prompt)] == prompt:
-        return
     index = next(
         (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole))
     )

@@ -104,6 +104,14 @@ def summary(name: str, part: str, contract: dict[str, Any]) -> str:
     )
 
 
+def changed(contract: dict[str, Any]) -> list[str]:
+    """Format the rows whose decoded tokens differ from their text, one line per reason."""
+    return [
+        f"{of['rows']} of {contract['rows']} have {reason}, first {', '.join(of['first'])}"
+        for reason, of in contract["changed"].items()
+    ]
+
+
 def _describe(part: _Part, renderer: Renderer, params: TrainedParams) -> dict[str, Any]:
     encoded = [tokens for _, tokens in part.kept]
     samples: dict[str, str] = {}
@@ -116,7 +124,7 @@ def _describe(part: _Part, renderer: Renderer, params: TrainedParams) -> dict[st
         "truncated": {"side": params.truncate, "rows": part.truncated},
         "tokens": sum(len(tokens) for tokens in encoded),
         "supervised_tokens": sum(tokens.supervised for tokens in encoded),
-        "end_token_rows": sum(renderer.end in tokens.labels for tokens in encoded),
+        "end_token_rows": sum(bool({*renderer.stops} & {*tokens.labels}) for tokens in encoded),
         "prompt_tokens": _distribution([len(tokens.prompt) for tokens in encoded]),
         "completion_tokens": _distribution([len(tokens.completion) for tokens in encoded]),
         "learned_turns": _distribution([len(tokens.turns) for tokens in encoded]),
@@ -171,7 +179,7 @@ def _refuse_unlearnable(row: Row, encoded: Encoded, renderer: Renderer, params: 
             f"{where}: the labels of a row must hold text; those of this row are {encoded.completion}, with no "
             "text besides the end token; correct the row"
         )
-    if renderer.end not in turns[-1]:
+    if not {*renderer.stops} & {*turns[-1]}:
         raise TunesmithError(
             f"{where}: labels must end with the end token {renderer.end}, or the model does not learn to stop; they "
             f"end with {turns[-1][-3:]}; use a model whose chat template ends with it, within what it marks with "

@@ -11,7 +11,7 @@ from tasks.core.paths import Paths
 from tasks.model.encoded import Encoded
 from tasks.model.rendering import Renderer
 from tasks.text.rows import Row
-from tasks.train.contract import encode_rows, summary
+from tasks.train.contract import changed, encode_rows, summary
 from tasks.tuning.params import TrainedParams
 
 logger = logging.getLogger("tunesmith")
@@ -49,5 +49,7 @@ def load_data(name: str, params: TrainedParams, renderer: Renderer, paths: Paths
         encoded[part], contract[part] = encode_rows(rows, renderer, params, part)
     for part in parts:
         logger.info(summary(name, part, contract[part]))
+        for line in changed(contract[part]):
+            logger.warning("%s: %s rows: %s", name, part, line)
     labelled = any(row["answer_choices"] for row in parts["validation"])
     return Data(parts["train"], encoded["train"], encoded["validation"], labelled, contract)

@@ -14,6 +14,7 @@ from tasks.core.paths import Paths
 from tasks.memory.simulate import Step
 from tasks.model.base_models import BaseModel
 from tasks.model.rendering import Renderer
+from tasks.model.stops import name_stops
 from tasks.text.training_rows import write_training_rows
 from tasks.train import sharding
 from tasks.train.data import Data
@@ -79,7 +80,10 @@ def write_model(
     """Write the trained weights, ``manifest.json`` and the training rows into a new ``folder``."""
     folder.mkdir()
     method = methods.named(params.method)
-    method.save(unsharded(trainer, base, params), params, folder)
+    model = unsharded(trainer, base, params)
+    if method.saves_whole_model:
+        name_stops(model, renderer)
+    method.save(model, params, folder)
     if method.saves_whole_model:
         renderer.tokenizer.save_pretrained(folder)
     step = trainer.state.best_global_step or trainer.state.global_step

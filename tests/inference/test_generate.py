@@ -47,7 +47,7 @@ def plain(model: Any, tokenizer: Any, kind: str, prompt: list[int], new: int) ->
             else:
                 output = model(input_ids=torch.tensor([prompt + tokens]))
             tokens.append(int(output.logits[0, -1].argmax()))
-    return Generated(tokenizer.decode(tokens, skip_special_tokens=True).strip(), len(tokens), end in tokens)
+    return Generated(tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), end in tokens)
 
 
 @pytest.mark.parametrize("budget", [16, 150, 100_000])
@@ -174,6 +174,27 @@ def test_generation_stops_at_the_end_token(memorised: Paths) -> None:
         # The end token counts.
         assert answer.new_tokens == len(predictor.renderer.tokenizer(completion)["input_ids"]) + 1
     assert len({answer.new_tokens for answer in answers}) > 1
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.parametrize("named_by", ["template", "generation_config"])
+def test_generation_stops_at_every_token_that_closes_a_turn(tiny_llama: Path, named_by: str, beams: int) -> None:
+    """Gemma's template closes turns with a token of its own, and its generation_config names two."""
+    base = find(BaseModelParams(name=str(tiny_llama)), tiny_llama)
+    model, tokenizer = load_model(base, torch.float32), AutoTokenizer.from_pretrained(tiny_llama)
+    prompts, params = encoded(tokenizer), settings(num_beams=beams)
+    assert not generate(model, tokenizer, prompts, "causal", params)[0].finished
+    with torch.no_grad():
+        closing = int(model(input_ids=torch.tensor([prompts[0]])).logits[0, -1].argmax())
+    if named_by == "template":
+        name = tokenizer.convert_ids_to_tokens(closing)
+        tokenizer.add_special_tokens({"additional_special_tokens": [name]})
+        turns = "{% for m in messages %}<|assistant|>{{ m.content }}" + name + "{% endfor %}"
+        tokenizer.chat_template = turns + "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    else:
+        model.generation_config.eos_token_id = [tokenizer.eos_token_id, closing]
+    answer = generate(model, tokenizer, prompts, "causal", params)[0]
+    assert answer.finished and (beams > 1 or answer.new_tokens == 1)
 
 
 def test_an_answer_that_is_cut_is_unfinished(memorised: Paths) -> None:

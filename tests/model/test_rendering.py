@@ -49,13 +49,13 @@ def test_other_prefix_is_refused_with_its_token(chat: Any) -> None:
         Renderer(chat, "causal").encode("my lamp", "is new")
 
 
-def test_merge_across_the_border_is_refused(chat: Any) -> None:
-    """Without a special token between them, prompt and completion share a token: no mask could cut it."""
+def test_no_token_reaches_across_the_border(chat: Any) -> None:
+    """Without a special token between them, they would share a token; a model gets the prompt alone."""
     close = "{% if m['role'] == 'assistant' %}<|end|>{% endif %}"
     chat.chat_template = "{% for m in messages %}{{ m['content'] }}" + close + "{% endfor %}"
     assert len(ids(chat, "lamp")) < len(ids(chat, "lam")) + len(ids(chat, "p"))
-    with pytest.raises(TunesmithError, match="beginning of the prompt with its completion; token"):
-        Renderer(chat, "causal").encode("lam", "p")
+    encoded = Renderer(chat, "causal").encode("lam", "p")
+    assert (encoded.prompt, encoded.completion) == (ids(chat, "lam"), [*ids(chat, "p"), one(chat, "<|end|>")])
 
 
 @pytest.mark.parametrize("completion", ["is new", "is<|end|> new"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from transformers import AutoTokenizer
 from tasks.core.errors import TunesmithError
 from tasks.model.encoded import Encoded
 from tasks.model.rendering import Renderer
-from tasks.train.contract import encode_rows
+from tasks.train.contract import changed, encode_rows
 from tasks.tuning.params import TrainedParams, parse_trained
+from tests.model.chats import CHATML, GEMMA, MARKED, REASONING, chat_tokenizer
 from tests.train.training_workspace import PARAMS, rows
 
 
@@ -183,3 +185,60 @@ def test_encoder_decoder_limits_each_side(tiny_t5: Path) -> None:
     encode_rows(data, renderer, parameters(max_length=longer), "train")
     with pytest.raises(TunesmithError, match=f"they have {longer} tokens, max_length is {longer - 1}"):
         encode_rows(data, renderer, parameters(max_length=longer - 1), "train")
+
+
+def chats(*conversations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    texts = rows([("unused", "unused")] * len(conversations))
+    return [row | {"messages": json.dumps(own), "tools": None} for row, own in zip(texts, conversations, strict=True)]
+
+
+def turn(role: str, content: str, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+TWO_TURNS = [
+    *(turn("user", "Name a fruit"), turn("assistant", "plum", train=True)),
+    *(turn("user", "Another?"), turn("assistant", "pear", train=True)),
+]
+
+
+def test_the_contract_of_conversations_shows_each_learned_turn() -> None:
+    renderer = Renderer(chat_tokenizer(CHATML), "causal")
+    not_learned = [TWO_TURNS[0], TWO_TURNS[1] | {"train": False}, *TWO_TURNS[2:]]
+    encoded, contract = encode_rows(chats(TWO_TURNS, not_learned), renderer, parameters(), "train")
+    head = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nName a fruit<|im_end|>\n<|im_start|>assistant\n"
+    assert contract["samples"]["summary"] == (
+        f"{head}[[plum<|im_end|>]]\n<|im_start|>user\nAnother?<|im_end|>\n<|im_start|>assistant\n[[pear<|im_end|>]]"
+    )
+    assert contract["learned_turns"] == spread([2, 1])
+    assert contract["supervised_tokens"] == 2 * encoded[1].supervised + size(renderer, "plum") + 1
+    assert (contract["end_token_rows"], contract["changed"], contract["dropped"]) == (2, {}, {})
+
+
+def test_turns_that_the_template_changes_are_counted_and_stop_past_the_threshold() -> None:
+    renderer = Renderer(chat_tokenizer(REASONING), "causal")
+    reasons = [TWO_TURNS[0], TWO_TURNS[1] | {"reasoning_content": "hm"}, *TWO_TURNS[2:]]
+    data = chats(TWO_TURNS, reasons, TWO_TURNS)
+    _, contract = encode_rows(data, renderer, parameters(max_dropped=0.34), "train")
+    assert (contract["rows"], contract["dropped"]) == (2, {"the chat template changes an earlier turn": 1})
+    with pytest.raises(TunesmithError) as caught:
+        encode_rows(data, renderer, parameters(max_dropped=0.3), "train")
+    first, last = str(caught.value).splitlines()
+    assert first.startswith("data/mixtures/demo/train.parquet: row r2 (train.jsonl:2): the chat template must render")
+    assert "turn 2 is rendered with '<think>" in first and "with 'plum" in first and "learn: last" in first
+    assert "1 of 3 rows (33.3%) would be dropped (1 the chat template changes an earlier turn)" in last
+
+
+def test_marks_without_the_end_token_are_refused() -> None:
+    """The model would not learn to stop."""
+    template = MARKED["chatml"].replace("<|im_end|>{% endgeneration %}", "{% endgeneration %}<|im_end|>")
+    with pytest.raises(TunesmithError, match=r"row r1 .*labels must end with the end token 3.*if it marks turns"):
+        encode_rows(chats(TWO_TURNS), Renderer(chat_tokenizer(template), "causal"), parameters(), "train")
+
+
+def test_white_space_that_a_template_removes_is_told() -> None:
+    renderer = Renderer(chat_tokenizer(GEMMA, eos="</s>"), "causal")
+    _, contract = encode_rows(rows([("go on", "    return x"), ("go on", "x")]), renderer, parameters(), "train")
+    assert changed(contract) == [
+        "1 of 2 have white space that the chat template removes at the ends of a text, first chats/r1"
+    ]
