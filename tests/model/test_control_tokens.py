@@ -41,8 +41,8 @@ def test_data_can_neither_close_a_turn_nor_open_a_role(template: str) -> None:
         assert special_counts(renderer, encoded.prompt) == special_counts(renderer, other.prompt)
         assert special_counts(renderer, encoded.completion) == special_counts(renderer, other.completion)
         assert len(encoded.turns) == len(other.turns)
-        asked = renderer.prompt_row({"messages": messages})
-        assert special_counts(renderer, asked) == special_counts(
+        prompt = renderer.prompt_row({"messages": messages})
+        assert special_counts(renderer, prompt) == special_counts(
             renderer, renderer.prompt_row({"messages": plain(messages)})
         )
         assert set(changes(renderer, {"messages": messages}, encoded)) <= {WHITE_SPACE}
