@@ -28,13 +28,12 @@ _TAKEN_WITHIN_S = 60
 Print = Callable[[str], None]
 
 
-def serve(
-    root: Path, cron: str, zone: str | None, experiments: list[str] | None, register: bool, say: Print, warn: Print
-) -> None:
+def serve(root: Path, cron: str, zone: str | None, parameters: dict[str, Any], say: Print, warn: Print) -> None:
     """Serve ``retrain`` until it is interrupted. The UI's form can change the flow's parameters for each run.
 
     Args:
         zone: time zone of ``cron``; None for the machine's own.
+        parameters: of the flow, for each run of the schedule.
         say: prints the next runs and how to start one by hand.
         warn: prints each problem that keeps the schedule from firing, once.
 
@@ -57,7 +56,7 @@ def serve(
         retrain,
         name=NAME,
         schedule=Cron(cron, timezone=zone),
-        parameters={"experiments": experiments, "register_model": register},
+        parameters=parameters,
         description="Bring the workspace up to date, complete MLflow, and let the gate decide about a new champion.",
         tags=["tunesmith"],
     )

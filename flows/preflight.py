@@ -16,6 +16,7 @@ from flows.references import (
     wrong_metrics,
     wrong_parts,
 )
+from flows.sources.fetched import SECTION, fetched_names
 from tasks.benchmark.helm.params import HelmParams
 from tasks.benchmark.params import BenchmarkParams
 from tasks.compare.params import CompareParams
@@ -24,6 +25,7 @@ from tasks.core.params import Params, load, read_yaml, value_at
 from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.ingest.fetch.params import FetchedParams
 from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
 from tasks.metrics.params import load_verdicts
 from tasks.mix.params import MixtureParams, load_contamination
@@ -33,7 +35,7 @@ from tasks.split.params import SplitParams
 from tasks.template.params import TemplateParams
 
 _SECTIONS = {
-    "sources.yaml": {"generated", "hub", "sources"},
+    "sources.yaml": {"generated", "hub", "fetched", "sources"},
     "mixtures.yaml": {"contamination", "mixtures"},
     "experiments.yaml": {"experiments"},
     "training.yaml": {"defaults", "methods", "memory"},
@@ -67,10 +69,14 @@ def preflight(paths: Paths) -> None:
 def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
     file = paths.params / "sources.yaml"
     made: dict[str, list[str]] = {}
-    for section, model in {"generated": GeneratedParams, "hub": HubParams}.items():
-        made[section] = list(problems.catch(mapping, file, section) or {})
+    models: dict[str, type[Params]] = {"generated": GeneratedParams, "hub": HubParams, SECTION: FetchedParams}
+    for section, model in models.items():
+        # Files of earlier versions lack the section of fetched sources.
+        names = (fetched_names, paths.root) if section == SECTION else (mapping, file, section)
+        made[section] = list(problems.catch(*names) or {})
         for name in made[section]:
             problems.catch(load, model, file, section, name)
+    problems.lines += _made_twice(file, made)
     sources = problems.catch(mapping, file, "sources")
     if sources is not None:  # without the names of sources, every name here would look unused
         problems.lines += [
@@ -91,6 +97,17 @@ def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
         problems.lines += [f"{file}: sources.{name}.{block}: unknown key; known here: {known}" for block in unknown]
         problems.catch(prompt_variants, paths, name)
     return None if sources is None else list(sources)
+
+
+def _made_twice(file: Path, made: dict[str, list[str]]) -> list[str]:
+    """Error lines about sources that several sections make."""
+    every = dict.fromkeys(name for names in made.values() for name in names)
+    sections = {name: [section for section, names in made.items() if name in names] for name in every}
+    return [
+        f"{file}: {name}: only one of {', '.join(made)} can make a source; {' and '.join(several)} name it; keep one"
+        for name, several in sections.items()
+        if len(several) > 1
+    ]
 
 
 def _check_mixtures(paths: Paths, problems: Problems, sources: list[str] | None) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,10 @@ from flows.dag import read_dag
 from flows.dvc_lock import is_busy, wait_for_others
 from flows.new_split import counts, refuse_new_splits
 from flows.preflight import preflight
+from flows.sources.fetched import fetched_names, refuse_unfetched
+from flows.sources.refresh import Fetched, fetch_and_check, replace
+from flows.sources.store import recover_all
+from flows.steps import run_step
 from flows.subprocesses import StoppedError, allow, stop_all, stopped, stream
 from flows.summary import markdown_summary
 from flows.workspace import find_root, lease, workspace_lock
@@ -29,7 +32,6 @@ from tasks.core.errors import TunesmithError
 from tasks.core.facts import FLOW_RUN_VARIABLE
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.core.stage import readable_errors
 from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
@@ -114,42 +116,6 @@ def _why(address: str, lines: list[str]) -> str:
     return "\n".join(errors or [f"{address}: error: {' | '.join(lines[-3:])}"])
 
 
-@task(name="step", task_run_name="{name}")
-def run_step(name: str, work: Callable[[Paths], object], root: Path) -> State[Any]:
-    """Run a step outside DVC in this process, where MLflow is loaded already; its log goes to this task's log."""
-    try:
-        with _relayed(get_run_logger()), readable_errors():
-            work(Paths(root))
-    except TunesmithError as error:
-        return Failed(message="\n".join(f"{name}: error: {line}" for line in str(error).splitlines()))
-    return Completed(message="done")
-
-
-class _Relay(logging.Handler):
-    def __init__(self, target: Any) -> None:
-        super().__init__()
-        self._target = target
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._target.log(record.levelno, record.getMessage())
-
-
-@contextmanager
-def _relayed(target: Any) -> Iterator[None]:
-    """Send the log of the steps to ``target`` only."""
-    source, handler = logging.getLogger("tunesmith"), _Relay(target)
-    before = source.propagate, source.level
-    source.addHandler(handler)
-    source.propagate = False
-    source.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        source.removeHandler(handler)
-        source.propagate = before[0]
-        source.setLevel(before[1])
-
-
 def _complete_mlflow(paths: Paths) -> None:
     from tasks.tracking.sync import sync
 
@@ -169,7 +135,10 @@ _RUNNER: Any = ThreadPoolTaskRunner(max_workers=16)  # leases, not this number, 
 
 @flow(name="retrain", task_runner=_RUNNER, persist_result=False)
 def retrain(
-    experiments: list[str] | None = None, register_model: bool = True, new_split: list[str] | None = None
+    experiments: list[str] | None = None,
+    register_model: bool = True,
+    new_split: list[str] | None = None,
+    refresh: bool = False,
 ) -> State[Any]:
     """Bring the workspace up to date, complete MLflow, and let the gate decide about a new champion.
 
@@ -178,6 +147,8 @@ def retrain(
         register_model: run the gate, and move the alias ``champion`` if it accepts the candidate.
         new_split: sources whose rows may be split anew if their split changed or is lost; ``all`` names every source.
             A run that would split other sources anew fails before anything runs.
+        refresh: first bring the fetched sources up to date (params/sources.yaml: fetched). If one cannot be fetched or
+            fails a check, the run fails before anything is replaced or trained.
     """
     logger = get_run_logger()
     try:
@@ -187,7 +158,11 @@ def retrain(
         note_flow(root, str(flow_run.id))
         close_crashed(root, logger.warning)
         with workspace_lock(root, f"flow run {flow_run.name}", logger):
+            recover_all(root)
             splits = refuse_new_splits(Paths(root), new_split)
+            if refresh:
+                _refresh(root, logger)
+            refuse_unfetched(root)
             state = _retrain(root, experiments or None, register_model, logger)
             for line in counts(Paths(root), splits):
                 logger.warning(line)
@@ -197,6 +172,35 @@ def retrain(
         return Failed(message=str(error))
     finally:
         stop_all()
+
+
+def _refresh(root: Path, logger: Any) -> None:
+    """Fetch and check every fetched source, one task each; if all pass, replace those with changes.
+
+    Raises:
+        TunesmithError: with the problems of all sources. No source is replaced then.
+    """
+    fetched: list[Fetched] = []
+
+    def fetch(name: str) -> State[Any]:
+        return run_step(
+            f"refresh@{name}", lambda paths: fetched.append(fetch_and_check(paths.root, name)), root, return_state=True
+        )
+
+    names = fetched_names(root)
+    if not names:
+        logger.warning("refresh: params/sources.yaml names no source under `fetched`")
+    problems = [str(state.message) for state in map(fetch, names) if not state.is_completed()]
+    if problems:
+        raise TunesmithError("\n".join([*problems, "no source was replaced and nothing was trained"]))
+    for one in fetched:
+        if one.folder is not None:
+            replaced = run_step(f"replace@{one.name}", partial(_replace, one), root, return_state=True)
+            _refuse_failure(replaced)
+
+
+def _replace(fetched: Fetched, paths: Paths) -> None:
+    replace(paths.root, fetched)
 
 
 def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> State[Any]:

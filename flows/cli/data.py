@@ -11,7 +11,7 @@ import typer
 from flows.terminal import workspace, write
 from tasks.core.errors import TunesmithError
 
-app = typer.Typer(no_args_is_help=True, help="Add files to the sources in data/sources.")
+app = typer.Typer(no_args_is_help=True, help="Add files to the sources in data/sources, or fetch them.")
 
 
 @app.command()
@@ -47,3 +47,21 @@ def add(
 
     how: How = "append" if append else "replace" if replace else "new"
     write(add_files(root, files, name, how, delimiter, confirm, sheet))
+
+
+@app.command()
+def refresh(
+    sources: Annotated[list[str] | None, typer.Argument(help="Fetched sources; all of them by default.")] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Take a version whose column types changed or that has too few rows.")
+    ] = False,
+) -> None:
+    """Fetch new versions of the sources that params/sources.yaml names under `fetched`.
+
+    Each version is compared with the present one and checked first. If a check fails, no source is replaced.
+    """
+    root = workspace()
+    from flows.commands.refresh import refresh as refresh_sources
+
+    if lines := refresh_sources(root, sources, accept):
+        write("\n".join(lines))

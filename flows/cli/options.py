@@ -10,6 +10,10 @@ Experiments = Annotated[list[str] | None, typer.Option("--experiment", help="Onl
 
 Register = Annotated[bool, typer.Option(help="At the end, let the gate decide about a new champion.")]
 
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="First bring the fetched sources up to date (params/sources.yaml: fetched).")
+]
+
 NewSplit = Annotated[
     list[str] | None,
     typer.Option(

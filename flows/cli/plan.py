@@ -29,9 +29,11 @@ def plan(
     from flows.commands.plan import plan as contracts
     from flows.commands.power import power_lines
     from flows.preflight import preflight
+    from flows.sources.fetched import refuse_unfetched
 
     say("checking params/")
     preflight(Paths(root))
+    refuse_unfetched(root)
     contracts_of = contracts(root, experiments, say, new_split)
     mixtures = show_mixtures(Paths(root), mixtures_of(Paths(root), experiments))
     write(mixtures, show(contracts_of, samples))

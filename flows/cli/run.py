@@ -8,7 +8,7 @@ import sys
 import typer
 
 from flows.cli.compare import print_comparison
-from flows.cli.options import Experiments, NewSplit, Register
+from flows.cli.options import Experiments, NewSplit, Refresh, Register
 from flows.terminal import console, workspace
 from flows.workspace import leave_without_prefect, refuse_silent_prefect, start_own_prefect
 from tasks.core.errors import TunesmithError
@@ -16,7 +16,9 @@ from tasks.core.paths import Paths
 from tasks.core.stage import Terminated, terminate
 
 
-def run(experiments: Experiments = None, register: Register = True, new_split: NewSplit = None) -> None:
+def run(
+    experiments: Experiments = None, register: Register = True, new_split: NewSplit = None, refresh: Refresh = False
+) -> None:
     """Train, evaluate and compare what is out of date; then the gate decides about a new champion."""
     root = workspace()
     import httpx
@@ -36,7 +38,13 @@ def run(experiments: Experiments = None, register: Register = True, new_split: N
     check_experiments(Paths(root), "run", experiments)
     try:
         start_own_prefect()
-        state = retrain(experiments=experiments, register_model=register, new_split=new_split, return_state=True)
+        state = retrain(
+            experiments=experiments,
+            register_model=register,
+            new_split=new_split,
+            refresh=refresh,
+            return_state=True,
+        )
     except KeyboardInterrupt:  # typer would end without a message
         sys.stderr.write("interrupted; what was finished stays\n")
         raise typer.Exit(130) from None

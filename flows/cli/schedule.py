@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Experiments, Register
+from flows.cli.options import Experiments, Refresh, Register
 from flows.terminal import warn, workspace, write
 from flows.workspace import refuse_silent_prefect
 from tasks.core.paths import Paths
@@ -19,6 +19,7 @@ def schedule(
     ] = None,
     experiments: Experiments = None,
     register: Register = True,
+    refresh: Refresh = False,
 ) -> None:
     """Run the flow `retrain` on a schedule and from the Prefect UI, until Ctrl-C. Needs a Prefect server: `make ui`."""
     root = workspace()
@@ -28,4 +29,5 @@ def schedule(
     from flows.deployments import serve
 
     refuse_silent_prefect()
-    serve(root, cron, timezone, experiments, register, write, warn)
+    parameters = {"experiments": experiments, "register_model": register, "refresh": refresh}
+    serve(root, cron, timezone, parameters, write, warn)

@@ -9,6 +9,7 @@ from pathlib import Path
 from flows.commands import source_files
 from flows.commands.source_files import Contents, Overlap
 from flows.commands.suggest import blocks, yaml_lines
+from flows.sources.fetched import fetched_names
 from flows.sources.parts import refuse_unnamed
 from flows.sources.store import How, recover, store
 from flows.workspace import workspace_lock
@@ -65,12 +66,17 @@ def add(
                     "`--append` instead to keep them and add the new ones"
                 )
         store(root, target, files, how)
-        return "\n".join([*_added(name, overlap, ingest, how, notes), "", *_what_next(root, name, overlap, ingest)])
+        return "\n".join([*_added(name, overlap, ingest, how, notes), "", *what_next(root, name, overlap, ingest)])
 
 
 def _refuse_name(root: Path, name: str) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise TunesmithError(f"data add: a name must be lower-case letters, digits, '-' and '_'; it is {name!r}")
+    if name in fetched_names(root):
+        raise TunesmithError(
+            f"data add: {name!r} is fetched (params/sources.yaml), and the next `tunesmith data refresh` would replace "
+            "its files; choose another name"
+        )
     made = mapping(Paths(root).params / "sources.yaml", "generated") | mapping(
         Paths(root).params / "sources.yaml", "hub"
     )
@@ -114,7 +120,8 @@ def _columns(path: Path, contents: Contents, ingest: IngestParams) -> str:
     return listed if delimiter == "," else f"{listed} (delimiter: {DELIMITERS[delimiter]})"
 
 
-def _what_next(root: Path, name: str, overlap: Overlap, ingest: IngestParams) -> list[str]:
+def what_next(root: Path, name: str, overlap: Overlap, ingest: IngestParams) -> list[str]:
+    """The blocks to paste into ``params/`` for a stored source, or its parameters if it has some."""
     sources = mapping(Paths(root).params / "sources.yaml", "sources")
     if name in sources:
         return [

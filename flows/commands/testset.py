@@ -8,6 +8,7 @@ from pathlib import Path
 from flows.commands.build import reproduce
 from flows.commands.params_file import with_number
 from flows.new_split import refuse_new_splits
+from flows.sources.fetched import fetched_names
 from flows.workspace import workspace_lock
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
@@ -98,6 +99,8 @@ def _new_file(paths: Paths, name: str) -> str:
     """How a source gets a new file."""
     if name in mapping(paths.params / "sources.yaml", "hub"):
         return f"list its name in hub.{name}.splits"
+    if name in fetched_names(paths.root):
+        return f"name it in fetched.{name} and run `tunesmith data refresh {name}`"
     return f"run `tunesmith data add FILE --name {name} --append`"
 
 

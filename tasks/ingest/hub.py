@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import TunesmithError, described
@@ -12,8 +13,11 @@ from tasks.core.stage import Stage, main
 from tasks.ingest.params import HubParams
 
 
-def fetch(name: str, params: HubParams) -> Any:
+def fetch(params: HubParams, where: str) -> Any:
     """Fetch the requested splits of a data set, as ``datasets.load_dataset`` gives them: split → rows.
+
+    Args:
+        where: file and key of ``params``, for errors.
 
     Raises:
         TunesmithError: the hub cannot be reached, the data set or revision is unknown, or a split is missing.
@@ -21,7 +25,6 @@ def fetch(name: str, params: HubParams) -> Any:
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
 
-    where = f"params/sources.yaml: hub.{name}"
     try:
         dataset = load_dataset(params.hub, params.config, revision=params.revision)
     except DatasetNotFoundError as error:
@@ -41,13 +44,18 @@ def fetch(name: str, params: HubParams) -> Any:
     return {split: rows for split, rows in dataset.items() if split in (params.splits or dataset)}
 
 
+def write(dataset: Any, folder: Path) -> None:
+    """Write each split of ``dataset`` as a Parquet file of its name into ``folder``."""
+    for split, rows in dataset.items():
+        rows.to_parquet(str(folder / f"{split}.parquet"))
+
+
 def run(name: str, params: HubParams, paths: Paths, stage: Stage) -> None:
     """Write each split as a Parquet file."""
-    dataset = fetch(name, params)
+    dataset = fetch(params, f"params/sources.yaml: hub.{name}")
     with stage.outputs(paths.source(name)) as (output,):
         output.mkdir()
-        for split, rows in dataset.items():
-            rows.to_parquet(str(output / f"{split}.parquet"))
+        write(dataset, output)
 
 
 if __name__ == "__main__":

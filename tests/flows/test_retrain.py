@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import pytest
 from mlflow import MlflowClient
 
-from tasks.core.files import sha256
+from tasks.core.files import read_json, read_rows, sha256
 from tasks.core.paths import Paths
 from tasks.register.verdict import gate_lines
+from tests.flows.commands.tickets import ROWS, SET
+from tests.flows.fetched_workspace import QUERY, drop, fetch_from, fill, stored
 from tests.workspaces import copy_workspace, dvc, edit, make_workspace, ran
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -180,3 +182,28 @@ def test_a_split_that_would_be_made_anew_stops_it_before_anything_runs(
     finally:
         edit(built, "sources", lambda p: p["sources"]["demo"]["split"].pop("seed"))
     assert _task_runs() == {}
+
+
+def test_a_table_that_grows_reaches_training_and_a_vanished_one_stops_the_run(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP", "sqlite:///shop.db")
+    (copy / "tasks/template/library/own/tickets.yaml").write_text(SET)
+    fetch_from(copy, **QUERY)
+    edit(copy, "mixtures", lambda p: p["mixtures"].update(tickets={"sources": {"tickets": {}}}))
+    edit(copy, "experiments", lambda p: p["experiments"]["full"].update(mixture="tickets"))
+    trained = []
+    for rows in (40, 80):
+        fill(copy, [(number, *ROWS[number]) for number in range(rows)])
+        state = _run(experiments=["full"], register_model=False, refresh=True)
+        assert state.is_completed(), state.message
+        assert {_task_runs()[name] for name in ("refresh@tickets", "replace@tickets", "train@full")} == {"Completed"}
+        trained.append(read_json(copy / "models/full/manifest.json"))
+    assert trained[0] != trained[1]
+    assert len(read_rows(copy / "data/mixtures/tickets/train.parquet")) > 32, "more than the first version had"
+    before = stored(copy)
+    drop(copy)
+    state = _run(experiments=["full"], register_model=False, refresh=True)
+    assert state.is_failed() and "no such table: tickets" in state.message
+    assert "no source was replaced and nothing was trained" in state.message and "Traceback" not in state.message
+    assert _task_runs() == {"refresh@tickets": "Failed"} and stored(copy) == before

@@ -61,7 +61,7 @@ async def _run_from_form(workspace: Path) -> None:
         schedule = deployment.schedules[0]
         assert schedule.schedule.cron == "0 3 * * 1" and schedule.active
         form = deployment.parameter_openapi_schema["properties"]
-        assert set(form) == {"experiments", "register_model", "new_split"}
+        assert set(form) == {"experiments", "register_model", "new_split", "refresh"}
         assert form["register_model"]["type"] == "boolean"
         parameters = {"experiments": ["lora"], "register_model": False}
         run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
