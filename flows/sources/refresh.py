@@ -85,7 +85,7 @@ def replace(root: Path, fetched: Fetched) -> None:
         return
     store(root, Paths(root).source(fetched.name), sorted(fetched.folder.iterdir()), "replace")
     files.remove(fetched.folder)
-    logger.info("%s: data/sources/%s is replaced; commit data/sources/%s.dvc", *[fetched.name] * 3)
+    logger.info("%s: data/sources/%s has the new version; commit data/sources/%s.dvc", *[fetched.name] * 3)
 
 
 def _staging(root: Path, name: str) -> Path:

@@ -81,7 +81,7 @@ def test_growth_is_stored_and_the_same_rows_change_nothing(root: Path, caplog: p
         "tickets: new: 77",
         "tickets: changed: 0",
         "tickets: vanished: 1",
-        "tickets: data/sources/tickets is replaced; commit data/sources/tickets.dvc",
+        "tickets: data/sources/tickets has the new version; commit data/sources/tickets.dvc",
     ]
     assert stored(root)[-1] != before[-1] and "a new one" in str(stored(root))
     assert list((root / "data/sources").glob(".tickets*")) == []
