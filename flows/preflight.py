@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from flows.conflicts import refuse_conflicts
@@ -72,8 +73,8 @@ def _check_sources(paths: Paths, problems: Problems) -> list[str] | None:
     models: dict[str, type[Params]] = {"generated": GeneratedParams, "hub": HubParams, SECTION: FetchedParams}
     for section, model in models.items():
         # Files of earlier versions lack the section of fetched sources.
-        names = (fetched_names, paths.root) if section == SECTION else (mapping, file, section)
-        made[section] = list(problems.catch(*names) or {})
+        check: Any = (fetched_names, paths.root) if section == SECTION else (mapping, file, section)
+        made[section] = list(problems.catch(*check) or {})
         for name in made[section]:
             problems.catch(load, model, file, section, name)
     problems.lines += _made_twice(file, made)

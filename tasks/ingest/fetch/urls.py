@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,12 +10,12 @@ from urllib.parse import unquote, urlsplit
 from tasks.core.errors import TunesmithError
 from tasks.ingest.fetch.params import FetchedParams, addresses
 from tasks.ingest.fetch.secrets import expanded, problem_without, variable
+from tasks.ingest.formats import name_of
 
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 """Protocol → the package that reads it, of the version that fsspec has; it is not installed by default."""
 
 _CONNECT_S, _SILENT_S = 30, 120
-_ENDINGS = re.compile(r"(\.\w+)?(\.(gz|zst|bz2))?$", re.IGNORECASE)
 
 
 def download(params: FetchedParams, where: str, root: Path, folder: Path) -> None:
@@ -46,9 +45,9 @@ def _fetch(address: str, name: str | None, headers: dict[str, str], where: str, 
         system, path = _opened(full, headers, root)
         for remote in _matching(system, path, full):
             target = folder / _file_name(remote, name, address, where)
-            if any(_stem(target.name) == _stem(other.name) for other in folder.iterdir()):
+            if any(name_of(target) == name_of(other) for other in folder.iterdir()):
                 raise TunesmithError(
-                    f"{where}: files of a source must differ in their names; {_stem(target.name)!r} occurs twice; give "
+                    f"{where}: files of a source must differ in their names; {name_of(target)!r} occurs twice; give "
                     "each a name: `url: {train: ADDRESS, test: ADDRESS}`"
                 )
             system.get_file(remote, str(target))
@@ -100,22 +99,13 @@ def _matching(system: Any, path: str, full: str) -> list[str]:
 def _file_name(remote: str, name: str | None, address: str, where: str) -> str:
     """The name of a file: that of the address, or ``name`` with the endings of the address."""
     last = PurePosixPath(unquote(urlsplit(remote).path)).name
-    full = last if name is None else name + _endings(last)
+    full = last if name is None else name + last.removeprefix(name_of(Path(last)))
     if not full or full.startswith("."):
         raise TunesmithError(
             f"{where}: {address}: the address must end in the name of a file; give the file a name: "
             "`url: {NAME: ADDRESS}`"
         )
     return full
-
-
-def _endings(name: str) -> str:
-    match = _ENDINGS.search(name)
-    return match[0] if match else ""
-
-
-def _stem(name: str) -> str:
-    return name.removesuffix(_endings(name))
 
 
 def _reason(error: Exception, hidden: list[str]) -> str:
