@@ -33,7 +33,8 @@ def type_problems(old: Version, new: Version, used: Collection[str] | None) -> t
 
     An integer beside other numbers is the same type. A column that becomes null in every row has changed.
     """
-    problems, notes = [], []
+    problems: list[str] = []
+    notes: list[str] = []
     for column in old.columns:
         before, now = old.types.get(column, set()), new.types.get(column, set())
         if column not in new.columns or not before or not _changed(before, now):
