@@ -42,7 +42,7 @@ WHERE = "experiments.yaml: experiments.bad"
         ),
         (
             {"method": "lora", "mixture": "demo", "rank": 4},
-            ".rank: unknown key; known here: adalora, adapter, base_model, evaluation, ia3, launcher, ",
+            ".rank: unknown key; known here: adalora, adapter, base_model, beyond_context, chat_date, evaluation, ia3",
         ),
         (
             {"method": "lora", "mixture": "demo", "evaluation": {"threads": 0}},
@@ -172,8 +172,14 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
         ),
         (
             "sources",
-            lambda p: p.update(hub={"demo": {"hub": "a/b", "revision": "main"}}),
+            lambda p: p.update(generated={}, hub={"demo": {"hub": "a/b", "revision": "main"}}),
             "sources.yaml: hub.demo.revision: string",
+        ),
+        (
+            "sources",
+            lambda p: p.update(hub={"demo": {"hub": "a/b", "revision": "0" * 40}}),
+            "sources.yaml: demo: only one of generated, hub, fetched can make a source; generated and hub name it; "
+            "keep one",
         ),
         (
             "sources",
