@@ -101,6 +101,8 @@ def pieces(path: Path) -> Iterator[str]:
 
 def to_utf8(path: Path) -> str:
     """The remedy for a file that is not UTF-8."""
+    if path.suffix.lower() in COMPRESSIONS:
+        return "unpack the file, and convert it (if it is Latin-1: `iconv -f ISO-8859-1 -t UTF-8 FILE > NEW`)"
     new = shlex.quote(f"{path.stem}_utf8{path.suffix}")
     return f"convert the file (if it is Latin-1: `iconv -f ISO-8859-1 -t UTF-8 {shlex.quote(str(path))} > {new}`)"
 

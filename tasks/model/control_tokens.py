@@ -1,8 +1,9 @@
 """Control tokens in the text of a row: they become plain text, so that data cannot close a turn or open a role.
 
 A chat template writes control tokens of its own into the same text. So the row's are put between two marks before the
-template renders, and the rendered text is cut there: what lies between marks is tokenised as text. ``transformers``
-does the same (``sanitize_control_tokens`` in ``utils/chat_template_utils.py``, 5.23), but not with a mask.
+template renders, and the rendered text is cut at the marks: text between them is tokenised as plain text.
+``transformers`` does the same (``sanitize_control_tokens`` in ``utils/chat_template_utils.py``, 5.23), but not with a
+mask.
 """
 
 from __future__ import annotations

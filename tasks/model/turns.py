@@ -116,7 +116,7 @@ def labelled(tokenizer: Any, whole: str, turns: Sequence[Turn], marks: Marks | N
     """Tokenise a rendered conversation; the tokens of the learned parts of ``turns`` are labels.
 
     A turn begins and ends between tokens. Where one token would reach across, as a line end with the indentation after
-    it, the text is cut there, since the model generates a turn after the tokens of its prompt alone.
+    it, the text is cut at the boundary, since the model generates a turn after the tokens of its prompt alone.
 
     Raises:
         TurnError: a prompt alone is not the beginning of the conversation, or nothing is marked.

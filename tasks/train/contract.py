@@ -31,7 +31,7 @@ class _Part:
         kept: rows that are learned, as tokens.
         dropped: reason → rows, with what is wrong about each.
         truncated: number of rows that were cut.
-        changed: reason → rows whose decoded tokens differ from their text.
+        changed: reason → kept rows whose decoded tokens differ from their text.
     """
 
     kept: list[tuple[Row, Encoded]] = field(default_factory=list)
@@ -76,8 +76,7 @@ def encode_rows(
 def _add(row: Row, result: _Part, renderer: Renderer, params: TrainedParams, part: str) -> None:
     encoded = renderer.encode_row(row)
     _refuse_unlearnable(row, encoded, renderer, params, part)
-    for reason in changes(renderer, row, encoded):
-        result.changed.setdefault(reason, []).append(row)
+    reasons = changes(renderer, row, encoded)  # before a cut, which removes text on purpose
     tokens = length(encoded, renderer)
     if tokens > params.max_length and params.truncate is not None:
         shorter = shortened(row, encoded, renderer, params)
@@ -85,6 +84,8 @@ def _add(row: Row, result: _Part, renderer: Renderer, params: TrainedParams, par
         encoded = shorter or encoded
     if length(encoded, renderer) <= params.max_length:
         result.kept.append((row, encoded))
+        for reason in reasons:
+            result.changed.setdefault(reason, []).append(row)
         return
     result.dropped.setdefault(TOO_LONG, []).append(
         (

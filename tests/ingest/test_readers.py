@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,13 @@ def test_the_remedy_for_a_file_that_is_not_utf_8_works_as_typed(tmp_path: Path) 
     command = error_of(path).split("`")[1]
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
     assert list(read(tmp_path / "my cafés_utf8.csv")) == [(2, {"x": "café"})]
+
+
+def test_the_remedy_for_a_compressed_file_that_is_not_utf_8_unpacks_it_first(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(gzip.compress(b"text\ncaf\xe9\n"))
+    with pytest.raises(TunesmithError, match=r"rows\.csv\.gz:2: text must be UTF-8.*; unpack the file, and convert it"):
+        list(read(path))
 
 
 def test_a_ragged_row_behind_the_first_ones_is_named_with_the_delimiter(tmp_path: Path) -> None:

@@ -242,3 +242,10 @@ def test_white_space_that_a_template_removes_is_told() -> None:
     assert changed(contract) == [
         "1 of 2 have white space that the chat template removes at the ends of a text, first chats/r1"
     ]
+
+
+def test_only_rows_that_are_kept_count_as_changed() -> None:
+    renderer = Renderer(chat_tokenizer(GEMMA, eos="</s>"), "causal")
+    data = rows([("go on " * 200, "  x"), ("go on", "x")])
+    _, contract = encode_rows(data, renderer, parameters(max_length=64, max_dropped=0.5), "train")
+    assert (contract["rows"], contract["dropped"], contract["changed"]) == (1, {"longer than max_length": 1}, {})
