@@ -41,7 +41,7 @@ def machine() -> str:
 def texts_of(path: Path) -> list[tuple[str, str]]:
     """(prompt, summary) of each row of a JSONL file of dialogues; the template is ``summarise``."""
     (template,) = (t for t in load_set("dialogue_summary", library_of(ROOT)).templates if t.id == "summarise")
-    prompt = ENVIRONMENT.from_string(template.prompt)
+    prompt = ENVIRONMENT.from_string(template.text)
     with path.open(encoding="utf-8") as file:
         return [(prompt.render(row).strip(), row["summary"].strip()) for row in map(json.loads, file)]
 

@@ -21,9 +21,9 @@ from tasks.metrics.names import HIGHER_IS_BETTER, OPTIONAL_SCORES
 from tasks.mix.params import MixtureParams
 from tasks.register.params import RegistrationParams
 from tasks.split.params import SplitParams
+from tasks.template.compiled import choose
 from tasks.template.library import Template, TemplateSet, library_of, load_set
 from tasks.template.params import TemplateParams
-from tasks.template.render import choose
 
 
 @dataclass(frozen=True)

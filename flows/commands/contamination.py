@@ -19,7 +19,7 @@ from tasks.mix.contamination import COMPARED, Contamination, summary
 from tasks.mix.overlap import MEASURES
 from tasks.mix.params import load_contamination
 from tasks.resolve.check import mapping
-from tasks.text.rows import RENDERED
+from tasks.text.rows import RENDERED, rendered_columns
 
 TEXT = {".txt", ".text", ".md"}
 """Endings of files that are read as one text per paragraph."""
@@ -72,7 +72,7 @@ def compare_file(paths: Paths, mixture: str, file: Path) -> dict[str, Any]:
     """
     params = load_contamination(paths.params / "mixtures.yaml")
     check = Contamination(texts_of_file(file), "all", params)
-    trained = pq.read_table(paths.mixture(mixture) / "train.parquet", columns=list(COMPARED))
+    trained = rendered_columns(pq.read_table(paths.mixture(mixture) / "train.parquet"), COMPARED)
     numbers = check.register(trained)
     check.count(trained)
     check.match(trained, numbers, trained=True)
@@ -88,7 +88,14 @@ def texts_of_file(file: Path) -> pa.Table:
         TunesmithError: the file cannot be read, or holds no text.
     """
     rows = [
-        {"source": file.name, "row_id": str(line), "template_id": column, "identity": text, "references": []}
+        {
+            "source": file.name,
+            "row_id": str(line),
+            "template_id": column,
+            "identity": text,
+            "references": [],
+            "messages": None,
+        }
         for line, column, text in _texts(file)
     ]
     if not rows:

@@ -22,7 +22,6 @@ from flows.commands.contamination import texts_of_file
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.mix.contamination import COMPARED
 from tasks.mix.run import evaluation_rows
 from tasks.model.base_models import BaseModel, BaseModelParams, find, load_model, load_tokenizer
 from tasks.model.batches import token_budget_batches
@@ -68,7 +67,7 @@ def nearest(paths: Paths, mixture: str, against: Path | None, count: int) -> lis
     path = paths.mixture(mixture) / "train.parquet"
     if not path.exists():
         raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro mix@{mixture}`) to build it")
-    training = _by_text(pq.read_table(path, columns=list(COMPARED)))
+    training = _by_text(pq.read_table(path, columns=["identity", "source", "row_id"]))
     tests = _by_text(texts_of_file(against) if against else evaluation_rows(paths, "test"))
     base = find(load(BaseModelParams, paths.params / "training.yaml", "defaults", "base_model"), paths.root)
     logger.info("nearest: the base model reads %d texts", len(tests) + len(training))

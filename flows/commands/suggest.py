@@ -98,7 +98,8 @@ def match(root: Path, every: Sequence[str], some: Sequence[str]) -> Matched | No
 
 def _match_set(name: str, templates: TemplateSet, every: Sequence[str], some: Sequence[str]) -> Matched:
     columns: dict[str, str] = {}
-    for same in (_equal, _alike):  # equal names first: a similar name must not take their column
+    # Equal names first: a similar name must not take their column. A `message` is no list of `messages`.
+    for same in (_same,) if templates.conversational else (_equal, _alike):
         for wanted in templates.columns:
             offered = [*every, *some] if wanted in templates.optional else every
             free = [column for column in offered if column not in columns.values()]
@@ -113,6 +114,10 @@ def _words(column: str) -> list[str]:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column)
     words = re.findall(r"[^\W_]+", spaced.lower())
     return [re.sub(r"(?<=\w{3})s$", "", re.sub(r"ies$", "y", word)) for word in words]
+
+
+def _same(wanted: str, column: str) -> bool:
+    return wanted == column
 
 
 def _equal(wanted: str, column: str) -> bool:

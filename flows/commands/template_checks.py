@@ -42,9 +42,9 @@ def validate(paths: Paths, sources: list[str]) -> Iterator[Finding]:
     """Render every row of ``sources`` (all of params/sources.yaml when empty) and yield what is wrong.
 
     Kinds: ``leak``, ``dropped`` (empty rows, or completions that are no answer choice), ``template`` (an unused column,
-    a template that fails),
-    ``duplicate`` (two rendered rows that read the same), ``context`` (a prompt that alone is longer than
-    ``max_length``; needs the base model's tokenizer).
+    a template that fails), ``duplicate`` (two rendered rows that read the same), ``conversation`` (an unusual order of
+    roles, messages that are cut off), ``context`` (a prompt that alone is longer than ``max_length``; needs the base
+    model's tokenizer).
     """
     count, limit, notes = _counter(paths)
     for source in sources or known_sources(paths):
@@ -86,6 +86,7 @@ def examine(
     for template in suspected_templates(report):
         yield Finding(source, "note", "leak", describe_suspicion(template, report))
     yield from _dropped(source, params, report)
+    yield from (Finding(source, "note", "conversation", line) for line in report.oddities())
     if duplicates.first:
         one, other = duplicates.first
         yield Finding(

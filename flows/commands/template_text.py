@@ -68,7 +68,10 @@ def _variant_text(templates: TemplateSet, template: Template) -> str:
     choices = template.answer_choices
     task, metrics = ", ".join([templates.task_of(template), *marks]), ", ".join(templates.metrics_of(template))
     lines = ["", f"-- {template.id}: {task}; {metrics}"]
-    lines += [template.prompt, f">> {template.completion or template.references}"]
+    if template.messages is not None:
+        lines += [f"messages: {template.messages}", *([f"tools: {template.tools}"] if template.tools else [])]
+    else:
+        lines += [template.prompt or "", f">> {template.completion or template.references}"]
     if choices:
         lines.append(f">> one of: {choices if isinstance(choices, str) else ', '.join(choices)}")
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from tasks.evaluate.inference_settings import Inference
 from tasks.evaluate.shots import Example, fitted
 from tasks.inference.generate import Generated
 from tasks.inference.predict import Predictor, read_manifest
+from tasks.template.conversation import prompt_of
 from tasks.template.environment import plain
 from tasks.template.stored import Prompt, of_texts, prompts_of
 from tasks.text.rows import Row, without_nan
@@ -20,6 +21,9 @@ from tasks.tuning.load import SharedBase
 RENDERED_PROMPT = "prompt"
 """Column that holds an already rendered prompt."""
 
+MESSAGES = "messages"
+"""Column that holds a conversation."""
+
 
 @dataclass(frozen=True)
 class RenderedPrompt:
@@ -27,13 +31,20 @@ class RenderedPrompt:
 
     Attributes:
         template: ``SOURCE/ID``; None if the model knows no template.
-        text: the rendered prompt.
+        text: the rendered prompt; of a conversation, its messages as text.
         examples: (prompt, completion) pairs that precede it.
+        messages, tools: of a conversation, as in a rendered row (``tasks.text.rows.RENDERED``).
     """
 
     template: str | None
     text: str
     examples: list[Example]
+    messages: str | None = None
+    tools: str | None = None
+
+    def row(self) -> Row:
+        """The columns that ``Renderer.prompt_row`` reads."""
+        return {"prompt": self.text, "messages": self.messages, "tools": self.tools}
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,9 @@ class PromptRenderer:
             )
 
     def render_text(self, text: str, template: str | None = None) -> RenderedPrompt:
-        """Render a text with the named template, or with the first one that needs a single column.
+        """Render a text with the named template, or with the first one that needs a single column or is a conversation.
+
+        In a conversation, the text is the only message.
 
         Raises:
             TunesmithError: the text is blank, the template is unknown, or every template needs more columns.
@@ -91,20 +104,25 @@ class PromptRenderer:
         if not self.templates:
             return RenderedPrompt(None, text, [])
         candidates = [self.templates[template]] if template else list(self.templates.values())
-        single = next((prompt for prompt in candidates if len(prompt.columns) == 1), None)
+        single = next((prompt for prompt in candidates if prompt.conversational or len(prompt.columns) == 1), None)
         if single is None:
             raise TunesmithError(
                 f"predict: template {candidates[0].name} needs the columns {', '.join(candidates[0].columns)}; give "
                 "rows with --input"
             )
-        return self._with_examples(single, single.render({single.columns[0]: text}, "the text"), "the text")
+        if single.conversational:
+            rendered = prompt_of([{"role": "user", "content": text}], None, "the text")
+        else:
+            rendered = single.render({single.columns[0]: text}, "the text")
+        return self._with_examples(single, rendered, "the text")
 
     def render_row(self, row: Row, where: str, template: str | None = None) -> RenderedPrompt:
-        """Render a row that has the columns of a template, or take its ``prompt``, which is rendered already.
+        """Render a row that has the columns of a template, or take its ``messages`` or its rendered ``prompt``.
 
         The template is ``template``; else the one that the row names (in ``template``, or in ``source`` and
         ``template_id`` as in the evaluation set); else the first whose columns the row has. If the row is rendered
-        already, the template only decides which examples precede it.
+        already, the template only decides which examples precede it. A row with ``messages`` (and ``tools``) is a
+        conversation, unless it names a template of prompts; an assistant message at its end is not shown.
 
         Args:
             where: file and line of the row, for errors.
@@ -114,23 +132,43 @@ class PromptRenderer:
         """
         self.refuse_unknown(template)
         named = template or self._named(row)
+        if self._is_conversation(row, named):
+            return self._conversation(row, where, named)
         rendered = self._rendered(row)
         if rendered is not None or not self.templates:
             if rendered is None:
                 raise TunesmithError(
-                    f"{where}: {self.model} knows no template, so a row needs `prompt`; it has {', '.join(row)}"
+                    f"{where}: {self.model} knows no template, so a row needs `prompt` or `messages`; it has "
+                    f"{', '.join(row)}"
                 )
             prompt = self.templates[named] if named else next(iter(self.templates.values()), None)
-            return self._with_examples(prompt, rendered, where)
+            return self._with_examples(prompt, {"prompt": rendered}, where)
         candidates = [self.templates[named]] if named else list(self.templates.values())
         chosen = next((prompt for prompt in candidates if not prompt.lacks(row)), None)
         if chosen is None:
             raise TunesmithError(
                 f"{where}: template {candidates[0].name} needs the columns {', '.join(candidates[0].columns)}; the row "
                 f"lacks {', '.join(candidates[0].lacks(row))} and has {', '.join(row) or 'none'}; add them, or a "
-                "`prompt`"
+                "`prompt` or `messages`"
             )
         return self._with_examples(chosen, chosen.render(row, where), where)
+
+    def _is_conversation(self, row: Row, named: str | None) -> bool:
+        """Whether the row's ``messages`` are its conversation, and no column of a template of prompts."""
+        if not plain(without_nan(row.get(MESSAGES))).strip():
+            return False
+        if named:
+            return self.templates[named].conversational
+        return not any(MESSAGES in one.columns for one in self.templates.values() if not one.conversational)
+
+    def _conversation(self, row: Row, where: str, named: str | None) -> RenderedPrompt:
+        """Render ``messages`` with a template of conversations, which may add a system message; else as they are."""
+        candidates = [self.templates[named]] if named else list(self.templates.values())
+        chosen = next((one for one in candidates if one.conversational and not one.lacks(row)), None)
+        if chosen is not None:
+            return self._with_examples(chosen, chosen.render(row, where), where)
+        rendered = prompt_of(without_nan(row[MESSAGES]), without_nan(row.get("tools")), where)
+        return self._with_examples(candidates[0] if candidates else None, rendered, where)
 
     def _named(self, row: Row) -> str | None:
         names = (row.get("template"), f"{row.get('source')}/{row.get('template_id')}")
@@ -148,14 +186,15 @@ class PromptRenderer:
         usable = any(not prompt.lacks(row) for prompt in self.templates.values())
         return None if not text.strip() and usable else text
 
-    def _with_examples(self, prompt: Prompt | None, text: str, where: str) -> RenderedPrompt:
-        if not text.strip():
+    def _with_examples(self, prompt: Prompt | None, rendered: Row, where: str) -> RenderedPrompt:
+        if not rendered["prompt"].strip():
             column = f" in {', '.join(prompt.columns)}" if prompt else ""
             raise TunesmithError(
                 f"{where}: a row must have a text; it is empty{column}; fill it in, or leave the row out"
             )
         name = prompt.name if prompt else None
-        return RenderedPrompt(name, text, self.examples.get(name or "", []))
+        examples = self.examples.get(name or "", [])
+        return RenderedPrompt(name, rendered["prompt"], examples, rendered.get("messages"), rendered.get("tools"))
 
 
 @dataclass(frozen=True)
@@ -195,7 +234,5 @@ class EvaluatedModel:
     def generate(self, prompts: list[RenderedPrompt]) -> list[Generated]:
         """Generate one completion per prompt, in the same order."""
         predictor = self.predictor
-        encoded = [
-            fitted(predictor.renderer, {"prompt": one.text}, one.examples, predictor.longest_prompt) for one in prompts
-        ]
+        encoded = [fitted(predictor.renderer, one.row(), one.examples, predictor.longest_prompt) for one in prompts]
         return predictor.generate_encoded([tokens for tokens, _ in encoded])

@@ -10,7 +10,7 @@ from tasks.core import files
 from tasks.evaluate.groups import Groups
 from tasks.evaluate.metrics import PREDICTIONS, not_scored, score_rows, settings
 from tasks.metrics.scoring import Scorings, language_of, metrics_of
-from tasks.text.rows import Row, RowKey, row_key
+from tasks.text.rows import CONVERSATION, Row, RowKey, row_key
 
 COMPLETION = ("completion", "new_tokens", "finished")
 """Columns of a completion; ``finished``: whether it ended with the end token."""
@@ -37,7 +37,7 @@ def scored_rows(
     return [
         {
             **{name: row[name] for name in kept},
-            "group": row.get("group"),
+            **{name: row.get(name) for name in ("group", *CONVERSATION)},
             **{name: row[name] for name in ("metrics", "language")},
             **completion,
             "dirty": marked.get(row_key(row)),
@@ -49,7 +49,11 @@ def scored_rows(
 
 def rows_digest(rows: list[Row]) -> str:
     """Digest of the test rows: what each asks for and accepts, and not how it is scored."""
-    return files.digest([[row["row_id"], row["template_id"], row["prompt"], row["references"]] for row in rows])
+    names = ("row_id", "template_id", "prompt", "references")
+    # The prompt of a conversation lacks its tools and reasoning.
+    return files.digest(
+        [[*(row[name] for name in names), *(row[name] for name in CONVERSATION if row.get("messages"))] for row in rows]
+    )
 
 
 def write_report(

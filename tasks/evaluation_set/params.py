@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from tasks.core.params import Params
@@ -34,7 +36,9 @@ class EvaluationSetParams(Params):
 
     Attributes:
         sources: their test rows are scored; their validation rows choose the candidate.
-        limit: most test rows, and most validation rows, per source; None keeps all.
+        limit: most test rows, and most validation rows, per source; None keeps all. A conversation counts as one.
+        turns: which assistant messages of a conversation models generate: the ``last``, or ``every`` one
+            (``tasks.evaluation_set.turns``).
         seed: seed of the choice of rows under a limit.
         retention: rows of other tasks, which show what tuning makes a model forget.
         retired: rows of earlier test sets of ``sources``.
@@ -42,6 +46,7 @@ class EvaluationSetParams(Params):
 
     sources: list[str] = Field(min_length=1)
     limit: int | None = Field(default=None, ge=1)
+    turns: Literal["last", "every"] = "last"
     seed: int = 0
     retention: RetentionParams = RetentionParams()
     retired: RetiredParams = RetiredParams()

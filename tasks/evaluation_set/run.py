@@ -18,6 +18,7 @@ from tasks.core.files import write_json
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.evaluation_set.turns import every_turn
 from tasks.split.parts import order, part_table, retired_table
 from tasks.text.rows import RENDERED, TEMPLATES
 
@@ -110,17 +111,20 @@ def run(params: EvaluationSetParams, paths: Paths, stage: Stage) -> None:
     """Write the rows (columns: ``RENDERED``) and ``templates.json``.
 
     The rows are ``test.parquet``, ``validation.parquet`` and ``examples.parquet``. There is also ``retention.parquet``
-    if ``retention`` names sources, and ``retired.parquet`` if the sources have rows of earlier test sets.
+    if ``retention`` names sources, and ``retired.parquet`` if the sources have rows of earlier test sets. With
+    ``turns: every``, all but the examples have one row per turn of a conversation.
     """
+    evaluated = {
+        "test": collect(params, paths, "test"),
+        "validation": collect(params, paths, "validation"),
+        "retention": retention(params, paths),
+        "retired": retired(params, paths),
+    }
     with stage.outputs(paths.evaluation_set) as (output,):
         output.mkdir()
-        for part in ("test", "validation"):
-            pq.write_table(collect(params, paths, part).cast(RENDERED), output / f"{part}.parquet")
+        for part, rows in evaluated.items():
+            if rows is not None:
+                of_turns = every_turn(rows) if params.turns == "every" else rows
+                pq.write_table(of_turns.cast(RENDERED), output / f"{part}.parquet")
         pq.write_table(examples(params, paths).cast(RENDERED), output / "examples.parquet")
-        kept = retention(params, paths)
-        if kept is not None:
-            pq.write_table(kept.cast(RENDERED), output / "retention.parquet")
-        earlier = retired(params, paths)
-        if earlier is not None:
-            pq.write_table(earlier.cast(RENDERED), output / "retired.parquet")
         write_json(output / "templates.json", templates(params, paths))

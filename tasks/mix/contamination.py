@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.mix.overlap import KINDS, MEASURES, Overlap, texts_of, texts_of_both
+from tasks.mix.overlap import KINDS, MEASURES, Overlap, evaluation_texts, texts_of_both
 from tasks.mix.params import ContaminationParams
 from tasks.text.ngrams import NONE, Numbers
-from tasks.text.rows import ROW_KEY
+from tasks.text.rows import ROW_KEY, row_key, without_turn
 
 ROWS = pa.schema(
     [
@@ -46,7 +46,7 @@ without n-grams. ``worst_*``: the most similar training row. ``dirty``: whether 
 DIRTY = pa.schema([ROWS.field(name) for name in (*ROW_KEY, "dirty")])
 """Columns of ``dirty.parquet``: the rows of the evaluation set, for evaluation."""
 
-COMPARED = (*ROW_KEY, "identity", "references")
+COMPARED = (*ROW_KEY, "identity", "references", "messages")
 """Columns that a check reads."""
 
 _BATCH = 20_000  # training rows compared at once, which bounds the memory of their texts
@@ -72,7 +72,7 @@ class Contamination:
         self.rows = rows.select(ROW_KEY).combine_chunks()
         self.params = params
         self._names = [f"{source}/{part}" for source in rows.column("source").to_pylist()]
-        self._overlap = Overlap({kind: texts_of(rows, kind, params) for kind in KINDS}, params)
+        self._overlap = Overlap({kind: evaluation_texts(rows, kind, params) for kind in KINDS}, params)
         self._training: list[pa.Table] = []
         self._count = 0
 
@@ -129,9 +129,17 @@ class Contamination:
 
 
 def dirty_of(rows: pa.Table, wanted: pa.Table) -> pa.Table:
-    """The rows of ``rows`` (columns: ``ROWS``) that are also in ``wanted`` (columns: ``DIRTY``)."""
-    keys, wanted_keys = (pc.binary_join_element_wise(*table.select(ROW_KEY).columns, "\0") for table in (rows, wanted))
-    return rows.filter(pc.is_in(keys, wanted_keys.combine_chunks())).select(DIRTY.names)
+    """The rows of ``wanted`` (columns: ``ROW_KEY``) that ``rows`` (columns: ``ROWS``) marks (columns: ``DIRTY``).
+
+    A turn of a conversation is as dirty as its conversation.
+    """
+    dirty = {row_key(row): row["dirty"] for row in rows.select(DIRTY.names).to_pylist()}
+    marked = [
+        {**row, "dirty": dirty[conversation]}
+        for row in wanted.select(ROW_KEY).to_pylist()
+        if (conversation := row_key({**row, "row_id": without_turn(row["row_id"])})) in dirty
+    ]
+    return pa.Table.from_pylist(marked, schema=DIRTY)
 
 
 def _batches(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:

@@ -5,16 +5,19 @@ An input is compared with references too: a translation may be trained in the ot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.core.files import digest
 from tasks.mix.params import ContaminationParams
-from tasks.text.containment import ContainedTexts
+from tasks.text.containment import WORDS, ContainedTexts
+from tasks.text.conversations import history_turns
 from tasks.text.matching import match_key, without_numbers
 from tasks.text.near_duplicates import NearDuplicates
 from tasks.text.ngrams import NONE, NgramIndex, Numbers, WordHashes
@@ -37,7 +40,9 @@ Texts = list[list[str]]
 def texts_of(table: pa.Table, kind: str, params: ContaminationParams) -> Texts:
     """The texts of ``table`` that are compared: ``identity``, or the ``references`` of at least ``min_words`` words.
 
-    The text of a template never counts, since ``prompt`` is not read. Empty texts do not count either.
+    The inputs of a conversation are also its single turns of at least ``WORDS`` words, since a conversation may share
+    one turn with another. The text of a template never counts, since ``prompt`` is not read. Empty texts do not count
+    either.
     """
     normalised: dict[str, str] = {}  # several prompt variants of an example have one text
 
@@ -48,9 +53,29 @@ def texts_of(table: pa.Table, kind: str, params: ContaminationParams) -> Texts:
 
     if kind == "input":
         inputs = (normal(text or "") for text in table.column("identity").to_pylist())
-        return [[text] if text else [] for text in inputs]
+        turns = ([normal(turn) for turn in history_turns(row)] for row in table.select(["messages"]).to_pylist())
+        return [
+            list(dict.fromkeys([*([text] if text else []), *(turn for turn in of_row if len(turn.split()) >= WORDS)]))
+            for text, of_row in zip(inputs, turns, strict=True)
+        ]
     rows = ((normal(text) for text in texts or ()) for texts in table.column("references").to_pylist())
     return [[text for text in row if len(text.split()) >= params.min_words] for row in rows]
+
+
+def evaluation_texts(table: pa.Table, kind: str, params: ContaminationParams) -> Texts:
+    """``texts_of`` evaluation rows, without the set phrases of conversations.
+
+    A set phrase, such as a greeting, is a turn that more than ``common`` of the conversations have.
+    """
+    texts = texts_of(table, kind, params)
+    chats = np.flatnonzero(pc.is_valid(table.column("messages")).to_numpy()).tolist()
+    first = 1 if kind == "input" else 0  # the whole history is no turn
+    rows = {(table.column("identity")[row].as_py(), *texts[row][first:]) for row in chats}  # variants are one
+    counts = Counter(turn for _, *turns in rows for turn in set(turns))
+    for row in chats:
+        turns = [turn for turn in texts[row][first:] if counts[turn] <= params.common]
+        texts[row] = [*texts[row][:first], *turns]
+    return texts
 
 
 def texts_of_both(table: pa.Table, params: ContaminationParams) -> Texts:

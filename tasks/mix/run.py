@@ -28,7 +28,7 @@ from tasks.mix.sources import (
     tasks_of,
 )
 from tasks.split.parts import draw, orphaned_splits, part_table, retired_table, split_sources
-from tasks.text.rows import RENDERED
+from tasks.text.rows import RENDERED, ROW_KEY, rendered_columns
 
 logger = logging.getLogger("tunesmith")
 
@@ -137,7 +137,7 @@ def _without_matches(rows: pa.Table, checks: Sequence[Contamination]) -> tuple[p
 
 
 def _joined(tables: Iterable[pa.Table], schema: pa.Schema = RENDERED) -> pa.Table:
-    return pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in tables)])
+    return pa.concat_tables([schema.empty_table(), *(rendered_columns(table, schema.names) for table in tables)])
 
 
 def _report(
@@ -179,7 +179,7 @@ def run(name: str, params: MixtureParams, checked: ContaminationParams, paths: P
     if not mixed.parts["validation"].num_rows:
         counts = mixed.report["sources"]
         raise TunesmithError(f"params/mixtures.yaml: mixtures.{name}: no validation row is left ({counts}); add data")
-    evaluated = pq.read_table(paths.evaluation_set / "test.parquet", columns=list(COMPARED))
+    evaluated = pq.read_table(paths.evaluation_set / "test.parquet", columns=list(ROW_KEY))
     _refuse_dirty(
         too_dirty(mixed.contamination, name, checked), {*params.sources, *evaluated.column("source").to_pylist()}
     )

@@ -226,13 +226,14 @@ def make_servable(client: Any, run_id: str, base: str) -> None:
 
 
 def signature(columns: list[str]) -> ModelSignature:
-    """The signature of a model that takes rendered prompts, or rows with ``columns``.
+    """The signature of a model that takes rendered prompts, conversations, or rows with ``columns``.
 
     Every column is optional for MLflow, since a row has a prompt or columns; the model refuses a row without either.
     Columns of a source hold texts, numbers or lists.
     """
     own = [ColSpec(DataType.string, name, required=False) for name in ("prompt", "template")]
-    others = [ColSpec(AnyType(), name, required=False) for name in columns if name not in ("prompt", "template")]
+    names = [name for name in dict.fromkeys(["messages", "tools", *columns]) if name not in ("prompt", "template")]
+    others = [ColSpec(AnyType(), name, required=False) for name in names]
     return ModelSignature(inputs=Schema([*own, *others]), outputs=Schema([ColSpec(DataType.string, "completion")]))
 
 

@@ -15,9 +15,10 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 class ServingModel(PythonModel):
     """Generates as the model was evaluated: with its templates, examples and generation settings.
 
-    ``predict`` takes a data frame with the columns of a source, which the stored templates render, or with the column
-    ``prompt``, which holds rendered prompts. If the base model is a folder of a workspace, the environment variable
-    ``TUNESMITH_ROOT`` names that workspace; by default it is the current folder.
+    ``predict`` takes a data frame with the columns of a source, which the stored templates render, with ``messages``
+    and ``tools`` of conversations, or with the column ``prompt``, which holds rendered prompts. If the base model is a
+    folder of a workspace, the environment variable ``TUNESMITH_ROOT`` names that workspace; by default it is the
+    current folder.
     """
 
     def load_context(self, context: PythonModelContext) -> None:

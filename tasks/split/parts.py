@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import unit_interval
 from tasks.core.params import read_yaml, value_at
 from tasks.core.paths import Paths
+from tasks.text.rows import CONVERSATION, RENDERED, rendered_columns
 
 
 def part_table(paths: Paths, source: str, part: str, where: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -31,13 +33,20 @@ def part_table(paths: Paths, source: str, part: str, where: str, columns: Sequen
             f"{where}: a source must have a split; {source!r} has none (sources with a split: {known}); "
             "correct the name, or add the source to params/sources.yaml and run `tunesmith run`"
         )
-    return pq.read_table(path, columns=list(columns) if columns else None)
+    return _read(path, columns)
 
 
 def retired_table(paths: Paths, source: str, columns: Sequence[str] | None = None) -> pa.Table | None:
     """Read the rows of earlier test sets of a split source; None if it has none. ``columns`` as in ``part_table``."""
     path = paths.split(source) / "retired.parquet"
-    return pq.read_table(path, columns=list(columns) if columns else None) if path.exists() else None
+    return _read(path, columns) if path.exists() else None
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    """The rows of a file, which an earlier version may have written without ``messages`` and ``tools``."""
+    names = list(columns or RENDERED.names)
+    lacking = set(CONVERSATION) - set(pq.read_schema(path).names)
+    return rendered_columns(pq.read_table(path, columns=[name for name in names if name not in lacking]), names)
 
 
 def split_sources(paths: Paths) -> list[str]:

@@ -12,6 +12,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
 from tasks.core.files import unit_interval
+from tasks.text.conversations import answered_by, with_system
 
 SEPARATOR = "|||"
 """Separates answer choices and, in promptsource's templates, prompt and completion."""
@@ -152,6 +153,8 @@ ENVIRONMENT.filters |= {
     "highlight": highlight,
     "entities": entities,
     "plain": plain,
+    "with_system": with_system,
+    "answered_by": answered_by,
 }
 ENVIRONMENT.globals["zip"] = zip
 del ENVIRONMENT.globals["lipsum"]  # random text

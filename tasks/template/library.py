@@ -20,6 +20,9 @@ from tasks.template.environment import ENVIRONMENT, jinja_problem, names_in, nam
 LIBRARY = Path(__file__).parent / "library"
 OWN = "own"
 
+_MESSAGES, _TOOLS = "{# messages #}", "{# tools #}"
+_OF_PROMPTS = ("references", "completion", "inverted", "answer_choices")
+
 _NAME = re.compile(rf"({OWN}/)?[a-z0-9][a-z0-9_-]*")
 
 
@@ -33,13 +36,15 @@ def _known_metrics(names: list[str] | None) -> list[str] | None:
 
 
 class Template(Params):
-    """One template, in Jinja2 over the set's columns.
+    """One template, in Jinja2 over the set's columns: of a prompt and its completion, or of a conversation.
 
     Attributes:
         prompt: Jinja2 text; white space at its ends is cut, but not that of a value.
         references: Jinja2 *expression* that gives the accepted completions, as a text or a list of texts. Training uses
             the first; scores use the best.
-        completion: Jinja2 text of the only accepted completion. A template has either this or ``references``.
+        completion: Jinja2 text of the only accepted completion. A prompt has either this or ``references``.
+        messages: Jinja2 *expression* that gives the messages of a conversation (``tasks.text.conversations.parse``).
+        tools: Jinja2 expression that gives the schemas of the conversation's tools.
         task: name of the task; None takes the set's.
         answer_choices: the labels of which the completion is one, or a Jinja2 text that renders to the labels of a row,
             separated by ``|||``.
@@ -49,9 +54,11 @@ class Template(Params):
     """
 
     id: str
-    prompt: str
+    prompt: str | None = None
     references: str | None = None
     completion: str | None = None
+    messages: str | None = None
+    tools: str | None = None
     task: str | None = None
     answer_choices: list[str] | str | None = Field(default=None, min_length=1)
     metrics: list[str] | None = Field(default=None, min_length=1)
@@ -62,16 +69,40 @@ class Template(Params):
 
     @model_validator(mode="after")
     def _one_answer(self) -> Template:
-        if (self.references is None) == (self.completion is None):
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("a template needs either `prompt` (a text) or `messages` (an expression)")
+        if self.messages is not None:
+            if stray := [name for name in _OF_PROMPTS if getattr(self, name)]:
+                raise ValueError(f"{stray[0]}: a template with `messages` takes none; remove it")
+        elif self.tools is not None:
+            raise ValueError("tools: only a template with `messages` takes them; remove it")
+        elif (self.references is None) == (self.completion is None):
             raise ValueError("a template needs either `references` (an expression) or `completion` (a text)")
         return self
 
+    @property
+    def text(self) -> str:
+        """The Jinja2 text of the prompt; of a conversation its expressions, each after a mark (``of_text``)."""
+        if self.messages is None:
+            return self.prompt or ""
+        return _MESSAGES + self.messages + (_TOOLS + self.tools if self.tools else "")
+
+    @classmethod
+    def of_text(cls, name: str, text: str) -> Template:
+        """The template ``name`` without completions, from its ``text``."""
+        if not text.startswith(_MESSAGES):
+            return cls(id=name, prompt=text, completion="")
+        messages, _, tools = text.removeprefix(_MESSAGES).partition(_TOOLS)
+        return cls(id=name, messages=messages, tools=tools or None)
+
     def prompt_columns(self) -> set[str]:
-        """Every column that the prompt uses."""
-        return names_in(self.prompt)
+        """Every column that the prompt or the conversation uses."""
+        if self.messages is None:
+            return names_in(self.prompt or "")
+        return names_in_expression(self.messages) | names_in_expression(self.tools or "''")
 
     def columns(self) -> set[str]:
-        """Every column that prompt, completion and answer choices use."""
+        """Every column that prompt, completion, conversation and answer choices use."""
         answer = names_in(self.completion or "") | names_in_expression(self.references or "''")
         choices = names_in(self.answer_choices) if isinstance(self.answer_choices, str) else set()
         return self.prompt_columns() | answer | choices
@@ -104,6 +135,24 @@ class TemplateSet(Params):
     templates: list[Template] = Field(min_length=1)
 
     _metrics = field_validator("metrics")(_known_metrics)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TemplateSet:
+        if not self.conversational:
+            return self
+        if prompts := [one.id for one in self.templates if one.messages is None]:
+            raise ValueError(
+                f"templates: a set has either prompts or conversations; {prompts[0]!r} has a `prompt` and others have "
+                "`messages`; make two sets"
+            )
+        if stray := [name for name in ("text", "identity") if getattr(self, name) is not None]:
+            raise ValueError(f"{stray[0]}: a set with `messages` takes none, since its conversations decide; remove it")
+        return self
+
+    @property
+    def conversational(self) -> bool:
+        """Whether its templates give conversations."""
+        return any(one.messages is not None for one in self.templates)
 
     def inputs(self) -> list[str]:
         """The columns that group rows: the set's ``identity``, else those that prompts of the original task use."""
@@ -181,6 +230,7 @@ def read_set(path: Path) -> TemplateSet:
 def _texts_of(template: Template) -> list[tuple[str, bool]]:
     choices = template.answer_choices if isinstance(template.answer_choices, str) else None
     texts = [(template.prompt, False), (template.references, True), (template.completion, False), (choices, False)]
+    texts += [(template.messages, True), (template.tools, True)]
     return [(text, expression) for text, expression in texts if text is not None]
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from tasks.core.params import Params
+from tasks.text.conversations import Learn
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 
@@ -55,6 +56,8 @@ class TemplateParams(Params):
             None, or a row has no value in it, the set's ``identity`` groups the rows, else the columns of the prompts.
         time: source column with a number or an ISO 8601 date or time, for a split by time; None for none. Digits
             alone are a number, also as text (``20240601``); a date needs its separators (``2024-06-01``).
+        learn: which assistant messages of a conversation training learns: the ``last``, ``all``, or those that the rows
+            mark (``marked``, by ``train`` or ``weight``). None is ``all``, and refuses rows with marks.
         seed: seed of the assignment and of choices inside templates.
         language: language of the completions, as a code of ISO 639 (``de``, ``zh``, ``zh-TW``; ``yue`` where no code
             with two letters exists). It only decides how they are scored (``tasks.metrics.languages``). None scores
@@ -70,6 +73,7 @@ class TemplateParams(Params):
     assign: Literal["hash", "all", "one"] = "hash"
     group: str | None = None
     time: str | None = None
+    learn: Learn | None = None
     seed: int = 0
     language: str | None = None
     max_dropped: float = Field(default=0.0, ge=0, le=1)

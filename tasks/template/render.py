@@ -1,45 +1,24 @@
-"""Render rows as instructions: ``prompt``, ``completion``, ``references``. They are text, not yet tokens."""
+"""Render rows as instructions or conversations: ``prompt``, ``completion``, ``messages``. They are not yet tokens."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import Undefined
-
-from tasks.core.errors import TunesmithError, did_you_mean
+from tasks.core.errors import TunesmithError
 from tasks.core.files import digest, unit_interval
-from tasks.template.environment import CHOICE_KEY, ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, copied, plain, rendering
+from tasks.template.compiled import Compiled, columns_of, compile_chosen, messages_and_tools, render_one
+from tasks.template.conversation import conversation
+from tasks.template.environment import ENVIRONMENT, copied, plain
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
-from tasks.template.validate import Report, is_short, leaked_reference, names_only, normalised, unused_columns
-from tasks.text.rows import Row, without_nan
+from tasks.template.validate import Report, is_short, leaked_reference, names_only, normalised
+from tasks.text.rows import Row
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A template ready to render; its functions take the columns of a row.
-
-    A template may append to a list, so each function renders a copy: imported templates build their lists anew.
-
-    Attributes:
-        needs: the optional columns that it uses.
-        text_columns: for an inverted template, the columns of its prompt; else empty.
-    """
-
-    template: Template
-    task: str
-    needs: frozenset[str]
-    text_columns: tuple[str, ...]
-    prompt: Callable[[Row], str]
-    references: Callable[[Row], Any]
-    choices: Callable[[Row], list[str] | None]
 
 
 def render(
@@ -56,7 +35,7 @@ def render(
     """
     chosen = compile_chosen(templates, params, source)
     inputs, identity = templates.inputs(), templates.identity
-    text_of = _text(templates)
+    text_of = _no_text if templates.conversational else _text(templates)
     for row in rows:
         report.rows += 1
         location = f"{row['source_file']}:{row['source_line']}"
@@ -66,112 +45,30 @@ def render(
         if not assigned:
             report.drop("no template for the columns that it has", location)
         for compiled in assigned:
-            rendered = render_one(compiled, values, [params.seed, row["row_id"]], location)
-            problem = _problem(rendered, templates, text) or _leak(rendered, compiled.template, report, location)
+            choice_key = [params.seed, row["row_id"]]
+            if compiled.messages is not None:
+                rendered, problem = _conversation(compiled, values, choice_key, params, report, location)
+            else:
+                rendered = render_one(compiled, values, choice_key, location)
+                rendered |= {
+                    **_main_text(compiled, templates, values, text),
+                    "identity": "\n".join(plain(values[name]) for name in identity) if identity else text,
+                }
+                problem = _problem(rendered, templates, text)
+            problem = problem or _leak(rendered, compiled.template, report, location)
             if problem:
                 report.drop(problem, f"{location} (template {compiled.template.id!r})")
                 continue
             report.rendered += 1
+            grouping = [rendered["identity"]] if compiled.messages else [plain(values[name]) for name in inputs]
             yield {
                 **{key: row[key] for key in ("row_id", "source_file", "source_line")},
                 **rendered,
                 "source": source,
                 "task": compiled.task,
-                **_main_text(compiled, templates, values, text),
-                "group": _group(row, [plain(values[name]) for name in inputs], params, location),
+                "group": _group(row, grouping, params, location),
                 "time": _time(row, params, location),
-                "identity": "\n".join(plain(values[name]) for name in identity) if identity else text,
             }
-
-
-def choose(templates: TemplateSet, params: TemplateParams, source: str) -> list[Template]:
-    """The templates that ``params.use`` names, or all of the set.
-
-    Raises:
-        TunesmithError: ``use`` names an unknown template, ``columns`` or ``values`` an unknown column, both name the
-            same column, or a chosen template does not use a required column.
-    """
-    where = f"params/sources.yaml: sources.{source}.template"
-    for key in ("columns", "values"):
-        if stray := [name for name in getattr(params, key) if name not in templates.columns]:
-            raise TunesmithError(
-                f"{where}.{key}: no column {stray[0]!r} in set {templates.name!r}; "
-                f"there are: {', '.join(templates.columns)}"
-            )
-    if both := sorted(params.columns.keys() & params.values.keys()):
-        raise TunesmithError(f"{where}: {both[0]!r} is in `columns` and in `values`; remove one of them")
-    known = {template.id: template for template in templates.templates}
-    unknown = [i for i in params.use or [] if i not in known]
-    if unknown:
-        raise TunesmithError(
-            f"{where}.use: no template {unknown[0]!r} in set {templates.name!r}; there are: {', '.join(known)}"
-            f"{did_you_mean(unknown[0], known)}"
-        )
-    chosen = [known[i] for i in params.use or known]
-    if unused := unused_columns(templates, chosen):
-        raise TunesmithError(
-            f"{where}: template {unused[0][0]!r} of set {templates.name!r} never uses the column {unused[0][1]!r}, "
-            "which the set requires; use it there, leave the template out with `use`, or correct `required` of the set"
-        )
-    return chosen
-
-
-def compile_chosen(templates: TemplateSet, params: TemplateParams, source: str) -> list[Compiled]:
-    """The templates of ``choose``, ready to render."""
-    return [_compile(template, templates, params) for template in choose(templates, params, source)]
-
-
-def _compile(template: Template, templates: TemplateSet, params: TemplateParams) -> Compiled:
-    if template.references is None:
-        references: Callable[..., Any] = rendering(template.completion or "")
-    else:
-        expression = ENVIRONMENT.compile_expression(template.references, undefined_to_none=False)
-        references = lambda values: expression(copied(values))
-    prompt_columns = template.prompt_columns() - params.values.keys()
-    return Compiled(
-        template,
-        templates.task_of(template),
-        frozenset(template.columns()) & frozenset(templates.optional),
-        tuple(name for name in templates.columns if name in prompt_columns) if template.inverted else (),
-        rendering(template.prompt),
-        references,
-        _choices(template.answer_choices),
-    )
-
-
-def _choices(given: list[str] | str | None) -> Callable[[Row], list[str] | None]:
-    return split_choices(given) if isinstance(given, str) else lambda values: given
-
-
-def split_choices(text: str) -> Callable[[Row], list[str]]:
-    """A function that renders the answer choices of a row; a separator in the row's values separates nothing."""
-    template = ENVIRONMENT.from_string(text.replace(SEPARATOR, PRIVATE_SEPARATOR))
-    return lambda values: [part.strip() for part in template.render(copied(values)).split(PRIVATE_SEPARATOR)]
-
-
-def columns_of(row: Row, templates: TemplateSet, params: TemplateParams, location: str) -> Row:
-    """The columns of the set with the values of ``row``.
-
-    Null, NaN and a text of blanks only are no value: "" in a column, None in an optional one.
-    """
-    values: Row = {}
-    for name in templates.columns:
-        if name in params.values:
-            values[name] = params.values[name]
-            continue
-        column = params.columns.get(name, name)
-        optional = name in templates.optional
-        if column not in row and not (optional and name not in params.columns):
-            raise TunesmithError(
-                f"{location}: column {column!r} is missing; the row has {', '.join(sorted(row))}; "
-                f"name the right one in `template.columns.{name}` of params/sources.yaml"
-            )
-        value = without_nan(row.get(column))
-        if optional:
-            values[name] = None if not plain(value).strip() else value
-        else:
-            values[name] = "" if value is None or (isinstance(value, str) and not value.strip()) else value
-    return values
 
 
 def _text(templates: TemplateSet) -> Callable[[Row, str], str]:
@@ -198,6 +95,10 @@ def _text(templates: TemplateSet) -> Callable[[Row, str], str]:
     return text
 
 
+def _no_text(values: Row, location: str) -> str:
+    return ""
+
+
 def _main_text(compiled: Compiled, templates: TemplateSet, values: Row, text: str) -> Row:
     """The main text of a row; for an inverted template the columns of its prompt, since its answer is the main text."""
     if not compiled.text_columns:
@@ -219,42 +120,16 @@ def assign(chosen: list[Compiled], row_id: str, values: Row, params: TemplatePar
     return [max(candidates, key=lambda c: unit_interval(params.seed, row_id, c.template.id))]
 
 
-def render_one(compiled: Compiled, values: Row, choice_key: list[Any], location: str) -> Row:
-    """The text columns of one row, rendered with one template."""
+def _conversation(
+    compiled: Compiled, values: Row, choice_key: list[Any], params: TemplateParams, report: Report, location: str
+) -> tuple[Row, str | None]:
+    """The columns of one conversation, and the reason to drop it; counts what is unusual in it."""
+    rendered = conversation(*messages_and_tools(compiled, values, choice_key, location), params.learn, location)
+    for oddity in rendered.oddities:
+        report.note(oddity, location)
     template = compiled.template
-    context = {**values, CHOICE_KEY: choice_key, "answer_choices": None}
-    try:
-        context["answer_choices"] = choices = compiled.choices(context)
-        prompt = compiled.prompt(context)
-        references = _texts(compiled.references(context), choices)
-    except Exception as error:  # a template is the user's code
-        raise TunesmithError(
-            f"{location}: template {template.id!r} fails on this row: {error}; correct the row or the template"
-        ) from None
-    return {
-        "template_id": template.id,
-        "template": template.prompt,
-        "prompt": prompt,
-        "completion": references[0] if references else "",
-        "references": references,
-        "answer_choices": choices,
-    }
-
-
-def _texts(value: Any, choices: list[str] | None) -> list[str]:
-    """The texts of a text, a list, or another iterable, such as the result of Jinja2's ``map``, without blank ones.
-
-    White space stays: it is part of code, lists and patches. A text that is one of ``choices`` but for white space is
-    that choice.
-    """
-    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
-    texts = []
-    for item in value if several else [value]:
-        if item is not None and not isinstance(item, str | int | float | Undefined):
-            raise TypeError(f"`references` must give a text or a list of texts; it gave a {type(item).__name__}")
-        text = "" if item is None else str(item)
-        texts.append(text.strip() if text.strip() in (choices or ()) and text not in (choices or ()) else text)
-    return [text for text in texts if text.strip()]
+    names = {"template_id": template.id, "template": template.text, "text_column": "messages", "answer_choices": None}
+    return {**names, **rendered.columns}, rendered.problem
 
 
 def _problem(rendered: Row, templates: TemplateSet, text: str) -> str | None:

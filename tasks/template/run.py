@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import Any
 
 from tasks.core.errors import TunesmithError
 from tasks.core.files import canonical_json, write_stream
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.metrics.scoring import Scoring, TemplateScoring, write_scoring
+from tasks.template.compiled import choose
 from tasks.template.library import TemplateSet, library_of, load_set
 from tasks.template.params import TemplateParams
-from tasks.template.render import choose, render
+from tasks.template.render import render
 from tasks.template.stored import stored
 from tasks.template.validate import Report, describe_suspicion, refuse_leaks, suspected_templates
 from tasks.text.raw_rows import read_raw
@@ -43,6 +45,8 @@ def run(name: str, params: TemplateParams, paths: Paths, stage: Stage) -> None:
         write_scoring(scoring, scoring_of(name, templates, params))
     for template in suspected_templates(report):
         logger.warning("%s: %s", name, describe_suspicion(template, report))
+    for line in report.oddities():
+        logger.warning("%s: %s", name, line)
     dropped = ", ".join(f"{count} for {reason}" for reason, count in report.dropped.items()) or "none"
     logger.info("%s: %d rows rendered from %d; dropped: %s", name, report.rendered, report.rows, dropped)
     by_template = ", ".join(f"{template} {count}" for template, count in Counter(report.tried).most_common())
@@ -60,7 +64,10 @@ def grouped_by(templates: TemplateSet, params: TemplateParams) -> bytes:
     """The values that decide ``group`` and ``identity``, as JSON; a split is made anew if they change."""
     names = dict.fromkeys([*templates.inputs(), next(iter(templates.columns))])
     columns = {name: [params.columns.get(name, name), params.values.get(name)] for name in names}
-    deciding = {"set": params.set, "identity": templates.identity, "text": templates.text, "columns": columns}
+    deciding: dict[str, Any] = {"set": params.set, "identity": templates.identity, "text": templates.text}
+    deciding |= {"columns": columns}
+    if templates.conversational:
+        deciding["messages"] = [one.messages for one in templates.templates]
     return canonical_json(deciding | {"group": params.group}).encode()
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.core.errors import TunesmithError
 from tasks.core.files import digest
 from tasks.core.params import Params
+from tasks.template.compiled import Compiled, choose, columns_of, compile_chosen, messages_and_tools
+from tasks.template.conversation import prompt_of
 from tasks.template.environment import CHOICE_KEY, plain
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
-from tasks.template.render import Compiled, choose, columns_of, compile_chosen
 from tasks.text.rows import Row, without_nan
 
 
@@ -38,8 +40,8 @@ class SourceTemplates(Params):
 def stored(templates: TemplateSet, params: TemplateParams, source: str) -> SourceTemplates:
     """The templates with which ``template@SOURCE`` renders prompts."""
     chosen = [
-        Template(
-            id=one.id, task=templates.task_of(one), prompt=one.prompt, answer_choices=_of_prompt(one), completion=""
+        Template.of_text(one.id, one.text).model_copy(
+            update={"task": templates.task_of(one), "answer_choices": _of_prompt(one)}
         )
         for one in choose(templates, params, source)
     ]
@@ -53,15 +55,15 @@ def stored(templates: TemplateSet, params: TemplateParams, source: str) -> Sourc
 
 
 def of_texts(source: str, texts: dict[str, str]) -> SourceTemplates:
-    """Templates from their prompts alone: ``texts`` is template id → Jinja2 text."""
-    chosen = [Template(id=name, prompt=text, completion="") for name, text in texts.items()]
+    """Templates from their prompts alone: ``texts`` is template id → ``Template.text``."""
+    chosen = [Template.of_text(name, text) for name, text in texts.items()]
     names = sorted({name for one in chosen for name in one.prompt_columns()})
     return _source(source, chosen, names or ["text"], [], TemplateParams(set=source))
 
 
 def _of_prompt(template: Template) -> list[str] | str | None:
     """The answer choices, if the prompt shows them; else None, so that a row may lack their columns."""
-    return template.answer_choices if "answer_choices" in template.prompt else None
+    return template.answer_choices if "answer_choices" in template.text else None
 
 
 def _source(
@@ -100,8 +102,13 @@ class Prompt:
     source: SourceTemplates
 
     @property
+    def conversational(self) -> bool:
+        """Whether it renders conversations."""
+        return self.compiled.messages is not None
+
+    @property
     def columns(self) -> list[str]:
-        """Columns that a row must have, in the source's names."""
+        """Columns that a row must have, in the source's names; of a conversation, those that it may have."""
         needed = self.compiled.template.columns() - self.source.values.keys()
         return [self.source.columns.get(name, name) for name in self.source.set.columns if name in needed]
 
@@ -109,9 +116,11 @@ class Prompt:
         """Columns that this template needs and the row lacks.
 
         An empty value of an optional column counts as lacking: ``template@S`` does not use this template for the row
-        either.
+        either. A conversation lacks nothing if the row has any message to answer.
         """
         row = self._renamed(row)
+        if self.conversational:
+            return self._lacks_messages(row)
         optional = {self.source.columns.get(name, name) for name in self.compiled.needs}
         return [
             name
@@ -119,21 +128,36 @@ class Prompt:
             if name not in row or (name in optional and not plain(without_nan(row[name])).strip())
         ]
 
-    def render(self, row: Row, where: str) -> str:
-        """The prompt of a row that lacks no column; empty if the row has no text.
+    def _lacks_messages(self, row: Row) -> list[str]:
+        own = [name for name in self.columns if plain(without_nan(row.get(name))).strip()]
+        try:
+            return [] if own and self.render(row, "")["prompt"] else self.columns
+        except TunesmithError:
+            return []  # rendering it raises the error with the row's location
+
+    def render(self, row: Row, where: str) -> Row:
+        """The columns ``prompt``, ``messages`` and ``tools`` of a row that lacks no column; ``prompt`` may be empty.
 
         Raises:
             TunesmithError: the template fails on this row.
         """
         row = self._renamed(row)
+        if self.conversational:
+            row = {**dict.fromkeys(self.columns), **row}
         values = columns_of(row, self._set(), self._params(), where)
+        # A row with an id gets the same random choices as in training; another row's choices follow from its content.
+        identity = row.get("row_id") or digest(plain(list(values.values())))[:24]
+        choice_key = [self.source.seed, identity]
+        if self.conversational:
+            return prompt_of(*messages_and_tools(self.compiled, values, choice_key, where), where)
+        return {"prompt": self._prompt(values, choice_key, where), "messages": None, "tools": None}
+
+    def _prompt(self, values: Row, choice_key: list[Any], where: str) -> str:
         used = [name for name in self.source.set.columns if name in self.compiled.template.prompt_columns()]
         main = next((name for name in used if name not in self.source.values), None)
         if main is not None and not plain(values[main]).strip():
             return ""
-        # A row with an id gets the same random choices as in training; another row's choices follow from its content.
-        identity = row.get("row_id") or digest(plain(list(values.values())))[:24]
-        context = {**values, CHOICE_KEY: [self.source.seed, identity], "answer_choices": None}
+        context = {**values, CHOICE_KEY: choice_key, "answer_choices": None}
         try:
             context["answer_choices"] = self.compiled.choices(context)
             return self.compiled.prompt(context)

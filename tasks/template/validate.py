@@ -28,6 +28,7 @@ class Report:
     Attributes:
         rows, rendered: rows read, and rows rendered (one per template).
         dropped, first: reason → number of rows dropped for it, and location of the first.
+        odd, odd_first: what is unusual in a conversation → number of rows, and location of the first.
         tried: template id → rows rendered with it.
         leaking, leaked: template id → rows whose prompt contains the completion, and location of the first.
         named, named_first: template id → answer choice → rows whose prompt names this choice alone, and rightly;
@@ -38,6 +39,8 @@ class Report:
     rendered: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
+    odd: dict[str, int] = field(default_factory=dict)
+    odd_first: dict[str, str] = field(default_factory=dict)
     tried: dict[str, int] = field(default_factory=dict)
     leaking: dict[str, int] = field(default_factory=dict)
     leaked: dict[str, str] = field(default_factory=dict)
@@ -48,6 +51,15 @@ class Report:
         """Count a dropped row."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         self.first.setdefault(reason, location)
+
+    def note(self, oddity: str, location: str) -> None:
+        """Count a conversation with something unusual."""
+        self.odd[oddity] = self.odd.get(oddity, 0) + 1
+        self.odd_first.setdefault(oddity, location)
+
+    def oddities(self) -> list[str]:
+        """One line per oddity: number of rows, and the first of them."""
+        return [f"{count} with {odd}, the first at {self.odd_first[odd]}" for odd, count in self.odd.items()]
 
     def leak(self, template: str, leaks: bool, location: str) -> None:
         """Count a row rendered with ``template``, and whether its prompt contains the completion."""

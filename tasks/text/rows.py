@@ -32,6 +32,8 @@ RENDERED = pa.schema(
         ("completion", pa.string()),
         ("references", pa.list_(pa.string())),
         ("answer_choices", pa.list_(pa.string())),
+        ("messages", pa.string()),
+        ("tools", pa.string()),
     ]
 )
 """Columns of ``data/rendered/S.parquet`` and of every split, mixture and evaluation set.
@@ -43,9 +45,14 @@ RENDERED = pa.schema(
   prompt. It decides on duplicates and contamination.
 - ``time``: the value of ``template.time``, as a number or in seconds since 1970.
 - ``completion``: the first of ``references``, which training uses.
+- ``messages``, ``tools``: of a conversation, as JSON text (``tasks.text.conversations``); null for a row of prompt and
+  completion. The text columns of a conversation hold its last assistant message and the history before it.
 
 How a row is scored is no column: ``data/scoring/S.json`` tells it (``tasks.metrics.scoring``).
 """
+
+CONVERSATION = ("messages", "tools")
+"""Columns that files of earlier versions lack."""
 
 GROUPED_BY = b"tunesmith.grouped_by"
 """Key of the schema metadata of ``data/rendered/S.parquet``: what decides ``group`` and ``identity``, as JSON."""
@@ -53,6 +60,10 @@ GROUPED_BY = b"tunesmith.grouped_by"
 TEMPLATES = b"tunesmith.templates"
 """Key of the schema metadata of ``data/rendered/S.parquet`` and of its split's ``test.parquet``: the templates of the
 prompts (``tasks.template.stored.SourceTemplates``), as JSON."""
+
+
+TURN = "#turn"
+"""Separates, in the ``row_id`` of an evaluation row, a conversation's ``row_id`` and the number of a turn."""
 
 
 def row_key(row: Row) -> RowKey:
@@ -67,6 +78,23 @@ def group_key(row: Row) -> tuple[str, str]:
     """
     group = row.get("group")
     return row["source"], row["row_id"] if group is None else group
+
+
+def without_turn(row_id: str) -> str:
+    """The ``row_id`` of the conversation of an evaluation row."""
+    return row_id.partition(TURN)[0]
+
+
+def rendered_columns(table: pa.Table, names: Iterable[str] = RENDERED.names) -> pa.Table:
+    """The columns ``names`` of ``RENDERED``; ``CONVERSATION`` is null in a table of an earlier version."""
+    fields = [RENDERED.field(name) for name in names]
+    columns = [
+        pa.nulls(table.num_rows, field.type)
+        if field.name in CONVERSATION and field.name not in table.column_names
+        else table.column(field.name).cast(field.type)
+        for field in fields
+    ]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
 def without_nan(value: Any) -> Any:

@@ -39,6 +39,11 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "yes_no_reading": {"passage": "The sun is hot.", "question": "is the sun hot", "label": True},
     "dialogue_summary": {"dialogue": "A: Is it <b>late</b> & cold?\nB: Yes.", "summary": ["It is late.", "Late."]},
     "instruction": {"instruction": "Add the numbers.", "input": "1 and 2", "output": "3"},
+    "chat": {
+        "messages": [{"role": "user", "content": "Is it late?"}, {"role": "assistant", "content": "Yes, it is."}],
+        "system": None,
+    },
+    "preference": {"prompt": "Is it late?", "chosen": "Yes, it is.", "rejected": "No."},
     "sentiment": {"text": "A fine film.", "label": 1},
 }
 VALUES = {"translation": {"source_language": "English", "target_language": "German"}}

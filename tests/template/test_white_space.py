@@ -99,6 +99,8 @@ def test_a_row_to_predict_is_rendered_as_in_training(note: Any, source: str) -> 
     row = {"en": source, "de": "Ein Hund.", "note": note}
     trained = rendered([row], NOTED, **params.model_dump(exclude={"set"}))[0][0]["prompt"]
     (prompt,) = prompts_of("s", stored(NOTED, params, "s"))
-    assert prompt.render(row, "row 1") == trained
-    assert prompt.render({"source": source, "note": note}, "row 1") == trained, "the set's names are accepted too"
+    assert prompt.render(row, "row 1")["prompt"] == trained
+    assert prompt.render({"source": source, "note": note}, "row 1")["prompt"] == trained, (
+        "the set's names are accepted too"
+    )
     assert not prompt.lacks({"en": source, "note": note}), "neither completion nor values are needed"

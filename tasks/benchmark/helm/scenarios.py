@@ -14,9 +14,9 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import Params, parse, read_yaml, value_at
 from tasks.ingest.readers import read
+from tasks.template.compiled import Compiled, columns_of, compile_chosen, render_one
 from tasks.template.library import TemplateSet, load_set, read_set
 from tasks.template.params import TemplateParams
-from tasks.template.render import Compiled, columns_of, compile_chosen, render_one
 from tasks.text.rows import Row
 
 METRICS = ("accuracy", "calibration", "robustness", "fairness", "bias", "toxicity", "efficiency")
@@ -208,7 +208,7 @@ class QuestionRenderer:
     @property
     def template(self) -> str:
         """Text of the template's prompt."""
-        return self._compiled.template.prompt
+        return self._compiled.template.text
 
     def question(self, instance: Instance, values: Mapping[str, object] | None = None) -> Question:
         """The question of a row, with ``values`` instead of its columns if they were perturbed.

@@ -14,9 +14,9 @@ import yaml
 from jinja2 import TemplateSyntaxError, nodes
 
 from tasks.core.errors import TunesmithError
+from tasks.template.compiled import split_choices
 from tasks.template.environment import ENVIRONMENT, PRIVATE_SEPARATOR, SEPARATOR, names_in, reserved_problem
 from tasks.template.importing.parsed import ParsedSet, ParsedTemplate, compile_problem, in_order
-from tasks.template.render import split_choices
 
 LICENSE = "Of the templates, Apache-2.0 (promptsource); of the data, see its own page."
 

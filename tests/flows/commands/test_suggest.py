@@ -68,6 +68,15 @@ def test_columns_that_no_set_has_are_required_and_the_way_to_a_set_is_named(root
     assert "`tunesmith templates list`" in blocks(root, "mine", ["all"], ["talk", "gist"], [])
 
 
+def test_conversations_and_pairs_are_known_by_exact_names(root: Path) -> None:
+    chats = source(root, stems=["all"], every=["messages"], some=["tools"])
+    assert (chats["ingest"], chats["template"]) == ({"required": ["messages"]}, {"set": "chat"})
+    pairs = match(root, ["prompt", "chosen", "rejected"], [])
+    assert pairs is not None and pairs.set == "preference"
+    one = match(root, ["message", "label"], [])
+    assert one is None or one.set != "chat", "one message is no conversation"
+
+
 def test_a_column_that_some_rows_lack_is_not_required_nor_taken_for_a_needed_one(root: Path) -> None:
     suggested = source(root, stems=["all"], every=["review", "rating"], some=["title"])
     assert suggested["ingest"] == {"required": ["review", "rating"]}
