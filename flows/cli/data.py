@@ -29,8 +29,19 @@ def add(
         str | None, typer.Option(help="Delimiter of CSV files, if it is ambiguous: comma, semicolon, tab or pipe.")
     ] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of Excel workbooks, if they have several.")] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Format of the rows, if it is not detected: messages, sharegpt, alpaca, prompt_completion, "
+            "input_output, question_answer, preference, or a template set.",
+        ),
+    ] = None,
+    write_params: Annotated[
+        bool, typer.Option("--write", help="Write the suggested blocks into params/; entries that exist stay.")
+    ] = False,
 ) -> None:
-    """Check files, copy them to data/sources/NAME, and version them with DVC."""
+    """Check files, detect the format of their rows, copy them to data/sources/NAME, and version them with DVC."""
     root = workspace()
     from flows.commands.data import How
     from flows.commands.data import add as add_files
@@ -46,7 +57,7 @@ def add(
         return yes
 
     how: How = "append" if append else "replace" if replace else "new"
-    write(add_files(root, files, name, how, delimiter, confirm, sheet))
+    write(add_files(root, files, name, how, delimiter, confirm, sheet, form, write_params))
 
 
 @app.command()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flows.commands import source_files
+from flows.commands.detect import Detected
+from flows.commands.inspection import Inspection
+from flows.commands.next_steps import suggested_blocks, what_next
 from flows.commands.source_files import Contents, Overlap
-from flows.commands.suggest import blocks, yaml_lines
+from flows.commands.suggest import Block
+from flows.commands.write_blocks import Texts, new_texts, write_texts
 from flows.sources.fetched import fetched_names
 from flows.sources.parts import refuse_unnamed
 from flows.sources.store import How, recover, store
@@ -31,18 +35,25 @@ def add(
     delimiter: str | None = None,
     confirm: Callable[[str], bool] = lambda question: False,
     sheet: str | None = None,
+    form: str | None = None,
+    write: bool = False,
 ) -> str:
-    """Read every row of ``files``, copy them to ``data/sources/name``, ``dvc add`` it, and return what comes next.
+    """Read every row of ``files``, copy them to ``data/sources/name`` and ``dvc add`` it.
+
+    Returns: what was read, the proof of its format (``flows.commands.inspection``), and what comes next.
 
     Args:
         how: ``new`` needs a free name, ``append`` keeps the files of the source, ``replace`` removes them.
         delimiter: of CSV files; None for that of ``sources.name.ingest``, which is recognised by default.
         sheet: of Excel workbooks; None for that of ``sources.name.ingest``, by default the only one.
+        form: format or template set of the rows; None detects it.
+        write: write the blocks into ``params/``.
         confirm: called with a text about what ``replace`` removes; nothing changes unless it returns True.
 
     Raises:
         TunesmithError: a file is missing, empty or broken (with its line), two have one name, ``name`` is invalid, or
-            the files do not fit the source or its parameters. Nothing is changed then.
+            the files do not fit the source, its parameters or ``form``; or ``params/`` cannot be written. Nothing is
+            changed then.
     """
     _refuse_name(root, name)
     source_files.refuse_same_stems(files)
@@ -56,7 +67,11 @@ def add(
             source_files.refuse_taken(old, files)
         kept = old if how == "append" else []
         refuse_unnamed(root, name, [name_of(path) for path in [*kept, *files]], how == "replace", "add the files again")
-        overlap = source_files.compare(kept, files, ingest)
+        if write:
+            _refuse_named(root, name)
+        inspection = Inspection(Paths(root), name, form)
+        overlap = source_files.compare(kept, files, ingest, bool(old), inspection.add)
+        detected = inspection.detected(*overlap.columns())
         notes = overlap.notes + (source_files.fit(root, name, overlap) if how == "append" else [])
         if how == "replace" and old:
             going = source_files.going(old, overlap, ingest)
@@ -65,8 +80,32 @@ def add(
                     f"data/sources/{name}: {going} Nothing was changed; add `--yes` to replace them, or give "
                     "`--append` instead to keep them and add the new ones"
                 )
+        suggested = suggested_blocks(root, name, overlap, ingest, detected)
+        texts = _new_texts(root, name, detected, suggested) if write else {}
+        proof = inspection.proof(detected, [column for columns in overlap.columns() for column in columns])
         store(root, target, files, how)
-        return "\n".join([*_added(name, overlap, ingest, how, notes), "", *what_next(root, name, overlap, ingest)])
+        write_texts(texts)
+        added = _added(name, overlap, ingest, how, notes)
+        head = "Written into params/:" if write else "Now name it in params/ (the option `--write` does it for you):"
+        return "\n".join([*added, "", *proof, "", *what_next(root, name, suggested, head)])
+
+
+def _refuse_named(root: Path, name: str) -> None:
+    if name in mapping(Paths(root).params / "sources.yaml", "sources"):
+        raise TunesmithError(
+            f"params/sources.yaml: sources.{name}: this source exists, and `--write` changes no entry; leave `--write` "
+            "out, or remove the entry"
+        )
+
+
+def _new_texts(root: Path, name: str, detected: Detected, suggested: Sequence[Block]) -> Texts:
+    if detected.matched is None:
+        problem = detected.why
+    elif detected.matched.lacking:
+        problem = f"the set {detected.matched.set!r} also needs {', '.join(detected.matched.lacking)}"
+    else:
+        return new_texts(root, name, suggested)
+    raise TunesmithError(f"data add: `--write` needs a clear format; {problem}")
 
 
 def _refuse_name(root: Path, name: str) -> None:
@@ -118,24 +157,3 @@ def _columns(path: Path, contents: Contents, ingest: IngestParams) -> str:
         return listed
     delimiter = delimiter_of(path) if ingest.delimiter == "auto" else ingest.delimiter
     return listed if delimiter == "," else f"{listed} (delimiter: {DELIMITERS[delimiter]})"
-
-
-def what_next(root: Path, name: str, overlap: Overlap, ingest: IngestParams) -> list[str]:
-    """The blocks to paste into ``params/`` for a stored source, or its parameters if it has some."""
-    sources = mapping(Paths(root).params / "sources.yaml", "sources")
-    if name in sources:
-        return [
-            f"params/sources.yaml has {name} already; Tunesmith uses it unchanged:",
-            *yaml_lines({name: sources[name]}),
-            f"Next: `tunesmith templates validate {name}`, `tunesmith plan`, then `tunesmith run`",
-        ]
-    every, some = overlap.columns()
-    stems = [name_of(path) for path in [*overlap.old, *overlap.new]]
-    stated = {"delimiter": None if ingest.delimiter == "auto" else ingest.delimiter, "sheet": ingest.sheet}
-    return [
-        "Now name it in params/:",
-        "",
-        blocks(root, name, stems, every, some, {key: value for key, value in stated.items() if value}, overlap.texts()),
-        "",
-        f"Then look at it: `tunesmith templates validate {name}`, `tunesmith plan`",
-    ]

@@ -60,49 +60,122 @@ def _set(lines: list[str], mapping: CommentedMap, key: str, value: int) -> None:
     lines[line] = lines[line][:column] + entry + lines[line][column:]
 
 
-def with_entries(text: str, path: Path, section: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
-    """``text``, the content of ``path``, with ``entries`` after the last one of ``section``, one per line.
+def with_entries(
+    text: str, path: Path, section: str, entries: Mapping[str, Mapping[str, Any]], one_line: bool = True
+) -> str:
+    """``text``, the content of ``path``, with ``entries`` after the last one of ``section``.
+
+    Args:
+        one_line: write each entry on one line; else as a block whose innermost collections are on one line.
 
     Raises:
         TunesmithError: the section is not a block of YAML with a line per entry.
     """
-    added = [_on_one_line(name, entry) for name, entry in entries.items()]
+    written = _on_one_line if one_line else _as_block
+    added = [line for name, entry in entries.items() for line in written(name, entry)]
     expected: Any = YAML(typ="safe").load(text)
     expected[section] = {**(expected[section] or {}), **entries}
     changed = _inserted(text, section, added)
-    try:
-        is_as_expected = changed is not None and YAML(typ="safe").load(changed) == expected
-    except YAMLError:
-        is_as_expected = False
-    if changed is None or not is_as_expected:
+    if not _holds(changed, expected):
         raise TunesmithError(
             f"{path}: {section}: must be written as a block of YAML to be changed here; write by hand: "
-            f"{'; '.join(f'`{line}`' for line in added)}"
+            f"{'; '.join(f'`{line}`' for name, entry in entries.items() for line in _on_one_line(name, entry))}"
         )
+    assert changed is not None
     return changed
 
 
-def _on_one_line(name: str, entry: Mapping[str, Any]) -> str:
+def with_item(text: str, path: Path, section: Sequence[str], item: str) -> str:
+    """``text``, the content of ``path``, with ``item`` at the end of the list at ``section``.
+
+    Raises:
+        TunesmithError: there is no list, or it is shared by an alias.
+    """
+    expected: Any = YAML(typ="safe").load(text)
+    above, node = expected, YAML().compose(text)
+    for part in section[:-1]:
+        above = above.get(part) if isinstance(above, dict) else None
+    for part in section:
+        values = {key.value: value for key, value in node.value} if isinstance(node, MappingNode) else {}
+        node = values.get(part)
+    changed = None
+    if isinstance(above, dict) and isinstance(node, SequenceNode):
+        above[section[-1]] = [*above[section[-1]], item]
+        changed = _with_last(text, node, item)
+    if not _holds(changed, expected):
+        raise TunesmithError(
+            f"{path}: {'.'.join(section)}: must be a list of plain YAML to be changed here; add `{item}` to it by hand"
+        )
+    assert changed is not None
+    return changed
+
+
+def _holds(text: str | None, expected: Any) -> bool:
+    """Whether ``text`` is YAML with the value ``expected``."""
+    try:
+        return text is not None and bool(YAML(typ="safe").load(text) == expected)
+    except YAMLError:
+        return False
+
+
+def _with_last(text: str, node: SequenceNode, item: str) -> str:
+    lines = text.splitlines(keepends=True)
+    if node.flow_style:
+        line, column = node.end_mark.line, node.end_mark.column - 1  # before the closing bracket
+        separator = ", " if node.value else ""
+        lines[line] = f"{lines[line][:column].rstrip(' ')}{separator}{item}{lines[line][column:]}"
+        return "".join(lines)
+    return _below(lines, _last_line(node), f"{' ' * node.start_mark.column}- {item}")
+
+
+def _below(lines: list[str], line: int, *added: str) -> str:
+    """The text of ``lines`` with ``added`` below ``line``."""
+    end = "\r\n" if lines[0].endswith("\r\n") else "\n"
+    if not lines[line].endswith("\n"):
+        lines[line] += end
+    return "".join([*lines[: line + 1], *(f"{new}{end}" for new in added), *lines[line + 1 :]])
+
+
+def _on_one_line(name: str, entry: Mapping[str, Any]) -> list[str]:
     value = CommentedMap(entry)
     value.fa.set_flow_style()
     yaml, text = YAML(), io.StringIO()
     yaml.width = 4096
     yaml.dump({name: value}, text)
-    return text.getvalue().strip()
+    return [text.getvalue().strip()]
+
+
+def _as_block(name: str, entry: Mapping[str, Any]) -> list[str]:
+    return yaml_lines({name: dict(entry)})
+
+
+def yaml_lines(data: Mapping[str, Any]) -> list[str]:
+    """``data`` as lines of YAML; the innermost collections are on one line."""
+    yaml, text = YAML(), io.StringIO()
+    yaml.default_flow_style = None
+    yaml.width = 4096
+    yaml.representer.sort_base_mapping_type_on_output = False
+    yaml.dump(dict(data), text)
+    return text.getvalue().splitlines()
 
 
 def _inserted(text: str, section: str, added: Sequence[str]) -> str | None:
     """``text`` with the lines ``added`` behind the last entry of ``section``; None if it has no block of entries."""
-    nodes = {key.value: value for key, value in YAML().compose(text).value}
-    block = nodes[section]
-    if not isinstance(block, MappingNode) or block.flow_style or not block.value:
-        return None
-    indent, line = " " * block.value[0][0].start_mark.column, _last_line(block)
+    nodes = {key.value: (key, value) for key, value in YAML().compose(text).value}
+    key, block = nodes[section]
     lines = text.splitlines(keepends=True)
-    end = "\r\n" if lines[0].endswith("\r\n") else "\n"
-    if not lines[line].endswith("\n"):
-        lines[line] += end
-    return "".join([*lines[: line + 1], *(f"{indent}{new}{end}" for new in added), *lines[line + 1 :]])
+    if isinstance(block, MappingNode) and not block.value and block.flow_style:  # written as {}
+        start, end = block.start_mark, block.end_mark
+        if start.line == end.line:
+            line = lines[start.line]
+            lines[start.line] = line[: start.column].rstrip(" ") + line[end.column :]
+            return _below(lines, start.line, *(f"  {new}" for new in added))
+    if not isinstance(block, MappingNode):
+        return _below(lines, key.end_mark.line, *(f"  {new}" for new in added)) if block.value == "" else None
+    if block.flow_style or not block.value:
+        return None
+    indent = " " * block.value[0][0].start_mark.column
+    return _below(lines, _last_line(block), *(f"{indent}{new}" for new in added))
 
 
 def _last_line(node: Any) -> int:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.commands import source_files
-from flows.commands.data import what_next
+from flows.commands.next_steps import proof_of_stored
 from flows.sources.fetched import chosen
 from flows.sources.refresh import Fetched, fetch_and_check, replace
 from flows.workspace import workspace_lock
 from tasks.core.paths import Paths
-from tasks.ingest.params import IngestParams
-from tasks.ingest.run import data_files
 from tasks.resolve.check import Problems, mapping
 
 
@@ -44,7 +41,5 @@ def _next(root: Path, replaced: Sequence[Fetched]) -> list[str]:
     lines: list[str] = []
     for fetched in replaced:
         if fetched.name not in sources:
-            ingest = IngestParams()
-            overlap = source_files.compare([], data_files(Paths(root).source(fetched.name)), ingest)
-            lines += what_next(root, fetched.name, overlap, ingest)
+            lines += proof_of_stored(root, fetched.name)
     return lines or ["Next: `tunesmith run`"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +17,11 @@ from tasks.ingest.formats import name_of
 from tasks.ingest.header import Note
 from tasks.ingest.params import IngestParams
 from tasks.ingest.readers import ignore
-from tasks.ingest.run import OWN_COLUMNS, rows_of
+from tasks.ingest.run import OWN_COLUMNS, checked_rows, rows_of
 from tasks.text.rows import Row
+
+Look = Callable[[str, int, Row], None]
+"""Takes name of the file, line and row."""
 
 SAMPLED = 200
 """Rows of each file from which its language is recognised."""
@@ -39,14 +42,29 @@ class Contents:
     ids: Counter[bytes] = field(default_factory=Counter)
     texts: dict[str, list[str]] = field(default_factory=dict)
 
-    def count(self, path: Path, ingest: IngestParams, note: Note = ignore) -> None:
-        """Read all rows of ``path`` as ``ingest`` will."""
-        for row in rows_of(path, ingest, note):
-            self.rows += 1
-            self.columns.update(column for column in row if column not in OWN_COLUMNS)
-            self.ids[bytes.fromhex(row["row_id"])] += 1
-            if self.rows <= SAMPLED:
-                _sample(row, self.texts)
+    def count(self, path: Path, ingest: IngestParams, note: Note = ignore, look: Look | None = None) -> None:
+        """Read all rows of ``path`` as ``ingest`` will, without their ids; ``look`` gets each."""
+        file = name_of(path)
+        for line, row in checked_rows(path, ingest, note):
+            self._add(row)
+            if look is not None:
+                look(file, line, row)
+
+    def count_ids(self, path: Path, ingest: IngestParams, note: Note = ignore, look: Look | None = None) -> None:
+        """As ``count``, with the ids, which take longer."""
+        file = name_of(path)
+        for whole in rows_of(path, ingest, note):
+            row = {column: value for column, value in whole.items() if column not in OWN_COLUMNS}
+            self._add(row)
+            self.ids[bytes.fromhex(whole["row_id"])] += 1
+            if look is not None:
+                look(file, whole["source_line"], row)
+
+    def _add(self, row: Row) -> None:
+        self.rows += 1
+        self.columns.update(row.keys())
+        if self.rows <= SAMPLED:
+            _sample(row, self.texts)
 
 
 @dataclass
@@ -145,17 +163,24 @@ def refuse_taken(old: Sequence[Path], new: Sequence[Path]) -> None:
         raise TunesmithError("\n".join(lines))
 
 
-def compare(old: Sequence[Path], new: Sequence[Path], ingest: IngestParams) -> Overlap:
+def compare(
+    old: Sequence[Path], new: Sequence[Path], ingest: IngestParams, ids: bool = True, look: Look | None = None
+) -> Overlap:
     """Read all rows as ``ingest`` will, the old ones first.
+
+    Args:
+        ids: compute the ids of rows, for which equal ones are counted.
+        look: gets each new row.
 
     Raises:
         TunesmithError: a file is missing or broken (with its line).
     """
     overlap = Overlap({path: Contents() for path in old}, {path: Contents() for path in new})
     for path, contents in overlap.old.items():
-        contents.count(path, ingest)
+        contents.count_ids(path, ingest)
     for path, contents in overlap.new.items():
-        contents.count(path, ingest, overlap.notes.append)
+        count = contents.count_ids if ids else contents.count
+        count(path, ingest, overlap.notes.append, look)
     before = {row_id for contents in overlap.old.values() for row_id in contents.ids}
     overlap.known = sum(
         n for contents in overlap.new.values() for row_id, n in contents.ids.items() if row_id in before
@@ -166,8 +191,8 @@ def compare(old: Sequence[Path], new: Sequence[Path], ingest: IngestParams) -> O
 def _sample(row: Row, texts: dict[str, list[str]]) -> None:
     for column, value in row.items():
         values = value if isinstance(value, list) else [value]
-        if column not in OWN_COLUMNS:
-            texts.setdefault(column, []).extend(text for text in values if isinstance(text, str))
+        contents = [turn.get("content") or turn.get("value") if isinstance(turn, dict) else turn for turn in values]
+        texts.setdefault(column, []).extend(text for text in contents if isinstance(text, str))
 
 
 def fit(root: Path, name: str, overlap: Overlap) -> list[str]:
@@ -218,7 +243,7 @@ def going(old: Sequence[Path], overlap: Overlap, ingest: IngestParams) -> str:
     for path in old:
         contents = Contents()
         try:
-            contents.count(path, ingest)
+            contents.count_ids(path, ingest)
             listed.append(f"{path.name} ({counted(contents.rows, 'row')})")
         except TunesmithError:
             listed.append(f"{path.name} (which cannot be read)")

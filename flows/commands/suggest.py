@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from flows.commands.params_file import yaml_lines
 from flows.sources.parts import part_of
 from tasks.core.params import read_yaml, value_at
 from tasks.ingest.language import MOST, language_of
@@ -25,11 +23,46 @@ class Matched:
     Attributes:
         columns: column of the set → column of the files, of all that were found.
         lacking: columns that the set needs and no column of the files matches.
+        values: column of the set → its text in every row.
+        optional: columns of the set that a row may lack, although the set does not say so.
+        learn: which turns of a conversation are learned; None for the default.
     """
 
     set: str
     columns: dict[str, str]
     lacking: list[str]
+    values: dict[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    learn: str | None = None
+
+    def template(self) -> dict[str, Any]:
+        """``sources.S.template``."""
+        renamed = {ours: theirs for ours, theirs in self.columns.items() if ours != theirs}
+        stated = {"columns": renamed, "values": self.values, "learn": self.learn}
+        return {"set": self.set} | {key: value for key, value in stated.items() if value}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Entries for a file of ``params/``.
+
+    Attributes:
+        file: its name without ending.
+        key: key under which the entries go.
+        entries: key → value; for ``evaluation_set`` the whole new list of ``sources``.
+        notes: remarks, each a comment.
+    """
+
+    file: str
+    key: str
+    entries: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The block as it is printed, with the place where it goes."""
+        replaced = ", in place of its `sources`" if self.key == "evaluation_set" else ""
+        comments = "".join(f"  # {note}\n" for note in self.notes)
+        return f"# params/{self.file}.yaml, under the key `{self.key}`{replaced}:\n{_yaml(self.entries)}{comments}"
 
 
 def blocks(
@@ -37,49 +70,39 @@ def blocks(
     name: str,
     stems: Sequence[str],
     every: Sequence[str],
-    some: Sequence[str],
+    matched: Matched | None,
     stated: Mapping[str, str] = MappingProxyType({}),
     texts: Mapping[str, Sequence[str]] | None = None,
-) -> str:
+    columns: Sequence[str] = (),
+) -> list[Block]:
     """The blocks of ``params/`` for the source ``name``.
 
     Args:
         stems: names of its files without their endings.
-        every, some: columns that all rows have, and those that only some have.
+        every: columns that all rows have.
+        matched: the template set and its columns; None if no set is known.
         stated: keys of ``ingest`` that ``params/`` must state, such as a delimiter.
         texts: column → some of its texts, by which the language is recognised.
+        columns: all columns, for a remark about those that are not used.
     """
-    matched, split = match(root, every, some), split_of(stems)
-    template, notes = _template(matched, [*every, *some])
+    split = split_of(stems)
+    template, notes = _template(matched, columns or every)
     language, of_language = _language(root, matched, texts or {})
     template, notes = template | language, [*notes, *of_language]
     needed = list(matched.columns.values()) if matched else every
     required = [column for column in every if column in needed]
-    ingest = {"required": required} | dict(stated)
-    source = {name: {"ingest": ingest, "template": template, "split": split}}
+    ingest = ({"required": required} if required else {}) | dict(stated)
+    source = {"ingest": ingest, "template": template, "split": split}
     current = value_at(read_yaml(root / "params/evaluation.yaml"), "evaluation_set.sources") or []
-    evaluated = list(dict.fromkeys([*current, name]))
-    trains = split["by"] == "hash" or "train" in split["files"]
-    parts = [("params/sources.yaml, under the key `sources`", _yaml(source, 1), [*notes, *_split_notes(split, stems)])]
-    if trains:
-        parts += [
-            ("params/mixtures.yaml, under the key `mixtures`", _yaml({name: {"sources": {name: {}}}}, 1), []),
-            (
-                "params/experiments.yaml, under the key `experiments`",
-                _yaml({f"{name}_lora": {"method": "lora", "mixture": name}}, 1),
-                [],
-            ),
-        ]
-    parts.append(
-        (
-            "params/evaluation.yaml, under the key `evaluation_set`, in place of its `sources`",
-            _yaml({"sources": evaluated}, 1),
-            [],
-        )
-    )
-    return "\n".join(
-        f"# {where}:\n{text}" + "".join(f"  # {note}\n" for note in remarks) for where, text, remarks in parts
-    ).rstrip()
+    trained = [
+        Block("mixtures", "mixtures", {name: {"sources": {name: {}}}}),
+        Block("experiments", "experiments", {f"{name}_lora": {"method": "lora", "mixture": name}}),
+    ]
+    return [
+        Block("sources", "sources", {name: source}, [*notes, *_split_notes(split, stems)]),
+        *(trained if split["by"] == "hash" or "train" in split["files"] else []),
+        Block("evaluation", "evaluation_set", {"sources": list(dict.fromkeys([*current, name]))}),
+    ]
 
 
 def match(root: Path, every: Sequence[str], some: Sequence[str]) -> Matched | None:
@@ -87,19 +110,21 @@ def match(root: Path, every: Sequence[str], some: Sequence[str]) -> Matched | No
     library = library_of(root)
     ranked = []
     for number, name in enumerate(known_sets(library)):
-        matched = _match_set(name, load_set(name, library), every, some)
+        templates = load_set(name, library)
+        if templates.conversational:  # the values of a column tell whether it holds conversations
+            continue
+        matched = match_set(name, templates, every, some)
         wanted = len(matched.columns) + len(matched.lacking)
         exact = sum(ours == theirs for ours, theirs in matched.columns.items())
-        main = next(iter(load_set(name, library).columns))
+        main = next(iter(templates.columns))
         if main in matched.columns and 2 * len(matched.lacking) < wanted:
             ranked.append((not matched.lacking, len(matched.columns) - len(matched.lacking), exact, -number, matched))
     return max(ranked, key=lambda one: one[:-1])[-1] if ranked else None
 
 
-def _match_set(name: str, templates: TemplateSet, every: Sequence[str], some: Sequence[str]) -> Matched:
+def match_set(name: str, templates: TemplateSet, every: Sequence[str], some: Sequence[str]) -> Matched:
     columns: dict[str, str] = {}
-    # Equal names first: a similar name must not take their column. A `message` is no list of `messages`.
-    for same in (_same,) if templates.conversational else (_equal, _alike):
+    for same in (_equal, _alike):  # equal names first: a similar name must not take their column
         for wanted in templates.columns:
             offered = [*every, *some] if wanted in templates.optional else every
             free = [column for column in offered if column not in columns.values()]
@@ -109,24 +134,20 @@ def _match_set(name: str, templates: TemplateSet, every: Sequence[str], some: Se
     return Matched(name, {c: columns[c] for c in templates.columns if c in columns}, lacking)
 
 
-def _words(column: str) -> list[str]:
+def words_of(column: str) -> list[str]:
     """Lower-case words of a column's name, plural endings cut: ``abstractiveSummaries`` → abstractive, summary."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column)
     words = re.findall(r"[^\W_]+", spaced.lower())
     return [re.sub(r"(?<=\w{3})s$", "", re.sub(r"ies$", "y", word)) for word in words]
 
 
-def _same(wanted: str, column: str) -> bool:
-    return wanted == column
-
-
 def _equal(wanted: str, column: str) -> bool:
-    return _words(wanted) == _words(column)
+    return words_of(wanted) == words_of(column)
 
 
 def _alike(wanted: str, column: str) -> bool:
     """One name has all words of the other: ``tags`` and ``ner_tags``."""
-    ours, theirs = set(_words(wanted)), set(_words(column))
+    ours, theirs = set(words_of(wanted)), set(words_of(column))
     return bool(ours and theirs) and (ours <= theirs or theirs <= ours)
 
 
@@ -136,10 +157,8 @@ def _template(matched: Matched | None, columns: Sequence[str]) -> tuple[dict[str
             "no set of the library has these columns: name one instead of NAME (`tunesmith templates list`), map its",
             "columns with `columns: {COLUMN OF THE SET: COLUMN OF THE DATA}`, or write a set (docs/data.md)",
         ]
-    renamed = {ours: theirs for ours, theirs in matched.columns.items() if ours != theirs}
-    template: dict[str, Any] = {"set": matched.set} | ({"columns": renamed} if renamed else {})
     free = [column for column in columns if column not in matched.columns.values()]
-    return template, [
+    return matched.template(), [
         f"the set needs {wanted!r} too: name its column under `columns` (unused: {', '.join(free) or 'none'}), or one "
         "text for all rows under `values`; other sets: `tunesmith templates list`"
         for wanted in matched.lacking
@@ -150,7 +169,7 @@ def _language(
     root: Path, matched: Matched | None, texts: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, str], list[str]]:
     """``language`` of the completions, or of all texts if they show none; empty if these do not either."""
-    for columns in (_completions(root, matched), list(texts)):
+    for columns in (completions_of(root, matched), list(texts)):
         read = [column for column in columns if texts.get(column)]
         # A long column would leave no room for the next one.
         language = language_of(" ".join(dict.fromkeys(texts[column]))[: MOST // len(read)] for column in read)
@@ -162,7 +181,7 @@ def _language(
     return {}, []
 
 
-def _completions(root: Path, matched: Matched | None) -> list[str]:
+def completions_of(root: Path, matched: Matched | None) -> list[str]:
     """Columns of the files that completions of the set use and prompts do not."""
     if matched is None:
         return []
@@ -206,16 +225,6 @@ def _no_test(stems: Sequence[str]) -> bool:
     return all(part_of(stem) != "test" for stem in stems)
 
 
-def _yaml(data: dict[str, Any], level: int) -> str:
-    """``data`` as YAML, indented by ``level``; the innermost collections are on one line."""
-    yaml, text = YAML(), io.StringIO()
-    yaml.default_flow_style = None
-    yaml.width = 4096
-    yaml.representer.sort_base_mapping_type_on_output = False
-    yaml.dump(data, text)
-    return "".join(f"{'  ' * level}{line}\n" for line in text.getvalue().splitlines())
-
-
-def yaml_lines(data: dict[str, Any]) -> list[str]:
+def _yaml(data: dict[str, Any]) -> str:
     """``data`` as YAML, indented once."""
-    return _yaml(data, 1).splitlines()
+    return "".join(f"  {line}\n" for line in yaml_lines(data))

@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.model.base_models import BaseModelParams, find, load_tokenizer
+from tasks.model.base_models import BaseModelParams, find, find_on_disk, load_tokenizer
 from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
 from tasks.resolve.params import TrainingDefaults
@@ -114,8 +114,27 @@ def _shown(paths: Paths) -> tuple[Callable[[Row], str], list[str]]:
     try:
         renderer, _ = base_renderer(paths)
     except TunesmithError as error:
-        return lambda row: f"{row['prompt']}\n[[{row['completion']}]]", [f"text only, no tokens: {error}"]
-    return lambda row: renderer.marked(renderer.encode_row(row)), []
+        return lambda row: row_text(None, row), [f"text only, no tokens: {error}"]
+    return lambda row: row_text(renderer, row), []
+
+
+def row_text(renderer: Renderer | None, row: Row) -> str:
+    """A rendered row with its supervised text in ``[[…]]``; without a renderer, its text columns."""
+    if renderer is None:
+        return f"{row['prompt']}\n[[{row['completion']}]]"
+    return renderer.marked(renderer.encode_row(row))
+
+
+def available_renderer(paths: Paths) -> tuple[Renderer | None, int | None]:
+    """As ``base_renderer``, but nothing is downloaded, converted or hashed: None if that would be needed."""
+    try:
+        file = paths.params / "training.yaml"
+        defaults = load(TrainingDefaults, file).defaults
+        base = find_on_disk(load(BaseModelParams, file, "defaults", "base_model"), paths.root)
+        limit, date = int(defaults["max_length"]), str(defaults.get("chat_date") or CHAT_DATE)
+        return None if base is None else Renderer(load_tokenizer(base), base.kind, date), limit
+    except TunesmithError:
+        return None, None
 
 
 def _also(row: Row) -> str:

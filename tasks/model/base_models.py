@@ -113,6 +113,29 @@ def refuse_missing(params: BaseModelParams, root: Path) -> None:
         _refuse_unpinned(params)
 
 
+def find_on_disk(params: BaseModelParams, root: Path) -> BaseModel | None:
+    """Return the base model if its files are on this disk, ready to read the tokenizer; its weights are not hashed.
+
+    Raises:
+        TunesmithError: the name or the local folder is wrong.
+    """
+    if params.name.startswith("embedded:"):
+        folder, revision = _embedded_folder(params.name), _embedded_revision()
+    elif _is_local(params.name, root):
+        folder, revision = _local(root / params.name, params.name), None
+    else:
+        from huggingface_hub import try_to_load_from_cache
+
+        _refuse_unpinned(params)
+        config = try_to_load_from_cache(params.name, "config.json", revision=params.revision)
+        if not isinstance(config, str):
+            return None
+        folder, revision = Path(config).parent, params.revision
+    if not (folder / "config.json").exists():
+        return None
+    return BaseModel(params.name, folder, revision, "", _kind(folder), params.trust_remote_code)
+
+
 def find_config(path: Path) -> BaseModel:
     """Return a model by its ``config.json`` or the folder of that file; enough to plan with, as no weights are needed.
 

@@ -34,6 +34,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "subject": "high_school_biology",
     },
     "product_reviews": {"review": "Works well, I am glad.", "rating": "4", "title": "A good buy for us"},
+    "prompt_completion": {"prompt": " Once upon ", "completion": "a time"},
     "self_instruct": {"instruction": "Add the numbers.", "instances": [{"input": "1 and 2", "output": "3"}]},
     "translation": {"source": "A dog runs.", "target": "Ein Hund rennt."},
     "yes_no_reading": {"passage": "The sun is hot.", "question": "is the sun hot", "label": True},

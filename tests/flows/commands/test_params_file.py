@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands.params_file import with_entries, with_number
+from flows.commands.params_file import with_entries, with_item, with_number
 from tasks.core.errors import TunesmithError
 
 FILE, SPLIT = Path("params/sources.yaml"), ("sources", "s", "split")
@@ -93,7 +93,49 @@ def test_a_last_line_without_an_end_gets_one() -> None:
     assert added("experiments:\n  a: {seed: 1}") == f"experiments:\n  a: {{seed: 1}}\n  {ADDED}\n"
 
 
-@pytest.mark.parametrize("text", ["experiments: {a: {seed: 1}}\n", "experiments:\n", "experiments: {}\n"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("a: 1\nexperiments: {}   # none yet\nb: 2\n", f"a: 1\nexperiments:   # none yet\n  {ADDED}\nb: 2\n"),
+        ("experiments:\n# later\nb: 2\n", f"experiments:\n  {ADDED}\n# later\nb: 2\n"),
+        ("a: 1\nexperiments:", f"a: 1\nexperiments:\n  {ADDED}\n"),
+    ],
+)
+def test_an_empty_section_becomes_a_block(before: str, after: str) -> None:
+    assert added(before) == after
+
+
+def test_entries_may_be_blocks() -> None:
+    entry = {"new": {"ingest": {"required": ["a"]}, "split": {"by": "hash"}}}
+    text = with_entries("sources:\n    a: {x: 1}  # why\n# end\n", FILE, "sources", entry, one_line=False)
+    block = "    new:\n      ingest:\n        required: [a]\n      split: {by: hash}\n"
+    assert text == f"sources:\n    a: {{x: 1}}  # why\n{block}# end\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("e:\n  sources: [a, b]   # two\n  n: 1\n", "e:\n  sources: [a, b, new]   # two\n  n: 1\n"),
+        ("e: {sources: [], n: 1}\n", "e: {sources: [new], n: 1}\n"),
+        ("e:\n  sources: [\n    a,  # one\n    b\n  ]\n", None),
+        ("e:\n  sources:\n  - a  # one\n  # two\n  n: 1\n", "e:\n  sources:\n  - a  # one\n  - new\n  # two\n  n: 1\n"),
+        ("e:\n  sources:\n    - a\n    - b", "e:\n  sources:\n    - a\n    - b\n    - new\n"),
+    ],
+)
+def test_an_item_comes_behind_the_last_one(before: str, after: str | None) -> None:
+    changed = with_item(before, FILE, ("e", "sources"), "new")
+    assert after is None or changed == after
+    windows = with_item(before.replace("\n", "\r\n"), FILE, ("e", "sources"), "new")
+    assert windows == changed.replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize("text", ["e: {}\n", "e:\n  sources: a\n", "l: &l [a]\ne:\n  sources: *l\n", "e:\n"])
+def test_a_list_that_cannot_be_changed_alone_is_left_to_the_user(text: str) -> None:
+    with pytest.raises(TunesmithError, match=r"sources\.yaml: e\.sources: must be a list .* add `new` to it by hand"):
+        with_item(text, FILE, ("e", "sources"), "new")
+
+
+@pytest.mark.parametrize("text", ["experiments: {a: {seed: 1}}\n", "experiments: ~\n", "experiments: {\n}\n"])
 def test_entries_of_a_section_that_is_no_block_are_left_to_the_user(text: str) -> None:
     with pytest.raises(TunesmithError, match=r"experiments\.yaml: experiments: .* by hand: `new: \{like: a, seed: 5}`"):
         added(text)

@@ -34,9 +34,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def printed_blocks(root: Path, stems: list[str], every: list[str], some: list[str], **more: Any) -> str:
+    matched = match(root, every, some)
+    return "\n".join(b.text() for b in blocks(root, "mine", stems, every, matched, columns=[*every, *some], **more))
+
+
 def source(root: Path, *, stems: list[str], every: list[str], some: list[str] | None = None) -> dict[str, Any]:
     """``sources.mine`` after its blocks were pasted."""
-    paste(root, blocks(root, "mine", stems, every, some or []))
+    paste(root, printed_blocks(root, stems, every, some or []))
     return dict(read_yaml(root / "params/sources.yaml")["sources"]["mine"])
 
 
@@ -65,16 +70,7 @@ def test_columns_that_no_set_has_are_required_and_the_way_to_a_set_is_named(root
     assert suggested["ingest"] == {"required": ["talk", "gist"]}
     with pytest.raises(TunesmithError, match="no template set 'NAME'"):
         preflight(Paths(root))
-    assert "`tunesmith templates list`" in blocks(root, "mine", ["all"], ["talk", "gist"], [])
-
-
-def test_conversations_and_pairs_are_known_by_exact_names(root: Path) -> None:
-    chats = source(root, stems=["all"], every=["messages"], some=["tools"])
-    assert (chats["ingest"], chats["template"]) == ({"required": ["messages"]}, {"set": "chat"})
-    pairs = match(root, ["prompt", "chosen", "rejected"], [])
-    assert pairs is not None and pairs.set == "preference"
-    one = match(root, ["message", "label"], [])
-    assert one is None or one.set != "chat", "one message is no conversation"
+    assert "`tunesmith templates list`" in printed_blocks(root, ["all"], ["talk", "gist"], [])
 
 
 def test_a_column_that_some_rows_lack_is_not_required_nor_taken_for_a_needed_one(root: Path) -> None:
@@ -83,7 +79,7 @@ def test_a_column_that_some_rows_lack_is_not_required_nor_taken_for_a_needed_one
     assert suggested["template"] == {"set": "product_reviews"}
     half = match(root, ["instruction", "output"], ["input"])
     assert half is not None and (half.set, half.lacking) == ("instruction", ["input"])
-    assert "the set needs 'input' too" in blocks(root, "mine", ["all"], ["instruction", "output"], ["input"])
+    assert "the set needs 'input' too" in printed_blocks(root, ["all"], ["instruction", "output"], ["input"])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +127,7 @@ ENGLISH = ["The parcel is late again, and nobody knows where it is.", "My lamp b
 def test_the_block_holds_the_language_of_the_completions(
     root: Path, texts: dict[str, list[str]], language: str, columns: str
 ) -> None:
-    printed = blocks(root, "mine", ["all"], ["dialogue", "summary"], [], texts=texts)
+    printed = printed_blocks(root, ["all"], ["dialogue", "summary"], [], texts=texts)
     assert f"# language: {language}, recognised in {columns}; it decides how outputs are scored" in printed
     paste(root, printed)
     template = read_yaml(root / "params/sources.yaml")["sources"]["mine"]["template"]
@@ -148,18 +144,18 @@ def test_every_column_that_the_note_names_is_read(root: Path, monkeypatch: pytes
 
     monkeypatch.setattr("flows.commands.suggest.language_of", language_of)
     long = [f"{text} {i}" for i in range(200) for text in ENGLISH]
-    printed = blocks(
-        root, "mine", ["all"], ["dialogue", "summary"], [], texts={"dialogue": long, "summary": ["ok"], "id": []}
+    printed = printed_blocks(
+        root, ["all"], ["dialogue", "summary"], [], texts={"dialogue": long, "summary": ["ok"], "id": []}
     )
     assert "# language: en, recognised in dialogue, summary; it" in printed
     assert read[0] == "ok" and read[1].startswith(ENGLISH[0]) and read[1].endswith(" ok")
 
 
 def test_texts_that_show_no_language_name_none(root: Path) -> None:
-    assert "language" not in blocks(root, "mine", ["all"], ["dialogue", "summary"], [], texts={"summary": ["1", "2"]})
+    assert "language" not in printed_blocks(root, ["all"], ["dialogue", "summary"], [], texts={"summary": ["1", "2"]})
 
 
 def test_the_block_holds_a_delimiter_and_a_sheet_that_were_named(root: Path) -> None:
-    paste(root, blocks(root, "mine", ["all"], ["dialogue", "summary"], [], {"delimiter": ";", "sheet": "May"}))
+    paste(root, printed_blocks(root, ["all"], ["dialogue", "summary"], [], stated={"delimiter": ";", "sheet": "May"}))
     ingest = read_yaml(root / "params/sources.yaml")["sources"]["mine"]["ingest"]
     assert (ingest["delimiter"], ingest["sheet"]) == (";", "May")
