@@ -31,6 +31,7 @@ from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
 from tasks.metrics.params import load_verdicts
 from tasks.mix.params import MixtureParams, load_contamination
 from tasks.register.params import RegistrationParams
+from tasks.resolve.bases import fingerprints
 from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
 from tasks.split.params import SplitParams
 from tasks.template.params import TemplateParams
@@ -39,7 +40,7 @@ _SECTIONS = {
     "sources.yaml": {"generated", "hub", "fetched", "sources"},
     "mixtures.yaml": {"contamination", "mixtures"},
     "experiments.yaml": {"experiments"},
-    "training.yaml": {"defaults", "methods", "memory"},
+    "training.yaml": {"base_models", "defaults", "methods", "memory"},
     "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "verdicts", "helm", "benchmark"},
     "registration.yaml": {"registration"},
 }
@@ -60,7 +61,9 @@ def preflight(paths: Paths) -> None:
     sources = _check_sources(paths, problems)  # None if the names cannot be read: every reference would look wrong
     _check_mixtures(paths, problems, sources)
     evaluation, compared = _check_evaluation(paths, problems, sources)
-    problems.catch(load_experiments, paths)
+    problems.catch(mapping, paths.params / "training.yaml", "base_models")
+    if (experiments := problems.catch(load_experiments, paths)) is not None:
+        problems.catch(fingerprints, paths, experiments)
     registration = problems.catch(load, RegistrationParams, paths.params / "registration.yaml", "registration")
     planned = _check_benchmark(paths, problems)
     _check_judges(paths, problems, evaluation, compared, registration, planned)

@@ -82,6 +82,7 @@ def own_artifacts(root: Path) -> None:
 
 
 def _small_training(params: dict[str, Any]) -> None:
+    params["base_models"] = {"tiny": "./base"}
     params["defaults"] |= {"base_model": {"name": "./base"}, "threads": 1, "max_length": 4096}
     params["defaults"]["training"] |= {"token_budget": 4096, "log_every": 1}
 

@@ -55,6 +55,7 @@ def _orphans(paths: Paths) -> list[Path]:
     experiments = mapping(paths.params / "experiments.yaml", "experiments")
     mixtures = mapping(paths.params / "mixtures.yaml", "mixtures")
     sources = mapping(paths.params / "sources.yaml", "sources")
+    bases = mapping(paths.params / "training.yaml", "base_models")
     kept = {
         paths.root / "models": set(experiments),
         paths.root / "runs": set(experiments),
@@ -63,6 +64,7 @@ def _orphans(paths: Paths) -> list[Path]:
         paths.benchmark("X").parent: set(experiments),
         paths.helm: {*experiments, "table.md", "table.html", "table.png"},
         paths.mixtures: set(mixtures),
+        paths.bases: {f"{name}.json" for name in ("none", *bases)},
         paths.splits: set(sources),
         paths.raw("").parent: {f"{name}.parquet" for name in sources},
         paths.rendered("").parent: {f"{name}.parquet" for name in sources},

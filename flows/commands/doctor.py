@@ -137,8 +137,8 @@ def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
         if changed := [name for name in experiments if _trained_on(root, name) not in (None, base.weights_sha256)]:
             stages = " ".join(f"train@{name}" for name in changed)
             raise TunesmithError(
-                f"{base.spec}: its weights changed since {', '.join(changed)} ran, which DVC does not see. Restore "
-                f"them or run `dvc repro --force --single-item {stages}` and then `tunesmith run`"
+                f"{base.spec}: its weights changed since {', '.join(changed)} ran. Restore them, or `tunesmith run` "
+                f"trains these experiments again ({stages})"
             )
         return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}; used by {', '.join(experiments)}"
 

@@ -38,7 +38,7 @@ def print_status(root: Path, verbose: bool) -> None:
 def rewritten(paths: Paths) -> list[str]:
     """Files of ``build/experiments``, relative to the root, whose content ``resolve`` would change."""
     with tempfile.TemporaryDirectory() as folder:
-        write_resolved(load_experiments(paths), Path(folder))
+        write_resolved(load_experiments(paths), paths, Path(folder))
         contents = [
             {str(file.relative_to(top)): file.read_bytes() for file in sorted(top.rglob("*.yaml"))}
             for top in (Path(folder), paths.resolved)

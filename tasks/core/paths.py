@@ -104,6 +104,14 @@ class Paths:
     def mixture(self, name: str) -> Path:
         return self.mixtures / name
 
+    @property
+    def bases(self) -> Path:
+        return self.root / "build/bases"
+
+    def base(self, name: str) -> Path:
+        """Fingerprint of a local model of ``base_models``."""
+        return self.bases / f"{name}.json"
+
     def experiment(self, name: str) -> Path:
         """Folder of the resolved parameters: ``train.yaml``, ``predict.yaml`` and ``score.yaml``."""
         return self.resolved / name

@@ -81,7 +81,7 @@ def find(params: BaseModelParams, root: Path) -> BaseModel:
     """
     if params.name.startswith("embedded:"):
         folder, revision = _embedded(params.name), _embedded_revision()
-    elif _is_local(params.name, root):
+    elif is_local(params.name, root):
         folder, revision = _local(root / params.name, params.name), None
     else:
         folder, revision = _hub(params), params.revision
@@ -105,7 +105,7 @@ def refuse_missing(params: BaseModelParams, root: Path) -> None:
     if params.name.startswith("embedded:"):
         _embedded_folder(params.name)
         _gguf()
-    elif _is_local(params.name, root):
+    elif is_local(params.name, root):
         folder = _local(root / params.name, params.name)
         _kind(folder)
         _weights(folder)
@@ -243,7 +243,8 @@ def _weights_sha256(folder: Path) -> str:
     return hashlib.sha256("".join(files.sha256(path) for path in _weights(folder)).encode()).hexdigest()
 
 
-def _is_local(name: str, root: Path) -> bool:
+def is_local(name: str, root: Path) -> bool:
+    """Whether ``base_model.name`` is a folder on this machine, not a hub id or the embedded model."""
     return name.startswith((".", "/")) or (root / name).is_dir()
 
 

@@ -1,4 +1,4 @@
-"""``resolve``: ``params/*.yaml`` → ``build/experiments/X/{train,predict,score}.yaml`` for every experiment.
+"""``resolve``: ``params/*.yaml`` → ``build/experiments/X/{base,train,predict,score}.yaml`` for every experiment.
 
 The folder is written anew each time, so that it holds no deleted experiment.
 """
@@ -10,26 +10,28 @@ from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage, main
 from tasks.evaluate.params import by_stage
+from tasks.resolve.bases import fingerprints
 from tasks.resolve.check import Resolved, load_experiments
 
 
 def run(paths: Paths, stage: Stage) -> None:
     """Resolve all experiments, and report the errors of all at once."""
-    resolved = load_experiments(paths)
     with stage.outputs(paths.resolved) as (output,):
-        write(resolved, output)
+        write(load_experiments(paths), paths, output)
 
 
-def write(resolved: Resolved, output: Path) -> None:
-    """Write ``train.yaml``, ``predict.yaml`` and ``score.yaml`` to ``output/X`` for every experiment X.
+def write(resolved: Resolved, paths: Paths, output: Path) -> None:
+    """Write ``base.yaml``, ``train.yaml``, ``predict.yaml`` and ``score.yaml`` to ``output/X`` for every experiment X.
 
     Each stage depends on its own file: a change of the intervals reruns ``score@X`` and generates nothing. Only the
     comparison
     reads ``like.yaml``, which an experiment with the key ``like`` has too.
     """
+    bases = fingerprints(paths, resolved)
     for name, experiment in resolved.items():
         folder = output / name
         folder.mkdir(parents=True)
+        write_yaml(folder / "base.yaml", bases[name])
         write_yaml(folder / "train.yaml", in_order(experiment.train))
         predict, score = by_stage(experiment.evaluate)
         write_yaml(folder / "predict.yaml", in_order(predict))

@@ -6,9 +6,12 @@ from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from tasks.core.errors import TunesmithError
+from tasks.core.files import read_json
+from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.model.base_models import BaseModelParams, refuse_missing
-from tasks.resolve.check import Problems, load_experiments
+from tasks.model.base_models import BaseModelParams, is_local, refuse_missing
+from tasks.resolve.check import Problems, Resolved, load_experiments
+from tasks.resolve.params import TrainingDefaults
 from tasks.tuning.params import parse_params
 
 T = TypeVar("T")
@@ -29,6 +32,37 @@ def base_models(paths: Paths) -> list[tuple[BaseModelParams, list[str]]]:
         else:
             known.append(name)
     return users
+
+
+def fingerprints(paths: Paths, resolved: Resolved) -> dict[str, dict[str, str]]:
+    """Content of ``base.yaml`` for each experiment: the name of its base, and the fingerprint of a local one.
+
+    A fingerprint that ``base@B`` has not written yet is left out.
+
+    Raises:
+        TunesmithError: ``base_models`` of ``params/training.yaml`` lacks a local base model that an experiment uses.
+    """
+    file = paths.params / "training.yaml"
+    listed = {
+        (paths.root / folder).resolve(): name for name, folder in load(TrainingDefaults, file).base_models.items()
+    }
+    content: dict[str, dict[str, str]] = {}
+    problems = Problems()
+    for experiment, parameters in resolved.items():
+        base = str(parameters.train["base_model"]["name"])
+        content[experiment] = {"name": base}
+        if base.startswith("embedded:") or not is_local(base, paths.root):
+            continue
+        name = listed.get((paths.root / base).resolve())
+        if name is None:
+            problems.lines.append(
+                f"{file}: base_models: must list every local base model, so that a change of its files is noticed; it "
+                f"lacks {base} of {experiment}; add an entry (`base_models: {{NAME: {base}}}`)"
+            )
+        elif paths.base(name).exists():
+            content[experiment]["sha256"] = read_json(paths.base(name))["sha256"]
+    problems.refuse()
+    return content
 
 
 def refuse_missing_bases(paths: Paths, experiments: Collection[str] | None = None) -> None:

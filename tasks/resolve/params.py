@@ -72,9 +72,11 @@ Experiment: type[ExperimentKeys] = create_model("Experiment", __base__=Experimen
 class TrainingDefaults(Params):
     """``params/training.yaml``: ``defaults`` of every experiment, and of each method under ``methods``.
 
+    ``base_models`` maps names to local folders: a change of their files makes the experiments that use them stale.
     ``memory`` reaches no experiment: ``train`` reads it from this file, so that a change retrains nothing.
     """
 
     defaults: Patch
     methods: dict[str, Patch]
+    base_models: dict[str, str] = Field(default_factory=dict)
     memory: MemoryParams = Field(default_factory=MemoryParams)

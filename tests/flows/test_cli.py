@@ -17,7 +17,7 @@ from tests.workspaces import copy_workspace, dvc, edit
 
 
 def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
-    assert cli(built, "status") == (0, "all 15 stages are up to date\n")
+    assert cli(built, "status") == (0, "all 17 stages are up to date\n")
     edit(built, "experiments", lambda p: p["experiments"]["lora"].update(seed=5))
     code, printed = cli(built, "status")
     dvc(built, "repro", "--single-item", "resolve")
@@ -25,7 +25,7 @@ def test_status_says_what_is_stale_and_why(built: Path, cli: Cli) -> None:
     edit(built, "experiments", lambda p: p["experiments"]["lora"].pop("seed"))
     dvc(built, "repro", "--single-item", "resolve")
     assert code == 0 and "modified params/experiments.yaml" in printed
-    assert "3 of 15 stages will run, 2 more only if what they read changes" in printed
+    assert "3 of 17 stages will run, 2 more only if what they read changes" in printed
     for address in ("train@lora", "compare"):
         assert re.search(rf"{address} +│ resolve will change build/experiments/lora/train.yaml", printed)
     assert re.search(r"predict@lora +│ only if train@lora changes what it writes", printed)
