@@ -19,7 +19,7 @@ from tasks.mix.contamination import COMPARED, Contamination, summary
 from tasks.mix.overlap import MEASURES
 from tasks.mix.params import load_contamination
 from tasks.resolve.check import mapping
-from tasks.text.rows import RENDERED, rendered_columns
+from tasks.text.rows import RENDERED, Row, rendered_columns
 
 TEXT = {".txt", ".text", ".md"}
 """Endings of files that are read as one text per paragraph."""
@@ -87,7 +87,7 @@ def texts_of_file(file: Path) -> pa.Table:
     Raises:
         TunesmithError: the file cannot be read, or holds no text.
     """
-    rows = [
+    rows: list[Row] = [
         {
             "source": file.name,
             "row_id": str(line),

@@ -24,8 +24,8 @@ def suggested_blocks(root: Path, name: str, overlap: Overlap, ingest: IngestPara
     every, some = overlap.columns()
     stems = [name_of(path) for path in [*overlap.old, *overlap.new]]
     stated = {"delimiter": None if ingest.delimiter == "auto" else ingest.delimiter, "sheet": ingest.sheet}
-    stated = {key: value for key, value in stated.items() if value}
-    return blocks(root, name, stems, every, detected.matched, stated, overlap.texts(), [*every, *some])
+    given = {key: value for key, value in stated.items() if value}
+    return blocks(root, name, stems, every, detected.matched, given, overlap.texts(), [*every, *some])
 
 
 def what_next(root: Path, name: str, suggested: Sequence[Block], head: str = "Now name it in params/:") -> list[str]:

@@ -121,7 +121,7 @@ def find_on_disk(params: BaseModelParams, root: Path) -> BaseModel | None:
     """
     if params.name.startswith("embedded:"):
         folder, revision = _embedded_folder(params.name), _embedded_revision()
-    elif _is_local(params.name, root):
+    elif is_local(params.name, root):
         folder, revision = _local(root / params.name, params.name), None
     else:
         from huggingface_hub import try_to_load_from_cache

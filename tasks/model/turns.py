@@ -108,7 +108,7 @@ def _refuse_rewritten(number: int, text: str, whole: str) -> None:
         REWRITTEN,
         f"the chat template must render a learned turn alike whatever follows it; turn {number + 1} is rendered with "
         f"{text[at : at + 40]!r} when it is the last, and with {whole[at : at + 40]!r} when more follows; learn only "
-        "the last turn (`train: false` in earlier messages), or use a model whose template keeps earlier turns",
+        "the last turn (`learn: last` in params/sources.yaml), or use a model whose template keeps earlier turns",
     )
 
 

@@ -24,8 +24,7 @@ def write(resolved: Resolved, paths: Paths, output: Path) -> None:
     """Write ``base.yaml``, ``train.yaml``, ``predict.yaml`` and ``score.yaml`` to ``output/X`` for every experiment X.
 
     Each stage depends on its own file: a change of the intervals reruns ``score@X`` and generates nothing. Only the
-    comparison
-    reads ``like.yaml``, which an experiment with the key ``like`` has too.
+    comparison reads ``like.yaml``, which an experiment with the key ``like`` has too.
     """
     bases = fingerprints(paths, resolved)
     for name, experiment in resolved.items():

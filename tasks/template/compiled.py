@@ -183,7 +183,6 @@ def render_one(compiled: Compiled, values: Row, choice_key: list[Any], location:
 def _texts(value: Any, choices: list[str] | None) -> list[str]:
     """The texts of a text, a list, or another iterable, such as the result of Jinja2's ``map``, without blank ones.
 
-
     White space stays: it is part of code, lists and patches. A text that is one of ``choices`` but for white space is
     that choice.
     """

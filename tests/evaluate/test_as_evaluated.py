@@ -231,7 +231,7 @@ def test_the_registered_model_generates_as_predict_does(
 ) -> None:
     model = loaded(registered, monkeypatch, address, tmp_path)
     inputs = model.metadata.signature.inputs.inputs
-    assert [column.name for column in inputs] == ["prompt", "template", "chat", "dialogue"]
+    assert [column.name for column in inputs] == ["prompt", "template", "messages", "tools", "chat", "dialogue"]
     assert not any(column.required for column in inputs)
     shown = pd.DataFrame([{"prompt": row["prompt"]} for row in rendered() if row["template_id"] == "plain"])
     assert model.predict(shown.assign(template="chats/plain")) == completions(registered, name, "plain")
@@ -241,8 +241,9 @@ def test_the_registered_model_generates_as_predict_does(
         assert model.predict(rows) == expected
         answers = ask(registered, [address], raw(), tmp_path, f"chats/{template}")
         assert [row["completion"] for row in answers] == expected
-    alone = model.predict(pd.DataFrame({"prompt": ["hello"]}))
-    assert alone == [ask(registered, [name], [{"prompt": "hello"}], tmp_path)[0]["completion"]]
+    for row in ({"prompt": "hello"}, {"messages": [{"role": "user", "content": "hello"}]}):
+        alone = model.predict(pd.DataFrame([row]))
+        assert alone == [ask(registered, [name], [row], tmp_path)[0]["completion"]]
     for frame in (pd.DataFrame({"chat": ["hello", None]}), pd.DataFrame({"prompt": ["hello", " "]})):
         with pytest.raises(MlflowException, match="row 2: a row must have a text; it is empty"):
             model.predict(frame)

@@ -91,7 +91,7 @@ def test_the_flow_builds_what_dvc_repro_builds(built: Path) -> None:
 def test_one_task_a_stage_then_ledger_and_gate(first_run: FirstRun) -> None:
     listed = dvc(first_run.root, "stage", "list", "--name-only").stdout.split()
     assert set(first_run.tasks) == {*listed, "tracking", "register"}
-    assert len(listed) == 18
+    assert len(listed) == 20
 
 
 def test_the_artifact_has_the_table_the_decision_and_the_runs(first_run: FirstRun) -> None:

@@ -141,7 +141,7 @@ def test_a_turn_whose_reasoning_is_dropped_later_is_refused_and_the_last_one_is_
     renderer = Renderer(chat_tokenizer(REASONING), "causal")
     messages = [*with_tools("hm", "rain is wet"), {"role": "user", "content": "And now?"}]
     messages.append({"role": "assistant", "content": "Sun.", "reasoning_content": "later", "train": True})
-    with pytest.raises(TurnError, match=r"(?s)turn 2 is rendered with '<think>\\nhm.*the last.*train: false"):
+    with pytest.raises(TurnError, match=r"(?s)turn 2 is rendered with '<think>\\nhm.*when it is the last.*learn: last"):
         renderer.encode_row(row(messages))
     last = renderer.encode_row(row(messages), last=True)
     assert renderer.tokenizer.decode(last.completion) == "<think>\nlater\n</think>\n\nSun.<|im_end|>"

@@ -223,7 +223,12 @@ def test_test_rows_that_changed_since_the_candidate_was_evaluated_are_refused(pa
 def test_the_registered_model_is_whole_and_names_no_machine(paths: Paths) -> None:
     champion = run(PARAMS, paths)["champion"]
     folder = paths.root / "mlartifacts" / champion["run_id"] / "artifacts/model"
-    assert [c.name for c in Model.load(str(folder)).signature.inputs.inputs] == ["prompt", "template"]
+    assert [c.name for c in Model.load(str(folder)).signature.inputs.inputs] == [
+        "prompt",
+        "template",
+        "messages",
+        "tools",
+    ]
     stored = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     assert {"MLmodel", "serving_model.py", "requirements.txt", "code/tasks/evaluate/evaluated_model.py"} <= stored
     assert not [path for path in stored if path.endswith((".pkl", ".pyc"))]

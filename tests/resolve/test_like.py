@@ -52,7 +52,7 @@ def test_an_entry_like_another_changes_no_file_of_the_others(paths: Paths) -> No
     after = resolved(paths)
     assert {name: text for name, text in after.items() if not name.startswith("lora-s1/")} == before
     new = {name.partition("/")[2] for name in after if name not in before}
-    assert new == {"like.yaml", "predict.yaml", "score.yaml", "train.yaml"}
+    assert new == {"base.yaml", "like.yaml", "predict.yaml", "score.yaml", "train.yaml"}
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_an_experiment_that_names_an_unknown_mixture_is_named(paths: Paths) -> N
         (
             "training",
             lambda p: p.update(default={}),
-            "training.yaml: default: unknown key; known here: defaults, memory, methods",
+            "training.yaml: default: unknown key; known here: base_models, defaults, memory, methods",
         ),
         (
             "evaluation",

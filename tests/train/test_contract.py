@@ -225,7 +225,7 @@ def test_turns_that_the_template_changes_are_counted_and_stop_past_the_threshold
         encode_rows(data, renderer, parameters(max_dropped=0.3), "train")
     first, last = str(caught.value).splitlines()
     assert first.startswith("data/mixtures/demo/train.parquet: row r2 (train.jsonl:2): the chat template must render")
-    assert "turn 2 is rendered with '<think>" in first and "with 'plum" in first and "train: false" in first
+    assert "turn 2 is rendered with '<think>" in first and "with 'plum" in first and "learn: last" in first
     assert "1 of 3 rows (33.3%) would be dropped (1 the chat template changes an earlier turn)" in last
 
 

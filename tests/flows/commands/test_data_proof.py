@@ -44,7 +44,7 @@ def test_a_written_source_can_be_planned(root: Path, tmp_path: Path) -> None:
         "Written into params/:",
     ):
         assert part in printed
-    assert printed.count("-- talks:") == 3 and "as text" not in printed, "through the tokenizer on this disk"
+    assert printed.count("-- talks:") == 3 and "(as text" not in printed, "through the tokenizer on this disk"
     preflight(Paths(root))
     source = read_yaml(root / "params/sources.yaml")["sources"]["talks"]
     assert (
