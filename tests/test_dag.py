@@ -73,15 +73,20 @@ def test_a_second_repro_runs_nothing(built: Path) -> None:
     assert ran(dvc(built, "repro").stdout) == []
 
 
-def test_editing_a_rank_reruns_that_experiment_and_the_comparison(built: Path, tmp_path: Path) -> None:
+def test_another_rank_trains_anew_and_a_longer_completion_is_only_generated_anew(built: Path, tmp_path: Path) -> None:
     root = copy_workspace(built, tmp_path / "workspace")
-    edit(root, "experiments", lambda p: p["experiments"]["lora"].update(lora={"rank": 2}))
-    assert ran(dvc(root, "repro").stdout) == ["resolve", "train@lora", "predict@lora", "score@lora", "compare"]
+    longer = {"evaluation": {"generation": {"max_new_tokens": 9}}}
+    patches = {"lora": {"lora": {"rank": 2}}, "full": longer}
+    edit(root, "experiments", lambda p: [p["experiments"][name].update(patch) for name, patch in patches.items()])
+    again = ran(dvc(root, "repro").stdout)
+    assert (again[0], again[-1]) == ("resolve", "compare")
+    assert sorted(again[1:-1]) == ["predict@full", "predict@lora", "score@full", "score@lora", "train@lora"]
     assert json.loads((root / "models/lora/adapter_config.json").read_text())["r"] == 2
+    assert max(pq.read_table(root / "reports/predictions/full/test.parquet").column("new_tokens").to_pylist()) == 9
 
 
-def test_changed_metrics_score_anew_and_generate_nothing(built: Path, tmp_path: Path) -> None:
-    """The code of one metric changes, and the template set names another one besides."""
+def test_changed_metrics_and_intervals_score_anew_and_generate_nothing(built: Path, tmp_path: Path) -> None:
+    """The code of one metric changes, the template set names another one, and intervals need fewer resamples."""
     root = copy_workspace(built, tmp_path / "workspace")
     predictions, rendered = root / "reports/experiments/lora/predictions.parquet", root / "data/rendered/demo.parquet"
     before, rows = pq.read_table(predictions).column("rouge1_f").to_pylist(), rendered.read_bytes()
@@ -93,28 +98,14 @@ def test_changed_metrics_score_anew_and_generate_nothing(built: Path, tmp_path: 
         module.read_text() + "\n_rows = Rouge.rows\n"
         "Rouge.rows = lambda *texts: {name: [1 + s for s in scores] for name, scores in _rows(*texts).items()}\n"
     )
+    edit(root, "evaluation", lambda p: p["evaluate"]["intervals"].update(resamples=200))
     again = ran(dvc(root, "repro").stdout)
-    assert sorted(again) == ["baselines", "compare", "score@base", "score@full", "score@lora", "template@demo"]
+    assert sorted(again[:-1]) == ["baselines", "resolve", "score@base", "score@full", "score@lora", "template@demo"]
+    assert again[-1] == "compare"
     assert rendered.read_bytes() == rows
     scored = pq.read_table(predictions)
     assert scored.column("rouge1_f").to_pylist() == [1 + score for score in before]
     assert scored.column("chrf").null_count == 0
-
-
-def test_other_intervals_score_anew_and_generate_nothing(built: Path, tmp_path: Path) -> None:
-    root = copy_workspace(built, tmp_path / "workspace")
-    edit(root, "evaluation", lambda p: p["evaluate"]["intervals"].update(resamples=200))
-    again = ran(dvc(root, "repro").stdout)
-    assert sorted(again[:-1]) == ["baselines", "resolve", "score@base", "score@full", "score@lora"]
-    assert again[-1] == "compare"
-
-
-def test_a_longer_completion_is_generated_and_scored_anew(built: Path, tmp_path: Path) -> None:
-    root = copy_workspace(built, tmp_path / "workspace")
-    patch = {"generation": {"max_new_tokens": 9}}
-    edit(root, "experiments", lambda p: p["experiments"]["lora"].update(evaluation=patch))
-    assert ran(dvc(root, "repro").stdout) == ["resolve", "predict@lora", "score@lora", "compare"]
-    assert max(pq.read_table(root / "reports/predictions/lora/test.parquet").column("new_tokens").to_pylist()) == 9
 
 
 def test_a_deleted_experiment_leaves_the_comparison(built: Path, tmp_path: Path) -> None:

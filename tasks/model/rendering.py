@@ -12,6 +12,7 @@ from typing import Any
 from tasks.model.chat import CHAT_DATE, Chat, Message, TurnError
 from tasks.model.control_tokens import Marks, control_tokens, marked, tokenise
 from tasks.model.encoded import Encoded
+from tasks.model.tool_text import Known, has_tools
 from tasks.model.turns import Closing, labelled, marked_turns, prefix_turns
 from tasks.text.rows import Row
 
@@ -108,8 +109,8 @@ class Renderer:
             row: a row with ``prompt``, or with ``messages`` (a list or its JSON text) and perhaps ``tools``.
             examples: as for ``prompt``; in a conversation they follow its system message.
         """
-        messages, tools = conversation(row)
-        if not self.chats or messages is None:
+        messages, tools = self.conversation(row)
+        if messages is None:
             return self.prompt(row["prompt"], examples)
         if messages[-1]["role"] == "assistant":
             messages = messages[:-1]
@@ -126,8 +127,8 @@ class Renderer:
             TunesmithError: as ``encode``.
             TurnError: the chat template refuses the messages or changes a learned turn where more follows.
         """
-        messages, tools = conversation(row)
-        if not self.chats or messages is None:
+        messages, tools = self.conversation(row)
+        if messages is None:
             return self.encode(row["prompt"], row["completion"])
         learned = learned_turns(messages)
         if last:
@@ -135,6 +136,13 @@ class Renderer:
         if not learned:
             raise TurnError("no learned turn", "a conversation must have a learned turn; it has none; mark one")
         return self._encode(messages[: learned[-1] + 1], tools, learned, by_marks=True)
+
+    def conversation(self, row: Row) -> tuple[list[Message] | None, list[Any] | None]:
+        """What the chat template gets of a row: messages and tools; None where the row is rendered as text."""
+        messages, tools = conversation(row)
+        if not self.chats or messages is None:
+            return None, None
+        return self._known.as_text(messages, tools) if has_tools(messages, tools) else (messages, tools)
 
     def marked(self, encoded: Encoded) -> str:
         """Decode a row with its special tokens; supervised text is in ``[[…]]``."""
@@ -145,6 +153,10 @@ class Renderer:
             text += f"{self.tokenizer.decode(between) if between else ''}[[{self.tokenizer.decode(own)}]]"
             position = end
         return text
+
+    @cached_property
+    def _known(self) -> Known:
+        return Known.by(self.tokenizer, self.date)
 
     @cached_property
     def _control_tokens(self) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from tasks.model.chat import Message
 from tasks.model.encoded import Encoded
 from tasks.model.rendering import Renderer, conversation, learned_turns
 from tasks.text.rows import Row
@@ -11,6 +13,8 @@ from tasks.text.rows import Row
 BY_TOKENIZER = "text that the tokenizer cannot represent"
 WHITE_SPACE = "white space that the chat template removes at the ends of a text"
 BY_TEMPLATE = "text that the chat template rewrites"
+REASONING = "reasoning that the chat template leaves out"
+TOOLS = "tools that the chat template does not know, so that they are text of the messages"
 
 
 def changes(renderer: Renderer, row: Row, encoded: Encoded) -> list[str]:
@@ -22,8 +26,16 @@ def changes(renderer: Renderer, row: Row, encoded: Encoded) -> list[str]:
 
     ids = [*encoded.prompt, *encoded.completion]
     whole = decoded(ids) if renderer.kind != "seq2seq" else f"{decoded(encoded.prompt)}\n{decoded(encoded.completion)}"
-    reasons = dict.fromkeys(_reason(text, whole, tokenizer, decoded) for text in _texts(renderer, row))
-    return [reason for reason in reasons if reason]
+    messages, tools = conversation(row) if renderer.chats else (None, None)
+    if messages is None:
+        reasons = [_reason(text, whole, tokenizer, decoded) for text in (row["prompt"], row["completion"])]
+    else:
+        learned = learned_turns(messages)
+        shown = messages[: learned[-1] + 1]
+        reasons = [_reason(text, whole, tokenizer, decoded) for text in _texts(shown, tools)]
+        reasons += [REASONING for i in learned if (messages[i].get("reasoning_content") or "").strip() not in whole]
+        reasons += [TOOLS] if renderer.conversation(row) != (messages, tools) else []
+    return [reason for reason in dict.fromkeys(reasons) if reason]
 
 
 def _reason(text: str, whole: str, tokenizer: Any, decoded: Any) -> str | None:
@@ -35,10 +47,9 @@ def _reason(text: str, whole: str, tokenizer: Any, decoded: Any) -> str | None:
     return WHITE_SPACE if text.strip() in whole else BY_TEMPLATE
 
 
-def _texts(renderer: Renderer, row: Row) -> list[str]:
-    """The row's own texts; of a conversation the contents of its messages up to the last learned one."""
-    messages = conversation(row)[0] if renderer.chats else None
-    if messages is None:
-        return [row["prompt"], row["completion"]]
-    shown = messages[: learned_turns(messages)[-1] + 1]
-    return [message["content"] for message in shown if isinstance(message.get("content"), str)]
+def _texts(messages: Sequence[Message], tools: Sequence[Any] | None) -> list[str]:
+    """The texts of messages, and the names of the functions that they call or may call."""
+    contents = [message["content"] for message in messages if isinstance(message.get("content"), str)]
+    functions = [call.get("function", call) for message in messages for call in message.get("tool_calls") or ()]
+    functions += [tool.get("function", tool) for tool in tools or ()]
+    return [*contents, *(one["name"] for one in functions if isinstance(one.get("name"), str))]

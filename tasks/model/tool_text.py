@@ -1,0 +1,104 @@
+"""Tools as text, where a chat template does not know them: SmolLM2's leaves calls out, Gemma's takes no system message.
+
+A call becomes a line of JSON below the content of its message, as in the column ``completion``. Schemas become lines of
+JSON at the end of the system message; without a system role, at the start of the first user message. Results of a
+tool without a role for them become a user message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, cast
+
+from tasks.model.chat import Chat, Message, TurnError
+from tasks.text import messages as stated
+from tasks.text.conversations import content_text
+
+_USER: Message = {"role": "user", "content": "Are you here?"}
+_NAME, _TEXT = "zq_probe", "zq probe"
+_CALL = {"type": "function", "id": "zqprobe12", "function": {"name": _NAME, "arguments": {"a": "b"}}}
+_SCHEMA = {
+    "type": "function",
+    "function": {
+        "name": _NAME,
+        "description": "A probe.",
+        "parameters": {"type": "object", "properties": {"a": {"type": "string", "description": "A letter."}}},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a chat template renders: ``tool_calls``, schemas (``tools``), the role ``tool`` and the role ``system``."""
+
+    calls: bool
+    schemas: bool
+    results: bool
+    system: bool
+
+    @classmethod
+    def by(cls, tokenizer: Any, date: str) -> Known:
+        """Render one probe for each with the chat template of ``tokenizer``."""
+
+        def renders(text: str, messages: list[Message], tools: list[Any] | None = None) -> bool:
+            try:
+                return text in Chat(tokenizer, date, tools).whole(messages)
+            except TurnError:
+                return False
+
+        reply: Message = {"role": "assistant", "content": "Yes."}
+        calling = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
+        calls = renders(_NAME, [_USER, calling])
+        asking = calling if calls else reply
+        result: Message = {"role": "tool", "content": _TEXT, "tool_call_id": "zqprobe12", "name": _NAME}
+        return cls(
+            calls=calls,
+            schemas=renders(_NAME, [_USER, reply], [_SCHEMA]),
+            results=renders(_TEXT, [_USER, asking, result, reply]),
+            system=renders(_TEXT, [{"role": "system", "content": _TEXT}, _USER, reply]),
+        )
+
+    def as_text(self, messages: list[Message], tools: list[Any] | None) -> tuple[list[Message], list[Any] | None]:
+        """``messages`` and ``tools`` of a conversation; what the template does not know of them is text of messages."""
+        if not self.calls:
+            messages = [_with_calls_in_content(message) for message in messages]
+        if not self.results:
+            messages = _with_results_by_user(messages)
+        if tools and not self.schemas:
+            messages, tools = self._with_schemas(messages, tools), None
+        return messages, tools
+
+    def _with_schemas(self, messages: list[Message], tools: Sequence[Any]) -> list[Message]:
+        text = "\n".join(["Tools:", *(json.dumps(tool, ensure_ascii=False) for tool in tools)])
+        first = messages[0]
+        if self.system and first["role"] != "system":
+            return [{"role": "system", "content": text}, *messages]
+        at = 0 if self.system else next((i for i, one in enumerate(messages) if one["role"] == "user"), 0)
+        content = messages[at]["content"]
+        joined = f"{content}\n\n{text}" if self.system else f"{text}\n\n{content}"
+        return [*messages[:at], messages[at] | {"content": joined}, *messages[at + 1 :]]
+
+
+def has_tools(messages: Sequence[Message], tools: list[Any] | None) -> bool:
+    """Whether a conversation has schemas, calls or results of tools."""
+    return bool(tools) or any(message["role"] == "tool" or message.get("tool_calls") for message in messages)
+
+
+def _with_calls_in_content(message: Message) -> Message:
+    if not message.get("tool_calls"):
+        return message
+    content = content_text(cast(stated.Message, message))
+    return {key: value for key, value in message.items() if key != "tool_calls"} | {"content": content}
+
+
+def _with_results_by_user(messages: Sequence[Message]) -> list[Message]:
+    changed: list[Message] = []
+    for role, several in groupby(messages, key=lambda message: message["role"]):
+        if role == "tool":
+            changed.append({"role": "user", "content": "\n".join(one["content"] or "" for one in several)})
+        else:
+            changed += several
+    return changed
