@@ -9,6 +9,7 @@ import pytest
 
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
+from tasks.resolve.fingerprint import fingerprint
 from tests.workspaces import commit, copy_workspace, dvc, edit, make_workspace, ran
 
 
@@ -58,7 +59,28 @@ def test_only_local_models_have_a_fingerprint(root: Path) -> None:
     assert str(root) not in (root / "dvc.lock").read_text()
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "chat_template.jinja", "config.json"])
+def test_an_output_of_the_workspace_is_no_base_model(root: Path) -> None:
+    edit(root, "experiments", lambda p: p["experiments"]["full"].update(base_model={"name": "./models/lora"}))
+    printed = dvc(root, "repro", "resolve", check=False).stdout
+    assert "full: base_model.name: must not be an output of this workspace, or every stage would depend" in printed
+    assert "copy the folder (such as `cp -r ./models/lora bases/lora`) and list the copy" in printed
+
+
+def test_every_file_that_loading_may_read_is_in_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    hashes = {fingerprint(tmp_path)}
+    for name in ("additional_chat_templates/tool_use.jinja", "source.spm", "merges.bpe", "model.safetensors"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+        hashes.add(fingerprint(tmp_path))
+    assert len(hashes) == 5
+    for name in ("README.md", "LICENSE", ".gitattributes", ".cache/x.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+        assert fingerprint(tmp_path) in hashes
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "chat_template.jinja"])
 def test_a_file_that_changes_in_place_reaches_the_experiments_of_that_model(root: Path, file: str) -> None:
     before = contents(root)
     (root / "base" / file).write_bytes((root / "base" / file).read_bytes() + b"\n")

@@ -81,12 +81,13 @@ def add(
                     "`--append` instead to keep them and add the new ones"
                 )
         suggested = suggested_blocks(root, name, overlap, ingest, detected)
-        texts = _new_texts(root, name, detected, suggested) if write else {}
+        if write:
+            _new_texts(root, name, detected, suggested)  # refused before anything is stored
         proof = inspection.proof(detected, [column for columns in overlap.columns() for column in columns])
         store(root, target, files, how)
-        write_texts(texts)
+        write_texts(_new_texts(root, name, detected, suggested) if write else {})
         added = _added(name, overlap, ingest, how, notes)
-        head = "Written into params/:" if write else "Now name it in params/ (the option `--write` does it for you):"
+        head = "Written into params/:" if write else "Paste these blocks into params/ (or give `--write` next time):"
         return "\n".join([*added, "", *proof, "", *what_next(root, name, suggested, head)])
 
 

@@ -81,13 +81,13 @@ def detect(
         return Detected.unclear(f"several fit: {listed}", list(fitting), rows)
     if library and not _is_format(library.set):
         lacking = ", ".join(library.lacking)
-        why = f"the library's set {library.set!r} has most of these columns; it lacks {lacking}"
+        why = f"the rows have most columns of the library's set {library.set!r}; they lack {lacking}"
         return Detected(library.set, why, library)
     return Detected.unclear("no format and no template set has these columns with these values", [], rows)
 
 
 def _largest(fitting: dict[str, Matched]) -> dict[str, Matched]:
-    """The formats whose columns are no part of another's: instruction, input, output are no pair of input, output."""
+    """The formats whose columns are no proper subset of another's: ``alpaca`` wins over its part ``input_output``."""
     columns = {name: set(matched.columns.values()) for name, matched in fitting.items()}
     return {name: one for name, one in fitting.items() if not any(columns[name] < other for other in columns.values())}
 
@@ -131,7 +131,7 @@ def _named(names: Sequence[str], columns: Sequence[str]) -> str | None:
 
 
 def _conversation(fitting: Sequence[str], columns: Sequence[str]) -> str | None:
-    """The column of conversations: the only one, or the one with a usual name; of a pair, none."""
+    """The column of conversations: the only candidate, else the one with a usual name; None if the rows are pairs."""
     if _named(("chosen",), columns) and _named(("rejected",), columns) and not _named(CHAT_NAMES, fitting):
         return None
     if _named(("prompt",), fitting) and _named(("completion", "response"), fitting):
@@ -159,7 +159,7 @@ def _as_requested(
         forms = [form for form in FORMS if form.format == requested]
         for form in forms:
             if matched := _fit(form, usual, [*every, *some], kinds, rows):
-                return Detected(requested, f"`--format`; {_why(matched, kinds)}", matched)
+                return Detected(requested, f"`--format` names it and {_why(matched, kinds)}", matched)
         raise TunesmithError(
             f"data add: `--format {requested}` needs {FORMATS[requested]}; the rows have "
             f"{'; '.join(seen(rows))}; rename columns, or name another format"
@@ -172,7 +172,7 @@ def _as_requested(
             f"(`tunesmith templates list`); it is {requested!r}{did_you_mean(requested, known)}"
         )
     matched = match_set(requested, load_set(requested, library_of(root)), every, some)
-    return Detected(requested, "`--format`", matched)
+    return Detected(requested, "`--format` names it", matched)
 
 
 def seen(rows: Sequence[Row]) -> list[str]:

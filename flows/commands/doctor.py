@@ -21,7 +21,7 @@ from flows.workspace import gpus
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
-from tasks.model.base_models import BaseModelParams, find
+from tasks.model.base_models import BaseModelParams, find, is_local
 from tasks.resolve.bases import base_models, named
 from tasks.tracking.client import open_store
 
@@ -136,9 +136,11 @@ def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
         base = named(experiments, lambda: find(params, root))
         if changed := [name for name in experiments if _trained_on(root, name) not in (None, base.weights_sha256)]:
             stages = " ".join(f"train@{name}" for name in changed)
+            again = "`tunesmith run` trains these experiments again"
+            if not is_local(params.name, root):  # no stage depends on the files of such a model
+                again = f"run `dvc repro --force --single-item {stages}` and then `tunesmith run`"
             raise TunesmithError(
-                f"{base.spec}: its weights changed since {', '.join(changed)} ran. Restore them, or `tunesmith run` "
-                f"trains these experiments again ({stages})"
+                f"{base.spec}: its weights changed since {', '.join(changed)} ran. Restore them, or {again}"
             )
         return f"{base.spec}, {base.kind}, weights {base.weights_sha256[:12]}; used by {', '.join(experiments)}"
 

@@ -27,7 +27,7 @@ _BYTES_PER_TOKEN = 4.0
 
 
 class Inspection:
-    """Holds the first ``SAMPLED`` rows, and two numbers of each other.
+    """The first ``SAMPLED`` rows, and of every later row only its line number and a hash.
 
     Args:
         requested: the value of ``--format``.
@@ -39,7 +39,7 @@ class Inspection:
         self._stated = stated_template(paths.root, name)
         self._renderer: Renderer | None = None
         self._limit: int | None = None
-        self._rendered = Rendered([], None)
+        self._rendered = Rendered([])
         self._oddities: Oddities | None = None
 
     def add(self, file: str, line: int, row: Row) -> None:
@@ -83,7 +83,7 @@ class Inspection:
         odd = ["odd:", *odd] if odd else ["odd: nothing"]
         if detected.matched is None:
             return [detected.why, *odd]
-        text_only = " (as text: the base model is not on this disk yet)" if self._renderer is None else ""
+        text_only = "" if self._renderer else " (as text: the tokenizer of the base model is not on this disk yet)"
         return [
             f"format: {detected.format}, since {detected.why}",
             f"mapped: {mapping_line(detected.matched, columns)}",
@@ -124,17 +124,21 @@ class Inspection:
             list(matched.columns.values()),
             tokens,
             self._max_bytes(),
+            matched.learn == "marked",
         )
 
     def _max_bytes(self) -> float | None:
-        return None if self._limit is None else self._limit * (self._rendered.bytes_per_token or _BYTES_PER_TOKEN)
+        if self._limit is None:
+            return None
+        each, fixed = self._rendered.bytes_per_token or _BYTES_PER_TOKEN, self._rendered.fixed_tokens
+        return max(0.0, self._limit - fixed) * each
 
     def _remark(self) -> str:
         """How the length of a row is estimated."""
         if self._limit is None:
             return ""
-        each = self._rendered.bytes_per_token or _BYTES_PER_TOKEN
-        return f"{self._limit:,} tokens, estimated by {each:.1f} bytes per token"
+        each, fixed = self._rendered.bytes_per_token or _BYTES_PER_TOKEN, self._rendered.fixed_tokens
+        return f"{self._limit:,} tokens, estimated by {each:.1f} bytes per token and {fixed:.0f} tokens of the template"
 
 
 def _conversations(matched: Matched) -> list[str]:

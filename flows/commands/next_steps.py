@@ -28,7 +28,9 @@ def suggested_blocks(root: Path, name: str, overlap: Overlap, ingest: IngestPara
     return blocks(root, name, stems, every, detected.matched, given, overlap.texts(), [*every, *some])
 
 
-def what_next(root: Path, name: str, suggested: Sequence[Block], head: str = "Now name it in params/:") -> list[str]:
+def what_next(
+    root: Path, name: str, suggested: Sequence[Block], head: str = "Paste these blocks into params/:"
+) -> list[str]:
     """The suggested blocks below ``head``, or the parameters that the source has, and the commands to type next."""
     if not suggested:
         sources = mapping(Paths(root).params / "sources.yaml", "sources")

@@ -52,6 +52,7 @@ class Checked:
         columns: all columns that templates use.
         tokens: special tokens of the base model.
         max_bytes: a row with more bytes of text is probably too long; None for no limit.
+        marked: conversations must mark what is learned.
     """
 
     needed: Sequence[str]
@@ -60,10 +61,11 @@ class Checked:
     columns: Sequence[str]
     tokens: Sequence[str] = ()
     max_bytes: float | None = None
+    marked: bool = False
 
 
 class Oddities:
-    """Counts over all rows; it holds two numbers of each."""
+    """Counts of odd rows; of each row, only the line number and a hash are kept."""
 
     def __init__(self, checked: Checked) -> None:
         self._checked = checked
@@ -88,16 +90,16 @@ class Oddities:
                 self._count(f"with an empty {column}", file, line)
         for column in checked.conversations:
             self._look_at_turns(row.get(column), file, line)
-        whole = _SEPARATOR.join(text for column in checked.columns for text in _texts(row.get(column)))
+        whole = _SEPARATOR.join(texts_in(row, checked.columns))
         if ("<" in whole or "[" in whole) and self._holds_token(whole):
             self._count(_WITH_TOKENS, file, line)
-        if checked.max_bytes is not None and _bytes(whole) > checked.max_bytes:
+        if checked.max_bytes is not None and byte_count(whole) > checked.max_bytes:
             self._count(_TOO_LONG, file, line)
         self._hashes.append(hash(whole))
 
     def _look_at_turns(self, value: Any, file: str, line: int) -> None:
         try:
-            for problem in turn_problems(value, f"{file}:{line}"):
+            for problem in turn_problems(value, f"{file}:{line}", self._checked.marked):
                 self._count(problem, file, line)
         except TunesmithError as error:
             self._unreadable = self._unreadable or str(error)
@@ -120,7 +122,7 @@ class Oddities:
         if not len(same) or not self._checked.columns:
             return self._counts
         first = [self._location(int(number)) for number in np.sort(same)[:_FIRST]]
-        return self._counts | {"equal to an earlier row": Count(len(same), first)}
+        return self._counts | {"equal to an earlier row, unused columns aside": Count(len(same), first)}
 
     def _location(self, number: int) -> str:
         file = next(name for start, name in reversed(self._files) if start <= number)
@@ -160,10 +162,11 @@ def _texts(value: Any) -> list[str]:
     return [] if value is None else [str(value)]
 
 
-def _bytes(text: str) -> int:
+def texts_in(row: Row, columns: Sequence[str]) -> list[str]:
+    """All texts in ``columns``."""
+    return [text for column in columns for text in _texts(row.get(column))]
+
+
+def byte_count(text: str) -> int:
+    """Bytes of ``text`` in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
-
-
-def text_bytes(row: Row, columns: Sequence[str]) -> int:
-    """Bytes of all texts in ``columns``."""
-    return sum(_bytes(text) for column in columns for text in _texts(row.get(column)))

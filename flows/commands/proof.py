@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flows.commands.oddities import text_bytes
+from flows.commands.oddities import byte_count, texts_in
 from flows.commands.suggest import Matched
 from flows.commands.template_text import row_text
 from tasks.core.errors import TunesmithError
@@ -38,11 +38,13 @@ class Rendered:
 
     Attributes:
         lines: three of them, or why there are none.
-        bytes_per_token: bytes of the columns that templates use, per token of a row; None without a tokenizer.
+        bytes_per_token: bytes of the columns that templates use, per token of their texts; None without a tokenizer.
+        fixed_tokens: mean number of tokens that a row has besides, of its templates.
     """
 
     lines: list[str]
-    bytes_per_token: float | None
+    bytes_per_token: float | None = None
+    fixed_tokens: float = 0.0
 
 
 def rendered(
@@ -53,19 +55,21 @@ def rendered(
     columns = [params.columns.get(column, column) for column in templates.columns if column not in params.values]
     shown: list[str] = []
     problem = ""
-    size, tokens = 0, 0
+    counts: list[tuple[int, int, int]] = []  # of a row: bytes of its texts, their tokens, all tokens
     for one in first[:_RENDERED]:
         try:
             for row in render([{**names, **one.row, **_own(one)}], source, templates, params, Report()):
                 if len(shown) < _SHOWN:
                     shown.append(f"-- {one.file}:{one.line}\n{_cut(row_text(renderer, row))}")
                 if renderer is not None:
-                    size += text_bytes(one.row, columns)
-                    tokens += len(renderer.encode_row(row))
+                    own = texts_in(one.row, columns)
+                    tokens = sum(len(renderer.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in own)
+                    counts.append((sum(map(byte_count, own)), tokens, len(renderer.encode_row(row))))
         except TunesmithError as error:
             problem = problem or f"a row cannot be rendered: {error}"
     lines = [*(shown or ["none of the first rows can be rendered"]), *([problem] if problem else [])]
-    return Rendered(lines, size / tokens if tokens else None)
+    size, tokens, whole = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
+    return Rendered(lines, size / tokens, max(0, whole - tokens) / len(counts)) if tokens else Rendered(lines)
 
 
 def _own(one: First) -> Row:

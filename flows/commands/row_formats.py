@@ -102,7 +102,7 @@ FORMATS = {
     "sharegpt": "ShareGPT's `conversations`: a list of turns with `from` and `value`",
     "preference": "pairs: `chosen` and `rejected`, mostly with a `prompt`; `chosen` is learned",
     "alpaca": "`instruction`, `output` and perhaps `input`",
-    "prompt_completion": "`prompt` and `completion`",
+    "prompt_completion": "`prompt` and `completion` (or `response`): both texts, or both lists of messages",
     "input_output": "`input` and `output`",
     "question_answer": "`question` and `answer`, perhaps with a `context`",
 }

@@ -126,14 +126,17 @@ def row_text(renderer: Renderer | None, row: Row) -> str:
 
 
 def available_renderer(paths: Paths) -> tuple[Renderer | None, int | None]:
-    """As ``base_renderer``, but nothing is downloaded, converted or hashed: None if that would be needed."""
+    """As ``base_renderer``, but nothing is downloaded, converted or hashed: None if that would be needed.
+
+    Rows are then shown as text. What is wrong with the base model is an error of ``tunesmith plan``.
+    """
     try:
         file = paths.params / "training.yaml"
         defaults = load(TrainingDefaults, file).defaults
         base = find_on_disk(load(BaseModelParams, file, "defaults", "base_model"), paths.root)
         limit, date = int(defaults["max_length"]), str(defaults.get("chat_date") or CHAT_DATE)
         return None if base is None else Renderer(load_tokenizer(base), base.kind, date), limit
-    except TunesmithError:
+    except (TunesmithError, OSError, ValueError):  # a folder without the files of a tokenizer
         return None, None
 
 

@@ -11,8 +11,11 @@ from tasks.text.messages import ROLES, Message
 _PLAIN = ({"role", "content"}, {"from", "value"})
 
 
-def turn_problems(value: Any, where: str) -> tuple[str, ...]:
+def turn_problems(value: Any, where: str, marked: bool) -> tuple[str, ...]:
     """What is odd in a conversation: an order of roles that chat templates may refuse, no answer, an empty message.
+
+    Args:
+        marked: rows must mark what is learned (``learn: marked``).
 
     Returns: ends of the sentence "3 rows …".
 
@@ -20,12 +23,14 @@ def turn_problems(value: Any, where: str) -> tuple[str, ...]:
         TunesmithError: it is no conversation.
     """
     roles, blank = _plain_roles(value)
+    lacks_mark = marked  # a plain message has no mark
     if roles is None:
         messages = parse(value, where)
         roles = tuple(message["role"] for message in messages)
         blank = any(not (message["content"] or "").strip() and "tool_calls" not in message for message in messages)
-    problems = _of_roles(roles)
-    return (*problems, "with an empty message") if blank else problems
+        lacks_mark = marked and not any("train" in message for message in messages)
+    problems = [*_of_roles(roles), *(["with an empty message"] if blank else [])]
+    return (*problems, "without a mark of what is learned") if lacks_mark else tuple(problems)
 
 
 def _plain_roles(value: Any) -> tuple[tuple[str, ...] | None, bool]:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from tasks.core.errors import TunesmithError
+from tasks.text.conversations import form_of, form_of_text, parse
 from tasks.text.rows import Row
 
 Kind = Literal["text", "texts", "number", "openai", "sharegpt", "list", "object", "mixed"]
@@ -42,7 +44,7 @@ def _one(kinds: set[Kind]) -> Kind | None:
 
 def _kind(value: Any) -> Kind | None:
     if isinstance(value, str):
-        return (_kind_of_text(value) or "text") if value.strip() else None
+        return (form_of_text(value) or "text") if value.strip() else None
     if isinstance(value, bool | int | float):
         return "number"
     if isinstance(value, Mapping):
@@ -51,33 +53,18 @@ def _kind(value: Any) -> Kind | None:
         return None
     if all(isinstance(item, str) for item in value):
         return "texts"
-    return _conversation(value) or "list"
-
-
-def _kind_of_text(text: str) -> Kind | None:
-    """The kind of a conversation that is written as JSON text, as in a CSV file; None for other text."""
-    if not text.lstrip().startswith("[{"):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return _conversation(value)
-
-
-def _conversation(turns: list[Any]) -> Kind | None:
-    if not all(isinstance(turn, Mapping) for turn in turns):
-        return None
-    if all("role" in turn and turn.keys() & {"content", "tool_calls", "function_call"} for turn in turns):
-        return "openai"
-    return "sharegpt" if all({"from", "value"} <= turn.keys() for turn in turns) else None
+    return form_of(value) or "list"
 
 
 def marks_turns(rows: Iterable[Row], column: str) -> bool:
-    """Whether the conversations of ``column`` mark what is learned, by ``train`` or ``weight`` of a message."""
-    values = [row.get(column) for row in rows]
-    turns = [turn for value in values if isinstance(value, list) for turn in value if isinstance(turn, Mapping)]
-    return any(turn.keys() & {"train", "weight"} for turn in turns)
+    """Whether a conversation of ``column`` marks what is learned: ``train`` or ``weight`` of an assistant message."""
+    for row in rows:
+        try:
+            if any("train" in message for message in parse(row.get(column), "")):
+                return True
+        except TunesmithError:
+            continue  # the row is counted as one that cannot be read
+    return False
 
 
 def shown(value: Any, width: int = 60) -> str:

@@ -162,9 +162,9 @@ class PromptRenderer:
         return not any(MESSAGES in one.columns for one in self.templates.values() if not one.conversational)
 
     def _conversation(self, row: Row, where: str, named: str | None) -> RenderedPrompt:
-        """Render ``messages`` with a template of conversations, which may add a system message; else as they are."""
+        """Render ``messages`` with a template that takes them and may add a system message; else as they are."""
         candidates = [self.templates[named]] if named else list(self.templates.values())
-        chosen = next((one for one in candidates if one.conversational and not one.lacks(row)), None)
+        chosen = next((one for one in candidates if one.takes_messages and not one.lacks(row)), None)
         if chosen is not None:
             return self._with_examples(chosen, chosen.render(row, where), where)
         rendered = prompt_of(without_nan(row[MESSAGES]), without_nan(row.get("tools")), where)

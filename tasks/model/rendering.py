@@ -142,7 +142,7 @@ class Renderer:
         messages, tools = conversation(row)
         if not self.chats or messages is None:
             return None, None
-        return self._known.as_text(messages, tools) if has_tools(messages, tools) else (messages, tools)
+        return self._known[bool(tools)].as_text(messages, tools) if has_tools(messages, tools) else (messages, tools)
 
     def marked(self, encoded: Encoded) -> str:
         """Decode a row with its special tokens; supervised text is in ``[[…]]``."""
@@ -155,8 +155,9 @@ class Renderer:
         return text
 
     @cached_property
-    def _known(self) -> Known:
-        return Known.by(self.tokenizer, self.date)
+    def _known(self) -> dict[bool, Known]:
+        """What the chat template renders, for rows with and without schemas of tools."""
+        return {schemas: Known.by(self.tokenizer, self.date, schemas) for schemas in (False, True)}
 
     @cached_property
     def _control_tokens(self) -> tuple[str, ...]:

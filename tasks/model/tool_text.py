@@ -18,12 +18,13 @@ from tasks.text import messages as stated
 from tasks.text.conversations import content_text
 
 _USER: Message = {"role": "user", "content": "Are you here?"}
-_NAME, _TEXT = "zq_probe", "zq probe"
-_CALL = {"type": "function", "id": "zqprobe12", "function": {"name": _NAME, "arguments": {"a": "b"}}}
+_REPLY: Message = {"role": "assistant", "content": "Yes."}
+_CALLED, _OFFERED, _TEXT = "zq_called", "zq_offered", "zq text"
+_CALL = {"type": "function", "id": "zqprobe12", "function": {"name": _CALLED, "arguments": {"a": "b"}}}
 _SCHEMA = {
     "type": "function",
     "function": {
-        "name": _NAME,
+        "name": _OFFERED,
         "description": "A probe.",
         "parameters": {"type": "object", "properties": {"a": {"type": "string", "description": "A letter."}}},
     },
@@ -40,29 +41,26 @@ class Known:
     system: bool
 
     @classmethod
-    def by(cls, tokenizer: Any, date: str) -> Known:
-        """Render one probe for each with the chat template of ``tokenizer``."""
+    def by(cls, tokenizer: Any, date: str, with_schemas: bool) -> Known:
+        """Render one probe for each with the chat template that ``tokenizer`` has for rows with or without schemas."""
+        schemas = _renders(Chat(tokenizer, date, [_SCHEMA]), _OFFERED, [_USER, _REPLY])
+        chat = Chat(tokenizer, date, [_SCHEMA] if with_schemas and schemas else None)
 
-        def renders(text: str, messages: list[Message], tools: list[Any] | None = None) -> bool:
-            try:
-                return text in Chat(tokenizer, date, tools).whole(messages)
-            except TurnError:
-                return False
-
-        reply: Message = {"role": "assistant", "content": "Yes."}
         calling = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
-        calls = renders(_NAME, [_USER, calling])
-        asking = calling if calls else reply
-        result: Message = {"role": "tool", "content": _TEXT, "tool_call_id": "zqprobe12", "name": _NAME}
+        calls = _renders(chat, _CALLED, [_USER, calling])
+        result: Message = {"role": "tool", "content": _TEXT, "tool_call_id": "zqprobe12", "name": _CALLED}
         return cls(
             calls=calls,
-            schemas=renders(_NAME, [_USER, reply], [_SCHEMA]),
-            results=renders(_TEXT, [_USER, asking, result, reply]),
-            system=renders(_TEXT, [{"role": "system", "content": _TEXT}, _USER, reply]),
+            schemas=schemas,
+            results=_renders(chat, _TEXT, [_USER, calling if calls else _REPLY, result, _REPLY]),
+            system=_renders(chat, _TEXT, [{"role": "system", "content": _TEXT}, _USER, _REPLY]),
         )
 
     def as_text(self, messages: list[Message], tools: list[Any] | None) -> tuple[list[Message], list[Any] | None]:
-        """``messages`` and ``tools`` of a conversation; what the template does not know of them is text of messages."""
+        """Write the calls, results and schemas that the chat template does not know into the text of the messages.
+
+        Returns: the messages, and the schemas that are left for the chat template; None if there are none.
+        """
         if not self.calls:
             messages = [_with_calls_in_content(message) for message in messages]
         if not self.results:
@@ -80,6 +78,13 @@ class Known:
         content = messages[at]["content"]
         joined = f"{content}\n\n{text}" if self.system else f"{text}\n\n{content}"
         return [*messages[:at], messages[at] | {"content": joined}, *messages[at + 1 :]]
+
+
+def _renders(chat: Chat, text: str, messages: list[Message]) -> bool:
+    try:
+        return text in chat.whole(messages)
+    except TurnError:
+        return False
 
 
 def has_tools(messages: Sequence[Message], tools: list[Any] | None) -> bool:

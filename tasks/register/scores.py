@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.core.files import digest
 from tasks.metrics.differences import gain
-from tasks.text.rows import RowKey
+from tasks.text.rows import RowKey, without_turn
 
 GroupKey = tuple[str, str]
 """The values of ``tasks.text.rows.group_key``."""
@@ -30,8 +30,8 @@ class Scores:
     dirty: frozenset[RowKey] = field(default_factory=frozenset)
 
     def rows(self) -> set[tuple[str, str]]:
-        """Source and row_id of each row. Prompt variants of one row are one."""
-        return {key[:2] for key in self.values}
+        """Source and row_id of each row. Prompt variants of one row are one, and so are the turns of a conversation."""
+        return {(source, without_turn(row_id)) for source, row_id, _ in self.values}
 
     def dirty_rows(self) -> set[tuple[str, str]]:
         """Source and row_id of each dirty row; one dirty prompt variant makes the row dirty."""

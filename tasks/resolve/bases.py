@@ -37,7 +37,7 @@ def base_models(paths: Paths) -> list[tuple[BaseModelParams, list[str]]]:
 def fingerprints(paths: Paths, resolved: Resolved) -> dict[str, dict[str, str]]:
     """Content of ``base.yaml`` for each experiment: the name of its base, and the fingerprint of a local one.
 
-    A fingerprint that ``base@B`` has not written yet is left out.
+    A fingerprint that ``base@NAME`` has not written yet is left out.
 
     Raises:
         TunesmithError: ``base_models`` of ``params/training.yaml`` lacks a local base model that an experiment uses.
@@ -53,8 +53,15 @@ def fingerprints(paths: Paths, resolved: Resolved) -> dict[str, dict[str, str]]:
         content[experiment] = {"name": base}
         if base.startswith("embedded:") or not is_local(base, paths.root):
             continue
-        name = listed.get((paths.root / base).resolve())
-        if name is None:
+        folder = (paths.root / base).resolve()
+        name = listed.get(folder)
+        if folder.is_relative_to(paths.root.resolve() / "models"):
+            problems.lines.append(
+                f"{paths.params / 'experiments.yaml'}: {experiment}: base_model.name: must not be an output of this "
+                f"workspace, or every stage would depend on itself; it is {base}; copy the folder (such as "
+                f"`cp -r {base} bases/{folder.name}`) and list the copy under base_models in {file.name}"
+            )
+        elif name is None:
             problems.lines.append(
                 f"{file}: base_models: must list every local base model, so that a change of its files is noticed; it "
                 f"lacks {base} of {experiment}; add an entry (`base_models: {{NAME: {base}}}`)"

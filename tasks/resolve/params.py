@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, field_validator
 
 from tasks.core.params import Params
 from tasks.core.remedies import PatchOf
@@ -80,3 +80,10 @@ class TrainingDefaults(Params):
     methods: dict[str, Patch]
     base_models: dict[str, str] = Field(default_factory=dict)
     memory: MemoryParams = Field(default_factory=MemoryParams)
+
+    @field_validator("base_models")
+    @classmethod
+    def _usable_names(cls, folders: dict[str, str]) -> dict[str, str]:
+        if "none" in folders:  # build/bases/none.json belongs to the stage no_base
+            raise ValueError("'none' cannot be the name of a base model; choose another name")
+        return folders

@@ -80,7 +80,7 @@ def _problem(messages: Sequence[Message]) -> str | None:
     if not messages:
         return "no assistant message to learn"
     if not any(message["role"] in ("user", "tool") for message in messages[:-1]):
-        return "no message before the assistant message"
+        return "no user or tool message before the assistant message"
     for message in messages:
         blank = not content_text(message).strip()
         if blank and (message["role"] == "user" or message.get("train")):

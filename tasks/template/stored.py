@@ -107,6 +107,11 @@ class Prompt:
         return self.compiled.messages is not None
 
     @property
+    def takes_messages(self) -> bool:
+        """Whether it renders conversations from the set's column ``messages``."""
+        return self.conversational and "messages" in self.compiled.template.columns()
+
+    @property
     def columns(self) -> list[str]:
         """Columns that a row must have, in the source's names; of a conversation, those that it may have."""
         needed = self.compiled.template.columns() - self.source.values.keys()

@@ -6,16 +6,20 @@ A stored conversation is JSON text (``to_json``), so that every value keeps its 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from tasks.core.errors import TunesmithError
-from tasks.text.messages import Message, parse_message, parsed_json
+from tasks.text.messages import Message, Role, parse_message, parsed_json
 from tasks.text.rows import Row
 
 __all__ = ["Learn", "Message", "parse"]
 
 Learn = Literal["last", "all", "marked"]
+
+_BEGINNING = re.compile(r"\s*\[\s*\{")
+"""The beginning of JSON text of a list of messages."""
 
 _LABELS = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"}
 
@@ -24,7 +28,7 @@ def parse(value: Any, where: str) -> list[Message]:
     """Read OpenAI's ``messages`` or ShareGPT's ``conversations``: a list, or JSON text of one.
 
     Args:
-        value: the list; nothing gives no message.
+        value: the list, or JSON text of one; None and an empty text give an empty list.
         where: file and line of the row, for errors.
 
     Raises:
@@ -79,19 +83,45 @@ def with_system(messages: Any, system: Any) -> Any:
 
 
 def answered_by(prompt: Any, answer: Any) -> list[Any]:
-    """The conversation of a prompt and its answer; each is a text or a list of messages.
+    """The conversation of a prompt and its answer; each is a text, a list of messages, or JSON text of one.
 
-    An answer that does not begin with an assistant message is the whole conversation, as in UltraFeedback.
+    An answer that does not begin with an assistant message is the whole conversation, as in UltraFeedback. An empty
+    prompt gives the answer alone.
     """
-    reply = parse(answer, "answer") if isinstance(answer, list | tuple) else [{"role": "assistant", "content": answer}]
+    reply = _turns_of(answer, "assistant", "answer")
     if reply and reply[0]["role"] != "assistant":
-        return list(reply)
-    opening = parse(prompt, "prompt") if isinstance(prompt, list | tuple) else [{"role": "user", "content": prompt}]
-    if not opening or not opening[0]["content"]:
-        raise ValueError(
-            "a preferred answer needs its prompt, or must hold the whole conversation; the prompt is empty"
-        )
-    return [*opening, *reply]
+        return reply
+    opening = _turns_of(prompt, "user", "prompt")
+    return [*opening, *reply] if any(content_text(message).strip() for message in opening) else reply
+
+
+def _turns_of(value: Any, role: Role, where: str) -> list[Message]:
+    """The messages of a list, or one message of a text or a number; none for an empty value."""
+    if isinstance(value, str) and form_of_text(value):
+        value = parsed_json(value)
+    if isinstance(value, list | tuple):
+        return parse(value, where)
+    text = "" if value is None else value
+    if isinstance(text, int | float):
+        text = str(text)
+    return parse([{"role": role, "content": text}], where) if text != "" else []
+
+
+Form = Literal["openai", "sharegpt"]
+
+
+def form_of(value: Any) -> Form | None:
+    """The form in which a list holds a conversation: OpenAI's or ShareGPT's; None if it holds none."""
+    if not isinstance(value, list) or not value or not all(isinstance(turn, Mapping) for turn in value):
+        return None
+    if all("role" in turn and turn.keys() & {"content", "tool_calls", "function_call"} for turn in value):
+        return "openai"
+    return "sharegpt" if all({"from", "value"} <= turn.keys() for turn in value) else None
+
+
+def form_of_text(text: str) -> Form | None:
+    """``form_of`` JSON text, as in a CSV file; None for other text."""
+    return form_of(parsed_json(text)) if _BEGINNING.match(text) else None
 
 
 def learned(messages: Sequence[Message], learn: Learn | None, where: str) -> list[Message]:
@@ -115,7 +145,7 @@ def learned(messages: Sequence[Message], learn: Learn | None, where: str) -> lis
         )
     if learn == "marked" and turns and not marks:
         raise TunesmithError(
-            f"{where}: with `learn: marked`, a row must mark an assistant message with `train: true` or `weight: 1`; "
+            f"{where}: with `learn: marked`, a row must mark at least one assistant message (`train` or `weight`); "
             "none is marked; add marks, or set `template.learn` in params/sources.yaml to `all` or `last`"
         )
     if learn == "marked":
@@ -211,6 +241,6 @@ def history_turns(row: Row) -> list[str]:
 
 
 def to_answer(messages: Sequence[Message]) -> list[Message]:
-    """``messages`` up to an assistant message to be generated; one that ends them is taken for its reference."""
+    """``messages`` with an empty assistant message at the end, to be generated; it replaces one that is there."""
     history = list(messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages)
     return [*history, {"role": "assistant", "content": "", "train": True}]

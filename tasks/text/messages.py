@@ -18,9 +18,11 @@ class Message(TypedDict, total=False):
         content: the text as it stands in the data; None only beside tool calls.
         reasoning_content: what a reasoning model generated before the content.
         tool_calls: such as ``{"type": "function", "function": {"name": "f", "arguments": {}}}``.
-        tool_call_id, name: of a tool's result, or the name of who writes.
-        train: of an assistant message: whether training learns it. As read from the data: the data's own mark.
-        weight: 0 for an assistant message that the data marks as not to be learned; it is no reference either.
+        tool_call_id: id of the call that a tool's result belongs to.
+        name: name of the tool, for a tool's result; for any other message, name of its author.
+        train: only for assistant messages. ``parse_message`` sets it to the data's mark, if there is one. ``learned``
+            sets it on each of them: whether training learns the message.
+        weight: 0 if the data excludes this assistant message; it is then neither learned nor used as a reference.
     """
 
     role: Required[Role]
@@ -83,7 +85,10 @@ def parse_message(value: Any, where: str) -> Message:
     if name in _CALLS:
         message["content"], calls = _calls_in_text(content or "", where)
     if calls and role != "assistant":
-        raise TunesmithError(f"{where}: only an assistant calls tools; the role is {name!r}; correct one of them")
+        raise TunesmithError(
+            f"{where}: only an assistant message may have tool calls; the role is {name!r}; correct the role or remove "
+            "the calls"
+        )
     if calls:
         message["tool_calls"] = calls
     elif message["content"] is None:
@@ -159,7 +164,7 @@ def _call(value: Any, where: str) -> dict[str, Any]:
             f"{where}: a tool call must be {{'function': {{'name': …, 'arguments': …}}}}; it is {_short(value)}; "
             "name the function"
         )
-    function = dict(inner)
+    function = {key: item for key, item in inner.items() if item is not None}
     if isinstance(arguments := function.get("arguments"), str):
         parsed = parsed_json(arguments)
         function["arguments"] = parsed if isinstance(parsed, dict) else arguments
@@ -172,8 +177,8 @@ def _calls_in_text(text: str, where: str) -> tuple[str | None, list[dict[str, An
     calls = parsed_json(text[min(starts) :]) if starts else None
     if not isinstance(calls, dict | list):
         raise TunesmithError(
-            f"{where}: the value of `function_call` must be JSON with `name` and `arguments`; it is {_short(text)}; "
-            "correct it, or give the turn the role `gpt`"
+            f"{where}: a turn with the role `function_call` or `tool_call` must contain JSON with `name` and "
+            f"`arguments`; it is {_short(text)}; correct it, or give the turn the role `gpt`"
         )
     before = text[: min(starts)]
     return before if before.strip() else None, [
@@ -194,7 +199,9 @@ def _mark(given: Mapping[str, Any], role: Role, where: str) -> bool | None:
     if role == "assistant":
         return values.pop() if values else None
     if marks.get("train"):
-        raise TunesmithError(f"{where}: only assistant messages are learned; `train` is true for a {role} message")
+        raise TunesmithError(
+            f"{where}: only assistant messages are learned; `train` is true for a {role} message; remove `train` there"
+        )
     return None
 
 
@@ -202,7 +209,7 @@ def parsed_json(text: str) -> Any:
     """The value of ``text`` as JSON; None if it is no JSON."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

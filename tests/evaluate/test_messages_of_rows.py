@@ -93,6 +93,12 @@ def test_a_prompt_of_a_pair_needs_no_chosen_answer() -> None:
     assert shown({"prompt": [SYSTEM, USER]}, known) == [SYSTEM, USER]
 
 
+def test_messages_come_before_the_prompt_of_a_pair() -> None:
+    """A row of the evaluation set has both: its prompt is the conversation as text."""
+    row = {"messages": json.dumps(HISTORY), "prompt": "System: Be brief.\n\nUser: Is", "template": "preference/chosen"}
+    assert shown(row, prompts(TemplateParams(set="preference"))) == HISTORY
+
+
 def test_a_row_without_messages_is_refused_and_a_wrong_role_is_named() -> None:
     known = prompts(CHAT)
     with pytest.raises(TunesmithError, match="f:1: template chat/chat needs the columns turns, tools, system"):

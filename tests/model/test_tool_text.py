@@ -50,7 +50,17 @@ def row(content: str | None, system: bool = False, **keys: Any) -> dict[str, Any
     ids=["qwen3", "smollm2", "marked", "gemma", "alternating"],
 )
 def test_probes_show_what_a_template_knows(template: str, eos: str, expected: Known) -> None:
-    assert Known.by(chat_tokenizer(template, eos=eos), "2024-07-26") == expected
+    for with_schemas in (False, True):
+        assert Known.by(chat_tokenizer(template, eos=eos), "2024-07-26", with_schemas) == expected
+
+
+def test_a_template_of_its_own_for_tools_is_taken_for_rows_with_schemas() -> None:
+    tokenizer = chat_tokenizer(CHATML)
+    tokenizer.chat_template = {"default": CHATML, "tool_use": QWEN}
+    renderer = Renderer(tokenizer, "causal")
+    with_tools, without = row("I look."), row("I look.") | {"tools": None}
+    assert "<tool_call>" in renderer.marked(renderer.encode_row(with_tools))
+    assert f"[[I look.\n{LINE}<|im_end|>]]" in renderer.marked(renderer.encode_row(without))
 
 
 @pytest.mark.parametrize("content", ["I look.", "", None])

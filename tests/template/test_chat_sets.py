@@ -97,7 +97,7 @@ def test_broken_alternation_is_counted_with_its_line() -> None:
     [
         ([], "no assistant message to learn"),
         ([USER], "no assistant message to learn"),
-        ([SYSTEM, ASSISTANT], "no message before the assistant message"),
+        ([SYSTEM, ASSISTANT], "no user or tool message before the assistant message"),
         ([{**USER, "content": " "}, ASSISTANT], "an empty user message"),
         ([USER, {**ASSISTANT, "content": ""}, MORE, LAST], "an empty assistant message"),
     ],

@@ -107,9 +107,15 @@ def test_text_before_a_call_is_kept_and_arguments_that_are_no_object_stay() -> N
         ({"role": "user"}, "must be a list of messages; it is a dict"),
         ([{"role": "user", "content": 4}], "turn 1: the content must be text; it is 4"),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": "u"}]}], "turn 1: .*of type 'image_url'"),
-        ([{**QUESTION, "tool_calls": [CALL]}], "turn 1: only an assistant calls tools; the role is 'user'"),
+        (
+            [{**QUESTION, "tool_calls": [CALL]}],
+            "turn 1: only an assistant message may have tool calls; the role is",
+        ),
         ([{**REPLY, "tool_calls": [{"id": 1}]}], "turn 1: a tool call must be"),
-        ([{"from": "function_call", "value": "call it"}], "turn 1: the value of `function_call` must be JSON"),
+        (
+            [{"from": "function_call", "value": "call it"}],
+            "turn 1: a turn with the role `function_call` or `tool_",
+        ),
         ([{**REPLY, "weight": 0.5}], "turn 1: `weight` must be 0 or 1; it is 0.5"),
         ([{**REPLY, "weight": 0, "train": True}], "turn 1: `train` and `weight` must not contradict"),
         ([{**QUESTION, "train": True}], "turn 1: only assistant messages are learned"),
@@ -159,7 +165,7 @@ def test_what_is_learned(learn: Any, marks: tuple[bool | None, ...], trained: li
 def test_marks_need_a_choice_and_the_choice_needs_marks() -> None:
     with pytest.raises(TunesmithError, match=r"f:3, turn 4: the row marks what is learned .*set `template.learn`"):
         learned(turns(None, False), None, "f:3")
-    with pytest.raises(TunesmithError, match="f:3: with `learn: marked`, a row must mark an assistant message"):
+    with pytest.raises(TunesmithError, match="with `learn: marked`, a row must mark at least one assistant message"):
         learned(turns(None, None), "marked", "f:3")
 
 
@@ -211,6 +217,19 @@ def test_a_chosen_answer_in_every_form(prompt: Any, answer: Any) -> None:
     assert parse(answered_by(prompt, answer), "") == [QUESTION, REPLY]
 
 
-def test_a_chosen_answer_without_its_prompt_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs its prompt"):
-        answered_by(None, "Hello.")
+@pytest.mark.parametrize("prompt", [None, "", " ", [], [{"role": "user", "content": ""}]])
+def test_an_empty_prompt_gives_the_answer_alone(prompt: Any) -> None:
+    assert answered_by(prompt, "Hello.") == [REPLY]
+
+
+def test_prompts_and_answers_may_be_json_text_or_numbers() -> None:
+    written = [json.dumps([QUESTION], indent=1), json.dumps([REPLY])]
+    assert answered_by(*written) == answered_by(None, json.dumps([QUESTION, REPLY])) == [QUESTION, REPLY]
+    assert answered_by(12, 0.5) == [{"role": "user", "content": "12"}, {"role": "assistant", "content": "0.5"}]
+    assert answered_by("[1, 2]", '[{"a": 1}]')[0]["content"] == "[1, 2]", "a text that is no conversation"
+
+
+def test_nulls_of_a_call_are_no_keys_and_those_of_its_arguments_stay() -> None:
+    call = {"type": "function", "id": None, "function": {"name": "f", "strict": None, "arguments": {"a": None}}}
+    (message,) = parse([{"role": "assistant", "content": None, "tool_calls": [call]}], "f:3")
+    assert message["tool_calls"] == [{"type": "function", "function": {"name": "f", "arguments": {"a": None}}}]

@@ -40,7 +40,7 @@ def test_a_written_source_can_be_planned(root: Path, tmp_path: Path) -> None:
         "Number 0?",
         "[[It is 0.",
         "  1 row with an empty answer: talks:6",
-        "  1 row equal to an earlier row: talks:7",
+        "  1 row equal to an earlier row, unused columns aside: talks:7",
         "Written into params/:",
     ):
         assert part in printed
@@ -92,7 +92,7 @@ def test_nothing_is_stored_if_the_blocks_cannot_be_written(root: Path, tmp_path:
 def test_what_is_not_clear_is_added_with_a_block_to_complete(root: Path, tmp_path: Path) -> None:
     printed = add(root, [write_file(tmp_path / "talk.jsonl", UNCLEAR["no_format"][0])], "unclear")
     assert "the format is not clear: " in printed and "odd: nothing" in printed and "set: NAME" in printed
-    assert "(the option `--write` does it for you)" in printed
+    assert "(or give `--write` next time)" in printed
 
 
 def test_learned_turns_of_a_conversation_are_marked(root: Path, tmp_path: Path) -> None:

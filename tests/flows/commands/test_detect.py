@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from flows.commands.detect import Detected, detect
 from flows.commands.row_formats import FORMATS
 from tasks.core.errors import TunesmithError
 from tasks.ingest.readers import read
+from tasks.text.rows import Row
 from tests.flows.commands.everyday_files import CASES, SHARED, TURNS, UNCLEAR, write_file
 from tests.workspaces import ROOT
 
@@ -76,7 +78,13 @@ def test_a_column_that_some_rows_lack_may_still_be_mapped() -> None:
     assert (matched := detected(rows).matched) is not None and matched.values == {"input": ""}
 
 
-def test_marks_of_turns_are_taken() -> None:
-    marked = [{"messages": [TURNS[0], {**TURNS[1], "weight": 1}]}]
-    result = detected(marked)
-    assert result.matched is not None and result.matched.template() == {"set": "chat", "learn": "marked"}
+@pytest.mark.parametrize("written", [list, json.dumps, lambda value: json.dumps(value, indent=2)])
+@pytest.mark.parametrize(
+    ("question", "answer", "learn"),
+    [({}, {"weight": 1}, "marked"), ({}, {"train": False}, "marked"), ({}, {"weight": None}, None),
+     ({"train": False}, {}, None)],
+)  # fmt: skip
+def test_marks_of_turns_are_taken(written: Any, question: Row, answer: Row, learn: str | None) -> None:
+    result = detected([{"messages": written([TURNS[0] | question, TURNS[1] | answer])}])
+    assert result.matched is not None
+    assert result.matched.template() == {"set": "chat"} | ({"learn": learn} if learn else {})

@@ -35,7 +35,7 @@ def test_texts() -> None:
         "1 row without the column a: test:5",
         "1 row longer than max_length (10 tokens): test:6",
         "1 row with control tokens in a text (<|tool|>; they are read as plain text): test:7",
-        "2 rows equal to an earlier row: train:4, test:8",
+        "2 rows equal to an earlier row, unused columns aside: train:4, test:8",
     ]
     assert lines(checked, rows[:1]) == []
     many = lines(checked, [{"q": str(number), "a": ""} for number in range(9)])
@@ -67,3 +67,12 @@ def test_conversations() -> None:
     ]
     assert unreadable.startswith("1 row with a conversation that cannot be read (test:8, turn 1: the role must be one")
     assert unreadable.endswith("it is 'boss'; correct it): test:8")
+
+
+def test_conversations_that_lack_marks_are_counted_where_marks_are_needed() -> None:
+    checked = Checked((), (), ("m",), ("m",), marked=True)
+    marked = [USER, {**ANSWER, "train": True}]
+    assert lines(checked, [{"m": marked}, {"m": TURNS}, {"m": [USER, {**ANSWER, "weight": None}]}]) == [
+        "2 rows without a mark of what is learned: train:2, train:3",
+        "1 row equal to an earlier row, unused columns aside: train:3",
+    ]
