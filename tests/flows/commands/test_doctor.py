@@ -48,8 +48,7 @@ def test_doctor_names_models_whose_base_changed_in_place(root: Path) -> None:
     (changed, *_) = [finding for finding in examine(root) if finding.subject == "base model"]
     assert not changed.ok
     assert changed.result == (
-        "./base: its weights changed since full ran. Restore them, or `tunesmith run` trains these experiments again "
-        "(train@full)"
+        "./base: its weights changed since full ran. Restore them, or `tunesmith run` trains these experiments again"
     )
 
 
