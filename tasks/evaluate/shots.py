@@ -89,7 +89,13 @@ def prompts(renderer: Any, test: list[Row], shots: Shots, longest: int | None) -
     Returns:
         The tokens of each prompt, and the number of examples in each.
     """
-    each = [fitted(renderer, row, shots.of_row(row), longest) for row in test]
+    each = []
+    for row in test:
+        try:
+            each.append(fitted(renderer, row, shots.of_row(row), longest))
+        except TunesmithError as error:
+            where = f"{row['source']}/{row['row_id']} ({row['source_file']}:{row['source_line']})"
+            raise TunesmithError(f"{where}: {error}") from None
     return [tokens for tokens, _ in each], [kept for _, kept in each]
 
 

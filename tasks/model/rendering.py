@@ -12,7 +12,7 @@ from typing import Any
 from tasks.model.chat import CHAT_DATE, Chat, Message, TurnError
 from tasks.model.control_tokens import Marks, control_tokens, marked, tokenise
 from tasks.model.encoded import Encoded
-from tasks.model.tool_text import Known, has_tools
+from tasks.model.template_support import Known, may_be_unknown
 from tasks.model.turns import Closing, labelled, marked_turns, prefix_turns
 from tasks.text.rows import Row
 
@@ -142,7 +142,9 @@ class Renderer:
         messages, tools = conversation(row)
         if not self.chats or messages is None:
             return None, None
-        return self._known[bool(tools)].as_text(messages, tools) if has_tools(messages, tools) else (messages, tools)
+        if not may_be_unknown(messages, tools):
+            return messages, tools
+        return self._known[bool(tools)].as_text(messages, tools)
 
     def marked(self, encoded: Encoded) -> str:
         """Decode a row with its special tokens; supervised text is in ``[[…]]``."""

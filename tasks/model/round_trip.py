@@ -14,7 +14,7 @@ BY_TOKENIZER = "text that the tokenizer cannot represent"
 WHITE_SPACE = "white space that the chat template removes at the ends of a text"
 BY_TEMPLATE = "text that the chat template rewrites"
 REASONING = "reasoning that the chat template leaves out"
-TOOLS = "tools that the chat template does not know, so that they are text of the messages"
+UNKNOWN = "a system message or tools that the chat template does not know, so that they are text of other messages"
 
 
 def changes(renderer: Renderer, row: Row, encoded: Encoded) -> list[str]:
@@ -34,7 +34,7 @@ def changes(renderer: Renderer, row: Row, encoded: Encoded) -> list[str]:
         shown = messages[: learned[-1] + 1]
         reasons = [_reason(text, whole, tokenizer, decoded) for text in _texts(shown, tools)]
         reasons += [REASONING for i in learned if (messages[i].get("reasoning_content") or "").strip() not in whole]
-        reasons += [TOOLS] if renderer.conversation(row) != (messages, tools) else []
+        reasons += [UNKNOWN] if renderer.conversation(row) != (messages, tools) else []
     return [reason for reason in dict.fromkeys(reasons) if reason]
 
 

@@ -62,6 +62,14 @@ GEMMA = (
 )
 """As Gemma's: a turn is not closed by the end token, and there is no system role."""
 
+ALTERNATING = (
+    "{{ bos_token }}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant') }}{% endif %}"
+    "<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end_of_turn>\n"
+    "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+"""As Gemma's own: neither a system nor a tool role."""
+
 DATED = "{{ bos_token }}Now is {{ strftime_now('%d %b %Y %H:%M:%S') }}.\n" + CHATML
 
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|sep|>", "<start_of_turn>", "<end_of_turn>"]

@@ -13,7 +13,7 @@ from tasks.model.chat import TurnError
 from tasks.model.encoded import IGNORED, Encoded
 from tasks.model.rendering import Renderer
 from tasks.tuning.packing import collate_packed
-from tests.model.chats import CHATML, GEMMA, MARKED, REASONING, chat_tokenizer, conversation
+from tests.model.chats import ALTERNATING, CHATML, MARKED, REASONING, chat_tokenizer, conversation
 
 SEEDS = range(50)
 
@@ -150,10 +150,12 @@ def test_a_turn_whose_reasoning_is_dropped_later_is_refused_and_the_last_one_is_
 
 
 def test_messages_that_the_template_refuses_are_named() -> None:
-    renderer = Renderer(chat_tokenizer(GEMMA, eos="</s>"), "causal")
-    messages = conversation(random.Random(1), system=True)
-    with pytest.raises(TurnError, match="it refuses them: System role not supported; correct the roles") as caught:
-        renderer.encode_row(row(messages))
+    renderer = Renderer(chat_tokenizer(ALTERNATING, eos="</s>"), "causal")
+    messages = conversation(random.Random(1), system=False)
+    with pytest.raises(
+        TurnError, match=r"it refuses them: Conversation roles must alternate .*; correct the"
+    ) as caught:
+        renderer.encode_row(row([messages[0], *messages]))
     assert caught.value.reason == "refused by the chat template"
 
 

@@ -1,4 +1,4 @@
-"""Tools go through the chat template where it knows them, else they are text of the messages."""
+"""System messages and tools go through the chat template where it knows them, else they are text of other messages."""
 
 from __future__ import annotations
 
@@ -8,18 +8,10 @@ from typing import Any
 import pytest
 
 from tasks.model.rendering import Renderer
-from tasks.model.round_trip import REASONING, TOOLS, changes
-from tasks.model.tool_text import Known
-from tests.model.chats import CHATML, GEMMA, MARKED, chat_tokenizer
+from tasks.model.round_trip import REASONING, UNKNOWN, changes
+from tasks.model.template_support import Known
+from tests.model.chats import ALTERNATING, CHATML, GEMMA, MARKED, chat_tokenizer
 from tests.model.chats import REASONING as QWEN
-
-ALTERNATING = (
-    "{{ bos_token }}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant') }}{% endif %}"
-    "<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end_of_turn>\n"
-    "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
-)
-"""As Gemma's own: neither a system nor a tool role."""
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
@@ -63,6 +55,19 @@ def test_a_template_of_its_own_for_tools_is_taken_for_rows_with_schemas() -> Non
     assert f"[[I look.\n{LINE}<|im_end|>]]" in renderer.marked(renderer.encode_row(without))
 
 
+@pytest.mark.parametrize("template", [GEMMA, ALTERNATING])
+def test_a_system_message_without_a_role_begins_the_first_user_message(template: str) -> None:
+    renderer = Renderer(chat_tokenizer(template, eos="</s>"), "causal")
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Oslo?"}]
+    plain = {"messages": [*messages, {"role": "assistant", "content": "Rain.", "train": True}]}
+    encoded = renderer.encode_row(plain)
+    assert renderer.marked(encoded) == (
+        "<s><start_of_turn>user\nBe brief.\n\nOslo?<end_of_turn>\n<start_of_turn>model\n[[Rain.<end_of_turn>]]"
+    )
+    assert changes(renderer, plain, encoded) == [UNKNOWN]
+    assert "user\nBe brief.\n\nTools:\n{" in renderer.marked(renderer.encode_row(row("I look.", system=True)))
+
+
 @pytest.mark.parametrize("content", ["I look.", "", None])
 @pytest.mark.parametrize("system", [True, False])
 def test_calls_and_schemas_are_text_for_a_template_that_leaves_them_out(content: str | None, system: bool) -> None:
@@ -75,7 +80,7 @@ def test_calls_and_schemas_are_text_for_a_template_that_leaves_them_out(content:
         f"<|im_start|>assistant\n[[{own}<|im_end|>]]\n<|im_start|>tool\nrain<|im_end|>\n"
         "<|im_start|>tool\ncold<|im_end|>\n<|im_start|>assistant\n[[It rains.<|im_end|>]]"
     )
-    assert changes(renderer, row(content, system), encoded) == [TOOLS]
+    assert changes(renderer, row(content, system), encoded) == [UNKNOWN]
     assert renderer.prompt_row(row(content, system)) == renderer.encode_row(row(content, system), last=True).prompt
 
 
@@ -87,7 +92,7 @@ def test_a_template_without_system_and_tool_roles_gets_both_from_the_user() -> N
         f"<start_of_turn>model\n[[I look.\n{LINE}<end_of_turn>]]\n<start_of_turn>user\nrain\ncold<end_of_turn>\n"
         "<start_of_turn>model\n[[It rains.<end_of_turn>]]"
     )
-    assert changes(renderer, row("I look."), encoded) == [TOOLS]
+    assert changes(renderer, row("I look."), encoded) == [UNKNOWN]
 
 
 def test_a_template_that_knows_tools_gets_them_as_they_are() -> None:
@@ -99,4 +104,4 @@ def test_a_template_that_knows_tools_gets_them_as_they_are() -> None:
 def test_reasoning_that_no_template_renders_is_counted() -> None:
     renderer = Renderer(chat_tokenizer(CHATML), "causal")
     reasoned = row("I look.", reasoning_content="hm")
-    assert changes(renderer, reasoned, renderer.encode_row(reasoned)) == [REASONING, TOOLS]
+    assert changes(renderer, reasoned, renderer.encode_row(reasoned)) == [REASONING, UNKNOWN]

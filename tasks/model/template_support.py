@@ -1,8 +1,9 @@
-"""Tools as text, where a chat template does not know them: SmolLM2's leaves calls out, Gemma's takes no system message.
+"""What a chat template knows of a conversation; the rest becomes text of the messages.
 
-A call becomes a line of JSON below the content of its message, as in the column ``completion``. Schemas become lines of
-JSON at the end of the system message; without a system role, at the start of the first user message. Results of a
-tool without a role for them become a user message.
+SmolLM2's template leaves calls out, Gemma's refuses a system message. A call becomes a line of JSON below the content
+of its message, as in the column ``completion``. Schemas become lines of JSON at the end of the system message. A system
+message without a role of its own becomes the beginning of the first user message. Results of a tool without a role for
+them become a user message.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Known:
         )
 
     def as_text(self, messages: list[Message], tools: list[Any] | None) -> tuple[list[Message], list[Any] | None]:
-        """Write the calls, results and schemas that the chat template does not know into the text of the messages.
+        """Write what the chat template does not know into the text of the messages.
 
         Returns: the messages, and the schemas that are left for the chat template; None if there are none.
         """
@@ -66,18 +67,10 @@ class Known:
         if not self.results:
             messages = _with_results_by_user(messages)
         if tools and not self.schemas:
-            messages, tools = self._with_schemas(messages, tools), None
+            messages, tools = _with_schemas_in_system(messages, tools), None
+        if not self.system and messages[0]["role"] == "system":
+            messages = _with_system_by_user(messages)
         return messages, tools
-
-    def _with_schemas(self, messages: list[Message], tools: Sequence[Any]) -> list[Message]:
-        text = "\n".join(["Tools:", *(json.dumps(tool, ensure_ascii=False) for tool in tools)])
-        first = messages[0]
-        if self.system and first["role"] != "system":
-            return [{"role": "system", "content": text}, *messages]
-        at = 0 if self.system else next((i for i, one in enumerate(messages) if one["role"] == "user"), 0)
-        content = messages[at]["content"]
-        joined = f"{content}\n\n{text}" if self.system else f"{text}\n\n{content}"
-        return [*messages[:at], messages[at] | {"content": joined}, *messages[at + 1 :]]
 
 
 def _renders(chat: Chat, text: str, messages: list[Message]) -> bool:
@@ -87,9 +80,10 @@ def _renders(chat: Chat, text: str, messages: list[Message]) -> bool:
         return False
 
 
-def has_tools(messages: Sequence[Message], tools: list[Any] | None) -> bool:
-    """Whether a conversation has schemas, calls or results of tools."""
-    return bool(tools) or any(message["role"] == "tool" or message.get("tool_calls") for message in messages)
+def may_be_unknown(messages: Sequence[Message], tools: list[Any] | None) -> bool:
+    """Whether a conversation has what some chat templates do not know: a system message, schemas, calls or results."""
+    roles = {message["role"] for message in messages}
+    return bool(tools) or bool(roles & {"system", "tool"}) or any(message.get("tool_calls") for message in messages)
 
 
 def _with_calls_in_content(message: Message) -> Message:
@@ -107,3 +101,17 @@ def _with_results_by_user(messages: Sequence[Message]) -> list[Message]:
         else:
             changed += several
     return changed
+
+
+def _with_schemas_in_system(messages: list[Message], tools: Sequence[Any]) -> list[Message]:
+    text = "\n".join(["Tools:", *(json.dumps(tool, ensure_ascii=False) for tool in tools)])
+    if messages[0]["role"] != "system":
+        return [{"role": "system", "content": text}, *messages]
+    return [messages[0] | {"content": f"{messages[0]['content']}\n\n{text}"}, *messages[1:]]
+
+
+def _with_system_by_user(messages: list[Message]) -> list[Message]:
+    system, *others = messages
+    if not others or others[0]["role"] != "user":
+        return [system | {"role": "user"}, *others]
+    return [others[0] | {"content": f"{system['content']}\n\n{others[0]['content']}"}, *others[1:]]
