@@ -74,12 +74,7 @@ def add(
         detected = inspection.detected(*overlap.columns())
         notes = overlap.notes + (source_files.fit(root, name, overlap) if how == "append" else [])
         if how == "replace" and old:
-            going = source_files.going(old, overlap, ingest)
-            if not confirm(going):
-                raise TunesmithError(
-                    f"data/sources/{name}: {going} Nothing was changed; add `--yes` to replace them, or give "
-                    "`--append` instead to keep them and add the new ones"
-                )
+            _refuse_unconfirmed(name, source_files.going(old, overlap, ingest), confirm)
         suggested = suggested_blocks(root, name, overlap, ingest, detected)
         if write:
             _new_texts(root, name, detected, suggested)  # refused before anything is stored
@@ -89,6 +84,14 @@ def add(
         added = _added(name, overlap, ingest, how, notes)
         head = "Written into params/:" if write else "Paste these blocks into params/ (or give `--write` next time):"
         return "\n".join([*added, "", *proof, "", *what_next(root, name, suggested, head)])
+
+
+def _refuse_unconfirmed(name: str, going: str, confirm: Callable[[str], bool]) -> None:
+    if not confirm(going):
+        raise TunesmithError(
+            f"data/sources/{name}: {going} Nothing was changed; add `--yes` to replace them, or give `--append` "
+            "instead to keep them and add the new ones"
+        )
 
 
 def _refuse_named(root: Path, name: str) -> None:
