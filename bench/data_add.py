@@ -1,7 +1,7 @@
 """``python -m bench.data_add ROWS [--chats]``: seconds and peak memory of ``tunesmith data add``.
 
 Makes ROWS rows of about 1 kB (JSONL; prompt and completion, or conversations of six turns) from a seed in a temporary
-folder, adds them to a workspace there, and removes both. The time is of the whole command, with DVC's copy and hash.
+folder, adds them to a workspace in it, and removes both. The time is of the whole command, with DVC's copy and hash.
 On a busy machine, compare the processor time, which includes DVC's.
 Peak memory is the highest resident set of the command or of DVC, which it starts.
 """

@@ -33,12 +33,12 @@ def add(
         str | None,
         typer.Option(
             "--format",
-            help="Format of the rows, if it is not detected: messages, sharegpt, alpaca, prompt_completion, "
+            help="Format of the rows, in place of the detected one: messages, sharegpt, alpaca, prompt_completion, "
             "input_output, question_answer, preference, or a template set.",
         ),
     ] = None,
     write_params: Annotated[
-        bool, typer.Option("--write", help="Write the suggested blocks into params/; entries that exist stay.")
+        bool, typer.Option("--write", help="Write the suggested blocks into params/; an entry that exists stops it.")
     ] = False,
 ) -> None:
     """Check files, detect the format of their rows, copy them to data/sources/NAME, and version them with DVC."""

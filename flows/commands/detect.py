@@ -122,7 +122,7 @@ def _fit(
 
 
 def _named(names: Sequence[str], columns: Sequence[str]) -> str | None:
-    """The column of the first of ``names`` that is there, regardless of case, plural and signs between words."""
+    """The column of the first of ``names`` that the data has, regardless of case, plural and signs between words."""
     for name in names:
         for column in columns:
             if words_of(column) == words_of(name):

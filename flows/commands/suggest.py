@@ -59,7 +59,7 @@ class Block:
     notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """The block as it is printed, with the place where it goes."""
+        """The block as it is printed, below the file and the key to which it belongs."""
         replaced = ", in place of its `sources`" if self.key == "evaluation_set" else ""
         comments = "".join(f"  # {note}\n" for note in self.notes)
         return f"# params/{self.file}.yaml, under the key `{self.key}`{replaced}:\n{_yaml(self.entries)}{comments}"

@@ -46,7 +46,6 @@ class Known:
         """Render one probe for each with the chat template that ``tokenizer`` has for rows with or without schemas."""
         schemas = _renders(Chat(tokenizer, date, [_SCHEMA]), _OFFERED, [_USER, _REPLY])
         chat = Chat(tokenizer, date, [_SCHEMA] if with_schemas and schemas else None)
-
         calling = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
         calls = _renders(chat, _CALLED, [_USER, calling])
         result: Message = {"role": "tool", "content": _TEXT, "tool_call_id": "zqprobe12", "name": _CALLED}
