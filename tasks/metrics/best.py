@@ -37,7 +37,10 @@ def not_told_apart(scores: np.ndarray, params: IntervalParams, groups: Sequence[
     limit = _limit(by_group.sums, by_group.sizes[:, 0], (upper[apart], lower[apart]), errors[apart], params)
     differences = means[upper] - means[lower]
     shown = np.abs(differences) > np.where(apart, limit * errors, ROUNDING)
-    beaten = {int(low if gain > 0 else up) for up, low, gain in zip(upper[shown], lower[shown], differences[shown])}
+    beaten = {
+        int(low if gain > 0 else up)
+        for up, low, gain in zip(upper[shown], lower[shown], differences[shown], strict=True)
+    }
     return [number for number in order if number not in beaten]
 
 
