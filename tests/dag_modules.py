@@ -28,7 +28,6 @@ DATA = {
     "tasks/benchmark/helm/scenarios.py": ["tasks/benchmark/helm/scenarios.yaml", "tasks/benchmark/helm/sets"],
     "tasks/benchmark/helm/toxicity.py": ["tasks/benchmark/helm/profanity"],
     "tasks/benchmark/helm/word_lists.py": ["tasks/benchmark/helm/words"],
-    "tasks/compare/report.py": ["tasks/compare/report.html.jinja"],
 }
 """Files and folders that a module reads beside its code."""
 

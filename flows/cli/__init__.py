@@ -27,6 +27,7 @@ from flows.cli.helm import helm
 from flows.cli.plan import plan
 from flows.cli.predict import predict
 from flows.cli.preferences import app as preferences
+from flows.cli.report import report
 from flows.cli.run import run
 from flows.cli.schedule import schedule
 from flows.cli.status import status
@@ -56,6 +57,7 @@ for command in (
     run,
     status,
     compare,
+    report,
     predict,
     champion,
     contamination,

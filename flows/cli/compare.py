@@ -15,13 +15,15 @@ def compare() -> None:
 
 
 def print_comparison(root: Path) -> None:
-    """Print the table of ``reports/comparison/``, fitted to the terminal's width, with the path of the report, the
-    gate's decision and the experiments missing from the table.
+    """Print what the comparison shows in sentences and as a table that fits the terminal, and the gate's decision.
+
+    Lines below it name the experiments that are missing from the table.
 
     Raises:
         TunesmithError: nothing has been compared yet.
     """
     from flows.commands.build import stale_note
+    from tasks.compare.headline import headline
     from tasks.compare.table import rich_table
     from tasks.core.files import read_json
     from tasks.register.verdict import gate_lines
@@ -31,8 +33,10 @@ def print_comparison(root: Path) -> None:
     if not path.exists():
         raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
     comparison = read_json(path)
+    for sentence in headline(comparison):
+        write(sentence)
     console.print(rich_table(comparison, width=console.width))
-    console.print(f"report with samples: {Paths(root).comparison / 'report.html'}", highlight=False, soft_wrap=True)
+    write("`tunesmith report` opens the report, with every test row")
     write("\n".join(gate_lines(Paths(root))))
     compared = {system["name"] for system in comparison["systems"]}
     planned = mapping(Paths(root).params / "experiments.yaml", "experiments")

@@ -1,6 +1,8 @@
-"""Results as tables to print: one row per task and metric, one column per experiment."""
+"""Results as tables for the terminal and for pages: one row per task and metric, one column per experiment."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 from rich.table import Table
 
@@ -31,26 +33,57 @@ def compared(results: dict[str, Result], base: str, params: IntervalParams, verd
     return apart
 
 
-def tables(by_experiment: dict[str, Result], base: str, apart: Differences) -> list[Table]:
+@dataclass(frozen=True)
+class Grid:
+    """The content of a table.
+
+    Attributes:
+        fixed: number of columns, from the left, that do not wrap in a terminal.
+        rows: cells of each row.
+        averages: cells of each row of averages, which follow.
+    """
+
+    title: str
+    columns: list[str]
+    fixed: int
+    rows: list[list[str]]
+    averages: list[list[str]] = field(default_factory=list)
+
+
+def grids(by_experiment: dict[str, Result], base: str, apart: Differences) -> list[Grid]:
     """Tables for each suite of ``by_experiment`` (experiment → result), with ``base`` first."""
     order = sorted(by_experiment, key=lambda name: name != base)
     suites = dict.fromkeys(suite for name in order for suite in by_experiment[name][0]["suites"])
     results = {name: by_experiment[name][0] for name in order}
     made = []
     for suite in suites:
-        made += [_table(suite, results, apart), *_risk_table(suite, results)]
-    return [table for table in made if table.row_count]
+        made += [_task_grid(suite, results, apart), *_risk_grid(suite, results)]
+    return [grid for grid in made if grid.rows or grid.averages]
 
 
-def _table(suite: str, shown: dict[str, Row], apart: Differences) -> Table:
-    table = Table(title=suite)
-    for head in ("task, metric", "rows", "chance", "majority"):
-        table.add_column(head, no_wrap=True)
-    for name in shown:  # no_wrap would cut the intervals off in a narrow terminal
-        table.add_column(name)
-        if name in apart:
-            table.add_column(f"{name} − {next(iter(shown))}")
+def tables(by_experiment: dict[str, Result], base: str, apart: Differences) -> list[Table]:
+    """``grids`` for the terminal."""
+    return [_rich(grid) for grid in grids(by_experiment, base, apart)]
+
+
+def _rich(grid: Grid) -> Table:
+    table = Table(title=grid.title)
+    for number, head in enumerate(grid.columns):
+        table.add_column(head, no_wrap=number < grid.fixed)  # elsewhere it would cut the intervals off
+    for cells in grid.rows:
+        table.add_row(*cells)
+    table.add_section()
+    for cells in grid.averages:
+        table.add_row(*cells, style="bold")
+    return table
+
+
+def _task_grid(suite: str, shown: dict[str, Row], apart: Differences) -> Grid:
+    columns = ["task, metric", "rows", "chance", "majority"]
+    for name in shown:
+        columns += [name, *([f"{name} − {next(iter(shown))}"] if name in apart else [])]
     tasks = {name: result["suites"].get(suite, {}).get("tasks", {}) for name, result in shown.items()}
+    rows = []
     for task in dict.fromkeys(task for mine in tasks.values() for task in mine):
         done = [mine[task] for mine in tasks.values() if mine.get(task, {}).get("status") == "done"]
         for metric, about in done[0]["metrics"].items() if done else ():
@@ -60,21 +93,19 @@ def _table(suite: str, shown: dict[str, Row], apart: Differences) -> Table:
                 if name in apart:
                     both = all(tasks[side].get(task, {}).get("status") == "done" for side in (name, next(iter(shown))))
                     cells.append(_apart(apart[name].get((suite, task, metric)), both))
-            table.add_row(*cells)
-    table.add_section()
+            rows.append(cells)
     averages = {name: result["suites"].get(suite, {}).get("averages", {}) for name, result in shown.items()}
-    for group in dict.fromkeys(group for mine in averages.values() for group in mine):
-        _add_average(table, group, averages, apart)
-    return table
+    groups = dict.fromkeys(group for mine in averages.values() for group in mine)
+    return Grid(suite, columns, 4, rows, [_average(suite, group, averages, apart) for group in groups])
 
 
-def _add_average(table: Table, group: str, averages: dict[str, dict[str, Row]], apart: Differences) -> None:
+def _average(suite: str, group: str, averages: dict[str, dict[str, Row]], apart: Differences) -> list[str]:
     first = next(mine[group] for mine in averages.values() if group in mine)
     cells = [f"{group}: {first['tasks']} of {first['of']} tasks", "", "", f"over {first['over']}"]
     for name, mine in averages.items():
         cells.append(_interval(mine[group]) if group in mine else "–")
-        cells += [_average_apart(apart[name].get((str(table.title), group)), first["tasks"])] if name in apart else []
-    table.add_row(*cells, style="bold")
+        cells += [_average_apart(apart[name].get((suite, group)), first["tasks"])] if name in apart else []
+    return cells
 
 
 def _average_apart(about: Row | None, tasks: int) -> str:
@@ -83,21 +114,17 @@ def _average_apart(about: Row | None, tasks: int) -> str:
     return _apart(about, both=False) + over
 
 
-def _risk_table(suite: str, results: dict[str, Row]) -> list[Table]:
+def _risk_grid(suite: str, results: dict[str, Row]) -> list[Grid]:
     """The table of scenarios and memorisation; none if the suite has none."""
     parts = {name: _risk_cells(result["suites"].get(suite, {})) for name, result in results.items()}
     if not any(parts.values()):
         return []
-    table = Table(title=f"{suite}: bias, toxicity, memorisation")
-    for head in ("scenario, metric", "rows"):
-        table.add_column(head, no_wrap=True)
-    for name in results:
-        table.add_column(name)
+    rows = []
     for row in dict.fromkeys(row for cells in parts.values() for row in cells):
         shown = [cells.get(row) for cells in parts.values()]
         counts = dict.fromkeys(one[0] for one in shown if one)
-        table.add_row(row, ", ".join(counts), *[_cell(one[1]) if one else "–" for one in shown])
-    return [table]
+        rows.append([row, ", ".join(counts), *[_cell(one[1]) if one else "–" for one in shown]])
+    return [Grid(f"{suite}: bias, toxicity, memorisation", ["scenario, metric", "rows", *results], 2, rows)]
 
 
 def _risk_cells(suite: Row) -> dict[str, tuple[str, Row]]:

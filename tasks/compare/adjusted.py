@@ -1,4 +1,4 @@
-"""Differences to the baseline experiment: their verdicts, and their marks, adjusted for how many there are."""
+"""Differences to the baseline and to other untuned systems: verdicts, and marks adjusted for their number."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.compare.collect import System
+from tasks.compare.opponents import metric_of, named, opponents
 from tasks.compare.pairing import row_gains
 from tasks.compare.params import CompareParams
 from tasks.metrics.differences import Difference, as_entry, paired_differences
@@ -14,23 +15,34 @@ from tasks.metrics.params import VerdictParams
 from tasks.metrics.verdicts import marked, p_value, rows_needed, verdict
 
 ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
-"""Metrics whose differences are computed in addition to ``CompareParams.metric``."""
+"""Metrics whose differences are computed in addition to ``CompareParams.primary``."""
 
 ByMetric = Mapping[str, Difference | None]
 """Metric → difference to the baseline; None if no row has both scores."""
 
 
-def differences(system: System, baseline: System | None, params: CompareParams) -> ByMetric | None:
+def differences(
+    system: System, baseline: System | None, compared: Sequence[System], params: CompareParams
+) -> ByMetric | None:
     """Mean paired difference (``system`` minus ``baseline``) of each metric over independent groups of test rows.
 
-    None for the baseline itself, and without a baseline.
+    A tuned system also has its differences in the primary metric to the other untuned systems of ``compared``, under
+    ``opponents.named``. None for the baseline itself, and without a baseline.
     """
     if baseline is None or system is baseline:
         return None
-    metrics = sorted({params.metric, *ALWAYS})
-    gains, groups = row_gains(system.rows, baseline.rows, metrics)
-    computed = paired_differences(gains, params, groups)
-    return dict(zip(metrics, computed, strict=True))
+    computed = _differences(system, baseline, sorted({params.primary, *ALWAYS}), params)
+    for other in opponents(system, baseline, compared):
+        (difference,) = _differences(system, other, [params.primary], params).values()
+        computed[named(params.primary, other.name)] = difference
+    return computed
+
+
+def _differences(
+    system: System, other: System, metrics: list[str], params: CompareParams
+) -> dict[str, Difference | None]:
+    gains, groups = row_gains(system.rows, other.rows, metrics)
+    return dict(zip(metrics, paired_differences(gains, params, groups), strict=True))
 
 
 def judged(
@@ -51,8 +63,8 @@ def judged(
         if difference is not None
     }
     p_values = {key: p_value(difference, verdicts) for key, difference in known.items()}
-    marks = marked(p_values, params.metric, 1 - params.confidence)
-    entries = {key: _entry(key[1], one, verdicts) | {"adjusted": key in marks} for key, one in known.items()}
+    marks = marked(p_values, params.primary, 1 - params.confidence)
+    entries = {key: _entry(metric_of(key[1]), one, verdicts) | {"adjusted": key in marks} for key, one in known.items()}
     return [
         None if by_metric is None else {metric: entries.get((number, metric)) for metric in by_metric}
         for number, by_metric in enumerate(by_system)

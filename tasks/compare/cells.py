@@ -119,6 +119,18 @@ def change(entry: Entry, metric: str) -> Cell:
     return Cell(value, f"[{low}, {high}]", sign)
 
 
+def relative(entry: Entry, comparison: Comparison, metric: str) -> Cell:
+    """The cell of the change in percent of the baseline's score, ``+86 %``; none if that score is 0."""
+    name = comparison["baseline"]["name"]
+    baseline = next((one for one in comparison["systems"] if one["kind"] == "experiment" and one["name"] == name), None)
+    if baseline is None or entry is baseline or not entry["differences"]:
+        return Cell(NOTHING)
+    ours, theirs = ((one["metrics"].get(metric) or {}).get("value") for one in (entry, baseline))
+    if ours is None or theirs is None or theirs <= 0:
+        return Cell(NOTHING)
+    return Cell(f"{number(ours / theirs - 1, 100, digits=0, signed=True)} %")
+
+
 def outcome(entry: Entry, metric: str) -> Cell:
     """The cell of the verdict on the difference in ``metric``."""
     difference = (entry["differences"] or {}).get(metric) or {}
@@ -189,10 +201,13 @@ def columns(comparison: Comparison) -> list[Column]:
 
 
 def difference_columns(comparison: Comparison) -> list[Column]:
-    """The differences in the primary metric, and the verdicts on them."""
+    """The differences in the primary metric, also in percent of the baseline's score, and the verdicts on them."""
     systems, metric = comparison["systems"], comparison["metric"]
     title = f"Δ {label(metric)} vs {comparison['baseline']['name']}"
     shown = [Column(title, 9, [change(entry, metric) for entry in systems])]
+    relatives = [relative(entry, comparison, metric) for entry in systems]
+    if any(cell.value != NOTHING for cell in relatives):
+        shown.append(Column(f"change of {comparison['baseline']['name']}'s", 5, relatives))
     verdicts = [outcome(entry, metric) for entry in systems]
     if any(cell.value != NOTHING for cell in verdicts):
         shown.append(Column("verdict", 7, verdicts))

@@ -1,14 +1,17 @@
-"""Compare systems: differences with intervals, the candidate, warnings and sample rows."""
+"""Compare systems: differences with intervals, the candidate and warnings."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tasks.compare.adjusted import differences, judged
+from tasks.compare.best import best
 from tasks.compare.collect import System
+from tasks.compare.labels import labels
+from tasks.compare.opponents import opponents_of, without_opponents
 from tasks.compare.params import CompareParams
+from tasks.compare.primary import with_primary_metric
 from tasks.compare.retention_verdicts import retention
-from tasks.compare.samples import choose_samples
 from tasks.compare.second_opinion import second_opinion
 from tasks.compare.seeds import over_seeds
 from tasks.compare.warn import lost, warn
@@ -23,11 +26,12 @@ SHOWN_GROUPS = ("wording", "task_seen", "contamination", "wording_spread")
 def compare(systems: list[System], params: CompareParams, verdicts: VerdictParams) -> dict[str, Any]:
     """Compare ``systems`` (from ``collect``); the result is the content of ``comparison.json``.
 
-    Its keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
-    order, each with ``metrics``, ``groups``, ``model``, ``differences``, ``retention`` and ``second_opinion``),
-    ``seeds`` (of ``over_seeds``), ``not_compared`` (name, kind, method, reason), ``warnings`` (system, kind, message),
-    ``samples``, ``rows`` and ``groups`` (their numbers), ``adjusted_for`` (number of differences), ``test_sha256`` and
-    the parameters; ``metric`` is the primary one.
+    Its keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``best`` (of ``best``), ``systems``
+    (those compared, in order, each with ``metrics``, ``groups``, ``model``, ``differences``, ``opponents``,
+    ``retention`` and ``second_opinion``), ``labels`` (of ``labels``), ``seeds`` (of ``over_seeds``), ``not_compared``
+    (name, kind, method, reason), ``warnings`` (system, kind, message), ``rows`` and ``groups`` (their
+    numbers), ``adjusted_for`` (number of differences), ``test_sha256`` and the parameters; ``metric`` is the primary
+    one.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -37,9 +41,11 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
     experiments = _experiments(compared, excluded)
     baseline = next((s for s in experiments if s.name == params.baseline), None)
     candidate = choose_candidate(experiments)
-    apart = judged([differences(s, baseline, params) for s in compared], params, verdicts)
+    params = with_primary_metric(params, experiments)
+    apart = judged([differences(s, baseline, compared, params) for s in compared], params, verdicts)
     described = [
-        describe(s, baseline, candidate, params, verdicts) | {"differences": entries}
+        describe(s, baseline, candidate, params, verdicts)
+        | {"differences": without_opponents(entries), "opponents": opponents_of(entries)}
         for s, entries in zip(compared, apart, strict=True)
     ]
     rows = (baseline or experiments[0]).rows
@@ -57,11 +63,12 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
             "note": None if baseline else _without_baseline(systems, params.baseline),
         },
         "candidate": candidate.name if candidate else None,
+        "best": best(compared, params.primary, params, verdicts),
         "systems": described,
+        "labels": labels(compared),
         "seeds": over_seeds(experiments, baseline, params),
         "not_compared": [{"name": s.name, "kind": s.kind, "method": s.method, "reason": s.problem} for s in excluded],
         "warnings": [*warn(compared, baseline), *lost(described)],
-        "samples": choose_samples(compared, baseline, candidate, params.metric, params.samples),
     }
 
 

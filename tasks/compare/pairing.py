@@ -1,4 +1,4 @@
-"""Pair the predictions of two systems by row."""
+"""Bring the predictions of two or more systems together by row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tasks.compare.collect import System
 from tasks.metrics.differences import gain
 from tasks.metrics.statistics import averaged_columns
 from tasks.text.rows import ROW_KEY, Row, RowKey, group_key, row_key
@@ -46,6 +47,27 @@ def row_gains(ours: list[Row], theirs: list[Row], metrics: Sequence[str]) -> tup
         for pair in pairs(ours, theirs)
     ]
     return averaged_columns(rows, metrics)
+
+
+def shared_scores(systems: Sequence[System], metric: str) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """Scores of the rows that all ``systems`` scored, averaged over the row's prompt variants.
+
+    Returns:
+        The scores (shape: rows, systems) and the group of each row.
+    """
+    columns = [{row_key(row): row for row in system.rows if _finite(row.get(metric))} for system in systems]
+    shared = [key for key in columns[0] if all(key in column for column in columns)]
+    rows = [
+        {name: columns[0][key][name] for name in ROW_KEY}
+        | {"group": columns[0][key].get("group")}
+        | {str(number): column[key][metric] for number, column in enumerate(columns)}
+        for key in shared
+    ]
+    return averaged_columns(rows, [str(number) for number in range(len(systems))])
+
+
+def _finite(score: float | None) -> bool:
+    return score is not None and math.isfinite(score)
 
 
 def _gain(pair: Pair, metric: str) -> float | None:

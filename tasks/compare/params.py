@@ -14,14 +14,19 @@ class CompareParams(IntervalParams):
     Attributes:
         baseline: the experiment that all others are compared with.
         metric: the primary metric, a score of a row. Its differences come first in the report, and are adjusted for
-            their own number. The other metrics are secondary and are adjusted separately.
-        samples: number of test rows whose outputs the report shows.
+            their own number. The other metrics are secondary and are adjusted separately. None takes the first metric
+            that the templates of the test rows name (``tasks.compare.primary``), such as accuracy for labels.
         lost_examples: number of rows that the report shows per lost task: those on which the tuned model lost most.
     """
 
     baseline: str = "base"
-    metric: str = "rouge1_f"
-    samples: int = Field(default=8, ge=0)
+    metric: str | None = None
     lost_examples: int = Field(default=3, ge=0)
 
-    _metric = field_validator("metric")(row_score)
+    _metric = field_validator("metric")(lambda name: None if name is None else row_score(name))
+
+    @property
+    def primary(self) -> str:
+        """The primary metric, after ``tasks.compare.primary`` chose it."""
+        assert self.metric is not None
+        return self.metric

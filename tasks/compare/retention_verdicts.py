@@ -12,7 +12,7 @@ from tasks.compare.collect import System
 from tasks.compare.pairing import Pair, group_of, pairs
 from tasks.compare.params import CompareParams
 from tasks.metrics.differences import Difference, as_entry, gain, paired_difference, statistic_difference
-from tasks.metrics.names import OF_EVERY_ROW
+from tasks.metrics.names import OF_EVERY_ROW, ROW_SCORES
 from tasks.metrics.params import VerdictParams
 from tasks.metrics.statistics import ROUNDING
 from tasks.metrics.text import entity_counts, entity_score
@@ -22,18 +22,7 @@ from tasks.text.rows import Row, by_task, row_key
 LOSS = "loss_per_byte"
 """Metric of general text, and of tasks without a score per row; lower is better."""
 
-COLUMN = {
-    "rouge": "rouge1_f",
-    "bleu": "bleu",
-    "chrf": "chrf",
-    "exact_match": "exact_match",
-    "token_f1": "token_f1",
-    "accuracy": "accuracy",
-    "macro_f1": "accuracy",
-    "matthews": "accuracy",
-    "entity_f1": "entity_f1",
-    "loss": LOSS,
-}
+COLUMN = ROW_SCORES | {"loss": LOSS}
 """Metric that a template names → the score column by which its task is judged."""
 
 _SPANS = {LOSS: 0.0, "bleu": 100.0, "chrf": 100.0}

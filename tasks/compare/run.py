@@ -9,10 +9,10 @@ from tasks.compare.collect import collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
-from tasks.compare.report import html_report
+from tasks.compare.scores import scores
 from tasks.compare.seeds import with_seeds
 from tasks.compare.table import markdown_table
-from tasks.core.files import sha256, write_json
+from tasks.core.files import write_json
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.metrics.params import VerdictParams
@@ -21,7 +21,7 @@ logger = logging.getLogger("tunesmith")
 
 
 def run(params: CompareParams, verdicts: VerdictParams, paths: Paths, stage: Stage) -> None:
-    """Write ``comparison.json``, ``table.md``, ``scores.png`` and ``report.html``; equal inputs give equal bytes.
+    """Write ``comparison.json``, ``scores.json``, ``table.md`` and ``scores.png``; equal inputs give equal bytes.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -32,10 +32,7 @@ def run(params: CompareParams, verdicts: VerdictParams, paths: Paths, stage: Sta
         write_json(output / "comparison.json", comparison)
         (output / "table.md").write_text(markdown_table(comparison), encoding="utf-8")
         draw(comparison, output / "scores.png")
-        picture = (output / "scores.png").read_bytes()
-        gate = paths.gate(sha256(output / "comparison.json"), "html")
-        html = html_report(comparison, picture, f"../{gate.parent.name}/{gate.name}")
-        (output / "report.html").write_text(html, encoding="utf-8")
+        write_json(output / "scores.json", scores(comparison))
     for remark in remarks(comparison):
         logger.warning("%s", remark)
     names = ", ".join(entry["name"] for entry in comparison["systems"])

@@ -11,10 +11,10 @@ from tasks.metrics.differences import as_entry, paired_differences
 
 
 def second_opinion(system: System, baseline: System, params: CompareParams) -> dict[str, Any] | None:
-    """Mean paired difference (``system`` minus ``baseline``) of ``params.metric`` on the retired rows (``as_entry``).
+    """Mean paired difference (``system`` minus ``baseline``) of ``params.primary`` on the retired rows (``as_entry``).
 
     It is no verdict, and is not counted among the differences of the report. None if no row has both scores.
     """
-    gains, groups = row_gains(system.retired, baseline.retired, [params.metric])
+    gains, groups = row_gains(system.retired, baseline.retired, [params.primary])
     (difference,) = paired_differences(gains, params, groups)
     return as_entry(difference) if difference is not None else None

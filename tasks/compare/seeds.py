@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from tasks.compare.cells import Comparison, label, number, scale
 from tasks.compare.collect import System
-from tasks.compare.pairing import gains
+from tasks.compare.pairing import gains, shared_scores
 from tasks.compare.params import CompareParams
 from tasks.compare.repeated import repeated_by, seed_of
 from tasks.core.paths import Paths
@@ -51,7 +48,7 @@ def _groups(compared: list[System]) -> dict[str, list[System]]:
 
 
 def _entry(members: list[System], baseline: System | None, params: CompareParams) -> dict[str, Any] | None:
-    scores, groups = _scores(members, params.metric)
+    scores, groups = shared_scores(members, params.primary)
     if not len(scores):
         return None
     means = spread(scores.mean(axis=0).tolist())
@@ -60,7 +57,7 @@ def _entry(members: list[System], baseline: System | None, params: CompareParams
     return {
         "experiments": names,
         "seeds": [system.seed for system in members],
-        "metric": params.metric,
+        "metric": params.primary,
         "mean": means.mean,
         "deviation": means.deviation,
         "low": interval.low,
@@ -70,22 +67,9 @@ def _entry(members: list[System], baseline: System | None, params: CompareParams
     }
 
 
-def _scores(members: list[System], metric: str) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Scores of the rows that all ``members`` scored (shape: rows, members), and the group of each row."""
-    columns = [{row_key(row): row for row in system.rows if _finite(row.get(metric))} for system in members]
-    shared = [key for key in columns[0] if all(key in column for column in columns)]
-    rows = [
-        {name: columns[0][key][name] for name in ROW_KEY}
-        | {"group": columns[0][key].get("group")}
-        | {str(number): column[key][metric] for number, column in enumerate(columns)}
-        for key in shared
-    ]
-    return averaged_columns(rows, [str(number) for number in range(len(members))])
-
-
 def _difference(members: list[System], baseline: System, params: CompareParams) -> dict[str, Any] | None:
     """The difference to the baseline, averaged over seeds; None if no row has all scores."""
-    by_member = [gains(system.rows, baseline.rows, params.metric) for system in members]
+    by_member = [gains(system.rows, baseline.rows, params.primary) for system in members]
     rows: list[Row] = [
         {name: row[name] for name in ROW_KEY}
         | {"group": row.get("group")}
@@ -98,10 +82,6 @@ def _difference(members: list[System], baseline: System, params: CompareParams) 
     differences, groups = averaged_columns(rows, [str(number) for number in range(len(members))])
     together = paired_difference(differences.mean(axis=1), params, groups)
     return as_entry(together) | {"deviation": spread(differences.mean(axis=0).tolist()).deviation}
-
-
-def _finite(score: float | None) -> bool:
-    return score is not None and math.isfinite(score)
 
 
 def seed_lines(comparison: Comparison) -> list[str]:

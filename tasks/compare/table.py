@@ -21,6 +21,7 @@ from tasks.compare.cells import (
     remarks,
     scale,
 )
+from tasks.compare.headline import headline
 from tasks.compare.seeds import seed_lines
 from tasks.metrics.params import VerdictParams
 
@@ -33,9 +34,14 @@ _STYLES = {1: "bold green", -1: "bold red", 0: ""}
 
 
 def markdown_table(comparison: Comparison) -> str:
-    """One row per system. The candidate is marked, adjusted differences are bold, and remarks follow the table."""
+    """What the comparison shows in sentences, then one row per system, then remarks.
+
+    The candidate is marked, and adjusted differences are bold.
+    """
     shown = [*columns(comparison), *difference_columns(comparison)]
     lines = [
+        *(_escape(sentence) for sentence in headline(comparison)),
+        "",
         _row(["experiment", *(c.title for c in shown)]),
         _row(["---", *("---:" if c.title != "method" else "---" for c in shown)]),
     ]
@@ -53,8 +59,7 @@ def legend(comparison: Comparison, mark: str | None = None) -> str:
     rows, groups = comparison["rows"], comparison.get("groups")
     independent = f" in {groups} independent groups" if groups and groups != rows else ""
     scores = f"{rows} test rows{independent}. ROUGE is F1 in percent, with bootstrap intervals."
-    candidate = "The candidate has the lowest validation loss of the tuned experiments."
-    return " ".join([scores, *(marks(comparison, mark) if mark else ()), candidate])
+    return " ".join([scores, *(marks(comparison, mark) if mark else ())])
 
 
 def marks(comparison: Comparison, mark: str) -> list[str]:
@@ -135,8 +140,6 @@ def _width(names: list[str], shown: list[Column]) -> int:
 
 def _caption(comparison: Comparison, hidden: list[str]) -> Text:
     lines = [legend(comparison, "colour")]
-    if comparison["candidate"]:
-        lines.append(f"★ candidate: {comparison['candidate']}")
     if hidden:
         lines.append(f"Not shown for lack of width: {', '.join(hidden)}")
     return Text("\n".join([*lines, *seed_lines(comparison), *remarks(comparison)]), style="not italic")

@@ -58,9 +58,17 @@ class Paths:
     def comparison(self) -> Path:
         return self.root / "reports/comparison"
 
-    def gate(self, comparison: str, ending: str) -> Path:
-        """The gate's verdict on the comparison with this digest (``json`` or ``html``); no stage writes or reads it."""
-        return self.root / f"reports/gate/{comparison[:16]}.{ending}"
+    def gate(self, comparison: str) -> Path:
+        """The gate's verdict on the comparison with this digest; no stage writes or reads it."""
+        return self.root / f"reports/gate/{comparison[:16]}.json"
+
+    @property
+    def cards(self) -> Path:
+        """One folder per trained model with its model card; no stage writes or reads them."""
+        return self.root / "reports/cards"
+
+    def card(self, experiment: str) -> Path:
+        return self.cards / experiment
 
     @property
     def preferences(self) -> Path:

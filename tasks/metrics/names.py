@@ -46,6 +46,19 @@ OF_EVERY_ROW = (*ROUGE_COLUMNS, "bleu")
 HIGHER_IS_BETTER = (*OF_EVERY_ROW, *OPTIONAL_SCORES)
 """The scores that can show one system to be better than another."""
 
+ROW_SCORES = {
+    "rouge": "rouge1_f",
+    "bleu": "bleu",
+    "chrf": "chrf",
+    "exact_match": "exact_match",
+    "token_f1": "token_f1",
+    "accuracy": "accuracy",
+    "macro_f1": "accuracy",
+    "matthews": "accuracy",
+    "entity_f1": "entity_f1",
+}
+"""Metric that a template names → the score of a row by which systems are compared in it."""
+
 OF_ALL_ROWS = ("macro_f1", "matthews", "pearson", "spearman")
 """Metrics with one value for all rows together; a row has no score of its own."""
 

@@ -1,12 +1,10 @@
-"""The gate's verdict on a comparison: stored under the comparison's digest, shown by its page and by commands."""
+"""The gate's verdict on a comparison: stored under the comparison's digest, shown by the report and by commands."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from tasks.core import files
-from tasks.core.pages import pages
 from tasks.core.paths import Paths
 from tasks.register.decisions import comparison_digest
 
@@ -16,24 +14,18 @@ WORDS = {"accepted": "accepted", "refused": "refused", "undecided": "not decided
 
 
 def publish(paths: Paths, result: Result) -> None:
-    """Write ``result`` as JSON and as the page that the judged comparison's ``report.html`` shows.
+    """Write ``result`` under the digest of the comparison that it judged.
 
-    The comparison's own folder is an output of the stage ``compare``, so the gate must not change it. Its page finds
-    the verdict by the digest of the comparison. A comparison that DVC restores thus shows its own verdict, or none.
+    A comparison that DVC restores thus has its own verdict, or none.
     """
-    digest = str(result["comparison"])
-    template = pages(Path(__file__).parent).get_template("verdict.html.jinja")
-    html = template.render(a=result, words=WORDS, lines=lines_below(result))
-    with files.replacing(paths.gate(digest, "html")) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    with files.replacing(paths.gate(digest, "json")) as temporary:
+    with files.replacing(paths.gate(str(result["comparison"]))) as temporary:
         files.write_json(temporary, result)
 
 
 def result_on_present(paths: Paths) -> Result | None:
     """The verdict on the present comparison; None if the gate has not judged it."""
     digest = comparison_digest(paths)
-    path = paths.gate(digest, "json") if digest else None
+    path = paths.gate(digest) if digest else None
     return files.read_json(path) if path and path.exists() else None
 
 

@@ -15,6 +15,8 @@ from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.core.paths import Paths
 from tasks.metrics.params import VerdictParams
+from tasks.report.facts import Facts
+from tasks.report.page import html_report
 
 SCRIPT = "<script>alert('x')</script>"
 VERDICTS = VerdictParams(min_groups=2)
@@ -90,3 +92,8 @@ def comparison_of(workspace: Workspace, **params: Any) -> dict[str, Any]:
     """``comparison.json`` of the workspace."""
     chosen = CompareParams(**params)
     return compare(collect(workspace.paths, chosen.baseline), chosen, VERDICTS)
+
+
+def page_of(comparison: dict[str, Any]) -> str:
+    """The report of ``comparison`` alone, without what stands beside it."""
+    return html_report(Facts(comparison, []))

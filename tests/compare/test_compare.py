@@ -264,26 +264,6 @@ def test_rows_without_a_word_to_compare_are_warned_of_once(workspace: Workspace,
     assert entry(comparison, "lora")["differences"]["rouge1_f"]["rows"] == 1
 
 
-def test_samples_show_first_rows_then_the_largest_gains_and_losses(workspace: Workspace) -> None:
-    workspace.experiment("base", [0.5] * 8, method="none")
-    workspace.experiment("lora", [0.5, 0.5, 0.6, 0.9, 0.1, 0.5, 0.4, 0.5])
-    samples = result(workspace, samples=4)["samples"]
-    assert [(s["row"], s["why"]) for s in samples] == [
-        (1, "in row order"),
-        (2, "in row order"),
-        (4, "largest gain of lora over base"),
-        (5, "largest loss of lora against base"),
-    ]
-    assert [(a["name"], a["rouge1_f"]) for a in samples[2]["answers"]] == [("base", 0.5), ("lora", 0.9)]
-
-
-@pytest.mark.parametrize(("count", "rows"), [(0, []), (2, [1, 2]), (8, [1, 2, 3])])
-def test_samples_never_repeat_and_fill_up_in_row_order(workspace: Workspace, count: int, rows: list[int]) -> None:
-    workspace.experiment("base", [0.5] * 3, method="none")
-    workspace.experiment("lora", [0.5] * 3)
-    assert [s["row"] for s in result(workspace, samples=count)["samples"]] == rows
-
-
 def test_nothing_to_compare_is_an_error_with_a_remedy(workspace: Workspace) -> None:
     with pytest.raises(TunesmithError, match=r"there is none\. Name one in params/experiments\.yaml"):
         result(workspace)

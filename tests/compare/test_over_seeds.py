@@ -12,11 +12,10 @@ from rich.console import Console
 from tasks.compare.collect import collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
-from tasks.compare.report import html_report
 from tasks.compare.seeds import seed_lines, with_seeds
 from tasks.compare.table import markdown_table, rich_table
 from tasks.core.params import write_yaml
-from tests.compare.compared import VERDICTS, Workspace, prediction
+from tests.compare.compared import VERDICTS, Workspace, page_of, prediction
 
 LINE = (
     "lora over 3 seeds: ROUGE-1 50.0 ± 10.0 (deviation over seeds); interval over rows [40.0, 60.0]; "
@@ -110,7 +109,7 @@ def test_every_report_has_the_line_that_the_candidate_is_not_a_typical_seed(repe
     comparison = compared(repeated)
     assert seed_lines(comparison) == [f"{LINE}."]
     assert f"- {LINE}." in markdown_table(comparison).splitlines()
-    assert f"<p>{LINE}.</p>" in html_report(comparison, b"", "gate.html")
+    assert f"<p>{LINE}.</p>" in page_of(comparison)
     console = Console(width=400, file=io.StringIO(), color_system=None)
     console.print(rich_table(comparison, 400))
     assert isinstance(console.file, io.StringIO) and " ".join(f"{LINE}.".split()) in " ".join(

@@ -11,10 +11,10 @@ import pytest
 from tasks.compare.collect import System, collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
-from tasks.compare.report import html_report, retention_rows
 from tasks.compare.retention_verdicts import retention
 from tasks.metrics.params import VerdictParams
-from tests.compare.compared import Workspace
+from tasks.report.forgetting import retention_rows
+from tests.compare.compared import Workspace, page_of
 
 PARAMS = CompareParams(resamples=200, lost_examples=2)
 VERDICTS = VerdictParams(min_groups=2)
@@ -184,7 +184,7 @@ def test_what_was_lost_is_a_warning_and_a_table(workspace: Workspace) -> None:
     ]
     (shown,) = retention_rows(comparison)
     assert (shown["verdict"], shown["cells"]) == ("lost", ["accuracy", "100.0", "0.0", "-100.0 [-100.0, -100.0]", "6"])
-    page = html_report(comparison, b"", "../gate/0123456789abcdef.html")
+    page = page_of(comparison)
     assert "Kept and lost" in page and "question 0" in page
 
 
@@ -198,7 +198,7 @@ def test_too_few_rows_leave_a_task_undecided_and_the_report_gives_the_number(wor
     assert not [warning for warning in comparison["warnings"] if warning["kind"] == "lost"]
     (shown,) = retention_rows(comparison)
     assert (shown["verdict"], shown["needed"]) == ("undecided", " (~122 rows needed)")
-    page = html_report(comparison, b"", "../gate/0123456789abcdef.html")
+    page = page_of(comparison)
     assert "undecided</span> (~122 rows needed)" in page and "loss_per_byte 0.01" in page
 
 

@@ -11,12 +11,12 @@ import pytest
 from tasks.compare.collect import System, collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
-from tasks.compare.report import html_report, second_opinions
 from tasks.compare.second_opinion import second_opinion
 from tasks.metrics.params import VerdictParams
-from tests.compare.compared import Workspace
+from tasks.report.details import second_opinions
+from tests.compare.compared import Workspace, page_of
 
-PARAMS = CompareParams(resamples=200)
+PARAMS = CompareParams(metric="rouge1_f", resamples=200)
 
 
 def row(number: int, score: float | None, group: str) -> dict[str, Any]:
@@ -43,13 +43,13 @@ def test_the_report_shows_it_and_nothing_else_changes(workspace: Workspace) -> N
     workspace.experiment("base", method="none")
     workspace.experiment("lora", validation_loss_per_byte=0.5)
     before = compare(collect(workspace.paths, "base"), PARAMS, VerdictParams())
-    assert second_opinions(before) == [] and "A second opinion" not in html_report(before, b"", "gate.html")
+    assert second_opinions(before) == [] and "A second opinion" not in page_of(before)
     for name, rows in (("base", THEIRS), ("lora", OURS)):
         pq.write_table(pa.Table.from_pylist(rows), workspace.paths.report(name) / "retired.parquet")
     after = compare(collect(workspace.paths, "base"), PARAMS, VerdictParams())
     ((name, cells),) = second_opinions(after)
     assert (name, cells[2]) == ("lora", "4") and cells[1].startswith("+5.0 [")
-    page = html_report(after, b"", "gate.html")
+    page = page_of(after)
     assert "A second opinion: rows of earlier test sets" in page and cells[1] in page
     for entry in after["systems"]:
         entry["second_opinion"] = None

@@ -1,0 +1,17 @@
+"""The few numbers of a comparison that DVC shows as metrics and plots (``dvc metrics diff``, ``dvc plots show``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.compare.cells import Comparison
+
+
+def scores(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """System → the primary metric and the validation loss per byte, under their names; missing values are left out."""
+    names = (comparison["metric"], "validation_loss_per_byte")
+    values = {
+        entry["name"]: {name: (entry["metrics"].get(name) or {}).get("value") for name in names}
+        for entry in comparison["systems"]
+    }
+    return {system: {name: value for name, value in of.items() if value is not None} for system, of in values.items()}

@@ -1,0 +1,184 @@
+"""Model cards: Markdown with the hub's metadata, ``model-index``, and the newer ``.eval_results`` beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.compare.cells import Entry, about, change, label, number, outcome, scale, score
+from tasks.core.counted import counted
+from tasks.report.data import base_models
+from tasks.report.facts import Facts, Trained
+from tasks.report.scores import warnings
+
+CARD, RESULTS = "README.md", ".eval_results/tunesmith.yaml"
+"""Files of a card: the names that the hub reads."""
+
+_TEMPLATE = "card.md.jinja"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_SHOWN = ("rouge1_f", "rouge2_f", "rougeL_f", "bleu", "accuracy", "macro_f1", "exact_match", "token_f1", "entity_f1")
+
+
+def card(name: str, facts: Facts) -> str:
+    """The card of the experiment ``name``."""
+    entry, files = _entry(name, facts), facts.trained[name]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "page"),
+        autoescape=False,  # Markdown
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(_TEMPLATE).render(
+        metadata=_metadata(name, facts).to_yaml(line_break="\n"),
+        name=name,
+        entry=entry,
+        model={"trainable_parameters": None, "total_parameters": None} | about(entry),
+        manifest=files.manifest,
+        training={"git_commit": None} | files.training,
+        base=", ".join(base_models(Facts({}, [], trained={name: files}))),
+        mixture=files.manifest["params"].get("mixture", "–"),
+        rows=((files.manifest.get("contract") or {}).get("train") or {}).get("rows"),
+        scores=_scores(entry, facts),
+        baseline=facts.comparison["baseline"]["name"],
+        test=f"{facts.comparison['rows']} test rows of {', '.join(_sources(facts))}",
+        verdict=_verdict(entry, facts),
+        gate=facts.decision["summary"] if facts.decision and facts.decision["candidate"] == name else None,
+        limits=limits(name, facts),
+        sources=facts.sources,
+    )
+
+
+def eval_results(name: str, facts: Facts) -> str:
+    """``.eval_results/tunesmith.yaml``: the primary metric of the model, in the hub's format of evaluation results."""
+    entry, metric = _entry(name, facts), facts.comparison["metric"]
+    value = (entry["metrics"].get(metric) or {}).get("value")
+    if value is None:
+        return "[]\n"
+    shown = f"{label(metric)}, {score(entry, metric, scale(metric))}"
+    entries = [
+        EvalResultEntry(
+            dataset_id=source,
+            task_id=task,
+            value=round(scale(metric) * value, 2),
+            dataset_revision=_version(source, facts) or None,
+            notes=f"{shown} on {facts.comparison['rows']} test rows",
+        )
+        for source, task in _tasks(facts)
+    ]
+    return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
+
+
+def _metadata(name: str, facts: Facts) -> ModelCardData:
+    entry, manifest = _entry(name, facts), facts.trained[name].manifest
+    base = str((manifest.get("base_model") or {}).get("spec", ""))
+    labelled = "accuracy" in entry["metrics"]
+    return ModelCardData(
+        model_name=name,
+        base_model=base if _HUB_ID.fullmatch(base) else None,
+        library_name="transformers" if about(entry).get("base_bytes") == about(entry).get("weights_bytes") else "peft",
+        pipeline_tag="text-classification" if labelled else "text-generation",
+        datasets=_sources(facts),
+        tags=["tunesmith", str(entry["method"])],
+        eval_results=[
+            EvalResult(
+                task_type="text-classification" if labelled else "text-generation",
+                task_name=task,
+                dataset_type=source,
+                dataset_name=source,
+                dataset_split="test",
+                dataset_revision=_version(source, facts) or None,
+                metric_type=metric.partition("_")[0],
+                metric_name=label(metric),
+                metric_value=round(scale(metric) * entry["metrics"][metric]["value"], 2),
+            )
+            for source, task in _tasks(facts)
+            for metric in _SHOWN
+            if (entry["metrics"].get(metric) or {}).get("value") is not None
+        ],
+    )
+
+
+def limits(name: str, facts: Facts) -> list[str]:
+    """What the model was not shown to do, in sentences."""
+    entry, files, comparison = _entry(name, facts), facts.trained[name], facts.comparison
+    tasks = ", ".join(dict.fromkeys(task for _, task in _tasks(facts)))
+    lines = [
+        f"It was evaluated on {counted(comparison['rows'], 'test row')} of {', '.join(_sources(facts))} ({tasks}). "
+        "Nothing is known about other data.",
+        *(message for message in warnings(comparison)[0] if message.startswith(f"{name} ")),
+        *_kept_lines(entry),
+        *_missing_labels(name, comparison),
+        *_length_lines(files),
+    ]
+    dirty = (entry["groups"].get("contamination") or {}).get("dirty")
+    if dirty:
+        rows = max((metric["n"] for metric in dirty.values()), default=0)
+        lines.append(f"{counted(rows, 'test row')} may have been seen in training.")
+    return lines
+
+
+def _kept_lines(entry: Entry) -> list[str]:
+    undecided = [task for task, kept in entry.get("retention", {}).items() if kept["verdict"] == "undecided"]
+    if not entry.get("retention"):
+        return ["Tasks that it was not tuned on were not measured, so it is unknown what it forgot."]
+    return [f"Too few rows show whether it kept {', '.join(undecided)}."] if undecided else []
+
+
+def _missing_labels(name: str, comparison: dict[str, Any]) -> list[str]:
+    lines = []
+    for task, of in (comparison.get("labels") or {}).items():
+        recall = (of["systems"].get(name) or {}).get("recall") or []
+        never = [label_of for label_of, value in zip(of["labels"], recall, strict=True) if value == 0] if recall else []
+        if never:
+            lines.append(f"On {task} it is never right for: {', '.join(never)}.")
+    return lines
+
+
+def _length_lines(files: Trained) -> list[str]:
+    most = files.manifest["params"].get("max_length")
+    return [f"It was trained on rows of at most {most} tokens, prompt and completion together."] if most else []
+
+
+def _verdict(entry: Entry, facts: Facts) -> str:
+    metric, baseline = facts.comparison["metric"], facts.comparison["baseline"]["name"]
+    if not (entry["differences"] or {}).get(metric):
+        return ""
+    return f"{label(metric)} {change(entry, metric)} against {baseline}: {outcome(entry, metric)}"
+
+
+def _scores(entry: Entry, facts: Facts) -> list[tuple[str, str, str]]:
+    """(metric, ours, the baseline's) of each metric that the model has."""
+    comparison = facts.comparison
+    base = next((one for one in comparison["systems"] if one["name"] == comparison["baseline"]["name"]), None)
+    known = [metric for metric in _SHOWN if (entry["metrics"].get(metric) or {}).get("value") is not None]
+    rows = [(label(m), str(score(entry, m, scale(m))), str(score(base, m, scale(m))) if base else "–") for m in known]
+    losses = [
+        (one["metrics"].get("validation_loss_per_byte") or {}).get("value") if one else None for one in (entry, base)
+    ]
+    return [*rows, ("validation loss (nats/byte)", *(number(loss, digits=4) for loss in losses))]
+
+
+def _entry(name: str, facts: Facts) -> Entry:
+    entry: Entry = next(one for one in facts.comparison["systems"] if one["name"] == name)
+    return entry
+
+
+def _tasks(facts: Facts) -> list[tuple[str, str]]:
+    """(source, task) of the test rows, in order."""
+    rows = next((system.rows for system in facts.systems if system.rows), [])
+    return list(dict.fromkeys((row["source"], row["task"]) for row in rows))
+
+
+def _sources(facts: Facts) -> list[str]:
+    return list(dict.fromkeys(source for source, _ in _tasks(facts)))
+
+
+def _version(source: str, facts: Facts) -> str:
+    return next((one.version for one in facts.sources if one.name == source), "")

@@ -1,0 +1,52 @@
+"""``report``: the comparison and all that stands beside it → ``reports/comparison/report.html`` and model cards.
+
+This step is outside DVC: the page shows the gate's decision, seconds and memory, which no stage may depend on.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from tasks.core import files
+from tasks.core.paths import Paths
+from tasks.report.card import CARD, RESULTS, card, eval_results
+from tasks.report.changes import Earlier
+from tasks.report.facts import Facts, read_facts
+from tasks.report.page import html_report
+
+logger = logging.getLogger("tunesmith")
+
+
+def run(paths: Paths, earlier: Earlier | None = None) -> Path:
+    """Write the page and one model card per trained model; equal facts give equal bytes.
+
+    Args:
+        earlier: another state of the workspace, which the page compares with the present one.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        TunesmithError: nothing has been compared yet, or a file does not have the format that its stage writes.
+    """
+    facts = read_facts(paths)
+    page = paths.comparison / "report.html"
+    with files.replacing(page) as temporary:
+        temporary.write_text(html_report(facts, earlier), encoding="utf-8")
+    names = _write_cards(facts, paths)
+    logger.info("report: %s", page)
+    if names:
+        logger.info("model cards of %s: %s", ", ".join(names), paths.cards)
+    return page
+
+
+def _write_cards(facts: Facts, paths: Paths) -> list[str]:
+    tuned = [entry["name"] for entry in facts.comparison["systems"] if entry["tuned"]]
+    names = [name for name in tuned if facts.trained[name].manifest]
+    for name in names:
+        with files.replacing(paths.card(name)) as folder:
+            (folder / RESULTS).parent.mkdir(parents=True)
+            (folder / CARD).write_text(card(name, facts), encoding="utf-8")
+            (folder / RESULTS).write_text(eval_results(name, facts), encoding="utf-8")
+    return names
