@@ -90,10 +90,11 @@ def wrong_metrics(
             f"rows of template {without[0]} have no {registration.metric!r} (`metrics` of the set; docs/gate.md); "
             f"scores of all rows are: {', '.join(shared)}"
         )
-    if compared and not any(compared.metric in variant.scores for variant in every):
+    named = compared.metric if compared else None
+    if named is not None and not any(named in variant.scores for variant in every):
         lines.append(
             f"{paths.params / 'evaluation.yaml'}: compare.metric: no row of evaluation_set.sources will have "
-            f"{compared.metric!r}; scores of all rows are: {', '.join(shared)}"
+            f"{named!r}; scores of all rows are: {', '.join(shared)}"
         )
     return lines
 

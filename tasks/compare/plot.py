@@ -22,7 +22,7 @@ _OTHER = "#3a76ad"
 
 _BAR = 0.26
 _INK = "#24292f"
-_FAINT = "#8c959f"
+_FAINT = "#6b7580"
 _LONGEST = 28
 
 _STYLE: dict[Any, Any] = {
@@ -31,7 +31,7 @@ _STYLE: dict[Any, Any] = {
     "text.color": _INK,
     "axes.edgecolor": "#d0d7de",
     "axes.labelcolor": _INK,
-    "xtick.color": "#57606a",
+    "xtick.color": _FAINT,
     "ytick.color": _INK,
 }
 

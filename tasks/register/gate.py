@@ -9,14 +9,22 @@ from typing import Any, Literal
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.metrics.differences import Difference, as_entry, paired_difference
+from tasks.metrics.params import VerdictParams
 from tasks.metrics.seeds import Spread
+from tasks.metrics.verdicts import Verdict as Shown
+from tasks.metrics.verdicts import verdict
 from tasks.register.params import RegistrationParams
 from tasks.register.scores import Pairs, Scores, paired
 from tasks.text.rows import ROW_KEY
 
 Verdict = Literal["accepted", "refused", "undecided"]
 
-_WORDS = {1: "better than", -1: "worse than", 0: "cannot be told apart from"}
+_WORDS: dict[Shown, str] = {
+    "better": "better than",
+    "worse": "worse than",
+    "same": "the same as",
+    "not enough rows": "not enough rows to tell it from",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Compared:
         dirty_rows: number of rows that are dirty for either.
         dirty_value: mean difference over these rows; None if there are none.
         confidence: level of the interval of ``difference``.
+        verdict: what ``difference`` shows (``tasks.metrics.verdicts.verdict``).
         seeds: how much seeds alone change the candidate's score; None if the gain need not exceed that.
         gain_needed: the gain that seeds alone give, which the difference must exceed; None without ``seeds``.
     """
@@ -44,6 +53,7 @@ class Compared:
     dirty_rows: int
     dirty_value: float | None
     confidence: float
+    verdict: Shown
     seeds: Spread | None = None
     gain_needed: float | None = None
 
@@ -53,8 +63,9 @@ class Compared:
         return f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}] on {rows}"
 
     def entry(self) -> dict[str, Any]:
-        """``as_entry`` with ``confidence``, ``detectable``, ``gain_needed``, ``dirty_rows`` and ``dirty_value``."""
+        """``as_entry`` with ``confidence``, ``verdict``, ``detectable``, ``gain_needed`` and those of dirty rows."""
         return as_entry(self.difference) | {
+            "verdict": self.verdict,
             "confidence": self.confidence,
             "detectable": self.difference.detectable(self.confidence),
             "gain_needed": self.gain_needed,
@@ -110,6 +121,7 @@ def decide(
     faults: Sequence[str] = (),
     seeds: Spread | None = None,
     confidence: float | None = None,
+    verdicts: VerdictParams | None = None,
 ) -> Decision:
     """Compare ``candidate`` with every opponent.
 
@@ -117,6 +129,7 @@ def decide(
         faults: other causes of a refusal, one line each.
         seeds: how much seeds alone change the candidate's score, if each gain must exceed that.
         confidence: level of every interval; None takes that of ``params``. The bound for ``seeds`` always takes that.
+        verdicts: margins within which two systems are the same; None takes the defaults.
 
     Raises:
         TunesmithError: an opponent was not scored on the candidate's rows, or there is no row.
@@ -124,16 +137,17 @@ def decide(
     if (too_few := undecided(candidate, opponents, params)) is not None:
         return too_few
     level = params.confidence if confidence is None else confidence
-    compared = {key: _compare(_pair(candidate, one), params, level, seeds) for key, one in opponents.items()}
+    margin = (verdicts or VerdictParams()).margin_of(params.metric)
+    compared = {key: _compare(_pair(candidate, one), params, level, margin, seeds) for key, one in opponents.items()}
     accepted = all(map(_is_gain, compared.values())) and not faults
-    reasons = [_reason(opponents[key], one, params.metric) for key, one in compared.items()]
+    reasons = [_reason(opponents[key], one, params.metric, margin) for key, one in compared.items()]
     return Decision("accepted" if accepted else "refused", [*reasons, *faults], compared)
 
 
 def _is_gain(compared: Compared) -> bool:
     """Whether the candidate beats the opponent, by more than seeds do if that is required."""
     needed = compared.gain_needed
-    return compared.difference.direction > 0 and (needed is None or compared.difference.value > needed)
+    return compared.verdict == "better" and (needed is None or compared.difference.value > needed)
 
 
 def _pair(candidate: Scores, opponent: Opponent) -> Pairs:
@@ -147,19 +161,24 @@ def _pair(candidate: Scores, opponent: Opponent) -> Pairs:
     return paired(candidate, opponent.scores)
 
 
-def _compare(pairs: Pairs, params: RegistrationParams, confidence: float, seeds: Spread | None) -> Compared:
+def _compare(
+    pairs: Pairs, params: RegistrationParams, confidence: float, margin: float, seeds: Spread | None
+) -> Compared:
     intervals = params.model_copy(update={"confidence": confidence})
     difference = paired_difference(pairs.gains, intervals, pairs.groups)
     dirty = float(pairs.dirty_gains.mean()) if len(pairs.dirty_gains) else None
     needed = None if seeds is None else seeds.gain_needed(params.confidence)
-    return Compared(difference, len(pairs.dirty_gains), dirty, confidence, seeds, needed)
+    shown = verdict(difference, margin, VerdictParams(min_groups=params.min_groups))
+    return Compared(difference, len(pairs.dirty_gains), dirty, confidence, shown, seeds, needed)
 
 
-def _reason(opponent: Opponent, compared: Compared, metric: str) -> str:
-    difference = compared.difference
-    words = _WORDS[difference.direction]
+def _reason(opponent: Opponent, compared: Compared, metric: str, margin: float) -> str:
+    difference, words = compared.difference, _WORDS[compared.verdict]
     reason = f"{metric}: {words} {opponent.name}: {compared} ({percent(compared.confidence)} interval)"
-    if difference.direction == 0 and (detectable := difference.detectable(compared.confidence)):
+    if compared.verdict == "same":
+        reason += f"; the margin is {margin:g}"
+    detectable = difference.detectable(compared.confidence)
+    if compared.verdict == "not enough rows" and detectable:
         reason += f"; a difference of {detectable:.4f} would be shown with 80 % power"
     if compared.seeds is not None:
         verb = "exceeds" if _is_gain(compared) else "must exceed"

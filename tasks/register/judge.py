@@ -8,6 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
+from tasks.metrics.params import load_verdicts
 from tasks.register.decisions import Decided
 from tasks.register.evaluated import REMEDY, Evaluated, shots
 from tasks.register.gate import Compared, Decision, decide, percent, undecided
@@ -51,7 +52,9 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Resul
     remarks += [f"retention: {task}; registration.retention: kept lets it pass" for task in unsure]
     look = registry.count_decision(candidate.test_rows(), _digest_of(candidate, against, trained, params))
     seeds = None if trained is None else trained.spread(candidate)
-    decision = decide(candidate.scores, against.by_key, params, faults, seeds, _confidence(look, params))
+    verdicts = load_verdicts(inputs.paths.params / "evaluation.yaml")
+    confidence = _confidence(look, params)
+    decision = decide(candidate.scores, against.by_key, params, faults, seeds, confidence, verdicts)
     facts: dict[str, Any] = {
         "verdict": decision.verdict,
         "reasons": [*decision.reasons, *_looks_remarks(look, params), *remarks, *against.remarks],

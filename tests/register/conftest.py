@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.tracking.client import VARIABLE, open_store
 from tests.tracking.ledger_workspace import (
@@ -34,5 +35,7 @@ def paths(tmp_path: Path, empty_store: Path) -> Paths:
     add_comparison(paths, "lora", "base", "lora")
     add_baselines(paths, 4)
     add_evaluation_set(paths, ROWS)
+    paths.params.mkdir(parents=True, exist_ok=True)
+    write_yaml(paths.params / "evaluation.yaml", {"verdicts": {}})
     copy_store(empty_store, paths.root)
     return paths

@@ -9,6 +9,7 @@ from scipy import stats
 
 from tasks.core.errors import TunesmithError
 from tasks.metrics.differences import Difference
+from tasks.metrics.verdicts import Verdict
 from tasks.register.gate import Compared, Decision, Opponent, decide, percent
 from tasks.register.params import RegistrationParams
 from tasks.register.scores import Scores
@@ -40,7 +41,8 @@ def against(candidate: Scores, base: Scores, champion: Scores | None = None, fau
 
 def exactly(value: float, rows: int, p: float) -> Compared:
     """The same difference on each row, so every resample has that mean, and there is no spread."""
-    return Compared(Difference(value, value, value, rows, rows, 0.0, p), 0, None, 0.95)
+    verdict: Verdict = "better" if value > 0 else "worse" if value < 0 else "same"
+    return Compared(Difference(value, value, value, rows, rows, 0.0, p), 0, None, 0.95, verdict)
 
 
 def test_a_candidate_better_on_every_row_is_accepted() -> None:
@@ -62,8 +64,8 @@ def test_a_gain_within_chance_does_not_beat_the_base() -> None:
     assert decision.verdict == "refused"
     # 80 % power: another 1.3764 standard errors, the 0.8 quantile of t with one degree of freedom.
     assert decision.reasons == [
-        "rouge1_f: cannot be told apart from base (baseline): +0.1250 [-10.9929, +11.2429] on 2 rows (95% interval); "
-        "a difference of 12.3223 would be shown with 80 % power"
+        "rouge1_f: not enough rows to tell it from base (baseline): +0.1250 [-10.9929, +11.2429] on 2 rows "
+        "(95% interval); a difference of 12.3223 would be shown with 80 % power"
     ]
     entry = decision.compared["baseline"].entry()
     assert entry["detectable"] == pytest.approx(12.3223, abs=1e-4)
@@ -85,8 +87,8 @@ def test_an_equal_candidate_is_refused_also_where_it_differs_by_rounding(champio
     assert decision.verdict == "refused"
     assert decision.compared["champion"] == exactly(0.0, 2, 1.0)
     assert decision.reasons[1] == (
-        "rouge1_f: cannot be told apart from old (champion, version 1): +0.0000 [+0.0000, +0.0000] on 2 rows "
-        "(95% interval)"
+        "rouge1_f: the same as old (champion, version 1): +0.0000 [+0.0000, +0.0000] on 2 rows (95% interval); "
+        "the margin is 0.03"
     )
 
 
@@ -135,11 +137,11 @@ def test_dirty_rows_do_not_vote_and_are_shown_beside() -> None:
     decision = against(scores(*leaked, dirty=("row2", "row3")), base)
     assert decision.verdict == "refused"
     assert decision.compared["baseline"] == Compared(
-        Difference(0.0, 0.0, 0.0, 2, 2, 0.0, 1.0), dirty_rows=2, dirty_value=0.625, confidence=0.95
+        Difference(0.0, 0.0, 0.0, 2, 2, 0.0, 1.0), dirty_rows=2, dirty_value=0.625, confidence=0.95, verdict="same"
     )
     assert decision.reasons == [
-        "rouge1_f: cannot be told apart from base (baseline): +0.0000 [+0.0000, +0.0000] on 2 rows (95% interval); "
-        "2 dirty rows left out, on which the difference is +0.6250"
+        "rouge1_f: the same as base (baseline): +0.0000 [+0.0000, +0.0000] on 2 rows (95% interval); "
+        "the margin is 0.03; 2 dirty rows left out, on which the difference is +0.6250"
     ]
 
 

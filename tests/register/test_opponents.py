@@ -48,7 +48,7 @@ def test_a_candidate_no_better_than_a_trivial_baseline_is_refused(paths: Paths) 
     result = run(PARAMS, paths)
     assert result["verdict"] == "refused"
     assert result["reasons"][2].startswith(
-        "rouge1_f: cannot be told apart from nearest (most similar training row): +0.0000 ["
+        "rouge1_f: not enough rows to tell it from nearest (most similar training row): +0.0000 ["
     )
 
 

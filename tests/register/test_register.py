@@ -22,6 +22,7 @@ from tasks.register.decisions import decision_on, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import requirements
 from tasks.register.run import run
+from tasks.register.verdict import gate_lines
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import (
     ROWS,
@@ -129,8 +130,7 @@ def test_no_candidate_is_a_result(paths: Paths) -> None:
     result = run(PARAMS, paths)
     assert (result["accepted"], result["candidate"], result["champion"]) == (False, None, None)
     assert result["summary"] == "no candidate; there is no champion yet"
-    (page,) = (paths.root / "reports/gate").glob("*.html")
-    assert "Gate: no candidate; there is no champion yet." in page.read_text()
+    assert gate_lines(paths)[0].startswith("gate: no candidate; there is no champion yet (")
 
 
 def test_the_base_itself_never_reigns(paths: Paths) -> None:
@@ -247,8 +247,7 @@ def test_requirements_are_pinned_without_build_tags() -> None:
 
 def test_a_candidate_that_lost_a_task_is_refused_where_all_must_be_kept(paths: Paths) -> None:
     strict, strictest = (PARAMS.model_copy(update={"retention": rule}) for rule in ("kept", "proven"))
-    paths.params.mkdir()
-    write_yaml(paths.params / "evaluation.yaml", {"benchmark": {}})
+    write_yaml(paths.params / "evaluation.yaml", {"benchmark": {}, "verdicts": {}})
     path = paths.comparison / "comparison.json"
     comparison = read_json(path)
     with pytest.raises(TunesmithError, match="needs tasks to be kept; the comparison has judged none"):

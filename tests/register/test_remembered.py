@@ -78,7 +78,7 @@ def test_too_few_rows_are_a_state_of_their_own(paths: Paths) -> None:
     )
     assert gate_lines(paths)[0].startswith(f"gate: {result['summary']} (20")
     assert run_tags(paths)["tunesmith.gate"] == "undecided"
-    assert "Gate: lora not decided: 4 independent groups" in page(paths)
+    assert gate_lines(paths)[0].startswith("gate: lora not decided: 4 independent groups")
     assert run(PARAMS, paths)["accepted"]  # nothing was refused, so nothing is remembered
 
 
@@ -87,11 +87,6 @@ def run_tags(paths: Paths, name: str = "lora") -> dict[str, str]:
     run_id = tracker.find(key_of(name), name)
     assert run_id is not None
     return dict(tracker.client.get_run(run_id).data.tags)
-
-
-def page(paths: Paths) -> str:
-    (path,) = (paths.root / "reports/gate").glob("*.html")
-    return path.read_text()
 
 
 def test_mlflow_has_the_verdict_in_the_run_of_a_refused_candidate(paths: Paths) -> None:
@@ -127,7 +122,6 @@ def test_the_verdict_is_of_one_comparison_and_comes_back_with_it(paths: Paths) -
 
 
 def with_params(paths: Paths) -> Paths:
-    paths.params.mkdir()
     write_yaml(paths.params / "registration.yaml", {"registration": {"min_groups": 2}})
     return paths
 
