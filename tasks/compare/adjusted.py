@@ -8,6 +8,7 @@ from typing import Any
 from tasks.compare.collect import System
 from tasks.compare.pairing import row_gains
 from tasks.compare.params import CompareParams
+from tasks.compare.per_task import metric_of
 from tasks.metrics.differences import Difference, as_entry, paired_differences
 from tasks.metrics.names import HIGHER_IS_BETTER
 from tasks.metrics.params import VerdictParams
@@ -36,7 +37,7 @@ def differences(system: System, baseline: System | None, params: CompareParams) 
 def judged(
     by_system: Sequence[ByMetric | None], params: CompareParams, verdicts: VerdictParams
 ) -> list[dict[str, dict[str, Any] | None] | None]:
-    """Judge all differences of a report together.
+    """Judge all differences of a report together, also those in single tasks (``per_task.task_differences``).
 
     Returns:
         Per system, metric → the entry of ``comparison.json``: ``value``, ``low``, ``high``, ``rows``, ``groups``,
@@ -52,7 +53,7 @@ def judged(
     }
     p_values = {key: p_value(difference, verdicts) for key, difference in known.items()}
     marks = marked(p_values, params.metric, 1 - params.confidence)
-    entries = {key: _entry(key[1], one, verdicts) | {"adjusted": key in marks} for key, one in known.items()}
+    entries = {key: _entry(metric_of(key[1]), one, verdicts) | {"adjusted": key in marks} for key, one in known.items()}
     return [
         None if by_metric is None else {metric: entries.get((number, metric)) for metric in by_metric}
         for number, by_metric in enumerate(by_system)

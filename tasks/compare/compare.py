@@ -7,10 +7,12 @@ from typing import Any
 from tasks.compare.adjusted import differences, judged
 from tasks.compare.collect import System
 from tasks.compare.params import CompareParams
+from tasks.compare.per_task import overall_only, per_task, task_differences, task_metrics
 from tasks.compare.retention_verdicts import retention
 from tasks.compare.samples import choose_samples
 from tasks.compare.second_opinion import second_opinion
 from tasks.compare.seeds import over_seeds
+from tasks.compare.sets import Sets, compare_sets
 from tasks.compare.warn import lost, warn
 from tasks.core.errors import TunesmithError
 from tasks.metrics.params import VerdictParams
@@ -20,14 +22,16 @@ SHOWN_GROUPS = ("wording", "task_seen", "contamination", "wording_spread")
 """Kinds of groups that the comparison shows. Each experiment's ``metrics.json`` has the others too."""
 
 
-def compare(systems: list[System], params: CompareParams, verdicts: VerdictParams) -> dict[str, Any]:
+def compare(
+    systems: list[System], params: CompareParams, verdicts: VerdictParams, sets: Sets | None = None
+) -> dict[str, Any]:
     """Compare ``systems`` (from ``collect``); the result is the content of ``comparison.json``.
 
     Its keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``systems`` (those compared, in
-    order, each with ``metrics``, ``groups``, ``model``, ``differences``, ``retention`` and ``second_opinion``),
-    ``seeds`` (of ``over_seeds``), ``not_compared`` (name, kind, method, reason), ``warnings`` (system, kind, message),
-    ``samples``, ``rows`` and ``groups`` (their numbers), ``adjusted_for`` (number of differences), ``test_sha256`` and
-    the parameters; ``metric`` is the primary one.
+    order, each with ``metrics``, ``groups``, ``model``, ``differences``, ``per_task``, ``retention`` and
+    ``second_opinion``), ``seeds`` (of ``over_seeds``), ``sets`` (of ``compare_sets``), ``not_compared`` (name, kind,
+    method, reason), ``warnings`` (system, kind, message), ``samples``, ``rows`` and ``groups`` (their numbers),
+    ``adjusted_for`` (number of differences), ``test_sha256`` and the parameters; ``metric`` is the primary one.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -37,9 +41,17 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
     experiments = _experiments(compared, excluded)
     baseline = next((s for s in experiments if s.name == params.baseline), None)
     candidate = choose_candidate(experiments)
-    apart = judged([differences(s, baseline, params) for s in compared], params, verdicts)
+    of_tasks = task_metrics(compared, params.metric)
+    overall = [differences(s, baseline, params) for s in compared]
+    in_tasks = [task_differences(s, baseline, of_tasks, params) for s in compared]
+    apart = judged(
+        [None if one is None else {**one, **more} for one, more in zip(overall, in_tasks, strict=True)],
+        params,
+        verdicts,
+    )
     described = [
-        describe(s, baseline, candidate, params, verdicts) | {"differences": entries}
+        describe(s, baseline, candidate, params, verdicts)
+        | {"differences": overall_only(entries), "per_task": per_task(s, of_tasks, entries)}
         for s, entries in zip(compared, apart, strict=True)
     ]
     rows = (baseline or experiments[0]).rows
@@ -59,6 +71,7 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
         "candidate": candidate.name if candidate else None,
         "systems": described,
         "seeds": over_seeds(experiments, baseline, params),
+        "sets": compare_sets(sets or {}, compared, params, verdicts),
         "not_compared": [{"name": s.name, "kind": s.kind, "method": s.method, "reason": s.problem} for s in excluded],
         "warnings": [*warn(compared, baseline), *lost(described)],
         "samples": choose_samples(compared, baseline, candidate, params.metric, params.samples),

@@ -22,6 +22,7 @@ from tasks.compare.cells import (
     scale,
 )
 from tasks.compare.seeds import seed_lines
+from tasks.compare.small_tables import SmallTable, small_tables
 from tasks.metrics.params import VerdictParams
 
 WIDTH = 120
@@ -33,7 +34,10 @@ _STYLES = {1: "bold green", -1: "bold red", 0: ""}
 
 
 def markdown_table(comparison: Comparison) -> str:
-    """One row per system. The candidate is marked, adjusted differences are bold, and remarks follow the table."""
+    """One row per system. The candidate is marked, adjusted differences are bold, and remarks follow the table.
+
+    Below it stand the small tables of sets and tasks.
+    """
     shown = [*columns(comparison), *difference_columns(comparison)]
     lines = [
         _row(["experiment", *(c.title for c in shown)]),
@@ -45,7 +49,22 @@ def markdown_table(comparison: Comparison) -> str:
         lines.append(_row([*cells, *(_markdown_cell(c.cells[index]) for c in shown)]))
     lines += ["", legend(comparison, "**bold**"), ""]
     lines += [f"- {_escape(line)}" for line in (*seed_lines(comparison), *remarks(comparison))]
+    for small in small_tables(comparison):
+        lines += ["", *_markdown_small(small)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_small(small: SmallTable) -> list[str]:
+    alignment = ["---"] * small.texts + ["---:"] * (len(small.head) - small.texts)
+    return [
+        f"**{_escape(small.title)}**",
+        "",
+        _row([_escape(title) for title in small.head]),
+        _row(alignment),
+        *(_row([_markdown_cell(cell) for cell in row]) for row in small.rows),
+        "",
+        *(f"- {_escape(sentence)}" for sentence in small.sentences),
+    ]
 
 
 def legend(comparison: Comparison, mark: str | None = None) -> str:
