@@ -106,7 +106,7 @@ def _escape(text: str) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    return f"**{cell.value}** {cell.interval}" if cell.sign else str(cell).replace("|", "\\|")
+    return f"**{cell.value}** {cell.interval}".rstrip() if cell.sign else str(cell).replace("|", "\\|")
 
 
 def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
