@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -88,10 +89,14 @@ def per_task(system: System, metrics: Mapping[str, str], entries: Mapping[str, A
             "metric": metric,
             "score": _interval(scores.get(task, {}).get(metric)),
             "difference": (entries or {}).get(named(metric, task)),
-            "validation_loss_per_byte": losses.get(task, {}).get("loss_per_byte", {}).get("value"),
+            "validation_loss_per_byte": _finite(losses.get(task, {}).get("loss_per_byte", {}).get("value")),
         }
         for task, metric in metrics.items()
     ]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _interval(score: Mapping[str, Any] | None) -> dict[str, Any] | None:

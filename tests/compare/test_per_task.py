@@ -30,6 +30,7 @@ def add(workspace: Workspace, name: str, rows: list[dict[str, Any]], method: str
         "validation": {
             "demo/summarise": {"loss_per_byte": {"value": 0.25, "low": None, "high": None, "n": 2}},
             "letters/reply": {"loss_per_byte": {"value": 0.5, "low": None, "high": None, "n": 2}},
+            "letters/rude": {"loss_per_byte": {"value": float("inf"), "low": None, "high": None, "n": 2}},
         },
     }
     file.write_text(json.dumps(report))
@@ -51,18 +52,18 @@ def entries(comparison: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 def test_each_task_has_its_metric_score_difference_and_loss(mixed: Workspace) -> None:
     comparison = comparison_of(mixed)
-    summary, reply, sentiment = sorted(entries(comparison, "lora"), key=lambda one: one["task"])
+    summary, reply, rude, sentiment = sorted(entries(comparison, "lora"), key=lambda one: one["task"])
     assert (summary["task"], summary["metric"], summary["rows"]) == ("demo/summarise", "rouge1_f", 4)
     assert summary["score"] == {"value": 0.75, "low": 0.5, "high": 1.0}
     assert summary["difference"]["value"] == pytest.approx(0.225)
     assert (summary["difference"]["rows"], summary["difference"]["verdict"]) == (4, "better")
     assert summary["validation_loss_per_byte"] == 0.25
     assert (reply["task"], reply["rows"], reply["score"], reply["difference"]) == ("letters/reply", 0, None, None)
-    assert reply["validation_loss_per_byte"] == 0.5
+    assert (reply["validation_loss_per_byte"], rude["validation_loss_per_byte"]) == (0.5, None)
     assert (sentiment["task"], sentiment["metric"]) == ("reviews/sentiment", "accuracy")
     assert (sentiment["difference"]["value"], sentiment["difference"]["verdict"]) == (0.0, "same")
     assert sentiment["validation_loss_per_byte"] is None
-    assert [one["difference"] for one in entries(comparison, "base")] == [None] * 3
+    assert [one["difference"] for one in entries(comparison, "base")] == [None] * 4
 
 
 def test_differences_in_tasks_are_secondary_and_change_no_mark_of_the_primary_metric(mixed: Workspace) -> None:
@@ -87,7 +88,8 @@ def test_differences_in_tasks_are_secondary_and_change_no_mark_of_the_primary_me
 
 def test_the_primary_metric_counts_where_the_templates_of_a_task_name_it(mixed: Workspace) -> None:
     metrics = {one["task"]: one["metric"] for one in entries(comparison_of(mixed, metric="rougeL_f"), "lora")}
-    assert metrics == {"demo/summarise": "rougeL_f", "letters/reply": "rougeL_f", "reviews/sentiment": "accuracy"}
+    texts = dict.fromkeys(("demo/summarise", "letters/reply", "letters/rude"), "rougeL_f")
+    assert metrics == texts | {"reviews/sentiment": "accuracy"}
     metrics = {one["task"]: one["metric"] for one in entries(comparison_of(mixed, metric="accuracy"), "lora")}
     assert (metrics["demo/summarise"], metrics["reviews/sentiment"]) == ("rouge1_f", "accuracy")
 
