@@ -22,8 +22,7 @@ def print_comparison(root: Path) -> None:
         TunesmithError: nothing has been compared yet.
     """
     from flows.commands.build import stale_note
-    from tasks.compare.small_tables import rich_tables
-    from tasks.compare.table import rich_table
+    from tasks.compare.table import rich_small_tables, rich_table
     from tasks.core.files import read_json
     from tasks.register.verdict import gate_lines
     from tasks.resolve.check import mapping
@@ -33,7 +32,8 @@ def print_comparison(root: Path) -> None:
         raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
     comparison = read_json(path)
     console.print(rich_table(comparison, width=console.width))
-    console.print(rich_tables(comparison))
+    for small in rich_small_tables(comparison, width=console.width):
+        console.print(small)
     console.print(f"report with samples: {Paths(root).comparison / 'report.html'}", highlight=False, soft_wrap=True)
     write("\n".join(gate_lines(Paths(root))))
     compared = {system["name"] for system in comparison["systems"]}

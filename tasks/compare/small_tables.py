@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-
-from tasks.compare.cells import NOTHING, Cell, Comparison, Entry, change_of, label, number, outcome_of, scale
+from tasks.compare.cells import NOTHING, Cell, Column, Comparison, Entry, change_of, label, number, outcome_of, scale
 from tasks.compare.set_sentences import set_sentences, shown_value
 
 
@@ -18,14 +14,13 @@ class SmallTable:
     """A table, and the sentences under it.
 
     Attributes:
-        head: titles of the columns; the first ``texts`` columns hold text, the others numbers.
-        rows: cells, one list per row.
+        columns: the first names the rows, and is shown at any width.
+        texts: how many columns, from the first on, hold text; the others hold numbers.
     """
 
     title: str
-    head: list[str]
+    columns: list[Column]
     texts: int
-    rows: list[list[Cell]]
     sentences: list[str]
 
 
@@ -36,25 +31,26 @@ def small_tables(comparison: Comparison) -> list[SmallTable]:
 
 
 def _set_table(name: str, entry: Entry) -> SmallTable:
-    axis = [entry["axis"]] if entry["axis"] is not None else []
-    losses = ["loss (nats/byte)", "loss (nats/token)"]
-    return SmallTable(
-        title=f"{name}: {entry['question']}" if entry["question"] else name,
-        head=[*axis, "experiment", *losses, "BLEU", "ROUGE-1", "ROUGE-L", "trained parameters"],
-        texts=len(axis) + 1,
-        rows=[
-            [
-                *([Cell(shown_value(one["value"]))] if axis else []),
-                Cell(one["experiment"], sign=int(one["experiment"] == entry["best"])),
-                Cell(number(one["validation_loss_per_byte"], digits=4)),
-                Cell(number(one["validation_loss"], digits=4)),
-                *(Cell(number(one[metric], scale(metric))) for metric in ("bleu", "rouge1_f", "rougeL_f")),
-                Cell(_count(one["trainable_parameters"])),
-            ]
-            for one in entry["experiments"]
-        ],
-        sentences=set_sentences(entry),
-    )
+    members = entry["experiments"]
+
+    def numbers(title: str, importance: int, key: str, factor: float = 1.0, digits: int = 1) -> Column:
+        return Column(title, importance, [Cell(number(one[key], factor, digits)) for one in members])
+
+    axis = [Column(entry["axis"], 10, [Cell(shown_value(one["value"])) for one in members])] if entry["axis"] else []
+    # The best is bold, as a marked difference is.
+    names = [Cell(one["experiment"], sign=int(one["experiment"] == entry["best"])) for one in members]
+    columns = [
+        Column("experiment", 10, names),
+        *axis,
+        numbers("loss (nats/byte)", 9, "validation_loss_per_byte", digits=4),
+        numbers("loss (nats/token)", 3, "validation_loss", digits=4),
+        numbers("BLEU", 6, "bleu", scale("bleu")),
+        numbers("ROUGE-1", 7, "rouge1_f", scale("rouge1_f")),
+        numbers("ROUGE-L", 5, "rougeL_f", scale("rougeL_f")),
+        Column("trained parameters", 4, [Cell(_count(one["trainable_parameters"])) for one in members]),
+    ]
+    title = f"{name}: {entry['question']}" if entry["question"] else name
+    return SmallTable(title, columns, texts=1, sentences=set_sentences(entry))
 
 
 def _count(parameters: int | None) -> str:
@@ -67,26 +63,23 @@ def _task_tables(comparison: Comparison) -> list[SmallTable]:
     if not systems:
         return []
     tasks = [one["task"] for one in systems[0]["per_task"]]
-    by_task = [(task, entry, _of_task(entry, task)) for task in tasks for entry in systems]
-    baseline = comparison["baseline"]["name"]
-    return [
-        SmallTable(
-            title="Per source and task",
-            head=["task", "experiment", "metric", "rows", "score", f"Δ vs {baseline}", "verdict", "loss (nats/byte)"],
-            texts=3,
-            rows=[
-                [
-                    *(Cell(task), Cell(entry["name"]), Cell(label(one["metric"])), Cell(str(one["rows"]))),
-                    _score(one),
-                    change_of(one["difference"], one["metric"]),
-                    outcome_of(one["difference"]),
-                    Cell(number(one["validation_loss_per_byte"], digits=4)),
-                ]
-                for task, entry, one in by_task
-            ],
-            sentences=["These differences are secondary: they do not change the marks of the primary metric."],
-        )
+    rows = [(entry["name"], _of_task(entry, task)) for task in tasks for entry in systems]
+    columns = [
+        Column("task", 10, [Cell(one["task"]) for _, one in rows]),
+        Column("experiment", 10, [Cell(name) for name, _ in rows]),
+        Column("metric", 7, [Cell(label(one["metric"])) for _, one in rows]),
+        Column("rows", 3, [Cell(str(one["rows"])) for _, one in rows]),
+        Column("score", 8, [_score(one) for _, one in rows]),
+        Column(
+            f"Δ vs {comparison['baseline']['name']}",
+            6,
+            [change_of(one["difference"], one["metric"]) for _, one in rows],
+        ),
+        Column("verdict", 5, [outcome_of(one["difference"]) for _, one in rows]),
+        Column("loss (nats/byte)", 4, [Cell(number(one["validation_loss_per_byte"], digits=4)) for _, one in rows]),
     ]
+    sentences = ["These differences are secondary: they do not change the marks of the primary metric."]
+    return [SmallTable("Per source and task", columns, texts=3, sentences=sentences)]
 
 
 def _of_task(entry: Entry, task: str) -> dict[str, Any]:
@@ -99,18 +92,3 @@ def _score(one: Entry) -> Cell:
         return Cell(NOTHING)
     low, high = (number(score[end], factor) for end in ("low", "high"))
     return Cell(number(score["value"], factor), f"[{low}, {high}]" if score["low"] is not None else "")
-
-
-def rich_tables(comparison: Comparison) -> Group:
-    """The small tables for the terminal."""
-    return Group(*(_rich(table) for table in small_tables(comparison)))
-
-
-def _rich(small: SmallTable) -> Table:
-    caption = Text("\n".join(small.sentences), style="not italic")
-    table = Table(title=Text(small.title), title_justify="left", caption=caption, caption_justify="left")
-    for number_of_column, title in enumerate(small.head):
-        table.add_column(Text(title), justify="left" if number_of_column < small.texts else "right", vertical="bottom")
-    for row in small.rows:
-        table.add_row(*(Text(str(cell), style={1: "bold green", -1: "bold red", 0: ""}[cell.sign]) for cell in row))
-    return table

@@ -55,13 +55,12 @@ def markdown_table(comparison: Comparison) -> str:
 
 
 def _markdown_small(small: SmallTable) -> list[str]:
-    alignment = ["---"] * small.texts + ["---:"] * (len(small.head) - small.texts)
     return [
         f"**{_escape(small.title)}**",
         "",
-        _row([_escape(title) for title in small.head]),
-        _row(alignment),
-        *(_row([_markdown_cell(cell) for cell in row]) for row in small.rows),
+        _row([_escape(column.title) for column in small.columns]),
+        _row(["---"] * small.texts + ["---:"] * (len(small.columns) - small.texts)),
+        *(_row(list(map(_markdown_cell, cells))) for cells in zip(*(c.cells for c in small.columns), strict=True)),
         "",
         *(f"- {_escape(sentence)}" for sentence in small.sentences),
     ]
@@ -124,6 +123,25 @@ def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
         style = "bold" if comparison["systems"][index]["candidate"] else ""
         cells = [Text(str(c.cells[index]), style=_STYLES[c.cells[index].sign]) for c in shown]
         table.add_row(Text(name, style=style), *cells)
+    return table
+
+
+def rich_small_tables(comparison: Comparison, width: int = WIDTH) -> list[Table]:
+    """The small tables of sets and tasks, each fitted to ``width`` as ``rich_table`` is."""
+    return [_rich_small(small, width) for small in small_tables(comparison)]
+
+
+def _rich_small(small: SmallTable, width: int) -> Table:
+    first, *others = small.columns
+    shown = [first, *fitting([str(cell) for cell in first.cells], others, width)]
+    caption = Text("\n".join(small.sentences), style="not italic")
+    table = Table(title=Text(small.title), title_justify="left", caption=caption, caption_justify="left")
+    texts = {column.title for column in small.columns[: small.texts]}
+    for column in shown:
+        justify: Literal["left", "right"] = "left" if column.title in texts else "right"
+        table.add_column(Text("\n".join(_title(column))), justify=justify, vertical="bottom", overflow="fold")
+    for cells in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*(Text(str(cell), style=_STYLES[cell.sign]) for cell in cells))
     return table
 
 

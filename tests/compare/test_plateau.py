@@ -17,8 +17,7 @@ from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.set_sentences import set_sentences
 from tasks.compare.sets import read_sets
-from tasks.compare.small_tables import rich_tables
-from tasks.compare.table import markdown_table
+from tasks.compare.table import markdown_table, rich_small_tables
 from tasks.metrics.params import VerdictParams
 from tests.compare.compared import Workspace
 
@@ -191,11 +190,13 @@ def test_markdown_and_terminal_show_each_set_with_the_same_sentences(sweep: Work
     sentences = set_sentences(comparison["sets"]["ranks"])
     table = markdown_table(comparison)
     assert "**ranks: How large a rank?**" in table and all(f"- {sentence}" in table for sentence in sentences)
-    assert "| lora.rank | experiment | loss (nats/byte) | loss (nats/token) | BLEU | ROUGE-1 | ROUGE-L |" in table
+    assert "| experiment | lora.rank | loss (nats/byte) | loss (nats/token) | BLEU | ROUGE-1 | ROUGE-L |" in table
     loss = comparison["sets"]["ranks"]["experiments"][2]["validation_loss_per_byte"]
-    assert f"| 4 | **lora_r4** | {loss:.4f} |" in table
-    console = Console(width=160, file=io.StringIO(), color_system=None)
-    console.print(rich_tables(comparison))
-    assert isinstance(console.file, io.StringIO)
-    printed = " ".join(console.file.getvalue().split())
-    assert "ranks: How large a rank?" in printed and all(sentence in printed for sentence in sentences)
+    assert f"| **lora_r4** | 4 | {loss:.4f} |" in table
+    for width, whole in ((160, True), (80, False)):
+        console = Console(width=width, file=io.StringIO(), color_system=None)
+        console.print(*rich_small_tables(comparison, width))
+        assert isinstance(console.file, io.StringIO)
+        printed = " ".join(console.file.getvalue().split())
+        assert "ranks: How large a rank?" in printed and all(sentence in printed for sentence in sentences)
+        assert "…" not in printed and "lora.rank" in printed and ("token" in printed) == whole
