@@ -10,7 +10,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_length_limi
 from tasks.core.files import read_json, write_json
 from tasks.core.paths import Paths
 from tasks.tracking.client import Tracker
-from tasks.tracking.metric_names import LONGEST, metric_name
+from tasks.tracking.legal_names import LONGEST, legal_name
 from tasks.tracking.sync import sync
 from tasks.tracking.task_metrics import task_metrics
 
@@ -28,7 +28,7 @@ ACCEPTED = ["validation_loss", "validation/demo/summary", "test/s/t/rouge1_f", "
 
 @pytest.mark.parametrize("name", [*REFUSED, *ACCEPTED])
 def test_mlflow_accepts_every_name(name: str) -> None:
-    changed = metric_name(name)
+    changed = legal_name(name)
     _validate_metric_name(changed)
     _validate_length_limit("name", MAX_ENTITY_KEY_LENGTH, changed)
     assert (changed == name) == (name in ACCEPTED)
@@ -38,8 +38,8 @@ def test_mlflow_accepts_every_name(name: str) -> None:
 def test_names_that_differ_stay_apart() -> None:
     assert LONGEST == MAX_ENTITY_KEY_LENGTH
     similar = ["a/b&c", "a/b_c", "a/b,c", "a/" + "b" * 300, "a/" + "b" * 301]
-    assert len({metric_name(name) for name in similar}) == len(similar)
-    assert metric_name("a/b&c") == metric_name("a/b&c")
+    assert len({legal_name(name) for name in similar}) == len(similar)
+    assert legal_name("a/b&c") == legal_name("a/b&c")
 
 
 def test_of_one_task_nothing_is_added() -> None:
@@ -55,6 +55,6 @@ def test_a_run_has_the_final_metrics_of_each_task(paths: Paths, tracker: Tracker
     assert metrics == {
         "validation/demo/summary": 2.0,
         "validation_per_byte/demo/summary": 0.5,
-        metric_name("validation/demo/Q&A"): 1.0,
+        legal_name("validation/demo/Q&A"): 1.0,
         "test/demo/summary/rouge1_f": 0.25,
     }

@@ -13,7 +13,7 @@ _ILLEGAL = re.compile(r"[^/\w.\- :]")
 """What ``validate_param_and_metric_name`` of MLflow 3.17 refuses. A task's name may hold any character."""
 
 
-def metric_name(name: str) -> str:
+def legal_name(name: str) -> str:
     """``name``, or one like it that MLflow accepts, with the first digits of a hash: names that differ stay apart.
 
     MLflow treats names as paths of files, so ``a//b``, ``a/./b`` and ``a/../b`` are refused too.
