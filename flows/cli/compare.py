@@ -24,7 +24,7 @@ def print_comparison(root: Path) -> None:
     """
     from flows.commands.build import stale_note
     from tasks.compare.headline import headline
-    from tasks.compare.table import rich_table
+    from tasks.compare.table import rich_small_tables, rich_table
     from tasks.core.files import read_json
     from tasks.register.verdict import gate_lines
     from tasks.resolve.check import mapping
@@ -36,6 +36,8 @@ def print_comparison(root: Path) -> None:
     for sentence in headline(comparison):
         write(sentence)
     console.print(rich_table(comparison, width=console.width))
+    for small in rich_small_tables(comparison, width=console.width):
+        console.print(small)
     write("`tunesmith report` opens the report, with every test row")
     write("\n".join(gate_lines(Paths(root))))
     compared = {system["name"] for system in comparison["systems"]}

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.compare.collect import System
-from tasks.compare.opponents import metric_of, named, opponents
+from tasks.compare.difference_names import against, metric_of
+from tasks.compare.opponents import opponents
 from tasks.compare.pairing import row_gains
 from tasks.compare.params import CompareParams
 from tasks.metrics.differences import Difference, as_entry, paired_differences
@@ -27,14 +28,14 @@ def differences(
     """Mean paired difference (``system`` minus ``baseline``) of each metric over independent groups of test rows.
 
     A tuned system also has its differences in the primary metric to the other untuned systems of ``compared``, under
-    ``opponents.named``. None for the baseline itself, and without a baseline.
+    ``difference_names.against``. None for the baseline itself, and without a baseline.
     """
     if baseline is None or system is baseline:
         return None
     computed = _differences(system, baseline, sorted({params.primary, *ALWAYS}), params)
     for other in opponents(system, baseline, compared):
         (difference,) = _differences(system, other, [params.primary], params).values()
-        computed[named(params.primary, other.name)] = difference
+        computed[against(params.primary, other.name)] = difference
     return computed
 
 
@@ -48,7 +49,7 @@ def _differences(
 def judged(
     by_system: Sequence[ByMetric | None], params: CompareParams, verdicts: VerdictParams
 ) -> list[dict[str, dict[str, Any] | None] | None]:
-    """Judge all differences of a report together.
+    """Judge all differences of a report together, also those in single tasks (``per_task.task_differences``).
 
     Returns:
         Per system, metric → the entry of ``comparison.json``: ``value``, ``low``, ``high``, ``rows``, ``groups``,

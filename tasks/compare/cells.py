@@ -110,7 +110,11 @@ def score(entry: Entry, metric: str, factor: float = 1.0, digits: int = 1, inter
 
 def change(entry: Entry, metric: str) -> Cell:
     """The cell of the difference between the system and the baseline experiment in ``metric``."""
-    difference = (entry["differences"] or {}).get(metric)
+    return change_of((entry["differences"] or {}).get(metric), metric)
+
+
+def change_of(difference: Entry | None, metric: str) -> Cell:
+    """The cell of ``difference``, with its interval; marked if it is shown after the adjustment."""
     if difference is None:
         return Cell(NOTHING)
     value, low, high = (number(difference[name], scale(metric), signed=True) for name in ("value", "low", "high"))
@@ -133,7 +137,13 @@ def relative(entry: Entry, comparison: Comparison, metric: str) -> Cell:
 
 def outcome(entry: Entry, metric: str) -> Cell:
     """The cell of the verdict on the difference in ``metric``."""
-    difference = (entry["differences"] or {}).get(metric) or {}
+    return outcome_of((entry["differences"] or {}).get(metric))
+
+
+def outcome_of(difference: Entry | None) -> Cell:
+    """The cell of the verdict on ``difference``."""
+    if difference is None:
+        return Cell(NOTHING)
     verdict = difference.get("verdict")
     if verdict == "not enough rows":
         return Cell(verdict, needed(difference).strip())

@@ -36,6 +36,8 @@ class System:
         rows: predictions, one per test row.
         retention: predictions for the retention rows (other tasks); empty if the evaluation set has no such rows.
         retired: predictions for rows of earlier test sets; empty if there are none.
+        validation: loss of each validation row (``nll``, ``tokens``, ``bytes``); empty for a trivial baseline, and in
+            reports of earlier versions.
         seed: seed of the training; None for a trivial baseline.
         repeats: the experiment that this one repeats with another seed; None if it is no repeat.
         problem: why the system cannot be compared; None if it can.
@@ -52,6 +54,7 @@ class System:
     rows: list[Row] = field(default_factory=list)
     retention: list[Row] = field(default_factory=list)
     retired: list[Row] = field(default_factory=list)
+    validation: list[Row] = field(default_factory=list)
     seed: int | None = None
     repeats: str | None = None
     problem: str | None = None
@@ -127,6 +130,7 @@ def read_report(system: System, folder: Path) -> System:
             rows=files.read_rows(predictions),
             retention=_rows_of(folder / "retention.parquet"),
             retired=_rows_of(folder / "retired.parquet"),
+            validation=_rows_of(folder / "validation.parquet"),
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise TunesmithError(

@@ -7,13 +7,16 @@ from typing import Any
 from tasks.compare.adjusted import differences, judged
 from tasks.compare.best import best
 from tasks.compare.collect import System
+from tasks.compare.difference_names import overall_only
 from tasks.compare.labels import labels
-from tasks.compare.opponents import opponents_of, without_opponents
+from tasks.compare.opponents import opponents_of
 from tasks.compare.params import CompareParams
+from tasks.compare.per_task import per_task, task_differences, task_metrics
 from tasks.compare.primary import with_primary_metric
 from tasks.compare.retention_verdicts import retention
 from tasks.compare.second_opinion import second_opinion
 from tasks.compare.seeds import over_seeds
+from tasks.compare.sets import Sets, compare_sets
 from tasks.compare.warn import lost, warn
 from tasks.core.errors import TunesmithError
 from tasks.metrics.params import VerdictParams
@@ -23,15 +26,17 @@ SHOWN_GROUPS = ("wording", "task_seen", "contamination", "wording_spread")
 """Kinds of groups that the comparison shows. Each experiment's ``metrics.json`` has the others too."""
 
 
-def compare(systems: list[System], params: CompareParams, verdicts: VerdictParams) -> dict[str, Any]:
+def compare(
+    systems: list[System], params: CompareParams, verdicts: VerdictParams, sets: Sets | None = None
+) -> dict[str, Any]:
     """Compare ``systems`` (from ``collect``); the result is the content of ``comparison.json``.
 
     Its keys: ``baseline`` (name, compared, note), ``candidate`` (name or None), ``best`` (of ``best``), ``systems``
     (those compared, in order, each with ``metrics``, ``groups``, ``model``, ``differences``, ``opponents``,
-    ``retention`` and ``second_opinion``), ``labels`` (of ``labels``), ``seeds`` (of ``over_seeds``), ``not_compared``
-    (name, kind, method, reason), ``warnings`` (system, kind, message), ``rows`` and ``groups`` (their
-    numbers), ``adjusted_for`` (number of differences), ``test_sha256`` and the parameters; ``metric`` is the primary
-    one.
+    ``per_task``, ``retention`` and ``second_opinion``), ``labels`` (of ``labels``), ``seeds`` (of ``over_seeds``),
+    ``sets`` (of ``compare_sets``), ``not_compared`` (name, kind, method, reason), ``warnings`` (system, kind,
+    message), ``rows`` and ``groups`` (their numbers), ``adjusted_for`` (number of differences), ``test_sha256`` and
+    the parameters; ``metric`` is the primary one.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -42,10 +47,18 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
     baseline = next((s for s in experiments if s.name == params.baseline), None)
     candidate = choose_candidate(experiments)
     params = with_primary_metric(params, experiments)
-    apart = judged([differences(s, baseline, compared, params) for s in compared], params, verdicts)
+    of_tasks = task_metrics(compared, params.primary)
+    overall = [differences(s, baseline, compared, params) for s in compared]
+    in_tasks = [task_differences(s, baseline, of_tasks, params) for s in compared]
+    apart = judged(
+        [None if one is None else {**one, **more} for one, more in zip(overall, in_tasks, strict=True)],
+        params,
+        verdicts,
+    )
     described = [
         describe(s, baseline, candidate, params, verdicts)
-        | {"differences": without_opponents(entries), "opponents": opponents_of(entries)}
+        | {"differences": overall_only(entries), "opponents": opponents_of(entries)}
+        | {"per_task": per_task(s, of_tasks, entries)}
         for s, entries in zip(compared, apart, strict=True)
     ]
     rows = (baseline or experiments[0]).rows
@@ -67,6 +80,7 @@ def compare(systems: list[System], params: CompareParams, verdicts: VerdictParam
         "systems": described,
         "labels": labels(compared),
         "seeds": over_seeds(experiments, baseline, params),
+        "sets": compare_sets(sets or {}, compared, params, verdicts),
         "not_compared": [{"name": s.name, "kind": s.kind, "method": s.method, "reason": s.problem} for s in excluded],
         "warnings": [*warn(compared, baseline), *lost(described)],
     }

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.compare.collect import System
-
-_AGAINST = " against "
+from tasks.compare.difference_names import opponent_of
 
 
 def opponents(system: System, baseline: System | None, compared: Sequence[System]) -> list[System]:
@@ -17,21 +16,6 @@ def opponents(system: System, baseline: System | None, compared: Sequence[System
     return [other for other in compared if not other.tuned and other is not baseline and other is not system]
 
 
-def named(metric: str, opponent: str) -> str:
-    """The name of a difference in ``metric`` to another system than the baseline."""
-    return f"{metric}{_AGAINST}{opponent}"
-
-
-def metric_of(name: str) -> str:
-    """The metric of a difference, which may be one to another system than the baseline."""
-    return name.partition(_AGAINST)[0]
-
-
-def without_opponents(entries: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The differences to the baseline alone."""
-    return None if entries is None else {name: entry for name, entry in entries.items() if _AGAINST not in name}
-
-
 def opponents_of(entries: Mapping[str, Any] | None) -> dict[str, Any]:
     """The differences to other systems: opponent → entry."""
-    return {name.partition(_AGAINST)[2]: entry for name, entry in (entries or {}).items() if _AGAINST in name}
+    return {name: entry for key, entry in (entries or {}).items() if (name := opponent_of(key)) is not None}

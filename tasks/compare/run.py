@@ -11,6 +11,7 @@ from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
 from tasks.compare.scores import scores
 from tasks.compare.seeds import with_seeds
+from tasks.compare.sets import read_sets
 from tasks.compare.table import markdown_table
 from tasks.core.files import write_json
 from tasks.core.paths import Paths
@@ -26,7 +27,8 @@ def run(params: CompareParams, verdicts: VerdictParams, paths: Paths, stage: Sta
     Raises:
         TunesmithError: no experiment can be compared.
     """
-    comparison = compare(with_seeds(collect(paths, params.baseline), paths), params, verdicts)
+    systems = with_seeds(collect(paths, params.baseline), paths)
+    comparison = compare(systems, params, verdicts, read_sets(paths))
     with stage.outputs(paths.comparison) as (output,):
         output.mkdir()
         write_json(output / "comparison.json", comparison)

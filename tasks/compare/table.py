@@ -23,6 +23,7 @@ from tasks.compare.cells import (
 )
 from tasks.compare.headline import headline
 from tasks.compare.seeds import seed_lines
+from tasks.compare.small_tables import SmallTable, small_tables
 from tasks.metrics.params import VerdictParams
 
 WIDTH = 120
@@ -34,7 +35,7 @@ _STYLES = {1: "bold green", -1: "bold red", 0: ""}
 
 
 def markdown_table(comparison: Comparison) -> str:
-    """What the comparison shows in sentences, then one row per system, then remarks.
+    """What the comparison shows in sentences, then one row per system, then remarks, then the tables of sets and tasks.
 
     The candidate is marked, and adjusted differences are bold.
     """
@@ -51,7 +52,21 @@ def markdown_table(comparison: Comparison) -> str:
         lines.append(_row([*cells, *(_markdown_cell(c.cells[index]) for c in shown)]))
     lines += ["", legend(comparison, "**bold**"), ""]
     lines += [f"- {_escape(line)}" for line in (*seed_lines(comparison), *remarks(comparison))]
+    for small in small_tables(comparison):
+        lines += ["", *_markdown_small(small)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_small(small: SmallTable) -> list[str]:
+    return [
+        f"**{_escape(small.title)}**",
+        "",
+        _row([_escape(column.title) for column in small.columns]),
+        _row(["---"] * small.texts + ["---:"] * (len(small.columns) - small.texts)),
+        *(_row(list(map(_markdown_cell, cells))) for cells in zip(*(c.cells for c in small.columns), strict=True)),
+        "",
+        *(f"- {_escape(sentence)}" for sentence in small.sentences),
+    ]
 
 
 def legend(comparison: Comparison, mark: str | None = None) -> str:
@@ -92,7 +107,7 @@ def _escape(text: str) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    return f"**{cell.value}** {cell.interval}" if cell.sign else str(cell).replace("|", "\\|")
+    return f"**{cell.value}** {cell.interval}".rstrip() if cell.sign else str(cell).replace("|", "\\|")
 
 
 def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
@@ -110,6 +125,25 @@ def rich_table(comparison: Comparison, width: int = WIDTH) -> Table:
         style = "bold" if comparison["systems"][index]["candidate"] else ""
         cells = [Text(str(c.cells[index]), style=_STYLES[c.cells[index].sign]) for c in shown]
         table.add_row(Text(name, style=style), *cells)
+    return table
+
+
+def rich_small_tables(comparison: Comparison, width: int = WIDTH) -> list[Table]:
+    """The small tables of sets and tasks, each fitted to ``width`` as ``rich_table`` is."""
+    return [_rich_small(small, width) for small in small_tables(comparison)]
+
+
+def _rich_small(small: SmallTable, width: int) -> Table:
+    first, *others = small.columns
+    shown = [first, *fitting([str(cell) for cell in first.cells], others, width)]
+    caption = Text("\n".join(small.sentences), style="not italic")
+    table = Table(title=Text(small.title), title_justify="left", caption=caption, caption_justify="left")
+    texts = {column.title for column in small.columns[: small.texts]}
+    for column in shown:
+        justify: Literal["left", "right"] = "left" if column.title in texts else "right"
+        table.add_column(Text("\n".join(_title(column))), justify=justify, vertical="bottom", overflow="fold")
+    for cells in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*(Text(str(cell), style=_STYLES[cell.sign]) for cell in cells))
     return table
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.evaluate.metrics import corpus
+from tasks.metrics.names import OPTIONAL_SCORES, ROUGE_COLUMNS
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import averaged_columns, mean_intervals
-from tasks.text.rows import Row, RowKey, row_key
+from tasks.text.rows import Row, RowKey, by_task, row_key
 
 METRICS = ("rouge1_f", "exact_match", "accuracy", "token_f1")
 FEWEST = 10
@@ -32,7 +33,7 @@ def groups(
 
     ``n`` counts rows; a row with several prompt variants counts once. The kinds are:
 
-    - ``task``, and ``template`` (``SOURCE/ID``);
+    - ``task`` (``SOURCE/TASK``), and ``template`` (``SOURCE/ID``);
     - ``wording_spread``: the spread between the templates of a task (see that function);
     - ``wording`` and ``task_seen``, with the groups ``seen`` and ``unseen``, for a trained model. A prompt variant is
       seen if the model was trained on a template of the same text, under any name;
@@ -46,7 +47,7 @@ def groups(
         TunesmithError: ``dirty`` lacks a row.
     """
     by_kind = {
-        "task": _tasks(predictions, params),
+        "task": {task: task_scores(rows, params) for task, rows in sorted(by_task(predictions).items())},
         "template": _scores(predictions, _template, params),
         "wording_spread": wording_spread(predictions),
     }
@@ -61,12 +62,13 @@ def groups(
     return by_kind
 
 
-def _tasks(predictions: list[Row], params: IntervalParams) -> dict[str, dict[str, Any]]:
-    """Scores of each task, with its corpus metrics, which mean nothing over several tasks together."""
-    by_task = _scores(predictions, lambda row: str(row["task"]), params)
-    for task, scores in by_task.items():
-        scores |= corpus_of([row for row in predictions if str(row["task"]) == task], params)
-    return by_task
+def task_scores(rows: list[Row], params: IntervalParams, *more: str) -> dict[str, Any]:
+    """Scores of the rows of one task, with its corpus metrics, which mean nothing over several tasks together.
+
+    Args:
+        more: score columns besides those of every prediction.
+    """
+    return row_means(rows, (*ROUGE_COLUMNS, *OPTIONAL_SCORES, *more), params) | corpus_of(rows, params)
 
 
 def corpus_of(rows: list[Row], params: IntervalParams) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from tasks.core import files
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage, main
-from tasks.evaluate.groups import Groups, corpus_of, dirty_rows, groups, row_means
+from tasks.evaluate.groups import Groups, dirty_rows, groups, task_scores
 from tasks.evaluate.metrics import PREDICTIONS, SAMPLES, Score, not_scored, sample_spread, summarise
 from tasks.evaluate.params import ScoreParams
-from tasks.evaluate.predictions import INFERENCE, Predictions, validation_loss_per_byte
+from tasks.evaluate.predictions import INFERENCE, Predictions
 from tasks.evaluate.report import COMPLETION, scored_rows, write_report
-from tasks.metrics.names import OPTIONAL_SCORES, ROUGE_COLUMNS
+from tasks.evaluate.validation import LOSSES, losses_by_task, row_losses, validation_metrics
 from tasks.metrics.scoring import Scorings, read_scorings
 from tasks.text.rows import Row, RowKey, by_task
 
@@ -53,7 +53,7 @@ def score(
     output: Path,
     mark: Callable[[Pairs], Dirty | None] | None = None,
 ) -> None:
-    """Write ``predictions.parquet``, ``metrics.json`` and ``inference.json``.
+    """Write ``predictions.parquet``, ``validation.parquet``, ``metrics.json`` and ``inference.json``.
 
     ``samples.parquet``, ``retention.parquet`` and ``retired.parquet`` are added if there are sampled completions,
     retention rows and rows of earlier test sets.
@@ -72,10 +72,13 @@ def score(
     scorings = read_scorings(scoring, (row for row, _ in (*test, *kept, *earlier)))
     marked = mark(test) if mark is not None else None
     scored = _scored(test, scorings, marked)
-    metrics = summarise(scored, params.intervals) | _validation(predictions.read("validation.parquet", "validation"))
+    validation = predictions.read("validation.parquet", "validation")
+    losses = row_losses(validation)
+    files.write_rows(output / "validation.parquet", losses, LOSSES)
+    metrics = summarise(scored, params.intervals) | validation_metrics(validation)
     samples = _samples(predictions, scorings, about["sampling"], marked, output)
     by_group = groups(scored, params.intervals, about, marked) | _retention(kept, scorings, params, output)
-    by_group |= _retired(earlier, scorings, params, output)
+    by_group |= _retired(earlier, scorings, params, output) | losses_by_task(losses)
     model = about["model"] | {"samples": samples}
     generation = about["generation"]
     write_report(output, about["experiment"], about["key"], scored, metrics, by_group, generation, model)
@@ -96,19 +99,6 @@ def _scored(pairs: Pairs, scorings: Scorings, dirty: Dirty | None = None) -> lis
     """Score (row, prediction) pairs; see ``scored_rows``."""
     completions = [{name: one[name] for name in COMPLETION} for _, one in pairs]
     return scored_rows([row for row, _ in pairs], completions, scorings, dirty)
-
-
-def _validation(pairs: Pairs) -> dict[str, Score]:
-    """Metrics of the validation completions, without intervals. The candidate is chosen by them."""
-    rows, likelihoods = [row for row, _ in pairs], [likelihood for _, likelihood in pairs]
-    nll = [one["nll"] for one in likelihoods]
-    values = {
-        "validation_loss": sum(nll) / sum(one["tokens"] for one in likelihoods),
-        "validation_loss_per_byte": validation_loss_per_byte(rows, nll),
-    }
-    if any(row["answer_choices"] for row in rows):
-        values["validation_accuracy"] = sum(one["exact"] for one in likelihoods) / len(likelihoods)
-    return {name: {"value": value, "low": None, "high": None} for name, value in values.items()}
 
 
 def _samples(
@@ -143,7 +133,7 @@ def _retention(pairs: Pairs, scorings: Scorings, params: ScoreParams, output: Pa
     files.write_rows(output / "retention.parquet", scored, RETENTION)
     return {
         "retention": {
-            task: _task_scores(rows, params, "loss_per_byte") for task, rows in sorted(by_task(scored).items())
+            task: task_scores(rows, params.intervals, "loss_per_byte") for task, rows in sorted(by_task(scored).items())
         }
     }
 
@@ -160,13 +150,7 @@ def _retired(pairs: Pairs, scorings: Scorings, params: ScoreParams, output: Path
         return {}
     scored = _scored(pairs, scorings)
     files.write_rows(output / "retired.parquet", scored, PREDICTIONS)
-    return {"retired": {task: _task_scores(rows, params) for task, rows in sorted(by_task(scored).items())}}
-
-
-def _task_scores(rows: list[Row], params: ScoreParams, *more: str) -> dict[str, Any]:
-    """Scores of the rows of one task; ``more`` names columns besides those of every prediction."""
-    means = row_means(rows, (*ROUGE_COLUMNS, *OPTIONAL_SCORES, *more), params.intervals)
-    return means | corpus_of(rows, params.intervals)
+    return {"retired": {task: task_scores(rows, params.intervals) for task, rows in sorted(by_task(scored).items())}}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
 from tasks.tracking.artifacts import artifacts_beside, follow_folder
 from tasks.tracking.database import make_whole, refuse_unwritable
+from tasks.tracking.legal_names import legal_name
 from tasks.tracking.processes import this_process
 
 logger = logging.getLogger("tunesmith")
@@ -168,7 +169,8 @@ class Tracker:
         if self._silent:
             return
         logged = self._logged.setdefault(run_id, set())
-        new = {k: float(v) for k, v in metrics.items() if v is not None and (k, step) not in logged}
+        named = {legal_name(name): float(value) for name, value in metrics.items() if value is not None}
+        new = {name: value for name, value in named.items() if (name, step) not in logged}
         try:
             with self._whole():
                 self.log_points(run_id, [Metric(name, value, int(time * 1000), step) for name, value in new.items()])

@@ -15,6 +15,8 @@ from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.evaluate.inference_settings import params_of
 from tasks.evaluate.predictions import INFERENCE
+from tasks.tracking.legal_names import legal_name
+from tasks.tracking.task_metrics import task_metrics
 
 LARGE = 200 * 2**20
 """Files larger than this (bytes) are full weights. The manifest holds their hash, and a run stores them once."""
@@ -107,13 +109,14 @@ class ExperimentFiles(Trained):
             "trained_share": _share(sizes["trainable_parameters"], sizes["total_parameters"]),
             "kept_share": _share(sizes["weights_bytes"], sizes["base_bytes"]),
             "best_step": (self.manifest.get("best") or {}).get("step"),
+            **task_metrics(self.scores),
         }
-        return {name: float(value) for name, value in metrics.items() if value is not None}
+        return {legal_name(name): float(value) for name, value in metrics.items() if value is not None}
 
     def history_points(self) -> list[tuple[str, float, int, float]]:
         """(name, value, step, unix seconds) of every value that training logged."""
         return [
-            (name, float(value), int(line["step"]), float(line["time"]))
+            (legal_name(name), float(value), int(line["step"]), float(line["time"]))
             for line in self.history
             for name, value in line.items()
             if name not in _HISTORY_KEYS and value is not None

@@ -11,7 +11,7 @@ from tasks.core.paths import Paths
 from tasks.model.encoded import Encoded
 from tasks.model.rendering import Renderer
 from tasks.text.rows import Row
-from tasks.train.contract import changed, encode_rows, summary
+from tasks.train.contract import changed, encode_part, summary
 from tasks.tuning.params import TrainedParams
 
 logger = logging.getLogger("tunesmith")
@@ -25,13 +25,15 @@ class Data:
         rows: training rows as text.
         train: training rows that fit, encoded.
         validation: validation rows that fit, encoded.
+        validation_tasks: ``SOURCE/TASK`` of each row of ``validation``.
         labelled: completions are labels, so that validation has an accuracy.
-        contract: the label contract of both parts; see ``contract.encode_rows``.
+        contract: the label contract of both parts; see ``contract.encode_part``.
     """
 
     rows: list[Row]
     train: list[Encoded]
     validation: list[Encoded]
+    validation_tasks: list[str]
     labelled: bool
     contract: dict[str, Any]
 
@@ -44,12 +46,19 @@ def load_data(name: str, params: TrainedParams, renderer: Renderer, paths: Paths
     """
     folder = paths.mixture(params.mixture)
     parts = {part: files.read_rows(folder / f"{part}.parquet") for part in ("train", "validation")}
-    encoded, contract = {}, {}
+    kept, contract = {}, {}
     for part, rows in parts.items():
-        encoded[part], contract[part] = encode_rows(rows, renderer, params, part)
+        kept[part], contract[part] = encode_part(rows, renderer, params, part)
     for part in parts:
         logger.info(summary(name, part, contract[part]))
         for line in changed(contract[part]):
             logger.warning("%s: %s rows: %s", name, part, line)
     labelled = any(row["answer_choices"] for row in parts["validation"])
-    return Data(parts["train"], encoded["train"], encoded["validation"], labelled, contract)
+    return Data(
+        rows=parts["train"],
+        train=[encoded for _, encoded in kept["train"]],
+        validation=[encoded for _, encoded in kept["validation"]],
+        validation_tasks=[f"{row['source']}/{row['task']}" for row, _ in kept["validation"]],
+        labelled=labelled,
+        contract=contract,
+    )

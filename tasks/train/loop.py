@@ -73,6 +73,7 @@ def fit(
             folder=folder,
             callbacks=[recorder] if is_main else [],
             labelled=data.labelled,
+            validation_tasks=data.validation_tasks,
         )
         recorder.trainer = trainer
         meter.set_total(trainer.steps())

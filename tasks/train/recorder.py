@@ -12,6 +12,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tasks.core.progress import Meter
+from tasks.train.task_losses import PREFIX
 from tasks.train.trainer import CompletionTrainer
 
 logger = logging.getLogger("tunesmith")
@@ -29,7 +30,9 @@ NAMES = {
 
 
 class Recorder(TrainerCallback):
-    """Append each logged point to ``history`` (JSON lines: step, epoch, time and metrics by ``NAMES``).
+    """Append each logged point to ``history`` (JSON lines: step, epoch, time and metrics).
+
+    The metrics are those of ``NAMES`` and the losses of ``task_losses``.
 
     The file is beside the checkpoints while training runs, so that a resumed training continues its curve. Points
     after the step that it resumes from are dropped first.
@@ -71,7 +74,11 @@ class Recorder(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        metrics = {NAMES[name]: value for name, value in (logs or {}).items() if name in NAMES}
+        metrics = {
+            NAMES.get(name, name): value
+            for name, value in (logs or {}).items()
+            if name in NAMES or name.startswith(PREFIX)
+        }
         if not metrics:
             return
         if "train_loss" in metrics and self.seconds and self.trainer is not None:

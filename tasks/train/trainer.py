@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tasks.train.callbacks import (
     UnloggedLoss,
     epochs_without_improvement,
 )
+from tasks.train.task_losses import task_losses
 from tasks.tuning import methods, weights
 from tasks.tuning.loss import summed_cross_entropy
 from tasks.tuning.packing import collate_packed, packed_logits
@@ -41,6 +43,9 @@ for _name in ("transformers.trainer", "transformers.trainer_utils"):
 
 class CompletionTrainer(Trainer):
     """Trains on completions and their end token only.
+
+    Args:
+        validation_tasks: ``SOURCE/TASK`` of each row of ``validation``; without it they count as one task.
 
     Attributes:
         folder: folder of the checkpoints.
@@ -59,9 +64,11 @@ class CompletionTrainer(Trainer):
         folder: Path,
         callbacks: list[TrainerCallback],
         labelled: bool,
+        validation_tasks: Sequence[str] = (),
     ) -> None:
         self._params, self._loop, self._kind, self._pad = params, params.training, kind, pad
         self._train, self._validation, self._labelled = train, validation, labelled
+        self._validation_tasks = validation_tasks or [""] * len(validation)
         self.folder = folder
         self.tokens = self._local_tokens = 0
         own: list[TrainerCallback] = [UnloggedLoss(self)]
@@ -226,7 +233,7 @@ class CompletionTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Compute the validation loss over *all* rows, in nats per supervised token.
 
-        Log it, with the accuracy if completions are labels.
+        Log it, with the loss of each task if there are several, and with the accuracy if completions are labels.
         """
         result = likelihood(
             self.model,
@@ -243,7 +250,8 @@ class CompletionTrainer(Trainer):
                 f"step {self.state.global_step}: the validation loss must be finite; it is {loss}, as the training "
                 "diverged; lower training.learning_rate in params/training.yaml or params/experiments.yaml"
             )
-        metrics = {"eval_loss": loss}
+        # The main process alone records them, and computes them from the same rows as its ``loss``.
+        metrics = {"eval_loss": loss, **task_losses(result, self._validation_tasks)}
         if self._labelled:
             metrics["eval_accuracy"] = result.accuracy
         self.log(metrics)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.evaluate.groups import groups, wording_spread
+from tasks.metrics.names import OPTIONAL_SCORES, ROUGE_COLUMNS
 from tasks.metrics.params import IntervalParams
 
 NUMBERS = itertools.count()
@@ -18,8 +19,8 @@ MANY = IntervalParams(resamples=2000)
 def prediction(template: str, score: float, exact: float | None = None, /, **changes: Any) -> dict[str, Any]:
     """A score of a new row with the prompt of ``template``."""
     row = {"row_id": f"r{next(NUMBERS)}", "source": "s", "task": "t", "template_id": template, "template": template}
-    scores = {"rouge1_f": score, "exact_match": exact, "accuracy": None, "token_f1": None, "metrics": ["rouge"]}
-    return {**row, **scores, **changes}
+    columns = dict.fromkeys((*ROUGE_COLUMNS, *OPTIONAL_SCORES)) | {"rouge1_f": score, "exact_match": exact}
+    return {**row, **columns, "metrics": ["rouge"], **changes}
 
 
 def test_the_spread_is_over_the_means_of_templates_with_enough_rows() -> None:
@@ -49,7 +50,7 @@ def test_labels_have_their_own_spread_and_means() -> None:
     assert result["wording_spread"]["s/t"]["rouge1_f"]["spread"] == 0.0
     assert result["template"]["s/a"]["exact_match"]["value"] == pytest.approx(0.8)
     assert "exact_match" not in result["template"]["s/c"]
-    assert (result["task"]["t"]["exact_match"]["n"], result["task"]["t"]["rouge1_f"]["n"]) == (20, 30)
+    assert (result["task"]["s/t"]["exact_match"]["n"], result["task"]["s/t"]["rouge1_f"]["n"]) == (20, 30)
     interval = result["template"]["s/a"]["exact_match"]
     assert interval["low"] < interval["value"] < interval["high"] == 1.0
 
@@ -78,7 +79,7 @@ def test_prompt_variants_of_one_row_are_one_draw() -> None:
     """Two rows, one with three prompt variants: the mean is (0.2 + 0.8) / 2, not that of four scores."""
     rows = [prediction(name, score, row_id="one") for name, score in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
     rows += [prediction("a", 0.8, row_id="two"), prediction("a", 0.5, row_id="one", source="other", task="u")]
-    scores = groups(rows, FEW)["task"]["t"]["rouge1_f"]
+    scores = groups(rows, FEW)["task"]["s/t"]["rouge1_f"]
     assert (scores["value"], scores["n"]) == (pytest.approx(0.5), 2)
     assert (scores["low"], scores["high"]) == (pytest.approx(0.2), 0.8)
 
@@ -86,9 +87,9 @@ def test_prompt_variants_of_one_row_are_one_draw() -> None:
 def test_rows_of_one_group_are_drawn_together() -> None:
     """Two groups with the means 0 and 1: each is drawn twice in a quarter of the resamples. Six rows are narrower."""
     rows = [prediction("a", float(i > 2), group="first" if i < 3 else "second") for i in range(6)]
-    scores = groups(rows, MANY)["task"]["t"]["rouge1_f"]
+    scores = groups(rows, MANY)["task"]["s/t"]["rouge1_f"]
     assert (scores["value"], scores["low"], scores["high"], scores["n"]) == (0.5, 0.0, 1.0, 6)
-    single = groups([row | {"group": None} for row in rows], MANY)["task"]["t"]["rouge1_f"]
+    single = groups([row | {"group": None} for row in rows], MANY)["task"]["s/t"]["rouge1_f"]
     assert (single["low"], single["high"]) == pytest.approx((1 / 6, 5 / 6))
 
 
@@ -99,5 +100,5 @@ def test_corpus_metrics_are_reported_per_task() -> None:
         for label in "xy"
     ]
     tasks = groups([*labels, prediction("b", 0.5)], FEW)["task"]
-    assert tasks["labels"]["macro_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2}
-    assert "macro_f1" not in tasks["t"]
+    assert tasks["s/labels"]["macro_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2}
+    assert "macro_f1" not in tasks["s/t"]

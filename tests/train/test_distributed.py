@@ -12,10 +12,11 @@ from tasks.core import files
 from tasks.core.params import merge
 from tasks.core.paths import Paths
 from tasks.train import launcher
+from tasks.train.task_losses import PREFIX
 from tasks.tuning import methods
 from tasks.tuning.params import LauncherParams
 from tests.train.every_method import METHODS
-from tests.train.launched import LOOP, PLAIN_LORA, TRAINED, curve, facts, launched, weights
+from tests.train.launched import LOOP, PLAIN_LORA, TRAINED, WATCHED, curve, facts, launched, weights
 from tests.train.stage_process import PROJECT, stage
 from tests.train.training_workspace import add, train, workspace
 
@@ -44,8 +45,16 @@ def train_both(paths: Paths, method: dict[str, Any], strategy: str) -> None:
 
 
 def test_two_processes_of_lora_equal_one(tmp_path: Path, tiny_llama: Path) -> None:
-    paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED)
+    paths = workspace(tmp_path / "workspace", tiny_llama, TRAINED, WATCHED)
     train_both(paths, PLAIN_LORA, "ddp")
+    supervised = files.read_json(paths.model("two") / "manifest.json")["contract"]["validation"]["supervised_tokens"]
+    tokens = set()
+    for point in (point for point in curve(paths, "two") if "validation_loss" in point):
+        chats, agents = (point[f"{PREFIX}{source}/summary"] for source in ("chats", "agents"))
+        tokens.add(round(supervised * (point["validation_loss"] - chats) / (agents - chats), 6))
+    # The loss of all rows is the mean of the tasks' losses, each weighed by its supervised tokens.
+    (of_agents,) = tokens
+    assert of_agents.is_integer() and 0 < of_agents < supervised
     launch = facts(paths, "two")["launcher"]
     assert (launch["processes"], launch["strategy"], launch["sharded"]) == (2, "ddp", False)
     manifests = [files.read_json(paths.model(name) / "manifest.json") for name in ("one", "two")]
