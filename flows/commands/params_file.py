@@ -212,8 +212,18 @@ def _inserted(text: str, section: str, added: Sequence[str]) -> str | None:
         return _below(lines, key.end_mark.line, *(f"  {new}" for new in added)) if block.value == "" else None
     if block.flow_style or not block.value:
         return None
-    indent = " " * block.value[0][0].start_mark.column
-    return _below(lines, _last_line(block), *(f"{indent}{new}" for new in added))
+    column = block.value[0][0].start_mark.column
+    return _below(lines, _last_comment(lines, _last_line(block), column), *(f"{' ' * column}{new}" for new in added))
+
+
+def _last_comment(lines: Sequence[str], line: int, column: int) -> int:
+    """Number of the last comment below ``line`` that is indented by more than ``column``, so part of the entry."""
+    for below in lines[line + 1 :]:
+        text = below.lstrip(" ")
+        if not text.startswith("#") or len(below) - len(text) <= column:
+            break
+        line += 1
+    return line
 
 
 def _last_line(node: Any) -> int:

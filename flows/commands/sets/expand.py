@@ -73,7 +73,7 @@ def expand(chosen: ExperimentSet, names: Names) -> Expanded:
             own = names.prefix + name.replace(BASE, base)
             experiments[own] = entry | ({"base_model": dict(model)} if model else {})
             values[own] = model["name"] if model else experiment.value
-    return Expanded(mixtures, experiments, values)
+    return Expanded(mixtures, experiments, values).without([])  # chosen values need no other mixtures
 
 
 def _mixture(entry: Mapping[str, Any], names: Names) -> dict[str, Any]:

@@ -212,10 +212,11 @@ def _compared(
     new: Entries, where: str, existing: Mapping[str, Any], same: Callable[[str], bool], problems: Problems
 ) -> Added:
     kept = [name for name in new if name in existing and same(name)]
+    stays = ", whose experiments stay" if where.endswith("sets") else ""
     problems.lines += [
         f"{where}.{name}: this entry exists with other content, and `experiments use` changes none: the file has "
         f"`{on_one_line(name, existing[name])[0]}`, the set has `{on_one_line(name, new[name])[0]}`; give the new "
-        "entries other names with `--prefix NAME_`, or rename the one in the file"
+        f"entries other names with `--prefix NAME_`, or remove the one in the file{stays}"
         for name in new
         if name in existing and name not in kept
     ]

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tasks.core.errors import TunesmithError, did_you_mean
-from tasks.core.params import load, parse
+from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.evaluation_set.params import EvaluationSetParams
 from tasks.mix.params import MixtureParams, Share
-from tasks.model.base_models import BaseModelParams, refuse_missing
+from tasks.model.base_models import BaseModelParams, is_local, refuse_missing
 from tasks.resolve.check import Problems, mapping
 from tasks.resolve.params import TrainingDefaults
 from tasks.split.params import SplitParams
@@ -139,8 +139,14 @@ def named_bases(paths: Paths, requested: Sequence[str]) -> Mapping[str, dict[str
 
 
 def _available(text: str, model: dict[str, Any], paths: Paths) -> None:
+    name = model["name"]
+    if "revision" not in model and not name.startswith("embedded:") and not is_local(name, paths.root):
+        raise TunesmithError(
+            f"experiments use: --base {text}: a hub id needs a commit hash, so that a later run uses the same weights; "
+            f"write {name}@REVISION (40 hex digits), or name an existing folder"
+        )
     try:
-        refuse_missing(parse(BaseModelParams, model, "base_model"), paths.root)
+        refuse_missing(BaseModelParams(**model), paths.root)
     except TunesmithError as error:
         raise TunesmithError(f"experiments use: --base {text}: {error}") from None
 
