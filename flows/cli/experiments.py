@@ -62,8 +62,8 @@ def use(
 ) -> None:
     """Add a ready set of experiments below your own entries in params/.
 
-    No entry of yours changes. A size of data-size that has too few training rows is left out if the split is built;
-    otherwise `tunesmith plan` builds it, and marks a mixture that is short.
+    No entry of yours changes. Of data-size, a size without enough training rows is left out if the split is built.
+    Otherwise `tunesmith plan` builds it, and marks each mixture that is short.
     """
     root = workspace()
     from flows.commands.sets.use import Choice

@@ -112,15 +112,17 @@ class Use:
             lines.append(f"params/experiments.yaml: {self.baseline} is the untuned experiment of the set")
         if self.retained:
             lines.append(f"params/evaluation.yaml: {RETENTION}: added {', '.join(self.retained)}")
-            lines.append("every experiment generates anew for the rows of these sources; none trains anew for them")
+            lines.append("so every experiment of the workspace is evaluated anew, and none trains anew for it")
         return [*lines, *self.remarks, self._cost(), "next: `tunesmith plan`, then `tunesmith run`"]
 
     def _cost(self) -> str:
-        """Trainings and evaluations of the set that have no result yet."""
+        """Trainings and evaluations that have no result yet: those of the set, or all if every experiment is evaluated
+        on new sources."""
         entries = read_yaml(self.paths.params / "experiments.yaml")["experiments"] | self.added["experiments"].entries
         trained = [name for name in self.experiments if is_trained(entries[name]["method"])]
         trainings = [name for name in trained if not (self.paths.model(name) / "manifest.json").exists()]
         reports = [name for name in self.experiments if not (self.paths.report(name) / "metrics.json").exists()]
+        reports = list(entries) if self.retained else reports
         done = [name for name in self.experiments if name not in {*trainings, *reports}]
         rest = f"; built already: {', '.join(done)}" if done else ""
         return f"cost: {counted(len(trainings), 'training')} and {counted(len(reports), 'evaluation')}{rest}"

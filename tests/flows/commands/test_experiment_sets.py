@@ -267,6 +267,8 @@ def test_only_what_has_no_result_yet_counts_as_cost(paths: Paths) -> None:
         write_json(paths.model(name) / "manifest.json", {})
     write_json(paths.report("lora") / "metrics.json", {})
     assert "cost: 0 trainings and 4 evaluations; built already: lora" in use(paths, choice("few-shot")).lines()
+    # New test rows of other sources: all six experiments of the set, which include those of the workspace.
+    assert "cost: 4 trainings and 6 evaluations" in use(paths, choice("forgetting")).lines()
 
 
 @pytest.mark.parametrize(
