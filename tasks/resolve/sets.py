@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from tasks.core.errors import did_you_mean
 from tasks.core.params import Params, parse, read_yaml
 from tasks.core.paths import Paths
 from tasks.resolve.check import Problems, mapping
@@ -78,12 +77,11 @@ def _unknown(file: Path, name: str, params: SetParams, experiments: dict[str, An
     lacking = [one for one in params.experiments if one not in experiments]
     if not lacking:
         return []
-    similar = did_you_mean(lacking[0], experiments) if len(lacking) == 1 else ""
+    are, them, noun = ("is", "it", "experiment") if len(lacking) == 1 else ("are", "them", "experiments")
     return [
         f"{file}: sets.{name}.experiments: every experiment of a set must be under `experiments`; "
-        f"{', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not{similar}; remove "
-        f"{'it' if len(lacking) == 1 else 'them'} from the set, or remove the entry sets.{name}, or put the "
-        f"experiment{'' if len(lacking) == 1 else 's'} back"
+        f"{', '.join(lacking)} {are} not; remove {them} from the set, or remove the entry sets.{name}, or put the "
+        f"{noun} back"
     ]
 
 

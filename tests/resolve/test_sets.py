@@ -89,8 +89,8 @@ def test_a_deleted_experiment_is_named_with_its_set(paths: Paths) -> None:
         ),
         (
             {"ways": WAYS | {"experiments": {"lroa": None}}},
-            "sets.ways.experiments: every experiment of a set must be under `experiments`; lroa is not; did you mean "
-            "'lora'?; remove it from the set, or remove the entry sets.ways, or put the experiment back",
+            "sets.ways.experiments: every experiment of a set must be under `experiments`; lroa is not; remove it "
+            "from the set, or remove the entry sets.ways, or put the experiment back",
         ),
     ],
 )
