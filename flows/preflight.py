@@ -33,13 +33,14 @@ from tasks.mix.params import MixtureParams, load_contamination
 from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import fingerprints
 from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
+from tasks.resolve.sets import load_sets
 from tasks.split.params import SplitParams
 from tasks.template.params import TemplateParams
 
 _SECTIONS = {
     "sources.yaml": {"generated", "hub", "fetched", "sources"},
     "mixtures.yaml": {"contamination", "mixtures"},
-    "experiments.yaml": {"experiments"},
+    "experiments.yaml": {"experiments", "sets"},
     "training.yaml": {"base_models", "defaults", "methods", "memory"},
     "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "verdicts", "helm", "benchmark"},
     "registration.yaml": {"registration"},
@@ -64,6 +65,7 @@ def preflight(paths: Paths) -> None:
     problems.catch(mapping, paths.params / "training.yaml", "base_models")
     if (experiments := problems.catch(load_experiments, paths)) is not None:
         problems.catch(fingerprints, paths, experiments)
+    problems.catch(load_sets, paths)
     registration = problems.catch(load, RegistrationParams, paths.params / "registration.yaml", "registration")
     planned = _check_benchmark(paths, problems)
     _check_judges(paths, problems, evaluation, compared, registration, planned)

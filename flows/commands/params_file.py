@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, SequenceNode
+from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from tasks.core.errors import TunesmithError
 
@@ -71,7 +73,7 @@ def with_entries(
     Raises:
         TunesmithError: the section is not a block of YAML with a line per entry.
     """
-    written = _on_one_line if one_line else _as_block
+    written = on_one_line if one_line else _as_block
     added = [line for name, entry in entries.items() for line in written(name, entry)]
     expected: Any = YAML(typ="safe").load(text)
     expected[section] = {**(expected[section] or {}), **entries}
@@ -79,9 +81,27 @@ def with_entries(
     if not _holds(changed, expected):
         raise TunesmithError(
             f"{path}: {section}: must be written as a block of YAML to be changed here; write by hand: "
-            f"{'; '.join(f'`{line}`' for name, entry in entries.items() for line in _on_one_line(name, entry))}"
+            f"{'; '.join(f'`{line}`' for name, entry in entries.items() for line in on_one_line(name, entry))}"
         )
     assert changed is not None
+    return changed
+
+
+def with_section(text: str, path: Path, section: str) -> str:
+    """``text``, the content of ``path``, with the empty section ``section`` at its end, unless it has that section.
+
+    Raises:
+        TunesmithError: the file is not a block of YAML.
+    """
+    expected: Any = YAML(typ="safe").load(text) or {}
+    if section in expected:
+        return text
+    end = "\r\n" if "\r\n" in text else "\n"
+    changed = f"{text}{'' if not text or text.endswith(end) else end}{end}{section}:{end}"
+    if not _holds(changed, {**expected, section: None}):
+        raise TunesmithError(
+            f"{path}: must be a block of YAML to be changed here; add the key `{section}: {{}}` by hand, and try again"
+        )
     return changed
 
 
@@ -136,8 +156,9 @@ def _below(lines: list[str], line: int, *added: str) -> str:
     return "".join([*lines[: line + 1], *(f"{new}{end}" for new in added), *lines[line + 1 :]])
 
 
-def _on_one_line(name: str, entry: Mapping[str, Any]) -> list[str]:
-    value = CommentedMap(entry)
+def on_one_line(name: str, entry: Mapping[str, Any]) -> list[str]:
+    """An entry as one line of YAML."""
+    value = CommentedMap(_quoted(entry))
     value.fa.set_flow_style()
     yaml, text = YAML(), io.StringIO()
     yaml.width = 4096
@@ -152,11 +173,28 @@ def _as_block(name: str, entry: Mapping[str, Any]) -> list[str]:
 def yaml_lines(data: Mapping[str, Any]) -> list[str]:
     """``data`` as lines of YAML; the innermost collections are on one line."""
     yaml, text = YAML(), io.StringIO()
+    yaml.Representer = _NullAsWord
     yaml.default_flow_style = None
     yaml.width = 4096
     yaml.representer.sort_base_mapping_type_on_output = False
-    yaml.dump(dict(data), text)
+    yaml.dump(_quoted(data), text)
     return text.getvalue().splitlines()
+
+
+class _NullAsWord(RoundTripRepresenter):
+    """Writes ``null`` instead of nothing."""
+
+
+_NullAsWord.add_representer(type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null"))
+
+
+def _quoted(value: Any) -> Any:
+    """``value`` with quotes around texts such as ``embedded:NAME``, which some readers of YAML refuse in braces."""
+    if isinstance(value, Mapping):
+        return {key: _quoted(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_quoted(below) for below in value]
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and re.fullmatch(r"\w+:\S+", value) else value
 
 
 def _inserted(text: str, section: str, added: Sequence[str]) -> str | None:
@@ -174,8 +212,18 @@ def _inserted(text: str, section: str, added: Sequence[str]) -> str | None:
         return _below(lines, key.end_mark.line, *(f"  {new}" for new in added)) if block.value == "" else None
     if block.flow_style or not block.value:
         return None
-    indent = " " * block.value[0][0].start_mark.column
-    return _below(lines, _last_line(block), *(f"{indent}{new}" for new in added))
+    column = block.value[0][0].start_mark.column
+    return _below(lines, _last_comment(lines, _last_line(block), column), *(f"{' ' * column}{new}" for new in added))
+
+
+def _last_comment(lines: Sequence[str], line: int, column: int) -> int:
+    """Number of the last comment below ``line`` that is indented by more than ``column``, so part of the entry."""
+    for below in lines[line + 1 :]:
+        text = below.lstrip(" ")
+        if not text.startswith("#") or len(below) - len(text) <= column:
+            break
+        line += 1
+    return line
 
 
 def _last_line(node: Any) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flows.commands.experiments import check_experiments
 from flows.commands.params_file import with_entries
@@ -62,9 +64,8 @@ def add_seeds(paths: Paths, name: str, count: int, first: int | None = None) -> 
             "without `like`"
         )
     own = original.train["seed"]
-    start = own + 1 if first is None else first
-    new = {f"{name}-s{seed}": seed for seed in range(start, start + count)}
-    if own in new.values():
+    new = repeats_of(name, original.train, count, first)
+    if own in (entry["seed"] for entry in new.values()):
         raise TunesmithError(f"{key}.seed: {name} already has seed {own}; choose `--first` {own + 1} or more")
     existing = mapping(file, "experiments")
     if taken := [one for one in new if one in existing]:
@@ -72,16 +73,23 @@ def add_seeds(paths: Paths, name: str, count: int, first: int | None = None) -> 
             f"{file}: experiments.{taken[0]}: this experiment exists; choose seeds that are new with `--first`, "
             "or remove the entry"
         )
-    _write(paths, {new_name: _entry(original.train, name, seed) for new_name, seed in new.items()})
+    _write(paths, new)
     return Repeats(list(new), _train_seconds(paths, name))
 
 
-def _entry(train: dict[str, object], name: str, seed: int) -> dict[str, object]:
-    """An entry; ``dvc.yaml`` reads its method and mixture."""
-    return {"like": name, "method": train["method"], "mixture": train["mixture"], "seed": seed}
+def repeats_of(name: str, train: Mapping[str, Any], count: int, first: int | None = None) -> dict[str, dict[str, Any]]:
+    """The entries of ``count`` repeats of experiment ``name``; ``dvc.yaml`` reads their method and mixture.
+
+    Args:
+        train: the resolved parameters of ``name``.
+        first: the smallest new seed; by default the one after the seed of ``name``.
+    """
+    start = train["seed"] + 1 if first is None else first
+    shared = {"like": name, "method": train["method"], "mixture": train["mixture"]}
+    return {f"{name}-s{seed}": shared | {"seed": seed} for seed in range(start, start + count)}
 
 
-def _write(paths: Paths, entries: dict[str, dict[str, object]]) -> None:
+def _write(paths: Paths, entries: dict[str, dict[str, Any]]) -> None:
     file = paths.params / "experiments.yaml"
     text = with_entries(file.read_bytes().decode(), file, "experiments", entries)
     with replacing(file) as partial:

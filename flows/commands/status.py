@@ -18,6 +18,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.resolve.__main__ import write as write_resolved
 from tasks.resolve.check import load_experiments
+from tasks.resolve.sets import load_sets
 
 
 def print_status(root: Path, verbose: bool) -> None:
@@ -38,9 +39,9 @@ def print_status(root: Path, verbose: bool) -> None:
 def rewritten(paths: Paths) -> list[str]:
     """Files of ``build/experiments``, relative to the root, whose content ``resolve`` would change."""
     with tempfile.TemporaryDirectory() as folder:
-        write_resolved(load_experiments(paths), paths, Path(folder))
+        write_resolved(load_experiments(paths), load_sets(paths), paths, Path(folder))
         contents = [
-            {str(file.relative_to(top)): file.read_bytes() for file in sorted(top.rglob("*.yaml"))}
+            {str(file.relative_to(top)): file.read_bytes() for file in sorted(top.rglob("[!.]*")) if file.is_file()}
             for top in (Path(folder), paths.resolved)
         ]
     new, now = contents

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 
+from tasks.compare.collect import folders
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
@@ -74,8 +75,7 @@ def opponents(
 
 def untuned(paths: Paths) -> list[str]:
     """Names of the experiments in ``build/experiments`` that train nothing, sorted."""
-    folders = sorted(paths.resolved.iterdir()) if paths.resolved.is_dir() else []
-    methods = {folder.name: _method(folder, paths) for folder in folders}
+    methods = {name: _method(paths.experiment(name), paths) for name in sorted(folders(paths.resolved))}
     return [name for name, method in methods.items() if method is not None and not is_trained(method)]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from tasks.compare.collect import folders
 from tasks.core import files
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
@@ -66,7 +67,7 @@ def set_champion(name: str, because: str, params: RegistrationParams, paths: Pat
     Raises:
         TunesmithError: ``name`` is not a trained experiment, or its files are missing or stale.
     """
-    known = sorted(folder.name for folder in paths.resolved.iterdir()) if paths.resolved.is_dir() else []
+    known = sorted(folders(paths.resolved))
     if name not in known:
         raise TunesmithError(
             f"champion: no experiment {name!r} is built; there are: {', '.join(known) or 'none yet'}"

@@ -1,6 +1,7 @@
 """``resolve``: ``params/*.yaml`` → ``build/experiments/X/{base,train,predict,score}.yaml`` for every experiment.
 
-The folder is written anew each time, so that it holds no deleted experiment.
+``build/experiments/sets.json`` holds the sets of experiments. The folder is written anew each time, so that it holds
+no deleted experiment.
 """
 
 from pathlib import Path
@@ -11,20 +12,25 @@ from tasks.core.paths import Paths
 from tasks.core.stage import Stage, main
 from tasks.evaluate.params import by_stage
 from tasks.resolve.bases import fingerprints
-from tasks.resolve.check import Resolved, load_experiments
+from tasks.resolve.check import Problems, Resolved, load_experiments
+from tasks.resolve.sets import FILE as SETS
+from tasks.resolve.sets import SetParams, load_sets, write_sets
 
 
 def run(paths: Paths, stage: Stage) -> None:
-    """Resolve all experiments, and report the errors of all at once."""
+    """Resolve all experiments and sets, and report the errors of all at once."""
+    problems = Problems()
+    resolved, sets = problems.catch(load_experiments, paths), problems.catch(load_sets, paths)
+    problems.refuse()
     with stage.outputs(paths.resolved) as (output,):
-        write(load_experiments(paths), paths, output)
+        write(resolved, sets, paths, output)
 
 
-def write(resolved: Resolved, paths: Paths, output: Path) -> None:
+def write(resolved: Resolved, sets: dict[str, SetParams], paths: Paths, output: Path) -> None:
     """Write ``base.yaml``, ``train.yaml``, ``predict.yaml`` and ``score.yaml`` to ``output/X`` for every experiment X.
 
     Each stage depends on its own file: a change of the intervals reruns ``score@X`` and generates nothing. Only the
-    comparison reads ``like.yaml``, which an experiment with the key ``like`` has too.
+    comparison reads ``like.yaml``, which an experiment with the key ``like`` has too, and ``sets.json``.
     """
     bases = fingerprints(paths, resolved)
     for name, experiment in resolved.items():
@@ -37,6 +43,8 @@ def write(resolved: Resolved, paths: Paths, output: Path) -> None:
         write_yaml(folder / "score.yaml", in_order(score))
         if experiment.like is not None:
             write_yaml(folder / "like.yaml", {"like": experiment.like})
+    output.mkdir(parents=True, exist_ok=True)  # without experiments
+    write_sets(sets, output / SETS)
 
 
 def in_order(data: dict[str, Any]) -> dict[str, Any]:

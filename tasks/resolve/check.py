@@ -68,8 +68,14 @@ def only_keys(path: Path, keys: set[str]) -> None:
             raise TunesmithError(f"{path}: {key}: unknown key; known here: {', '.join(sorted(keys))}")
 
 
-def load_experiments(paths: Paths) -> Resolved:
+def load_experiments(
+    paths: Paths, experiments: dict[str, Any] | None = None, mixtures: dict[str, Any] | None = None
+) -> Resolved:
     """Resolve every experiment.
+
+    Args:
+        experiments: entries in place of those in ``params/experiments.yaml``, to check them before they are written.
+        mixtures: entries in place of those in ``params/mixtures.yaml``.
 
     Raises:
         TunesmithError: an experiment is wrong; one error holds those of all experiments.
@@ -78,11 +84,12 @@ def load_experiments(paths: Paths) -> Resolved:
     defaults = load(TrainingDefaults, paths.params / "training.yaml")
     evaluate = read_yaml(paths.params / "evaluation.yaml").get("evaluate") or {}
     problems, resolved = Problems(), {}
-    mixtures = problems.catch(mapping, paths.params / "mixtures.yaml", "mixtures")
+    if mixtures is None:
+        mixtures = problems.catch(mapping, paths.params / "mixtures.yaml", "mixtures")
     if problems.catch(parse, EvaluateParams, evaluate, paths.params / "evaluation.yaml", "evaluate") is None:
         evaluate = {}  # its errors are collected; the experiments are still checked
     problems.catch(known_methods, defaults, paths.params / "training.yaml")
-    entries = mapping(file, "experiments")
+    entries = mapping(file, "experiments") if experiments is None else experiments
 
     def one(name: str, data: Any) -> Any:
         experiment = parse(Experiment, data, file, f"experiments.{name}")

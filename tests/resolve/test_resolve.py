@@ -20,7 +20,8 @@ def test_the_parameters_of_this_project_pass(paths: Paths) -> None:
     names = list(read_yaml(paths.params / "experiments.yaml")["experiments"])
     assert names
     assert list(resolved(paths)) == [
-        f"{name}/{step}.yaml" for name in sorted(names) for step in ("base", "predict", "score", "train")
+        *(f"{name}/{step}.yaml" for name in sorted(names) for step in ("base", "predict", "score", "train")),
+        "sets.json",
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands.params_file import with_entries, with_item, with_number
+from flows.commands.params_file import on_one_line, with_entries, with_item, with_number, with_section, yaml_lines
 from tasks.core.errors import TunesmithError
 
 FILE, SPLIT = Path("params/sources.yaml"), ("sources", "s", "split")
@@ -139,3 +139,37 @@ def test_a_list_that_cannot_be_changed_alone_is_left_to_the_user(text: str) -> N
 def test_entries_of_a_section_that_is_no_block_are_left_to_the_user(text: str) -> None:
     with pytest.raises(TunesmithError, match=r"experiments\.yaml: experiments: .* by hand: `new: \{like: a, seed: 5}`"):
         added(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("a:\n  x: 1\n  # last\n", "a:\n  x: 1\n  # last\n\ns:\n"),
+        ("a: {}", "a: {}\n\ns:\n"),
+        ("a:\r\n  x: 1\r\n", "a:\r\n  x: 1\r\n\r\ns:\r\n"),
+        ("s: {x: 1}\na: 2\n", "s: {x: 1}\na: 2\n"),
+    ],
+)
+def test_a_missing_section_comes_last(before: str, after: str) -> None:
+    assert with_section(before, FILE, "s") == after
+
+
+def test_a_section_is_not_added_behind_braces() -> None:
+    with pytest.raises(TunesmithError, match=r"must be a block of YAML to be changed here; add the key `s: \{\}` by h"):
+        with_section("{a: 1}\n", FILE, "s")
+
+
+def test_comments_below_an_entry_stay_with_it_and_those_of_the_section_below() -> None:
+    before = "s:\n  a:\n    x: 1\n    # of a\n     # of a, too\n"
+    rest = "  # of the section\n# of the file\n"
+    assert with_entries(before + rest, FILE, "s", {"b": {"x": 2}}) == f"{before}  b: {{x: 2}}\n{rest}"
+
+
+def test_texts_that_readers_refuse_in_braces_are_quoted_and_null_is_written() -> None:
+    assert on_one_line("b", {"name": "embedded:small", "when": None}) == ['b: {name: "embedded:small", when: null}']
+    assert yaml_lines({"b": {"axis": None, "base": "embedded:small", "of": [1, 2]}}) == [
+        "b:",
+        "  axis: null",
+        '  base: "embedded:small"',
+        "  of: [1, 2]",
+    ]
