@@ -43,7 +43,15 @@ class _Part:
 def encode_rows(
     rows: list[Row], renderer: Renderer, params: TrainedParams, part: str
 ) -> tuple[list[Encoded], dict[str, Any]]:
-    """Encode the rows that fit ``max_length``, and build the contract of this part.
+    """Encode the rows that fit ``max_length``, and build the contract of this part; see ``encode_part``."""
+    kept, contract = encode_part(rows, renderer, params, part)
+    return [encoded for _, encoded in kept], contract
+
+
+def encode_part(
+    rows: list[Row], renderer: Renderer, params: TrainedParams, part: str
+) -> tuple[list[tuple[Row, Encoded]], dict[str, Any]]:
+    """Encode the rows that fit ``max_length``, each beside its row, and build the contract of this part.
 
     Keys of the contract:
         rows: rows kept.
@@ -70,7 +78,7 @@ def encode_rows(
                 raise TunesmithError(f"{_row_reference(row, part, params)}: {error}") from None
             result.dropped.setdefault(error.reason, []).append((row, str(error)))
     _refuse_dropped(result.dropped, len(rows), params, part)
-    return [encoded for _, encoded in result.kept], _describe(result, renderer, params)
+    return result.kept, _describe(result, renderer, params)
 
 
 def _add(row: Row, result: _Part, renderer: Renderer, params: TrainedParams, part: str) -> None:
