@@ -36,7 +36,22 @@ IMPORTANCE_TRIALS = 10
 
 
 class OrderedStorage(MlflowStorage):
-    """``MlflowStorage`` whose trials come in their order, which samplers and pruners may depend on."""
+    """``MlflowStorage`` whose trials come in their order, which samplers and pruners may depend on.
+
+    It keeps ended trials, which do not change: reading one takes several calls, and a sampler reads all of them.
+    """
+
+    def __init__(self, experiment_id: str) -> None:
+        super().__init__(experiment_id)
+        self._ended: dict[Any, FrozenTrial] = {}
+
+    def get_trial(self, trial_id: Any) -> FrozenTrial:
+        if trial_id in self._ended:
+            return self._ended[trial_id]
+        trial: FrozenTrial = super().get_trial(trial_id)
+        if trial.state.is_finished():
+            self._ended[trial_id] = trial
+        return trial
 
     def get_all_trials(
         self, study_id: Any, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -112,8 +127,10 @@ class Study:
 
     def report(self, trial: Trial, epoch: int, loss: float) -> bool:
         """Report the validation loss after ``epoch``, if it was not before; return whether the trial goes on."""
-        if epoch not in trial.storage.get_trial(trial._trial_id).intermediate_values:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a resumed trial reports an epoch again
             trial.report(loss, epoch)
+        self._storage.flush_all_batches()  # the training continues behind this epoch, also after a kill
         return not trial.should_prune()
 
     def complete(self, trial: Trial, loss: float) -> None:
