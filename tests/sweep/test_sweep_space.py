@@ -155,3 +155,13 @@ def test_the_file_of_trials_has_one_entry_per_set_of_parameters(paths: Paths) ->
     keep_trials(paths, "search", ())
     keep_trials(paths, "other", ())
     assert read_yaml(file) == {"trials": {}}, "an empty file is a DAG without trials"
+
+
+def test_the_example_of_the_guide_is_accepted_and_its_table_names_every_key(paths: Paths) -> None:
+    page = (ROOT / "docs/sweeps.md").read_text()
+    file = paths.root / "space.yaml"
+    file.write_text(page.split("```yaml\n")[1].split("```")[0])
+    params, _ = load_sweep(file, paths)
+    assert len(params.space) == 3
+    rows = page.split("| key |")[1].split("\n\n")[0].splitlines()[2:]
+    assert sorted(row.split("`")[1] for row in rows) == sorted(SweepParams.model_fields)
