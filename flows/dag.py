@@ -24,7 +24,7 @@ _CODE = re.compile(r"\w+ tasks/(?!template/library/)")  # users edit template se
 
 @dataclass(frozen=True)
 class Dag:
-    """Stages of a workspace.
+    """Stages of a workspace, without the trials of sweeps.
 
     Attributes:
         graph: edges go from a stage to those that depend on it; nodes are addresses such as ``train@lora``.
@@ -168,7 +168,8 @@ def _read(root: Path, wait: bool) -> Dag:
         stale = {_address(name): _reasons(changes) for name, changes in repo.status().items()}
         lock = root / "dvc.lock"
         built = (read_yaml(lock).get("stages") or {}) if lock.exists() else {}
-    graph.remove_nodes_from([address for address in graph if address.endswith(".dvc")])
+    # Only `tunesmith sweep` runs trials; a flow would train all of them again after each change of the code.
+    graph.remove_nodes_from([a for a in graph if a.endswith(".dvc") or a.startswith("trial@")])
     stale = {address: why for address, why in stale.items() if address in graph}
     return Dag(graph, stale, frozenset(stale.keys() - built.keys()), reads)
 

@@ -35,6 +35,8 @@ from tasks.resolve.bases import fingerprints
 from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
 from tasks.resolve.sets import load_sets
 from tasks.split.params import SplitParams
+from tasks.sweep.trial_params import TrialParams
+from tasks.sweep.trials_file import read_trials
 from tasks.template.params import TemplateParams
 
 _SECTIONS = {
@@ -44,6 +46,7 @@ _SECTIONS = {
     "training.yaml": {"base_models", "defaults", "methods", "memory"},
     "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "verdicts", "helm", "benchmark"},
     "registration.yaml": {"registration"},
+    "trials.yaml": {"trials"},
 }
 _SOURCE_BLOCKS: dict[str, type[Params]] = {"ingest": IngestParams, "template": TemplateParams, "split": SplitParams}
 
@@ -68,6 +71,8 @@ def preflight(paths: Paths) -> None:
     problems.catch(load_sets, paths)
     registration = problems.catch(load, RegistrationParams, paths.params / "registration.yaml", "registration")
     planned = _check_benchmark(paths, problems)
+    for name in problems.catch(read_trials, paths) or ():
+        problems.catch(load, TrialParams, paths.params / "trials.yaml", "trials", name)
     _check_judges(paths, problems, evaluation, compared, registration, planned)
     problems.refuse()
 

@@ -38,7 +38,7 @@ templates of the test rows lie beside them."""
 
 _METHODS = "tasks/tuning/methods"
 
-ONE_METHOD = {"tasks.train", "tasks.evaluate.predict"}
+ONE_METHOD = {"tasks.train", "tasks.sweep", "tasks.evaluate.predict"}
 """Stages that import the module of their experiment's method alone. ``tasks.tuning.methods`` imports modules by name;
 any other stage that imports it may import them all."""
 

@@ -31,6 +31,7 @@ from flows.cli.report import report
 from flows.cli.run import run
 from flows.cli.schedule import schedule
 from flows.cli.status import status
+from flows.cli.sweep import sweep
 from flows.cli.sync import sync
 from flows.cli.templates import app as templates
 from flows.cli.testset import app as testset
@@ -55,6 +56,7 @@ for command in (
     doctor,
     plan,
     run,
+    sweep,
     status,
     compare,
     report,

@@ -16,6 +16,7 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.resolve.check import mapping
+from tasks.sweep.trials_file import read_trials
 
 logger = logging.getLogger("tunesmith")
 
@@ -45,7 +46,7 @@ def clean(root: Path, dry_run: bool, cache: bool, checkpoints: bool) -> list[str
         if not dry_run:
             for path in orphans:
                 files.remove(path)
-            _drop_entries(root, entries)
+            drop_entries(root, entries)
             if cache:
                 lines.append(_collect_cache(root))
         return lines or ["nothing to remove"]
@@ -62,6 +63,7 @@ def _orphans(paths: Paths) -> list[Path]:
         paths.predictions("X").parent: set(experiments),
         paths.reports: set(experiments),
         paths.benchmark("X").parent: set(experiments),
+        paths.trial("X").parent: set(read_trials(paths)),
         paths.helm: {*experiments, "table.md", "table.html", "table.png"},
         paths.mixtures: set(mixtures),
         paths.bases: {f"{name}.json" for name in ("none", *bases)},
@@ -85,17 +87,20 @@ def _half_written(root: Path) -> list[Path]:
 def _orphaned_entries(root: Path) -> list[str]:
     if not (root / "dvc.lock").exists():
         return []
-    known = set(read_dag(root, logger.warning).graph)
+    known = set(read_dag(root, logger.warning).graph) | {f"trial@{name}" for name in read_trials(Paths(root))}
     lock = YAML(typ="safe").load((root / "dvc.lock").read_text())
     return sorted(set(lock.get("stages", {})) - known)
 
 
-def _drop_entries(root: Path, entries: list[str]) -> None:
-    if not entries:
+def drop_entries(root: Path, entries: list[str]) -> None:
+    """Remove these stages from dvc.lock, which need not hold them."""
+    if not entries or not (root / "dvc.lock").exists():
         return
     yaml = YAML()
     with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
         lock = yaml.load((root / "dvc.lock").read_text())
+        if not {*entries} & {*lock["stages"]}:
+            return
         for entry in entries:
             lock["stages"].pop(entry, None)
         with files.replacing(root / "dvc.lock") as temporary, temporary.open("w") as file:

@@ -14,6 +14,10 @@ class TunesmithError(Exception):
     """
 
 
+class DivergedError(TunesmithError):
+    """A training whose loss is no longer finite."""
+
+
 def described(error: Exception) -> str:
     """A library's error in one line: its type and the beginning of its message."""
     message = " ".join(str(error).split())

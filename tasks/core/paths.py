@@ -141,6 +141,10 @@ class Paths:
     def baseline(self, name: str) -> Path:
         return self.baselines / name
 
+    def trial(self, name: str) -> Path:
+        """Losses of a trial of a sweep, written by the stage ``trial@NAME``."""
+        return self.root / "reports/trials" / name
+
     def benchmark(self, experiment: str) -> Path:
         """Results of benchmark suites: of the stage ``benchmark@X`` or of ``tunesmith benchmark``."""
         return self.root / "reports/benchmarks" / experiment

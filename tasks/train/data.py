@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,14 +39,24 @@ class Data:
     contract: dict[str, Any]
 
 
-def load_data(name: str, params: TrainedParams, renderer: Renderer, paths: Paths) -> Data:
+def load_data(
+    name: str,
+    params: TrainedParams,
+    renderer: Renderer,
+    paths: Paths,
+    validates: Callable[[Row], bool] = lambda row: True,
+) -> Data:
     """Read and encode the mixture of the experiment ``name``, and log a line for each part.
+
+    Args:
+        validates: whether training evaluates a validation row; a trial of a sweep leaves some for the final check.
 
     Raises:
         TunesmithError: the rows break the label contract.
     """
     folder = paths.mixture(params.mixture)
     parts = {part: files.read_rows(folder / f"{part}.parquet") for part in ("train", "validation")}
+    parts["validation"] = list(filter(validates, parts["validation"]))
     kept, contract = {}, {}
     for part, rows in parts.items():
         kept[part], contract[part] = encode_part(rows, renderer, params, part)

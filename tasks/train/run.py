@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -16,12 +18,14 @@ from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.memory.growth import MemoryGrowth
+from tasks.memory.simulate import Step
 from tasks.model import distributed
 from tasks.model.base_models import BaseModel, find, load_tokenizer
 from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
+from tasks.text.rows import Row
 from tasks.train import launcher, manifests, outputs, resources
-from tasks.train.data import load_data
+from tasks.train.data import Data, load_data
 from tasks.train.limits import check_limits
 from tasks.train.loop import fit, prepare_model
 from tasks.tuning import fused
@@ -36,8 +40,8 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     started = time.time()
     params = load_params(paths.experiment(name) / "train.yaml")
     launches_others = launcher.launches_others(params)
-    _set_up_process(params)
-    with _lock_of(name, paths) if launcher.holds_lock() else nullcontext():
+    set_up_process(params)
+    with training_lock(stage.address, paths.train_lock(name)) if launcher.holds_lock() else nullcontext():
         base = find(params.base_model, paths.root)
         if not isinstance(params, TrainedParams):
             _describe_base(name, params, base, paths, stage, started)
@@ -49,7 +53,8 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
             _train(name, params, base, paths, stage, started)
 
 
-def _set_up_process(params: ExperimentParams) -> None:
+def set_up_process(params: ExperimentParams) -> None:
+    """Set threads, memory and the GPU of this process for a training."""
     device.use_threads(launcher.threads(params))
     device.keep_freed_memory()
     device.limit_kernel_caches()
@@ -59,13 +64,12 @@ def _set_up_process(params: ExperimentParams) -> None:
 
 
 @contextmanager
-def _lock_of(name: str, paths: Paths) -> Iterator[None]:
-    """Hold a lock of the operating system on the experiment: DVC's own lock is gone once ``dvc`` is killed.
+def training_lock(address: str, path: Path) -> Iterator[None]:
+    """Hold a lock of the operating system on the stage ``address``: DVC's own lock is gone once ``dvc`` is killed.
 
     Raises:
-        TunesmithError: another process trains the experiment.
+        TunesmithError: another process runs the stage.
     """
-    path = paths.train_lock(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     note = path.with_name(f"{path.name}.pid")
     lock = FileLock(path, timeout=0)
@@ -74,7 +78,7 @@ def _lock_of(name: str, paths: Paths) -> Iterator[None]:
     except Timeout:
         holder = note.read_text() if note.exists() else "?"
         raise TunesmithError(
-            f"train@{name}: one process trains an experiment at a time; process {holder} does; wait for it or end it"
+            f"{address}: one process trains an experiment at a time; process {holder} does; wait for it or end it"
         ) from None
     try:
         note.write_text(str(os.getpid()))
@@ -93,13 +97,47 @@ def _describe_base(
         outputs.write_run(run_folder, manifest, outputs.UNTRAINED_FACTS, None, paths, started, params.threads)
 
 
-def _train(name: str, params: TrainedParams, base: BaseModel, paths: Paths, stage: Stage, started: float) -> None:
-    tracker = _open_tracker(paths) if distributed.is_main() else None  # a store that cannot be opened fails first
+@dataclass(frozen=True)
+class Prepared:
+    """A training that is ready for its first step.
+
+    Attributes:
+        params: as used, which may be without packing.
+        manifest: ``manifest.json`` as far as it is known before training.
+        checkpoints: folder of the checkpoints of trainings with the same key and inputs.
+        step: the planned memory of a step; None if it is not planned.
+    """
+
+    model: Any
+    params: TrainedParams
+    data: Data
+    renderer: Renderer
+    manifest: dict[str, Any]
+    checkpoints: Path
+    step: Step | None
+
+
+def prepare_training(
+    name: str,
+    params: TrainedParams,
+    base: BaseModel,
+    paths: Paths,
+    stage: Stage,
+    validates: Callable[[Row], bool] = lambda row: True,
+) -> Prepared:
+    """Encode the data, check memory and disk, and prepare the model.
+
+    Args:
+        validates: as ``load_data``.
+
+    Raises:
+        TunesmithError: the rows break the label contract, or memory or disk is too small.
+    """
     manifest = manifests.identity(name, params, base, stage)
     renderer = Renderer(load_tokenizer(base), base.kind, params.chat_date or CHAT_DATE)
     for note in check_limits(base, renderer, params.max_length, params.beyond_context):
         logger.warning("%s: %s", name, note)
-    data = load_data(name, params, renderer, paths)
+    data = load_data(name, params, renderer, paths, validates)
     step = resources.plan_memory(name, params, base, data.train, paths)
     model, params = prepare_model(params, base, data.train, renderer.tokenizer.pad_token_id)
     trainable, total = count_parameters(model)
@@ -108,22 +146,29 @@ def _train(name: str, params: TrainedParams, base: BaseModel, paths: Paths, stag
     manifest |= manifests.trained(params, renderer, base, data, trainable, total)
     checkpoints = paths.checkpoints / files.digest([manifest["key"], stage.inputs])[:24]
     resources.check_disk(checkpoints, params, trainable)
+    return Prepared(model, params, data, renderer, manifest, checkpoints, step)
+
+
+def _train(name: str, params: TrainedParams, base: BaseModel, paths: Paths, stage: Stage, started: float) -> None:
+    tracker = _open_tracker(paths) if distributed.is_main() else None  # a store that cannot be opened fails first
+    ready = prepare_training(name, params, base, paths, stage)
+    model, data, renderer, manifest, params = ready.model, ready.data, ready.renderer, ready.manifest, ready.params
     if tracker is None:
-        fit(model, data, params, renderer, checkpoints)
+        fit(model, data, params, renderer, ready.checkpoints)
         return
     with _tracked(tracker, manifest) as run_id:
         with MemoryGrowth(model, params.sharded) as growth:
             trainer, recorder = fit(
-                model, data, params, renderer, checkpoints, lambda *point: tracker.log(run_id, *point)
+                model, data, params, renderer, ready.checkpoints, lambda *point: tracker.log(run_id, *point)
             )
         facts = outputs.training_facts(trainer, recorder, params) | {
             "mlflow_run_id": run_id,
-            "memory": outputs.memory_facts(name, step, growth.peak),
+            "memory": outputs.memory_facts(name, ready.step, growth.peak),
         }
         with stage.outputs(paths.model(name), paths.run(name, "train")) as (model_folder, run_folder):
             outputs.write_model(trainer, base, renderer, params, manifest, data, model_folder)
             outputs.write_run(run_folder, manifest, facts, recorder.history, paths, started, params.threads)
-    files.remove(checkpoints)
+    files.remove(ready.checkpoints)
 
 
 def _open_tracker(paths: Paths) -> Any:

@@ -16,7 +16,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from tasks.core import device, files
-from tasks.core.errors import TunesmithError
+from tasks.core.errors import DivergedError
 from tasks.model import distributed
 from tasks.model.batches import collate
 from tasks.model.encoded import IGNORED, Encoded
@@ -246,7 +246,7 @@ class CompletionTrainer(Trainer):
         # Either all processes stop early or none, although their processors may round differently.
         loss = distributed.broadcast_from_main(result.loss)
         if not math.isfinite(loss):
-            raise TunesmithError(
+            raise DivergedError(
                 f"step {self.state.global_step}: the validation loss must be finite; it is {loss}, as the training "
                 "diverged; lower training.learning_rate in params/training.yaml or params/experiments.yaml"
             )
