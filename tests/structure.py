@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 ROOMS = (
     *("core", "text", "metrics", "model", "tuning", "inference", "memory", "ingest", "template", "split", "mix"),
-    *("evaluation_set", "evaluate", "resolve", "tracking", "train", "compare", "benchmark", "preferences", "register"),
+    *("evaluation_set", "evaluate", "resolve", "compare", "tracking", "train", "benchmark", "preferences", "register"),
 )
 """The rooms of ``tasks/``, lowest first: a room imports itself and rooms before it, so no circle can close."""
 
