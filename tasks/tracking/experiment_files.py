@@ -30,6 +30,9 @@ VERSION = 2
 _EVALUATED_BY = ("predict", "evaluate")
 """Names of the step that evaluated a model, the present one first; earlier versions called it ``evaluate``."""
 
+_DIGITS = 12
+"""Digits of a digest that a tag shows; it is compared with that of the same run alone."""
+
 _HISTORY_KEYS = {"step", "epoch", "time"}
 
 
@@ -97,7 +100,8 @@ class ExperimentFiles(Trained):
     def digest(self) -> str:
         """Digest of everything that the run is built from; equal digests mean equal runs."""
         facts = [VERSION, self.primary, self.manifest, self.training, self.evaluation, self.scores, self.history]
-        return files.digest([facts, [[d.name, d.digest, d.context] for d in self.data], self.digests])
+        data = [[one.name, one.digest, one.context] for one in self.data]
+        return files.digest([facts, data, self.digests])[:_DIGITS]
 
     def params(self) -> dict[str, Any]:
         """The parameters of training that matter most, and the number of examples per prompt (``shots``)."""
@@ -236,7 +240,7 @@ def _digest(group: dict[str, Path], manifest: dict[str, Any]) -> str:
     """Digest of names and contents. The manifest has the hash of full weights, which would take long to compute."""
     large = {name for name, path in group.items() if path.stat().st_size > LARGE}
     hashes = {name: manifest["weights_sha256"] if name in large else files.sha256(path) for name, path in group.items()}
-    return files.digest(hashes)
+    return files.digest(hashes)[:_DIGITS]
 
 
 def _data(paths: Paths, name: str, manifest: dict[str, Any], scored: bool, lock: Mapping[str, Any]) -> list[Data]:

@@ -20,6 +20,8 @@ LOGGED = json.dumps([{"path": OUTPUTS, "type": "table"}])
 """Value of the tag ``mlflow.loggedArtifacts``, by which that view finds the table."""
 
 MOST_ROWS, MOST_CHARACTERS = 500, 4000
+_TITLE = 60
+"""Characters of a row's text by which it is named."""
 
 
 def write_files(experiment: ExperimentFiles, folder: Path) -> dict[str, Path]:
@@ -39,8 +41,9 @@ def write_files(experiment: ExperimentFiles, folder: Path) -> dict[str, Path]:
 def outputs_table(rows: Sequence[dict[str, Any]], most_rows: int = MOST_ROWS) -> dict[str, Any]:
     """The first test rows as a table in MLflow's format: ``columns`` and ``data``.
 
-    Its columns: ``row`` (source, row_id and template_id), ``prompt``, ``reference`` (the first), ``output``, and the
-    scores of which more is better, without ROUGE's precision and recall. Texts are cut at ``MOST_CHARACTERS``.
+    Its columns: ``row`` (number and beginning of the row's text, by which MLflow pairs the outputs of several runs),
+    ``prompt``, ``reference`` (the first), ``output``, the scores of which more is better, without ROUGE's precision and
+    recall, and ``id`` (source, row_id and template_id). Texts are cut at ``MOST_CHARACTERS``.
 
     Args:
         rows: of ``predictions.parquet``.
@@ -53,15 +56,16 @@ def outputs_table(rows: Sequence[dict[str, Any]], most_rows: int = MOST_ROWS) ->
         if not name.endswith(("_precision", "_recall")) and any(row.get(name) is not None for row in shown)
     ]
     return {
-        "columns": ["row", "prompt", "reference", "output", *scores],
+        "columns": ["row", "prompt", "reference", "output", *scores, "id"],
         "data": [
             [
-                "/".join(str(row[name]) for name in ("source", "row_id", "template_id")),
+                f"{number}: {' '.join(str(row.get('text') or row.get('prompt') or '').split())[:_TITLE]}",
                 *(_cut(text) for text in (row.get("prompt"), next(iter(row.get("references") or []), None))),
                 _cut(row["completion"]),
                 *(None if row.get(name) is None else round(float(row[name]), 4) for name in scores),
+                "/".join(str(row[name]) for name in ("source", "row_id", "template_id")),
             ]
-            for row in shown
+            for number, row in enumerate(shown, start=1)
         ],
     }
 

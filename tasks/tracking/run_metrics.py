@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 from tasks.metrics.names import HIGHER_IS_BETTER
 from tasks.tracking.experiment_files import ExperimentFiles
-from tasks.tracking.metric_names import allowed, of_fact, of_score, short, shows_interval
+from tasks.tracking.metric_names import PLAIN, allowed, of_fact, of_score, short, shows_interval
 
 TEST, VALIDATION, RETENTION = "test", "validation", "retention"
 """Data sets by which MLflow groups the metrics of a model."""
+
+_DIGITS = 4
+"""Digits after the point of a score under its plain name, which a column of the runs table shows whole."""
 
 _VALIDATED = ("validation_loss", "validation_loss_per_byte")
 _RETAINED = ("loss_per_byte", *(name for name in HIGHER_IS_BETTER if not name.endswith(("_precision", "_recall"))))
@@ -24,9 +27,14 @@ class Final(NamedTuple):
 
 
 def finals(experiment: ExperimentFiles) -> dict[str, Final]:
-    """The metrics of the finished run, under the same names for every experiment; unknown ones are left out."""
+    """The metrics of the finished run, under the same names for every experiment; unknown ones are left out.
+
+    Those under plain names are rounded. ``test/``, ``validation/`` and ``metrics.json`` have the exact scores.
+    """
     values = dict(_scores(experiment)) | dict(_retained(experiment.scores))
-    values |= {of_fact(name): Final(value) for name, value in _facts(experiment).items() if value is not None}
+    for name, value in _facts(experiment).items():
+        if value is not None:
+            values[of_fact(name)] = Final(round(float(value), _DIGITS) if name in PLAIN else float(value))
     values |= {f"data/{name}": Final(value) for name, value in _counts(experiment).items() if value is not None}
     return values
 
@@ -53,7 +61,8 @@ def _scores(experiment: ExperimentFiles) -> Iterator[tuple[str, Final]]:
                 parts = {"value": ""}
             for part, ending in parts.items():
                 if score.get(part) is not None:
-                    yield f"{name}{ending}", Final(float(score[part]), data)
+                    value = float(score[part])
+                    yield f"{name}{ending}", Final(round(value, _DIGITS) if plain else value, data)
 
 
 def _retained(scores: Mapping[str, Any]) -> Iterator[tuple[str, Final]]:

@@ -27,7 +27,7 @@ from tasks.tracking.logged_model import ensure_model
 from tasks.tracking.metric_names import DEFAULT_PRIMARY, of_curve
 from tasks.tracking.run_files import LOGGED, OUTPUTS, write_files
 from tasks.tracking.run_metrics import Final, earlier, finals
-from tasks.tracking.tag_names import INFERENCE, SYNCED, VERDICT, WEIGHTS
+from tasks.tracking.tag_names import INFERENCE, PROCESS, SYNCED, VERDICT, WEIGHTS
 from tasks.tracking.views import write_views
 
 logger = logging.getLogger("tunesmith")
@@ -117,6 +117,8 @@ def _complete(experiment: ExperimentFiles, run: Run, absent: dict[str, set[str]]
     if experiment.entry().get("metrics"):
         describe(client, run_id, RESULTS, results(experiment.entry(), experiment.comparison))
     client.set_tag(run_id, WEIGHTS, experiment.weights)
+    if PROCESS in run.data.tags:
+        client.delete_tag(run_id, PROCESS)
     client.set_terminated(run_id, "FINISHED", _ms(experiment.training.get("ended")))
     # This tag comes last: if a sync ends before it, the next one repeats everything.
     client.set_tag(run_id, SYNCED, experiment.digest)
@@ -148,13 +150,15 @@ def _missing_history(experiment: ExperimentFiles, run: Run, tracker: Tracker) ->
 
 
 def _changed_finals(experiment: ExperimentFiles, run: Run, model: LoggedModel | None, tracker: Tracker) -> list[Metric]:
-    """The final metrics that the run or its model lacks, at one step after the last of the history.
+    """The final metrics that the run or its model lacks.
 
-    MLflow shows the value at the highest step. So ``validation_loss`` is that of the kept checkpoint, and
+    A metric without a curve has step 0, so that the chart view draws bars. One with a curve has a step more than the
+    curve, since MLflow shows the value at the highest step: ``validation_loss`` is that of the kept checkpoint, and
     ``system/tokens_per_second`` that of the whole run, not the values that were logged last. Metrics that a run of an
     earlier version has under other names are brought up to date under both.
     """
-    step = 1 + max((step for _, _, step, _ in experiment.history_points()), default=-1)
+    curves = experiment.history_points()
+    last, drawn = max((step for _, _, step, _ in curves), default=-1), {of_curve(name) for name, *_ in curves}
     time = _ms(experiment.evaluation.get("ended") or experiment.training.get("ended")) or run.info.start_time
     current = finals(experiment)
     current |= {
@@ -166,9 +170,8 @@ def _changed_finals(experiment: ExperimentFiles, run: Run, model: LoggedModel | 
     changed = []
     for name, final in current.items():
         history = tracker.client.get_metric_history(run.info.run_id, name) if name in run.data.metrics else []
-        logged = max(
-            (point for point in history if point.step == step), key=lambda point: point.timestamp, default=None
-        )
+        step = max([last + 1 if name in drawn else 0, *(point.step for point in history)])
+        logged = max((p for p in history if p.step == step), key=lambda point: point.timestamp, default=None)
         at = time
         if logged is not None:
             same = _equal(logged.value, final.value)

@@ -17,6 +17,9 @@ from tasks.core.files import canonical_json
 from tasks.tracking.metric_names import DEFAULT_PRIMARY, short
 from tasks.tracking.tag_names import CANDIDATE, CHAMPION, FLOW, GATE, NAME, VERDICT
 
+_NARROW, _WIDE = 100, 170
+"""Widths of columns in pixels: numbers and methods; verdicts and models."""
+
 _TAG = "mlflow.sharedViewState."
 MODELS, FLOWS = "models", "flows"
 """Keys of the two views: models, the best first; flows, the latest first."""
@@ -44,13 +47,20 @@ def flows_view(primary: str) -> dict[str, Any]:
 
 
 def _view(columns: list[str], searched: str, order: str) -> dict[str, Any]:
+    widths = {column: _NARROW if column.startswith(("metrics", "params")) else _WIDE for column in columns}
     return {
         "searchFilter": searched,
         "orderByKey": order,
         "orderByAsc": False,
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": {},
+        "columnWidths": widths,
+        # The chart view begins with the plain metrics, open; the page adds a section for each prefix behind it.
+        "compareRunCharts": [],
+        "compareRunSections": [
+            {"uuid": "tunesmith", "name": "Model metrics", "display": True, "isReordered": False, "isGenerated": True}
+        ],
+        "isAccordionReordered": True,
     }
 
 
@@ -77,8 +87,11 @@ def _write(client: MlflowClient, experiment_id: str, key: str, view: dict[str, A
 
 
 def runs_page(experiment_id: str, view: str = MODELS) -> str:
-    """The path and query of the runs table in a shared view, to be added to MLflow's address."""
-    return f"/#/experiments/{experiment_id}/runs?viewStateShareKey={view}"
+    """The path and query of the runs table in a shared view, to be added to MLflow's address.
+
+    Without ``workflowType`` the page's menu is that of agents and prompts.
+    """
+    return f"/#/experiments/{experiment_id}/runs?viewStateShareKey={view}&workflowType=machine_learning"
 
 
 def run_page(experiment_id: str, run_id: str) -> str:
