@@ -45,8 +45,11 @@ def ensure_model(client: MlflowClient, experiment: ExperimentFiles, run: Run) ->
             readme = Path(folder) / "README.md"
             readme.write_text(_README.format(run_id=run.info.run_id), encoding="utf-8")
             client.log_model_artifact(model.model_id, str(readme))
-        # The output makes the model appear on the run's page and in the column "Models" of the runs table.
-        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, 0)])
+        # The output makes the model appear on the run's page and in the column "Models" of the runs table. MLflow's
+        # store refuses it a second time.
+        outputs = run.outputs.model_outputs if run.outputs else []
+        if model.model_id not in {output.model_id for output in outputs}:
+            client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, 0)])
         model = client.finalize_logged_model(model.model_id, "READY")
     return model
 
