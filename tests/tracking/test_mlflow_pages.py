@@ -141,8 +141,8 @@ def test_the_runs_table_shows_the_best_model_first_and_its_verdict(
 
 def test_the_chart_view_begins_with_the_main_scores(page: Page, address: str, tracker: Tracker, tmp_path: Path) -> None:
     url = f"{address}{runs_page(tracker.experiment_id)}&compareRunsMode=CHART"
-    show(page, url, tmp_path / "charts.png", "Model metrics (", "rouge1", "0.40", "0.21")
-    sections = page.get_by_text("Model metrics (").first.bounding_box()
+    show(page, url, tmp_path / "charts.png", "Model metrics", "rouge1", "0.40", "0.21")
+    sections = page.get_by_text("Model metrics").first.bounding_box()
     assert sections is not None and sections["y"] < 400
 
 
