@@ -205,6 +205,7 @@ def _replace(fetched: Fetched, paths: Paths) -> None:
 
 def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> State[Any]:
     from tasks.tracking.client import open_store
+    from tasks.tracking.flow_run import record_flow
 
     open_store(root)  # create it here once, before several stages would do so at the same time
     dag = read_dag(root, logger.warning)
@@ -224,6 +225,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     _refuse_failures(states | {"tracking": mlflow})
     if register_model:
         _refuse_failure(run_step("register", _run_gate, root, return_state=True))
+    record_flow(Paths(root), str(flow_run.id), str(flow_run.name))
     built = [address for address, state in states.items() if state.name != "Cached"]
     cached += [address for address, state in states.items() if state.name == "Cached"]
     create_markdown_artifact(

@@ -10,6 +10,7 @@ from tasks.core.paths import Paths
 from tasks.register.verdict import last_result, lines_below
 from tasks.tracking.client import open_store
 from tasks.tracking.experiment_files import names, read, read_lock
+from tasks.tracking.views import FLOWS, run_page, runs_page
 
 MLFLOW_PORT = 5000
 
@@ -24,14 +25,17 @@ def mlflow_address(root: Path, uri: str) -> str:
 
 
 def run_links(root: Path) -> dict[str, str]:
-    """Map each experiment to the address of its MLflow run."""
+    """Addresses in MLflow by name: the tables of all models and of all flows, and the run of each experiment."""
     tracker, paths = open_store(root), Paths(root)
-    lock, links = read_lock(paths), {}
+    address, lock = mlflow_address(root, tracker.uri), read_lock(paths)
+    links = {
+        "all models, the best first": f"{address}{runs_page(tracker.experiment_id)}",
+        "all runs of flows": f"{address}{runs_page(tracker.experiment_id, FLOWS)}",
+    }
     for name in names(paths):
         run_id = tracker.find(read(paths, name, lock).key, name)
         if run_id:
-            address = mlflow_address(root, tracker.uri)
-            links[name] = f"{address}/#/experiments/{tracker.experiment_id}/runs/{run_id}"
+            links[name] = f"{address}{run_page(tracker.experiment_id, run_id)}"
     return links
 
 

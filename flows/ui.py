@@ -20,6 +20,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import replacing
 from tasks.core.paths import Paths
 from tasks.tracking.client import open_store, tracking_uri
+from tasks.tracking.views import runs_page
 
 _PATIENCE_S = 120
 
@@ -78,9 +79,11 @@ def serve_pages(
         if only != "mlflow":
             progress("starting the Prefect server")
             servers["Prefect"] = _start_prefect(root, prefect)
+        if only != "prefect":
+            progress("opening the tracking store")
+            experiment = runs_page(open_store(root).experiment_id)
         if only != "prefect" and mlflow != uri:
-            progress("opening the tracking store and starting the MLflow server")
-            experiment = f"/#/experiments/{open_store(root).experiment_id}/runs"
+            progress("starting the MLflow server")
             servers["MLflow"] = _start_mlflow(root, mlflow, uri)
         health = {"Prefect": f"{prefect}/api/health", "MLflow": f"{mlflow}/health"}
         for name, server in servers.items():

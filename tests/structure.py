@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1]
 
 ROOMS = (
     *("core", "text", "metrics", "model", "tuning", "inference", "memory", "ingest", "template", "split", "mix"),
-    *("evaluation_set", "evaluate", "resolve", "tracking", "train", "sweep"),
-    *("compare", "benchmark", "preferences", "register", "report"),
+    *("evaluation_set", "evaluate", "resolve", "compare", "tracking", "train", "sweep"),
+    *("benchmark", "preferences", "register", "report"),
 )
 """The rooms of ``tasks/``, lowest first: a room imports itself and rooms before it, so no circle can close."""
 

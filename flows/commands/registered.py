@@ -17,7 +17,8 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import MODEL
-from tasks.tracking.client import NAME, Tracker, open_store, readable_mlflow
+from tasks.tracking.client import Tracker, open_store, readable_mlflow
+from tasks.tracking.tag_names import NAME
 
 _SCHEME = "models:/"
 _ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")

@@ -19,7 +19,7 @@ from tasks.register.registry import MODEL
 from tasks.register.scores import Scores
 from tasks.text.rows import Row, row_key
 from tasks.tracking.client import Tracker
-from tasks.tracking.sync import WEIGHTS
+from tasks.tracking.tag_names import WEIGHTS
 
 logger = logging.getLogger("tunesmith")
 

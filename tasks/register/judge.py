@@ -19,8 +19,7 @@ from tasks.register.opponents import Opponents, opponents
 from tasks.register.params import RegistrationParams
 from tasks.register.result import GateInputs, Result, champion_stays, describe, kept, make_result
 from tasks.register.seeds import Repeats, repeats
-from tasks.tracking.client import KEY, NAME
-from tasks.tracking.sync import WEIGHTS
+from tasks.tracking.tag_names import KEY, NAME, WEIGHTS
 
 Differences = dict[str, Compared]
 

@@ -17,7 +17,8 @@ from tasks.register.evaluated import REMEDY, Evaluated, read, read_scores
 from tasks.register.gate import Opponent
 from tasks.register.params import RegistrationParams
 from tasks.register.scores import Scores
-from tasks.tracking.client import KEY, NAME, Tracker
+from tasks.tracking.client import Tracker
+from tasks.tracking.tag_names import KEY, NAME
 from tasks.tuning.untrained import is_trained
 
 TRIVIAL = {"lead": "first sentences", "nearest": "most similar training row"}

@@ -26,8 +26,9 @@ from tasks.evaluate.inference_settings import Inference
 from tasks.evaluate.predictions import INFERENCE
 from tasks.register.decisions import Decided, now
 from tasks.register.looks import Look, RowSet, parse_tag
-from tasks.tracking.client import KEY, Tracker
-from tasks.tracking.sync import WEIGHTS
+from tasks.tracking.client import Tracker
+from tasks.tracking.logged_model import link_version
+from tasks.tracking.tag_names import KEY, WEIGHTS
 
 MODEL = "model"
 """Folder of a run's artifacts that holds its model."""
@@ -174,8 +175,9 @@ class Registry:
         self._keep(f"{_LAST}.{self.alias}", decided)
 
     def promote(self, version: ModelVersion, decided: Decided) -> None:
-        """Record the decision, then move the alias to ``version``."""
+        """Record the decision, link the version with its LoggedModel, then move the alias to ``version``."""
         self._keep(f"{_PROMOTED}.{self.alias}", decided | {"version": int(version.version)})
+        link_version(self.client, str(version.run_id), self.name, str(version.version))
         self.client.set_registered_model_alias(self.name, self.alias, version.version)
 
     def promotion(self, version: ModelVersion) -> Decided | None:

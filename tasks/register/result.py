@@ -12,7 +12,8 @@ from tasks.register.decisions import Decided, comparison_digest, now
 from tasks.register.evaluated import Evaluated
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import Registry
-from tasks.tracking.client import KEY, NAME, Tracker
+from tasks.tracking.client import Tracker
+from tasks.tracking.tag_names import KEY, NAME
 
 Result = dict[str, Any]
 

@@ -22,7 +22,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
+from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.core.errors import TunesmithError
@@ -30,15 +30,15 @@ from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
 from tasks.tracking.artifacts import artifacts_beside, follow_folder
 from tasks.tracking.database import make_whole, refuse_unwritable
-from tasks.tracking.legal_names import legal_name
+from tasks.tracking.metric_names import of_curve
 from tasks.tracking.processes import this_process
+from tasks.tracking.run_params import as_text, main_params
+from tasks.tracking.tag_names import KEY, NAME, PROCESS
+from tasks.tracking.views import ensure_views
 
 logger = logging.getLogger("tunesmith")
 
 EXPERIMENT = "tunesmith"
-KEY, NAME, PROCESS = "tunesmith.key", "tunesmith.experiment", "tunesmith.process"
-SYNCED = "tunesmith.synced"
-"""Tag of a run that ``sync`` completed: the digest of the files that it shows."""
 VARIABLE = "MLFLOW_TRACKING_URI"
 
 Point = tuple[str, int]
@@ -141,6 +141,9 @@ class Tracker:
     def start(self, key: str, experiment: str, params: Mapping[str, Any]) -> str:
         """Start live logging of ``experiment`` into the run with this key, or into a new one; return the run's id.
 
+        Args:
+            params: resolved parameters of the training; the run gets those of ``main_params``.
+
         Raises:
             TunesmithError: the store refuses the call. The other methods of live logging never raise.
         """
@@ -152,7 +155,7 @@ class Tracker:
                 if run:
                     self.client.update_run(run_id, "RUNNING")
                     self.client.set_tag(run_id, PROCESS, canonical_json(this_process()))
-                self.log_params(run_id, params, run.data.params if run else {})
+                self.log_params(run_id, main_params(params), run.data.params if run else {})
                 self._logged[run_id] = self.points(run_id, list(run.data.metrics)) if run else set()
         except (KeyboardInterrupt, SystemExit):  # the caller does not know the run yet
             if run_id:
@@ -161,7 +164,7 @@ class Tracker:
         return run_id
 
     def log(self, run_id: str, metrics: Mapping[str, float | None], step: int, time: float) -> None:
-        """Log ``metrics`` at ``step`` and ``time`` (unix seconds). Never raises.
+        """Log ``metrics``, by the names of ``of_curve``, at ``step`` and ``time`` (unix seconds). Never raises.
 
         Points that the run already has are left out: a training that resumes from a checkpoint repeats steps. The
         first error is logged as a warning and ends live logging in this process; ``sync`` completes the run later.
@@ -169,7 +172,7 @@ class Tracker:
         if self._silent:
             return
         logged = self._logged.setdefault(run_id, set())
-        named = {legal_name(name): float(value) for name, value in metrics.items() if value is not None}
+        named = {of_curve(name): float(value) for name, value in metrics.items() if value is not None}
         new = {name: value for name, value in named.items() if (name, step) not in logged}
         try:
             with self._whole():
@@ -206,7 +209,7 @@ class Tracker:
 
     def log_params(self, run_id: str, params: Mapping[str, Any], present: Mapping[str, str]) -> None:
         """Log the parameters that are not in ``present``; MLflow refuses a second value for a parameter."""
-        missing = [Param(name, value) for name, value in flatten(params).items() if name not in present]
+        missing = [Param(name, as_text(value)) for name, value in params.items() if name not in present]
         for start in range(0, len(missing), MAX_PARAMS_TAGS_PER_BATCH):
             self.client.log_batch(run_id, params=missing[start : start + MAX_PARAMS_TAGS_PER_BATCH])
 
@@ -251,19 +254,6 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """``{"lora": {"rank": 8}}`` → ``{"lora.rank": "8"}``; lists and None as JSON, cut at MLflow's 6,000 characters."""
-    flat: dict[str, str] = {}
-    for key, value in params.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{name}.")
-        else:
-            text = value if isinstance(value, str) else canonical_json(value)
-            flat[name] = text[:MAX_PARAM_VAL_LENGTH]
-    return flat
-
-
 def _open(uri: str, artifacts: str | None) -> Tracker:
     with readable_mlflow(uri):
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -273,6 +263,8 @@ def _open(uri: str, artifacts: str | None) -> Tracker:
             f"MLflow at {uri}: the experiment {EXPERIMENT!r} must exist; it was deleted there. Bring it back with "
             f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
         )
+    with readable_mlflow(uri):
+        ensure_views(client, experiment)
     return Tracker(uri, client, experiment.experiment_id)
 
 

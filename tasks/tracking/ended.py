@@ -12,8 +12,9 @@ from mlflow.entities import Run
 from tasks.core.counted import counted
 from tasks.core.paths import Paths
 from tasks.tracking.artifacts import lost
-from tasks.tracking.client import NAME, PROCESS, SYNCED, Tracker, tracking_uri
+from tasks.tracking.client import Tracker, tracking_uri
 from tasks.tracking.processes import is_gone, is_here
+from tasks.tracking.tag_names import NAME, PROCESS, SYNCED
 
 logger = logging.getLogger("tunesmith")
 

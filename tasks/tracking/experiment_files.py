@@ -1,28 +1,37 @@
 """Read from the files of the workspace everything that the MLflow run of an experiment shows.
 
-Nothing here uses MLflow. A file whose ``key`` differs from the manifest's belongs to another model and is left out.
+Nothing here calls MLflow. A file whose ``key`` differs from the manifest's belongs to another model and is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from tasks.core import files
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
-from tasks.evaluate.inference_settings import params_of
-from tasks.evaluate.predictions import INFERENCE
-from tasks.tracking.legal_names import legal_name
-from tasks.tracking.task_metrics import task_metrics
+from tasks.evaluate.inference_settings import identity, params_of
+from tasks.evaluate.predictions import INFERENCE as INFERENCE_FILE
+from tasks.tracking.metric_names import DEFAULT_PRIMARY
+from tasks.tracking.run_params import main_params
+from tasks.tracking.tag_names import INFERENCE
 
 LARGE = 200 * 2**20
 """Files larger than this (bytes) are full weights. The manifest holds their hash, and a run stores them once."""
 
+VERSION = 2
+"""Raised when a version of this code shows the same files in another way: ``sync`` then completes every run again."""
+
 _EVALUATED_BY = ("predict", "evaluate")
 """Names of the step that evaluated a model, the present one first; earlier versions called it ``evaluate``."""
+
+_DIGITS = 12
+"""Digits of a digest that a tag shows; it is compared with that of the same run alone."""
 
 _HISTORY_KEYS = {"step", "epoch", "time"}
 
@@ -63,6 +72,7 @@ class ExperimentFiles(Trained):
         scores: ``reports/experiments/X/metrics.json``.
         inference: ``reports/experiments/X/inference.json``.
         history: lines of ``runs/X/train/history.jsonl``.
+        comparison: ``reports/comparison/comparison.json``.
         groups: artifact folder (``model``, ``""`` for the root, ``comparison``) → files in it, by name.
     """
 
@@ -71,52 +81,45 @@ class ExperimentFiles(Trained):
     scores: dict[str, Any]
     inference: dict[str, Any]
     history: list[dict[str, Any]]
+    comparison: dict[str, Any]
     data: list[Data]
     groups: dict[str, dict[str, Path]]
     digests: dict[str, str] = field(default_factory=dict)
 
     @property
+    def primary(self) -> str:
+        """The primary metric of the comparison, a score of ``metrics.json``."""
+        return str(self.comparison.get("metric") or DEFAULT_PRIMARY)
+
+    @property
+    def data_digest(self) -> str | None:
+        """Digest of the evaluation set, which has the test, validation and retention rows; None if it is not known."""
+        return next((data.digest for data in self.data if data.context == "testing"), None)
+
+    @property
     def digest(self) -> str:
         """Digest of everything that the run is built from; equal digests mean equal runs."""
-        facts = [self.manifest, self.training, self.evaluation, self.scores, self.history, self.final_metrics()]
-        return files.digest([facts, [[d.name, d.digest, d.context] for d in self.data], self.digests])
+        facts = [VERSION, self.primary, self.manifest, self.training, self.evaluation, self.scores, self.history]
+        data = [[one.name, one.digest, one.context] for one in self.data]
+        return files.digest([facts, data, self.digests])[:_DIGITS]
 
     def params(self) -> dict[str, Any]:
-        """Parameters of training, and those of evaluation under ``evaluation``."""
+        """The parameters of training that matter most, and the number of examples per prompt (``shots``)."""
+        return main_params(self.manifest["params"]) | ({"shots": self.inference["shots"]} if self.inference else {})
+
+    def all_params(self) -> dict[str, Any]:
+        """All parameters of training, and those of evaluation under names that start with ``evaluation.``."""
         return self.manifest["params"] | (params_of(self.inference) if self.inference else {})
 
-    def final_metrics(self) -> dict[str, float]:
-        """The metrics of the finished run, under the same names for every experiment; unknown ones are left out."""
-        metrics: dict[str, Any] = {}
-        sizes = {
-            name: self.manifest.get(name)
-            for name in ("trainable_parameters", "total_parameters", "weights_bytes", "base_bytes")
-        }
-        memory = self.training.get("memory") or {}
-        for name, score in self.scores.get("metrics", {}).items():
-            metrics |= {name: score["value"], f"{name}_low": score.get("low"), f"{name}_high": score.get("high")}
-            metrics[f"{name}_unparsed"] = score.get("unparsed")
-        metrics |= {f"{name}_not_scored": rows for name, rows in self.scores.get("not_scored", {}).items()}
-        metrics |= {
-            "tokens_per_second": self.training.get("tokens_per_second"),
-            "train_seconds": self.training.get("train_seconds", self.training.get("seconds")),
-            "peak_memory_bytes": self.training.get("peak_memory_bytes"),
-            "planned_memory_bytes": memory.get("planned"),
-            "measured_memory_bytes": memory.get("measured"),
-            "evaluation_seconds": self.evaluation.get("seconds"),
-            "evaluation_rows_per_second": self.evaluation.get("rows_per_second"),
-            **sizes,
-            "trained_share": _share(sizes["trainable_parameters"], sizes["total_parameters"]),
-            "kept_share": _share(sizes["weights_bytes"], sizes["base_bytes"]),
-            "best_step": (self.manifest.get("best") or {}).get("step"),
-            **task_metrics(self.scores),
-        }
-        return {legal_name(name): float(value) for name, value in metrics.items() if value is not None}
+    def entry(self) -> dict[str, Any]:
+        """The experiment's entry among the ``systems`` of the comparison; empty if it is not part of it."""
+        systems = self.comparison.get("systems", [])
+        return next((one for one in systems if one["name"] == self.name and one.get("key") in (None, self.key)), {})
 
     def history_points(self) -> list[tuple[str, float, int, float]]:
         """(name, value, step, unix seconds) of every value that training logged."""
         return [
-            (legal_name(name), float(value), int(line["step"]), float(line["time"]))
+            (name, float(value), int(line["step"]), float(line["time"]))
             for line in self.history
             for name, value in line.items()
             if name not in _HISTORY_KEYS and value is not None
@@ -125,20 +128,34 @@ class ExperimentFiles(Trained):
     def tags(self) -> dict[str, str]:
         """Tags of the run, such as ``tunesmith.method``; unknown ones are left out."""
         values = {
-            "method": self.manifest["method"],
+            "tunesmith.method": self.manifest["method"],
+            "tunesmith.base_model": (self.manifest.get("base_model") or {}).get("spec"),
+            MLFLOW_GIT_COMMIT: self.training.get("git_commit"),
+            INFERENCE: identity(self.inference) if self.inference else None,
+        }
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+    def origin(self) -> dict[str, Any]:
+        """The hashes and ids by which the run is traced to its inputs, for the artifact ``origin.json``."""
+        return {
+            "key": self.key,
+            "weights_sha256": self.weights or None,
+            "base_model": self.manifest.get("base_model"),
+            "fingerprint": (self.manifest.get("fingerprint") or {}).get("value"),
+            "inputs": self.manifest.get("inputs"),
+            "data": {data.name: data.digest for data in self.data},
+            "test_sha256": self.scores.get("test_sha256"),
+            "inference_sha256": identity(self.inference) if self.inference else None,
+            "metric_settings": self.scores.get("settings"),
             "git_commit": self.training.get("git_commit"),
             "prefect_flow_run_id": self.training.get("prefect_flow_run_id"),
-            "base_model": (self.manifest.get("base_model") or {}).get("spec"),
-            "fingerprint": (self.manifest.get("fingerprint") or {}).get("value"),
         }
-        if self.scores:
-            # The settings of the scores: signatures of metrics, and the languages of the sources.
-            values |= {"test_sha256": self.scores["test_sha256"], **self.scores.get("settings", {})}
-        return {f"tunesmith.{name}": str(value) for name, value in values.items() if value is not None}
 
-
-def _share(part: int | None, whole: int | None) -> float | None:
-    return part / whole if part is not None and whole else None
+    def with_files(self, added: dict[str, Path]) -> ExperimentFiles:
+        """The experiment with more files in the root of its artifacts."""
+        root = self.groups[""] | added
+        digest = _digest(root, self.manifest)
+        return replace(self, groups=self.groups | {"": root}, digests=self.digests | {"": digest})
 
 
 def names(paths: Paths) -> list[str]:
@@ -160,9 +177,9 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> ExperimentFiles:
     key = manifest["key"]
     training = _fresh(paths.run(name, "train") / "run.json", key)
     scores = _fresh(paths.report(name) / "metrics.json", key)
-    inference = _fresh(paths.report(name) / INFERENCE, key)
+    inference = _fresh(paths.report(name) / INFERENCE_FILE, key)
     # Stored with the model: wherever it is loaded, it generates as it was evaluated.
-    beside = {INFERENCE: paths.report(name) / INFERENCE} if inference else {}
+    beside = {INFERENCE_FILE: paths.report(name) / INFERENCE_FILE} if inference else {}
     history = paths.run(name, "train") / "history.jsonl"
     groups = {
         "model": _files(paths.model(name)) | beside,
@@ -177,6 +194,7 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> ExperimentFiles:
         scores=scores,
         inference=inference,
         history=files.read_jsonl(history) if training and history.exists() else [],
+        comparison=read_comparison(paths),
         data=_data(paths, name, manifest, bool(scores), lock),
         groups=groups,
         digests={group: _digest(paths_by_name, manifest) for group, paths_by_name in groups.items()},
@@ -200,22 +218,29 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _reports(folder: Path) -> list[Path]:
-    return [folder / name for name in ("metrics.json", "predictions.parquet", INFERENCE) if (folder / name).exists()]
+    return [
+        folder / name for name in ("metrics.json", "predictions.parquet", INFERENCE_FILE) if (folder / name).exists()
+    ]
+
+
+def read_comparison(paths: Paths) -> dict[str, Any]:
+    """The content of ``reports/comparison/comparison.json``; empty without it."""
+    path = paths.comparison / "comparison.json"
+    comparison: dict[str, Any] = files.read_json(path) if path.exists() else {}
+    return comparison
 
 
 def _comparison(paths: Paths, name: str) -> dict[str, Path]:
     """The files of the comparison; empty if the experiment is not part of it."""
-    summary = paths.comparison / "comparison.json"
-    if summary.exists() and name not in {system["name"] for system in files.read_json(summary)["systems"]}:
-        return {}
-    return _files(paths.comparison)
+    systems = read_comparison(paths).get("systems", [])
+    return {} if systems and name not in {system["name"] for system in systems} else _files(paths.comparison)
 
 
 def _digest(group: dict[str, Path], manifest: dict[str, Any]) -> str:
     """Digest of names and contents. The manifest has the hash of full weights, which would take long to compute."""
     large = {name for name, path in group.items() if path.stat().st_size > LARGE}
     hashes = {name: manifest["weights_sha256"] if name in large else files.sha256(path) for name, path in group.items()}
-    return files.digest(hashes)
+    return files.digest(hashes)[:_DIGITS]
 
 
 def _data(paths: Paths, name: str, manifest: dict[str, Any], scored: bool, lock: Mapping[str, Any]) -> list[Data]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections import Counter
@@ -17,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from flows.commands.predict import predict_file, predict_text
 from tasks.core import files
 from tasks.core.errors import TunesmithError
+from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.evaluate.evaluated_model import PromptRenderer
 from tasks.evaluate.inference_settings import Inference, identity, ranked
@@ -252,15 +252,18 @@ def test_the_registered_model_generates_as_predict_does(
 
 
 def test_runs_show_how_they_were_evaluated(registered: Paths) -> None:
-    runs = open_store(registered.root).client.search_runs(["1"])
-    params = {run.data.tags["tunesmith.experiment"]: run.data.params for run in runs}
-    assert params["base_2"]["evaluation.shots"] == "2" and params["base"]["evaluation.shots"] == "0"
-    assert (
-        json.loads(params["lora"]["evaluation.templates"])
-        == Inference.read(registered.report("lora") / "inference.json").order
-    )
-    assert params["base"]["evaluation.generation.max_new_tokens"] == "12"
-    assert params["base"]["evaluation.inference_sha256"] != params["base_2"]["evaluation.inference_sha256"]
+    client = open_store(registered.root).client
+    runs = {run.data.tags["tunesmith.experiment"]: run for run in client.search_runs(["1"])}
+    assert [runs[name].data.params["shots"] for name in ("base", "base_2")] == ["0", "2"]
+    params = {
+        name: read_yaml(Path(client.download_artifacts(run.info.run_id, "params.yaml"))) for name, run in runs.items()
+    }
+    order = Inference.read(registered.report("lora") / "inference.json").order
+    assert params["lora"]["evaluation.templates"] == order
+    assert params["base"]["evaluation.generation"]["max_new_tokens"] == 12
+    hashes = [runs[name].data.tags["tunesmith.inference_sha256"] for name in ("base", "base_2")]
+    assert hashes[0] != hashes[1]
+    assert hashes == [params[name]["evaluation.inference_sha256"] for name in ("base", "base_2")]
 
 
 def test_another_way_of_generating_is_another_run(registered: Paths, tmp_path: Path) -> None:
@@ -273,8 +276,8 @@ def test_another_way_of_generating_is_another_run(registered: Paths, tmp_path: P
     files.write_json(path, written | {"generation": written["generation"] | {"max_new_tokens": 3}})
     after = {one.experiment: one.run_id for one in sync(paths)}
     assert after["lora"] != before["lora"] and after["base"] == before["base"]
-    params = open_store(paths.root).client.get_run(after["lora"]).data.params
-    assert params["evaluation.generation.max_new_tokens"] == "3"
+    params = read_yaml(Path(open_store(paths.root).client.download_artifacts(after["lora"], "params.yaml")))
+    assert params["evaluation.generation"]["max_new_tokens"] == 3
     assert {one.experiment: one.run_id for one in sync(paths)} == after
 
 

@@ -26,9 +26,10 @@ def one_error(result: tuple[int, str]) -> str:
 
 
 def ledger(root: Path) -> dict[str, object]:
-    """Run name → parameters, metric histories (without MLflow's own ids) and artifact paths."""
+    """Run of an experiment, by name → parameters, metric histories (without MLflow's own ids) and artifact paths."""
     client = MlflowClient(f"sqlite:///{root}/mlflow.db")
-    runs = client.search_runs([client.get_experiment_by_name("tunesmith").experiment_id])
+    experiments = "tags.`tunesmith.experiment` != ''"  # runs of flows are in no file, so they are not restored
+    runs = client.search_runs([client.get_experiment_by_name("tunesmith").experiment_id], experiments)
 
     def history(run: Run) -> dict[str, object]:
         points = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}

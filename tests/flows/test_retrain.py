@@ -110,11 +110,16 @@ def test_the_report_shows_the_verdict(built: Path) -> None:
 
 def test_mlflow_has_a_run_an_experiment(built: Path) -> None:
     client = MlflowClient(f"sqlite:///{built}/mlflow.db")
-    runs = client.search_runs([client.get_experiment_by_name("tunesmith").experiment_id])
+    every = client.search_runs([client.get_experiment_by_name("tunesmith").experiment_id])
+    runs = [run for run in every if "tunesmith.flow_run_id" not in run.data.tags]
     assert sorted(run.info.run_name for run in runs) == ["base", "full", "lora"]
+    flow = next(run for run in every if run not in runs)
+    assert flow.data.tags["tunesmith.gate"] in ("accepted", "refused", "undecided")
+    assert {"rouge1/base", "rouge1/full", "rouge1/lora", "rouge1"} <= flow.data.metrics.keys()
     tuned = [set(run.data.metrics) for run in runs if run.info.run_name != "base"]
     assert tuned[0] == tuned[1]
-    assert {"rouge1_f", "rougeLsum_recall", "bleu", "validation_loss", "evaluation_seconds"} <= tuned[0]
+    named = {"rouge1", "rougeL", "bleu", "validation_loss", "trained_share", "train_seconds"}
+    assert named | {"test/rougeLsum_recall", "system/evaluation_seconds"} <= tuned[0]
     for run in runs:
         if run.info.run_name != "base":
             assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 4

@@ -15,10 +15,11 @@ from mlflow.tracking._tracking_service import utils
 
 from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
-from tasks.tracking.client import PROCESS, Tracker, open_store
+from tasks.tracking.client import Tracker, open_store
 from tasks.tracking.ended import end_abandoned
 from tasks.tracking.processes import this_process
 from tasks.tracking.sync import sync
+from tasks.tracking.tag_names import PROCESS
 from tests.tracking.ledger_workspace import add_experiment, key_of
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tasks.tracking.client import VARIABLE, Tracker, flatten, open_store, tracking_uri
+from tasks.tracking.client import VARIABLE, Tracker, open_store, tracking_uri
 
 KEY = "a" * 64
 
@@ -89,7 +89,7 @@ def test_start_reuses_the_run_of_the_same_key_and_experiment(tracker: Tracker) -
     assert other != first
     run = tracker.client.get_run(first)
     assert (run.info.run_name, run.info.status) == ("lora", "RUNNING")
-    assert run.data.params == {"lora.rank": "8", "seed": "1"}
+    assert run.data.params == {"rank": "8", "seed": "1"}
 
 
 def test_a_resumed_training_repeats_no_point(tracker: Tracker) -> None:
@@ -178,15 +178,3 @@ def test_a_server_that_goes_away_is_warned_of_once_and_ends_nothing(
     ours = [record for record in caplog.records if record.name == "tunesmith"]
     assert len(ours) == 1
     assert "tunesmith sync" in ours[0].getMessage()
-
-
-def test_parameters_are_flat_and_cut_at_mlflows_limit() -> None:
-    nested = {"lora": {"rank": 8, "targets": ["q", "v"]}, "none": None, "empty": {}, "on": True, "text": "x" * 7000}
-    assert flatten(nested) == {
-        "lora.rank": "8",
-        "lora.targets": '["q","v"]',
-        "none": "null",
-        "empty": "{}",
-        "on": "true",
-        "text": "x" * 6000,
-    }

@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tasks.core.files import read_json, read_jsonl, write_json
+from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.tracking import experiment_files
 from tasks.tracking import sync as sync_module
@@ -51,8 +52,9 @@ def test_a_run_shows_the_values_of_the_files(paths: Paths, tracker: Tracker) -> 
     assert [(result.experiment, result.changed) for result in results] == [("base", True), ("lora", True)]
     run = ledger(tracker)[f"lora {key_of('lora')}"]
     assert run["info"] == ("lora", "FINISHED", 1_700_000_000_250, 1_700_000_100_500)
-    assert run["params"]["lora.rank"] == "8"
-    assert run["params"]["long"] == "x" * 6000
+    assert run["params"] == {"method": "lora", "rank": "8"}
+    stored = yaml_of(tracker, results[1].run_id)
+    assert (stored["lora"], stored["long"]) == ({"rank": 8, "targets": ["q", "v"]}, "x" * 7000)
     assert run["history"]["train_loss"] == [(1, 3.0, 1_700_000_010_125), (2, 2.0, 1_700_000_020_375)]
     # The kept checkpoint's loss is logged one step after the curve, so that MLflow shows it.
     assert run["history"]["validation_loss"] == [(2, 2.25, 1_700_000_021_000), (3, 2.125, 1_700_000_200_500)]
@@ -61,27 +63,35 @@ def test_a_run_shows_the_values_of_the_files(paths: Paths, tracker: Tracker) -> 
         ("data/mixtures/demo", "11111111111111111111111111111111.dir", "training"),
     ]
     assert run["artifacts"] == [
-        *("comparison/comparison.json", "comparison/table.md", "metrics.json"),
-        *("model/adapter_config.json", "model/adapter_model.safetensors", "model/manifest.json", "predictions.parquet"),
+        *("comparison/comparison.json", "comparison/table.md", "eval_results_table.json", "metrics.json"),
+        *("model/adapter_config.json", "model/adapter_model.safetensors", "model/manifest.json", "origin.json"),
+        *("params.yaml", "predictions.parquet"),
     ]
     metrics = tracker.client.get_run(results[1].run_id).data.metrics
-    scores = {"rouge1_f": 0.5, "rouge1_f_low": 0.4, "rouge1_f_high": 0.6, "validation_loss": 2.125}
-    scores["rouge_not_scored"] = 1.0
-    training = {"train_loss": 2.0, "learning_rate": 1e-3, "tokens_per_second": 400.0, "train_seconds": 100.25}
-    sizes = {"trainable_parameters": 10.0, "total_parameters": 100.0, "peak_memory_bytes": 5 * 2**30, "best_step": 2.0}
-    sizes |= {"trained_share": 0.1, "weights_bytes": 30.0, "base_bytes": 600.0, "kept_share": 0.05}
-    sizes |= {"planned_memory_bytes": 4 * 2**30, "measured_memory_bytes": 3 * 2**30}
-    speed = {"evaluation_seconds": 50.0, "evaluation_rows_per_second": 2.0}
-    assert metrics == pytest.approx(scores | training | sizes | speed)
+    scores = {"rouge1": 0.5, "rouge1_low": 0.4, "rouge1_high": 0.6, "validation_loss": 2.125}
+    scores |= {"test/rouge1_f": 0.5, "test/rouge1_f_low": 0.4, "test/rouge1_f_high": 0.6}
+    data = {"data/test_rows": 3.0, "data/test_rows_without_rouge": 1.0}
+    training = {"train_loss": 2.0, "train/learning_rate": 1e-3, "train_seconds": 100.25, "train/best_step": 2.0}
+    sizes = {"model/trainable_parameters": 10.0, "model/total_parameters": 100.0, "model/weights_bytes": 30.0}
+    sizes |= {"trained_share": 0.1, "model/base_bytes": 600.0, "model/kept_share": 0.05}
+    memory = {"peak_memory_bytes": 5 * 2**30, "planned_memory_bytes": 4 * 2**30, "measured_memory_bytes": 3 * 2**30}
+    speed = {"tokens_per_second": 400.0, "evaluation_seconds": 50.0, "evaluation_rows_per_second": 2.0}
+    system = {f"system/{name}": value for name, value in (memory | speed).items()}
+    assert metrics == pytest.approx(scores | data | training | sizes | system)
     assert run["tags"]["tunesmith.base_model"] == "embedded:smollm2-135m-instruct"
-    assert run["tags"]["tunesmith.rouge_signature"] == "tok:words"
+    origin = json.loads(Path(tracker.client.download_artifacts(results[1].run_id, "origin.json")).read_text())
+    assert origin["metric_settings"] == {"rouge_signature": "tok:words"} and origin["key"] == key_of("lora")
+
+
+def yaml_of(tracker: Tracker, run_id: str) -> dict[str, Any]:
+    return read_yaml(Path(tracker.client.download_artifacts(run_id, "params.yaml")))
 
 
 def test_the_base_has_final_numbers_under_the_same_names(paths: Paths, tracker: Tracker) -> None:
     sync(paths, tracker)
     run = ledger(tracker)[f"base {key_of('base')}"]
-    assert run["history"]["rouge1_f"] == [(0, pytest.approx(0.2), 1_700_000_200_500)]
-    assert run["artifacts"][-2:] == ["model/manifest.json", "predictions.parquet"]
+    assert run["history"]["rouge1"] == [(0, pytest.approx(0.2), 1_700_000_200_500)]
+    assert run["artifacts"][-4:] == ["model/manifest.json", "origin.json", "params.yaml", "predictions.parquet"]
 
 
 def test_a_second_sync_changes_nothing(paths: Paths, tracker: Tracker) -> None:
@@ -123,7 +133,7 @@ def test_a_workspace_of_an_older_version_gives_the_same_run(paths: Paths, tracke
     for name in ("base", "lora"):
         paths.run(name, "predict").rename(paths.run(name, "evaluate"))
     assert ledger(rebuild(paths, empty_store)) == before
-    assert before[f"lora {key_of('lora')}"]["history"]["evaluation_seconds"]
+    assert before[f"lora {key_of('lora')}"]["history"]["system/evaluation_seconds"]
 
 
 @pytest.mark.parametrize("stage", ["predict", "evaluate"])
@@ -181,18 +191,19 @@ def test_a_report_of_another_key_is_left_out(paths: Paths, tracker: Tracker) -> 
     add_report(paths, "lora", [0.9, 0.9, 0.9], key_of("something else"))
     sync(paths, tracker)
     run = ledger(tracker)[f"lora {key_of('lora')}"]
-    assert "rouge1_f" not in run["history"]
+    assert not {"rouge1", "test/rouge1_f"} & run["history"].keys()
     assert not {"metrics.json", "predictions.parquet"} & set(run["artifacts"])
     add_report(paths, "lora", [0.4, 0.5, 0.6], key_of("lora"))
     assert [result.changed for result in sync(paths, tracker)] == [False, True]
-    assert "rouge1_f" in ledger(tracker)[f"lora {key_of('lora')}"]["history"]
+    assert "test/rouge1_f" in ledger(tracker)[f"lora {key_of('lora')}"]["history"]
 
 
 def test_a_second_evaluation_shows_its_value(paths: Paths, tracker: Tracker) -> None:
     sync(paths, tracker)
     add_report(paths, "lora", [0.1, 0.1, 0.1], key_of("lora"))
     run_id = sync(paths, tracker)[1].run_id
-    assert tracker.client.get_run(run_id).data.metrics["rouge1_f"] == pytest.approx(0.1)
+    metrics = tracker.client.get_run(run_id).data.metrics
+    assert [metrics["rouge1"], metrics["test/rouge1_f"]] == pytest.approx([0.1, 0.1])
 
 
 def test_full_weights_are_uploaded_once(paths: Paths, tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:

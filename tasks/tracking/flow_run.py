@@ -1,0 +1,113 @@
+"""The run of a flow: the comparison's metrics and the gate's decision at the end of one ``retrain``.
+
+Runs of experiments outlive flows, since a cached experiment keeps the run that trained it. The run of a flow shows what
+was compared at that time, so that two weeks can be told apart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric, RunTag
+from mlflow.utils.time import get_current_time_millis
+
+from tasks.core import files
+from tasks.core.paths import Paths
+from tasks.tracking.client import Tracker, open_store, readable_mlflow
+from tasks.tracking.description import RESULTS, describe, report_line, sentence, table
+from tasks.tracking.experiment_files import read_comparison
+from tasks.tracking.metric_names import short
+from tasks.tracking.tag_names import CANDIDATE, CHAMPION, FLOW, GATE
+
+
+def record_flow(paths: Paths, flow_run_id: str, name: str, tracker: Tracker | None = None) -> str | None:
+    """Log the present comparison and the gate's decision on it as the run of a flow; return the run's id.
+
+    A second call with the same ``flow_run_id`` completes the same run.
+
+    Args:
+        flow_run_id: Prefect's id of the flow run.
+        name: name of the flow run.
+
+    Returns:
+        None if no comparison exists.
+
+    Raises:
+        TunesmithError: the store does not answer or refuses a call.
+    """
+    comparison = read_comparison(paths)
+    if not comparison:
+        return None
+    tracker = tracker or open_store(paths.root)
+    with readable_mlflow(tracker.uri):
+        run_id = _run_of(tracker, flow_run_id, name)
+        decided = _decision(paths)
+        tags = {**_tags(comparison, decided), FLOW: flow_run_id}
+        tracker.client.log_batch(run_id, tags=[RunTag(tag, value) for tag, value in tags.items()])
+        logged = tracker.client.get_run(run_id).data.metrics
+        tracker.log_points(run_id, [point for point in _metrics(comparison) if logged.get(point.key) != point.value])
+        tracker.client.log_artifacts(run_id, str(paths.comparison), paths.comparison.name)
+        for page in _gate_files(paths):
+            tracker.client.log_artifact(run_id, str(page), page.parent.name)
+        describe(tracker.client, run_id, RESULTS, _lines(comparison, decided))
+        tracker.client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _run_of(tracker: Tracker, flow_run_id: str, name: str) -> str:
+    runs = tracker.client.search_runs([tracker.experiment_id], f"tags.`{FLOW}` = '{flow_run_id}'")
+    if runs:
+        return str(runs[0].info.run_id)
+    run = tracker.client.create_run(tracker.experiment_id, tags={FLOW: flow_run_id}, run_name=name)
+    return str(run.info.run_id)
+
+
+def _gate_files(paths: Paths) -> list[Path]:
+    """The gate's verdict on the present comparison, as JSON and as the page that ``report.html`` shows."""
+    digest = files.sha256(paths.comparison / "comparison.json")
+    return [path for path in (paths.gate(digest, "json"), paths.gate(digest, "html")) if path.exists()]
+
+
+def _decision(paths: Paths) -> dict[str, Any]:
+    decided: dict[str, Any] = next((files.read_json(path) for path in _gate_files(paths) if path.suffix == ".json"), {})
+    return decided
+
+
+def _tags(comparison: dict[str, Any], decided: dict[str, Any]) -> dict[str, str]:
+    champion = decided.get("champion") or {}
+    values = {
+        CANDIDATE: comparison["candidate"],
+        GATE: decided.get("verdict"),
+        CHAMPION: champion and f"{champion['experiment']} (version {champion['version']})",
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _metrics(comparison: dict[str, Any]) -> list[Metric]:
+    """``METRIC/EXPERIMENT`` of every system, and the candidate's scores under their plain names."""
+    now, metric = get_current_time_millis(), comparison["metric"]
+    values: dict[str, Any] = {}
+    for entry in comparison["systems"]:
+        shown = {short(metric): entry["metrics"].get(metric), "difference": (entry["differences"] or {}).get(metric)}
+        shown["validation_loss"] = entry["metrics"].get("validation_loss")
+        for name, measured in shown.items():
+            for part, ending in {"value": "", "low": "_low", "high": "_high"}.items():
+                values[f"{name}{ending}/{entry['name']}"] = (measured or {}).get(part)
+                if entry["candidate"]:
+                    values[f"{name}{ending}"] = (measured or {}).get(part)
+    return [Metric(name, float(value), now, 0) for name, value in values.items() if value is not None]
+
+
+def _lines(comparison: dict[str, Any], decided: dict[str, Any]) -> list[str]:
+    tuned = [entry for entry in comparison["systems"] if entry.get("tuned")]
+    gate = [f"**Gate:** {decided['summary']}", *(f"- {reason}" for reason in decided["reasons"])] if decided else []
+    return [
+        *(f"- {sentence(entry, comparison)}" for entry in tuned),
+        "",
+        *(gate or ["**Gate:** no decision on this comparison"]),
+        "",
+        *table(comparison),
+        "",
+        report_line(comparison),
+    ]
