@@ -16,10 +16,10 @@ from tasks.core.counted import counted
 _EXITED = re.compile(r"ERROR: failed to reproduce .*exited with (-?\d+)$")
 
 _MORE_MEMORY = {
-    "train": "lower training.token_budget (params/training.yaml), or free memory; training resumes from its last "
-    "checkpoint",
-    "predict": "lower evaluate.generation.token_budget (params/evaluation.yaml), or free memory",
-    "benchmark": "lower benchmark.settings.batch_size (params/evaluation.yaml), or free memory",
+    "train": "lower training.token_budget (params/training.yaml) or free memory, and run again: training resumes from "
+    "its last checkpoint",
+    "predict": "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run again",
+    "benchmark": "lower benchmark.settings.batch_size (params/evaluation.yaml) or free memory, and run again",
 }
 
 
@@ -50,8 +50,8 @@ def _signal(lines: list[str]) -> int | None:
 def _killed(address: str, number: int) -> str:
     if number != signal.SIGKILL:
         return f"its process was ended by signal {number} ({signal.Signals(number).name}); read its log and run again"
-    remedy = _MORE_MEMORY.get(address.partition("@")[0], "free memory")
-    return f"its process was killed (signal 9); most often the memory ran out: {remedy}; then run again"
+    remedy = _MORE_MEMORY.get(address.partition("@")[0], "free memory and run again")
+    return f"its process was killed (signal 9), most often because the memory ran out; {remedy}"
 
 
 def flow_failure(states: Mapping[str, State[Any]]) -> str | None:

@@ -9,13 +9,12 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.futures import PrefectConcurrentFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.crashed import close_crashed, note_flow
-from flows.dag import Dag, read_dag
+from flows.dag import read_dag
 from flows.failures import flow_failure
 from flows.leases import needs_lease
 from flows.new_split import counts, refuse_new_splits
@@ -24,11 +23,10 @@ from flows.run_names import run_name
 from flows.sources.fetched import fetched_names, refuse_unfetched
 from flows.sources.refresh import Fetched, fetch_and_check, replace
 from flows.sources.store import recover_all
-from flows.stages import run_stage
+from flows.stages import run_stages
 from flows.steps import run_step
 from flows.subprocesses import allow, stop_all
 from flows.summary import markdown_summary
-from flows.turns import Turn
 from flows.workspace import find_root, workspace_lock
 from tasks.compare.params import CompareParams
 from tasks.core.errors import TunesmithError
@@ -142,7 +140,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     logger.info("%d stages to run, %d cached", len(pending), len(cached))
     # Check before the first stage: a missing folder would otherwise end the run after hours of other trainings.
     refuse_missing_bases(Paths(root), {address.partition("@")[2] for address in pending if needs_lease(address)})
-    states = _run_stages(dag, pending, root)
+    states = run_stages(dag, pending, root)
     # Log finished experiments to MLflow even if another experiment failed.
     mlflow = run_step("tracking", _complete_mlflow, root, return_state=True)
     if failure := flow_failure(states | {"tracking": mlflow}):
@@ -166,20 +164,6 @@ def _opponents(root: Path) -> set[str]:
     untuned = {name for name, experiment in experiments.items() if not is_trained(experiment["method"])}
     compared = load(CompareParams, params / "evaluation.yaml", "compare").baseline
     return {*untuned, compared, load(RegistrationParams, params / "registration.yaml", "registration").baseline}
-
-
-def _run_stages(dag: Dag, pending: list[str], root: Path) -> dict[str, State[Any]]:
-    """Run each stage when its inputs are built and a lease is free; return the last state of each."""
-    futures: dict[str, PrefectConcurrentFuture[Any]] = {}
-    for address in pending:
-        upstream = {above: futures[above] for above in dag.upstream(address) if above in futures}
-        turn = Turn(address, root, upstream)
-        future: Any = run_stage.submit(address, root, turn, return_state=False, wait_for=[*upstream.values()])
-        future.add_done_callback(turn.release)
-        futures[address] = future
-    for future in futures.values():
-        future.wait()
-    return {address: future.state for address, future in futures.items()}
 
 
 def _refuse_failure(state: State[Any]) -> None:

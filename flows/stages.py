@@ -1,4 +1,4 @@
-"""The Prefect task of a stage: run it with DVC, stream its log, show its progress, and name why it failed."""
+"""The Prefect tasks of the stages: each runs one stage with DVC, streams its log and names why it failed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
+from prefect.futures import PrefectConcurrentFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
+from flows.dag import Dag
 from flows.dvc_lock import is_busy, wait_for_others
 from flows.failures import why
 from flows.leases import needs_lease
 from flows.progress import shown
 from flows.subprocesses import StoppedError, stopped, stream
+from flows.turns import Turn
 from tasks.core.facts import FLOW_RUN_VARIABLE
 
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
@@ -27,6 +30,24 @@ _CHATTER = (
     "dvc config core.autostage",
     "Use `dvc push`",
 )
+
+
+def run_stages(dag: Dag, pending: list[str], root: Path) -> dict[str, State[Any]]:
+    """Run each stage in a task, once its inputs are built and a lease is free; return the last state of each.
+
+    Args:
+        pending: addresses, each after those that it depends on.
+    """
+    futures: dict[str, PrefectConcurrentFuture[Any]] = {}
+    for address in pending:
+        upstream = {above: futures[above] for above in dag.upstream(address) if above in futures}
+        turn = Turn(address, root, upstream)
+        future: Any = run_stage.submit(address, root, turn, return_state=False, wait_for=[*upstream.values()])
+        future.add_done_callback(turn.release)
+        futures[address] = future
+    for future in futures.values():
+        future.wait()
+    return {address: future.state for address, future in futures.items()}
 
 
 @task(name="stage", task_run_name="{address}")
