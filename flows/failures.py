@@ -64,8 +64,9 @@ def flow_failure(states: Mapping[str, State[Any]]) -> str | None:
     if not broken:
         return None
     lines = [f"{counted(len(broken), 'stage')} failed: {', '.join(broken)}"]
-    lines += sorted((str(state.message) for state in broken.values()), key=len)
+    lines += "\n".join(sorted((str(state.message) for state in broken.values()), key=len)).splitlines()
     behind = [address for address, state in states.items() if not (state.is_completed() or address in broken)]
     if behind:
         lines.append(f"not run, since they depend on it: {', '.join(behind)}")
-    return "\n".join([*lines, "what was finished stays; correct this and run again"])
+    lines.append("what was finished stays; correct this and run again")
+    return "\n".join(f"{line.rstrip('.')}." for line in lines)  # Prefect's page shows the lines as one paragraph

@@ -43,7 +43,7 @@ def run_stages(dag: Dag, pending: list[str], root: Path) -> dict[str, State[Any]
         upstream = {above: futures[above] for above in dag.upstream(address) if above in futures}
         turn = Turn(address, root, upstream)
         future: Any = run_stage.submit(address, root, turn, return_state=False, wait_for=[*upstream.values()])
-        future.add_done_callback(turn.release)
+        future.add_done_callback(turn.end)
         futures[address] = future
     for future in futures.values():
         future.wait()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from prefect import get_run_logger
 from prefect.context import TaskRunContext
 from prefect.exceptions import UpstreamTaskError
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
-from prefect.states import Completed, Pending, State
+from prefect.states import Cancelled, Completed, Pending, State
 from prefect.utilities.engine import emit_task_run_state_change_event
 
 from flows.leases import Lease, gpus_of, needs_lease
@@ -41,6 +42,8 @@ class Turn(PrefectFuture[dict[str, str]]):
         self._address, self._root, self._upstream = address, root, upstream
         self._lease: Lease | None = None
         self._final_state: State[dict[str, str]] | None = None
+        self._context: Context | None = None
+        self._not_run: str | None = None
 
     @property
     def task_run_id(self) -> UUID:
@@ -62,8 +65,9 @@ class Turn(PrefectFuture[dict[str, str]]):
         Raises:
             UpstreamTaskError: a stage that writes inputs has not completed; Prefect sets the task to ``NotReady``.
         """
-        if context := TaskRunContext.get():
-            context.task_run.name = self._address  # Prefect itself names a task only when it runs
+        self._context = copy_context()
+        if task := TaskRunContext.get():
+            task.task_run.name = self._address  # Prefect itself names a task only when it runs
         self._await_inputs()
         if needs_lease(self._address):
             self._lease = Lease(self._root, gpus_of(self._address, self._root))
@@ -73,12 +77,13 @@ class Turn(PrefectFuture[dict[str, str]]):
     def _await_inputs(self) -> None:
         running = [address for address, future in self._upstream.items() if not future.wrapped_future.done()]
         if running:
-            self._show("AwaitingInputs", f"waits for {', '.join(running)}")
+            _show(Pending(name="AwaitingInputs", message=f"waits for {', '.join(running)}"))
         for future in self._upstream.values():
             future.wait()
         failed = [address for address, future in self._upstream.items() if not future.state.is_completed()]
         if failed:
-            raise UpstreamTaskError(f"{self._address}: not run, since it depends on {', '.join(failed)}")
+            self._not_run = f"{self._address}: not run, since it depends on {', '.join(failed)}"
+            raise UpstreamTaskError(self._not_run)
 
     def _await_lease(self, lease: Lease) -> None:
         if lease.take():
@@ -87,25 +92,21 @@ class Turn(PrefectFuture[dict[str, str]]):
         if lease.take():
             return
         message = "waits for a processor or GPU that other experiments use"
-        self._show("AwaitingProcessor", message)
+        _show(Pending(name="AwaitingProcessor", message=message))
         get_run_logger().info("%s: %s", self._address, message)
         while not stopped() and not lease.take():
             time.sleep(_POLL_S)
 
-    def _show(self, name: str, message: str) -> None:
-        """Show why the stage's task waits, as the name and message of its state."""
-        context = TaskRunContext.get()
-        if context is None:
-            return
-        run, before = context.task_run, context.task_run.state
-        run.state = Pending(name=name, message=message, state_details=before.state_details if before else None)
-        run.state_name = name
-        emit_task_run_state_change_event(run, before, run.state)
+    def end(self, task: PrefectFuture[Any]) -> None:
+        """Give the lease back: the callback for the end of the stage's task, however it ended.
 
-    def release(self, task: PrefectFuture[Any]) -> None:
-        """Give the lease back: the callback for the end of the stage's task, however it ended."""
+        Prefect leaves a task whose inputs are missing in ``NotReady``, and draws it as waiting for ever. It becomes
+        ``NotRun`` here, which is final.
+        """
         if self._lease:
             self._lease.release()
+        if self._not_run and self._context:
+            self._context.run(_show, Cancelled(name="NotRun", message=self._not_run))
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> dict[str, str]:
         """Wait, and return the environment variables of the lease."""
@@ -119,3 +120,16 @@ class Turn(PrefectFuture[dict[str, str]]):
             NotImplementedError: always.
         """
         raise NotImplementedError("a turn calls nothing back")
+
+
+def _show(state: State[Any]) -> None:
+    """Make ``state`` the one that Prefect shows for the task of this context."""
+    task = TaskRunContext.get()
+    if task is None:
+        return
+    run: Any = task.task_run
+    before = run.state
+    run.state, run.state_type, run.state_name = state, state.type, state.name
+    if state.is_final():
+        run.start_time = run.end_time = state.timestamp
+    emit_task_run_state_change_event(run, before, state)

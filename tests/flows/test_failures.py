@@ -13,14 +13,10 @@ FAILED = "ERROR: failed to reproduce '{0}': failed to run: python -m tasks.train
 @pytest.mark.parametrize(
     ("address", "code", "message"),
     [
-        (
-            "train@lora",
-            -9,
-            "killed (signal 9); most often the memory ran out: lower training.token_budget (params/training",
-        ),
-        ("train@lora", 137, "was killed (signal 9); most often the memory ran out: lower training.token_budget"),
-        ("predict@lora", -9, "lower evaluate.generation.token_budget (params/evaluation.yaml), or free memory"),
-        ("compare", -9, "most often the memory ran out: free memory; then run again"),
+        ("train@lora", -9, "killed (signal 9), most often because the memory ran out; lower training.token_budget"),
+        ("train@lora", 137, "(params/training.yaml) or free memory, and run again: training resumes from its last"),
+        ("predict@lora", -9, "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run"),
+        ("compare", -9, "most often because the memory ran out; free memory and run again"),
         ("train@lora", -11, "its process was ended by signal 11 (SIGSEGV); read its log and run again"),
     ],
 )
@@ -48,7 +44,7 @@ def test_a_flow_names_its_failed_stages_and_the_shortest_reason_first() -> None:
         "predict@lora": Pending(name="NotReady"),
     }
     lines = str(flow_failure(states)).splitlines()
-    assert lines[0] == "2 stages failed: train@full, train@lora"
-    assert lines[1] == "train@lora: error: short" and lines[2].startswith("train@full: error: long")
-    assert lines[3] == "not run, since they depend on it: predict@lora"
+    assert lines[0] == "2 stages failed: train@full, train@lora."
+    assert lines[1] == "train@lora: error: short." and lines[2].startswith("train@full: error: long")
+    assert lines[3] == "not run, since they depend on it: predict@lora."
     assert flow_failure({"resolve": Completed()}) is None

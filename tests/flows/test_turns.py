@@ -71,8 +71,7 @@ def _task_runs(run: UUID) -> dict[str, Any]:
     def all_stored() -> dict[str, Any] | None:
         with get_client(sync_client=True) as client:
             runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
-        settled = all(one.state.is_final() or one.state.name == "NotReady" for one in runs)
-        return {one.name: one for one in runs} if runs and settled else None
+        return {one.name: one for one in runs} if runs and all(one.state.is_final() for one in runs) else None
 
     return wait_until(all_stored, 30, "the tasks' last states")  # type: ignore[no-any-return]
 
@@ -89,7 +88,7 @@ def test_the_second_of_two_stages_with_one_lease_starts_after_the_end_of_the_fir
     first, second = sorted(_task_runs(run).values(), key=lambda task_run: task_run.start_time)
     assert {first.name, second.name} == {"train@full", "train@lora"}
     assert second.start_time >= first.end_time
-    assert 2 <= second.total_run_time.total_seconds() < 3.5, "the time of work alone"
+    assert 2 <= second.total_run_time.total_seconds() < 4, "the time of work alone"
     waiting = _states(second.id)
     assert [state.name for state in waiting] == ["Pending", "AwaitingProcessor", "Running", "Completed"]
     assert waiting[1].type == "PENDING" and "waits for a processor or GPU" in waiting[1].message
@@ -139,8 +138,9 @@ def test_a_stage_behind_a_failed_one_says_so_and_takes_no_lease(root: Path, monk
     run, states = _run(root, monkeypatch, [("train@a", "predict@a")], ["train@b"], command)
     assert states["train@a"].is_failed() and states["train@b"].is_completed()
     behind = _task_runs(run)["predict@a"]
-    assert behind.state.name == "NotReady" and behind.start_time is None
+    assert behind.state.name == "NotRun" and behind.flow_run_id == run and behind.total_run_time.total_seconds() == 0
     assert behind.state.message == "predict@a: not run, since it depends on train@a"
+    assert states["predict@a"].name == "NotReady", "Prefect's own state, on which no task that depends on it runs"
 
 
 def test_the_end_of_a_flow_ends_the_wait_for_a_lease(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
