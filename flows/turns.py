@@ -16,7 +16,6 @@ from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.context import TaskRunContext
-from prefect.exceptions import UpstreamTaskError
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.states import Cancelled, Completed, Pending, State
 from prefect.utilities.engine import emit_task_run_state_change_event
@@ -60,16 +59,16 @@ class Turn(PrefectFuture[dict[str, str]]):
         return self._final_state or Pending()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for the inputs and for a lease. The end of the flow ends the wait for a lease; the task then fails.
+        """Wait for the inputs and for a lease.
 
-        Raises:
-            UpstreamTaskError: a stage that writes inputs has not completed; Prefect sets the task to ``NotReady``.
+        If a stage that writes inputs has failed, no lease is taken, and Prefect itself refuses to run the task. The end
+        of the flow ends the wait for a lease; the task then fails.
         """
         self._context = copy_context()
         if task := TaskRunContext.get():
             task.task_run.name = self._address  # Prefect itself names a task only when it runs
         self._await_inputs()
-        if needs_lease(self._address):
+        if needs_lease(self._address) and not self._not_run:
             self._lease = Lease(self._root, gpus_of(self._address, self._root))
             self._await_lease(self._lease)
         self._final_state = Completed(data=self._lease.variables() if self._lease else {})
@@ -83,7 +82,6 @@ class Turn(PrefectFuture[dict[str, str]]):
         failed = [address for address, future in self._upstream.items() if not future.state.is_completed()]
         if failed:
             self._not_run = f"{self._address}: not run, since it depends on {', '.join(failed)}"
-            raise UpstreamTaskError(self._not_run)
 
     def _await_lease(self, lease: Lease) -> None:
         if lease.take():
