@@ -17,6 +17,7 @@ import psutil
 
 from flows import schedules, served
 from flows.retrain import retrain
+from flows.run_names import run_name
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 
@@ -161,16 +162,18 @@ def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Pri
     with get_client(sync_client=True) as client:
         chosen = {"experiments": experiments} if experiments else {}
         run = client.create_flow_run_from_deployment(state.deployment_id, parameters=chosen)
-        progress(f"waiting for the flow run {run.name} to start")
+        client.set_flow_run_name(run.id, run_name(run.parameters))  # the flow itself names it only when it starts
+        run = client.read_flow_run(run.id)
+        progress(f"waiting for the flow run {run.name!r} to start")
         until = time.monotonic() + _TAKEN_WITHIN_S
         while run.state is None or run.state.is_scheduled():  # the process that serves the flow polls every 10 s
             if time.monotonic() > until:
                 client.delete_flow_run(run.id)
                 raise TunesmithError(
-                    f"trigger: nothing started the flow run {run.name} within {_TAKEN_WITHIN_S} s; "
+                    f"trigger: nothing started the flow run {run.name!r} within {_TAKEN_WITHIN_S} s; "
                     f"Tunesmith deleted it; {remedy}"
                 )
             time.sleep(1)
             run = client.read_flow_run(run.id)
-    say(f"the flow run {run.name} starts; watch it:  {url_for('flow-run', obj_id=run.id)}")
+    say(f"the flow run {run.name!r} starts; watch it:  {url_for('flow-run', obj_id=run.id)}")
     say("its log is also in the terminal of `tunesmith schedule`")

@@ -3,117 +3,39 @@
 from __future__ import annotations
 
 import logging
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.crashed import close_crashed, note_flow
 from flows.dag import read_dag
-from flows.dvc_lock import is_busy, wait_for_others
+from flows.failures import flow_failure
+from flows.leases import needs_lease
 from flows.new_split import counts, refuse_new_splits
 from flows.preflight import preflight
+from flows.run_names import run_name
 from flows.sources.fetched import fetched_names, refuse_unfetched
 from flows.sources.refresh import Fetched, fetch_and_check, replace
 from flows.sources.store import recover_all
+from flows.stages import run_stages
 from flows.steps import run_step
-from flows.subprocesses import StoppedError, allow, stop_all, stopped, stream
+from flows.subprocesses import allow, stop_all
 from flows.summary import markdown_summary
-from flows.workspace import find_root, lease, workspace_lock
+from flows.workspace import find_root, workspace_lock
 from tasks.compare.params import CompareParams
 from tasks.core.errors import TunesmithError
-from tasks.core.facts import FLOW_RUN_VARIABLE
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
-from tasks.tuning.params import load_params
 from tasks.tuning.untrained import is_trained
-
-_LEASED = ("train@", "predict@", "benchmark@")
-"""Stages that compute with a model: each holds a GPU or a share of the processor."""
-
-_UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
-# Lines that dvc prints after every stage.
-_CHATTER = (
-    "To track the changes with git",
-    "git add ",
-    "To enable auto staging",
-    "dvc config core.autostage",
-    "Use `dvc push`",
-)
-
-
-@task(name="stage", task_run_name="{address}")
-def run_stage(address: str, root: Path) -> State[Any]:
-    """Bring one stage up to date with ``dvc repro --single-item``; its log is streamed to this task's log.
-
-    The state is named ``Cached`` if nothing had to run. The message of a failure is the stage's own error. States are
-    returned, not raised, since a traceback of this code would bury that error.
-    """
-    if address.startswith(_LEASED):
-        logger = get_run_logger()
-        with lease(
-            root,
-            _gpus(address, root),
-            lambda: logger.info("%s: waits for a processor or GPU that other experiments use", address),
-        ) as variables:
-            return _repro(address, root, variables)
-    return _repro(address, root, {})
-
-
-def _gpus(address: str, root: Path) -> int:
-    """The number of GPUs that a stage needs; a training may run in several processes on this node."""
-    step, name = address.split("@")
-    resolved = Paths(root).experiment(name) / "train.yaml"
-    if step != "train" or not resolved.exists():
-        return 1
-    return load_params(resolved).processes_per_node
-
-
-def _repro(address: str, root: Path, variables: dict[str, str]) -> State[Any]:
-    logger = get_run_logger()
-    # Without --wait-for-lock, dvc gives up after 3 s if another process holds its lock: a finished training is lost.
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
-    while True:
-        lines: list[str] = []
-
-        def on_line(line: str, lines: list[str] = lines) -> None:
-            lines.append(line)
-            if not _is_chatter(line, lines) and (line.startswith(f"{address}: ") or not stopped()):
-                logger.info(line)
-
-        try:
-            ended = stream(command, root, on_line, variables | {FLOW_RUN_VARIABLE: str(flow_run.id or "")})
-        except StoppedError:
-            return Failed(message=f"{address}: error: not started, since the flow was stopped")
-        if ended == 0 or stopped() or not is_busy(lines):
-            break
-        wait_for_others(root, lambda line: logger.warning("%s: %s", address, line), stopped)
-    if ended != 0:
-        return Failed(message=_why(address, lines))
-    cached = any(text in line for line in lines for text in _UNCHANGED)
-    return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
-
-
-def _is_chatter(line: str, lines: list[str]) -> bool:
-    """Whether to hide a line: dvc prints it after every stage, or ``wait_for_others`` reports the same better."""
-    return line.strip().startswith(_CHATTER) or is_busy(lines)
-
-
-def _why(address: str, lines: list[str]) -> str:
-    errors = [line for line in lines if line.startswith(f"{address}: error: ")]
-    if not errors and stopped():  # a stage that is stopped during its imports prints only a traceback
-        return f"{address}: error: ended, since the flow was stopped"
-    return "\n".join(errors or [f"{address}: error: {' | '.join(lines[-3:])}"])
 
 
 def _complete_mlflow(paths: Paths) -> None:
@@ -133,7 +55,11 @@ def _run_gate(paths: Paths) -> None:
 _RUNNER: Any = ThreadPoolTaskRunner(max_workers=16)  # leases, not this number, limit the heavy stages
 
 
-@flow(name="retrain", task_runner=_RUNNER, persist_result=False)
+def _name() -> str:
+    return run_name(flow_run.parameters)
+
+
+@flow(name="retrain", flow_run_name=_name, task_runner=_RUNNER, persist_result=False)
 def retrain(
     experiments: list[str] | None = None,
     register_model: bool = True,
@@ -214,15 +140,12 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     cached = [address for address in dag.order if address not in pending and (within is None or address in within)]
     logger.info("%d stages to run, %d cached", len(pending), len(cached))
     # Check before the first stage: a missing folder would otherwise end the run after hours of other trainings.
-    refuse_missing_bases(Paths(root), {address.partition("@")[2] for address in pending if address.startswith(_LEASED)})
-    futures: dict[str, PrefectFuture[Any]] = {}
-    for address in pending:
-        wait_for = [futures[above] for above in dag.upstream(address) if above in futures]
-        futures[address] = run_stage.submit(address, root, return_state=False, wait_for=wait_for)
-    states = {address: _final_state(future) for address, future in futures.items()}
+    refuse_missing_bases(Paths(root), {address.partition("@")[2] for address in pending if needs_lease(address)})
+    states = run_stages(dag, pending, root)
     # Log finished experiments to MLflow even if another experiment failed.
     mlflow = run_step("tracking", _complete_mlflow, root, return_state=True)
-    _refuse_failures(states | {"tracking": mlflow})
+    if failure := flow_failure(states | {"tracking": mlflow}):
+        raise TunesmithError(failure)
     if register_model:
         _refuse_failure(run_step("register", _run_gate, root, return_state=True))
     record_flow(Paths(root), str(flow_run.id), str(flow_run.name))
@@ -245,23 +168,6 @@ def _opponents(root: Path) -> set[str]:
     return {*untuned, compared, load(RegistrationParams, params / "registration.yaml", "registration").baseline}
 
 
-def _final_state(future: PrefectFuture[Any]) -> State[Any]:
-    future.wait()
-    return future.state
-
-
 def _refuse_failure(state: State[Any]) -> None:
     if not state.is_completed():
         raise TunesmithError(str(state.message))
-
-
-def _refuse_failures(states: dict[str, State[Any]]) -> None:
-    """Raise one error with the messages of all failed stages and the names of the stages that depend on them."""
-    broken = [state for state in states.values() if state.is_failed() or state.is_crashed()]
-    if not broken:
-        return
-    lines = [str(state.message) for state in broken]
-    behind = [address for address, state in states.items() if not (state.is_completed() or state in broken)]
-    if behind:
-        lines.append(f"not run, since they depend on it: {', '.join(behind)}")
-    raise TunesmithError("\n".join([*lines, "what was finished stays; correct this and run again"]))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from tasks.compare.cells import label, outcome
+from tasks.core import files
 from tasks.core.paths import Paths
 from tasks.register.verdict import last_result, lines_below
 from tasks.tracking.client import open_store
@@ -47,14 +51,58 @@ def markdown_summary(root: Path, built: list[str], cached: list[str], registered
         cached: stages that were up to date.
         registered: whether the gate ran.
     """
-    parts = [(Paths(root).comparison / "table.md").read_text(encoding="utf-8")]
-    decided = last_result(Paths(root)) if registered else None
-    if decided:
-        parts.append("\n".join([f"**Gate:** {decided['summary']}", *(f"- {line}" for line in lines_below(decided))]))
-    else:
-        parts.append("**Gate:** did not run (`register_model` is off)")
-    links = "\n".join(f"- [{name}]({link})" for name, link in run_links(root).items())
-    parts.append(f"**MLflow runs** (`make ui` starts the page when no server runs)\n\n{links}")
-    parts.append(f"**Built:** {', '.join(f'`{address}`' for address in built) or 'nothing'}")
-    parts.append(f"**Cached:** {', '.join(f'`{address}`' for address in cached) or 'nothing'}")
+    folder = Paths(root).comparison
+    parts = [
+        _bullets("### Verdict", _verdict(files.read_json(folder / "comparison.json"))),
+        _gate(root, registered),
+        _picture(folder / "scores.png"),
+        (folder / "table.md").read_text(encoding="utf-8").rstrip(),
+        _report(folder / "report.html"),
+        _runs(run_links(root)),
+        f"### Stages\n\n**Built:** {_addresses(built)}\n\n**Cached:** {_addresses(cached)}",
+    ]
     return "\n\n".join(parts) + "\n"
+
+
+def _verdict(comparison: dict[str, Any]) -> list[str]:
+    metric, baseline = comparison["metric"], comparison["baseline"]["name"]
+    tuned = [entry for entry in comparison["systems"] if entry["differences"]]
+    return [
+        f"{entry['name']}, compared with {baseline} in {label(metric)}: {outcome(entry, metric)}" for entry in tuned
+    ]
+
+
+def _gate(root: Path, registered: bool) -> str:
+    result = last_result(Paths(root)) if registered else None
+    if result is None:
+        return "**Gate:** did not run (`register_model` is off)"
+    return _bullets(f"**Gate:** {_escaped(result['summary'])}", lines_below(result))
+
+
+def _picture(file: Path) -> str:
+    """The picture inside the text, since Prefect's page cannot read files of this machine."""
+    return f"![Scores of all systems](data:image/png;base64,{base64.b64encode(file.read_bytes()).decode('ascii')})"
+
+
+def _report(file: Path) -> str:
+    return (
+        f"### Report\n\n`{file}`, with the outputs on single test rows. A browser on this machine opens it as "
+        f"[{file.name}]({file.as_uri()}): copy the link, since pages of a server may not follow it."
+    )
+
+
+def _runs(links: dict[str, str]) -> str:
+    listed = "\n".join(f"- [{_escaped(name)}]({link})" for name, link in links.items())
+    return f"### MLflow runs\n\nIf no MLflow server runs, `make ui` starts one.\n\n{listed}"
+
+
+def _bullets(title: str, lines: list[str]) -> str:
+    return "\n".join([f"{title}\n", *(f"- {_escaped(line)}" for line in lines)])
+
+
+def _addresses(stages: list[str]) -> str:
+    return ", ".join(f"`{address}`" for address in stages) or "nothing"
+
+
+def _escaped(text: str) -> str:
+    return " ".join("".join(f"\\{c}" if c in "\\|*_<[" else c for c in text).split())

@@ -1,18 +1,15 @@
-"""The workspace of a flow: its environment variables, its lock, and leases of processors and GPUs."""
+"""The workspace of a flow: its environment variables, its Prefect server and its lock."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import re
-import shutil
 import signal
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,7 +17,6 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from tasks.core.errors import TunesmithError
-from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 
 ROOT_VARIABLE = "TUNESMITH_ROOT"
@@ -146,70 +142,3 @@ def _holder(note: Path) -> str:
     except (OSError, ValueError):
         return "unknown"
     return f"{holder['holder']}, process {holder['pid']}, since {holder['since']}"
-
-
-def gpus() -> list[str]:
-    """Ids of the GPUs that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [part for part in visible.split(",") if part.strip() not in {"", "-1"}]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return re.findall(r"^GPU (\d+):", listed.stdout, flags=re.MULTILINE)  # MIG instances are listed with an indent
-
-
-def slots(root: Path) -> list[str]:
-    """The slots that trainings, predictions and benchmarks lease: the GPUs, or else shares of ``threads`` cores each.
-
-    More of them at once than the cores allow would not change results, but would slow all of them down.
-    """
-    if ids := gpus():
-        return [f"gpu{gpu}" for gpu in ids]
-    threads = read_yaml(Paths(root).params / "training.yaml").get("defaults", {}).get("threads", 2)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return [f"cpu{share}" for share in range(max(1, cores // max(1, int(threads))))]
-
-
-@contextmanager
-def lease(root: Path, gpus_wanted: int = 1, on_wait: Callable[[], None] = lambda: None) -> Iterator[dict[str, str]]:
-    """Hold one slot, or ``gpus_wanted`` GPUs; yield the environment variables that bind a subprocess to them.
-
-    If the machine has fewer GPUs than wanted, all of them are held, and the training itself reports the lack.
-
-    Args:
-        on_wait: called once if the slots are not free.
-    """
-    folder = Paths(root).state / "leases"
-    folder.mkdir(parents=True, exist_ok=True)
-    known = slots(root)
-    wanted = min(gpus_wanted, len(known)) if known[0].startswith("gpu") else 1
-    held = _take(folder, known, wanted)
-    if len(held) < wanted:
-        on_wait()
-    while len(held) < wanted:
-        time.sleep(0.5)
-        held = _take(folder, known, wanted)
-    try:
-        ids = [slot.removeprefix("gpu") for slot in held if slot.startswith("gpu")]
-        yield {"CUDA_VISIBLE_DEVICES": ",".join(ids), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if ids else {}
-    finally:
-        for lock in held.values():
-            lock.release()
-
-
-def _take(folder: Path, known: list[str], wanted: int) -> dict[str, FileLock]:
-    """Lock ``wanted`` free slots, or none: two callers that each held some would wait for each other forever."""
-    held: dict[str, FileLock] = {}
-    for slot in known:
-        lock = FileLock(folder / slot)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        held[slot] = lock
-        if len(held) == wanted:
-            return held
-    for lock in held.values():
-        lock.release()
-    return {}

@@ -15,9 +15,9 @@ import psutil
 
 from flows.commands.deep_check import check_outputs
 from flows.commands.versions import as_tried
+from flows.leases import gpus
 from flows.preflight import preflight
 from flows.server_logs import failures, log_of
-from flows.workspace import gpus
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
 from tasks.core.paths import Paths

@@ -87,7 +87,7 @@ def run_model(
     instances: list[Row] = []
     spent: dict[str, float] = {}
     total = sum(len(one.built) + len(one.scenarios) for one in prepared)
-    with progress(f"benchmark {name}", total) as meter:
+    with progress(f"benchmark {name}", total, "tasks") as meter:
         for one in prepared:
             tasks, rows, seconds = _run_suite(lm, one, costs, settings, meter.advance)
             done = {n: (one.definitions[n], rows[n]) for n in rows}

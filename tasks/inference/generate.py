@@ -75,7 +75,7 @@ def generate(
     if sampling is not None:
         torch.manual_seed(sampling.seed)
     stops = stop_tokens(model, Renderer(tokenizer, kind))
-    with _configured(model, tokenizer, stops, params, sampling), progress("generating", len(prompts)) as meter:
+    with _configured(model, tokenizer, stops, params, sampling), progress("generating", len(prompts), "rows") as meter:
         greedy = sampling is None and params.num_beams == 1
         method = _in_slots if greedy and kind == "causal" and suits(model) else _in_batches
         for index, tokens in method(model, tokenizer, stops, prompts, kind, params):

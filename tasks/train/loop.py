@@ -61,7 +61,7 @@ def fit(
         log: called with each point of the loss curve; None in processes that record nothing.
     """
     is_main = distributed.is_main()
-    with progress("training", 0) if is_main else nullcontext(Meter("training", 0)) as meter:
+    with progress("training", 0, "steps") if is_main else nullcontext(Meter("training", 0, "steps")) as meter:
         recorder = Recorder(folder / "history.jsonl", log, meter)
         trainer = CompletionTrainer(
             model=model,

@@ -113,7 +113,7 @@ def test_a_command_waits_for_another_dvc_and_names_it(root: Path, other: subproc
 def _run_stage(root: Path, told: list[str]) -> None:
     from prefect.logging import disable_run_logger
 
-    from flows.retrain import run_stage
+    from flows.stages import run_stage
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -125,7 +125,7 @@ def _run_stage(root: Path, told: list[str]) -> None:
     logger, listener = logging.getLogger("null"), Listener()
     with pytest.MonkeyPatch.context() as patch, disable_run_logger():
         logger.addHandler(listener)
-        patch.setattr("flows.retrain.get_run_logger", lambda: logger)
+        patch.setattr("flows.stages.get_run_logger", lambda: logger)
         state: Any = run_stage.fn("slow", root)
         logger.removeHandler(listener)
     assert state.is_completed() and state.name == "Cached"

@@ -1,59 +1,76 @@
-"""Which stages of a flow hold a lease of the processor or of a GPU while they run."""
+"""Leases of processors and GPUs, and which stages need one."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
-from filelock import FileLock, Timeout
 
-from flows import retrain
-from flows.workspace import slots
+from flows.leases import Lease, needs_lease, slots
 from tasks.core.params import write_yaml
 
 
-def held(root: Path) -> int:
-    """The number of leases that are taken now."""
-    taken = 0
-    for slot in slots(root):
-        lock = FileLock(root / ".tunesmith/leases" / slot)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            taken += 1
-        else:
-            lock.release()
-    return taken
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace on a machine with five processors and no GPU, one thread per training."""
+    (tmp_path / "params").mkdir()
+    write_yaml(tmp_path / "params/training.yaml", {"defaults": {"threads": 1}})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3, 4})
+    return tmp_path
+
+
+def test_processor_shares_leave_room_for_the_threads_of_each(root: Path) -> None:
+    assert slots(root) == ["cpu0", "cpu1", "cpu2", "cpu3", "cpu4"]
+    write_yaml(root / "params/training.yaml", {"defaults": {"threads": 2}})
+    assert slots(root) == ["cpu0", "cpu1"]
+    write_yaml(root / "params/training.yaml", {"defaults": {"threads": 64}})
+    assert slots(root) == ["cpu0"]
+
+
+def test_as_many_leases_as_slots_and_a_released_one_is_free_again(root: Path) -> None:
+    write_yaml(root / "params/training.yaml", {"defaults": {"threads": 2}})
+    first, second, third = (Lease(root) for _ in range(3))
+    assert first.take() and second.take() and first.variables() == {}
+    assert not third.take()
+    first.release()
+    assert third.take()
+    first.release()  # it holds nothing any more
+    assert not Lease(root).take()
+
+
+def test_gpus_are_leased_one_by_one_and_bound(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    first, second = Lease(root), Lease(root)
+    assert first.take() and second.take()
+    assert [first.variables()["CUDA_VISIBLE_DEVICES"], second.variables()["CUDA_VISIBLE_DEVICES"]] == ["3", "5"]
+
+
+def test_a_training_in_several_processes_leases_all_its_gpus_or_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
+    two, four, one = Lease(root, 2), Lease(root, 4), Lease(root)  # four are more than the machine has
+    assert two.take() and two.variables()["CUDA_VISIBLE_DEVICES"] == "3,5"
+    assert not four.take()
+    assert one.take() and one.variables()["CUDA_VISIBLE_DEVICES"] == "6", "the one that waits holds no free GPU"
+    two.release()
+    assert not four.take()
+    one.release()
+    assert four.take() and four.variables()["CUDA_VISIBLE_DEVICES"] == "3,5,6"
 
 
 @pytest.mark.parametrize(
-    ("address", "leases"),
+    ("address", "needed"),
     [
-        ("train@lora", 1),
-        ("predict@lora", 1),
-        ("benchmark@lora", 1),
-        ("score@lora", 0),
-        ("baselines", 0),
-        ("compare", 0),
-        ("mix@demo", 0),
+        ("train@lora", True),
+        ("predict@lora", True),
+        ("benchmark@lora", True),
+        ("score@lora", False),
+        ("baselines", False),
+        ("compare", False),
+        ("mix@demo", False),
     ],
 )
-def test_a_stage_that_computes_with_a_model_holds_a_lease(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, leases: int
-) -> None:
-    (tmp_path / "params").mkdir()
-    write_yaml(tmp_path / "params/training.yaml", {"defaults": {"threads": 1}})
-    (tmp_path / ".tunesmith/leases").mkdir(parents=True)
-    counts = []
-
-    def count_leases(command: list[str], root: Path, *_: object) -> int:
-        assert command[-1] == address
-        counts.append(held(root))
-        return 0
-
-    monkeypatch.setattr(retrain, "stream", count_leases)
-    monkeypatch.setattr(retrain, "get_run_logger", lambda: logging.getLogger("test"))
-    retrain.run_stage.fn(address, tmp_path)
-    assert counts == [leases]
-    assert held(tmp_path) == 0
+def test_a_stage_that_computes_with_a_model_needs_a_lease(address: str, needed: bool) -> None:
+    assert needs_lease(address) == needed

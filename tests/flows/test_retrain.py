@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import json
 import re
@@ -26,8 +25,10 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 class FirstRun(NamedTuple):
     root: Path
+    name: str
     tasks: dict[str, str]
     artifact: str
+    progress: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, prefec
         patch.setenv("TUNESMITH_ROOT", str(root))
         patch.chdir(root)
         _run()
-        return FirstRun(root, _task_runs(), _artifact())
+        return FirstRun(root, _latest().name, _task_runs(), _artifact(), _progress())
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +62,34 @@ def _run(**parameters: Any) -> Any:
     return retrain(**parameters, return_state=True)
 
 
-def _task_runs() -> dict[str, str]:
-    """Name → state's name of the latest flow run's tasks."""
-    from prefect import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+def _latest() -> Any:
+    """The flow run that started last."""
+    from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import FlowRunSort
 
-    async def ask() -> dict[str, str]:
-        async with get_client() as client:
-            latest = (await client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1))[0]
-            only = FlowRunFilter(id=FlowRunFilterId(any_=[latest.id]))
-            return {run.name: run.state_name for run in await client.read_task_runs(flow_run_filter=only)}
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
 
-    return asyncio.run(ask())
+
+def _task_runs() -> dict[str, str]:
+    """Name → state's name of the latest flow run's tasks."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[_latest().id]))
+    with get_client(sync_client=True) as client:
+        return {run.name: run.state_name for run in client.read_task_runs(flow_run_filter=only)}
+
+
+def _progress() -> dict[str, str]:
+    """Key → description of the progress artifacts of the latest flow run."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas import filters
+
+    only = filters.ArtifactFilter(flow_run_id=filters.ArtifactFilterFlowRunId(any_=[_latest().id]))
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts(artifact_filter=only)
+    return {one.key: one.description for one in artifacts if one.type == "progress"}
 
 
 def _artifact() -> str:
@@ -97,8 +113,19 @@ def test_one_task_a_stage_then_ledger_and_gate(first_run: FirstRun) -> None:
 
 def test_the_artifact_has_the_table_the_decision_and_the_runs(first_run: FirstRun) -> None:
     count = "- decisions on this test set: 1"
-    for part in ("| experiment", "nearest", "**Gate:**", count, "/#/experiments/", "`train@lora`"):
-        assert part in first_run.artifact
+    parts = ("### Verdict", "- lora", "**Gate:**", count, "](data:image/png;base64,", "| experiment", "nearest")
+    parts += (f"`{first_run.root}/reports/comparison/report.html`", "/#/experiments/", "**Built:**", "`train@lora`")
+    where = [first_run.artifact.index(part) for part in parts]
+    assert where == sorted(where), "the verdict comes first, the stages last"
+
+
+def test_the_run_is_named_after_what_it_does_and_trainings_show_their_steps(first_run: FirstRun) -> None:
+    assert re.fullmatch(r"retrain \d{4}-\d\d-\d\d: all", first_run.name)
+    done = re.compile(r"(\w+): (\d+) of \2 (\w+)")
+    shown = {key: done.match(text) for key, text in first_run.progress.items()}
+    trained, predicted = shown["progress-train-lora"], shown["progress-predict-full"]
+    assert trained and trained[1] == "training" and (trained[2], trained[3]) == ("4", "steps")
+    assert predicted and predicted[1] == "generating" and (predicted[2], predicted[3]) == ("8", "rows")
 
 
 def test_the_report_shows_the_verdict(built: Path) -> None:

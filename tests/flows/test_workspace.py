@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from flows.subprocesses import StoppedError, allow, stop_all, stream
-from flows.workspace import find_root, lease, running_prefect, slots, workspace_lock
+from flows.workspace import find_root, running_prefect, workspace_lock
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
 
@@ -39,59 +39,6 @@ def test_the_root_is_found_from_below(root: Path, monkeypatch: pytest.MonkeyPatc
     (root / "dvc.yaml").unlink()
     with pytest.raises(TunesmithError, match="not inside a Tunesmith workspace"):
         find_root()
-
-
-def test_processor_shares_leave_room_for_the_threads_of_each(root: Path) -> None:
-    assert slots(root) == ["cpu0", "cpu1", "cpu2", "cpu3", "cpu4"]
-    write_yaml(root / "params/training.yaml", {"defaults": {"threads": 2}})
-    assert slots(root) == ["cpu0", "cpu1"]
-    write_yaml(root / "params/training.yaml", {"defaults": {"threads": 64}})
-    assert slots(root) == ["cpu0"]
-
-
-def test_gpus_are_leased_one_by_one_and_bound(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    with lease(root) as first, lease(root) as second:
-        assert [first["CUDA_VISIBLE_DEVICES"], second["CUDA_VISIBLE_DEVICES"]] == ["3", "5"]
-
-
-def test_a_training_in_several_processes_leases_all_its_gpus_or_none(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
-    ended: list[str] = []
-
-    def four() -> None:  # more than there are: all of them
-        with lease(root, 4) as variables:
-            ended.append(variables["CUDA_VISIBLE_DEVICES"])
-
-    waiting = threading.Thread(target=four)
-    with lease(root, 2) as two:
-        assert two["CUDA_VISIBLE_DEVICES"] == "3,5"
-        waiting.start()
-        time.sleep(0.7)
-        with lease(root) as one:  # the one that waits holds none of those that are free
-            assert one["CUDA_VISIBLE_DEVICES"] == "6"
-        assert ended == []
-    waiting.join(10)
-    assert ended == ["3,5,6"]
-
-
-def test_a_lease_waits_until_one_is_free(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_yaml(root / "params/training.yaml", {"defaults": {"threads": 5}})
-    order: list[str] = []
-
-    def second() -> None:
-        with lease(root, on_wait=lambda: order.append("second waits")):
-            order.append("second")
-
-    waiting = threading.Thread(target=second)
-    with lease(root, on_wait=lambda: order.append("first waits")):
-        waiting.start()
-        time.sleep(1.2)
-        order.append("first ends")
-    waiting.join(10)
-    assert order == ["second waits", "first ends", "second"]
 
 
 def test_a_second_flow_waits_and_names_the_holder(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -181,7 +128,7 @@ def test_stop_all_ends_what_runs_and_lets_nothing_begin(root: Path) -> None:
 def test_a_stage_of_a_stopped_flow_fails_in_one_line(root: Path) -> None:
     from prefect.logging import disable_run_logger
 
-    from flows.retrain import run_stage
+    from flows.stages import run_stage
 
     stop_all()
     with disable_run_logger():
@@ -203,7 +150,7 @@ def test_a_stage_that_fails_is_quoted_even_when_the_flow_stops(
 ) -> None:
     from prefect.logging import disable_run_logger
 
-    from flows import retrain
+    from flows import stages
 
     def fail(command: list[str], folder: Path, on_line: Callable[[str], None], variables: dict[str, str]) -> int:
         for line in lines:
@@ -212,9 +159,9 @@ def test_a_stage_that_fails_is_quoted_even_when_the_flow_stops(
             stop_all()
         return 1
 
-    monkeypatch.setattr(retrain, "stream", fail)
+    monkeypatch.setattr(stages, "stream", fail)
     allow()
     with disable_run_logger():
-        state: Any = retrain.run_stage.fn("compare", root)
+        state: Any = stages.run_stage.fn("compare", root)
     allow()
     assert state.is_failed() and state.message == message

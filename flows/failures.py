@@ -1,0 +1,72 @@
+"""Name why a stage failed, for its Prefect task, and why a flow failed, for the flow run."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from prefect.states import State
+
+from flows.subprocesses import stopped
+from tasks.core.counted import counted
+
+# dvc's last line about a command that failed. A shell reports a killed child as 128 plus the signal.
+_EXITED = re.compile(r"ERROR: failed to reproduce .*exited with (-?\d+)$")
+
+_MORE_MEMORY = {
+    "train": "lower training.token_budget (params/training.yaml) or free memory, and run again: training resumes from "
+    "its last checkpoint",
+    "predict": "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run again",
+    "benchmark": "lower benchmark.settings.batch_size (params/evaluation.yaml) or free memory, and run again",
+}
+
+
+def why(address: str, lines: list[str]) -> str:
+    """Why a stage failed: its own errors, else the signal that ended it, else the last lines of its log.
+
+    Args:
+        lines: the output of ``dvc repro`` for the stage.
+    """
+    errors = [line for line in lines if line.startswith(f"{address}: error: ")]
+    if errors:
+        return "\n".join(errors)
+    if stopped():  # a stage that is stopped during its imports prints only a traceback
+        return f"{address}: error: ended, since the flow was stopped"
+    if number := _signal(lines):
+        return f"{address}: error: {_killed(address, number)}"
+    return f"{address}: error: {' | '.join(lines[-3:])}"
+
+
+def _signal(lines: list[str]) -> int | None:
+    """The number of the signal that ended the stage, as dvc reports it; None if no signal did."""
+    codes = [int(match[1]) for match in map(_EXITED.match, lines) if match]
+    code = codes[-1] if codes else 0
+    number = -code if code < 0 else code - 128
+    return number if number in set(signal.Signals) else None
+
+
+def _killed(address: str, number: int) -> str:
+    if number != signal.SIGKILL:
+        return f"its process was ended by signal {number} ({signal.Signals(number).name}); read its log and run again"
+    remedy = _MORE_MEMORY.get(address.partition("@")[0], "free memory and run again")
+    return f"its process was killed (signal 9), most often because the memory ran out; {remedy}"
+
+
+def flow_failure(states: Mapping[str, State[Any]]) -> str | None:
+    """Why a flow failed: the failed stages in one line, then their reasons, the shortest first; None if none failed.
+
+    Args:
+        states: address → last state of each stage.
+    """
+    broken = {address: state for address, state in states.items() if state.is_failed() or state.is_crashed()}
+    if not broken:
+        return None
+    lines = [f"{counted(len(broken), 'stage')} failed: {', '.join(broken)}"]
+    lines += "\n".join(sorted((str(state.message) for state in broken.values()), key=len)).splitlines()
+    behind = [address for address, state in states.items() if not (state.is_completed() or address in broken)]
+    if behind:
+        lines.append(f"not run, since they depend on it: {', '.join(behind)}")
+    lines.append("what was finished stays; correct this and run again")
+    return "\n".join(f"{line.rstrip('.')}." for line in lines)  # Prefect's page shows the lines as one paragraph

@@ -1,0 +1,96 @@
+"""The Prefect tasks of the stages: each runs one stage with DVC, streams its log and names why it failed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.futures import PrefectConcurrentFuture
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+
+from flows.dag import Dag
+from flows.dvc_lock import is_busy, wait_for_others
+from flows.failures import why
+from flows.leases import needs_lease
+from flows.progress import shown
+from flows.subprocesses import StoppedError, stopped, stream
+from flows.turns import Turn
+from tasks.core.facts import FLOW_RUN_VARIABLE
+
+_UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
+# Lines that dvc prints after every stage.
+_CHATTER = (
+    "To track the changes with git",
+    "git add ",
+    "To enable auto staging",
+    "dvc config core.autostage",
+    "Use `dvc push`",
+)
+
+
+def run_stages(dag: Dag, pending: list[str], root: Path) -> dict[str, State[Any]]:
+    """Run each stage in a task, once its inputs are built and a lease is free; return the last state of each.
+
+    Args:
+        pending: addresses, each after those that it depends on.
+    """
+    futures: dict[str, PrefectConcurrentFuture[Any]] = {}
+    for address in pending:
+        upstream = {above: futures[above] for above in dag.upstream(address) if above in futures}
+        turn = Turn(address, root, upstream)
+        future: Any = run_stage.submit(address, root, turn, return_state=False, wait_for=[*upstream.values()])
+        future.add_done_callback(turn.end)
+        futures[address] = future
+    for future in futures.values():
+        future.wait()
+    return {address: future.state for address, future in futures.items()}
+
+
+@task(name="stage", task_run_name="{address}")
+def run_stage(address: str, root: Path, variables: Mapping[str, str] | None = None) -> State[Any]:
+    """Bring one stage up to date with ``dvc repro --single-item``; its log is streamed to this task's log.
+
+    The state is named ``Cached`` if nothing had to run. The message of a failure is the stage's own error. States are
+    returned, not raised, since a traceback of this code would bury that error.
+
+    Args:
+        variables: environment variables that bind the stage to its GPUs; a flow passes the stage's ``Turn``.
+    """
+    if needs_lease(address):
+        with shown(address, root) as progress:
+            return _repro(address, root, {**(variables or {}), **progress})
+    return _repro(address, root, variables or {})
+
+
+def _repro(address: str, root: Path, variables: Mapping[str, str]) -> State[Any]:
+    logger = get_run_logger()
+    # Without --wait-for-lock, dvc gives up after 3 s if another process holds its lock: a finished training is lost.
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
+    while True:
+        lines: list[str] = []
+
+        def on_line(line: str, lines: list[str] = lines) -> None:
+            lines.append(line)
+            if not _is_chatter(line, lines) and (line.startswith(f"{address}: ") or not stopped()):
+                logger.info(line)
+
+        try:
+            ended = stream(command, root, on_line, {**variables, FLOW_RUN_VARIABLE: str(flow_run.id or "")})
+        except StoppedError:
+            return Failed(message=f"{address}: error: not started, since the flow was stopped")
+        if ended == 0 or stopped() or not is_busy(lines):
+            break
+        wait_for_others(root, lambda line: logger.warning("%s: %s", address, line), stopped)
+    if ended != 0:
+        return Failed(message=why(address, lines))
+    cached = any(text in line for line in lines for text in _UNCHANGED)
+    return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
+
+
+def _is_chatter(line: str, lines: list[str]) -> bool:
+    """Whether to hide a line: dvc prints it after every stage, or ``wait_for_others`` reports the same better."""
+    return line.strip().startswith(_CHATTER) or is_busy(lines)
