@@ -148,6 +148,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         raise TunesmithError(failure)
     if register_model:
         _refuse_failure(run_step("register", _run_gate, root, return_state=True))
+    _refuse_failure(run_step("report", _write_report, root, return_state=True))
     record_flow(Paths(root), str(flow_run.id), str(flow_run.name))
     built = [address for address, state in states.items() if state.name != "Cached"]
     cached += [address for address, state in states.items() if state.name == "Cached"]
@@ -157,6 +158,13 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         markdown=markdown_summary(root, built, cached, register_model),
     )
     return Completed(message=f"{len(built)} stages built, {len(cached)} cached")
+
+
+def _write_report(paths: Paths) -> None:
+    from tasks.report.run import is_current, run
+
+    if not is_current(paths):
+        run(paths)
 
 
 def _opponents(root: Path) -> set[str]:

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tasks.compare.cells import label, outcome
+from tasks.compare.headline import headline
+from tasks.compare.set_sentences import set_sentences
 from tasks.core import files
 from tasks.core.paths import Paths
 from tasks.register.verdict import last_result, lines_below
@@ -65,11 +66,9 @@ def markdown_summary(root: Path, built: list[str], cached: list[str], registered
 
 
 def _verdict(comparison: dict[str, Any]) -> list[str]:
-    metric, baseline = comparison["metric"], comparison["baseline"]["name"]
-    tuned = [entry for entry in comparison["systems"] if entry["differences"]]
-    return [
-        f"{entry['name']}, compared with {baseline} in {label(metric)}: {outcome(entry, metric)}" for entry in tuned
-    ]
+    """What the comparison shows, and what each set of experiments shows."""
+    of_sets = [sentence for entry in comparison["sets"].values() for sentence in set_sentences(entry)]
+    return [*headline(comparison), *of_sets]
 
 
 def _gate(root: Path, registered: bool) -> str:
@@ -86,7 +85,7 @@ def _picture(file: Path) -> str:
 
 def _report(file: Path) -> str:
     return (
-        f"### Report\n\n`{file}`, with the outputs on single test rows. A browser on this machine opens it as "
+        f"### Report\n\n`tunesmith report` opens `{file}`, with every test row. A browser on this machine opens it as "
         f"[{file.name}]({file.as_uri()}): copy the link, since pages of a server may not follow it."
     )
 

@@ -26,11 +26,12 @@ class SmallTable:
 
 def small_tables(comparison: Comparison) -> list[SmallTable]:
     """All small tables of a comparison; none for comparisons of earlier versions."""
-    sets = [_set_table(name, entry) for name, entry in comparison.get("sets", {}).items()]
-    return [*sets, *_task_tables(comparison)]
+    sets = [set_table(name, entry) for name, entry in comparison.get("sets", {}).items()]
+    return [*sets, *task_tables(comparison)]
 
 
-def _set_table(name: str, entry: Entry) -> SmallTable:
+def set_table(name: str, entry: Entry) -> SmallTable:
+    """The table of one set; ``entry`` is one of ``comparison["sets"]``."""
     members = entry["experiments"]
 
     def numbers(title: str, importance: int, key: str, factor: float = 1.0, digits: int = 1) -> Column:
@@ -57,7 +58,7 @@ def _count(parameters: int | None) -> str:
     return NOTHING if parameters is None else f"{parameters:,}"
 
 
-def _task_tables(comparison: Comparison) -> list[SmallTable]:
+def task_tables(comparison: Comparison) -> list[SmallTable]:
     """One table with a row per task and system; none if there is one task."""
     systems = [entry for entry in comparison["systems"] if entry.get("per_task")]
     if not systems:

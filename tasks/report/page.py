@@ -25,6 +25,7 @@ from tasks.report.labels import labels
 from tasks.report.rows import rows
 from tasks.report.scores import differences, scores, signs, warnings
 from tasks.report.sections import Builder, Section
+from tasks.report.sets import per_task, sets
 
 BUILDERS = (
     Builder("scores", "Scores", scores),
@@ -32,6 +33,8 @@ BUILDERS = (
     Builder("labels", "Labels", labels),
     Builder("curves", "Loss curves", curves),
     Builder("cost", "Quality and cost", cost),
+    Builder("sets", "Sets of experiments", sets),
+    Builder("per_task", "Per source and task", per_task),
     Builder("forgetting", "Kept and lost: tasks that were not tuned on", forgetting),
     Builder("few_shot", "Examples in the prompt", few_shot),
     Builder("signs", "Signs of bad texts that score well", signs),
@@ -49,10 +52,11 @@ BUILDERS = (
 _FOLDER = Path(__file__).parent / "page"
 
 
-def html_report(facts: Facts, earlier: Earlier | None = None) -> str:
+def html_report(facts: Facts, digest: str = "", earlier: Earlier | None = None) -> str:
     """Render ``facts`` as HTML; equal facts give equal bytes.
 
     Args:
+        digest: of the files that ``facts`` were read from; the page holds it.
         earlier: another state of the workspace. A section says what changed since.
     """
     sections = [section for builder in BUILDERS if (section := builder.section(facts)) is not None]
@@ -65,6 +69,7 @@ def html_report(facts: Facts, earlier: Earlier | None = None) -> str:
         .get_template("report.html.jinja")
         .render(
             c=facts.comparison,
+            digest=digest,
             sections=sections,
             style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
             script=Markup(script),
@@ -95,8 +100,8 @@ def about(facts: Facts) -> list[tuple[str, str]]:
     champion = decision.get("champion")
     if champion:
         known.append(("champion", f"{champion['experiment']} (version {champion['version']})"))
-    if decision.get("time"):
-        known.append(("decided", str(decision["time"])))
+    if decision.get("decided"):
+        known.append(("decided", str(decision["decided"])))
     known += [("base model", name) for name in base_models(facts)]
     known += [("data", f"{one.name} {one.version[:12]}".strip()) for one in facts.sources]
     commits = {one.training.get("git_commit") for one in facts.trained.values()} - {None}

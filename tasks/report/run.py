@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tasks.core import files
 from tasks.core.paths import Paths
+from tasks.register.verdict import result_on_present
 from tasks.report.card import CARD, RESULTS, card, eval_results
 from tasks.report.changes import Earlier
 from tasks.report.facts import Facts, read_facts
@@ -31,14 +32,33 @@ def run(paths: Paths, earlier: Earlier | None = None) -> Path:
         TunesmithError: nothing has been compared yet, or a file does not have the format that its stage writes.
     """
     facts = read_facts(paths)
-    page = paths.comparison / "report.html"
+    page = _page(paths)
     with files.replacing(page) as temporary:
-        temporary.write_text(html_report(facts, earlier), encoding="utf-8")
+        temporary.write_text(html_report(facts, _digest(paths), earlier), encoding="utf-8")
     names = _write_cards(facts, paths)
     logger.info("report: %s", page)
     if names:
         logger.info("model cards of %s: %s", ", ".join(names), paths.cards)
     return page
+
+
+def is_current(paths: Paths) -> bool:
+    """Whether the page shows the present comparison, decision, trainings and benchmarks."""
+    page = _page(paths)
+    return page.exists() and f'<meta name="facts" content="{_digest(paths)}">' in page.read_text(encoding="utf-8")
+
+
+def _page(paths: Paths) -> Path:
+    return paths.comparison / "report.html"
+
+
+def _digest(paths: Paths) -> str:
+    """Digest of the small files that the page is made from; the predictions are known by the comparison."""
+    kinds = ("runs/*/train/run.json", "reports/benchmarks/*/results.json", "reports/helm/*/results.json")
+    known = [path for kind in kinds for path in sorted(paths.root.glob(kind))]
+    decision = dict(result_on_present(paths) or {})
+    decision.pop("time", None)
+    return files.digest([files.sha256(paths.comparison / "comparison.json"), decision, *map(files.sha256, known)])
 
 
 def _write_cards(facts: Facts, paths: Paths) -> list[str]:

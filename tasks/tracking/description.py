@@ -84,12 +84,10 @@ def table(comparison: Comparison) -> list[str]:
     return lines
 
 
-def report_line(comparison: Comparison) -> str:
-    """Where the full comparison is."""
-    return (
-        f"{comparison['rows']} test rows. The full report is `reports/comparison/report.html` of the workspace, and "
-        "`comparison/report.html` among the artifacts of this run."
-    )
+def report_line(comparison: Comparison, attached: bool = False) -> str:
+    """Where the full comparison is; ``attached``: whether the report is an artifact of the run."""
+    artifact = ", and `comparison/report.html` among the artifacts of this run" if attached else ""
+    return f"{comparison['rows']} test rows. `tunesmith report` opens the full report{artifact}."
 
 
 def results(entry: dict[str, Any], comparison: Comparison) -> list[str]:

@@ -21,6 +21,8 @@ from tasks.tracking.metric_names import DEFAULT_PRIMARY
 from tasks.tracking.run_params import main_params
 from tasks.tracking.tag_names import INFERENCE
 
+REPORT = "report.html"
+
 LARGE = 200 * 2**20
 """Files larger than this (bytes) are full weights. The manifest holds their hash, and a run stores them once."""
 
@@ -233,7 +235,10 @@ def read_comparison(paths: Paths) -> dict[str, Any]:
 def _comparison(paths: Paths, name: str) -> dict[str, Path]:
     """The files of the comparison; empty if the experiment is not part of it."""
     systems = read_comparison(paths).get("systems", [])
-    return {} if systems and name not in {system["name"] for system in systems} else _files(paths.comparison)
+    if systems and name not in {system["name"] for system in systems}:
+        return {}
+    # The report is written after the gate's decision, and belongs to the run of the flow.
+    return {name: path for name, path in _files(paths.comparison).items() if name != REPORT}
 
 
 def _digest(group: dict[str, Path], manifest: dict[str, Any]) -> str:

@@ -6,12 +6,12 @@ was compared at that time, so that two weeks can be told apart.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric, RunTag
 from mlflow.utils.time import get_current_time_millis
 
+from tasks.compare.headline import headline
 from tasks.core import files
 from tasks.core.paths import Paths
 from tasks.tracking.client import Tracker, open_store, readable_mlflow
@@ -48,11 +48,18 @@ def record_flow(paths: Paths, flow_run_id: str, name: str, tracker: Tracker | No
         logged = tracker.client.get_run(run_id).data.metrics
         tracker.log_points(run_id, [point for point in _metrics(comparison) if logged.get(point.key) != point.value])
         tracker.client.log_artifacts(run_id, str(paths.comparison), paths.comparison.name)
-        for page in _gate_files(paths):
-            tracker.client.log_artifact(run_id, str(page), page.parent.name)
+        _log_cards(paths, comparison, tracker)
         describe(tracker.client, run_id, RESULTS, _lines(comparison, decided))
         tracker.client.set_terminated(run_id, "FINISHED")
     return run_id
+
+
+def _log_cards(paths: Paths, comparison: dict[str, Any], tracker: Tracker) -> None:
+    """Log the model card of each compared experiment to the experiment's own run."""
+    for entry in comparison["systems"]:
+        folder, run_id = paths.card(entry["name"]), tracker.find(str(entry["key"]), entry["name"])
+        if folder.is_dir() and run_id is not None:
+            tracker.client.log_artifacts(run_id, str(folder), "card")
 
 
 def _run_of(tracker: Tracker, flow_run_id: str, name: str) -> str:
@@ -63,14 +70,10 @@ def _run_of(tracker: Tracker, flow_run_id: str, name: str) -> str:
     return str(run.info.run_id)
 
 
-def _gate_files(paths: Paths) -> list[Path]:
-    """The gate's verdict on the present comparison, as JSON and as the page that ``report.html`` shows."""
-    digest = files.sha256(paths.comparison / "comparison.json")
-    return [path for path in (paths.gate(digest, "json"), paths.gate(digest, "html")) if path.exists()]
-
-
 def _decision(paths: Paths) -> dict[str, Any]:
-    decided: dict[str, Any] = next((files.read_json(path) for path in _gate_files(paths) if path.suffix == ".json"), {})
+    """The gate's decision on the present comparison; empty if it has not decided."""
+    path = paths.gate(files.sha256(paths.comparison / "comparison.json"))
+    decided: dict[str, Any] = files.read_json(path) if path.exists() else {}
     return decided
 
 
@@ -103,11 +106,13 @@ def _lines(comparison: dict[str, Any], decided: dict[str, Any]) -> list[str]:
     tuned = [entry for entry in comparison["systems"] if entry.get("tuned")]
     gate = [f"**Gate:** {decided['summary']}", *(f"- {reason}" for reason in decided["reasons"])] if decided else []
     return [
+        *headline(comparison),
+        "",
         *(f"- {sentence(entry, comparison)}" for entry in tuned),
         "",
         *(gate or ["**Gate:** no decision on this comparison"]),
         "",
         *table(comparison),
         "",
-        report_line(comparison),
+        report_line(comparison, attached=True),
     ]

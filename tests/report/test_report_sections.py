@@ -115,7 +115,7 @@ def test_since_another_commit_the_rows_are_paired_and_parameters_named(facts: Fa
     assert rows["gone"][3] == "gone" and rows["base"][3] == "new"
     assert shown["params"] == ["lora-r1: lora.rank 8 → 16"]
     assert shown["data"] == ["demo: aaaaaaaaaaaa → bbbbbbbbbbbb"]
-    page = html_report(present, earlier)
+    page = html_report(present, earlier=earlier)
     assert "What changed since 3f2a1b9 (2026-11-24)" in page and "lora.rank 8 → 16" in page
 
 
