@@ -3,6 +3,7 @@
 LONGEST = [
     "test_servers.py",
     "test_stopped_flows.py",
+    "test_sweep.py",
     "test_train_repeats.py",
     "test_distributed_ends.py",
     "test_distributed.py",
