@@ -94,9 +94,13 @@ class ExperimentFiles(Trained):
         return str(self.comparison.get("metric") or DEFAULT_PRIMARY)
 
     @property
-    def data_digest(self) -> str | None:
-        """Digest of the evaluation set, which has the test, validation and retention rows; None if it is not known."""
-        return next((data.digest for data in self.data if data.context == "testing"), None)
+    def data_digest(self) -> str:
+        """Digest of the evaluation set, which has the test, validation and retention rows, in at most 36 characters.
+
+        It is DVC's md5, or the start of ``test_sha256`` if ``dvc.lock`` lacks the set.
+        """
+        known = (data.digest for data in self.data if data.context == "testing")
+        return next(known, str(self.scores["test_sha256"])[:36])
 
     @property
     def digest(self) -> str:

@@ -150,7 +150,10 @@ def test_outputs_of_the_test_rows_stand_side_by_side(
     page: Page, address: str, tracker: Tracker, tmp_path: Path
 ) -> None:
     url = f"{address}{runs_page(tracker.experiment_id)}&compareRunsMode=ARTIFACT"
-    show(page, url, tmp_path / "outputs.png", "Group by: row", "Compare: output", "1: ", "2: ")
+    run_id = sync(paths, tracker)[0].run_id
+    table = json.loads(Path(tracker.client.download_artifacts(run_id, OUTPUTS)).read_text())
+    rows = [row[0] for row in table["data"][:2]]
+    show(page, url, tmp_path / "outputs.png", OUTPUTS, "Group by:", "Compare:", *rows)
 
 
 def test_the_flows_table_has_a_row_per_flow(page: Page, address: str, tracker: Tracker, tmp_path: Path) -> None:

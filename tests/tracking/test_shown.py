@@ -23,7 +23,7 @@ from tasks.tracking.sync import sync
 from tasks.tracking.tag_names import KEY, NAME, WEIGHTS
 from tasks.tracking.views import FLOWS, MODELS, models_view, runs_page
 from tests.tracking.compared import compared, entry, write_comparison
-from tests.tracking.ledger_workspace import add_experiment, add_report, key_of
+from tests.tracking.ledger_workspace import TEST, add_experiment, add_report, key_of
 
 
 def test_main_scores_have_plain_names_and_every_score_has_one_with_its_prefix() -> None:
@@ -81,6 +81,14 @@ def test_a_trained_model_is_a_ready_logged_model_with_scores_per_data_set(paths:
     artifacts = paths.root / "mlartifacts"
     stored = [path.relative_to(artifacts).parts[0] for path in artifacts.rglob("adapter_model.safetensors")]
     assert stored == [lora.info.run_id]
+
+
+def test_a_model_has_its_scores_without_dvcs_digest_of_the_data(paths: Paths, tracker: Tracker) -> None:
+    (paths.root / "dvc.lock").unlink()
+    run = tracker.client.get_run(sync(paths, tracker)[1].run_id)
+    model = model_of(tracker.client, run)
+    assert model is not None
+    assert {metric.dataset_digest for metric in model.metrics} == {TEST[:36]}
 
 
 def test_a_second_evaluation_and_a_second_version_reach_the_model(paths: Paths, tracker: Tracker) -> None:
