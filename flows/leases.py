@@ -6,6 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,6 +16,8 @@ from filelock import FileLock, Timeout
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.tuning.params import load_params
+
+_PAUSE_S = 0.5
 
 _LEASED = ("train@", "predict@", "benchmark@")
 
@@ -98,3 +103,15 @@ class Lease:
         for lock in self._held.values():
             lock.release()
         self._held.clear()
+
+
+@contextmanager
+def held(root: Path) -> Iterator[dict[str, str]]:
+    """Wait for one slot, and hold it during the block; yield ``Lease.variables``."""
+    lease = Lease(root)
+    while not lease.take():
+        time.sleep(_PAUSE_S)
+    try:
+        yield lease.variables()
+    finally:
+        lease.release()

@@ -18,7 +18,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.report.changes import Earlier
 from tasks.report.run import run
-from tasks.tracking.client import flatten
+from tasks.tracking.run_params import flatten
 
 COMPARISON = "reports/comparison/comparison.json"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from flows.commands.clean import drop_entries
 from flows.dvc_lock import is_busy, wait_for_others
+from flows.leases import held
 from flows.subprocesses import stream
-from flows.workspace import lease
 from tasks.core.errors import TunesmithError
 from tasks.core.files import remove
 from tasks.core.paths import Paths
@@ -65,7 +65,7 @@ def run_trial(paths: Paths, trial: TrialParams, decide: Decide) -> Outcome:
     """
     name = add_trial(paths, trial)
     address = f"trial@{name}"
-    with listening(decide) as (socket, ended), lease(paths.root) as variables:
+    with listening(decide) as (socket, ended), held(paths.root) as variables:
         code, lines = _repro(paths.root, address, variables | {ADDRESS: socket})
     if ended.error is not None:
         raise ended.error

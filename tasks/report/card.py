@@ -159,10 +159,11 @@ def _scores(entry: Entry, facts: Facts) -> list[tuple[str, str, str]]:
     base = next((one for one in comparison["systems"] if one["name"] == comparison["baseline"]["name"]), None)
     known = [metric for metric in _SHOWN if (entry["metrics"].get(metric) or {}).get("value") is not None]
     rows = [(label(m), str(score(entry, m, scale(m))), str(score(base, m, scale(m))) if base else "–") for m in known]
-    losses = [
-        (one["metrics"].get("validation_loss_per_byte") or {}).get("value") if one else None for one in (entry, base)
-    ]
-    return [*rows, ("validation loss (nats/byte)", *(number(loss, digits=4) for loss in losses))]
+    ours, theirs = (
+        number((one["metrics"].get("validation_loss_per_byte") or {}).get("value") if one else None, digits=4)
+        for one in (entry, base)
+    )
+    return [*rows, ("validation loss (nats/byte)", ours, theirs)]
 
 
 def _entry(name: str, facts: Facts) -> Entry:

@@ -15,8 +15,8 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.register.verdict import result_on_present
-from tasks.tracking.client import flatten
 from tasks.tracking.experiment_files import read_lock
+from tasks.tracking.run_params import flatten
 
 
 @dataclass(frozen=True)

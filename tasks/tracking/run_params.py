@@ -40,3 +40,14 @@ def main_params(params: Mapping[str, Any]) -> dict[str, Any]:
 def as_text(value: Any) -> str:
     """A parameter as MLflow stores it: text as it is, anything else as JSON, cut at MLflow's 6,000 characters."""
     return (value if isinstance(value, str) else canonical_json(value))[:MAX_PARAM_VAL_LENGTH]
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """``{"lora": {"rank": 8}}`` → ``{"lora.rank": "8"}``, with the values of ``as_text``."""
+    flat: dict[str, str] = {}
+    for key, value in params.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = as_text(value)
+    return flat
