@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tasks.register.run import set_champion
 from tasks.tracking.client import VARIABLE, Tracker, open_store
 from tasks.tracking.flow_run import record_flow
 from tasks.tracking.logged_model import model_of
+from tasks.tracking.run_files import OUTPUTS
 from tasks.tracking.sync import sync
 from tasks.tracking.views import FLOWS, run_page, runs_page
 from tests.browser import browser
@@ -147,7 +149,7 @@ def test_the_chart_view_begins_with_the_main_scores(page: Page, address: str, tr
 
 
 def test_outputs_of_the_test_rows_stand_side_by_side(
-    page: Page, address: str, tracker: Tracker, tmp_path: Path
+    page: Page, address: str, paths: Paths, tracker: Tracker, tmp_path: Path
 ) -> None:
     url = f"{address}{runs_page(tracker.experiment_id)}&compareRunsMode=ARTIFACT"
     run_id = sync(paths, tracker)[0].run_id
@@ -167,7 +169,11 @@ def test_compare_run_model_and_version_show_the_numbers(
     base, lora = (result.run_id for result in sync(paths, tracker))
     runs, experiments = quote(f'["{lora}","{base}"]'), quote(f'["{tracker.experiment_id}"]')
     compare = f"{address}/#/compare-runs?runs={runs}&experiments={experiments}"
-    show(page, compare, tmp_path / "compare.png", "Comparing 2 Runs", "learning_rate", "0.402", "0.213")
+    show(page, compare, tmp_path / "compare.png", "Comparing 2 Runs", "learning_rate", "data/test_rows")
+    page.get_by_text("data/test_rows").first.hover()  # the table of metrics has the rows alone that it has scrolled to
+    page.mouse.wheel(0, 500)
+    for text in ("rouge1_low", "0.402", "0.213"):
+        page.get_by_text(text).first.wait_for(timeout=60_000)
     run = f"{address}{run_page(tracker.experiment_id, lora)}"
     show(
         page, run, tmp_path / "run.png", "lora: better than base.", "ROUGE-1 40.2 [38.2, 42.2]", "Gate: accepted", "v1"
