@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from flows.commands.sweep import Summary, run_sweep
 from flows.commands.sweep_trial import run_trial
 from flows.subprocesses import allow
 from flows.workspace import find_root
@@ -44,14 +45,14 @@ def root(workspace_with_data: Path, tmp_path: Path) -> Path:
     return root
 
 
-def command(root: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "flows.cli", "sweep", str(root / "space.yaml"), *options]
+def command(root: Path) -> list[str]:
+    return [sys.executable, "-m", "flows.cli", "sweep", str(root / "space.yaml")]
 
 
-def sweep(root: Path, *options: str) -> str:
+def sweep(root: Path) -> str:
     """Run the command to its end; return all that it printed."""
     done = subprocess.run(
-        command(root, *options),
+        command(root),
         cwd=root,
         env=environment(root),
         stdout=subprocess.PIPE,
@@ -86,7 +87,25 @@ def statuses(root: Path) -> tuple[str, list[str]]:
     return parent.info.status, [run.info.status for run in trials]
 
 
-def test_a_killed_sweep_ends_with_its_trials_and_a_repeated_one_trains_nothing(root: Path) -> None:
+def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Make ``root`` the workspace of this process."""
+    for name in ("PATH", "TUNESMITH_ROOT", "TUNESMITH_CACHE"):
+        monkeypatch.setenv(name, environment(root)[name])
+    return Paths(find_root())
+
+
+def repeated(root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> tuple[Summary, str]:
+    """Run the sweep in this process, which has imported everything; return its outcome and its log."""
+    paths, lines = enter(root, monkeypatch), list[str]()
+    caplog.clear()
+    with caplog.at_level("INFO", logger="tunesmith"):
+        summary = run_sweep(paths, root / "space.yaml", write_anyway=True, show=lines.append)
+    return summary, "\n".join([*lines, *caplog.messages])
+
+
+def test_a_killed_sweep_ends_with_its_trials_and_a_repeated_one_trains_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     kill_in_the_second_training(root)
     assert statuses(root)[0] == "RUNNING"
     printed = sweep(root)
@@ -100,30 +119,22 @@ def test_a_killed_sweep_ends_with_its_trials_and_a_repeated_one_trains_nothing(r
     assert not list(root.glob("checkpoints/*")) and not (root / "models").exists()
     assert ran(dvc(root, "repro", *(f"trial@{name}" for name in entries)).stdout) == []
 
-    again = sweep(root, "--write-anyway")
-    assert TRAINED not in again and "8 of 8 trials have ended before" in again
+    again, log = repeated(root, monkeypatch, caplog)
+    assert TRAINED not in log and "8 of 8 trials have ended before" in log
     best = read_yaml(root / "params/experiments.yaml")["experiments"]["ranks_best"]
     assert best["method"] == "lora" and best["lora"]["rank"] in (2, 4, 8)
 
     for path in root.glob("mlflow.db*"):
         remove(path)
-    elsewhere = sweep(root)
-    assert TRAINED not in elsewhere and statuses(root) == ("FINISHED", ["FINISHED"] * 8)
-    assert _lines(elsewhere) == _lines(again), "the same values and losses on an empty store"
+    elsewhere, log = repeated(root, monkeypatch, caplog)
+    assert TRAINED not in log and statuses(root) == ("FINISHED", ["FINISHED"] * 8)
+    assert elsewhere.trials == again.trials and elsewhere.check == again.check, "the same draws and losses"
     assert read_trials(Paths(root)) == entries
 
 
-def _lines(printed: str) -> list[str]:
-    """The final table and the verdict."""
-    lines = printed.splitlines()
-    (first,) = [number for number, line in enumerate(lines) if line.startswith("┏")]
-    return [line for line in lines[first:] if not line.startswith("params/")]
-
-
 def test_no_stage_no_file_and_no_entry_is_left_of_a_pruned_trial(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNESMITH_ROOT", str(root))
-    monkeypatch.setenv("PATH", environment(root)["PATH"])
-    paths = Paths(find_root())
+    dvc(root, "repro", "base@tiny")
+    paths = enter(root, monkeypatch)
     params, start = load_sweep(root / "space.yaml", paths)
     trial = start.trial(params, {"lora.rank": 2})
     before = {path: path.read_bytes() for path in (root / "dvc.lock", paths.params / "trials.yaml")}
