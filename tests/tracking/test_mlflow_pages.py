@@ -125,6 +125,17 @@ def show(page: Page, url: str, picture: Path, *texts: str) -> None:
     page.screenshot(path=picture)
 
 
+def scroll_to(page: Page, text: str, start: str) -> None:
+    """Scroll a table from the row ``start`` to ``text``; MLflow draws only the rows that are in view."""
+    page.get_by_text(start).first.hover()
+    for _ in range(40):
+        if page.get_by_text(text).count():
+            return
+        page.mouse.wheel(0, 60)
+        page.wait_for_timeout(200)
+    raise AssertionError(f"no row {text} below {start}")
+
+
 def height(page: Page, name: str) -> float:
     box = page.get_by_role("link", name=name, exact=True).first.bounding_box()
     assert box is not None
@@ -170,9 +181,8 @@ def test_compare_run_model_and_version_show_the_numbers(
     runs, experiments = quote(f'["{lora}","{base}"]'), quote(f'["{tracker.experiment_id}"]')
     compare = f"{address}/#/compare-runs?runs={runs}&experiments={experiments}"
     show(page, compare, tmp_path / "compare.png", "Comparing 2 Runs", "learning_rate", "data/test_rows")
-    page.get_by_text("data/test_rows").first.hover()  # the table of metrics has the rows alone that it has scrolled to
-    page.mouse.wheel(0, 500)
-    for text in ("rouge1_low", "0.402", "0.213"):
+    scroll_to(page, "rouge1_low", start="data/test_rows")
+    for text in ("0.382", "0.193"):
         page.get_by_text(text).first.wait_for(timeout=60_000)
     run = f"{address}{run_page(tracker.experiment_id, lora)}"
     show(
