@@ -113,7 +113,7 @@ def test_one_task_a_stage_then_ledger_and_gate(first_run: FirstRun) -> None:
 
 def test_the_artifact_has_the_table_the_decision_and_the_runs(first_run: FirstRun) -> None:
     count = "- decisions on this test set: 1"
-    parts = ("### Verdict", "- lora", "**Gate:**", count, "](data:image/png;base64,", "| experiment", "nearest")
+    parts = ("### Verdict", "- ", "**Gate:**", count, "](data:image/png;base64,", "| experiment", "| nearest")
     parts += (f"`{first_run.root}/reports/comparison/report.html`", "/#/experiments/", "**Built:**", "`train@lora`")
     where = [first_run.artifact.index(part) for part in parts]
     assert where == sorted(where), "the verdict comes first, the stages last"

@@ -64,7 +64,8 @@ def _run_that_fails(workspace: Path, api: str) -> tuple[Any, Any]:
     finally:
         edit(workspace, "experiments", lambda p: p["experiments"]["lora"].pop("lora"))
     with SyncPrefectClient(api) as client:
-        run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        latest = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)  # the runs of the schedule come first
+        run = next(run for run in latest if run.state and run.state.is_failed())
         tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
     (broken,) = [task for task in tasks if task.name == "train@lora"]
     behind = {task.name: task.state.name for task in tasks if task.name in ("predict@lora", "score@lora", "compare")}
@@ -98,7 +99,7 @@ async def _run_from_form(workspace: Path) -> Any:
         assert form["register_model"]["type"] == "boolean"
         parameters = {"experiments": ["lora"], "register_model": False}
         run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-        for _ in range(400):
+        for _ in range(900):
             run = await client.read_flow_run(run.id)
             if run.state.is_final():
                 break
