@@ -161,7 +161,7 @@ def test_mlflow_has_a_run_an_experiment(built: Path) -> None:
 def test_a_second_run_trains_nothing(built: Path, inside: Callable[[Path], None]) -> None:
     inside(built)
     assert _run().is_completed()
-    assert set(_task_runs()) == {"tracking", "register"}
+    assert set(_task_runs()) == {"tracking", "register", "report"}
 
 
 def test_a_failing_experiment_stops_neither_the_others_nor_the_ledger(copy: Path) -> None:

@@ -15,6 +15,7 @@ from tasks.metrics.names import SCORES
 from tasks.tracking.client import Tracker, open_store
 from tasks.tracking.description import with_section
 from tasks.tracking.flow_run import record_flow
+from tasks.tracking.legal_names import legal_name
 from tasks.tracking.logged_model import link_version, model_of
 from tasks.tracking.metric_names import of_curve, of_score
 from tasks.tracking.run_files import outputs_table
@@ -31,7 +32,7 @@ def test_main_scores_have_plain_names_and_every_score_has_one_with_its_prefix() 
     assert of_score("rouge1_f", "accuracy") == ["test/rouge1_f"]
     assert of_score("accuracy", "accuracy") == ["test/accuracy", "accuracy"]
     assert of_score("validation_loss_per_byte", "accuracy") == ["validation/loss_per_byte"]
-    assert of_score("hub.a(b)", "accuracy") == ["test/hub.a_b_"]
+    assert of_score("hub.a(b)", "accuracy") == [legal_name("test/hub.a(b)")]
     plain = {name for score in SCORES for name in of_score(score, "rouge1_f") if "/" not in name}
     assert plain == {"rouge1", "rougeL", "bleu"}
     assert [of_curve(name) for name in ("train_loss", "learning_rate", "validation_loss/chats")] == [
@@ -139,7 +140,7 @@ def test_the_run_says_the_verdict_in_its_tag_and_description(
     assert lora["tunesmith.verdict"] == shown and "tunesmith.verdict" not in base
     note = lora["mlflow.note.content"]
     assert f"**lora: {shown}.** ROUGE-1 50.0 [45.0, 55.0]" in note
-    assert note.index("| lora |") < note.index("| base |") and "reports/comparison/report.html" in note
+    assert note.index("| lora |") < note.index("| base |") and "`tunesmith report` opens the full report" in note
     assert "**base**: ROUGE-1 20.0 [15.0, 25.0]." in base["mlflow.note.content"]
 
 
@@ -194,7 +195,7 @@ def test_a_flow_has_one_run_with_scores_and_decision_that_sync_leaves_alone(path
     write_comparison(paths, compared(entry("base", 0.2, None), entry("lora", 0.5, "better")))
     champion = {"experiment": "lora", "version": 3}
     decided = {"verdict": "accepted", "summary": "lora accepted", "reasons": ["better"], "champion": champion}
-    gate = paths.gate(sha256(paths.comparison / "comparison.json"), "json")
+    gate = paths.gate(sha256(paths.comparison / "comparison.json"))
     gate.parent.mkdir(parents=True)
     write_json(gate, decided)
     run_id = record_flow(paths, "id 1", "retrain 2026-12-07: lora", tracker)
@@ -209,7 +210,7 @@ def test_a_flow_has_one_run_with_scores_and_decision_that_sync_leaves_alone(path
     assert tags == {"gate": "accepted", "candidate": "lora", "champion": "lora (version 3)"}
     assert "**Gate:** lora accepted" in run.data.tags["mlflow.note.content"]
     folders = [entry.path for entry in tracker.client.list_artifacts(run_id)]
-    assert folders == ["comparison", "gate"]
+    assert folders == ["comparison"]
     child = tracker.client.create_run(
         tracker.experiment_id, tags={NAME: "trial", "mlflow.parentRunId": run_id}, run_name="trial"
     )
