@@ -1,4 +1,4 @@
-"""The few numbers of a comparison that DVC shows as metrics and plots (``dvc metrics diff``, ``dvc plots show``)."""
+"""The few numbers of a comparison that DVC shows as metrics (``dvc metrics show``, ``dvc metrics diff``)."""
 
 from __future__ import annotations
 

@@ -57,8 +57,9 @@ def record_flow(paths: Paths, flow_run_id: str, name: str, tracker: Tracker | No
 def _log_cards(paths: Paths, comparison: dict[str, Any], tracker: Tracker) -> None:
     """Log the model card of each compared experiment to the experiment's own run."""
     for entry in comparison["systems"]:
-        folder, run_id = paths.card(entry["name"]), tracker.find(str(entry["key"]), entry["name"])
-        if folder.is_dir() and run_id is not None:
+        folder = paths.card(entry["name"])
+        run_id = tracker.find(str(entry["key"]), entry["name"]) if folder.is_dir() else None
+        if run_id is not None:
             tracker.client.log_artifacts(run_id, str(folder), "card")
 
 
