@@ -33,7 +33,7 @@ if os.environ.get("RANK") == "1":
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        ("tasks.train.trainer.TunesmithError('the disk is gone')", "train@lora: error: the disk is gone"),
+        ("tasks.core.errors.TunesmithError('the disk is gone')", "train@lora: error: the disk is gone"),
         ("RuntimeError('of a kernel')", "train@lora: error: process 1 of 2: RuntimeError: of a kernel"),
     ],
 )
