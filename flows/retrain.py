@@ -130,6 +130,7 @@ def _replace(fetched: Fetched, paths: Paths) -> None:
 
 
 def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> State[Any]:
+    from tasks.register.verdict import result_on_present
     from tasks.tracking.client import open_store
     from tasks.tracking.flow_run import record_flow
 
@@ -149,7 +150,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     if register_model:
         _refuse_failure(run_step("register", _run_gate, root, return_state=True))
     _refuse_failure(run_step("report", _write_report, root, return_state=True))
-    record_flow(Paths(root), str(flow_run.id), str(flow_run.name))
+    record_flow(Paths(root), str(flow_run.id), str(flow_run.name), result_on_present(Paths(root)))
     built = [address for address, state in states.items() if state.name != "Cached"]
     cached += [address for address, state in states.items() if state.name == "Cached"]
     create_markdown_artifact(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from flows.dag import Dag
-from flows.dvc_lock import is_busy, wait_for_others
 from flows.failures import why
 from flows.leases import needs_lease
 from flows.progress import shown
-from flows.subprocesses import StoppedError, stopped, stream
+from flows.repro import repro
+from flows.subprocesses import StoppedError, stopped
 from flows.turns import Turn
 from tasks.core.facts import FLOW_RUN_VARIABLE
 
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
-# Lines that dvc prints after every stage.
-_CHATTER = (
-    "To track the changes with git",
-    "git add ",
-    "To enable auto staging",
-    "dvc config core.autostage",
-    "Use `dvc push`",
-)
 
 
 def run_stages(dag: Dag, pending: list[str], root: Path) -> dict[str, State[Any]]:
@@ -68,29 +59,22 @@ def run_stage(address: str, root: Path, variables: Mapping[str, str] | None = No
 
 def _repro(address: str, root: Path, variables: Mapping[str, str]) -> State[Any]:
     logger = get_run_logger()
-    # Without --wait-for-lock, dvc gives up after 3 s if another process holds its lock: a finished training is lost.
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
-    while True:
-        lines: list[str] = []
 
-        def on_line(line: str, lines: list[str] = lines) -> None:
-            lines.append(line)
-            if not _is_chatter(line, lines) and (line.startswith(f"{address}: ") or not stopped()):
-                logger.info(line)
+    def on_line(line: str) -> None:
+        if line.startswith(f"{address}: ") or not stopped():  # of a stopped stage dvc prints a long traceback
+            logger.info(line)
 
-        try:
-            ended = stream(command, root, on_line, {**variables, FLOW_RUN_VARIABLE: str(flow_run.id or "")})
-        except StoppedError:
-            return Failed(message=f"{address}: error: not started, since the flow was stopped")
-        if ended == 0 or stopped() or not is_busy(lines):
-            break
-        wait_for_others(root, lambda line: logger.warning("%s: %s", address, line), stopped)
-    if ended != 0:
+    try:
+        code, lines = repro(
+            address,
+            root,
+            {**variables, FLOW_RUN_VARIABLE: str(flow_run.id or "")},
+            on_line,
+            lambda line: logger.warning("%s: %s", address, line),
+        )
+    except StoppedError:
+        return Failed(message=f"{address}: error: not started, since the flow was stopped")
+    if code != 0:
         return Failed(message=why(address, lines))
     cached = any(text in line for line in lines for text in _UNCHANGED)
     return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")
-
-
-def _is_chatter(line: str, lines: list[str]) -> bool:
-    """Whether to hide a line: dvc prints it after every stage, or ``wait_for_others`` reports the same better."""
-    return line.strip().startswith(_CHATTER) or is_busy(lines)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.terminal import console, workspace, write
-from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 
 
@@ -25,14 +24,11 @@ def print_comparison(root: Path) -> None:
     from flows.commands.build import stale_note
     from tasks.compare.headline import headline
     from tasks.compare.table import rich_small_tables, rich_table
-    from tasks.core.files import read_json
     from tasks.register.verdict import gate_lines
+    from tasks.report.facts import read_comparison
     from tasks.resolve.check import mapping
 
-    path = Paths(root).comparison / "comparison.json"
-    if not path.exists():
-        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
-    comparison = read_json(path)
+    comparison = read_comparison(Paths(root))
     for sentence in headline(comparison):
         write(sentence)
     console.print(rich_table(comparison, width=console.width))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from flows.commands.clean import drop_entries
-from flows.dvc_lock import is_busy, wait_for_others
+from flows.failures import why
 from flows.leases import held
-from flows.subprocesses import stream
+from flows.repro import repro
 from tasks.core.errors import TunesmithError
 from tasks.core.files import remove
 from tasks.core.paths import Paths
@@ -22,19 +19,12 @@ from tasks.sweep.trials_file import add_trial, remove_trial
 
 logger = logging.getLogger("tunesmith")
 
-Tell = Callable[[str], None]
-
 # Lines of dvc about its own work.
-_CHATTER = (
+_OF_DVC = (
     "Running stage '",
     "> python -m ",
     "Updating lock file",
     "Stage '",
-    "To track the changes with git",
-    "git add ",
-    "To enable auto staging",
-    "dvc config core.autostage",
-    "Use `dvc push`",
     "Data and pipelines are up to date",
     "Generating lock file",
     "ERROR: failed to reproduce",
@@ -66,13 +56,13 @@ def run_trial(paths: Paths, trial: TrialParams, decide: Decide) -> Outcome:
     name = add_trial(paths, trial)
     address = f"trial@{name}"
     with listening(decide) as (socket, ended), held(paths.root) as variables:
-        code, lines = _repro(paths.root, address, variables | {ADDRESS: socket})
+        code, lines = repro(address, paths.root, variables | {ADDRESS: socket}, _log, logger.warning)
     if ended.error is not None:
         raise ended.error
     if code == 0:
         return Outcome(read_result(paths, name), None)
     if ended.pruned is None:
-        raise TunesmithError(_why(address, lines))
+        raise TunesmithError(why(address, lines))
     forget(paths, name)
     return Outcome(None, ended.pruned)
 
@@ -84,24 +74,6 @@ def forget(paths: Paths, name: str) -> None:
     drop_entries(paths.root, [f"trial@{name}"])
 
 
-def _repro(root: Path, address: str, variables: dict[str, str]) -> tuple[int, list[str]]:
-    """Run the stage; pass its lines to the log; return the exit code and all lines."""
-    # Without --wait-for-lock, dvc gives up after 3 s if another process holds its lock.
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
-    while True:
-        lines: list[str] = []
-
-        def on_line(line: str, lines: list[str] = lines) -> None:
-            lines.append(line)
-            if not line.strip().startswith(_CHATTER) and ": error: " not in line and not is_busy([line]):
-                logger.info(line)
-
-        code = stream(command, root, on_line, variables)
-        if code == 0 or not is_busy(lines):
-            return code, lines
-        wait_for_others(root, logger.warning)
-
-
-def _why(address: str, lines: list[str]) -> str:
-    errors = [line for line in lines if line.startswith(f"{address}: error: ")]
-    return "\n".join(errors or [f"{address}: error: {' | '.join(lines[-3:])}"])
+def _log(line: str) -> None:
+    if not line.strip().startswith(_OF_DVC) and ": error: " not in line:  # the errors follow in the exception
+        logger.info(line)

@@ -9,7 +9,7 @@ from tasks.compare.collect import collect
 from tasks.compare.compare import compare
 from tasks.compare.params import CompareParams
 from tasks.compare.plot import draw
-from tasks.compare.scores import scores
+from tasks.compare.scores import bars, scores
 from tasks.compare.seeds import with_seeds
 from tasks.compare.sets import read_sets
 from tasks.compare.table import markdown_table
@@ -22,7 +22,7 @@ logger = logging.getLogger("tunesmith")
 
 
 def run(params: CompareParams, verdicts: VerdictParams, paths: Paths, stage: Stage) -> None:
-    """Write ``comparison.json``, ``scores.json``, ``table.md`` and ``scores.png``; equal inputs give equal bytes.
+    """Write ``comparison.json``, ``table.md``, ``scores.png`` and what DVC shows; equal inputs give equal bytes.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -35,6 +35,7 @@ def run(params: CompareParams, verdicts: VerdictParams, paths: Paths, stage: Sta
         (output / "table.md").write_text(markdown_table(comparison), encoding="utf-8")
         draw(comparison, output / "scores.png")
         write_json(output / "scores.json", scores(comparison))
+        write_json(output / "bars.json", bars(comparison))
     for remark in remarks(comparison):
         logger.warning("%s", remark)
     names = ", ".join(entry["name"] for entry in comparison["systems"])

@@ -1,4 +1,4 @@
-"""The few numbers of a comparison that DVC shows as metrics (``dvc metrics show``, ``dvc metrics diff``)."""
+"""The few numbers of a comparison that DVC shows, as metrics (``dvc metrics``) and as bars (``dvc plots``)."""
 
 from __future__ import annotations
 
@@ -15,3 +15,10 @@ def scores(comparison: Comparison) -> dict[str, dict[str, Any]]:
         for entry in comparison["systems"]
     }
     return {system: {name: value for name, value in of.items() if value is not None} for system, of in values.items()}
+
+
+def bars(comparison: Comparison) -> list[dict[str, Any]]:
+    """The rows of a bar chart: ``system`` and its ``score`` in the primary metric; systems without it are left out."""
+    metric = comparison["metric"]
+    scored = ((entry["name"], (entry["metrics"].get(metric) or {}).get("value")) for entry in comparison["systems"])
+    return [{"system": name, "score": value} for name, value in scored if value is not None]

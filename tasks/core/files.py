@@ -131,14 +131,23 @@ def read_jsonl(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
+def refuse_missing(path: Path) -> None:
+    """Refuse to go on without a file that a stage writes.
+
+    Raises:
+        TunesmithError: the file is missing, so that stage has not run.
+    """
+    if not path.exists():
+        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read all rows of a Parquet file.
 
     Raises:
         TunesmithError: the file is missing, so the stage that writes it has not run.
     """
-    if not path.exists():
-        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
+    refuse_missing(path)
     return pq.read_table(path).to_pylist()
 
 

@@ -5,33 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.compare.cells import NOTHING, Cell, Comparison, about, change, number, scale, score
-from tasks.report.facts import Facts
-from tasks.report.sections import Shown
-
-
-def groups(facts: Facts) -> Shown | None:
-    rows = group_rows(facts.comparison)
-    return {"rows": rows} if rows else None
-
-
-def few_shot(facts: Facts) -> Shown | None:
-    rows = prompts(facts.comparison)
-    return {"rows": rows} if rows else None
-
-
-def samples(facts: Facts) -> Shown | None:
-    rows = drawn(facts.comparison)
-    return {"rows": rows} if rows else None
-
-
-def soft_prompt(facts: Facts) -> Shown | None:
-    experiments = soft_prompts(facts.comparison)
-    return {"experiments": experiments} if experiments else None
-
-
-def older_test_sets(facts: Facts) -> Shown | None:
-    rows = second_opinions(facts.comparison)
-    return {"rows": rows} if rows else None
 
 
 def group_rows(comparison: Comparison) -> list[tuple[str, str, Cell, Cell, str]]:

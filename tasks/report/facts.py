@@ -11,7 +11,6 @@ from tasks.benchmark.differences import Result
 from tasks.compare.cells import Comparison
 from tasks.compare.collect import System, collect
 from tasks.core import files
-from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.register.verdict import result_on_present
@@ -110,8 +109,7 @@ def read_comparison(paths: Paths) -> Comparison:
         TunesmithError: nothing has been compared yet.
     """
     path = paths.comparison / "comparison.json"
-    if not path.exists():
-        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
+    files.refuse_missing(path)
     comparison: Comparison = files.read_json(path)
     return comparison
 

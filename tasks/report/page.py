@@ -18,13 +18,13 @@ from tasks.report.changes import Earlier, since
 from tasks.report.cost import TITLES, cost
 from tasks.report.curves import curves
 from tasks.report.data import base_models, data
-from tasks.report.details import few_shot, groups, older_test_sets, samples, soft_prompt
+from tasks.report.details import drawn, group_rows, prompts, second_opinions, soft_prompts
 from tasks.report.facts import Facts
 from tasks.report.forgetting import forgetting
 from tasks.report.labels import labels
 from tasks.report.rows import rows
 from tasks.report.scores import differences, scores, signs, warnings
-from tasks.report.sections import Builder, Section
+from tasks.report.sections import Builder, Section, of_rows
 from tasks.report.sets import per_task, sets
 
 BUILDERS = (
@@ -36,12 +36,12 @@ BUILDERS = (
     Builder("sets", "Sets of experiments", sets),
     Builder("per_task", "Per source and task", per_task),
     Builder("forgetting", "Kept and lost: tasks that were not tuned on", forgetting),
-    Builder("few_shot", "Examples in the prompt", few_shot),
+    Builder("few_shot", "Examples in the prompt", of_rows(prompts)),
     Builder("signs", "Signs of bad texts that score well", signs),
-    Builder("groups", "Seen and unseen, clean and dirty", groups),
-    Builder("samples", "Sampled outputs", samples),
-    Builder("soft_prompt", "Soft prompts", soft_prompt),
-    Builder("older_test_sets", "A second opinion: rows of earlier test sets", older_test_sets),
+    Builder("groups", "Seen and unseen, clean and dirty", of_rows(group_rows)),
+    Builder("samples", "Sampled outputs", of_rows(drawn)),
+    Builder("soft_prompt", "Soft prompts", of_rows(soft_prompts)),
+    Builder("older_test_sets", "A second opinion: rows of earlier test sets", of_rows(second_opinions)),
     Builder("benchmarks", "Benchmarks", benchmarks),
     Builder("helm", "HELM", helm),
     Builder("data", "Data", data),

@@ -53,12 +53,17 @@ def _page(paths: Paths) -> Path:
 
 
 def _digest(paths: Paths) -> str:
-    """Digest of the small files that the page is made from; the predictions are known by the comparison."""
+    """Digest of this room's code and of the small files that the page is made from.
+
+    The predictions are known by the comparison.
+    """
+    code = [path for path in sorted(Path(__file__).parent.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
     kinds = ("runs/*/train/run.json", "reports/benchmarks/*/results.json", "reports/helm/*/results.json")
     known = [path for kind in kinds for path in sorted(paths.root.glob(kind))]
     decision = dict(result_on_present(paths) or {})
     decision.pop("time", None)
-    return files.digest([files.sha256(paths.comparison / "comparison.json"), decision, *map(files.sha256, known)])
+    read = [paths.comparison / "comparison.json", *code, *known]
+    return files.digest([decision, *map(files.sha256, read)])
 
 
 def _write_cards(facts: Facts, paths: Paths) -> list[str]:

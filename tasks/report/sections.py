@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.compare.cells import Comparison
 from tasks.report.facts import Facts
 
 Shown = dict[str, Any]
@@ -41,3 +42,13 @@ class Builder:
     def section(self, facts: Facts) -> Section | None:
         shown = self.build(facts)
         return Section(self.anchor, self.title, shown) if shown is not None else None
+
+
+def of_rows(rows: Callable[[Comparison], list[Any]]) -> Callable[[Facts], Shown | None]:
+    """The ``build`` of a section that shows nothing but ``rows`` of the comparison."""
+
+    def build(facts: Facts) -> Shown | None:
+        shown = rows(facts.comparison)
+        return {"rows": shown} if shown else None
+
+    return build

@@ -11,8 +11,7 @@ import logging
 
 import pyarrow.parquet as pq
 
-from tasks.core.errors import TunesmithError
-from tasks.core.files import recover, write_json
+from tasks.core.files import recover, refuse_missing, write_json
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
 from tasks.split.assign import COLUMNS, split
@@ -35,8 +34,7 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
         TunesmithError: the rows are not rendered, the earlier assignments cannot be read, or the split is refused.
     """
     rendered = paths.rendered(name)
-    if not rendered.exists():
-        raise TunesmithError(f"{rendered}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
+    refuse_missing(rendered)
     recover(paths.split(name))
     columns = pq.read_table(rendered, columns=COLUMNS)
     metadata = columns.schema.metadata or {}

@@ -93,11 +93,6 @@ class Study:
         """The completed and pruned trials, in order."""
         return self.study.get_trials(deepcopy=False, states=ENDED)
 
-    def best(self) -> FrozenTrial | None:
-        """The completed trial with the lowest loss; of equal ones the first."""
-        complete = [trial for trial in self.ended() if trial.state == TrialState.COMPLETE]
-        return min(complete, key=lambda trial: (trial.value, trial.number), default=None)
-
     def recover(self) -> None:
         """Queue the trials that a killed process left running; those that were not sampled wholly are failed."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

@@ -16,8 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.core.errors import TunesmithError
-from tasks.core.files import BATCH_ROWS
+from tasks.core.files import BATCH_ROWS, refuse_missing
 from tasks.text.rows import Row
 
 STORED_AS = b"tunesmith.stored_as"
@@ -109,8 +108,7 @@ def read_raw(path: Path, every_column: bool = False) -> Iterator[Row]:
     Raises:
         TunesmithError: the file is missing, so the stage that writes it has not run.
     """
-    if not path.exists():
-        raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro`) to build it")
+    refuse_missing(path)
     with pq.ParquetFile(path) as file:
         stored = _stored_as(file.schema_arrow)
         for batch in file.iter_batches(BATCH_ROWS):

@@ -12,7 +12,6 @@ from mlflow.entities import Metric, RunTag
 from mlflow.utils.time import get_current_time_millis
 
 from tasks.compare.headline import headline
-from tasks.core import files
 from tasks.core.paths import Paths
 from tasks.tracking.client import Tracker, open_store, readable_mlflow
 from tasks.tracking.description import RESULTS, describe, report_line, sentence, table
@@ -21,7 +20,9 @@ from tasks.tracking.metric_names import short
 from tasks.tracking.tag_names import CANDIDATE, CHAMPION, FLOW, GATE
 
 
-def record_flow(paths: Paths, flow_run_id: str, name: str, tracker: Tracker | None = None) -> str | None:
+def record_flow(
+    paths: Paths, flow_run_id: str, name: str, decided: dict[str, Any] | None, tracker: Tracker | None = None
+) -> str | None:
     """Log the present comparison and the gate's decision on it as the run of a flow; return the run's id.
 
     A second call with the same ``flow_run_id`` completes the same run.
@@ -29,6 +30,7 @@ def record_flow(paths: Paths, flow_run_id: str, name: str, tracker: Tracker | No
     Args:
         flow_run_id: Prefect's id of the flow run.
         name: name of the flow run.
+        decided: the gate's decision on the present comparison; None if it has not decided.
 
     Returns:
         None if no comparison exists.
@@ -42,8 +44,7 @@ def record_flow(paths: Paths, flow_run_id: str, name: str, tracker: Tracker | No
     tracker = tracker or open_store(paths.root)
     with readable_mlflow(tracker.uri):
         run_id = _run_of(tracker, flow_run_id, name)
-        decided = _decision(paths)
-        tags = {**_tags(comparison, decided), FLOW: flow_run_id}
+        tags = {**_tags(comparison, decided or {}), FLOW: flow_run_id}
         tracker.client.log_batch(run_id, tags=[RunTag(tag, value) for tag, value in tags.items()])
         logged = tracker.client.get_run(run_id).data.metrics
         tracker.log_points(run_id, [point for point in _metrics(comparison) if logged.get(point.key) != point.value])
@@ -71,13 +72,6 @@ def _run_of(tracker: Tracker, flow_run_id: str, name: str) -> str:
     return str(run.info.run_id)
 
 
-def _decision(paths: Paths) -> dict[str, Any]:
-    """The gate's decision on the present comparison; empty if it has not decided."""
-    path = paths.gate(files.sha256(paths.comparison / "comparison.json"))
-    decided: dict[str, Any] = files.read_json(path) if path.exists() else {}
-    return decided
-
-
 def _tags(comparison: dict[str, Any], decided: dict[str, Any]) -> dict[str, str]:
     champion = decided.get("champion") or {}
     values = {
@@ -103,13 +97,14 @@ def _metrics(comparison: dict[str, Any]) -> list[Metric]:
     return [Metric(name, float(value), now, 0) for name, value in values.items() if value is not None]
 
 
-def _lines(comparison: dict[str, Any], decided: dict[str, Any]) -> list[str]:
-    tuned = [entry for entry in comparison["systems"] if entry.get("tuned")]
+def _lines(comparison: dict[str, Any], decided: dict[str, Any] | None) -> list[str]:
+    # The headline has the candidate.
+    others = [entry for entry in comparison["systems"] if entry.get("tuned") and not entry["candidate"]]
     gate = [f"**Gate:** {decided['summary']}", *(f"- {reason}" for reason in decided["reasons"])] if decided else []
     return [
         *headline(comparison),
         "",
-        *(f"- {sentence(entry, comparison)}" for entry in tuned),
+        *(f"- {sentence(entry, comparison)}" for entry in others),
         "",
         *(gate or ["**Gate:** no decision on this comparison"]),
         "",

@@ -21,7 +21,7 @@ from tasks.core.stage import Stage
 from tasks.report.details import drawn, group_rows, prompts, soft_prompts
 from tests.compare.compared import VERDICTS, Workspace, comparison_of, page_of
 
-FILES = ["comparison.json", "scores.json", "scores.png", "table.md"]
+FILES = ["bars.json", "comparison.json", "scores.json", "scores.png", "table.md"]
 
 ROOT = Path(__file__).parents[2]
 

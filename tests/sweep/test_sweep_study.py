@@ -123,19 +123,6 @@ def test_a_grid_is_covered_once_also_after_an_interrupt(tracker: Tracker) -> Non
     )
 
 
-def test_the_best_trial_is_completed_and_equal_losses_take_the_first(tracker: Tracker) -> None:
-    study = open_study(tracker, sweep(), "best")
-    for value, pruned in ((0.1, True), (0.3, False), (0.3, False)):
-        trial, _ = study.ask()
-        study.report(trial, 1, value)
-        if pruned:
-            study.prune(trial, "diverged")
-        else:
-            study.complete(trial, value)
-    best = study.best()
-    assert best is not None and best.number == 1
-
-
 def test_mlflow_shows_a_parent_and_its_trials_and_nothing_runs_after_the_end(tracker: Tracker) -> None:
     params = sweep(trials=4)
     study = open_study(tracker, params, "01234567")

@@ -55,7 +55,7 @@ def paths(built_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             "lora", "a test", load(RegistrationParams, paths.params / "registration.yaml", "registration"), paths
         )
         for flow in ("retrain 2026-11-30: lora", "retrain 2026-12-07: lora"):
-            record_flow(paths, flow, flow)
+            record_flow(paths, flow, flow, None)
     return paths
 
 

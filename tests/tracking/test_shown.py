@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mlflow.entities import Metric, Param
 
-from tasks.core.files import read_json, sha256, write_json
+from tasks.core.files import read_json, write_json
 from tasks.core.paths import Paths
 from tasks.metrics.names import SCORES
 from tasks.tracking.client import Tracker, open_store
@@ -191,15 +191,13 @@ def searched(tracker: Tracker, view: dict[str, Any]) -> list[str]:
 
 
 def test_a_flow_has_one_run_with_scores_and_decision_that_sync_leaves_alone(paths: Paths, tracker: Tracker) -> None:
-    assert record_flow(Paths(paths.root / "empty"), "1", "retrain") is None
+    assert record_flow(Paths(paths.root / "empty"), "1", "retrain", None) is None
     write_comparison(paths, compared(entry("base", 0.2, None), entry("lora", 0.5, "better")))
     champion = {"experiment": "lora", "version": 3}
     decided = {"verdict": "accepted", "summary": "lora accepted", "reasons": ["better"], "champion": champion}
-    gate = paths.gate(sha256(paths.comparison / "comparison.json"))
-    gate.parent.mkdir(parents=True)
-    write_json(gate, decided)
-    run_id = record_flow(paths, "id 1", "retrain 2026-12-07: lora", tracker)
-    assert run_id == record_flow(paths, "id 1", "retrain 2026-12-07: lora", tracker) != record_flow(paths, "2", "next")
+    run_id = record_flow(paths, "id 1", "retrain 2026-12-07: lora", decided, tracker)
+    assert run_id == record_flow(paths, "id 1", "retrain 2026-12-07: lora", decided, tracker)
+    assert run_id != record_flow(paths, "2", "next", None, tracker)
     assert run_id is not None
     run = tracker.client.get_run(run_id)
     assert (run.info.run_name, run.info.status) == ("retrain 2026-12-07: lora", "FINISHED")
