@@ -143,7 +143,7 @@ def _reference(paths: Paths, params: SweepParams, start: Start, show: Show) -> R
             f"{params.like}: the starting experiment diverged; lower its training.learning_rate in "
             "params/experiments.yaml, or name another experiment under `like`"
         )
-    show(f"start: {params.like} as it is: loss {outcome.result.loss:.4f}")
+    show(f"start: {params.like} unchanged, loss {outcome.result.loss:.4f}")
     return outcome.result
 
 
@@ -170,7 +170,7 @@ def _search(sweep: _Sweep, study: Study, show: Show) -> None:
     total = trial_count(sweep.params, sweep.start)
     study.recover()
     if ended := len(study.ended()):
-        show(f"{ended} of {total} trials have ended before")
+        show(f"{ended} of {total} trials ended in earlier runs")
     while len(study.ended()) < total:
         trial, values = study.ask()
         try:
@@ -221,7 +221,7 @@ def _line(sweep: _Sweep, study: Study, total: int) -> str:
     trials = _ended(study)
     last, best = trials[-1], _best(trials)
     loss = "" if last.loss is None else f"loss {last.loss:.4f}, "
-    lead = "none is completed yet" if best is None else f"best {best.loss:.4f} (trial {best.number})"
+    lead = "none completed yet" if best is None else f"best {best.loss:.4f} (trial {best.number})"
     return f"trial {last.number}/{total}: {shown(last.values)}: {loss}{last.state}; {lead}"
 
 
@@ -232,14 +232,16 @@ def _finish(sweep: _Sweep, study: Study, write_anyway: bool) -> Summary:
     best = _best(trials)
     if best is None or best.loss is None:
         raise TunesmithError(
-            f"{params.name}: all {len(trials)} trials were pruned, so there is no winner; narrow the space, such as to "
-            "lower learning rates"
+            f"{params.name}: all {len(trials)} trials were pruned, so there is no winner; narrow the space, for "
+            "example to lower learning rates"
         )
     completed = {add_trial(paths, start.trial(params, trial.values)) for trial in trials if trial.loss is not None}
     keep_trials(paths, params.name, {*completed, trial_name(start.trial(params, {}))})
     outcome = sweep.train(best.values, lambda epoch, loss: True)
     if outcome.result is None:
-        raise TunesmithError(f"trial@{best.stage}: trained again, it {outcome.reason}; it completed before")
+        raise TunesmithError(
+            f"trial@{best.stage}: it completed before, but trained again it ended early: {outcome.reason}"
+        )
     intervals = load(EvaluateParams, paths.params / "evaluation.yaml", "evaluate").intervals
     verdicts = load_verdicts(paths.params / "evaluation.yaml")
     checked = check(outcome.result.checked, sweep.reference.checked, intervals, verdicts)

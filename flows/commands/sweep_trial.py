@@ -1,4 +1,4 @@
-"""Run one trial of a sweep as its stage of DVC, and answer it whether to go on."""
+"""Run one trial of a sweep as its DVC stage, and tell it after each epoch whether to continue."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def run_trial(paths: Paths, trial: TrialParams, decide: Decide) -> Outcome:
-    """Bring the stage of ``trial`` up to date. Of a pruned trial no stage, no file and no entry is left.
+    """Bring the stage of ``trial`` up to date. A pruned trial leaves no stage, file or entry.
 
     Args:
         decide: whether the trial goes on after an epoch with this validation loss; called in another thread.

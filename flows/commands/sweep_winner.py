@@ -37,8 +37,8 @@ def write_winner(
         return [f"not written, since {reason}; to write {name} all the same, run this again with `--write-anyway`"]
     if present is not None:
         raise TunesmithError(
-            f"{file}: experiments.{name}: this experiment exists with other keys, and a sweep changes none; remove or "
-            f"rename it, or rename the sweep; the winner is: {' '.join(yaml_lines({name: entry}))}"
+            f"{file}: experiments.{name}: this experiment exists with other keys, and a sweep never changes one; "
+            f"remove or rename it, or rename the sweep; the winner is: {' '.join(yaml_lines({name: entry}))}"
         )
     text = with_entries(file.read_bytes().decode(), file, "experiments", {name: entry})
     with replacing(file) as partial:

@@ -33,12 +33,16 @@ def _against_baseline(candidate: Entry, comparison: Comparison) -> str:
     apart = f"{value} [{low}, {high}]"
     if difference["verdict"] == "same":
         margin = number(VerdictParams(**comparison["verdicts"]).margin_of(metric), scale(metric))
-        return f"{name} and {baseline} are the same in {title}: {apart}, within the margin of {margin}."
+        return f"{name} and {baseline} are the same in {title}, within the margin of {margin}: {apart}."
     scores = _scores(candidate, comparison)
     if difference["verdict"] == "not enough rows":
         rows = f"{difference['rows']} test rows"
         return f"{rows} are not enough to tell {name} from {baseline} in {title}: {scores}{apart}{needed(difference)}."
-    unadjusted = "" if difference.get("adjusted") else "; adjusted for the differences of the report, it is not shown"
+    unadjusted = (
+        ""
+        if difference.get("adjusted")
+        else "; it does not hold after adjustment for the number of differences in the report"
+    )
     return f"{name} is {difference['verdict']} than {baseline} in {title}: {scores}{apart}{unadjusted}."
 
 
@@ -59,9 +63,9 @@ def best_line(comparison: Comparison) -> str:
     best: dict[str, Any] | None = comparison.get("best")
     if best is None:
         return ""
-    highest = f"Of {best['systems']} systems {best['system']} has the highest {label(best['metric'])}"
+    highest = f"Of {best['systems']} systems, {best['system']} has the highest {label(best['metric'])}"
     if not best["enough"]:
-        return f"{highest}; too few independent rows ({best['groups']}) tell none of them apart."
+        return f"{highest}; there are too few independent rows ({best['groups']}) to tell any of them apart."
     if not best["not_told_apart"]:
         return f"{highest}; each of the others is shown to be worse."
-    return f"{highest}; not told apart from it: {', '.join(best['not_told_apart'])}."
+    return f"{highest}; it cannot be told apart from: {', '.join(best['not_told_apart'])}."

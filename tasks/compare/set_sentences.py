@@ -47,7 +47,7 @@ def _plateau(entry: Entry, plateau: Entry) -> list[str]:
         names = _joined([_named(name, entry) for name in others])
         sentences.append(f"It cannot be told apart from {names} by {by_rows}.")
         if plateau["smallest"] is not None:
-            sentences.append(f"The smallest {axis} of this plateau is that of {_named(plateau['smallest'], entry)}.")
+            sentences.append(f"Among these experiments, {_named(plateau['smallest'], entry)} has the smallest {axis}.")
     elif verdict == "equal":
         sentences.append(
             f"{_joined(plateau['judged'])} have the same loss in each of {_rows(plateau)}: {axis} does not change it. "

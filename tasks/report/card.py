@@ -128,7 +128,7 @@ def _kept_lines(entry: Entry) -> list[str]:
     undecided = [task for task, kept in entry.get("retention", {}).items() if kept["verdict"] == "undecided"]
     if not entry.get("retention"):
         return ["Tasks that it was not tuned on were not measured, so it is unknown what it forgot."]
-    return [f"Too few rows show whether it kept {', '.join(undecided)}."] if undecided else []
+    return [f"There are too few rows to show whether it kept {', '.join(undecided)}."] if undecided else []
 
 
 def _missing_labels(name: str, comparison: dict[str, Any]) -> list[str]:
@@ -137,7 +137,9 @@ def _missing_labels(name: str, comparison: dict[str, Any]) -> list[str]:
         recall = (of["systems"].get(name) or {}).get("recall") or []
         never = [label_of for label_of, value in zip(of["labels"], recall, strict=True) if value == 0] if recall else []
         if never:
-            lines.append(f"On {task} it is never right for: {', '.join(never)}.")
+            lines.append(
+                f"On the test rows of {task}, it never generates these labels where they are right: {', '.join(never)}."
+            )
     return lines
 
 

@@ -1,6 +1,6 @@
-"""The channel between a sweep and its running trial: the trial reports each validation loss and is told to go on.
+"""The channel between a sweep and its running trial: it reports each validation loss and learns if it continues.
 
-The trial waits for the decision, so that which trials are pruned does not depend on how fast the sweep reads.
+The trial waits for each decision, so the sweep's speed does not decide which trials are pruned.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from tasks.core.errors import TunesmithError
 
 ADDRESS = "TUNESMITH_SWEEP_ADDRESS"
-"""Variable with the socket of the sweep; a trial without it (``dvc repro trial@X``) asks nobody."""
+"""Variable with the socket of the sweep; without it (``dvc repro trial@X``) a trial is never pruned."""
 
 Decide = Callable[[int, float], bool]
 """Takes an epoch and the validation loss after it; returns whether the trial goes on."""

@@ -34,7 +34,9 @@ class Dimension(Params):
     def _one_form(self) -> Self:
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.log or self.step is not None:
-                raise ValueError("has either choices, or low and high (with log or step); remove one of both")
+                raise ValueError(
+                    "must have either choices, or low and high (with log or step), not both; remove one of them"
+                )
             if len({canonical_json(choice) for choice in self.choices}) < max(2, len(self.choices)):
                 raise ValueError(f"choices must be at least two different values; they are {self.choices}")
             return self
@@ -91,11 +93,14 @@ class SweepParams(Params):
     @classmethod
     def _can_be_a_folder(cls, name: str) -> str:
         if not NAME.fullmatch(name):
-            raise ValueError(f"a name must be text of lower-case letters, digits, '-' and '_'; it is {name!r}")
+            rule = "a name must be text of lower-case letters, digits, '-' and '_', and begin with a letter or digit"
+            raise ValueError(f"{rule}; it is {name!r}")
         return name
 
     @model_validator(mode="after")
     def _has_an_end(self) -> Self:
         if self.trials is None and self.sampler != "grid":
-            raise ValueError(f"trials: sampler {self.sampler!r} needs their number; add it (such as `trials: 20`)")
+            raise ValueError(
+                f"trials: sampler {self.sampler!r} needs the number of trials; add it (such as `trials: 20`)"
+            )
         return self

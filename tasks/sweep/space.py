@@ -133,7 +133,9 @@ def _check_dimension(key: str, dimension: Dimension, start: Start, file: Path) -
     if dimension.choices is None and whole(key, start):
         numbers = [value for value in (dimension.low, dimension.high, dimension.step) if value is not None]
         if wrong := [value for value in numbers if not isinstance(value, int)]:
-            raise TunesmithError(f"{where}: {key} is a whole number, so low, high and step must be; one is {wrong[0]}")
+            raise TunesmithError(
+                f"{where}: {key} takes whole numbers, so low, high and step must be whole; one is {wrong[0]}"
+            )
     problems = Problems()
     for value in dimension.ends:
         problems.catch(parse_trained, merge(start.train, nested({key: value})), file, "space")
@@ -197,8 +199,8 @@ def _check_grid(params: SweepParams, start: Start, file: Path) -> None:
     if endless:
         raise TunesmithError(
             "\n".join(
-                f"{file}: space.{key}: sampler 'grid' needs a number of values that has an end; write choices, or low, "
-                "high and step"
+                f"{file}: space.{key}: sampler 'grid' needs a finite number of values; write choices, or low, high "
+                "and step"
                 for key in endless
             )
         )
@@ -206,7 +208,11 @@ def _check_grid(params: SweepParams, start: Start, file: Path) -> None:
     for key, dimension in params.space.items():
         count *= len(_points(key, dimension, start))
     if count > MOST_POINTS or (params.trials or 0) > count:
-        rule = f"at most {MOST_POINTS} points" if count > MOST_POINTS else "as many points as trials, or more"
+        rule = (
+            f"at most {MOST_POINTS} points"
+            if count > MOST_POINTS
+            else f"at least as many points as trials ({params.trials})"
+        )
         raise TunesmithError(f"{file}: trials: the grid must have {rule}; it has {count}; change the space or trials")
 
 

@@ -94,7 +94,7 @@ class Study:
         return self.study.get_trials(deepcopy=False, states=ENDED)
 
     def recover(self) -> None:
-        """Queue the trials that a killed process left running; those that were not sampled wholly are failed."""
+        """Queue the trials that a killed process left running; one with an incomplete sample is marked as failed."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             whole_sample = trial.params.keys() == self._space.keys()
             state = TrialState.WAITING if whole_sample else TrialState.FAIL
@@ -125,7 +125,7 @@ class Study:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a resumed trial reports an epoch again
             trial.report(loss, epoch)
-        self._storage.flush_all_batches()  # the training continues behind this epoch, also after a kill
+        self._storage.flush_all_batches()  # the training continues after this epoch, also after a kill
         return not trial.should_prune()
 
     def complete(self, trial: Trial, loss: float) -> None:

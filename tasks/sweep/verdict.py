@@ -34,7 +34,7 @@ class Check:
         d = self.difference
         needed = "" if self.rows_needed is None else f" (~{self.rows_needed} rows needed)"
         return (
-            f"{self.verdict}{needed}: loss {d.value:+.4f} [{d.low:+.4f}, {d.high:+.4f}] nats per byte on "
+            f"{self.verdict}{needed}: loss difference {d.value:+.4f} [{d.low:+.4f}, {d.high:+.4f}] nats per byte on "
             f"{counted(d.rows, 'validation row')} in {counted(d.groups, 'group')} that the search did not see"
         )
 
@@ -42,7 +42,7 @@ class Check:
 def check(winner: Sequence[Row], start: Sequence[Row], intervals: IntervalParams, params: VerdictParams) -> Check:
     """Judge the paired difference of two trials' ``check.parquet``.
 
-    Rows that one of the two dropped (their ``max_length`` is the same, so none) would not be compared.
+    Only rows of both are compared. Their ``max_length`` is the same, so neither drops a row that the other has.
     """
     losses = {row_key(row): row["nll"] / row["bytes"] for row in start}
     paired = [row for row in winner if row_key(row) in losses]

@@ -83,7 +83,7 @@ def test_the_plateau_leaves_out_what_is_shown_to_be_worse_and_names_its_smallest
         f"lora_r4 (lora.rank 4) has the lowest validation loss: {loss:.4f} nats per byte.",
         "It cannot be told apart from lora_r2 (lora.rank 2) and lora_r8 (lora.rank 8) by the paired losses of "
         "60 validation rows at 95% confidence.",
-        "The smallest lora.rank of this plateau is that of lora_r2 (lora.rank 2).",
+        "Among these experiments, lora_r2 (lora.rank 2) has the smallest lora.rank.",
     ]
 
 

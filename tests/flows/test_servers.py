@@ -10,12 +10,15 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import psutil
 import pytest
 
 from flows.ui import free_port
+from tests.browser import browser
+from tests.flows.prefect_pages import see_comparison, see_failed_task, see_failure, see_run
 from tests.flows.servers import auto_runs, due, log_of, logged_failures, terminate, tunesmith, wait_until
 from tests.workspaces import edit
 
@@ -34,12 +37,43 @@ def test_a_run_from_the_form_on_a_real_server(workspace: Path, start: Callable[.
     start("schedule", "--cron", "0 3 * * 1")
     os.environ["PREFECT_API_URL"] = api
     try:
-        asyncio.run(_run_from_form(workspace))
+        completed = asyncio.run(_run_from_form(workspace))
+        failed, broken = _run_that_fails(workspace, api)
     finally:
         del os.environ["PREFECT_API_URL"]
+    address, reason = f"http://127.0.0.1:{port}", "params/experiments.yaml: lora.targets: nothing must be a layer of"
+    pictures = workspace.parent
+    with browser() as browsed:
+        page = browsed.page
+        name = f"retrain {completed.start_time.astimezone():%F}: lora (no gate)"
+        see_run(page, address, str(completed.id), name, ["train@lora", "predict@lora", "compare"], pictures)
+        see_comparison(page, address, str(completed.id), ["lora", "Gate: did not run", "report.html"], pictures)
+        see_failure(page, address, str(failed.id), ["1 stage failed: train@lora.", f"error: {reason}"], pictures)
+        see_failed_task(page, address, str(broken.id), f"train@lora: error: {reason}", pictures)
 
 
-async def _run_from_form(workspace: Path) -> None:
+def _run_that_fails(workspace: Path, api: str) -> tuple[Any, Any]:
+    """A flow run with a training that fails, and the task of the training."""
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    edit(workspace, "experiments", lambda p: p["experiments"]["lora"].update(lora={"targets": ["nothing"]}))
+    try:
+        assert "1 stage failed: train@lora." in tunesmith(workspace, "run", "--experiment", "lora", code=1)
+    finally:
+        edit(workspace, "experiments", lambda p: p["experiments"]["lora"].pop("lora"))
+    with SyncPrefectClient(api) as client:
+        latest = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)  # the runs of the schedule come first
+        run = next(run for run in latest if run.state and run.state.is_failed())
+        tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
+    (broken,) = [task for task in tasks if task.name == "train@lora"]
+    behind = {task.name: task.state.name for task in tasks if task.name in ("predict@lora", "score@lora", "compare")}
+    assert behind == dict.fromkeys(("predict@lora", "score@lora", "compare"), "NotRun")
+    return run, broken
+
+
+async def _run_from_form(workspace: Path) -> Any:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.filters import (
         ArtifactFilter,
@@ -82,6 +116,7 @@ async def _run_from_form(workspace: Path) -> None:
         )
         comparison = next(one for one in artifacts if one.key == "comparison")
         assert "/#/experiments/" in comparison.data
+        return run
 
 
 def test_a_schedule_fires_by_itself_twice_and_the_servers_logs_stay_clean(

@@ -35,7 +35,7 @@ def lines(tmp_path: Path, base: list[float], lora: list[float]) -> list[str]:
         (
             [0.4, 0.5, 0.4, 0.5],
             [0.4, 0.5, 0.4, 0.5],
-            "lora and base are the same in ROUGE-1: 0.0 [0.0, 0.0], within the margin of 3.0.",
+            "lora and base are the same in ROUGE-1, within the margin of 3.0: 0.0 [0.0, 0.0].",
         ),
         ([0.4, 0.5, 0.4, 0.6], [0.5, 0.4, 0.6, 0.5], "4 test rows are not enough to tell lora from base in ROUGE-1: "),
     ],
@@ -60,11 +60,14 @@ def test_of_more_than_three_systems_those_that_may_be_the_best_are_named(workspa
     workspace.trivial("lead", [score - 0.3 for score in scores])
     comparison = comparison_of(workspace)
     assert comparison["best"]["not_told_apart"] == ["lora"]
-    assert best_line(comparison) == "Of 4 systems full has the highest ROUGE-1; not told apart from it: lora."
+    assert best_line(comparison) == "Of 4 systems, full has the highest ROUGE-1; it cannot be told apart from: lora."
 
 
 def test_too_few_rows_tell_no_system_apart(workspace: Workspace) -> None:
     for number, name in enumerate(("base", "a", "b", "c")):
         workspace.experiment(name, [0.1 + number / 10], method="none" if name == "base" else "lora")
     line = best_line(comparison_of(workspace))
-    assert line == "Of 4 systems c has the highest ROUGE-1; too few independent rows (1) tell none of them apart."
+    assert (
+        line
+        == "Of 4 systems, c has the highest ROUGE-1; there are too few independent rows (1) to tell any of them apart."
+    )

@@ -125,4 +125,4 @@ def test_warnings_about_the_base_model_are_one_muted_line(tmp_path: Path) -> Non
     text = run(workspace.paths).read_text()
     box = text[text.index('<div class="box">') : text.index("<nav")]
     assert "<li>lora does not stop" in box and "<li>base does not stop" not in box
-    assert '<p class="note">Of systems that were not tuned: base does not stop' in box
+    assert '<p class="note">Warnings about systems that were not tuned: base does not stop' in box

@@ -60,7 +60,7 @@ def test_labels_have_a_matrix_scores_and_the_majority(workspace: Workspace) -> N
     assert about["systems"]["lora"]["recall"] == pytest.approx([2 / 3, 1.0, 0.0])
     assert about["systems"]["lora"]["precision"] == pytest.approx([1.0, 2 / 3, 0.0])
     page = html_report(facts)
-    assert "Always the most frequent label: good: 50.0 % accuracy." in page
+    assert "Accuracy of a system that always generates the most frequent label: good: 50.0 %." in page
     assert "Confusion matrix of lora on demo/summarise" in page and "100 / 67 / 80" in page
 
 

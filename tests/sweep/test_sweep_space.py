@@ -89,7 +89,7 @@ def test_keys_that_the_method_does_not_read_and_values_that_it_refuses_are_repor
     assert lines[2] == "space.training.log_every: this key changes no model, so all trials would be equal; remove it"
     assert lines[3].startswith("space.seed: must be a key")
     assert lines[4].startswith("space.lora.rank: input should be greater than") and lines[4].endswith("it is 0")
-    assert lines[5].startswith("space.training.epochs: training.epochs is a whole number, so low, high and step")
+    assert lines[5].startswith("space.training.epochs: training.epochs takes whole numbers, so low, high and step")
     assert lines[6].startswith("space.training.schedule: input should be 'cosine'") and lines[6].endswith(
         "it is 'sine'"
     )
@@ -104,10 +104,12 @@ def test_the_starting_experiment_must_train_in_one_process(paths: Paths) -> None
 
 
 def test_a_sweep_ends_after_its_trials_or_at_the_end_of_its_grid(paths: Paths) -> None:
-    assert "trials: sampler 'tpe' needs their number" in refused(paths, trials=None)[0]
-    assert "space.training.learning_rate: sampler 'grid' needs a number of values" in refused(paths, sampler="grid")[0]
+    assert "trials: sampler 'tpe' needs the number of trials" in refused(paths, trials=None)[0]
+    assert "space.training.learning_rate: sampler 'grid' needs a finite number" in refused(paths, sampler="grid")[0]
     space = {key: SPACE[key] for key in ("lora.rank", "training.epochs")}
-    assert "as many points as trials, or more; it has 9" in refused(paths, sampler="grid", trials=10, space=space)[0]
+    assert (
+        "at least as many points as trials (10); it has 9" in refused(paths, sampler="grid", trials=10, space=space)[0]
+    )
     params, start = load_sweep(written(paths, sampler="grid", trials=None, space=space), paths)
     points = grid(params, start)
     assert trial_count(params, start) == len(points) == 9

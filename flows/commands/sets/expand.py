@@ -100,7 +100,7 @@ def choose_values(chosen: ExperimentSet, name: str, values: Sequence[str] | None
         return chosen
     known = {str(experiment.value): key for key, experiment in chosen.experiments.items()}
     if chosen.axis is None or chosen.of_bases:
-        raise TunesmithError(f"experiments use: --values needs a set with values of its own; {name} has none")
+        raise TunesmithError(f"experiments use: --values needs a set with a fixed list of values; {name} has none")
     if unknown := [value for value in values if value not in known]:
         raise TunesmithError(
             f"experiments use: --values: {name} has no value {unknown[0]!r} of {chosen.axis}; it has: "

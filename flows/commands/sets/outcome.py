@@ -112,7 +112,7 @@ class Use:
             lines.append(f"params/experiments.yaml: {self.baseline} is the untuned experiment of the set")
         if self.retained:
             lines.append(f"params/evaluation.yaml: {RETENTION}: added {', '.join(self.retained)}")
-            lines.append("so every experiment of the workspace is evaluated anew, and none trains anew for it")
+            lines.append("so every experiment of the workspace is evaluated again, but none is trained again for this")
         return [*lines, *self.remarks, self._cost(), "next: `tunesmith plan`, then `tunesmith run`"]
 
     def _cost(self) -> str:

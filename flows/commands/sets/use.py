@@ -102,8 +102,8 @@ def _check_choice(chosen: ExperimentSet, choice: Choice) -> None:
         raise TunesmithError(f"experiments use: --base: {choice.name} has no experiment per base model; leave it out")
     if choice.prefix and not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", choice.prefix):
         raise TunesmithError(
-            "experiments use: --prefix: must be lower-case letters, digits, '-' and '_', since it begins names; it is "
-            f"{choice.prefix!r}"
+            "experiments use: --prefix: must have only lower-case letters, digits, '-' and '_', and begin with a "
+            f"letter or digit; it is {choice.prefix!r}"
         )
 
 
@@ -212,10 +212,10 @@ def _compared(
     new: Entries, where: str, existing: Mapping[str, Any], same: Callable[[str], bool], problems: Problems
 ) -> Added:
     kept = [name for name in new if name in existing and same(name)]
-    stays = ", whose experiments stay" if where.endswith("sets") else ""
+    stays = " (its experiments stay)" if where.endswith("sets") else ""
     problems.lines += [
-        f"{where}.{name}: this entry exists with other content, and `experiments use` changes none: the file has "
-        f"`{on_one_line(name, existing[name])[0]}`, the set has `{on_one_line(name, new[name])[0]}`; give the new "
+        f"{where}.{name}: this entry exists with other content, and `experiments use` never changes an entry: the file "
+        f"has `{on_one_line(name, existing[name])[0]}`, the set has `{on_one_line(name, new[name])[0]}`; give the new "
         f"entries other names with `--prefix NAME_`, or remove the one in the file{stays}"
         for name in new
         if name in existing and name not in kept

@@ -44,8 +44,8 @@ def choose_source(paths: Paths, requested: str | None, evaluated: Sequence[str])
         )
     if "train" not in _parts(paths, source):
         raise TunesmithError(
-            f"{paths.params / 'sources.yaml'}: sources.{source}.split: must give training rows, which the experiments "
-            "learn; it gives none; choose another source with `--source`"
+            f"{paths.params / 'sources.yaml'}: sources.{source}.split: must have a train part, since the experiments "
+            "train on it; it has none; choose another source with `--source`"
         )
     return source
 
@@ -114,8 +114,8 @@ def training_rows(paths: Paths, source: str, mixture: str | None = None) -> int 
 def named_bases(paths: Paths, requested: Sequence[str]) -> Mapping[str, dict[str, Any]]:
     """The base models that a user names: name for an experiment → ``base_model``.
 
-    A name is a key of ``base_models`` in ``params/training.yaml``, or a ``base_model.name``, of a hub id with
-    ``@REVISION``.
+    A name is a key of ``base_models`` in ``params/training.yaml``, or a ``base_model.name``; a hub id
+    needs ``@REVISION``.
 
     Raises:
         TunesmithError: a base model is missing, or has the name of another one.

@@ -172,9 +172,9 @@ def test_another_entry_of_the_same_name_is_an_error_and_a_prefix_the_remedy(path
         use(paths, choice("rank-sweep"))
     assert str(caught.value).splitlines() == [
         f"{paths.params / 'experiments.yaml'}: experiments.lora_r4: this entry exists with other content, and "
-        "`experiments use` changes none: the file has `lora_r4: {method: lora, mixture: demo}`, the set has `lora_r4: "
-        "{method: lora, mixture: demo, lora: {rank: 4, alpha: 8}}`; give the new entries other names with "
-        "`--prefix NAME_`, or remove the one in the file"
+        "`experiments use` never changes an entry: the file has `lora_r4: {method: lora, mixture: demo}`, the set "
+        "has `lora_r4: {method: lora, mixture: demo, lora: {rank: 4, alpha: 8}}`; give the new entries other names "
+        "with `--prefix NAME_`, or remove the one in the file"
     ]
     assert text(paths, "experiments") == before
     written(paths, choice("rank-sweep", prefix="mine_"))
@@ -283,8 +283,8 @@ def test_only_what_has_no_result_yet_counts_as_cost(paths: Paths) -> None:
             "rank-sweep has no value '3' of lora.rank; it has: 1, 2, 4, 8, 16, 32, 64",
         ),
         (Choice("rank-sweep", values=["4"]), "rank-sweep: a sweep needs at least two values"),
-        (Choice("methods", values=["4"]), "--values needs a set with values of its own; methods has none"),
-        (Choice("methods", prefix="My "), "--prefix: must be lower-case letters, digits, '-' and '_'"),
+        (Choice("methods", values=["4"]), "--values needs a set with a fixed list of values; methods has none"),
+        (Choice("methods", prefix="My "), "--prefix: must have only lower-case letters, digits, '-' and '_'"),
         (Choice("methods", source="demmo"), "there is no source 'demmo' in params/sources.yaml; there are: demo, t"),
         (Choice("methods", source="tickets"), "tickets is not one of demo; add it to the list"),
     ],
@@ -315,7 +315,9 @@ def test_the_command_prints_or_writes_the_entries(paths: Paths, cli: Cli) -> Non
     assert code == 0 and "cost: 2 trainings and 2 evaluations\nnext: `tunesmith plan`" in printed
     assert list(load_sets(paths)["rank-sweep"].experiments) == ["lora_r2", "lora_r8"]
     assert cli(paths.root, "experiments", "sets") == (0, "".join(f"{line}\n" for line in library.list_sets()))
-    assert "must be lower-case letters" in one_error(cli(paths.root, "experiments", "use", "seeds", "--prefix", "A"))
+    assert "must have only lower-case letters" in one_error(
+        cli(paths.root, "experiments", "use", "seeds", "--prefix", "A")
+    )
 
 
 def test_a_file_that_is_no_block_is_named(paths: Paths) -> None:

@@ -67,6 +67,6 @@ def test_another_winner_is_written_only_on_request(paths: Paths, verdict: str, r
 def test_an_experiment_of_the_user_with_this_name_stays(paths: Paths) -> None:
     own = WRITTEN.replace("lora:", "ranks_best:")
     (paths.params / "experiments.yaml").write_text(own)
-    with pytest.raises(TunesmithError, match="this experiment exists with other keys, and a sweep changes none"):
+    with pytest.raises(TunesmithError, match="this experiment exists with other keys, and a sweep never changes one"):
         write_winner(paths, PARAMS, ENTRY, judged("better"), write_anyway=True)
     assert (paths.params / "experiments.yaml").read_text() == own

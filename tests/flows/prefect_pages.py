@@ -1,0 +1,56 @@
+"""What a person sees of a flow run on Prefect's pages: each function opens pages and waits for their texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+
+def see_run(page: Page, address: str, run_id: str, name: str, tasks: list[str], pictures: Path) -> None:
+    """The page of a flow run has its name, the timeline, and the tasks by the names of their stages."""
+    page.goto(f"{address}/runs/flow-run/{run_id}")
+    page.get_by_text(name, exact=True).first.wait_for()
+    page.locator("canvas").first.wait_for()
+    _open_tab(page, "Task Runs")
+    for task in tasks:
+        page.get_by_placeholder("Search by run name").fill(task)
+        page.get_by_role("link", name=task, exact=True).first.wait_for()
+    page.screenshot(path=pictures / "run.png")
+
+
+def see_comparison(page: Page, address: str, run_id: str, texts: list[str], pictures: Path) -> None:
+    """From the page of a flow run, one click leads to the comparison: the verdict first, and the picture."""
+    page.goto(f"{address}/runs/flow-run/{run_id}")
+    _open_tab(page, "Artifacts")
+    page.get_by_text("comparison", exact=True).first.click()
+    page.get_by_role("heading", name="Verdict").wait_for()
+    for text in texts:
+        page.get_by_text(text).first.wait_for()
+    picture = page.get_by_role("img", name="Scores of all systems")
+    picture.wait_for()
+    assert picture.evaluate("image => image.complete && image.naturalWidth") >= 1000
+    headings = page.get_by_role("heading").all_inner_texts()
+    assert headings.index("Verdict") < headings.index("Report") < headings.index("MLflow runs")
+    page.screenshot(path=pictures / "comparison.png", full_page=True)
+
+
+def see_failure(page: Page, address: str, run_id: str, reasons: list[str], pictures: Path) -> None:
+    """The details of a failed flow run name the failed stages and their reasons as the message of its state."""
+    page.goto(f"{address}/runs/flow-run/{run_id}")
+    _open_tab(page, "Details")
+    page.get_by_text("See More").first.click()  # Prefect shows 60 characters first
+    for reason in reasons:
+        page.get_by_text(reason).first.wait_for()
+    page.screenshot(path=pictures / "failed.png")
+
+
+def see_failed_task(page: Page, address: str, task_run_id: str, reason: str, pictures: Path) -> None:
+    """The page of a failed task ends with the reason in its state's message."""
+    page.goto(f"{address}/runs/task-run/{task_run_id}")
+    page.get_by_text(f"Finished in state Failed('{reason}").first.wait_for()
+    page.screenshot(path=pictures / "failed_task.png")
+
+
+def _open_tab(page: Page, name: str) -> None:
+    page.get_by_text(name, exact=True).first.click()
