@@ -130,9 +130,7 @@ def _replace(fetched: Fetched, paths: Paths) -> None:
 
 
 def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> State[Any]:
-    from tasks.register.verdict import result_on_present
     from tasks.tracking.client import open_store
-    from tasks.tracking.flow_run import record_flow
 
     open_store(root)  # create it here once, before several stages would do so at the same time
     dag = read_dag(root, logger.warning)
@@ -150,7 +148,6 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     if register_model:
         _refuse_failure(run_step("register", _run_gate, root, return_state=True))
     _refuse_failure(run_step("report", _write_report, root, return_state=True))
-    record_flow(Paths(root), str(flow_run.id), str(flow_run.name), result_on_present(Paths(root)))
     built = [address for address, state in states.items() if state.name != "Cached"]
     cached += [address for address, state in states.items() if state.name == "Cached"]
     create_markdown_artifact(
@@ -158,7 +155,16 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         description="Scores of all experiments on the same test rows, and what ran",
         markdown=markdown_summary(root, built, cached, register_model),
     )
+    run = str(flow_run.id), str(flow_run.name)
+    _refuse_failure(run_step("record", partial(_record, *run), root, return_state=True))
     return Completed(message=f"{len(built)} stages built, {len(cached)} cached")
+
+
+def _record(flow_run_id: str, name: str, paths: Paths) -> None:
+    from tasks.register.verdict import result_on_present
+    from tasks.tracking.flow_run import record_flow
+
+    record_flow(paths, flow_run_id, name, result_on_present(paths))
 
 
 def _write_report(paths: Paths) -> None:

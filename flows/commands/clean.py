@@ -62,6 +62,7 @@ def _orphans(paths: Paths) -> list[Path]:
         paths.root / "runs": set(experiments),
         paths.predictions("X").parent: set(experiments),
         paths.reports: set(experiments),
+        paths.cards: set(experiments),
         paths.benchmark("X").parent: set(experiments),
         paths.trial("X").parent: set(read_trials(paths)),
         paths.helm: {*experiments, "table.md", "table.html", "table.png"},

@@ -17,10 +17,14 @@ from scmrepo.exceptions import SCMError
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.report.changes import Earlier
+from tasks.report.facts import source_versions
 from tasks.report.run import run
 from tasks.tracking.run_params import flatten
 
 COMPARISON = "reports/comparison/comparison.json"
+
+_FOLDERS = {"experiment": "experiments", "baseline": "baselines"}
+"""Kind of a system → its folder under ``reports/``."""
 
 
 def build_report(root: Path, against: str | None) -> Path:
@@ -52,14 +56,15 @@ def read_earlier(root: Path, commit: str) -> Earlier:
             "(`dvc fetch`)"
         ) from None
     names = [entry["name"] for entry in comparison["systems"] if entry["kind"] == "experiment"]
-    rows = {name: _rows(files, f"reports/experiments/{name}/predictions.parquet") for name in names}
+    folders = {entry["name"]: _FOLDERS[entry["kind"]] for entry in comparison["systems"]}
+    rows = {name: _rows(files, f"reports/{kind}/{name}/predictions.parquet") for name, kind in folders.items()}
     params = {name: _yaml(files, f"build/experiments/{name}/train.yaml") for name in names}
     return Earlier(
         f"{commit} ({_date(root, commit)})",
         comparison,
         {name: of for name, of in rows.items() if of is not None},
         {name: flatten(of) for name, of in params.items() if of},
-        _sources(files),
+        source_versions(_yaml(files, "dvc.lock").get("stages") or {}),
     )
 
 
@@ -77,18 +82,6 @@ def _yaml(files: DVCFileSystem, path: str) -> dict[str, Any]:
         return content
     except (DvcException, OSError):
         return {}
-
-
-def _sources(files: DVCFileSystem) -> dict[str, str]:
-    """Source → md5 of its files, from ``dvc.lock``."""
-    stages = _yaml(files, "dvc.lock").get("stages") or {}
-    versions = {}
-    for address, stage in stages.items():
-        name = address.removeprefix("ingest@")
-        for dep in stage.get("deps", []) if name != address else ():
-            if dep["path"] == f"data/sources/{name}":
-                versions[name] = str(dep.get("md5", "")).removesuffix(".dir")
-    return versions
 
 
 def _date(root: Path, commit: str) -> str:

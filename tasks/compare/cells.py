@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.metrics.names import BETWEEN_REFERENCES
+from tasks.metrics.names import BETWEEN_REFERENCES, CORPUS
+from tasks.metrics.params import IntervalParams
 from tasks.metrics.verdicts import needed
 
 Comparison = dict[str, Any]
@@ -123,11 +124,24 @@ def change_of(difference: Entry | None, metric: str) -> Cell:
     return Cell(value, f"[{low}, {high}]", sign)
 
 
-def relative(entry: Entry, comparison: Comparison, metric: str) -> Cell:
-    """The cell of the change in percent of the baseline's score, ``+86 %``; none if that score is 0."""
+def baseline_entry(comparison: Comparison) -> Entry | None:
+    """The entry of the baseline experiment; None if it was not compared."""
     name = comparison["baseline"]["name"]
-    baseline = next((one for one in comparison["systems"] if one["kind"] == "experiment" and one["name"] == name), None)
-    if baseline is None or entry is baseline or not entry["differences"]:
+    return next((one for one in comparison["systems"] if one["kind"] == "experiment" and one["name"] == name), None)
+
+
+def intervals_of(comparison: Comparison) -> IntervalParams:
+    """The parameters of the comparison's intervals."""
+    return IntervalParams(**{name: comparison[name] for name in ("resamples", "confidence", "seed")})
+
+
+def relative(entry: Entry, comparison: Comparison, metric: str) -> Cell:
+    """The cell of the change in percent of the baseline's score, ``+86 %``; none if that score is 0.
+
+    A metric of ``CORPUS`` has none: its score is over all rows, while differences are means over rows.
+    """
+    baseline = baseline_entry(comparison)
+    if baseline is None or entry is baseline or not entry["differences"] or metric in CORPUS:
         return Cell(NOTHING)
     ours, theirs = ((one["metrics"].get(metric) or {}).get("value") for one in (entry, baseline))
     if ours is None or theirs is None or theirs <= 0:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.compare.cells import Comparison, Entry, label, number, relative, scale
+from tasks.compare.cells import Comparison, Entry, baseline_entry, label, number, relative, scale
+from tasks.metrics.names import CORPUS
 from tasks.metrics.params import VerdictParams
 from tasks.metrics.verdicts import needed
 
@@ -47,11 +48,10 @@ def _against_baseline(candidate: Entry, comparison: Comparison) -> str:
 
 
 def _scores(candidate: Entry, comparison: Comparison) -> str:
-    """``41.2 against 22.2 (+86 %), `` if both have the score."""
-    metric = comparison["metric"]
-    baseline = next((one for one in comparison["systems"] if one["name"] == comparison["baseline"]["name"]), None)
+    """``41.2 against 22.2 (+86 %), `` if both have the score, and the difference is that of these two numbers."""
+    metric, baseline = comparison["metric"], baseline_entry(comparison)
     values = [((one or {}).get("metrics", {}).get(metric) or {}).get("value") for one in (candidate, baseline)]
-    if any(value is None for value in values):
+    if metric in CORPUS or any(value is None for value in values):
         return ""
     ours, theirs = (number(value, scale(metric)) for value in values)
     change = relative(candidate, comparison, metric).value
@@ -63,7 +63,8 @@ def best_line(comparison: Comparison) -> str:
     best: dict[str, Any] | None = comparison.get("best")
     if best is None:
         return ""
-    highest = f"Of {best['systems']} systems, {best['system']} has the highest {label(best['metric'])}"
+    title = label(best["metric"]) + (" as the mean of rows" if best["metric"] in CORPUS else "")
+    highest = f"Of {best['systems']} systems, {best['system']} has the highest {title}"
     if not best["enough"]:
         return f"{highest}; there are too few independent rows ({best['groups']}) to tell any of them apart."
     if not best["not_told_apart"]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tasks.compare.cells import NOTHING, Cell, Comparison, Entry, label, number, outcome, scale
+from tasks.compare.cells import NOTHING, Cell, Comparison, Entry, baseline_entry, label, number, outcome, scale
 from tasks.compare.collect import Metric
 from tasks.tuning.untrained import is_trained
 
@@ -103,8 +103,7 @@ def _whiskers(metric: Metric, factor: float) -> tuple[float, float]:
 
 def _baseline_line(axes: Axes, comparison: Comparison) -> None:
     """Draw a line at the baseline's primary score, which the other bars of that colour should exceed."""
-    name, metric = comparison["baseline"]["name"], plotted(comparison)[0]
-    entry = next((e for e in comparison["systems"] if e["kind"] == "experiment" and e["name"] == name), None)
+    entry, metric = baseline_entry(comparison), plotted(comparison)[0]
     value = (entry["metrics"].get(metric) or {}).get("value") if entry else None
     if value is not None:
         colour = SERIES.get(metric, _OTHER)

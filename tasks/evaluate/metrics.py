@@ -15,14 +15,11 @@ from tasks.core.errors import TunesmithError
 from tasks.evaluate.reference_signs import between_references
 from tasks.metrics.languages import bleu_tokenizer
 from tasks.metrics.load import load
-from tasks.metrics.names import ROUGE_COLUMNS, SCORES, SIGNS, is_hub
+from tasks.metrics.names import CORPUS, ROUGE_COLUMNS, SCORES, SIGNS, is_hub
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import mean_intervals
 from tasks.metrics.text import entity_counts, entity_score
 from tasks.text.rows import Row, group_key
-
-CORPUS = ("bleu", "chrf", "macro_f1", "matthews", "pearson", "spearman", "entity_f1")
-"""Metrics that are computed over all rows and are not means of the rows' scores."""
 
 MEANS = (*ROUGE_COLUMNS, *SIGNS, "new_tokens", "finished", "exact_match", "accuracy", "token_f1")
 

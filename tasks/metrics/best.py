@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import numpy as np
+from scipy import stats
 
 from tasks.metrics.groups import drawn_counts, grouped
 from tasks.metrics.params import IntervalParams
@@ -59,6 +60,7 @@ def _limit(
     for counts in drawn_counts(len(sums), params.resamples, params.seed):
         moved = (counts @ sums) / (counts @ sizes)[:, None] - means
         largest.append(np.abs((moved[:, pairs[0]] - moved[:, pairs[1]]) / errors).max(axis=1))
-    # As wide as Student's t for few groups, of which the bootstrap's ratios are too small (as in `paired_difference`).
-    inflated = float(np.sqrt(len(sums) / max(1, len(sums) - 1)))
-    return float(np.quantile(np.concatenate(largest), params.confidence)) * inflated
+    # A resample of n groups has (n - 1) / n of their variance. For few groups the ratio follows Student's t and not the
+    # normal distribution, as in `paired_difference`.
+    normal = np.quantile(np.concatenate(largest), params.confidence) * np.sqrt(len(sums) / (len(sums) - 1))
+    return float(stats.t.isf(stats.norm.sf(normal), len(sums) - 1))

@@ -21,6 +21,9 @@ METRICS = (
 )
 """Metrics that a template set or template may name; each is a folder here with an ``evaluate.Metric``."""
 
+CORPUS = ("bleu", "chrf", "macro_f1", "matthews", "pearson", "spearman", "entity_f1")
+"""Metrics that are computed over all rows and are not means of the rows' scores."""
+
 ROUGE_COLUMNS = tuple(
     f"rouge{kind}_{part}" for kind in ("1", "2", "L", "Lsum") for part in ("precision", "recall", "f")
 )

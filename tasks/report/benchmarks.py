@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from tasks.benchmark.helm.table import TITLES, below, overview
 from tasks.benchmark.table import compared, grids, remarks
-from tasks.metrics.params import IntervalParams, VerdictParams
+from tasks.compare.cells import intervals_of
+from tasks.metrics.params import VerdictParams
 from tasks.report.facts import Facts
 from tasks.report.sections import Shown
-
-WIDE = 0.3
-"""Intervals of HELM's table that are wider get a mark; the default of ``helm.wide``."""
 
 
 def benchmarks(facts: Facts) -> Shown | None:
@@ -18,8 +16,7 @@ def benchmarks(facts: Facts) -> Shown | None:
         return None
     comparison = facts.comparison
     base = comparison["baseline"]["name"]
-    intervals = IntervalParams(**{name: comparison[name] for name in ("resamples", "confidence", "seed")})
-    apart = compared(facts.benchmarks, base, intervals, VerdictParams(**comparison["verdicts"]))
+    apart = compared(facts.benchmarks, base, intervals_of(comparison), VerdictParams(**comparison["verdicts"]))
     return {"grids": grids(facts.benchmarks, base, apart), "remarks": remarks(facts.benchmarks, base, apart)}
 
 
@@ -31,5 +28,5 @@ def helm(facts: Facts) -> Shown | None:
     measured = [{**result, **result["suites"]["helm"]} for result in results]
     shared = set.intersection(*(set(one["scenarios"]) for one in measured))
     of_all = [{**one, "scenarios": {n: s for n, s in one["scenarios"].items() if n in shared}} for one in measured]
-    shown = overview(of_all, WIDE)
+    shown = overview(of_all, facts.wide)
     return {"lines": shown.lines, "titles": list(TITLES.values()), "below": below(shown)}

@@ -10,11 +10,13 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.compare.cells import Entry, about, change, label, number, outcome, scale, score
+from tasks.compare.cells import Entry, about, baseline_entry, change, label, number, outcome, scale, score
 from tasks.core.counted import counted
 from tasks.report.data import base_models
-from tasks.report.facts import Facts, Trained
+from tasks.report.facts import Facts, Source, Trained
 from tasks.report.scores import warnings
+from tasks.tracking.metric_names import short
+from tasks.tuning import methods, peft_adapters
 
 CARD, RESULTS = "README.md", ".eval_results/tunesmith.yaml"
 """Files of a card: the names that the hub reads."""
@@ -51,27 +53,25 @@ def card(name: str, facts: Facts) -> str:
         verdict=_verdict(entry, facts),
         gate=facts.decision["summary"] if facts.decision and facts.decision["candidate"] == name else None,
         limits=limits(name, facts),
-        sources=facts.sources,
+        sources=_trained_on(name, facts),
     )
 
 
 def eval_results(name: str, facts: Facts) -> str:
-    """``.eval_results/tunesmith.yaml``: the primary metric of the model, in the hub's format of evaluation results."""
-    entry, metric = _entry(name, facts), facts.comparison["metric"]
-    value = (entry["metrics"].get(metric) or {}).get("value")
-    if value is None:
-        return "[]\n"
-    shown = f"{label(metric)}, {score(entry, metric, scale(metric))}"
+    """``.eval_results/tunesmith.yaml``: the primary metric of the model in each task, in the hub's newer format."""
+    metric = facts.comparison["metric"]
     entries = [
         EvalResultEntry(
             dataset_id=source,
             task_id=task,
-            value=round(scale(metric) * value, 2),
-            dataset_revision=_version(source, facts) or None,
-            notes=f"{shown} on {facts.comparison['rows']} test rows",
+            value=round(scale(metric) * scores[metric]["value"], 2),
+            notes=f"{label(metric)}, {score({'metrics': scores}, metric, scale(metric))}",
         )
-        for source, task in _tasks(facts)
+        for (source, task), scores in _task_scores(name, facts).items()
+        if (scores.get(metric) or {}).get("value") is not None
     ]
+    if not entries:
+        return "[]\n"
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
 
 
@@ -82,7 +82,7 @@ def _metadata(name: str, facts: Facts) -> ModelCardData:
     return ModelCardData(
         model_name=name,
         base_model=base if _HUB_ID.fullmatch(base) else None,
-        library_name="transformers" if about(entry).get("base_bytes") == about(entry).get("weights_bytes") else "peft",
+        library_name=_library(str(entry["method"])),
         pipeline_tag="text-classification" if labelled else "text-generation",
         datasets=_sources(facts),
         tags=["tunesmith", str(entry["method"])],
@@ -93,14 +93,13 @@ def _metadata(name: str, facts: Facts) -> ModelCardData:
                 dataset_type=source,
                 dataset_name=source,
                 dataset_split="test",
-                dataset_revision=_version(source, facts) or None,
-                metric_type=metric.partition("_")[0],
+                metric_type=short(metric),
                 metric_name=label(metric),
-                metric_value=round(scale(metric) * entry["metrics"][metric]["value"], 2),
+                metric_value=round(scale(metric) * scores[metric]["value"], 2),
             )
-            for source, task in _tasks(facts)
+            for (source, task), scores in _task_scores(name, facts).items()
             for metric in _SHOWN
-            if (entry["metrics"].get(metric) or {}).get("value") is not None
+            if (scores.get(metric) or {}).get("value") is not None
         ],
     )
 
@@ -157,8 +156,7 @@ def _verdict(entry: Entry, facts: Facts) -> str:
 
 def _scores(entry: Entry, facts: Facts) -> list[tuple[str, str, str]]:
     """(metric, ours, the baseline's) of each metric that the model has."""
-    comparison = facts.comparison
-    base = next((one for one in comparison["systems"] if one["name"] == comparison["baseline"]["name"]), None)
+    base = baseline_entry(facts.comparison)
     known = [metric for metric in _SHOWN if (entry["metrics"].get(metric) or {}).get("value") is not None]
     rows = [(label(m), str(score(entry, m, scale(m))), str(score(base, m, scale(m))) if base else "–") for m in known]
     ours, theirs = (
@@ -183,5 +181,25 @@ def _sources(facts: Facts) -> list[str]:
     return list(dict.fromkeys(source for source, _ in _tasks(facts)))
 
 
-def _version(source: str, facts: Facts) -> str:
-    return next((one.version for one in facts.sources if one.name == source), "")
+def _task_scores(name: str, facts: Facts) -> dict[tuple[str, str], dict[str, Any]]:
+    """(source, task) → the model's scores on the test rows of that task."""
+    tasks = _tasks(facts)
+    if len(tasks) == 1:
+        return {tasks[0]: _entry(name, facts)["metrics"]}
+    of_tasks = next((system.groups.get("task", {}) for system in facts.systems if system.name == name), {})
+    return {(source, task): of_tasks.get(f"{source}/{task}", {}) for source, task in tasks}
+
+
+def _trained_on(name: str, facts: Facts) -> list[Source]:
+    """The sources of the model's mixture."""
+    mixture = facts.trained[name].manifest["params"].get("mixture")
+    known = {source for one in facts.mixtures if one.name == mixture for source in one.report.get("sources", {})}
+    return [source for source in facts.sources if source.name in known]
+
+
+def _library(method: str) -> str | None:
+    """The hub's name of the library that loads the model; None for a format of Tunesmith's own."""
+    saved = methods.named(method)
+    if saved.saves_whole_model:
+        return "transformers"
+    return "peft" if saved.save is peft_adapters.save else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.compare.cells import NOTHING, Cell, Comparison, Entry, change, outcome, score
+from tasks.compare.cells import NOTHING, Cell, Comparison, Entry, change, intervals_of, outcome, score
 from tasks.compare.cells import scale as scale_of
 from tasks.compare.collect import System
 from tasks.compare.pairing import row_gains
-from tasks.metrics.differences import as_entry, paired_difference
-from tasks.metrics.params import IntervalParams, VerdictParams
+from tasks.metrics.differences import as_entry, paired_differences
+from tasks.metrics.params import VerdictParams
 from tasks.metrics.verdicts import rows_needed, verdict
 from tasks.report.facts import Facts
 from tasks.report.sections import Shown
@@ -23,7 +23,7 @@ class Earlier:
 
     Attributes:
         name: of the commit, with its date, such as ``3f2a1b9 of 2026-11-24``.
-        rows: experiment → its predictions; an experiment whose predictions are gone is missing.
+        rows: system → its predictions; a system whose predictions are gone is missing.
         params: experiment → its resolved parameters, flattened to dotted keys.
         sources: source → md5 of its files.
     """
@@ -72,8 +72,6 @@ def _paired(
     """The paired difference, now minus then, and its verdict; words if there is none."""
     if before is None or now is None:
         return Cell(NOTHING), Cell("new" if before is None else "gone")
-    if before.get("key") is not None and before.get("key") == now.get("key") and same:
-        return Cell(NOTHING), Cell("the same model")
     system = next((one for one in facts.systems if one.name == name), None)
     if not same or system is None or name not in earlier.rows:
         return Cell(NOTHING), Cell("other test rows" if not same else "its outputs of then are gone")
@@ -81,17 +79,19 @@ def _paired(
     metric = facts.comparison["metric"]
     if entry is None:
         return Cell(NOTHING), Cell(NOTHING)
+    if before.get("key") == now.get("key") and entry["value"] == entry["error"] == 0:
+        return Cell(NOTHING), Cell("no change")
     return change({"differences": {metric: entry}}, metric), outcome({"differences": {metric: entry}}, metric)
 
 
 def _difference(system: System, rows: list[Row], comparison: Comparison) -> dict[str, Any] | None:
     metric = comparison["metric"]
     gains, groups = row_gains(system.rows, rows, [metric])
-    if not gains.size:
+    (difference,) = paired_differences(gains, intervals_of(comparison), groups)
+    if difference is None:
         return None
-    intervals = IntervalParams(**{name: comparison[name] for name in ("resamples", "confidence", "seed")})
     verdicts = VerdictParams(**comparison["verdicts"])
-    difference, margin = paired_difference(gains, intervals, groups), verdicts.margin_of(metric)
+    margin = verdicts.margin_of(metric)
     outcome_of = verdict(difference, margin, verdicts)
     entry = as_entry(difference) | {"verdict": outcome_of, "adjusted": outcome_of in ("better", "worse")}
     if outcome_of == "not enough rows":

@@ -18,6 +18,9 @@ from matplotlib.figure import Figure
 INK, FAINT, LINE, GRID, PAPER = "#24292f", "#6b7580", "#d0d7de", "#eaeef2", "#ffffff"
 """Colours that the page replaces by its own, so that a chart is readable in dark mode too."""
 
+ON_DARK, ON_LIGHT = "#fefefe", "#1b1f24"
+"""Colours of text on the cells of a heat map, which are the same in dark mode."""
+
 COLOURS = ("#3a76ad", "#d9822b", "#2f8f6b", "#a04fa8", "#c0504d", "#6b7f2a", "#4d6fd1", "#8a6d3b", "#28868c", "#b0528a")
 DASHES = ("-", "--", "-.", ":")
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tasks.benchmark import results
 from tasks.benchmark.differences import Result
+from tasks.benchmark.helm.params import HelmParams
 from tasks.compare.cells import Comparison
 from tasks.compare.collect import System, collect
 from tasks.core import files
-from tasks.core.params import read_yaml
+from tasks.core.params import load, read_yaml
 from tasks.core.paths import Paths
 from tasks.register.verdict import result_on_present
 from tasks.tracking.experiment_files import read_lock
@@ -63,6 +65,7 @@ class Facts:
         trained: experiment → its files.
         params: experiment → its resolved parameters of training, flattened to dotted keys.
         benchmarks, helm: experiment → results of benchmark suites, of HELM.
+        wide: intervals of HELM's table that are wider get a mark (``helm.wide``).
     """
 
     comparison: Comparison
@@ -74,6 +77,7 @@ class Facts:
     mixtures: list[Mixture] = field(default_factory=list)
     benchmarks: dict[str, Result] = field(default_factory=dict)
     helm: dict[str, Result] = field(default_factory=dict)
+    wide: float = HelmParams.model_fields["wide"].default
 
 
 def read_facts(paths: Paths) -> Facts:
@@ -87,18 +91,20 @@ def read_facts(paths: Paths) -> Facts:
     known = {system.name: system for system in collect(paths, comparison["baseline"]["name"])}
     experiments = [entry["name"] for entry in comparison["systems"] if entry["kind"] == "experiment"]
     trained = {name: _trained(paths, name) for name in experiments}
-    lock = read_lock(paths)
+    versions = source_versions(read_lock(paths))
+    splits = sorted(paths.splits.glob("*/splits.json"))
     mixtures = sorted({path.parent.name for path in paths.mixtures.glob("*/report.json")})
     return Facts(
         comparison,
         [known[name] for name in names if name in known],
         result_on_present(paths),
         trained,
-        {name: flatten(read_yaml(paths.experiment(name) / "train.yaml")) for name in experiments},
-        [_source(path.parent, lock) for path in sorted(paths.splits.glob("*/splits.json"))],
+        {name: params for name in experiments if (params := _params(paths.experiment(name) / "train.yaml"))},
+        [Source(name := path.parent.name, versions.get(name, ""), _json(path)) for path in splits],
         [_mixture(paths.mixture(name)) for name in mixtures],
         _results([(name, paths.benchmark(name)) for name in experiments], trained),
         _results([(name, paths.helm / name) for name in experiments], trained),
+        **_wide(paths),
     )
 
 
@@ -126,11 +132,28 @@ def _trained(paths: Paths, name: str) -> Trained:
     )
 
 
-def _source(folder: Path, lock: dict[str, Any]) -> Source:
-    path = f"data/sources/{folder.name}"
-    read = [dep for stage in (f"ingest@{folder.name}",) for dep in lock.get(stage, {}).get("deps", [])]
-    version = next((str(dep.get("md5", "")) for dep in read if dep["path"] == path), "")
-    return Source(folder.name, version.removesuffix(".dir"), _json(folder / "splits.json"))
+def source_versions(stages: Mapping[str, Any]) -> dict[str, str]:
+    """Source → md5 of its files.
+
+    Args:
+        stages: of ``dvc.lock``.
+    """
+    return {
+        name: str(dep.get("md5", "")).removesuffix(".dir")
+        for address, stage in stages.items()
+        if (name := address.removeprefix("ingest@")) != address
+        for dep in stage.get("deps", [])
+        if dep["path"] == f"data/sources/{name}"
+    }
+
+
+def _wide(paths: Paths) -> dict[str, float]:
+    file = paths.params / "evaluation.yaml"
+    return {"wide": load(HelmParams, file, "helm").wide} if file.exists() else {}
+
+
+def _params(path: Path) -> dict[str, str]:
+    return flatten(read_yaml(path)) if path.exists() else {}
 
 
 def _mixture(folder: Path) -> Mixture:

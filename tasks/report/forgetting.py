@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from tasks.compare.cells import NOTHING, Comparison, label, number, scale
 from tasks.metrics.verdicts import needed
-from tasks.report.charts import Chart, svg
+from tasks.report.charts import INK, ON_DARK, ON_LIGHT, Chart, svg
 from tasks.report.facts import Facts
 from tasks.report.sections import Shown
 
@@ -71,9 +71,10 @@ def forgetting_map(comparison: Comparison) -> Chart:
         axes.imshow(np.ma.masked_invalid(shares), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
         for number_of, row in enumerate(rows):
             at = number_of % len(names), number_of // len(names)
-            dark = abs(shares[at[1], at[0]]) > 0.6
+            share = shares[at[1], at[0]]
+            colour = INK if np.isnan(share) else ON_DARK if abs(share) > 0.6 else ON_LIGHT
             text = f"{row[5]}\n{row[6]}" if row[5] else "–"
-            axes.text(*at, text, ha="center", va="center", fontsize=8, color="#ffffff" if dark else "#1b1f24")
+            axes.text(*at, text, ha="center", va="center", fontsize=8, color=colour)
         axes.set_xticks(range(len(names)), labels=names, fontsize=9)
         axes.set_yticks(range(len(tasks)), labels=tasks, fontsize=9)
         axes.tick_params(length=0)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tasks.compare.cells import number
 from tasks.compare.labels import NO_LABEL
-from tasks.report.charts import Chart, svg
+from tasks.report.charts import ON_DARK, ON_LIGHT, Chart, svg
 from tasks.report.facts import Facts
 from tasks.report.sections import Shown
 
@@ -61,7 +61,7 @@ def _matrix(task: str, system: str, about: dict[str, Any]) -> Chart:
         axes = figure.add_subplot()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for row, column in np.ndindex(*counts.shape):
-            colour = "#ffffff" if shares[row, column] > 0.5 else "#1b1f24"
+            colour = ON_DARK if shares[row, column] > 0.5 else ON_LIGHT
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
         axes.set_xticks(range(len(columns)), labels=columns, rotation=35, ha="right", fontsize=8)
         axes.set_yticks(range(len(names)), labels=names, fontsize=8)

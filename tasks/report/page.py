@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from tasks.compare.cells import label
 from tasks.compare.headline import headline
+from tasks.core.counted import counted
 from tasks.core.pages import pages
 from tasks.register.verdict import WORDS, lines_below
 from tasks.report.benchmarks import benchmarks, helm
@@ -112,9 +113,5 @@ def counts(comparison: dict[str, Any]) -> str:
     """``2 experiments and 2 trivial baselines on the same 50 test rows``."""
     experiments = sum(entry["kind"] == "experiment" for entry in comparison["systems"])
     trivial = len(comparison["systems"]) - experiments
-    parts = [_plural(experiments, "experiment"), *([_plural(trivial, "trivial baseline")] if trivial else [])]
-    return f"{' and '.join(parts)} on the same {_plural(comparison['rows'], 'test row')}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    parts = [counted(experiments, "experiment"), *([counted(trivial, "trivial baseline")] if trivial else [])]
+    return f"{' and '.join(parts)} on the same {counted(comparison['rows'], 'test row')}"

@@ -18,6 +18,18 @@ from tasks.report.page import html_report
 
 logger = logging.getLogger("tunesmith")
 
+_READ = (
+    "runs/*/train/run.json",
+    "runs/*/predict/run.json",
+    "data/splits/*/splits.json",
+    "data/mixtures/*/report.json",
+    "data/mixtures/*/contamination.json",
+    "reports/benchmarks/*/results.json",
+    "reports/helm/*/results.json",
+    "reports/cards/*/README.md",
+)
+"""Files on which the page depends, besides the comparison; the cards, so that missing ones are written again."""
+
 
 def run(paths: Paths, earlier: Earlier | None = None) -> Path:
     """Write the page and one model card per trained model; equal facts give equal bytes.
@@ -32,10 +44,10 @@ def run(paths: Paths, earlier: Earlier | None = None) -> Path:
         TunesmithError: nothing has been compared yet, or a file does not have the format that its stage writes.
     """
     facts = read_facts(paths)
-    page = _page(paths)
+    page, names = _page(paths), _write_cards(facts, paths)
     with files.replacing(page) as temporary:
-        temporary.write_text(html_report(facts, _digest(paths), earlier), encoding="utf-8")
-    names = _write_cards(facts, paths)
+        digest = _digest(paths) if earlier is None else ""  # so that the next flow leaves the earlier state out
+        temporary.write_text(html_report(facts, digest, earlier), encoding="utf-8")
     logger.info("report: %s", page)
     if names:
         logger.info("model cards of %s: %s", ", ".join(names), paths.cards)
@@ -43,7 +55,7 @@ def run(paths: Paths, earlier: Earlier | None = None) -> Path:
 
 
 def is_current(paths: Paths) -> bool:
-    """Whether the page shows the present comparison, decision, trainings and benchmarks."""
+    """Whether the page shows the present comparison, decision, data, trainings and benchmarks."""
     page = _page(paths)
     return page.exists() and f'<meta name="facts" content="{_digest(paths)}">' in page.read_text(encoding="utf-8")
 
@@ -58,8 +70,7 @@ def _digest(paths: Paths) -> str:
     The predictions are known by the comparison.
     """
     code = [path for path in sorted(Path(__file__).parent.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
-    kinds = ("runs/*/train/run.json", "reports/benchmarks/*/results.json", "reports/helm/*/results.json")
-    known = [path for kind in kinds for path in sorted(paths.root.glob(kind))]
+    known = [path for kind in _READ for path in sorted(paths.root.glob(kind))]
     decision = dict(result_on_present(paths) or {})
     decision.pop("time", None)
     read = [paths.comparison / "comparison.json", *code, *known]

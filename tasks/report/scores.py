@@ -29,7 +29,7 @@ from tasks.report.sections import Shown
 
 
 def scores(facts: Facts) -> Shown:
-    """Table and chart of the scores; ``primary`` metrics come first."""
+    """Table and chart of the scores."""
     comparison = facts.comparison
     return {
         "columns": columns(comparison),
@@ -42,7 +42,7 @@ def scores(facts: Facts) -> Shown:
 def score_chart(comparison: Comparison) -> Chart:
     metrics = plotted(comparison)
     names = ", ".join(map(label, metrics))
-    alt = f"{names} of every system with their intervals, in percent"
+    alt = f"{names} of every system with their intervals"
 
     def draw(figure: Figure) -> None:
         draw_scores(comparison, figure)

@@ -72,8 +72,8 @@ class SweepParams(Params):
         seed: of the sampler and of the split of the validation rows.
         sampler: ``tpe`` learns from earlier trials, ``random`` does not, ``grid`` tries every point once.
         startup_trials: trials before ``tpe`` learns, and completed trials before a trial is pruned.
-        pruner: ``median`` stops a training whose validation loss is above the median of the completed trials at the
-            same epoch; ``none`` never does.
+        pruner: ``median`` stops a training whose lowest validation loss so far is above the median of the completed
+            trials at the same epoch; ``none`` never does.
         warmup_epochs: epochs that every training has before it may be pruned.
         check_share: share of the validation groups that the search does not see.
     """

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -185,9 +186,10 @@ def _points(key: str, dimension: Dimension, start: Start) -> list[Any]:
     if dimension.choices is not None:
         return dimension.choices
     assert dimension.low is not None and dimension.high is not None
-    step = dimension.step or 1
-    count = int((dimension.high - dimension.low) / step + 1e-9) + 1
-    return [dimension.low + number * step for number in range(count)]
+    # Decimals, since a sum of floats leaves the range: 0.1 + 2 * 0.1 exceeds 0.3.
+    low, high, step = (Decimal(str(value)) for value in (dimension.low, dimension.high, dimension.step or 1))
+    points = [low + number * step for number in range(int((high - low) / step) + 1)]
+    return [int(point) if whole(key, start) else float(point) for point in points]
 
 
 def _check_grid(params: SweepParams, start: Start, file: Path) -> None:

@@ -161,9 +161,12 @@ class Study:
         return {key: values[key] for key in self._space if key in values}
 
     def importances(self) -> dict[str, float] | None:
-        """Key → its share of the variation of the loss, the largest first; None with too few completed trials."""
+        """Key → its share of the variation of the loss, the largest first; None with too few completed trials.
+
+        None also if all trials have the same loss.
+        """
         complete = [trial for trial in self.ended() if trial.state == TrialState.COMPLETE]
-        if len(complete) < IMPORTANCE_TRIALS:
+        if len(complete) < IMPORTANCE_TRIALS or len({trial.value for trial in complete}) < 2:
             return None
         return dict(optuna.importance.get_param_importances(self.study))
 

@@ -42,11 +42,14 @@ class Check:
 def check(winner: Sequence[Row], start: Sequence[Row], intervals: IntervalParams, params: VerdictParams) -> Check:
     """Judge the paired difference of two trials' ``check.parquet``.
 
-    Only rows of both are compared. Their ``max_length`` is the same, so neither drops a row that the other has.
+    A row counts with its loss over the bytes of the mean row, so that the mean is the loss per byte of all rows and a
+    short row weighs no more than its bytes. Only rows of both are compared. Their ``max_length`` is the same, so
+    neither drops a row that the other has.
     """
-    losses = {row_key(row): row["nll"] / row["bytes"] for row in start}
+    losses = {row_key(row): row["nll"] for row in start}
     paired = [row for row in winner if row_key(row) in losses]
-    differences = [row["nll"] / row["bytes"] - losses[row_key(row)] for row in paired]
+    size = sum(row["bytes"] for row in paired) / len(paired)
+    differences = [(row["nll"] - losses[row_key(row)]) / size for row in paired]
     difference = paired_difference(differences, intervals, [group_key(row) for row in paired])
     margin, gained = params.margin_of(SCORE), difference.negated()
     shown = verdict(gained, margin, params)

@@ -19,6 +19,9 @@ from tasks.tracking.experiment_files import read_comparison
 from tasks.tracking.metric_names import short
 from tasks.tracking.tag_names import CANDIDATE, CHAMPION, FLOW, GATE
 
+_MOST_SENTENCES = 10
+"""Sentences about single experiments, so that a description stays below MLflow's limit of 8,000 characters."""
+
 
 def record_flow(
     paths: Paths, flow_run_id: str, name: str, decided: dict[str, Any] | None, tracker: Tracker | None = None
@@ -104,7 +107,7 @@ def _lines(comparison: dict[str, Any], decided: dict[str, Any] | None) -> list[s
     return [
         *headline(comparison),
         "",
-        *(f"- {sentence(entry, comparison)}" for entry in others),
+        *(f"- {sentence(entry, comparison)}" for entry in others[:_MOST_SENTENCES]),
         "",
         *(gate or ["**Gate:** no decision on this comparison"]),
         "",

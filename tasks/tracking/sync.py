@@ -117,8 +117,9 @@ def _complete(experiment: ExperimentFiles, run: Run, absent: dict[str, set[str]]
     if experiment.entry().get("metrics"):
         describe(client, run_id, RESULTS, results(experiment.entry(), experiment.comparison))
     client.set_tag(run_id, WEIGHTS, experiment.weights)
-    if PROCESS in run.data.tags:
-        client.delete_tag(run_id, PROCESS)
+    outdated = {PROCESS} if VERDICT in _result_tags(experiment) else {PROCESS, VERDICT}
+    for tag in outdated & run.data.tags.keys():
+        client.delete_tag(run_id, tag)
     client.set_terminated(run_id, "FINISHED", _ms(experiment.training.get("ended")))
     # This tag comes last: if a sync ends before it, the next one repeats everything.
     client.set_tag(run_id, SYNCED, experiment.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from tasks.compare.params import CompareParams
 from tasks.compare.primary import primary_metric
 from tasks.core.paths import Paths
 from tasks.metrics.params import VerdictParams
-from tasks.report.card import CARD, RESULTS
+from tasks.report.card import CARD, RESULTS, card, eval_results
 from tasks.report.changes import Earlier, since
-from tasks.report.facts import Facts, Source, read_facts
+from tasks.report.facts import Facts, Mixture, Source, read_facts
 from tasks.report.page import html_report
 from tasks.report.run import run
 from tests.compare.compared import Workspace, prediction
@@ -117,6 +118,53 @@ def test_since_another_commit_the_rows_are_paired_and_parameters_named(facts: Fa
     assert shown["data"] == ["demo: aaaaaaaaaaaa → bbbbbbbbbbbb"]
     page = html_report(present, earlier=earlier)
     assert "What changed since 3f2a1b9 (2026-11-24)" in page and "lora.rank 8 → 16" in page
+
+
+def test_rows_without_the_score_are_left_out_and_equal_outputs_are_no_change(facts: Facts) -> None:
+    base, lora = (system.rows for system in facts.systems[:2])
+    rows = {
+        "base": base,
+        "lora-r1": [lora[0] | {"rouge1_f": None}, *lora[1:]],
+        "lead": [row | {"rouge1_f": None} for row in base],
+    }
+    before = {
+        name: [str(cell) for cell in cells]
+        for name, cells in since(facts, Earlier("v1", facts.comparison, rows))["rows"]
+    }
+    assert before["base"][2:4] == ["–", "no change"]
+    assert before["lora-r1"][3] == "no change", "its first row was not scored then"
+    assert before["lead"][2:4] == ["–", "–"], "no row of it was scored then"
+    assert before["lora-r2"][3] == "its outputs of then are gone"
+
+
+def test_the_report_is_written_after_an_experiment_was_removed(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    fill(paths, 3, 12)
+    compare_all(paths, VERDICTS)
+    shutil.rmtree(paths.experiment("lora-r2"))
+    assert "lora-r2" not in read_facts(paths).params and run(paths).exists()
+
+
+def test_a_card_has_the_scores_of_each_task_and_the_sources_of_its_mixture(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    fill(paths, 2, 12)
+    compare_all(paths, VERDICTS)
+    facts = read_facts(paths)
+    other = [row | {"source": "other"} for row in facts.systems[1].rows]
+    scores = {
+        f"{source}/summarise": {"rouge1_f": {"value": value}} for source, value in (("demo", 0.3), ("other", 0.5))
+    }
+    lora = replace(facts.systems[1], rows=[*facts.systems[1].rows, *other], groups={"task": scores})
+    sources = [Source("demo", "a" * 32, {}), Source("unused", "b" * 32, {})]
+    facts = replace(facts, systems=[lora], sources=sources, mixtures=[Mixture("demo", {"sources": {"demo": {}}}, {})])
+    results = ModelCard(card("lora-r1", facts)).data.eval_results
+    assert [(one.dataset_name, one.metric_type, one.metric_value) for one in results] == [
+        ("demo", "rouge1", 30.0),
+        ("other", "rouge1", 50.0),
+    ]
+    assert "| data | demo aaaaaaaaaaaa |" in card("lora-r1", facts) and "unused" not in card("lora-r1", facts)
+    entries = YAML(typ="safe").load(eval_results("lora-r1", facts))
+    assert [(entry["dataset"]["id"], entry["value"]) for entry in entries] == [("demo", 30.0), ("other", 50.0)]
 
 
 def test_on_other_test_rows_nothing_is_paired(facts: Facts) -> None:

@@ -61,7 +61,7 @@ def test_all_errors_of_the_file_are_reported_at_once(paths: Paths) -> None:
         "space.e.f: choices must be at least two different values; they are [4, 4]",
         "space.g.h: must have low and high, or choices; add them",
         "space.i.j: step must be above 0 and at most high - low, which is 1; it is 5",
-        "space.k.l: has either choices, or low and high",
+        "space.k.l: must have either choices, or low and high",
         "space.m.n: log and step exclude each other",
         "pruner: ",
         "sample: unknown key; known here: ",

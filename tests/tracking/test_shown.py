@@ -144,6 +144,13 @@ def test_the_run_says_the_verdict_in_its_tag_and_description(
     assert "**base**: ROUGE-1 20.0 [15.0, 25.0]." in base["mlflow.note.content"]
 
 
+def test_a_verdict_that_no_longer_exists_is_removed_from_the_run(paths: Paths, tracker: Tracker) -> None:
+    for judged in ("better", None):
+        write_comparison(paths, compared(entry("base", 0.2, None), entry("lora", 0.5, judged)))
+        tags = tracker.client.get_run(sync(paths, tracker)[1].run_id).data.tags
+        assert ("tunesmith.verdict" in tags) == (judged is not None)
+
+
 def test_a_section_is_replaced_and_the_words_of_a_person_stay() -> None:
     text = with_section("mine", "gate", ["no"])
     text = with_section(text, "results", ["first"])

@@ -6,11 +6,11 @@ function number(text) {
   return Number.isNaN(value) ? null : value;
 }
 
-function compare(a, b) {
+function compare(a, b, sign) {
   const [x, y] = [number(a), number(b)];
-  if (x !== null && y !== null) return x - y;
+  if (x !== null && y !== null) return (x - y) * sign;
   if (x !== null || y !== null) return x === null ? 1 : -1; // texts and missing values follow the numbers
-  return a.localeCompare(b);
+  return a.localeCompare(b) * sign;
 }
 
 function sortTable(header, column) {
@@ -19,7 +19,7 @@ function sortTable(header, column) {
   for (const other of header.parentNode.cells) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", descending ? "descending" : "ascending");
   const rows = [...body.rows];
-  rows.sort((a, b) => compare(a.cells[column].innerText, b.cells[column].innerText) * (descending ? -1 : 1));
+  rows.sort((a, b) => compare(a.cells[column].innerText, b.cells[column].innerText, descending ? -1 : 1));
   body.append(...rows);
 }
 
