@@ -186,7 +186,7 @@ def trained(entry: Entry) -> Cell:
 def kept(entry: Entry) -> Cell:
     """Size of the trained weights on disk in MB, without the base."""
     size = about(entry).get("weights_bytes")
-    return Cell(number(size / 1e6, digits=1) if size else NOTHING)
+    return Cell(number(size / 1e6, digits=1 if size >= 1e6 else 2) if size else NOTHING)
 
 
 def kept_of_base(entry: Entry) -> Cell:

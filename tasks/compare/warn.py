@@ -73,8 +73,8 @@ def _copying(system: System, baseline: System | None) -> str | None:
     if shares is None:
         return None
     return (
-        f"{system.name} copies: {shares[0]:.1%} of its 4-grams are copied from the source, {shares[1]:.1%} of those "
-        f"of {shares[2]}. Its ROUGE may come from copying."
+        f"{system.name} copies: {shares[0]:.1%} of its 4-grams are copied from the source, and {shares[1]:.1%} of "
+        f"{shares[2]}'s. Its ROUGE may come from copying."
     )
 
 
@@ -83,8 +83,8 @@ def _repeating(system: System, baseline: System | None) -> str | None:
     if shares is None:
         return None
     return (
-        f"{system.name} repeats itself: {shares[0]:.1%} of its 3-grams occur earlier in the output, {shares[1]:.1%} of "
-        f"those of {shares[2]}. Read its outputs in the samples."
+        f"{system.name} repeats itself: {shares[0]:.1%} of its 3-grams occur earlier in the output, and "
+        f"{shares[1]:.1%} of {shares[2]}'s. Read its outputs among the test rows."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -13,9 +14,13 @@ from tasks.report.charts import COLOURS, FAINT, Chart, svg
 from tasks.report.facts import Facts, Trained
 from tasks.report.sections import Shown
 
-AXES = ("trained parameters", "size in MB", "training in seconds")
+SECONDS = "training in seconds"
+AXES = ("trained parameters", "size in MB", SECONDS)
 
 GB = 1e9
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, right, top."""
 
 
 def cost(facts: Facts) -> Shown | None:
@@ -71,9 +76,8 @@ def cost_chart(entries: list[Entry], facts: Facts) -> Chart:
     def draw(figure: Figure) -> None:
         every = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0] if shown else []
         for column, axes in zip(shown, every, strict=True):
-            _scatter(
-                axes, [(row[0], row[2 + column], row[1]) for row in rows if row[2 + column] and row[1] is not None]
-            )
+            known = [(row[0], row[2 + column], row[1]) for row in rows if row[2 + column] and row[1] is not None]
+            _scatter(axes, known, logarithmic=AXES[column] != SECONDS)
             axes.set_xlabel(AXES[column])
         for axes in every[:1]:
             axes.set_ylabel(title)
@@ -82,15 +86,53 @@ def cost_chart(entries: list[Entry], facts: Facts) -> Chart:
     return Chart("cost", f"{title} against what it costs", alt, picture, ["experiment", title, *AXES], rows)
 
 
-def _scatter(axes: Axes, known: list[tuple[str, float, float]]) -> None:
-    for index, (name, x, y) in enumerate(known):
+def _scatter(axes: Axes, known: list[tuple[str, float, float]], logarithmic: bool) -> None:
+    """Draw named points of (name, x, y)."""
+    for index, (_, x, y) in enumerate(known):
         axes.plot(x, y, "o", color=COLOURS[index % len(COLOURS)], markersize=7)
-        axes.annotate(name, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=8, color=FAINT)
-    if known:
+    if known and logarithmic:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.25, y=0.15)
+    for (name, x, y), (right, above) in zip(known, _sides(axes, known), strict=True):
+        axes.annotate(
+            name,
+            (x, y),
+            xytext=(6 if right else -6, 4 if above else -4),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="bottom" if above else "top",
+            fontsize=8,
+            color=FAINT,
+        )
+
+
+def _sides(axes: Axes, known: list[tuple[str, float, float]]) -> list[tuple[bool, bool]]:
+    """For each point, whether its name is to the right and above: the side that covers the fewest names and points."""
+    axes.autoscale_view()  # so that the transformation knows the limits
+    to_axes = axes.transData + axes.transAxes.inverted()
+    places = [tuple(to_axes.transform((x, y))) for _, x, y in known]
+    taken = [(x - 0.015, y - 0.025, x + 0.015, y + 0.025) for x, y in places]
+    chosen = []
+    for (name, _, _), (x, y) in zip(known, places, strict=True):
+        width, height = 0.025 * len(name), 0.06  # of a name of 8 points, as shares of the axes
+        boxes = {
+            (right, above): (
+                *(x + 0.02 if right else x - 0.02 - width, y + 0.01 if above else y - 0.01 - height),
+                *(x + 0.02 + width if right else x - 0.02, y + 0.01 + height if above else y - 0.01),
+            )
+            for right in (True, False)
+            for above in (True, False)
+        }
+        side = min(boxes, key=lambda side: sum(map(partial(_overlap, boxes[side]), taken)))
+        taken.append(boxes[side])
+        chosen.append(side)
+    return chosen
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _quality(entry: Entry, metric: str) -> float | None:

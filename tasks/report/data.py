@@ -22,8 +22,18 @@ def data(facts: Facts) -> Shown | None:
         "mixtures": [_mixture(one) for one in facts.mixtures],
         "contamination": [row for one in facts.mixtures for row in _contamination(one)],
         "contracts": contracts,
+        "samples": _samples(contracts),
         "base_models": base_models(facts),
     }
+
+
+def _samples(contracts: list[dict[str, Any]]) -> list[tuple[str, str, list[str]]]:
+    """(task, training row, names of the experiments that learn it); each row once."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for contract in contracts:
+        for task, sample in contract["samples"].items():
+            names.setdefault((task, sample), []).append(contract["name"])
+    return [(*row, of_row) for row, of_row in names.items()]
 
 
 def _source(source: Source) -> tuple[str, list[str]]:
