@@ -21,7 +21,7 @@ INK, FAINT, LINE, GRID, PAPER = "#24292f", "#6b7580", "#d0d7de", "#eaeef2", "#ff
 ON_DARK, ON_LIGHT = "#fefefe", "#1b1f24"
 """Colours of text on the cells of a heat map, which are the same in dark mode."""
 
-COLOURS = ("#3a76ad", "#d9822b", "#2f8f6b", "#a04fa8", "#c0504d", "#6b7f2a", "#4d6fd1", "#8a6d3b", "#28868c", "#b0528a")
+COLOURS = ("#3a76ad", "#d9822b", "#2f8f6b", "#8a5fbf", "#c0504d", "#9a9a2e", "#2aa5b8", "#8a6d3b", "#e07bb5", "#7f8790")
 DASHES = ("-", "--", "-.", ":")
 
 _VARIABLES = {INK: "var(--ink)", FAINT: "var(--soft)", LINE: "var(--line)", GRID: "var(--line)", PAPER: "var(--paper)"}

@@ -125,7 +125,10 @@ def _sides(axes: Axes, known: list[tuple[str, float, float]]) -> list[tuple[bool
             for right in (True, False)
             for above in (True, False)
         }
-        side = min(boxes, key=lambda side: sum(map(partial(_overlap, boxes[side]), taken)))
+        covered = {
+            side: sum(map(partial(_overlap, box), taken)) + (box[0] < 0) + (box[2] > 1) for side, box in boxes.items()
+        }
+        side = min(covered, key=covered.__getitem__)
         taken.append(boxes[side])
         chosen.append(side)
     return chosen

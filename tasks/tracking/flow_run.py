@@ -17,6 +17,7 @@ from tasks.tracking.client import Tracker, open_store, readable_mlflow
 from tasks.tracking.description import RESULTS, describe, report_line, sentence, table
 from tasks.tracking.experiment_files import read_comparison
 from tasks.tracking.metric_names import short
+from tasks.tracking.run_metrics import DIGITS
 from tasks.tracking.tag_names import CANDIDATE, CHAMPION, FLOW, GATE
 
 _MOST_SENTENCES = 10
@@ -97,7 +98,7 @@ def _metrics(comparison: dict[str, Any]) -> list[Metric]:
                 values[f"{name}{ending}/{entry['name']}"] = (measured or {}).get(part)
                 if entry["candidate"]:
                     values[f"{name}{ending}"] = (measured or {}).get(part)
-    return [Metric(name, float(value), now, 0) for name, value in values.items() if value is not None]
+    return [Metric(name, round(float(value), DIGITS), now, 0) for name, value in values.items() if value is not None]
 
 
 def _lines(comparison: dict[str, Any], decided: dict[str, Any] | None) -> list[str]:

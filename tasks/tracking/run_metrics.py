@@ -14,7 +14,7 @@ from tasks.tracking.task_metrics import task_metrics
 TEST, VALIDATION, RETENTION = "test", "validation", "retention"
 """Data sets by which MLflow groups the metrics of a model."""
 
-_DIGITS = 4
+DIGITS = 4
 """Digits after the point of a score under its plain name, which a column of the runs table shows whole."""
 
 _VALIDATED = ("validation_loss", "validation_loss_per_byte")
@@ -36,7 +36,7 @@ def finals(experiment: ExperimentFiles) -> dict[str, Final]:
     values = dict(_scores(experiment)) | dict(_retained(experiment.scores))
     for name, value in _facts(experiment).items():
         if value is not None:
-            values[of_fact(name)] = Final(round(float(value), _DIGITS) if name in PLAIN else float(value))
+            values[of_fact(name)] = Final(round(float(value), DIGITS) if name in PLAIN else float(value))
     for name, value in task_metrics(experiment.scores).items():
         if value is not None:
             values[legal_name(name)] = Final(float(value))
@@ -67,7 +67,7 @@ def _scores(experiment: ExperimentFiles) -> Iterator[tuple[str, Final]]:
             for part, ending in parts.items():
                 if score.get(part) is not None:
                     value = float(score[part])
-                    yield f"{name}{ending}", Final(round(value, _DIGITS) if plain else value, data)
+                    yield f"{name}{ending}", Final(round(value, DIGITS) if plain else value, data)
 
 
 def _retained(scores: Mapping[str, Any]) -> Iterator[tuple[str, Final]]:

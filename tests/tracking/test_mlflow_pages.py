@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -23,9 +24,10 @@ from tasks.register.params import RegistrationParams
 from tasks.register.run import set_champion
 from tasks.tracking.client import VARIABLE, Tracker, open_store
 from tasks.tracking.flow_run import record_flow
+from tasks.tracking.logged_model import model_of
 from tasks.tracking.run_files import OUTPUTS
 from tasks.tracking.sync import sync
-from tasks.tracking.views import FLOWS, runs_page
+from tasks.tracking.views import FLOWS, run_page, runs_page
 from tests.browser import browser
 from tests.workspaces import copy_workspace
 
@@ -123,6 +125,16 @@ def show(page: Page, url: str, picture: Path, *texts: str) -> None:
     page.screenshot(path=picture)
 
 
+def scroll_to(page: Page, text: str) -> None:
+    """Scroll the tables of a page until ``text`` is drawn; MLflow draws only the rows that are in view."""
+    for top in range(0, 20_000, 150):
+        page.evaluate(f"document.querySelectorAll('.ReactVirtualized__Grid').forEach(grid => grid.scrollTop = {top})")
+        page.wait_for_timeout(50)
+        if page.get_by_text(text, exact=True).count():
+            return
+    raise AssertionError(f"no row {text}")
+
+
 def height(page: Page, name: str) -> float:
     box = page.get_by_role("link", name=name, exact=True).first.bounding_box()
     assert box is not None
@@ -159,3 +171,32 @@ def test_outputs_of_the_test_rows_stand_side_by_side(
 def test_the_flows_table_has_a_row_per_flow(page: Page, address: str, tracker: Tracker, tmp_path: Path) -> None:
     url = f"{address}{runs_page(tracker.experiment_id, FLOWS)}"
     show(page, url, tmp_path / "flows.png", "retrain 2026-11-30", "retrain 2026-12-07", "0.4021", "lora (version 1)")
+
+
+def test_runs_are_compared_number_by_number(
+    page: Page, address: str, paths: Paths, tracker: Tracker, tmp_path: Path
+) -> None:
+    base, lora = (result.run_id for result in sync(paths, tracker))
+    runs, experiments = quote(f'["{lora}","{base}"]'), quote(f'["{tracker.experiment_id}"]')
+    url = f"{address}/#/compare-runs?runs={runs}&experiments={experiments}"
+    show(page, url, tmp_path / "compare.png", "Comparing 2 Runs", "learning_rate")
+    page.locator(".ReactVirtualized__Grid").first.wait_for(timeout=60_000)
+    scroll_to(page, "rouge1_low")
+    for text in ("0.382", "0.193"):
+        page.get_by_text(text, exact=True).first.wait_for(timeout=60_000)
+
+
+def test_run_model_and_version_show_verdict_scores_and_decision(
+    page: Page, address: str, paths: Paths, tracker: Tracker, tmp_path: Path
+) -> None:
+    lora = sync(paths, tracker)[1].run_id
+    run = f"{address}{run_page(tracker.experiment_id, lora)}"
+    show(
+        page, run, tmp_path / "run.png", "lora: better than base.", "ROUGE-1 40.2 [38.2, 42.2]", "Gate: accepted", "v1"
+    )
+    model = model_of(tracker.client, tracker.client.get_run(lora))
+    assert model is not None
+    models = f"{address}/#/experiments/{tracker.experiment_id}/models/{model.model_id}"
+    show(page, models, tmp_path / "model.png", "0.4021", "0.3821", "validation (#", "test (#", "Model versions", "v1")
+    version = f"{address}/#/models/tunesmith/versions/1"
+    show(page, version, tmp_path / "version.png", "Version 1", "champion", "set by a person: a test", "Source Run")
