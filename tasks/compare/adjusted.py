@@ -10,13 +10,14 @@ from tasks.compare.difference_names import against, metric_of
 from tasks.compare.opponents import opponents
 from tasks.compare.pairing import row_gains
 from tasks.compare.params import CompareParams
+from tasks.compare.primary import are_labels
 from tasks.metrics.differences import Difference, as_entry, paired_differences
 from tasks.metrics.names import HIGHER_IS_BETTER
 from tasks.metrics.params import VerdictParams
 from tasks.metrics.verdicts import marked, p_value, rows_needed, verdict
 
 ALWAYS = ("rouge1_f", "rouge2_f", "rougeL_f", "copied_4grams")
-"""Metrics whose differences are computed in addition to ``CompareParams.primary``."""
+"""Metrics whose differences are computed in addition to ``CompareParams.primary``, unless all rows ask for labels."""
 
 ByMetric = Mapping[str, Difference | None]
 """Metric → difference to the baseline; None if no row has both scores."""
@@ -32,7 +33,8 @@ def differences(
     """
     if baseline is None or system is baseline:
         return None
-    computed = _differences(system, baseline, sorted({params.primary, *ALWAYS}), params)
+    always = () if are_labels(baseline.rows, params.primary) else ALWAYS
+    computed = _differences(system, baseline, sorted({params.primary, *always}), params)
     for other in opponents(system, baseline, compared):
         (difference,) = _differences(system, other, [params.primary], params).values()
         computed[against(params.primary, other.name)] = difference

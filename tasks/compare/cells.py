@@ -37,6 +37,9 @@ LABELS = {
 OF_LABELS = ("accuracy", "exact_match", "macro_f1", "matthews", "pearson", "spearman", "token_f1", "entity_f1", "chrf")
 """Metrics that get a column in the table of scores if a task names them."""
 
+_OF_TEXTS = {"rouge1_f": 10, "rouge2_f": 4, "rougeL_f": 5, "rougeLsum_f": 1, "bleu": 2}
+"""Scores of texts → importance of their column."""
+
 SIGNS = (
     "repetition",
     "distinct_1",
@@ -196,8 +199,11 @@ def kept_of_base(entry: Entry) -> Cell:
 
 
 def columns(comparison: Comparison) -> list[Column]:
-    """The columns of the table of scores, without the names of the systems."""
-    systems = comparison["systems"]
+    """The columns of the table of scores, without the names of the systems.
+
+    The primary metric comes first. If all rows ask for labels, scores of texts are left out.
+    """
+    systems, primary = comparison["systems"], comparison["metric"]
 
     def column(title: str, importance: int, name: str, digits: int = 1, interval: bool = True) -> Column:
         factor = 1.0 if name.startswith("validation") else scale(name)
@@ -206,21 +212,19 @@ def columns(comparison: Comparison) -> list[Column]:
     shown = [
         Column("method", 6, [Cell(entry["method"] or "trivial") for entry in systems]),
         column("validation loss (nats/byte)", 8, "validation_loss_per_byte", digits=4, interval=False),
-        column("ROUGE-1", 10, "rouge1_f"),
-        column("ROUGE-2", 4, "rouge2_f"),
-        column("ROUGE-L", 5, "rougeL_f"),
-        column("ROUGE-Lsum", 1, "rougeLsum_f"),
-        column("BLEU", 2, "bleu"),
-        column("copied 4-grams %", 3, "copied_4grams", interval=False),
-        Column("unfinished %", 3, [unfinished(entry) for entry in systems]),
+        column(label(primary), 10, primary),
     ]
+    if not comparison.get("only_labels"):
+        shown += [column(label(name), importance, name) for name, importance in _OF_TEXTS.items() if name != primary]
+        shown.append(column("copied 4-grams %", 3, "copied_4grams", interval=False))
+    shown.append(Column("unfinished %", 3, [unfinished(entry) for entry in systems]))
     if any(about(entry).get("trainable_parameters") for entry in systems):
         shown.append(Column("trained %", 2, [trained(entry) for entry in systems]))
         shown.append(Column("size MB", 1, [kept(entry) for entry in systems]))
         shown.append(Column("size % of base", 1, [kept_of_base(entry) for entry in systems]))
     for name in OF_LABELS:
-        if any(name in entry["metrics"] for entry in systems):
-            shown.append(column(label(name), 9, name))
+        if name != primary and any(name in entry["metrics"] for entry in systems):
+            shown.append(column(label(name), 4 if comparison.get("only_labels") else 9, name))
     return shown
 
 

@@ -12,7 +12,7 @@ from tasks.compare.labels import labels
 from tasks.compare.opponents import opponents_of
 from tasks.compare.params import CompareParams
 from tasks.compare.per_task import per_task, task_differences, task_metrics
-from tasks.compare.primary import with_primary_metric
+from tasks.compare.primary import are_labels, with_primary_metric
 from tasks.compare.retention_verdicts import retention
 from tasks.compare.second_opinion import second_opinion
 from tasks.compare.seeds import over_seeds
@@ -36,7 +36,7 @@ def compare(
     ``per_task``, ``retention`` and ``second_opinion``), ``labels`` (of ``labels``), ``seeds`` (of ``over_seeds``),
     ``sets`` (of ``compare_sets``), ``not_compared`` (name, kind, method, reason), ``warnings`` (system, kind,
     message), ``rows`` and ``groups`` (their numbers), ``adjusted_for`` (number of differences), ``test_sha256`` and
-    the parameters; ``metric`` is the primary one.
+    the parameters; ``metric`` is the primary one, and ``only_labels`` is of ``are_labels``.
 
     Raises:
         TunesmithError: no experiment can be compared.
@@ -66,6 +66,7 @@ def compare(
         "schema": 1,
         **params.model_dump(include={"metric", "resamples", "confidence", "seed"}),
         "test_sha256": experiments[0].test_sha256,
+        "only_labels": are_labels(rows, params.primary),
         "rows": len(rows),
         "groups": len({group_key(row) for row in rows}),
         "verdicts": verdicts.model_dump(),
@@ -82,7 +83,7 @@ def compare(
         "seeds": over_seeds(experiments, baseline, params),
         "sets": compare_sets(sets or {}, compared, params, verdicts),
         "not_compared": [{"name": s.name, "kind": s.kind, "method": s.method, "reason": s.problem} for s in excluded],
-        "warnings": [*warn(compared, baseline), *lost(described)],
+        "warnings": [*warn(compared, baseline, params.primary), *lost(described)],
     }
 
 

@@ -11,6 +11,8 @@ from tasks.text.rows import Row
 
 OF_TEXTS = "rouge1_f"
 
+_OF_LABELS = ("accuracy", "exact_match")
+
 
 def with_primary_metric(params: CompareParams, systems: Sequence[System]) -> CompareParams:
     """``params`` with the metric that it names, else with ``primary_metric`` of the test rows."""
@@ -31,3 +33,8 @@ def primary_metric(rows: Sequence[Row]) -> str:
         if score == OF_TEXTS or (score is not None and all(row.get(score) is not None for row in rows)):
             return score
     return OF_TEXTS
+
+
+def are_labels(rows: Sequence[Row], metric: str) -> bool:
+    """Whether ``metric`` judges labels and every row asks for one, so that scores of texts say nothing more."""
+    return metric in _OF_LABELS and bool(rows) and all(row.get(metric) is not None for row in rows)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks.compare.collect import System
 from tasks.compare.params import CompareParams
+from tasks.compare.primary import are_labels
 from tasks.core import files
 from tasks.core.paths import Paths
 from tasks.metrics.best import not_told_apart
@@ -21,6 +22,9 @@ Sets = Mapping[str, Mapping[str, Any]]
 """Name of a set → ``axis`` (None for a set that is no sweep), ``question`` and ``experiments``: name → value."""
 
 LOSS = "validation_loss_per_byte"
+
+OF_TEXTS = ("rouge1_f", "rougeL_f", "bleu")
+"""Scores of texts, as in the LoRA paper's table; labels have the primary metric alone."""
 
 
 def read_sets(paths: Paths) -> Sets:
@@ -37,7 +41,7 @@ def compare_sets(
 
     Returns:
         Name → ``axis``, ``question``, ``experiments`` (entries in the order of the axis: ``experiment``, ``value``,
-        ``validation_loss_per_byte``, ``validation_loss`` per token, ``bleu``, ``rouge1_f``, ``rougeL_f``,
+        ``validation_loss_per_byte``, ``validation_loss`` per token, ``scores``: metric → value, and
         ``trainable_parameters``), ``missing`` (names that are not compared), ``best`` (name by validation loss per
         byte; None if no experiment has a finite one), and ``plateau`` (of ``plateau``; None for a set without an
         axis).
@@ -60,19 +64,20 @@ def _entry(
     return {
         "axis": one["axis"],
         "question": one.get("question"),
-        "experiments": [_row(system, values[system.name]) for system in members],
+        "experiments": [_row(system, values[system.name], params.primary) for system in members],
         "missing": [name for name in values if name not in names],
         "best": min(losses, key=losses.__getitem__) if losses else None,
         "plateau": plateau(members, values, params, verdicts) if one["axis"] is not None else None,
     }
 
 
-def _row(system: System, value: Any) -> dict[str, Any]:
-    metrics = (LOSS, "validation_loss", "bleu", "rouge1_f", "rougeL_f")
+def _row(system: System, value: Any, primary: str) -> dict[str, Any]:
+    shown = (primary,) if are_labels(system.rows, primary) else tuple(dict.fromkeys((primary, *OF_TEXTS)))
     return {
         "experiment": system.name,
         "value": value,
-        **{name: system.value(name) for name in metrics},
+        **{name: system.value(name) for name in (LOSS, "validation_loss")},
+        "scores": {name: system.value(name) for name in shown},
         "trainable_parameters": system.model.get("trainable_parameters"),
     }
 

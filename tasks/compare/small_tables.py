@@ -45,13 +45,18 @@ def set_table(name: str, entry: Entry) -> SmallTable:
         *axis,
         numbers("loss (nats/byte)", 9, "validation_loss_per_byte", digits=4),
         numbers("loss (nats/token)", 3, "validation_loss", digits=4),
-        numbers("BLEU", 6, "bleu", scale("bleu")),
-        numbers("ROUGE-1", 7, "rouge1_f", scale("rouge1_f")),
-        numbers("ROUGE-L", 5, "rougeL_f", scale("rougeL_f")),
+        *(
+            Column(label(name), 7 - order, [Cell(_score_in(one, name)) for one in members])
+            for order, name in enumerate(members[0]["scores"])
+        ),
         Column("trained parameters", 4, [Cell(_count(one["trainable_parameters"])) for one in members]),
     ]
     title = f"{name}: {entry['question']}" if entry["question"] else name
     return SmallTable(title, columns, texts=1, sentences=set_sentences(entry))
+
+
+def _score_in(one: Entry, metric: str) -> str:
+    return number(one["scores"].get(metric), scale(metric))
 
 
 def _count(parameters: int | None) -> str:

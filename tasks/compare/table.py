@@ -73,7 +73,8 @@ def legend(comparison: Comparison, mark: str | None = None) -> str:
     """How to read the numbers; ``mark`` names how an adjusted difference is marked, None if the table has none."""
     rows, groups = comparison["rows"], comparison.get("groups")
     independent = f" in {groups} independent groups" if groups and groups != rows else ""
-    scores = f"{rows} test rows{independent}. ROUGE is F1 in percent, with bootstrap intervals."
+    what = "Scores are in percent" if comparison.get("only_labels") else "ROUGE is F1 in percent"
+    scores = f"{rows} test rows{independent}. {what}, with bootstrap intervals."
     return " ".join([scores, *(marks(comparison, mark) if mark else ())])
 
 

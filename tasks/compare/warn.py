@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.compare.cells import label, scale
 from tasks.compare.collect import System
 from tasks.metrics.statistics import ROUNDING
 from tasks.text.rows import row_key
@@ -18,8 +19,11 @@ UNFINISHED = 0.20
 """Share of outputs that may reach the length limit without a warning."""
 
 
-def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]]:
-    """Warnings about the experiments of ``compared``, in order, each with ``system``, ``kind`` and ``message``."""
+def warn(compared: list[System], baseline: System | None, metric: str) -> list[dict[str, str]]:
+    """Warnings about the experiments of ``compared``, in order, each with ``system``, ``kind`` and ``message``.
+
+    ``metric`` is the primary one.
+    """
     experiments = [s for s in compared if s.kind == "experiment"]
     trivial = [s for s in compared if s.kind == "baseline"]
     warnings = []
@@ -27,7 +31,7 @@ def warn(compared: list[System], baseline: System | None) -> list[dict[str, str]
         checks = {
             "copying": _copying(system, baseline),
             "repetition": _repeating(system, baseline),
-            "beaten by a trivial baseline": _beaten(system, trivial),
+            "beaten by a trivial baseline": _beaten(system, trivial, metric),
             "unfinished": _unfinished(system),
             "empty": _empty(system),
             "no validation loss": _no_validation_loss(system),
@@ -98,16 +102,20 @@ def _beyond(system: System, baseline: System | None, metric: str, most: float) -
     return ours, theirs, baseline.name
 
 
-def _beaten(system: System, trivial: list[System]) -> str | None:
-    ours = system.value("rouge1_f")
+def _beaten(system: System, trivial: list[System], metric: str) -> str | None:
+    ours = system.value(metric)
     if not system.tuned or ours is None:
         return None
     # A baseline at 0 beats nobody: on rows without a measurable word, all systems have 0.
-    better = [(s.name, v) for s in trivial if (v := s.value("rouge1_f")) and v >= ours]
+    better = [(s.name, v) for s in trivial if (v := s.value(metric)) and v >= ours]
     if not better:
         return None
-    names = " and ".join(f"{name} ({100 * value:.1f})" for name, value in better)
-    return f"{system.name} does not beat {names} in ROUGE-1 ({100 * ours:.1f}): no model was needed for that score."
+    factor = scale(metric)
+    names = " and ".join(f"{name} ({factor * value:.1f})" for name, value in better)
+    return (
+        f"{system.name} does not beat {names} in {label(metric)} ({factor * ours:.1f}): no model was needed for that "
+        "score."
+    )
 
 
 def _unfinished(system: System) -> str | None:

@@ -23,7 +23,8 @@ CARD, RESULTS = "README.md", ".eval_results/tunesmith.yaml"
 
 _TEMPLATE = "card.md.jinja"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_SHOWN = ("rouge1_f", "rouge2_f", "rougeL_f", "bleu", "accuracy", "macro_f1", "exact_match", "token_f1", "entity_f1")
+_OF_TEXTS = ("rouge1_f", "rouge2_f", "rougeL_f", "bleu")
+_SHOWN = (*_OF_TEXTS, "accuracy", "macro_f1", "exact_match", "token_f1", "entity_f1")
 
 
 def card(name: str, facts: Facts) -> str:
@@ -98,7 +99,7 @@ def _metadata(name: str, facts: Facts) -> ModelCardData:
                 metric_value=round(scale(metric) * scores[metric]["value"], 2),
             )
             for (source, task), scores in _task_scores(name, facts).items()
-            for metric in _SHOWN
+            for metric in _shown(facts)
             if (scores.get(metric) or {}).get("value") is not None
         ],
     )
@@ -157,13 +158,19 @@ def _verdict(entry: Entry, facts: Facts) -> str:
 def _scores(entry: Entry, facts: Facts) -> list[tuple[str, str, str]]:
     """(metric, ours, the baseline's) of each metric that the model has."""
     base = baseline_entry(facts.comparison)
-    known = [metric for metric in _SHOWN if (entry["metrics"].get(metric) or {}).get("value") is not None]
+    known = [metric for metric in _shown(facts) if (entry["metrics"].get(metric) or {}).get("value") is not None]
     rows = [(label(m), str(score(entry, m, scale(m))), str(score(base, m, scale(m))) if base else "–") for m in known]
     ours, theirs = (
         number((one["metrics"].get("validation_loss_per_byte") or {}).get("value") if one else None, digits=4)
         for one in (entry, base)
     )
     return [*rows, ("validation loss (nats/byte)", ours, theirs)]
+
+
+def _shown(facts: Facts) -> list[str]:
+    """The primary metric first; if all rows ask for labels, without scores of texts."""
+    metrics = dict.fromkeys([facts.comparison["metric"], *_SHOWN])
+    return [metric for metric in metrics if not (facts.comparison.get("only_labels") and metric in _OF_TEXTS)]
 
 
 def _entry(name: str, facts: Facts) -> Entry:

@@ -190,7 +190,7 @@ def test_markdown_and_terminal_show_each_set_with_the_same_sentences(sweep: Work
     sentences = set_sentences(comparison["sets"]["ranks"])
     table = markdown_table(comparison)
     assert "**ranks: How large a rank?**" in table and all(f"- {sentence}" in table for sentence in sentences)
-    assert "| experiment | lora.rank | loss (nats/byte) | loss (nats/token) | BLEU | ROUGE-1 | ROUGE-L |" in table
+    assert "| experiment | lora.rank | loss (nats/byte) | loss (nats/token) | ROUGE-1 | ROUGE-L | BLEU |" in table
     loss = comparison["sets"]["ranks"]["experiments"][2]["validation_loss_per_byte"]
     assert f"| **lora_r4** | 4 | {loss:.4f} |" in table
     for width, whole in ((160, True), (80, False)):

@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import ModelCard
 from ruamel.yaml import YAML
 
+from tasks.compare.cells import columns
 from tasks.compare.compare import compare
 from tasks.compare.labels import labels
 from tasks.compare.params import CompareParams
@@ -60,6 +61,10 @@ def test_labels_have_a_matrix_scores_and_the_majority(workspace: Workspace) -> N
     assert about["systems"]["lora"]["counts"] == [[2, 1, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]
     assert about["systems"]["lora"]["recall"] == pytest.approx([2 / 3, 1.0, 0.0])
     assert about["systems"]["lora"]["precision"] == pytest.approx([1.0, 2 / 3, 0.0])
+    titles = [column.title for column in columns(facts.comparison)]
+    assert titles[2] == "accuracy" and "unfinished %" in titles
+    assert not any(text in title for title in titles for text in ("ROUGE", "BLEU", "copied"))
+    assert list(facts.comparison["systems"][1]["differences"]) == ["accuracy"]
     page = html_report(facts)
     assert "Accuracy of a system that always generates the most frequent label: good: 50.0 %." in page
     assert "Confusion matrix of lora on demo/summarise" in page and "100 / 67 / 80" in page
