@@ -49,7 +49,7 @@ def draw(comparison: Comparison, path: Path) -> None:
 
 def score_height(comparison: Comparison) -> float:
     """Height of the chart in inches, for a width of 10."""
-    return 1.5 + 0.82 * len(comparison["systems"])
+    return 1.5 + (0.82 if len(plotted(comparison)) > 1 else 0.45) * len(comparison["systems"])
 
 
 def plotted(comparison: Comparison) -> list[str]:
@@ -63,12 +63,13 @@ def draw_scores(comparison: Comparison, figure: Figure) -> None:
     systems, metrics = comparison["systems"], plotted(comparison)
     axes = figure.add_subplot()
     for index, metric in enumerate(metrics):
-        _bars(axes, systems, metric, (index - (len(metrics) - 1) / 2) * _BAR)
+        height = _BAR if len(metrics) > 1 else 2 * _BAR
+        _bars(axes, systems, metric, (index - (len(metrics) - 1) / 2) * height, height)
     _baseline_line(axes, comparison)
     _dress(axes, comparison)
 
 
-def _bars(axes: Axes, systems: list[Entry], metric: str, offset: float) -> None:
+def _bars(axes: Axes, systems: list[Entry], metric: str, offset: float, height: float) -> None:
     by_row = [(row, entry["metrics"].get(metric) or {}) for row, entry in enumerate(systems)]
     known = [(row, m) for row, m in by_row if m.get("value") is not None]
     if not known:
@@ -77,7 +78,7 @@ def _bars(axes: Axes, systems: list[Entry], metric: str, offset: float) -> None:
     values = [scale(metric) * m["value"] for _, m in known]
     below, above = zip(*(_whiskers(m, scale(metric)) for _, m in known), strict=True)
     colour = SERIES.get(metric, _OTHER)
-    axes.barh(positions, values, height=_BAR * 0.92, color=colour, label=label(metric), zorder=2)
+    axes.barh(positions, values, height=height * 0.92, color=colour, label=label(metric), zorder=2)
     axes.errorbar(values, positions, xerr=(below, above), fmt="none", ecolor=_INK, elinewidth=1, capsize=2.5, zorder=3)
     for value, reach, position in zip(values, above, positions, strict=True):
         axes.annotate(

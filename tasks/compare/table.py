@@ -90,7 +90,7 @@ def marks(comparison: Comparison, mark: str) -> list[str]:
     verdicts = [outcome(entry, metric).value for entry in comparison["systems"]]
     unadjusted = any(verdict.endswith("unadjusted") for verdict in verdicts)
     return [
-        f"{label(metric)} is the primary metric, the others are secondary.",
+        f"The primary metric is {label(metric)}; the others are secondary.",
         f"A difference in {mark} excludes zero at {100 * comparison['confidence']:g}% confidence, adjusted for the "
         f"{count} differences of this report.",
         *(["Unadjusted: only without that adjustment."] if unadjusted else []),

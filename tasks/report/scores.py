@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tasks.compare.cells import (
+    NOTHING,
     Cell,
     Comparison,
     Entry,
@@ -87,20 +88,23 @@ def changes(comparison: Comparison) -> dict[str, Any]:
     compared = [entry for entry in comparison["systems"] if entry["differences"]]
     primary = comparison["metric"]
     others = sorted({name for entry in compared for name in entry["differences"]} - {primary}, key=_order)
+    relatives = [relative(entry, comparison, primary) for entry in compared]
+    percent = any(cell.value != NOTHING for cell in relatives)
+    titles = [f"Δ {label(primary)} (primary)", "verdict", *(["change"] if percent else [])]
     return {
-        "titles": [f"Δ {label(primary)} (primary)", "verdict", "change", *(f"Δ {label(name)}" for name in others)],
-        "plain": [False, False, False, *(name not in HIGHER_IS_BETTER for name in others)],
+        "titles": [*titles, *(f"Δ {label(name)}" for name in others)],
+        "plain": [*(False for _ in titles), *(name not in HIGHER_IS_BETTER for name in others)],
         "rows": [
             (
                 entry["name"],
                 [
                     change(entry, primary),
                     outcome(entry, primary),
-                    relative(entry, comparison, primary),
+                    *([of_baseline] if percent else []),
                     *(change(entry, name) for name in others),
                 ],
             )
-            for entry in compared
+            for entry, of_baseline in zip(compared, relatives, strict=True)
         ],
     }
 

@@ -87,7 +87,7 @@ def test_markdown_rows_are_exact(full: Workspace) -> None:
         "A difference in **bold** excludes zero at 95% confidence, adjusted for the 9 differences of this report."
         in lines[6]
     )
-    assert "ROUGE-1 is the primary metric, the others are secondary." in lines[6]
+    assert "The primary metric is ROUGE-1; the others are secondary." in lines[6]
 
 
 @pytest.mark.parametrize("systems", [2, 10])
