@@ -47,7 +47,7 @@ def set_table(name: str, entry: Entry) -> SmallTable:
         numbers("loss (nats/token)", 3, "validation_loss", digits=4),
         *(
             Column(label(name), 7 - order, [Cell(_score_in(one, name)) for one in members])
-            for order, name in enumerate(members[0]["scores"])
+            for order, name in enumerate(members[0].get("scores", ()))
         ),
         Column("trained parameters", 4, [Cell(_count(one["trainable_parameters"])) for one in members]),
     ]

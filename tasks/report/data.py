@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from tasks.compare.cells import number
@@ -46,7 +47,10 @@ def _source(source: Source) -> tuple[str, list[str]]:
 def _mixture(mixture: Mixture) -> tuple[str, list[str]]:
     rows, sources = mixture.report.get("rows", {}), mixture.report.get("sources", {})
     left_out = sum(sum(of.values()) for one in sources.values() for of in one.get("left_out", {}).values())
-    parts = ", ".join(f"{name} {one.get('train', 0)}" for name, one in sources.items())
+    taken = Counter[str]()
+    for component, one in mixture.report.get("components", {}).items():
+        taken[component.partition("/")[0]] += one["rows"]
+    parts = ", ".join(f"{name} {count}" for name, count in taken.items())
     return mixture.name, [str(rows.get("train", "–")), str(rows.get("validation", "–")), parts, str(left_out)]
 
 

@@ -58,7 +58,7 @@ def _units(metric: str) -> tuple[float, int]:
 
 
 def forgetting_map(comparison: Comparison) -> Chart:
-    """Tasks by experiments: the score after tuning minus before, coloured by its share of the score before."""
+    """Tasks by experiments: the score after tuning minus before, coloured by its size."""
     entries = [entry for entry in comparison["systems"] if entry.get("retention")]
     tasks = list(dict.fromkeys(task for entry in entries for task in entry["retention"]))
     names = [entry["name"] for entry in entries]
@@ -98,9 +98,12 @@ def _judged(kept: dict[str, Any]) -> list[Any]:
 
 
 def _colour(row: list[Any]) -> float:
-    """Change in the direction of better, as a share of the score before, from -1 to 1; NaN if it was not judged."""
+    """Change in the direction of better, from -1 to 1; NaN if it was not judged.
+
+    Of a loss it is a share of the loss before; of a score it is a share of 100, since a score before may be 0.
+    """
     before, after = row[3], row[4]
     if before is None or after is None:
         return float("nan")
-    gain = after - before if row[2] != label("loss_per_byte") else before - after
-    return float(np.clip(gain / max(abs(before), 1e-9), -1, 1))
+    change = (before - after) / max(before, 1e-9) if row[2] == label("loss_per_byte") else (after - before) / 100
+    return float(np.clip(change, -1, 1))
