@@ -44,8 +44,8 @@ def test_two_identical_models_get_one_verdict_everywhere(
     monkeypatch.setattr(build, "stale_note", lambda *_: None)  # asks DVC, which this workspace does not have
     print_comparison(paths.root)
     terminal = capsys.readouterr().out
-    for place in (page, note, summary, " ".join(terminal.split())):
-        assert sentence in place
+    for shown in (page, note, summary, " ".join(terminal.split())):
+        assert sentence in shown
     word = "same" if sentence == SAME else "not enough rows"
     assert (
         f"| {word}" in note

@@ -107,7 +107,7 @@ def test_the_flow_builds_what_dvc_repro_builds(built: Path) -> None:
 
 def test_one_task_a_stage_then_ledger_and_gate(first_run: FirstRun) -> None:
     listed = dvc(first_run.root, "stage", "list", "--name-only").stdout.split()
-    assert set(first_run.tasks) == {*listed, "tracking", "register", "report"}
+    assert set(first_run.tasks) == {*listed, "tracking", "register", "report", "record"}
     assert len(listed) == 20
 
 
@@ -161,7 +161,7 @@ def test_mlflow_has_a_run_an_experiment(built: Path) -> None:
 def test_a_second_run_trains_nothing(built: Path, inside: Callable[[Path], None]) -> None:
     inside(built)
     assert _run().is_completed()
-    assert set(_task_runs()) == {"tracking", "register", "report"}
+    assert set(_task_runs()) == {"tracking", "register", "report", "record"}
 
 
 def test_a_failing_experiment_stops_neither_the_others_nor_the_ledger(copy: Path) -> None:

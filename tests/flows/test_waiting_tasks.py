@@ -24,7 +24,7 @@ from prefect.runtime import flow_run
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import progress, stages
+from flows import progress, repro, stages
 from flows.dag import Dag
 from flows.subprocesses import allow, stop_all
 from tasks.core.params import write_yaml
@@ -52,7 +52,7 @@ def _run(
 ) -> tuple[UUID, dict[str, State[Any]]]:
     """Run the stages of a DAG, with ``command`` in place of dvc; the id of the flow run and the last states."""
     monkeypatch.setattr(
-        stages, "stream", lambda arguments, cwd, on_line, env: command(arguments[-1], env) or on_line("ran") or 0
+        repro, "stream", lambda arguments, cwd, on_line, env: command(arguments[-1], env) or on_line("ran") or 0
     )
     graph = nx.DiGraph(edges)
     graph.add_nodes_from(alone)

@@ -150,7 +150,7 @@ def test_a_stage_that_fails_is_quoted_even_when_the_flow_stops(
 ) -> None:
     from prefect.logging import disable_run_logger
 
-    from flows import stages
+    from flows import repro, stages
 
     def fail(command: list[str], folder: Path, on_line: Callable[[str], None], variables: dict[str, str]) -> int:
         for line in lines:
@@ -159,7 +159,7 @@ def test_a_stage_that_fails_is_quoted_even_when_the_flow_stops(
             stop_all()
         return 1
 
-    monkeypatch.setattr(stages, "stream", fail)
+    monkeypatch.setattr(repro, "stream", fail)
     allow()
     with disable_run_logger():
         state: Any = stages.run_stage.fn("compare", root)
