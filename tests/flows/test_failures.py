@@ -8,7 +8,6 @@ from prefect.states import Completed, Failed, Pending
 from flows.failures import flow_failure, why
 from flows.subprocesses import allow
 
-
 FAILED = "ERROR: failed to reproduce '{0}': failed to run: python -m tasks.train lora, exited with {1}"
 
 

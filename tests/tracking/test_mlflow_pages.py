@@ -22,6 +22,7 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.register.run import set_champion
+from tasks.register.verdict import result_on_present
 from tasks.tracking.client import VARIABLE, Tracker, open_store
 from tasks.tracking.flow_run import record_flow
 from tasks.tracking.logged_model import model_of
@@ -57,7 +58,7 @@ def paths(built_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             "lora", "a test", load(RegistrationParams, paths.params / "registration.yaml", "registration"), paths
         )
         for flow in ("retrain 2026-11-30: lora", "retrain 2026-12-07: lora"):
-            record_flow(paths, flow, flow, None)
+            record_flow(paths, flow, flow, result_on_present(paths))
     return paths
 
 
