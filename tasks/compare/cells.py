@@ -37,7 +37,7 @@ LABELS = {
 OF_LABELS = ("accuracy", "exact_match", "macro_f1", "matthews", "pearson", "spearman", "token_f1", "entity_f1", "chrf")
 """Metrics that get a column in the table of scores if a task names them."""
 
-_OF_TEXTS = {"rouge1_f": 10, "rouge2_f": 4, "rougeL_f": 5, "rougeLsum_f": 1, "bleu": 2}
+OF_TEXTS = {"rouge1_f": 10, "rouge2_f": 4, "rougeL_f": 5, "rougeLsum_f": 1, "bleu": 2}
 """Scores of texts → importance of their column."""
 
 SIGNS = (
@@ -215,7 +215,7 @@ def columns(comparison: Comparison) -> list[Column]:
         column(label(primary), 10, primary),
     ]
     if not comparison.get("only_labels"):
-        shown += [column(label(name), importance, name) for name, importance in _OF_TEXTS.items() if name != primary]
+        shown += [column(label(name), importance, name) for name, importance in OF_TEXTS.items() if name != primary]
         shown.append(column("copied 4-grams %", 3, "copied_4grams", interval=False))
     shown.append(Column("unfinished %", 3, [unfinished(entry) for entry in systems]))
     if any(about(entry).get("trainable_parameters") for entry in systems):

@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.compare.cells import Entry, about, baseline_entry, change, label, number, outcome, scale, score
+from tasks.compare.cells import OF_TEXTS, Entry, about, baseline_entry, change, label, number, outcome, scale, score
 from tasks.core.counted import counted
 from tasks.report.data import base_models
 from tasks.report.facts import Facts, Source, Trained
@@ -23,8 +23,7 @@ CARD, RESULTS = "README.md", ".eval_results/tunesmith.yaml"
 
 _TEMPLATE = "card.md.jinja"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_OF_TEXTS = ("rouge1_f", "rouge2_f", "rougeL_f", "bleu")
-_SHOWN = (*_OF_TEXTS, "accuracy", "macro_f1", "exact_match", "token_f1", "entity_f1")
+_SHOWN = ("rouge1_f", "rouge2_f", "rougeL_f", "bleu", "accuracy", "macro_f1", "exact_match", "token_f1", "entity_f1")
 
 
 def card(name: str, facts: Facts) -> str:
@@ -170,7 +169,7 @@ def _scores(entry: Entry, facts: Facts) -> list[tuple[str, str, str]]:
 def _shown(facts: Facts) -> list[str]:
     """The primary metric first; if all rows ask for labels, without scores of texts."""
     metrics = dict.fromkeys([facts.comparison["metric"], *_SHOWN])
-    return [metric for metric in metrics if not (facts.comparison.get("only_labels") and metric in _OF_TEXTS)]
+    return [metric for metric in metrics if not (facts.comparison.get("only_labels") and metric in OF_TEXTS)]
 
 
 def _entry(name: str, facts: Facts) -> Entry:
