@@ -37,7 +37,7 @@ const list = document.getElementById("test-rows");
 if (list) {
   const rows = [...list.children];
   const scores = rows.map((row) => row.dataset.scores.split(",").map((text) => (text === "" ? null : Number(text))));
-  const texts = rows.map((row) => row.textContent.toLowerCase());
+  let texts = null; // read at the first search: they are most of the page
   const [search, order, ours, theirs] = ["search", "order", "ours", "theirs"].map((id) => document.getElementById(id));
   const shown = document.getElementById("shown");
 
@@ -65,16 +65,17 @@ if (list) {
 
   function filter() {
     const wanted = search.value.toLowerCase().trim();
-    let count = 0;
-    rows.forEach((row, index) => {
-      row.hidden = !texts[index].includes(wanted);
-      count += row.hidden ? 0 : 1;
-    });
-    shown.textContent = `${count} of ${rows.length} rows`;
+    texts ??= rows.map((row) => row.textContent.toLowerCase());
+    rows.forEach((row, index) => (row.hidden = !texts[index].includes(wanted)));
+    count();
+  }
+
+  function count() {
+    shown.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
   }
 
   for (const control of [order, ours, theirs]) control.addEventListener("change", arrange);
   search.addEventListener("input", filter);
   document.getElementById("row-tools").hidden = false;
-  filter();
+  count();
 }
