@@ -24,11 +24,11 @@ def show_mixtures(paths: Paths, names: list[str]) -> RenderableType:
 
 def mixture(name: str, report: dict[str, Any], held: HoldOut) -> RenderableType:
     rows = report["rows"]
-    requested = "" if rows["asked"] is None else f" of {rows['asked']:,} requested"
+    requested = "" if rows["requested"] is None else f" of {rows['requested']:,} requested"
     title = f"mixture {name}: {counted(rows['train'], 'training row')}{requested}, {rows['validation']:,} of validation"
     table = Table("source/task", "requested", "available", "taken", "")
     for component, quota in report["components"].items():
-        numbers = [f"{quota[key]:,}" for key in ("asked", "available", "rows")]
+        numbers = [f"{quota[key]:,}" for key in ("requested", "available", "rows")]
         table.add_row(component, *numbers, _shortness(quota))
     lines = [line for source, counts in report["sources"].items() for line in _missing(source, counts)]
     for kind, names in (("tasks", held.tasks), ("templates", held.templates)):

@@ -33,7 +33,7 @@ class Quota:
 
     def report(self) -> dict[str, int | bool]:
         """The component's entry in ``report.json``."""
-        return {"asked": self.requested, "available": self.available, "rows": self.rows, "short": self.short}
+        return {"requested": self.requested, "available": self.available, "rows": self.rows, "short": self.short}
 
 
 def quotas(available: Mapping[Component, int], params: MixtureParams) -> dict[Component, Quota]:

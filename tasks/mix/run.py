@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.files import write_json
 from tasks.core.paths import Paths
@@ -155,7 +156,7 @@ def _report(
     return {
         "schema": 1,
         "weighting": params.weighting,
-        "rows": {"asked": params.rows, **{part: table.num_rows for part, table in parts.items()}},
+        "rows": {"requested": params.rows, **{part: table.num_rows for part, table in parts.items()}},
         "short": params.rows is not None and parts["train"].num_rows < params.rows,
         "components": components,
         "sources": dict(sources),
@@ -202,10 +203,14 @@ def _refuse_dirty(lines: Mapping[str, str], counted: Collection[str]) -> None:
 
 
 def _log(name: str, mixed: Mixed) -> None:
-    logger.info("%s: %s", name, mixed.report["rows"])
+    rows = mixed.report["rows"]
+    requested = "" if rows["requested"] is None else f" of {rows['requested']:,} requested"
+    logger.info(
+        "%s: %s%s, %d for validation", name, counted(rows["train"], "training row"), requested, rows["validation"]
+    )
     for component, quota in mixed.report["components"].items():
         lacks = " (short)" if quota["short"] else ""
-        logger.info("  %s: %d of %d requested%s", component, quota["rows"], quota["asked"], lacks)
+        logger.info("  %s: %d of %d requested%s", component, quota["rows"], quota["requested"], lacks)
     for source, counts in mixed.report["sources"].items():
         for part, reasons in counts["left_out"].items():
             for reason, count in reasons.items():

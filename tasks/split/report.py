@@ -77,7 +77,7 @@ def _strata(decided: Split, params: SplitParams) -> dict[str, Any] | None:
     }
     deviations = [abs(shares[part] - parts[part]) for shares in realised.values() for part in parts]
     return {
-        "asked": parts,
+        "requested": parts,
         "realised": {name: {"rows": counts[name].total(), **shares} for name, shares in realised.items()},
         "largest_deviation": round(max(deviations), 4),
     }

@@ -11,6 +11,7 @@ import logging
 
 import pyarrow.parquet as pq
 
+from tasks.core.counted import counted
 from tasks.core.files import recover, refuse_missing, write_json
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
@@ -64,7 +65,9 @@ def run(name: str, params: SplitParams, paths: Paths, stage: Stage) -> None:
         result.assignments.write(output / ASSIGNMENTS, params, grouped_by)
         counts |= {"assignments": {"state": earlier.state, "groups": len(earlier.groups)}}
         write_json(output / "splits.json", counts | verify(output, result.nodes, result.earlier, params))
-    logger.info("%s: %s; dropped: %s", name, counts["rows"], counts["dropped"] or "none")
+    parts = ", ".join(f"{count:,} {part}" for part, count in counts["rows"].items() if part not in ("in", "dropped"))
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in counts["dropped"].items())
+    logger.info("%s: %s: %s; dropped: %s", name, counted(counts["rows"]["in"], "row"), parts, dropped or "none")
     if rotates(earlier, params):
         logger.info(
             "%s: test set %d: its rows are new; %d rows retired", name, params.test_set, counts["rows"].get(RETIRED, 0)

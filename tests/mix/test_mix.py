@@ -43,7 +43,7 @@ def test_a_mixture_holds_the_train_and_validation_rows_of_its_sources_and_no_tes
     nothing: dict[str, Any] = {"train": {}, "validation": {}}
     counts = {"train": 50, "validation": 5, "held_out": {"train": 0, "validation": 0}, "left_out": nothing}
     assert result.report["sources"] == {"one": counts, "two": counts}
-    assert result.report["rows"] == {"asked": None, "train": 100, "validation": 10}
+    assert result.report["rows"] == {"requested": None, "train": 100, "validation": 10}
     assert texts_of_tests(result) == numbered("c", 5) + numbered("f", 5)
     assert result.parts["train"].schema == result.parts["validation"].schema == RENDERED
 
@@ -124,9 +124,9 @@ def test_realised_rows_are_reported_beside_the_requested_ones(workspace: Write) 
     tasks = {"train": [*numbered("a", 30, task="t1"), *numbered("b", 7, task="t2")], "validation": ["v"], "test": ["w"]}
     result = mixed(workspace({"one": tasks, "two": TWO["two"]}), {"one": None, "two": None}, weighting="equal", rows=75)
     assert result.report["components"] == {
-        "one/t1": {"asked": 25, "available": 30, "rows": 30, "short": False},
-        "one/t2": {"asked": 25, "available": 7, "rows": 7, "short": True},
-        "two/say": {"asked": 25, "available": 50, "rows": 38, "short": False},
+        "one/t1": {"requested": 25, "available": 30, "rows": 30, "short": False},
+        "one/t2": {"requested": 25, "available": 7, "rows": 7, "short": True},
+        "two/say": {"requested": 25, "available": 50, "rows": 38, "short": False},
     }
     assert Counter(result.parts["train"].column("task").to_pylist()) == {"t1": 30, "t2": 7, "say": 38}
     assert result.report["short"] is False
@@ -279,8 +279,8 @@ def test_a_task_without_rows_is_reported_short_and_a_held_out_one_is_not(workspa
     paths = workspace({"one": {"train": both, "validation": ["v"], "test": numbered("b", 2)}})
     result = mixed(paths, {"one": None}, hold_out=HoldOut(tasks=["held"], templates=["one/w2"]))
     assert result.report["components"] == {
-        "one/say": {"asked": 30, "available": 30, "rows": 30, "short": False},
-        "one/t2": {"asked": 0, "available": 0, "rows": 0, "short": True},
+        "one/say": {"requested": 30, "available": 30, "rows": 30, "short": False},
+        "one/t2": {"requested": 0, "available": 0, "rows": 0, "short": True},
     }
 
 

@@ -147,7 +147,7 @@ def strata_of(rows: Rows, **params: Any) -> dict[str, Any]:
 
 def test_each_stratum_meets_its_shares() -> None:
     strata = strata_of(stars(200), stratify=["task", "label"], fractions=Fractions(train=0.7, validation=0.1, test=0.2))
-    assert strata["asked"] == {"train": 0.7, "validation": 0.1, "test": 0.2}
+    assert strata["requested"] == {"train": 0.7, "validation": 0.1, "test": 0.2}
     assert strata["realised"] == {
         "stars, bad": {"rows": 20, "train": 0.7, "validation": 0.1, "test": 0.2},
         "stars, good": {"rows": 180, "train": 0.7, "validation": 0.1, "test": 0.2},

@@ -29,8 +29,7 @@ def measure_memorisation(predictor: Predictor, mixture: Path, params: HelmParams
 
     Returns:
         ``spans``: cell with the share of the ``generated_spans`` that occur in the training text; ``longest_words``:
-        most consecutive words of a generated text that occur in it; ``samples``: prompts (``shown``) and generated
-        texts (``said``).
+        most consecutive words of a generated text that occur in it; ``samples``: texts, ``prompt`` and ``generated``.
     """
     rows = files.read_rows(mixture / "train.parquet")
     settings = params.memorisation
@@ -51,7 +50,7 @@ def measure_memorisation(predictor: Predictor, mixture: Path, params: HelmParams
         "generated_spans": sum(map(len, matches)),
         "longest_words": max(longest_run(one.text, corpus) for one in generated),
         "samples": [
-            {"shown": tokenizer.decode(prompt, skip_special_tokens=True), "said": one.text}
+            {"prompt": tokenizer.decode(prompt, skip_special_tokens=True), "generated": one.text}
             for prompt, one in list(zip(prompts, generated, strict=True))[:3]
         ],
     }

@@ -8,11 +8,11 @@ from flows.commands.mixtures import mixture
 from tasks.mix.params import HoldOut
 
 REPORT = {
-    "rows": {"asked": 90, "train": 60, "validation": 7},
+    "rows": {"requested": 90, "train": 60, "validation": 7},
     "components": {
-        "one/say": {"asked": 45, "available": 50, "rows": 50, "short": False},
-        "two/say": {"asked": 45, "available": 10, "rows": 10, "short": True},
-        "two/t2": {"asked": 0, "available": 0, "rows": 0, "short": True},
+        "one/say": {"requested": 45, "available": 50, "rows": 50, "short": False},
+        "two/say": {"requested": 45, "available": 10, "rows": 10, "short": True},
+        "two/t2": {"requested": 0, "available": 0, "rows": 0, "short": True},
     },
     "sources": {
         "one": {"left_out": {"train": {"two/test: exact_input": 1}, "validation": {}}, "held_out": {"train": 0}},
