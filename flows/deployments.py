@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from flows import schedules, served
+from flows.approve import approve
 from flows.retrain import retrain
 from flows.run_names import run_name
 from tasks.core.counted import counted
@@ -59,6 +60,12 @@ def serve(root: Path, cron: str, zone: str | None, parameters: dict[str, Any], s
         schedule=Cron(cron, timezone=zone),
         parameters=parameters,
         description="Bring the workspace up to date, complete MLflow, and let the gate decide about a new champion.",
+        tags=["tunesmith"],
+    )
+    runner.add_flow(
+        approve,
+        name=approve.name,
+        description="Wait for a person to approve or reject the version that awaits approval.",
         tags=["tunesmith"],
     )
     if missed := served.drop_missed(deployment):

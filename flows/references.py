@@ -19,7 +19,7 @@ from tasks.core.paths import Paths
 from tasks.evaluation_set.params import EvaluationSetParams
 from tasks.metrics.names import HIGHER_IS_BETTER, OPTIONAL_SCORES
 from tasks.mix.params import MixtureParams
-from tasks.register.params import RegistrationParams
+from tasks.register.params import PRIMARY, RegistrationParams
 from tasks.split.params import SplitParams
 from tasks.template.compiled import choose
 from tasks.template.library import Template, TemplateSet, library_of, load_set
@@ -83,11 +83,12 @@ def wrong_metrics(
         return []
     lines = []
     shared = sorted(frozenset.intersection(*(variant.scores for variant in every)), key=HIGHER_IS_BETTER.index)
-    without = [w.name for w in every if registration and registration.metric not in w.scores]
-    if registration and without:
+    chosen = registration.metric if registration and registration.metric != PRIMARY else None
+    without = [variant.name for variant in every if chosen is not None and chosen not in variant.scores]
+    if without:
         lines.append(
             f"{paths.params / 'registration.yaml'}: registration.metric: every test row needs the score that decides; "
-            f"rows of template {without[0]} have no {registration.metric!r} (`metrics` of the set; docs/gate.md); "
+            f"rows of template {without[0]} have no {chosen!r} (`metrics` of the set; docs/gate.md); "
             f"scores of all rows are: {', '.join(shared)}"
         )
     named = compared.metric if compared else None

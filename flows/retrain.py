@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.approval_request import request_approval
 from flows.crashed import close_crashed, note_flow
 from flows.dag import read_dag
 from flows.failures import flow_failure
@@ -147,6 +148,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         raise TunesmithError(failure)
     if register_model:
         _refuse_failure(run_step("register", _run_gate, root, return_state=True))
+        request_approval(root, logger)
     _refuse_failure(run_step("report", _write_report, root, return_state=True))
     built = [address for address, state in states.items() if state.name != "Cached"]
     cached += [address for address, state in states.items() if state.name == "Cached"]

@@ -12,6 +12,7 @@ from tasks.compare.headline import headline
 from tasks.compare.set_sentences import set_sentences
 from tasks.core import files
 from tasks.core.paths import Paths
+from tasks.register.decisions import comparison_digest, decisions
 from tasks.register.verdict import last_result, lines_below
 from tasks.tracking.client import open_store
 from tasks.tracking.experiment_files import names, read, read_lock
@@ -55,7 +56,7 @@ def markdown_summary(root: Path, built: list[str], cached: list[str], registered
     folder = Paths(root).comparison
     parts = [
         _bullets("### Verdict", _verdict(files.read_json(folder / "comparison.json"))),
-        _gate(root, registered),
+        gate_section(root, registered),
         _picture(folder / "scores.png"),
         (folder / "table.md").read_text(encoding="utf-8").rstrip(),
         _report(folder / "report.html"),
@@ -65,13 +66,34 @@ def markdown_summary(root: Path, built: list[str], cached: list[str], registered
     return "\n\n".join(parts) + "\n"
 
 
+def markdown_decision(root: Path, version: int) -> str:
+    """Build the text about a version that awaits approval: the gate's lines, and the comparison if it is the present.
+
+    Args:
+        version: number of the registered version.
+    """
+    paths = Paths(root)
+    decided = [one for one in decisions(paths) if one.get("version") == version]
+    parts = [f"### Version {version} awaits approval"]
+    if decided:
+        parts.append(_bullets(f"**Gate:** {_escaped(decided[-1]['summary'])}", lines_below(decided[-1])))
+    if decided and decided[-1]["comparison"] == comparison_digest(paths):
+        parts += [_picture(paths.comparison / "scores.png"), (paths.comparison / "table.md").read_text().rstrip()]
+    parts.append(
+        f"Press **Resume** on this page and fill in the form, or run `tunesmith approve {version} --why TEXT` or "
+        f"`tunesmith reject {version} --why TEXT`. `tunesmith report` opens every test row."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
 def _verdict(comparison: dict[str, Any]) -> list[str]:
     """What the comparison shows, and what each set of experiments shows."""
     of_sets = [sentence for entry in comparison["sets"].values() for sentence in set_sentences(entry)]
     return [*headline(comparison), *of_sets]
 
 
-def _gate(root: Path, registered: bool) -> str:
+def gate_section(root: Path, registered: bool) -> str:
+    """The gate's latest decision, with the line of each rule."""
     result = last_result(Paths(root)) if registered else None
     if result is None:
         return "**Gate:** did not run (`register_model` is off)"

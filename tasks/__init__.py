@@ -1,3 +1,3 @@
-from tasks.register import moved
+from tasks.serving import moved
 
 moved.install()

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from flows.cli.benchmark import benchmark
-from flows.cli.champion import champion
+from flows.cli.champion import approve, challenge, champion, promote, reject, rollback
 from flows.cli.clean import clean
 from flows.cli.compare import compare
 from flows.cli.contamination import contamination
@@ -62,6 +62,11 @@ for command in (
     report,
     predict,
     champion,
+    approve,
+    reject,
+    promote,
+    rollback,
+    challenge,
     contamination,
     benchmark,
     helm,

@@ -1,56 +1,55 @@
-"""``tunesmith champion``: show the champion and the gate's latest decision, or set the champion by hand."""
+"""``tunesmith champion``: the champion, the versions beside it, and the latest decision."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from flows.workspace import workspace_lock
-from tasks.core.errors import TunesmithError
-from tasks.core.params import load
+from flows.by_hand import load_registration
 from tasks.core.paths import Paths
-from tasks.register.params import RegistrationParams
+from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS
 
 
 def champion_lines(root: Path) -> list[str]:
-    """Lines about the champion and about the gate's latest decision, from the registry."""
-    from tasks.register.run import current_champion
+    """Lines about the champion, the versions beside it, and the latest decision, from the registry."""
+    from tasks.register.people import registry_state
+    from tasks.register.verdict import lines_below
 
-    params = _params(root)
-    state = current_champion(params, Paths(root))
+    params = load_registration(root)
+    state = registry_state(params, Paths(root))
     champion, promotion, last = state["champion"], state["promotion"], state["last"]
     name = f"models:/{params.model_name}@{params.alias}"
     if champion is None:
         lines = [f"{name}: no champion yet"]
     else:
-        lines = [f"{name}: version {champion['version']}, experiment {champion['experiment']}"]
+        mark = " (promoted by hand)" if champion["by_hand"] else ""
+        lines = [f"{name}: version {champion['version']}, experiment {champion['experiment']}{mark}"]
         lines += [f"  {state['description']}"] if state["description"] else []
         if promotion:
             lines.append(f"  since {promotion['decided']}, set by {promotion['by']}")
-            lines += [f"    {reason}" for reason in promotion["reasons"]]
+            lines += [f"    {line}" for line in lines_below(promotion)]
         else:
             lines.append(f"  the alias was set in MLflow, not by the gate; the version was made on {state['made']}")
+    lines += _beside(state)
     if last is None:
         return [*lines, "the gate has decided nothing here yet; `tunesmith run` runs it"]
     # Times are whole seconds, so two decisions may share one.
     if promotion and (last["decided"], last["key"]) == (promotion["decided"], promotion["key"]):
         return [*lines, "this was the latest decision"]
     lines.append(f"latest decision ({last['decided']}): {last['summary']}")
-    return [*lines, *(f"    {reason}" for reason in last["reasons"])]
+    return [*lines, *(f"    {line}" for line in lines_below(last))]
 
 
-def set_by_hand(root: Path, experiment: str, because: str | None) -> None:
-    """Make ``experiment`` the champion, for the reason ``because``.
-
-    Raises:
-        TunesmithError: no reason is given, or the experiment cannot be the champion.
-    """
-    from tasks.register.run import set_champion
-
-    if not (because or "").strip():
-        raise TunesmithError("champion: --set needs --because TEXT, the reason that is stored with the version")
-    with workspace_lock(root, "tunesmith champion --set"):
-        set_champion(experiment, str(because).strip(), _params(root), Paths(root))
-
-
-def _params(root: Path) -> RegistrationParams:
-    return load(RegistrationParams, Paths(root).params / "registration.yaml", "registration")
+def _beside(state: dict[str, Any]) -> list[str]:
+    """Lines about the versions with the other aliases."""
+    remedies = {
+        AWAITING: "`tunesmith approve {0} --why TEXT` or `tunesmith reject {0} --why TEXT`",
+        PREVIOUS: "`tunesmith rollback --why TEXT` makes it the champion again",
+        CHALLENGER: "`tunesmith challenge {0}` lets the gate decide again",
+    }
+    lines = []
+    for key, alias in (("awaiting", AWAITING), ("previous", PREVIOUS), ("challenger", CHALLENGER)):
+        if (version := state[key]) is not None:
+            remedy = remedies[alias].format(version["version"])
+            lines.append(f"{alias}: version {version['version']}, experiment {version['experiment']}; {remedy}")
+    return lines

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.compare.primary import OF_TEXTS
 from tasks.core.counted import counted
 from tasks.core.files import read_json, read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.metrics.differences import POWER, Difference, groups_needed
 from tasks.metrics.params import load_verdicts
-from tasks.register.params import RegistrationParams
-from tasks.text.rows import group_key
+from tasks.register.opened import with_metric
+from tasks.register.params import PRIMARY, RegistrationParams
+from tasks.text.rows import Row, group_key
 
 SHARE, LABEL = 0.2, 0.5
 """Deviation of a paired difference that is assumed where none was measured, of shares and of 0/1 scores.
@@ -32,18 +34,31 @@ def power_lines(paths: Paths) -> list[str]:
     if groups < 2:
         return []
     params = load(RegistrationParams, paths.params / "registration.yaml", "registration")
+    metric = metric_of(params, rows, paths)
     verdicts = load_verdicts(paths.params / "evaluation.yaml")
-    deviation, origin = deviation_of(params.metric, paths)
+    deviation, origin = deviation_of(metric, paths)
     one = Difference(0.0, 0.0, 0.0, len(rows), groups, deviation / groups**0.5, 1.0)
-    margin = verdicts.margin_of(params.metric)
-    key = f"verdicts.margins.{params.metric}" if params.metric in verdicts.margins else "verdicts.margin"
+    margin = verdicts.margin_of(metric)
+    key = f"verdicts.margins.{metric}" if metric in verdicts.margins else "verdicts.margin"
     needed = groups_needed(deviation, margin, params.confidence)
     return [
         f"{counted(groups, 'independent group')} of test rows: a difference of {one.detectable(params.confidence):.3g} "
-        f"in {params.metric} would be shown with {POWER:.0%} power; a smaller one may not be (deviation "
+        f"in {metric} would be shown with {POWER:.0%} power; a smaller one may not be (deviation "
         f"{deviation:.3g} per group, {origin})",
         f"a difference of {margin:g} ({key}) needs about {counted(needed, 'group')}",
     ]
+
+
+def metric_of(params: RegistrationParams, rows: list[Row], paths: Paths) -> str:
+    """The metric by which the gate decides: that of ``params``, else the one that the comparison of these rows takes.
+
+    Before the first comparison, accuracy counts as the metric of rows that all have answer choices.
+    """
+    if params.metric != PRIMARY:
+        return params.metric
+    if (paths.comparison / "comparison.json").exists():
+        return with_metric(params, paths).metric
+    return _LABELS[0] if rows and all(row["answer_choices"] for row in rows) else OF_TEXTS
 
 
 def deviation_of(metric: str, paths: Paths) -> tuple[float, str]:

@@ -16,7 +16,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
-from tasks.register.registry import MODEL
+from tasks.serving.package import MODEL
 from tasks.tracking.client import Tracker, open_store, readable_mlflow
 from tasks.tracking.tag_names import NAME
 

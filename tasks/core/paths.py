@@ -63,6 +63,11 @@ class Paths:
         return self.root / f"reports/gate/{comparison[:16]}.json"
 
     @property
+    def ledger(self) -> Path:
+        """One JSON line per decision about the champion; git versions it."""
+        return self.root / "decisions.jsonl"
+
+    @property
     def cards(self) -> Path:
         """One folder per trained model with its model card; no stage writes or reads them."""
         return self.root / "reports/cards"

@@ -49,6 +49,9 @@ OF_EVERY_ROW = (*ROUGE_COLUMNS, "bleu")
 HIGHER_IS_BETTER = (*OF_EVERY_ROW, *OPTIONAL_SCORES)
 """The scores that can show one system to be better than another."""
 
+LOWER_IS_BETTER = ("repetition", "copied_4grams", "negation_differs", "numbers_differ", "empty")
+"""The signs of which less is better."""
+
 ROW_SCORES = {
     "rouge": "rouge1_f",
     "bleu": "bleu",

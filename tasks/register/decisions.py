@@ -1,9 +1,13 @@
-"""The record of the gate's decisions: ``.tunesmith/decisions.jsonl``, one JSON line per decision.
+"""The ledger of decisions: ``decisions.jsonl`` in the workspace, one JSON line per decision, versioned with git.
+
+Lines are appended and never rewritten. Earlier versions wrote ``.tunesmith/decisions.jsonl``, which is read first.
 
 A line has ``time`` (ISO 8601, UTC), ``candidate`` (experiment), ``key``, ``weights``, ``test_sha256``, ``comparison``
-(digest of the ``comparison.json`` that was judged), ``verdict`` (``accepted``, ``refused`` or ``undecided``),
-``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents``, ``champion`` (the new one) and
-``decisions_on_this_test_set`` (those counted so far). Lines of earlier versions lack the last.
+(digest of the ``comparison.json`` that was judged), ``verdict`` (a key of ``tasks.register.verdict.WORDS``),
+``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents``, ``champion`` (the new one),
+``decisions_on_this_test_set`` (those counted so far), ``action`` (``gate``, ``challenge``, ``approve``, ``reject``,
+``promote`` or ``rollback``), ``by`` (who), ``why`` (the reason of a person), ``version`` (of the candidate), ``rules``
+and ``previous_champion``. Lines of earlier versions lack some of these.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ Decided = dict[str, Any]
 COLUMNS = (
     *("time", "candidate", "key", "weights", "test_sha256", "comparison", "verdict", "accepted", "reasons", "summary"),
     *("metric", "differences", "opponents", "champion", "decisions_on_this_test_set"),
+    *("action", "by", "why", "version", "rules", "previous_champion"),
 )
 
 
@@ -43,10 +48,9 @@ def comparison_digest(paths: Paths) -> str | None:
 
 def decisions(paths: Paths) -> list[Decided]:
     """Read all decisions, the oldest first."""
-    path = paths.state / "decisions.jsonl"
-    if not path.exists():
-        return []
-    return [entry for line in path.read_text(encoding="utf-8").split("\n") if (entry := _parsed(line))]
+    kept = [path for path in (paths.state / "decisions.jsonl", paths.ledger) if path.exists()]
+    lines = [line for path in kept for line in path.read_text(encoding="utf-8").split("\n")]
+    return [entry for line in lines if (entry := _parsed(line))]
 
 
 def decision_on(paths: Paths, key: str) -> Decided | None:
@@ -60,8 +64,7 @@ def record(paths: Paths, result: Decided) -> None:
     before = decision_on(paths, str(entry["key"]))
     if before is not None and before | {"time": None} == entry | {"time": None}:
         return
-    paths.state.mkdir(parents=True, exist_ok=True)
-    with (paths.state / "decisions.jsonl").open("a+b") as file:
+    with paths.ledger.open("a+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
         # A process that was killed while writing may have left half a line.

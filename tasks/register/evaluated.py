@@ -28,10 +28,16 @@ REMEDY = "run `tunesmith run` (or `dvc repro`) to build it"
 
 @dataclass(frozen=True)
 class Evaluated(Trained):
-    """An experiment with its scores on the test rows."""
+    """A model with its scores on the test rows.
+
+    Attributes:
+        metrics: ``metrics.json`` of its report.
+        report: the folder of the report, with ``predictions.parquet``.
+    """
 
     metrics: dict[str, Any]
     scores: Scores
+    report: Path
 
     @property
     def test(self) -> str:
@@ -64,7 +70,7 @@ def read(name: str, metric: str, paths: Paths) -> Evaluated:
     if not is_trained(trained["method"]):
         # Its report marks the rows that its mixture makes dirty, but an untuned model has seen none of them.
         scores = replace(scores, dirty=frozenset())
-    return Evaluated(name, trained, scored, scores)
+    return Evaluated(name, trained, scored, scores, paths.report(name))
 
 
 def shots(metrics: dict[str, Any]) -> int:
@@ -114,7 +120,7 @@ def scores_of(rows: list[Row], metric: str, path: Path) -> Scores:
     if missing := [row for row, score in scores.items() if score is None or math.isnan(score)]:
         raise TunesmithError(
             f"{path}: every row needs a {metric}; {len(missing)} have none, the first is {missing[0][1]}; "
-            "choose another `registration.metric` in params/registration.yaml"
+            "choose another metric in params/registration.yaml (registration.metric or the rule's measure)"
         )
     values = {key: float(score) for key, score in scores.items() if score is not None}
     return Scores(

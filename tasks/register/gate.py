@@ -1,4 +1,7 @@
-"""The gate: a candidate is accepted only if it is better than each opponent on the same clean rows, beyond chance."""
+"""The gate: a candidate is accepted only if it is better than each opponent on the same clean rows, beyond chance.
+
+Differences are printed in the units of the report: shares in percentage points, BLEU and chrF as they are.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tasks.compare.cells import label, number, scale
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.metrics.differences import Difference, as_entry, paired_difference
@@ -57,10 +61,12 @@ class Compared:
     seeds: Spread | None = None
     gain_needed: float | None = None
 
-    def __str__(self) -> str:
+    def shown(self, metric: str) -> str:
+        """The difference in ``metric`` with its interval and its rows, such as ``+4.1 [+1.0, +7.2] on 40 rows``."""
         one = self.difference
         rows = counted(one.rows, "row") + ("" if one.groups == one.rows else f" in {counted(one.groups, 'group')}")
-        return f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}] on {rows}"
+        value, low, high = (number(end, scale(metric), signed=True) for end in (one.value, one.low, one.high))
+        return f"{value} [{low}, {high}] on {rows}"
 
     def entry(self) -> dict[str, Any]:
         """``as_entry`` with ``confidence``, ``verdict``, ``detectable``, ``gain_needed`` and those of dirty rows."""
@@ -75,17 +81,36 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class RuleResult:
+    """What one rule of the gate shows for a candidate.
+
+    Attributes:
+        rule: key of an opponent, ``labels``, ``retention``, ``min_groups``, ``beyond_seeds``, or ``rules.N``.
+        line: the rule's verdict with its numbers.
+    """
+
+    rule: str
+    passed: bool
+    line: str
+
+
+@dataclass(frozen=True)
 class Decision:
     """The gate's decision.
 
     Attributes:
-        reasons: one line per opponent, and one per other cause of a refusal.
+        results: one per rule.
         compared: the same keys as the opponents; empty if nothing was decided.
     """
 
     verdict: Verdict
-    reasons: list[str]
+    results: list[RuleResult]
     compared: dict[str, Compared]
+
+    @property
+    def reasons(self) -> list[str]:
+        """The lines of the results, each after ``passed`` or ``failed``."""
+        return [f"{'passed' if result.passed else 'failed'}: {result.line}" for result in self.results]
 
 
 def undecided(candidate: Scores, opponents: Mapping[str, Opponent], params: RegistrationParams) -> Decision | None:
@@ -105,20 +130,24 @@ def undecided(candidate: Scores, opponents: Mapping[str, Opponent], params: Regi
     for opponent in opponents.values():
         pairs = _pair(candidate, opponent)
         counts.append((f" against {opponent.name}", pairs.clean_groups(), len(pairs.dirty_gains)))
-    reasons = [
-        f"{counted(groups, 'independent group')} of clean test rows{against}, at least {params.min_groups} are needed "
-        f"(registration.min_groups)" + (f"; {counted(dirty, 'dirty row')} left out" if dirty else "")
+    results = [
+        RuleResult(
+            "min_groups",
+            False,
+            f"{counted(groups, 'independent group')} of clean test rows{against}, at least {params.min_groups} are "
+            f"needed (registration.min_groups)" + (f"; {counted(dirty, 'dirty row')} left out" if dirty else ""),
+        )
         for against, groups, dirty in counts
         if groups < params.min_groups
     ]
-    return Decision("undecided", reasons, {}) if reasons else None
+    return Decision("undecided", results, {}) if results else None
 
 
 def decide(
     candidate: Scores,
     opponents: Mapping[str, Opponent],
     params: RegistrationParams,
-    faults: Sequence[str] = (),
+    others: Sequence[RuleResult] = (),
     seeds: Spread | None = None,
     confidence: float | None = None,
     verdicts: VerdictParams | None = None,
@@ -126,7 +155,7 @@ def decide(
     """Compare ``candidate`` with every opponent.
 
     Args:
-        faults: other causes of a refusal, one line each.
+        others: results of the rules that are not about an opponent.
         seeds: how much seeds alone change the candidate's score, if each gain must exceed that.
         confidence: level of every interval; None takes that of ``params``. The bound for ``seeds`` always takes that.
         verdicts: margins within which two systems are the same; None takes the defaults.
@@ -138,10 +167,13 @@ def decide(
         return too_few
     level = params.confidence if confidence is None else confidence
     margin = (verdicts or VerdictParams()).margin_of(params.metric)
-    compared = {key: _compare(_pair(candidate, one), params, level, margin, seeds) for key, one in opponents.items()}
-    accepted = all(map(_is_gain, compared.values())) and not faults
-    reasons = [_reason(opponents[key], one, params.metric, margin) for key, one in compared.items()]
-    return Decision("accepted" if accepted else "refused", [*reasons, *faults], compared)
+    compared = {key: compare(_pair(candidate, one), params, level, margin, seeds) for key, one in opponents.items()}
+    results = [
+        RuleResult(key, _is_gain(one), gain_line(opponents[key].name, one, params.metric, margin))
+        for key, one in compared.items()
+    ]
+    results += others
+    return Decision("accepted" if all(result.passed for result in results) else "refused", results, compared)
 
 
 def _is_gain(compared: Compared) -> bool:
@@ -151,19 +183,29 @@ def _is_gain(compared: Compared) -> bool:
 
 
 def _pair(candidate: Scores, opponent: Opponent) -> Pairs:
-    ours, theirs = candidate.values.keys(), opponent.scores.values.keys()
+    return pair(candidate, opponent.scores, opponent.name)
+
+
+def pair(candidate: Scores, other: Scores, name: str) -> Pairs:
+    """The rows of both in pairs.
+
+    Raises:
+        TunesmithError: the system ``name`` was not scored on the candidate's rows.
+    """
+    ours, theirs = candidate.values.keys(), other.values.keys()
     if ours != theirs:
         raise TunesmithError(
-            f"predictions.parquet: candidate and {opponent.name} must be scored on the same rows "
+            f"predictions.parquet: candidate and {name} must be scored on the same rows "
             f"({', '.join(ROW_KEY)}); {len(ours - theirs)} rows are only in the candidate's, {len(theirs - ours)} only "
-            f"in those of {opponent.name}. Run `tunesmith run` to evaluate both on the present test set"
+            f"in those of {name}. Run `tunesmith run` to evaluate both on the present test set"
         )
-    return paired(candidate, opponent.scores)
+    return paired(candidate, other)
 
 
-def _compare(
-    pairs: Pairs, params: RegistrationParams, confidence: float, margin: float, seeds: Spread | None
+def compare(
+    pairs: Pairs, params: RegistrationParams, confidence: float, margin: float, seeds: Spread | None = None
 ) -> Compared:
+    """Candidate minus opponent, with an interval at ``confidence``, and its verdict."""
     intervals = params.model_copy(update={"confidence": confidence})
     difference = paired_difference(pairs.gains, intervals, pairs.groups)
     dirty = float(pairs.dirty_gains.mean()) if len(pairs.dirty_gains) else None
@@ -172,24 +214,26 @@ def _compare(
     return Compared(difference, len(pairs.dirty_gains), dirty, confidence, shown, seeds, needed)
 
 
-def _reason(opponent: Opponent, compared: Compared, metric: str, margin: float) -> str:
+def gain_line(name: str, compared: Compared, metric: str, margin: float) -> str:
+    """The verdict on a difference to the system ``name``, with its numbers."""
     difference, words = compared.difference, _WORDS[compared.verdict]
-    reason = f"{metric}: {words} {opponent.name}: {compared} ({percent(compared.confidence)} interval)"
+    line = f"{label(metric)}: {words} {name}: {compared.shown(metric)} ({percent(compared.confidence)} interval)"
     if compared.verdict == "same":
-        reason += f"; the margin is {margin:g}"
+        line += f"; the margin is {number(margin, scale(metric))}"
     detectable = difference.detectable(compared.confidence)
     if compared.verdict == "not enough rows" and detectable:
-        reason += f"; a difference of {detectable:.4f} would be shown with 80 % power"
+        line += f"; a difference of {number(detectable, scale(metric))} would be shown with 80 % power"
     if compared.seeds is not None:
         verb = "exceeds" if _is_gain(compared) else "must exceed"
-        reason += (
-            f"; the gain {verb} {compared.gain_needed:.4f}, which another seed alone gives "
-            f"({counted(compared.seeds.count, 'seed')}, deviation {compared.seeds.deviation:.4f})"
+        gained, deviation = (number(value, scale(metric)) for value in (compared.gain_needed, compared.seeds.deviation))
+        line += (
+            f"; the gain {verb} {gained}, which another seed alone gives "
+            f"({counted(compared.seeds.count, 'seed')}, deviation {deviation})"
         )
     if compared.dirty_value is not None:
         left_out = f"{counted(compared.dirty_rows, 'dirty row')} left out"
-        reason += f"; {left_out}, on which the difference is {compared.dirty_value:+.4f}"
-    return reason
+        line += f"; {left_out}, on which the difference is {number(compared.dirty_value, scale(metric), signed=True)}"
+    return line
 
 
 def percent(confidence: float) -> str:

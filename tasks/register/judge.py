@@ -2,77 +2,91 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
+from tasks.compare.cells import label
 from tasks.core import files
-from tasks.core.errors import TunesmithError
 from tasks.metrics.params import load_verdicts
 from tasks.register.decisions import Decided
-from tasks.register.evaluated import REMEDY, Evaluated, shots
-from tasks.register.gate import Compared, Decision, decide, percent, undecided
+from tasks.register.demands import rule_results
+from tasks.register.evaluated import Evaluated, shots
+from tasks.register.gate import Decision, RuleResult, decide, percent, undecided
 from tasks.register.labels import label_reasons, never_predicted
 from tasks.register.looks import WORN_OUT, Look, spent
 from tasks.register.lost_tasks import lost_tasks
 from tasks.register.opponents import Opponents, opponents
-from tasks.register.params import RegistrationParams
-from tasks.register.result import GateInputs, Result, champion_stays, describe, kept, make_result
+from tasks.register.params import AWAITING, CHALLENGER, RegistrationParams
+from tasks.register.result import GateInputs, Person, Result, champion_stays, kept, make_result
 from tasks.register.seeds import Repeats, repeats
-from tasks.tracking.tag_names import KEY, NAME, WEIGHTS
+from tasks.register.versions import ensure_version, note_decision, promote
+from tasks.tracking.tag_names import KEY, REJECTED
 
-Differences = dict[str, Compared]
 
-
-def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None) -> Result:
-    """Decide on ``candidate``, and move the alias if it is accepted.
+def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None, approval: Person | None = None) -> Result:
+    """Decide on ``candidate``. If it is accepted, move the alias, or let it await approval.
 
     A refusal holds as long as test rows and rules are the same, even if the champion changes.
 
     Args:
         run_id: the candidate's MLflow run.
+        approval: the person who approved it; with ``approval: manual`` nothing is promoted without one.
     """
     params, registry = inputs.params, inputs.registry
     if inputs.champion and inputs.champion.tags.get(KEY) == candidate.key:
         return _already(inputs, candidate, inputs.champion)
+    version = registry.version_of(candidate.key, candidate.weights)
+    if version is not None and REJECTED in version.tags:
+        return _still_rejected(inputs, candidate, version)
     if (too_few := undecided(candidate.scores, {}, params)) is not None:
-        return _undecided(inputs, candidate, too_few)
+        return _not_accepted(inputs, candidate, run_id, too_few)
     trained = repeats(candidate, params, inputs.paths) if params.beyond_seeds else None
     if trained is not None and (too_few := trained.undecided()) is not None:
-        return _undecided(inputs, candidate, too_few)
+        return _not_accepted(inputs, candidate, run_id, too_few)
     lost, unsure = lost_tasks(inputs.paths, candidate, params)
     judged = _judged(candidate, lost, trained, params)
     if (before := registry.refusal(judged)) is not None:
-        return _still_refused(inputs, candidate, before)
+        return _still_refused(inputs, candidate, before, version)
     against = opponents(candidate, inputs.champion, params, inputs.paths, inputs.tracker)
     if (too_few := undecided(candidate.scores, against.by_key, params)) is not None:
-        return _undecided(inputs, candidate, too_few)
-    faults, remarks = _faults(inputs, candidate, lost)
+        return _not_accepted(inputs, candidate, run_id, too_few)
+    others, remarks = _other_rules(inputs, candidate, lost)
     remarks += [f"retention: {task}; registration.retention: kept lets it pass" for task in unsure]
     look = registry.count_decision(candidate.test_rows(), _digest_of(candidate, against, trained, params))
     seeds = None if trained is None else trained.spread(candidate)
     verdicts = load_verdicts(inputs.paths.params / "evaluation.yaml")
     confidence = _confidence(look, params)
-    decision = decide(candidate.scores, against.by_key, params, faults, seeds, confidence, verdicts)
-    facts: dict[str, Any] = {
-        "verdict": decision.verdict,
-        "reasons": [*decision.reasons, *_looks_remarks(look, params), *remarks, *against.remarks],
-        "opponents": {key: opponent.name for key, opponent in against.by_key.items()},
+    names = {key: opponent.name for key, opponent in against.by_key.items()}
+    others += rule_results(candidate, names, inputs, confidence, verdicts)
+    decision = decide(candidate.scores, against.by_key, params, others, seeds, confidence, verdicts)
+    facts = {
+        **_facts(decision, [*_looks_remarks(look, params), *remarks, *against.remarks]),
+        "opponents": names,
         "differences": {key: compared.entry() for key, compared in decision.compared.items()},
     }
     if decision.verdict == "accepted":
-        return _promote(inputs, candidate, decision.compared, run_id, facts)
-    result = _recorded(inputs, candidate, f"{candidate.name} refused; {champion_stays(inputs.champion)}", **facts)
+        return _accept(inputs, candidate, decision, run_id, facts, approval)
+    result = _not_accepted(inputs, candidate, run_id, decision, facts)
     registry.remember_refusal(judged, kept(result))
     return result
 
 
-def _faults(inputs: GateInputs, candidate: Evaluated, lost: list[str]) -> tuple[list[str], list[str]]:
-    """Causes of a refusal besides the opponents, and remarks: one line each."""
-    predictions = inputs.paths.report(candidate.name) / "predictions.parquet"
-    faults, remarks = label_reasons(never_predicted(predictions), inputs.params)
-    faults += [f"retention: {task}; registration.retention demands that it is kept" for task in lost]
-    return faults, remarks
+def _facts(decision: Decision, remarks: list[str]) -> dict[str, Any]:
+    rules = [{"rule": one.rule, "passed": one.passed, "line": one.line} for one in decision.results]
+    return {"verdict": decision.verdict, "reasons": [*decision.reasons, *remarks], "rules": rules}
+
+
+def _other_rules(inputs: GateInputs, candidate: Evaluated, lost: list[str]) -> tuple[list[RuleResult], list[str]]:
+    """Results of the rules on labels and retention tasks, and remarks: one line each."""
+    faults, remarks = label_reasons(never_predicted(candidate.report / "predictions.parquet"), inputs.params)
+    results = [RuleResult("labels", False, line) for line in faults]
+    results += [
+        RuleResult("retention", False, f"retention: {task}; registration.retention demands that it is kept")
+        for task in lost
+    ]
+    return results, remarks
 
 
 def _confidence(look: Look, params: RegistrationParams) -> float:
@@ -98,6 +112,8 @@ def _looks_remarks(look: Look, params: RegistrationParams) -> list[str]:
 def _digest_of(candidate: Evaluated, against: Opponents, trained: Repeats | None, params: RegistrationParams) -> str:
     """Digest of candidate, opponents, seeds and rules. A comparison with the same digest is a repetition."""
     rules = params.model_dump(include={"metric", "resamples", "confidence", "seed"})
+    if params.rules:
+        rules["rules"] = params.model_dump()["rules"]
     return files.digest([candidate.key, candidate.scores.digest(), against.identities, _seeds(trained), rules])
 
 
@@ -105,9 +121,10 @@ def _judged(candidate: Evaluated, lost: list[str], trained: Repeats | None, para
     """Digest of all that a refusal depends on: weights, evaluation, scores, lost tasks, seeds and rules.
 
     The same model can get other scores: after a change of a metric, of a source's language, or of the dirty rows.
+    Keys of later versions are left out at their defaults, so that stored refusals still hold.
     """
     evaluated = [candidate.test, candidate.metrics.get("generation"), shots(candidate.metrics)]
-    rules = params.model_dump(exclude={"model_name"})
+    rules = params.model_dump(exclude={"model_name", "approval", *([] if params.rules else ["rules"])})
     scores = candidate.scores.digest()
     return files.digest([candidate.key, candidate.weights, evaluated, scores, lost, _seeds(trained), rules])
 
@@ -118,79 +135,85 @@ def _seeds(trained: Repeats | None) -> list[str]:
 
 
 def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -> Result:
+    for alias in (CHALLENGER, AWAITING):  # a killed process may have left one
+        inputs.registry.drop_alias(alias, champion)
     line = f"{candidate.name} is already the {inputs.params.alias}, version {champion.version}"
     promotion = inputs.registry.promotion(champion) or {}
-    facts = {name: promotion[name] for name in ("reasons", "decided", "by") if name in promotion}
+    facts: dict[str, Any] = {name: promotion[name] for name in ("reasons", "decided", "by", "why") if name in promotion}
+    facts["version"] = int(champion.version)
     return make_result(inputs, candidate, line, **({"accepted": True, "verdict": "accepted", "reasons": []} | facts))
 
 
-def _undecided(inputs: GateInputs, candidate: Evaluated, too_few: Decision) -> Result:
-    line = f"{candidate.name} not decided: {too_few.reasons[0]}; {champion_stays(inputs.champion)}"
-    return _recorded(inputs, candidate, line, verdict=too_few.verdict, reasons=too_few.reasons)
-
-
-def _still_refused(inputs: GateInputs, candidate: Evaluated, before: Decided) -> Result:
+def _still_refused(inputs: GateInputs, candidate: Evaluated, before: Decided, version: ModelVersion | None) -> Result:
     line = f"{candidate.name} stays refused, as decided on these test rows at {before['decided']}"
     remedy = (
-        f"to make it the champion anyway, run `tunesmith champion --set {candidate.name} --because TEXT`; else "
-        "train another model, or change the rules in params/registration.yaml"
+        f"to make it the champion anyway, run `tunesmith promote {candidate.name} --why TEXT`; else train another "
+        "model, or change the rules in params/registration.yaml"
     )
     facts = {"verdict": "refused", "reasons": [*before["reasons"], remedy], "decided": before["decided"]}
+    facts["version"] = None if version is None else int(version.version)
     return make_result(inputs, candidate, f"{line}; {champion_stays(inputs.champion)}", **facts)
 
 
-def _recorded(inputs: GateInputs, candidate: Evaluated, summary: str, **facts: Any) -> Result:
-    result = make_result(inputs, candidate, summary, **facts)
-    inputs.registry.remember(kept(result))
-    return result
+def _still_rejected(inputs: GateInputs, candidate: Evaluated, version: ModelVersion) -> Result:
+    rejection = json.loads(version.tags[REJECTED])
+    reasons = [
+        f"rejected by {rejection['who']} at {rejection['when']}: {rejection['why']}",
+        f"to make it the champion anyway, run `tunesmith promote {version.version} --why TEXT`",
+    ]
+    line = f"{candidate.name} (version {version.version}) stays rejected; {champion_stays(inputs.champion)}"
+    facts = {"verdict": "rejected", "reasons": reasons, "decided": rejection["when"], "by": rejection["who"]}
+    return make_result(inputs, candidate, line, version=int(version.version), why=rejection["why"], **facts)
 
 
-def _promote(
-    inputs: GateInputs, candidate: Evaluated, differences: Differences, run_id: str | None, facts: dict[str, Any]
-) -> Result:
-    params = inputs.params
-    why = f"{params.metric} {differences['baseline']} over {params.baseline}"
-    return promote(inputs, candidate, differences, run_id, why, facts | {"accepted": True})
-
-
-def promote(
+def _not_accepted(
     inputs: GateInputs,
     candidate: Evaluated,
-    differences: Differences,
     run_id: str | None,
-    why: str,
-    facts: dict[str, Any],
+    decision: Decision,
+    facts: dict[str, Any] | None = None,
 ) -> Result:
-    """Move the alias to the candidate's version. Without such a version, create it with ``why`` in its description."""
-    params = inputs.params
-    version = inputs.registry.version_of(candidate.key, candidate.weights)
-    if version is None:
-        version = _add_version(inputs, run_id, candidate, differences, why)
-    how = "accepted" if differences else "set by a person"
-    line = f"{candidate.name} {how}: {params.model_name} version {version.version} is now the {params.alias}"
-    facts = {"changed": True, "champion": describe(version), "previous_champion": describe(inputs.champion)} | facts
-    result = make_result(inputs, candidate, line, **facts)
+    """The result of a refusal or of too few rows. The candidate becomes the challenger, a registered version."""
+    facts = facts or _facts(decision, [])
+    stays = champion_stays(inputs.champion)
+    line = f"{candidate.name} refused; {stays}"
+    if decision.verdict == "undecided":
+        line = f"{candidate.name} not decided: {decision.results[0].line}; {stays}"
+    version = None
+    if run_id is not None and candidate.weights:
+        version = ensure_version(inputs, run_id, candidate, decision.compared, line)
+        inputs.registry.set_alias(CHALLENGER, version)
+        inputs.registry.drop_alias(AWAITING, version)
+    result = make_result(inputs, candidate, line, version=None if version is None else int(version.version), **facts)
     inputs.registry.remember(kept(result))
-    inputs.registry.promote(version, kept(result))
+    if version is not None:
+        note_decision(inputs, version, result)
     return result
 
 
-def _add_version(
-    inputs: GateInputs, run_id: str | None, candidate: Evaluated, differences: Differences, why: str
-) -> ModelVersion:
-    if run_id is None:
-        raise TunesmithError(
-            f"build/experiments/{candidate.name}: no such folder, so the candidate has no run in MLflow, which a "
-            f"version needs; {REMEDY}"
-        )
-    tags = {
-        KEY: candidate.key,
-        NAME: candidate.name,
-        WEIGHTS: candidate.weights,
-        "tunesmith.fingerprint": (candidate.manifest.get("fingerprint") or {}).get("value", ""),
-        "tunesmith.test_sha256": candidate.test,
-    }
-    tags |= {f"tunesmith.{inputs.params.metric}.over_{name}": str(d) for name, d in differences.items()}
-    base = str((candidate.manifest.get("base_model") or {}).get("spec", ""))
-    description = f"{candidate.name} ({candidate.manifest['method']} on {base}): {why}"
-    return inputs.registry.add(run_id, tags, description, base)
+def _accept(
+    inputs: GateInputs,
+    candidate: Evaluated,
+    decision: Decision,
+    run_id: str | None,
+    facts: dict[str, Any],
+    approval: Person | None,
+) -> Result:
+    params, registry = inputs.params, inputs.registry
+    why = f"{label(params.metric)} {decision.compared['baseline'].shown(params.metric)} over {params.baseline}"
+    version = ensure_version(inputs, run_id, candidate, decision.compared, why)
+    if params.approval == "automatic" or approval is not None:
+        facts |= {"accepted": True}
+        if approval is not None:
+            facts |= {"action": "approve", "by": approval.name, "why": approval.why}
+        return promote(inputs, version, "accepted", facts, candidate)
+    line = (
+        f"{candidate.name} (version {version.version}) passes the gate and awaits approval: "
+        f"`tunesmith approve {version.version} --why TEXT`; {champion_stays(inputs.champion)}"
+    )
+    result = make_result(inputs, candidate, line, **(facts | {"verdict": "awaiting", "version": int(version.version)}))
+    registry.remember(kept(result))
+    registry.set_alias(AWAITING, version)
+    registry.drop_alias(CHALLENGER, version)
+    note_decision(inputs, version, result)
+    return result

@@ -12,13 +12,13 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
-from tasks.register.champion import champion_scores
 from tasks.register.evaluated import REMEDY, Evaluated, read, read_scores
 from tasks.register.gate import Opponent
 from tasks.register.params import RegistrationParams
 from tasks.register.scores import Scores
+from tasks.register.version_scores import version_scores
 from tasks.tracking.client import Tracker
-from tasks.tracking.tag_names import KEY, NAME
+from tasks.tracking.tag_names import BY_HAND, KEY, NAME
 from tasks.tuning.untrained import is_trained
 
 TRIVIAL = {"lead": "first sentences", "nearest": "most similar training row"}
@@ -55,8 +55,9 @@ def opponents(
     by_key = {"baseline": Opponent(f"{base.name} (baseline)", base.scores)}
     identities: dict[str, str | None] = {"baseline": base.key}
     if champion is not None:
-        name = f"{champion.tags.get(NAME)} ({params.alias}, version {champion.version})"
-        by_key["champion"] = Opponent(name, champion_scores(champion, candidate, params, paths, tracker))
+        mark = ", promoted by hand" if champion.tags.get(BY_HAND) else ""
+        name = f"{champion.tags.get(NAME)} ({params.alias}, version {champion.version}{mark})"
+        by_key["champion"] = Opponent(name, version_scores(champion, candidate, params.metric, paths, tracker))
         identities["champion"] = champion.tags.get(KEY)
     for name, words in TRIVIAL.items():
         by_key[f"trivial.{name}"] = Opponent(f"{name} ({words})", _trivial(name, candidate, params, paths))

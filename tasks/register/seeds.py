@@ -10,7 +10,7 @@ from tasks.core.counted import counted
 from tasks.core.paths import Paths
 from tasks.metrics.seeds import Spread, spread
 from tasks.register.evaluated import Evaluated, read
-from tasks.register.gate import Decision
+from tasks.register.gate import Decision, RuleResult
 from tasks.register.params import RegistrationParams
 from tasks.register.scores import paired
 
@@ -38,11 +38,11 @@ class Repeats:
         if count >= FEWEST:
             return None
         first = "" if self.next_seed is None else f" --first {self.next_seed}"
-        reason = (
+        line = (
             f"{counted(count, 'seed')} of {self.original}, at least {FEWEST} are needed (registration.beyond_seeds); "
             f"run `tunesmith experiments seeds {self.original} --count {FEWEST - count}{first}`, then `tunesmith run`"
         )
-        return Decision("undecided", [reason], {})
+        return Decision("undecided", [RuleResult("beyond_seeds", False, line)], {})
 
     def spread(self, candidate: Evaluated) -> Spread:
         """The spread of the mean score over the clean rows. The mean is relative to the candidate's score."""

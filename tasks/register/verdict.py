@@ -10,7 +10,14 @@ from tasks.register.decisions import comparison_digest
 
 Result = dict[str, Any]
 
-WORDS = {"accepted": "accepted", "refused": "refused", "undecided": "not decided", None: "no candidate"}
+WORDS = {
+    "accepted": "accepted",
+    "awaiting": "awaits approval",
+    "refused": "refused",
+    "rejected": "rejected",
+    "undecided": "not decided",
+    None: "no candidate",
+}
 
 
 def publish(paths: Paths, result: Result) -> None:
@@ -46,7 +53,11 @@ def gate_lines(paths: Paths) -> list[str]:
     result = result_on_present(paths)
     if result is not None:
         judged = f"{result['time']}, on comparison {str(result['comparison'])[:8]}"
-        return [f"gate: {result['summary']} ({judged})", *(f"  {line}" for line in lines_below(result))]
+        lines = [f"gate: {result['summary']} ({judged})", *(f"  {line}" for line in lines_below(result))]
+        last = last_result(paths)
+        if last is not None and last["time"] > result["time"] and last.get("changed"):
+            lines.append(f"  since then ({last['time']}): {last['summary']}")
+        return lines
     lines = ["gate: no decision on this comparison yet; `tunesmith run` makes one"]
     last = last_result(paths)
     if last is not None:

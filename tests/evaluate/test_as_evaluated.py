@@ -22,7 +22,7 @@ from tasks.evaluate.evaluated_model import PromptRenderer
 from tasks.evaluate.inference_settings import Inference, identity, ranked
 from tasks.ingest.tables import read_table, write_table
 from tasks.register.decisions import record
-from tasks.register.moved import MOVED
+from tasks.serving.moved import MOVED
 from tasks.template.library import Template
 from tasks.template.stored import SourceTemplates, stored
 from tasks.tracking.client import VARIABLE, open_store, tracking_uri

@@ -33,7 +33,7 @@ def test_the_same_decision_is_stored_once(tmp_path: Path) -> None:
 def test_half_a_line_of_a_killed_writer_spoils_no_other(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     record(paths, decided("a", "refused"))
-    path = paths.state / "decisions.jsonl"
+    path = paths.ledger
     path.write_text(path.read_text() + path.read_text()[:40])
     record(paths, decided("b", "accepted"))
     assert [entry["key"] for entry in decisions(paths)] == ["a", "b"]

@@ -10,12 +10,13 @@ from scipy import stats
 from tasks.core.errors import TunesmithError
 from tasks.metrics.differences import Difference
 from tasks.metrics.verdicts import Verdict
-from tasks.register.gate import Compared, Decision, Opponent, decide, percent
+from tasks.register.gate import Compared, Decision, Opponent, RuleResult, decide, percent
 from tasks.register.params import RegistrationParams
 from tasks.register.scores import Scores
 from tasks.text.rows import RowKey
 
-PARAMS = RegistrationParams(min_groups=2)
+DEFAULTS = RegistrationParams(metric="rouge1_f")
+PARAMS = DEFAULTS.model_copy(update={"min_groups": 2})
 
 
 def of(values: Mapping[RowKey, float], groups: Mapping[str, str] | None = None, dirty: tuple[str, ...] = ()) -> Scores:
@@ -36,7 +37,8 @@ def against(candidate: Scores, base: Scores, champion: Scores | None = None, fau
     opponents = {"baseline": Opponent("base (baseline)", base)}
     if champion is not None:
         opponents["champion"] = Opponent("old (champion, version 1)", champion)
-    return decide(candidate, opponents, PARAMS, faults)
+    others = [RuleResult("labels", False, line) for line in faults]
+    return decide(candidate, opponents, PARAMS, others)
 
 
 def exactly(value: float, rows: int, p: float) -> Compared:
@@ -50,7 +52,7 @@ def test_a_candidate_better_on_every_row_is_accepted() -> None:
     assert decision.verdict == "accepted"
     assert decision.compared == {"baseline": exactly(0.25, 3, 0.0)}
     assert decision.reasons == [
-        "rouge1_f: better than base (baseline): +0.2500 [+0.2500, +0.2500] on 3 rows (95% interval)"
+        "passed: ROUGE-1: better than base (baseline): +25.0 [+25.0, +25.0] on 3 rows (95% interval)"
     ]
 
 
@@ -64,8 +66,8 @@ def test_a_gain_within_chance_does_not_beat_the_base() -> None:
     assert decision.verdict == "refused"
     # 80 % power: another 1.3764 standard errors, the 0.8 quantile of t with one degree of freedom.
     assert decision.reasons == [
-        "rouge1_f: not enough rows to tell it from base (baseline): +0.1250 [-10.9929, +11.2429] on 2 rows "
-        "(95% interval); a difference of 12.3223 would be shown with 80 % power"
+        "failed: ROUGE-1: not enough rows to tell it from base (baseline): +12.5 [-1099.3, +1124.3] on 2 rows "
+        "(95% interval); a difference of 1232.2 would be shown with 80 % power"
     ]
     entry = decision.compared["baseline"].entry()
     assert entry["detectable"] == pytest.approx(12.3223, abs=1e-4)
@@ -77,7 +79,7 @@ def test_a_candidate_must_beat_the_champion_too() -> None:
     assert decision.verdict == "refused"
     assert decision.compared["baseline"].difference.direction == 1
     assert decision.compared["champion"] == exactly(-0.25, 2, 0.0)
-    assert decision.reasons[1].startswith("rouge1_f: worse than old (champion, version 1): -0.2500 [")
+    assert decision.reasons[1].startswith("failed: ROUGE-1: worse than old (champion, version 1): -25.0 [")
     assert against(scores(0.5, 0.5), scores(0.25, 0.25), scores(0.375, 0.375)).verdict == "accepted"
 
 
@@ -87,8 +89,8 @@ def test_an_equal_candidate_is_refused_also_where_it_differs_by_rounding(champio
     assert decision.verdict == "refused"
     assert decision.compared["champion"] == exactly(0.0, 2, 1.0)
     assert decision.reasons[1] == (
-        "rouge1_f: the same as old (champion, version 1): +0.0000 [+0.0000, +0.0000] on 2 rows (95% interval); "
-        "the margin is 0.03"
+        "failed: ROUGE-1: the same as old (champion, version 1): 0.0 [0.0, 0.0] on 2 rows (95% interval); "
+        "the margin is 3.0"
     )
 
 
@@ -140,8 +142,8 @@ def test_dirty_rows_do_not_vote_and_are_shown_beside() -> None:
         Difference(0.0, 0.0, 0.0, 2, 2, 0.0, 1.0), dirty_rows=2, dirty_value=0.625, confidence=0.95, verdict="same"
     )
     assert decision.reasons == [
-        "rouge1_f: the same as base (baseline): +0.0000 [+0.0000, +0.0000] on 2 rows (95% interval); "
-        "the margin is 0.03; 2 dirty rows left out, on which the difference is +0.6250"
+        "failed: ROUGE-1: the same as base (baseline): 0.0 [0.0, 0.0] on 2 rows (95% interval); "
+        "the margin is 3.0; 2 dirty rows left out, on which the difference is +62.5"
     ]
 
 
@@ -150,7 +152,7 @@ def test_a_row_that_is_dirty_for_an_opponent_is_left_out_of_that_comparison_alon
     decision = against(ours, scores(0.25, 0.25, 0.25), champion)
     assert decision.verdict == "accepted"
     assert [compared.difference.rows for compared in decision.compared.values()] == [3, 2]
-    assert decision.reasons[1].endswith("; 1 dirty row left out, on which the difference is -0.5000")
+    assert decision.reasons[1].endswith("; 1 dirty row left out, on which the difference is -50.0")
 
 
 def test_a_row_with_one_dirty_prompt_variant_is_dirty() -> None:
@@ -164,12 +166,14 @@ def test_too_few_rows_decide_nothing(variants: int) -> None:
     """29 rows are too few by default, and further prompt variants of them are no further rows."""
     ours = {("s", f"row{r}", f"variant{v}"): 1.0 for r in range(29) for v in range(variants)}
     opponents = {"baseline": Opponent("base (baseline)", of(dict.fromkeys(ours, 0.0)))}
-    reason = "29 independent groups of clean test rows{}, at least 30 are needed (registration.min_groups)"
-    decision = decide(of(ours), opponents, RegistrationParams())
-    assert decision == Decision("undecided", [reason.format(""), reason.format(" against base (baseline)")], {})
+    reason = "failed: 29 independent groups of clean test rows{}, at least 30 are needed (registration.min_groups)"
+    decision = decide(of(ours), opponents, DEFAULTS)
+    assert (decision.verdict, decision.compared) == ("undecided", {})
+    assert decision.reasons == [reason.format(""), reason.format(" against base (baseline)")]
+    assert [(result.rule, result.passed) for result in decision.results] == [("min_groups", False)] * 2
     more = ours | {("s", "row29", "variant0"): 1.0}
     opponents = {"baseline": Opponent("base (baseline)", of(dict.fromkeys(more, 0.0)))}
-    assert decide(of(more), opponents, RegistrationParams()).verdict == "accepted"
+    assert decide(of(more), opponents, DEFAULTS).verdict == "accepted"
 
 
 def test_groups_and_clean_rows_are_what_must_be_enough() -> None:
@@ -177,7 +181,7 @@ def test_groups_and_clean_rows_are_what_must_be_enough() -> None:
     ours, base = scores(*[1.0] * 30), scores(*[0.0] * 30)
 
     def undecided(candidate: Scores, opponent: Scores) -> list[str]:
-        decision = decide(candidate, {"baseline": Opponent("base (baseline)", opponent)}, RegistrationParams())
+        decision = decide(candidate, {"baseline": Opponent("base (baseline)", opponent)}, DEFAULTS)
         assert (decision.verdict == "undecided") == bool(decision.reasons and "needed" in decision.reasons[0])
         return decision.reasons
 

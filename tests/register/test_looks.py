@@ -140,7 +140,7 @@ def test_spend_refuses_a_gain_that_only_each_accepts(paths: Paths) -> None:
     spend = PARAMS.model_copy(update={"looks": "spend"})
     result = run(spend, paths)
     assert result["verdict"] == "refused"
-    assert result["reasons"][0].startswith("rouge1_f: not enough rows to tell it from base (baseline): +0.3000 [")
+    assert result["reasons"][0].startswith("failed: ROUGE-1: not enough rows to tell it from base (baseline): +30.0 [")
     assert " on 4 rows (97.8125% interval); a difference of " in result["reasons"][0]
     assert result["reasons"][-1] == (
         "decision 1 on this test set needs 97.8125% confidence, so that all decisions together keep 95% "

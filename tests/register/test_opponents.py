@@ -23,7 +23,7 @@ def test_a_candidate_worse_than_few_shot_prompting_is_refused(paths: Paths) -> N
     add_experiment(paths, "fewshot", [0.9, 0.9, 0.9, 0.9], method="none")
     result = run(PARAMS, paths)
     assert result["verdict"] == "refused"
-    assert [reason.split(": ")[1] for reason in result["reasons"]] == [
+    assert [reason.split(": ")[2] for reason in result["reasons"]] == [
         "better than base (baseline)",
         "better than lead (first sentences)",
         "better than nearest (most similar training row)",
@@ -48,7 +48,7 @@ def test_a_candidate_no_better_than_a_trivial_baseline_is_refused(paths: Paths) 
     result = run(PARAMS, paths)
     assert result["verdict"] == "refused"
     assert result["reasons"][2].startswith(
-        "rouge1_f: not enough rows to tell it from nearest (most similar training row): +0.0000 ["
+        "failed: ROUGE-1: not enough rows to tell it from nearest (most similar training row): 0.0 ["
     )
 
 

@@ -20,9 +20,9 @@ from tasks.evaluate.predict_params import PredictParams
 from tasks.inference.params import GenerationParams
 from tasks.register.decisions import decision_on, decisions
 from tasks.register.params import RegistrationParams
-from tasks.register.registry import requirements
 from tasks.register.run import run
 from tasks.register.verdict import gate_lines
+from tasks.serving.package import requirements
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import (
     ROWS,
@@ -62,8 +62,8 @@ def test_the_first_candidate_that_beats_the_base_reigns(paths: Paths) -> None:
     assert version.run_id == result["champion"]["run_id"]
     assert version.tags["tunesmith.key"] == key_of("lora")
     assert version.tags["tunesmith.test_sha256"] == TEST
-    assert version.tags["tunesmith.rouge1_f.over_baseline"].startswith("+0.3000 [")
-    assert version.description.startswith("lora (lora on embedded:smollm2-135m-instruct): rouge1_f +0.3000 [")
+    assert version.tags["tunesmith.rouge1_f.over_baseline"].startswith("+30.0 [")
+    assert version.description.startswith("lora (lora on embedded:smollm2-135m-instruct): ROUGE-1 +30.0 [")
 
 
 def test_the_same_key_is_registered_once(paths: Paths) -> None:
@@ -74,13 +74,15 @@ def test_the_same_key_is_registered_once(paths: Paths) -> None:
     assert len(versions(paths)) == 1
 
 
-def test_a_refusal_leaves_the_alias_and_makes_no_version(paths: Paths) -> None:
+def test_a_refusal_leaves_the_alias_and_the_candidate_is_the_challenger(paths: Paths) -> None:
     run(PARAMS, paths)
     result = propose(paths, "worse", [0.3, 0.4, 0.5, 0.4])
     assert (result["accepted"], result["champion"]["experiment"]) == (False, "lora")
     assert result["summary"] == "worse refused; lora (version 1) stays the champion"
     assert len(result["reasons"]) == 4
-    assert len(versions(paths)) == 1
+    aliases = open_store(paths.root).client.get_registered_model("tunesmith").aliases
+    assert {name: int(number) for name, number in aliases.items()} == {"champion": 1, "challenger": 2}
+    assert result["version"] == 2 and len(versions(paths)) == 2
     decided = decision_on(paths, key_of("worse"))
     assert decided is not None
     assert {name: decided[name] for name in ("verdict", "accepted", "test_sha256", "reasons")} == {
@@ -208,15 +210,15 @@ def test_an_evaluation_of_other_rows_is_refused_and_not_kept(paths: Paths, monke
     monkeypatch.setattr(tasks.evaluate.evaluate_model, "evaluate_model", Evaluator([0.9, 0.9], "d" * 64, ["a", "b"]))
     add_evaluation_set(paths, NEW["rows"])
     add_experiment(paths, "base", [0.1, 0.1], method="none", **NEW)
-    with pytest.raises(TunesmithError, match="champion and new must be evaluated on the same rows"):
+    with pytest.raises(TunesmithError, match="a registered version and new must be evaluated on the same rows"):
         propose(paths, "new", [0.5, 0.5], **NEW)
-    assert not any((paths.state / "champions").iterdir())
+    assert not any((paths.state / "versions").iterdir())
 
 
 def test_test_rows_that_changed_since_the_candidate_was_evaluated_are_refused(paths: Paths) -> None:
     run(PARAMS, paths)
     add_evaluation_set(paths, ROWS[:3])
-    with pytest.raises(TunesmithError, match="data/evaluation: champion and new must be evaluated on the same rows"):
+    with pytest.raises(TunesmithError, match="a registered version and new must be evaluated on the same rows"):
         propose(paths, "new", [0.6, 0.7, 0.8, 0.7])
 
 

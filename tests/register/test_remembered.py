@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import tasks.register.result
-from flows.commands.champion import champion_lines, set_by_hand
+from flows.by_hand import decide_by_hand
+from flows.commands.champion import champion_lines
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
 from tasks.core.params import write_yaml
@@ -41,14 +42,14 @@ def test_a_refusal_outlives_the_alias_and_the_state(paths: Paths, lost: str) -> 
     assert refuse(paths)["verdict"] == "refused"
     client_of(paths).delete_registered_model_alias("tunesmith", "champion")
     if lost == "decisions":
-        (paths.state / "decisions.jsonl").unlink()
+        (paths.ledger).unlink()
     if lost == "state":
         shutil.rmtree(paths.state)
     result = run(PARAMS, paths)
     assert (result["verdict"], result["accepted"], result["champion"]) == ("refused", False, None)
     assert result["summary"].startswith("worse stays refused, as decided on these test rows at 20")
-    assert result["reasons"][1].startswith("rouge1_f: worse than lora (champion, version 1): -0.1000 [")
-    assert "`tunesmith champion --set worse --because TEXT`" in result["reasons"][-1]
+    assert result["reasons"][1].startswith("failed: ROUGE-1: worse than lora (champion, version 1): -10.0 [")
+    assert "`tunesmith promote worse --why TEXT`" in result["reasons"][-1]
     decided = decision_on(paths, key_of("worse"))
     assert decided is not None and decided["verdict"] == "refused"
     tags = client_of(paths).get_registered_model("tunesmith").tags
@@ -140,11 +141,11 @@ def test_the_champion_command_shows_the_champion_its_date_and_reason(
     shutil.rmtree(paths.state)
     lines = champion_lines(paths.root)
     assert lines[0] == "models:/tunesmith@champion: version 1, experiment lora"
-    assert lines[1].startswith("  lora (lora on embedded:smollm2-135m-instruct): rouge1_f +0.3000 [")
+    assert lines[1].startswith("  lora (lora on embedded:smollm2-135m-instruct): ROUGE-1 +30.0 [")
     assert lines[2].startswith("  since 20") and lines[2].endswith(", set by the gate")
-    assert lines[3].startswith("    rouge1_f: better than base (baseline): +0.3000 [")
+    assert lines[3].startswith("    passed: ROUGE-1: better than base (baseline): +30.0 [")
     assert lines[6] == f"latest decision ({result['time']}): worse refused; lora (version 1) stays the champion"
-    assert lines[8].startswith("    rouge1_f: worse than lora (champion, version 1)")
+    assert lines[8].startswith("    failed: ROUGE-1: worse than lora (champion, version 1)")
 
 
 def test_an_alias_set_in_mlflow_is_distinguished_from_one_set_by_the_gate(paths: Paths) -> None:
@@ -162,18 +163,18 @@ def test_an_alias_set_in_mlflow_is_distinguished_from_one_set_by_the_gate(paths:
 def test_a_person_sets_a_refused_model_with_a_reason(paths: Paths) -> None:
     with_params(paths)
     refuse(paths)
-    with pytest.raises(TunesmithError, match="--set needs --because TEXT"):
-        set_by_hand(paths.root, "worse", " ")
-    with pytest.raises(TunesmithError, match="no experiment 'wrose' is built; there are: base, lora, worse; did you"):
-        set_by_hand(paths.root, "wrose", "shorter answers")
+    with pytest.raises(TunesmithError, match="promote: --why must give the reason"):
+        decide_by_hand(paths.root, "promote", "worse", " ")
+    with pytest.raises(TunesmithError, match=r"no experiment 'wrose' is built, and .*: base, lora, worse; did you"):
+        decide_by_hand(paths.root, "promote", "wrose", "shorter answers")
     with pytest.raises(TunesmithError, match="base is not trained"):
-        set_by_hand(paths.root, "base", "shorter answers")
-    set_by_hand(paths.root, "worse", "shorter answers")
+        decide_by_hand(paths.root, "promote", "base", "shorter answers")
+    decide_by_hand(paths.root, "promote", "worse", "shorter answers", "Ada")
     lines = champion_lines(paths.root)
-    assert lines[0] == "models:/tunesmith@champion: version 2, experiment worse"
-    assert lines[2].endswith(", set by a person") and lines[3] == "    set by a person: shorter answers"
+    assert lines[0] == "models:/tunesmith@champion: version 2, experiment worse (promoted by hand)"
+    assert lines[2].endswith(", set by Ada") and lines[3] == "    promoted by hand by Ada: shorter answers"
     assert run(PARAMS, paths)["summary"] == "worse is already the champion, version 2"
-    assert gate_lines(paths)[1] == "  set by a person: shorter answers"
+    assert gate_lines(paths)[1] == "  promoted by hand by Ada: shorter answers"
 
 
 class Killed(BaseException):
@@ -181,7 +182,7 @@ class Killed(BaseException):
 
 
 WRITES = [f"set_registered_model_{what}" for what in ("tag", "alias")]
-WRITES += ["create_model_version", "log_artifacts", "log_batch"]
+WRITES += ["create_model_version", "log_artifacts", "log_batch", "set_model_version_tag"]
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -227,8 +228,9 @@ def test_a_kill_at_any_write_counts_once_and_repeats_to_the_same(
     model = client.get_registered_model("tunesmith")
     name, count = ("worse", "2") if prepare is refuse else ("lora", "1")
     assert model.tags[f"tunesmith.decisions.{TEST[:12]}"] == count
-    assert {name: int(number) for name, number in model.aliases.items()} == {"champion": 1}
-    assert len(client.search_model_versions("name = 'tunesmith'")) == 1
+    challenger = {"challenger": 2} if prepare is refuse else {}
+    assert {name: int(number) for name, number in model.aliases.items()} == {"champion": 1} | challenger
+    assert len(client.search_model_versions("name = 'tunesmith'")) == 1 + len(challenger)
     decided = decision_on(paths, key_of(name))
     assert decided is not None and decided["verdict"] == result["verdict"]
     assert len([entry for entry in decisions(paths) if entry["candidate"] == name]) == 1

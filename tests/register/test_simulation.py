@@ -23,7 +23,7 @@ def gate_decides(differences: np.ndarray, clean: np.ndarray) -> Decision:
     dirty = frozenset(key for key, is_clean in zip(keys, clean.ravel(), strict=True) if not is_clean)
     candidate = Scores(dict(zip(keys, differences.ravel().tolist(), strict=True)), groups, dirty)
     base = Scores(dict.fromkeys(keys, 0.0), groups)
-    return decide(candidate, {"baseline": Opponent("base (baseline)", base)}, RegistrationParams())
+    return decide(candidate, {"baseline": Opponent("base (baseline)", base)}, RegistrationParams(metric="rouge1_f"))
 
 
 @pytest.mark.parametrize(("rows", "grouped"), [(29, False), (40, False), (300, True), (320, True)])

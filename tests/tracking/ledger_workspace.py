@@ -179,3 +179,17 @@ def copy_store(store: Path, root: Path) -> None:
         where = ((root / "mlartifacts").as_uri(), "tunesmith")
         database.execute("update experiments set artifact_location = ? where name = ?", where)
     database.close()
+
+
+def candidate_workspace(root: Path, empty_store: Path) -> Paths:
+    """A workspace in which the candidate lora beats base on every row, and an empty registry."""
+    paths = Paths(root)
+    add_experiment(paths, "base", [0.2, 0.3, 0.1, 0.2], method="none")
+    add_experiment(paths, "lora", [0.4, 0.5, 0.6, 0.5])
+    add_comparison(paths, "lora", "base", "lora")
+    add_baselines(paths, 4)
+    add_evaluation_set(paths, ROWS)
+    paths.params.mkdir(parents=True, exist_ok=True)
+    write_yaml(paths.params / "evaluation.yaml", {"verdicts": {}})
+    copy_store(empty_store, paths.root)
+    return paths

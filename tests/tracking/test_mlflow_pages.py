@@ -21,7 +21,8 @@ from tasks.core.files import read_json, write_json
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
-from tasks.register.run import set_champion
+from tasks.register.people import promote_by_hand
+from tasks.register.result import Person
 from tasks.register.verdict import result_on_present
 from tasks.tracking.client import VARIABLE, Tracker, open_store
 from tasks.tracking.flow_run import record_flow
@@ -54,9 +55,8 @@ def paths(built_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         lora = next(entry for entry in comparison["systems"] if entry["name"] == "lora")
         lora["differences"]["rouge1_f"].update(value=0.1887, low=0.16, high=0.21, verdict="better", adjusted=True)
         write_json(paths.comparison / "comparison.json", comparison)
-        set_champion(
-            "lora", "a test", load(RegistrationParams, paths.params / "registration.yaml", "registration"), paths
-        )
+        registration = load(RegistrationParams, paths.params / "registration.yaml", "registration")
+        promote_by_hand("lora", Person("Ada", "a test"), registration, paths)
         for flow in ("retrain 2026-11-30: lora", "retrain 2026-12-07: lora"):
             record_flow(paths, flow, flow, result_on_present(paths))
     return paths

@@ -17,8 +17,8 @@ from types import ModuleType
 MOVED = {
     "tasks.errors": "tasks.core.errors",
     "tasks.stage": "tasks.core.stage",
-    "tasks.evaluate.answer": "tasks.register.stored_interface",
-    "tasks.evaluate.as_evaluated": "tasks.register.stored_interface",
+    "tasks.evaluate.answer": "tasks.serving.stored_interface",
+    "tasks.evaluate.as_evaluated": "tasks.serving.stored_interface",
 }
 """Name of a module when models were stored → its name today."""
 

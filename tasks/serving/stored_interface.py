@@ -1,7 +1,7 @@
 """The interface that stored models of earlier versions use: ``Answerer``, ``of_row`` and ``answer``.
 
 MLflow stores a registered model with its own copy of ``serving_model.py``. If the process has already imported today's
-code, the imports of that copy lead here (``tasks.register.moved``).
+code, the imports of that copy lead here (``tasks.serving.moved``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,51 @@
+"""At the end of a retrain: start the flow ``approve`` for the version that awaits approval, if a process serves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flows.by_hand import awaiting_version
+
+DEPLOYMENT = "approve/approve"
+_WAITING = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED")
+
+
+def request_approval(root: Path, logger: Any) -> None:
+    """Start a run of the deployment ``approve`` for the version that awaits approval, unless one waits for it already.
+
+    Without such a deployment, the log names the command that decides.
+    """
+    number = awaiting_version(root)
+    if number is None:
+        return
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    decide = f"`tunesmith approve {number} --why TEXT` or `tunesmith reject {number} --why TEXT`"
+    with get_client(sync_client=True) as client:
+        try:
+            deployment = client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound:
+            logger.warning("version %d awaits approval: %s", number, decide)
+            return
+        if _waits(client, deployment.id, number):
+            logger.info("version %d awaits approval; a run of the flow approve waits for a person already", number)
+            return
+        run = client.create_flow_run_from_deployment(deployment.id, parameters={"version": number})
+        client.set_flow_run_name(run.id, f"approve version {number}")
+        logger.warning("version %d awaits approval: resume the flow run %r, or %s", number, run.name, decide)
+
+
+def _waits(client: Any, deployment: Any, number: int) -> bool:
+    """Whether a run of the deployment that has not ended is about this version."""
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import StateType
+
+    waiting = filters.FlowRunFilter(
+        state=filters.FlowRunFilterState(
+            type=filters.FlowRunFilterStateType(any_=[StateType[name] for name in _WAITING])
+        ),
+        deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment]),
+    )
+    return any(run.parameters.get("version") == number for run in client.read_flow_runs(flow_run_filter=waiting))

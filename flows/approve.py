@@ -1,0 +1,94 @@
+"""The flow ``approve``: wait for a person's decision on the version that awaits approval, and carry it out.
+
+It waits without the workspace lock, so that no retrain waits behind a person. When the person has decided, it takes the
+lock, and the gate decides again against the champion of that moment.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, Running, State
+from pydantic import Field
+
+from flows.by_hand import awaiting_version, decide_by_hand
+from flows.summary import markdown_decision
+from flows.workspace import find_root
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+from tasks.register.verdict import last_result
+
+NAME = "approve"
+_POLL_S = 5
+
+Hours = Annotated[float, Field(gt=0)]
+
+
+class Answer(RunInput):
+    """The form that a person fills in to resume the flow run."""
+
+    approve: bool = Field(default=False, description="Make this version the champion, if the gate still accepts it.")
+    why: str = Field(min_length=1, description="The reason; it is stored with the version and in decisions.jsonl.")
+    who: str = Field(min_length=1, description="Your name, as it shall stand in the ledger.")
+
+
+def _name() -> str:
+    version = flow_run.parameters.get("version")
+    return "approve" if version is None else f"approve version {version}"
+
+
+@flow(name=NAME, flow_run_name=_name, persist_result=False)
+def approve(version: int | None = None, hours: Hours = 72.0) -> State[Any]:
+    """Wait for a person to approve or reject the version that awaits approval.
+
+    Args:
+        version: the version; by default the one that awaits approval.
+        hours: how long to wait. Without a decision by then, the version is rejected.
+    """
+    logger = get_run_logger()
+    try:
+        root = find_root()
+        number = awaiting_version(root, version)
+        if number is None:
+            return Completed(message="no version awaits approval")
+        create_markdown_artifact(
+            key="approval",
+            description=f"What the gate decided about version {number}, and how it compares",
+            markdown=markdown_decision(root, number),
+        )
+        logger.info("version %s awaits a person: press Resume on this page, or `tunesmith approve %s`", number, number)
+        action, why, who = _answer(hours)
+        if awaiting_version(root, number) is None:
+            return Completed(message=f"version {number} was decided elsewhere meanwhile")
+        return _decided(root, action, number, why, who)
+    except TunesmithError as error:
+        logger.error(str(error))
+        return Failed(message=str(error))
+
+
+def _answer(hours: float) -> tuple[str, str, str]:
+    """``approve`` or ``reject``, the reason, and who decided."""
+    seconds = round(timedelta(hours=hours).total_seconds())
+    try:
+        answer = pause_flow_run(wait_for_input=Answer, timeout=seconds, poll_interval=min(_POLL_S, seconds))
+    except FlowPauseTimeout:
+        with get_client(sync_client=True) as client:  # Prefect lets a paused run end only as failed
+            client.set_flow_run_state(UUID(str(flow_run.id)), Running(), force=True)
+        return "reject", f"nobody decided within {hours:g} hours", "the flow approve"
+    return "approve" if answer.approve else "reject", answer.why, answer.who
+
+
+def _decided(root: Path, action: str, number: int, why: str, who: str) -> State[Any]:
+    decide_by_hand(root, action, str(number), why, who)
+    result = last_result(Paths(root))
+    return Completed(message=str(result["summary"]) if result else "decided")

@@ -1,0 +1,61 @@
+"""Carry out what people decide about registered versions, one flow or command at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.person import person_name
+from flows.workspace import workspace_lock
+from tasks.core.errors import TunesmithError
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.register.params import RegistrationParams
+
+
+def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: str | None = None) -> None:
+    """Carry out ``approve``, ``reject``, ``promote`` or ``rollback`` for a person.
+
+    Args:
+        target: version or experiment; None for ``rollback``.
+        why: the reason, which is stored.
+        who: name of the person; None takes that of git or of the system.
+
+    Raises:
+        TunesmithError: the reason is empty, or the action is not possible.
+    """
+    from tasks.register import people
+    from tasks.register.result import Person
+
+    if not why.strip():
+        raise TunesmithError(f"{action}: --why must give the reason, which is stored with the version; it is empty")
+    person = Person(who or person_name(root), " ".join(why.split()))
+    params, paths = load_registration(root), Paths(root)
+    actions = {"approve": people.approve, "reject": people.reject, "promote": people.promote_by_hand}
+    with workspace_lock(root, f"tunesmith {action}"):
+        if target is None:
+            people.rollback(person, params, paths)
+        else:
+            actions[action](target, person, params, paths)
+
+
+def challenge_champion(root: Path, target: str) -> None:
+    """Let the gate decide on ``target``, a version or an experiment."""
+    from tasks.register.people import challenge
+
+    with workspace_lock(root, "tunesmith challenge"):
+        challenge(target, load_registration(root), Paths(root))
+
+
+def load_registration(root: Path) -> RegistrationParams:
+    """The section ``registration`` of the workspace."""
+    return load(RegistrationParams, Paths(root).params / "registration.yaml", "registration")
+
+
+def awaiting_version(root: Path, number: int | None = None) -> int | None:
+    """The number of the version that awaits approval; None if there is none, or if it is not ``number``."""
+    from tasks.register.people import registry_state
+
+    awaiting = registry_state(load_registration(root), Paths(root))["awaiting"]
+    if awaiting is None or number not in (None, awaiting["version"]):
+        return None
+    return int(awaiting["version"])

@@ -1,0 +1,65 @@
+"""Keep the result of a decision: in the candidate's run, the ledger of decisions, and the files that pages read."""
+
+from __future__ import annotations
+
+import logging
+
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+from tasks.register.decisions import decision_on, record
+from tasks.register.evaluated import REMEDY
+from tasks.register.result import GateInputs, Result
+from tasks.register.run_note import note
+from tasks.register.verdict import lines_below, publish
+from tasks.tracking.sync import sync
+
+logger = logging.getLogger("tunesmith")
+
+
+def run_of(name: str, inputs: GateInputs) -> str | None:
+    """Sync the experiments to MLflow, and return the run id of ``name``. Its run holds the model and the scores."""
+    results = sync(inputs.paths, inputs.tracker)
+    inputs.registry.restore_serving({result.run_id for result in results if result.changed})
+    return {result.experiment: result.run_id for result in results}.get(name)
+
+
+def compared_candidate(paths: Paths) -> str | None:
+    """The candidate of the present comparison; None if it has none.
+
+    Raises:
+        TunesmithError: there is no comparison.
+    """
+    path = paths.comparison / "comparison.json"
+    if not path.exists():
+        raise TunesmithError(f"{path}: no such file; {REMEDY}")
+    name: str | None = files.read_json(path)["candidate"]
+    return name
+
+
+def keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
+    """Write a result to the candidate's run, the record of decisions, and the files that pages and commands read."""
+    if run_id is not None and result["reasons"]:
+        note(inputs.tracker, run_id, result)
+    if result["decided"] == result["time"] or decision_on(inputs.paths, result["key"]) is None:
+        record(inputs.paths, result | {"time": result["decided"]})
+    show(result, inputs.paths)
+
+
+def show(result: Result, paths: Paths) -> None:
+    """Write the result to the files that pages and commands read, and log it."""
+    if result["comparison"] and result["candidate"] == compared_candidate(paths) and _is_present(result, paths):
+        publish(paths, result)
+    with files.replacing(paths.state / "registration.json") as temporary:
+        files.write_json(temporary, result)
+    logger.info("%s", result["summary"])
+    for line in lines_below(result):
+        logger.info("  %s", line)
+
+
+def _is_present(result: Result, paths: Paths) -> bool:
+    """Whether the result is about the model in the workspace, not about an earlier version of its experiment."""
+    if result["key"] is None:
+        return True
+    manifest = paths.model(result["candidate"]) / "manifest.json"
+    return manifest.exists() and bool(files.read_json(manifest)["key"] == result["key"])

@@ -1,0 +1,38 @@
+"""Open the registry for a decision: one process at a time, with the champion as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tasks.core import files
+from tasks.core.paths import Paths
+from tasks.register.lock import registry_lock
+from tasks.register.params import PRIMARY, RegistrationParams
+from tasks.register.registry import Registry
+from tasks.register.result import GateInputs
+from tasks.tracking.client import open_store, readable_mlflow
+
+DEFAULT_METRIC = "rouge1_f"
+"""The metric of comparisons of earlier versions, which name none."""
+
+
+@contextmanager
+def opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
+    """The inputs of a decision. Nobody else decides on the same registry meanwhile."""
+    paths.state.mkdir(parents=True, exist_ok=True)
+    tracker = open_store(paths.root)
+    params = with_metric(params, paths)
+    with registry_lock(paths, tracker.uri, params.model_name), readable_mlflow(tracker.uri):
+        registry = Registry(tracker, params.model_name, params.alias)
+        registry.ensure()
+        yield GateInputs(params, paths, tracker, registry, registry.champion())
+
+
+def with_metric(params: RegistrationParams, paths: Paths) -> RegistrationParams:
+    """``params`` with a metric of rows instead of ``primary``."""
+    if params.metric != PRIMARY:
+        return params
+    path = paths.comparison / "comparison.json"
+    comparison = files.read_json(path) if path.exists() else {}
+    return params.model_copy(update={"metric": comparison.get("metric") or DEFAULT_METRIC})

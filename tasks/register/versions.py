@@ -1,0 +1,95 @@
+"""Registered versions of judged models: create them, write decisions into them, and move the champion's alias."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+
+from tasks.core.errors import TunesmithError
+from tasks.register.evaluated import REMEDY, Evaluated
+from tasks.register.gate import Compared
+from tasks.register.result import GateInputs, Result, describe, kept, make_result
+from tasks.register.verdict import WORDS, lines_below
+from tasks.tracking.tag_names import BY_HAND, GATE, KEY, NAME, REJECTED, WEIGHTS
+
+DECIDED, RULES = "tunesmith.gate_decided", "tunesmith.gate_rules"
+
+
+def ensure_version(
+    inputs: GateInputs, run_id: str | None, candidate: Evaluated, differences: dict[str, Compared], why: str
+) -> ModelVersion:
+    """The candidate's version; created, with ``why`` in its description, if its key has none.
+
+    Raises:
+        TunesmithError: the candidate has no MLflow run, or a version of its key has other weights.
+    """
+    version = inputs.registry.version_of(candidate.key, candidate.weights)
+    if version is not None:
+        return version
+    if run_id is None:
+        raise TunesmithError(
+            f"build/experiments/{candidate.name}: no such folder, so the candidate has no run in MLflow, which a "
+            f"version needs; {REMEDY}"
+        )
+    metric = inputs.params.metric
+    tags = {
+        KEY: candidate.key,
+        NAME: candidate.name,
+        WEIGHTS: candidate.weights,
+        "tunesmith.fingerprint": (candidate.manifest.get("fingerprint") or {}).get("value", ""),
+        "tunesmith.test_sha256": candidate.test,
+    }
+    tags |= {f"tunesmith.{metric}.over_{name}": one.shown(metric) for name, one in differences.items()}
+    base = str((candidate.manifest.get("base_model") or {}).get("spec", ""))
+    description = f"{candidate.name} ({candidate.manifest['method']} on {base}): {why}"
+    return inputs.registry.add(run_id, tags, description, base)
+
+
+def note_decision(inputs: GateInputs, version: ModelVersion, result: Result) -> None:
+    """Write a decision into the tags of its version: verdict, who, when and why, and each rule's line."""
+    who = result["by"] if result["why"] is None else f"{result['by']}: {result['why']}"
+    tags: dict[str, str | None] = {
+        GATE: WORDS[result["verdict"]],
+        DECIDED: f"{result['decided']} by {who}",
+        RULES: "\n".join(lines_below(result)),
+    }
+    inputs.registry.tag_version(version, tags)
+
+
+def identity(version: ModelVersion) -> dict[str, Any]:
+    """The facts of a result that name the version's model: its experiment, key, weights and number."""
+    tags = version.tags
+    return {
+        "candidate": tags.get(NAME),
+        "key": tags.get(KEY),
+        "weights": tags.get(WEIGHTS),
+        "version": int(version.version),
+    }
+
+
+def promote(
+    inputs: GateInputs,
+    version: ModelVersion,
+    how: str,
+    facts: dict[str, Any],
+    candidate: Evaluated | None = None,
+    by_hand: str | None = None,
+) -> Result:
+    """Move the champion's alias to ``version``.
+
+    Args:
+        how: verb of the summary, such as ``accepted``.
+        candidate: the version with its scores, if the gate judged it.
+        by_hand: the value of the tag that marks a version which a person promoted without the gate.
+    """
+    params = inputs.params
+    inputs.registry.tag_version(version, {BY_HAND: by_hand, REJECTED: None})
+    version = inputs.registry.version(str(version.version))
+    line = f"{version.tags.get(NAME)} {how}: {params.model_name} version {version.version} is now the {params.alias}"
+    moved = {"changed": True, "champion": describe(version), "previous_champion": describe(inputs.champion)}
+    result = make_result(inputs, candidate, line, **(identity(version) | moved | facts))
+    inputs.registry.remember(kept(result))
+    note_decision(inputs, version, result)
+    inputs.registry.promote(version, kept(result), inputs.champion)
+    return result

@@ -1,0 +1,41 @@
+"""Two flows that finish together: one model is promoted, the other is compared with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.gate_pairs import promoted_pairs
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+from tasks.register.lock import lock_database, lock_file, registry_lock
+
+
+def test_of_two_equal_candidates_at_once_exactly_one_is_promoted(empty_store: Path, tmp_path: Path) -> None:
+    outcomes = promoted_pairs(2, empty_store, tmp_path)
+    assert [sorted(pair) for pair in outcomes] == [["accepted", "refused"]] * 2
+
+
+def test_workspaces_with_one_sqlite_store_share_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TUNESMITH_LOCK_DATABASE", raising=False)
+    one, two = Paths(tmp_path / "one"), Paths(tmp_path / "two")
+    shared = f"sqlite:///{tmp_path}/store/mlflow.db"
+    assert lock_file(one, shared) == lock_file(two, shared) == tmp_path / "store/mlflow.db.registry.lock"
+    assert lock_file(one, "http://mlflow:5000") == one.state / "register.lock"
+    assert lock_database(shared) is None and lock_database("http://mlflow:5000") is None
+    assert lock_database("postgresql://db/mlflow") == "postgresql://db/mlflow"
+
+
+def test_a_lock_database_that_is_not_reachable_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNESMITH_LOCK_DATABASE", "postgresql://ada:secret@localhost:1/locks")
+    paths = Paths(tmp_path)
+    paths.state.mkdir(parents=True)
+    with pytest.raises(TunesmithError) as error, registry_lock(paths, "http://mlflow:5000", "tunesmith"):
+        pass
+    assert str(error.value).startswith(
+        "TUNESMITH_LOCK_DATABASE: the lock of the registry is in the database postgresql"
+    )
+    assert "secret" not in str(error.value)
