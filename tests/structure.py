@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = (
     *("core", "text", "metrics", "model", "tuning", "inference", "memory", "ingest", "template", "split", "mix"),
     *("evaluation_set", "evaluate", "resolve", "compare", "tracking", "train", "sweep"),
-    *("benchmark", "preferences", "serving", "register", "report"),
+    *("benchmark", "preferences", "serving", "register", "report", "lineage"),
 )
 """The rooms of ``tasks/``, lowest first: a room imports itself and rooms before it, so no circle can close."""
 

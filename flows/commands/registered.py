@@ -44,7 +44,7 @@ def registered_model(paths: Paths, address: str, note: Callable[[str], None]) ->
     tracker = open_store(paths.root)
     with tempfile.TemporaryDirectory() as temporary:
         with readable_mlflow(tracker.uri):
-            version = _version(tracker, address)
+            version = version_of(tracker, address)
             run = tracker.client.get_run(str(version.run_id))
             note(f"{address} is version {version.version}, the model of experiment {version.tags.get(NAME)}")
             here = urlsplit(run.info.artifact_uri or "").scheme in ("", "file")
@@ -52,12 +52,15 @@ def registered_model(paths: Paths, address: str, note: Callable[[str], None]) ->
         yield Path(folder)
 
 
-def _version(tracker: Tracker, address: str) -> ModelVersion:
+def version_of(tracker: Tracker, address: str) -> ModelVersion:
+    """The version with this address.
+
+    Raises:
+        TunesmithError: the address is malformed, or no version has it.
+    """
     parts = _ADDRESS.fullmatch(address)
     if parts is None:
-        raise TunesmithError(
-            f"predict: a registered model is models:/NAME@ALIAS or models:/NAME/VERSION; this is {address!r}"
-        )
+        raise TunesmithError(f"a registered model is models:/NAME@ALIAS or models:/NAME/VERSION; this is {address!r}")
     try:
         if parts["alias"]:
             return tracker.client.get_model_version_by_alias(parts["name"], parts["alias"])

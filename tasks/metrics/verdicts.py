@@ -44,12 +44,14 @@ def needed(entry: Mapping[str, Any]) -> str:
 
 
 def rows_needed(difference: Difference, margin: float, params: VerdictParams) -> int:
-    """Estimate the rows with which ``verdict`` shows better, worse or same, whatever the difference is.
+    """Estimate the rows with which ``verdict`` shows better, worse or same.
 
-    An interval that is narrower than ``margin`` either leaves out zero or lies within the margin. Its width shrinks
-    with the root of the number of groups. If the verdict is "not enough rows", the present rows are fewer.
+    If the interval leaves out zero already, only groups are missing. Else an interval that is narrower than ``margin``
+    decides, whatever the difference is: it either leaves out zero or lies within the margin. Its width shrinks with the
+    root of the number of groups. If the verdict is "not enough rows", the present rows are fewer.
     """
-    groups = difference.groups * ((difference.high - difference.low) / margin) ** 2
+    shown = difference.direction != 0
+    groups = 0.0 if shown else difference.groups * ((difference.high - difference.low) / margin) ** 2
     return math.ceil(difference.rows / difference.groups * max(params.min_groups, groups))
 
 
@@ -135,14 +137,17 @@ def retained_entries(tasks: Mapping[K, Kept], confidence: float, params: Verdict
 
 
 def rows_to_decide(task: Kept, tasks: int, confidence: float, params: VerdictParams) -> int:
-    """Estimate the rows with which ``retained`` decides on one of ``tasks`` tasks, whatever the difference is.
+    """Estimate the rows with which ``retained`` decides on one of ``tasks`` tasks.
 
-    An interval that is narrower than the margin either lies above ``-margin`` or below zero. Its level is that of the
-    first of Holm's tests, which is the strictest. If the verdict is ``undecided``, the present rows are fewer.
+    If a gain or loss is shown already, only groups are missing. Else an interval that is narrower than the margin
+    decides, whatever the difference is: it lies above ``-margin`` or below zero. Its level is that of the first of
+    Holm's tests, which is the strictest. If the verdict is ``undecided``, the present rows are fewer.
     """
     difference, tail = task.difference, (1 - confidence) / 2 / tasks
     if difference.groups < 2:
         groups = 0.0
+    elif abs(difference.value) > difference.error * float(stats.t.isf(tail, difference.groups - 1)):
+        return math.ceil(difference.rows / difference.groups * params.min_groups)
     else:
         width = 2 * difference.error * float(stats.t.isf(tail, difference.groups - 1))
         groups = difference.groups * (width / task.margin) ** 2

@@ -11,6 +11,7 @@ from tasks.register.evaluated import REMEDY, Evaluated
 from tasks.register.gate import Compared
 from tasks.register.result import GateInputs, Result, describe, kept, make_result
 from tasks.register.verdict import WORDS, lines_below
+from tasks.tracking.state import log_state
 from tasks.tracking.tag_names import BY_HAND, GATE, KEY, NAME, REJECTED, WEIGHTS
 
 DECIDED, RULES = "tunesmith.gate_decided", "tunesmith.gate_rules"
@@ -43,6 +44,7 @@ def ensure_version(
     tags |= {f"tunesmith.{metric}.over_{name}": one.shown(metric) for name, one in differences.items()}
     base = str((candidate.manifest.get("base_model") or {}).get("spec", ""))
     description = f"{candidate.name} ({candidate.manifest['method']} on {base}): {why}"
+    log_state(inputs.tracker.client, run_id, inputs.paths)
     return inputs.registry.add(run_id, tags, description, base)
 
 

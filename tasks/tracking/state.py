@@ -1,0 +1,62 @@
+"""The state of the workspace that a registered version was built from, stored with its MLflow run.
+
+The run's folder ``state`` holds ``dvc.lock``, ``params/``, the ``.dvc`` files of the sources, ``git.json`` (``commit``,
+``uncommitted``: whether tracked files differ from it, ``untracked``: code files that git does not know), and
+``uncommitted.patch`` with these differences. Together with git and DVC's cache, this is enough to build the version
+again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tasks.core import files
+from tasks.core.paths import Paths
+
+FOLDER = "state"
+GIT, PATCH, LOCK = "git.json", "uncommitted.patch", "dvc.lock"
+_CODE = ("tasks", "flows")
+
+
+def log_state(client: Any, run_id: str, paths: Paths) -> None:
+    """Store the state in the run ``run_id``, unless it has one already: the first one is that of its training."""
+    if client.list_artifacts(run_id, FOLDER):
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if (paths.root / LOCK).exists():
+            shutil.copy(paths.root / LOCK, folder / LOCK)
+        for source in [*paths.params.glob("*.yaml"), *paths.sources.glob("*.dvc")]:
+            target = folder / source.relative_to(paths.root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+        commit = _git(paths.root, "rev-parse", "HEAD").strip()
+        patch = _git(paths.root, "diff", "--binary", "HEAD", "--", ".", f":!{LOCK}") if commit else ""
+        untracked = _git(paths.root, "ls-files", "--others", "--exclude-standard", "--", *_CODE).split()
+        git = {"commit": commit or None, "uncommitted": bool(patch), "untracked": untracked}
+        files.write_json(folder / GIT, git)
+        if patch:
+            (folder / PATCH).write_text(patch, encoding="utf-8")
+        client.log_artifacts(run_id, str(folder), FOLDER)
+
+
+def read_state(client: Any, run_id: str, folder: Path) -> Path | None:
+    """Copy the state of the run into ``folder``; None if the run has none, as those of earlier versions."""
+    if not client.list_artifacts(run_id, FOLDER):
+        return None
+    return Path(client.download_artifacts(run_id, FOLDER, str(folder)))
+
+
+def has_commit(root: Path, commit: str) -> bool:
+    """Whether the git repository of ``root`` has this commit."""
+    return bool(commit) and _git(root, "cat-file", "-t", commit).strip() == "commit"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """The output of git; empty if it fails, such as outside a repository."""
+    ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    return ended.stdout if ended.returncode == 0 else ""
