@@ -106,7 +106,7 @@ def main() -> None:
     once = sum(sorted(pair) == ["accepted", "refused"] for pair in outcomes)
     print(f"{once} of {options.pairs} pairs promoted exactly one model ({time.perf_counter() - started:.0f} s)")
     if once < options.pairs:
-        raise SystemExit(f"others: {sorted({pair for pair in outcomes if sorted(pair) != ['accepted', 'refused']})}")
+        raise SystemExit(f"verdicts of all pairs: {sorted(set(outcomes))}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flows.by_hand import awaiting_version
+from flows.by_hand import awaiting_version, commands
 
 DEPLOYMENT = "approve/approve"
 _WAITING = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED")
@@ -22,7 +22,7 @@ def request_approval(root: Path, logger: Any) -> None:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
-    decide = f"`tunesmith approve {number} --why TEXT` or `tunesmith reject {number} --why TEXT`"
+    decide = commands(number)
     with get_client(sync_client=True) as client:
         try:
             deployment = client.read_deployment_by_name(DEPLOYMENT)

@@ -1,7 +1,7 @@
 """The flow ``approve``: wait for a person's decision on the version that awaits approval, and carry it out.
 
 It waits without the workspace lock, so that no retrain waits behind a person. When the person has decided, it takes the
-lock, and the gate decides again against the champion of that moment.
+lock, and the gate decides again against the current champion.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, Running, State
 from pydantic import Field
 
-from flows.by_hand import awaiting_version, decide_by_hand
+from flows.by_hand import awaiting_version, commands, decide_by_hand
 from flows.summary import markdown_decision
 from flows.workspace import find_root
 from tasks.core.errors import TunesmithError
@@ -39,7 +39,7 @@ class Answer(RunInput):
 
     approve: bool = Field(default=False, description="Make this version the champion, if the gate still accepts it.")
     why: str = Field(min_length=1, description="The reason; it is stored with the version and in decisions.jsonl.")
-    who: str = Field(min_length=1, description="Your name, as it shall stand in the ledger.")
+    who: str = Field(min_length=1, description="Your name, for the ledger.")
 
 
 def _name() -> str:
@@ -60,13 +60,14 @@ def approve(version: int | None = None, hours: Hours = 72.0) -> State[Any]:
         root = find_root()
         number = awaiting_version(root, version)
         if number is None:
-            return Completed(message="no version awaits approval")
+            which = "no version awaits" if version is None else f"version {version} does not await"
+            return Completed(message=f"{which} approval")
         create_markdown_artifact(
             key="approval",
             description=f"What the gate decided about version {number}, and how it compares",
             markdown=markdown_decision(root, number),
         )
-        logger.info("version %s awaits a person: press Resume on this page, or `tunesmith approve %s`", number, number)
+        logger.info("version %s awaits approval: press Resume on this page, or %s", number, commands(number))
         action, why, who = _answer(hours)
         if awaiting_version(root, number) is None:
             return Completed(message=f"version {number} was decided elsewhere meanwhile")

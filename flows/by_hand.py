@@ -59,3 +59,8 @@ def awaiting_version(root: Path, number: int | None = None) -> int | None:
     if awaiting is None or number not in (None, awaiting["version"]):
         return None
     return int(awaiting["version"])
+
+
+def commands(number: int) -> str:
+    """The commands that decide on the version which awaits approval."""
+    return f"`tunesmith approve {number} --why TEXT` or `tunesmith reject {number} --why TEXT`"

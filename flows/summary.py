@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flows.by_hand import commands
 from tasks.compare.headline import headline
 from tasks.compare.set_sentences import set_sentences
 from tasks.core import files
@@ -80,8 +81,8 @@ def markdown_decision(root: Path, version: int) -> str:
     if decided and decided[-1]["comparison"] == comparison_digest(paths):
         parts += [_picture(paths.comparison / "scores.png"), (paths.comparison / "table.md").read_text().rstrip()]
     parts.append(
-        f"Press **Resume** on this page and fill in the form, or run `tunesmith approve {version} --why TEXT` or "
-        f"`tunesmith reject {version} --why TEXT`. `tunesmith report` opens every test row."
+        f"Press **Resume** on this page and fill in the form, or run {commands(version)}. `tunesmith report` opens "
+        "every test row."
     )
     return "\n\n".join(parts) + "\n"
 

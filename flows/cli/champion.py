@@ -22,7 +22,7 @@ def champion() -> None:
 
 
 def approve(version: Version, why: Why) -> None:
-    """Approve the version that awaits it: the gate decides again, and the version becomes the champion."""
+    """Approve the version that awaits approval. The gate decides again; if it accepts, the version becomes champion."""
     root = workspace()
     from flows.by_hand import decide_by_hand
 

@@ -20,7 +20,7 @@ def explain(
     file: Annotated[str | None, typer.Option(help="Show which models saw rows of this source file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show where a registered model comes from: decision, run, code, data, rows; and what of it can still be had."""
+    """Show where a registered model comes from (decision, run, code, data, rows), and what is still available."""
     root = workspace()
     from flows.commands.explain import explain_file, explain_model, explain_row, file_lines, model_lines, row_lines
 

@@ -14,9 +14,9 @@ def reproduce(
     model: Annotated[
         str | None, typer.Argument(help="NAME@ALIAS, a version's number, or models:/…; default: the champion.")
     ] = None,
-    keep: Annotated[Path | None, typer.Option(help="A new folder in which the built state stays.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the worktree in this new folder.")] = None,
 ) -> None:
-    """Build a registered model again, from its sources, in a temporary worktree. Exit code 1 means other weights."""
+    """Build a registered model again from its sources, in a temporary worktree. Exit code 1: the weights differ."""
     root = workspace()
     from flows.commands.reproduce import reproduce as run
 

@@ -35,7 +35,7 @@ def champion_lines(root: Path) -> list[str]:
         return [*lines, "the gate has decided nothing here yet; `tunesmith run` runs it"]
     # Times are whole seconds, so two decisions may share one.
     if promotion and (last["decided"], last["key"]) == (promotion["decided"], promotion["key"]):
-        return [*lines, "this was the latest decision"]
+        return [*lines, "the latest decision is the one that promoted the champion"]
     lines.append(f"latest decision ({last['decided']}): {last['summary']}")
     return [*lines, *(f"    {line}" for line in lines_below(last))]
 

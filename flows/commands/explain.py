@@ -87,7 +87,7 @@ def file_lines(facts: Facts) -> list[str]:
 
 def _models(models: list[Facts], single: bool) -> list[str]:
     if not models:
-        return ["no model saw it in training" if single else "no model saw one of them in training"]
+        return ["no model saw it in training" if single else "no model saw any of them in training"]
     lines = ["seen in training by:"]
     for one in models:
         aliases = f" ({', '.join(one['aliases'])})" if one["aliases"] else ""
@@ -129,9 +129,9 @@ def model_lines(facts: Facts) -> list[str]:
         for source, one in facts["contamination"].items()
     ]
     if not facts["contamination"]:
-        lines.append("  contamination: not known; the mixture has changed since")
+        lines.append("  contamination: not known; the mixture that it was trained on is not in the workspace")
     for one in facts["training_rows"]:
-        ancestor = "" if one["generation"] == 0 else f", {counted(one['generation'], 'generation')} before"
+        ancestor = "" if one["generation"] == 0 else ", through an ancestor"
         lines.append(f"  trained on {counted(one['rows'], 'row')} of {one['source']}{ancestor}")
     return lines
 

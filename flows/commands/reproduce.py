@@ -41,7 +41,7 @@ def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None)
         keep: a new folder for the worktree, which then stays; None removes it.
 
     Raises:
-        TunesmithError: the state, the commit or the data cannot be had, or a stage fails.
+        TunesmithError: the state, the commit or the data is not available, or a stage fails.
     """
     params = load_registration(root)
     address = address_of(model, params.model_name, params.alias)
@@ -69,11 +69,14 @@ def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None)
             rebuilt = files.read_json(Paths(tree).model(experiment) / "manifest.json")
     equal = bool(rebuilt["weights_sha256"] == manifest["weights_sha256"])
     if equal:
-        say(f"the same weights: sha256 {manifest['weights_sha256']}")
+        say(f"the weights are equal: sha256 {manifest['weights_sha256']}")
     else:
-        say(f"other weights: sha256 {rebuilt['weights_sha256']}, registered {manifest['weights_sha256']}")
-        for name in _changed_inputs(manifest, rebuilt):
+        say(f"the weights differ: sha256 {rebuilt['weights_sha256']} now, {manifest['weights_sha256']} registered")
+        changed = _changed_inputs(manifest, rebuilt)
+        for name in changed:
             say(f"  {name} differs")
+        if not changed:
+            say("  inputs, parameters, versions and device are the same; processors may round differently")
     return equal
 
 
@@ -89,10 +92,11 @@ def environment_differences(manifest: dict[str, Any]) -> list[str]:
     computed = manifest.get("computed") or {}
     here_device = device.device().type
     if computed.get("device") not in (None, here_device):
-        lines.append(f"this machine computes on {here_device}, the training did on {computed['device']}")
+        lines.append(f"this machine computes on {here_device}; the training ran on {computed['device']}")
     precision = (manifest["params"].get("training") or {}).get("precision", "auto")
     if "bf16" in computed and computed["bf16"] != device.use_bf16(precision):
-        lines.append(f"bf16 is {'on' if not computed['bf16'] else 'off'} here and was the opposite in the training")
+        here, before = ("off", "on") if computed["bf16"] else ("on", "off")
+        lines.append(f"bf16 is {here} here and was {before} in the training")
     return lines
 
 
@@ -105,10 +109,13 @@ def _manifest(client: Any, run_id: str, folder: Path) -> dict[str, Any]:
 
 def _refuse_lost_commit(root: Path, git: dict[str, Any], address: str) -> None:
     commit = git["commit"]
-    if commit is None or not has_commit(root, commit):
+    if commit is None:
         raise TunesmithError(
-            f"{address}: this repository must have commit {commit or '(none, it was not in git)'}, from which it was "
-            "built; it has not; fetch it (`git fetch --all`)"
+            f"{address}: the model was not built in a git repository, so no commit is stored; it cannot be reproduced"
+        )
+    if not has_commit(root, commit):
+        raise TunesmithError(
+            f"{address}: the model was built from commit {commit}, which this repository lacks; run `git fetch --all`"
         )
 
 
@@ -170,7 +177,7 @@ def _changed_inputs(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """What explains other weights: inputs, parameters, versions, or the processor's way to compute."""
     inputs = [name for name in sorted(before["inputs"]) if after["inputs"].get(name) != before["inputs"][name]]
     others = [name for name in ("params", "versions", "computed", "base_model") if after[name] != before[name]]
-    return [*inputs, *others] or ["nothing that the manifest names"]
+    return [*inputs, *others]
 
 
 def _command(command: list[str], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Walk from a registered version back to the rows that it was trained on, and say of each step what is left of it."""
+"""Walk from a registered version back to its training rows, and list which stores still hold each step."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class TrainedModel:
 
 
 def trained_models(name: str, paths: Paths, tracker: Tracker) -> Iterator[TrainedModel]:
-    """All versions of the registered model ``name``, then the models of the workspace that are none of them."""
+    """All versions of the registered model ``name``, then the workspace's models that have no registered version."""
     keys = set()
     for version in sorted(tracker.client.search_model_versions(f"name = '{name}'"), key=lambda one: int(one.version)):
         keys.add(version.tags.get(KEY))

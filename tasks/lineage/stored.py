@@ -1,4 +1,4 @@
-"""Whether data of an earlier state can still be had: in the workspace, in DVC's cache, or in its remote."""
+"""Find data of an earlier state: in the workspace, in DVC's cache, or in its remote."""
 
 from __future__ import annotations
 

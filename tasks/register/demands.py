@@ -41,14 +41,14 @@ def _limit(rule: Rule, candidate: Evaluated, inputs: GateInputs) -> tuple[bool, 
     limits = [(name, getattr(rule, name)) for name in ("at_least", "at_most") if getattr(rule, name) is not None]
     demanded = " and ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in limits)
     if isinstance(measured, str):
-        return False, f"{rule.measure}: {demanded} is demanded, but it was not measured: {measured}"
+        return False, f"{rule.measure}: was not measured: {measured}; {demanded} is required"
     if rule.proven and (measured.low is None or measured.high is None):
         return False, f"{rule.measure}: {measured}, {demanded} must be proven, but this measure has no interval"
     least = measured.low if rule.proven and measured.low is not None else measured.value
     most = measured.high if rule.proven and measured.high is not None else measured.value
     passed = (rule.at_least is None or least >= rule.at_least) and (rule.at_most is None or most <= rule.at_most)
     extent = " of the whole interval" if rule.proven else ""
-    return passed, f"{rule.measure}: {measured}, {demanded} is demanded{extent}"
+    return passed, f"{rule.measure}: {measured}, {demanded} is required{extent}"
 
 
 def _gain(
@@ -70,7 +70,7 @@ def _gain(
     if rule.verdict == "not worse":
         enough = compared.difference.groups >= inputs.params.min_groups
         passed = enough and compared.difference.low > -margin
-        demanded = f"a loss below {number(margin, scale(rule.measure))} must be shown"
+        demanded = f"a loss of {number(margin, scale(rule.measure))} or more must be ruled out"
     else:
         passed = compared.verdict == "better" and compared.difference.low > rule.gain
         demanded = "a gain must be shown"

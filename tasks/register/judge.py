@@ -103,8 +103,8 @@ def _looks_remarks(look: Look, params: RegistrationParams) -> list[str]:
         )
     if look.count >= WORN_OUT:
         remarks.append(
-            f"this test set has decided {look.count} times, so a chance winner is likely; draw a new test set: "
-            "`tunesmith testset rotate` for a split by hash; for other splits see docs/data.md, A new test set"
+            f"the gate has decided {look.count} times on this test set, so a candidate may win by chance; draw a new "
+            "test set: `tunesmith testset rotate` for a split by hash; for other splits see docs/data.md, A new test set"
         )
     return remarks
 
@@ -121,7 +121,7 @@ def _judged(candidate: Evaluated, lost: list[str], trained: Repeats | None, para
     """Digest of all that a refusal depends on: weights, evaluation, scores, lost tasks, seeds and rules.
 
     The same model can get other scores: after a change of a metric, of a source's language, or of the dirty rows.
-    Keys of later versions are left out at their defaults, so that stored refusals still hold.
+    Keys that later releases added are left out at their defaults, so that stored refusals still hold.
     """
     evaluated = [candidate.test, candidate.metrics.get("generation"), shots(candidate.metrics)]
     rules = params.model_dump(exclude={"model_name", "approval", *([] if params.rules else ["rules"])})

@@ -1,4 +1,4 @@
-"""Keep the result of a decision: in the candidate's run, the ledger of decisions, and the files that pages read."""
+"""Write the result of a decision to the candidate's run, to the ledger, and to the files behind report and commands."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compared_candidate(paths: Paths) -> str | None:
 
 
 def keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
-    """Write a result to the candidate's run, the record of decisions, and the files that pages and commands read."""
+    """Write a result to the candidate's run, to the ledger, and to the files behind report and commands."""
     if run_id is not None and result["reasons"]:
         note(inputs.tracker, run_id, result)
     if result["decided"] == result["time"] or decision_on(inputs.paths, result["key"]) is None:

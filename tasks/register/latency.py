@@ -15,7 +15,7 @@ from tasks.register.evaluated import Evaluated
 logger = logging.getLogger("tunesmith")
 
 ROWS = 32
-"""Test rows that are generated for, one at a time; the first ones are the same in each measurement."""
+"""Number of test rows to time, one at a time: always the first rows of the test set."""
 
 
 def latency_p95(candidate: Evaluated, paths: Paths) -> float:

@@ -14,7 +14,7 @@ from tasks.register.result import GateInputs
 from tasks.tracking.client import open_store, readable_mlflow
 
 DEFAULT_METRIC = "rouge1_f"
-"""The metric of comparisons of earlier versions, which name none."""
+"""Metric for comparisons of earlier releases, which name none."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
 
 
 def with_metric(params: RegistrationParams, paths: Paths) -> RegistrationParams:
-    """``params`` with a metric of rows instead of ``primary``."""
+    """Replace ``primary`` by the score of rows that it stands for."""
     if params.metric != PRIMARY:
         return params
     path = paths.comparison / "comparison.json"

@@ -23,7 +23,7 @@ from tasks.tracking.tag_names import KEY, NAME, REJECTED
 
 
 def approve(version: str, person: Person, params: RegistrationParams, paths: Paths) -> Result:
-    """Approve the version that awaits it. The gate decides again, against the champion of now, and moves the alias.
+    """Approve the version that awaits approval. The gate decides again, against the current champion.
 
     Raises:
         TunesmithError: the version does not await approval.
@@ -81,8 +81,8 @@ def rollback(person: Person, params: RegistrationParams, paths: Paths) -> Result
         previous = inputs.registry.version_at(PREVIOUS)
         if previous is None or inputs.champion is None:
             raise TunesmithError(
-                f"rollback: models:/{params.model_name}@{PREVIOUS} must be the champion before the present one; "
-                "there is none; `tunesmith promote VERSION --why TEXT` makes any version the champion"
+                f"rollback: models:/{params.model_name}@{PREVIOUS} must be the earlier champion; there "
+                "is none; `tunesmith promote VERSION --why TEXT` makes any version the champion"
             )
         _refuse_champion(previous, inputs)
         return _promoted(previous, person, "rollback", inputs)
@@ -140,8 +140,8 @@ def _by(person: Person, action: str) -> dict[str, Any]:
 
 
 def _promoted(version: ModelVersion, person: Person, action: str, inputs: GateInputs) -> Result:
-    verb = {"promote": "promoted by hand", "rollback": "rolled back to"}[action]
-    reasons = [f"{verb.removesuffix(' to')} by {person.name}: {person.why}"]
+    verb = {"promote": "promoted by hand", "rollback": "restored by rollback"}[action]
+    reasons = [f"{'rolled back' if action == 'rollback' else verb} by {person.name}: {person.why}"]
     facts = _by(person, action) | {"accepted": True, "verdict": "accepted", "reasons": reasons}
     result = promote(inputs, version, verb, facts, by_hand=person.tag())
     keep(result, inputs, version.run_id)
@@ -178,8 +178,8 @@ def _version(target: str, inputs: GateInputs, person: Person) -> ModelVersion:
     if target not in known:
         if not re.fullmatch(r"(models:/.*/)?[0-9]+", target):
             raise TunesmithError(
-                f"promote: no experiment {target!r} is built, and it is no number of a version; the experiments are: "
-                f"{', '.join(known) or 'none yet'}{did_you_mean(target, known)}"
+                f"promote: no experiment {target!r} is built, and it is not the number of a version; the experiments "
+                f"are: {', '.join(known) or 'none yet'}{did_you_mean(target, known)}"
             )
         return inputs.registry.version(_number(target, inputs))
     candidate = read(target, inputs.params.metric, inputs.paths)

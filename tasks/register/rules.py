@@ -36,7 +36,7 @@ class Rule(Params):
         measure: what is measured. With ``over`` it is a score of each row. With limits it is one of ``MEANS`` or
             ``COSTS``, or a name with one of ``PREFIXES``.
         over: the other model: ``baseline``, or the reigning ``champion``. Without a champion the rule passes.
-        verdict: ``better`` needs a gain that the rows show; ``not worse`` needs a loss that is shown to be smaller than
+        verdict: ``better`` needs a gain that the rows show; ``not worse`` needs rows that rule out a loss as large as
             the margin (``verdicts`` of ``params/evaluation.yaml``).
         gain: the whole interval of the difference must lie above it, in units of the score; only with ``better``.
         at_least: smallest value that passes.
@@ -82,7 +82,7 @@ class Rule(Params):
         compared = (*HIGHER_IS_BETTER, *LOWER_IS_BETTER)
         if self.over is not None and self.measure not in compared:
             raise ValueError(
-                f"a rule with `over` compares scores of rows; {self.measure!r} is none"
+                f"a rule with `over` compares scores of single rows; {self.measure!r} is not one"
                 f"{did_you_mean(self.measure, compared)}; there are: {', '.join(compared)}"
             )
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:

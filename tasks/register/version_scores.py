@@ -1,4 +1,4 @@
-"""Scores of a registered version on the present test rows: completions, stored or new, scored by today's metrics."""
+"""Score a registered version on the current test rows with the current metrics, from stored or new completions."""
 
 from __future__ import annotations
 

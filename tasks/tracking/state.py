@@ -23,7 +23,7 @@ _CODE = ("tasks", "flows")
 
 
 def log_state(client: Any, run_id: str, paths: Paths) -> None:
-    """Store the state in the run ``run_id``, unless it has one already: the first one is that of its training."""
+    """Store the workspace's state in the run ``run_id``, unless an earlier registration did."""
     if client.list_artifacts(run_id, FOLDER):
         return
     with tempfile.TemporaryDirectory() as temporary:

@@ -114,7 +114,7 @@ def test_a_version_is_explained_back_to_its_rows(registered: Paths) -> None:
         "    data/raw/demo.parquet: 555555555555, in workspace (ingest@demo)",
         "    data/mixtures/demo: 333333333333, in workspace, cache (mix@demo)",
     ]
-    assert lines[-2:] == ["  trained on 2 rows of demo", "  trained on 1 row of news, 1 generation before"]
+    assert lines[-2:] == ["  trained on 2 rows of demo", "  trained on 1 row of news, through an ancestor"]
 
 
 def test_what_is_gone_is_called_lost(registered: Paths, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_what_is_gone_is_called_lost(registered: Paths, tmp_path: Path) -> None:
     assert any(line.startswith("  code: commit ") and ", lost; with" in line for line in lines)
     assert "    data/mixtures/demo: 333333333333, lost (mix@demo)" in lines
     assert any(line.startswith("  weights: ") and line.endswith("in MLflow") for line in lines)
-    assert lines[-2:] == ["  trained on 2 rows of demo", "  trained on 1 row of news, 1 generation before"]
+    assert lines[-2:] == ["  trained on 2 rows of demo", "  trained on 1 row of news, through an ancestor"]
 
 
 def test_a_row_names_the_models_that_saw_it(registered: Paths) -> None:
@@ -151,7 +151,7 @@ def test_a_file_names_the_models_that_saw_its_rows(registered: Paths) -> None:
             "seen in training by:",
             "  models:/tunesmith/1 (champion), experiment lora: 2 rows",
         ]
-    assert file_lines(explain_file(registered.root, "two"))[1:] == ["no model saw one of them in training"]
+    assert file_lines(explain_file(registered.root, "two"))[1:] == ["no model saw any of them in training"]
     with pytest.raises(TunesmithError, match="there are: data/sources/demo/one, data/sources/demo/two"):
         explain_file(registered.root, "three")
 

@@ -130,7 +130,7 @@ def test_twenty_decisions_advise_to_draw_fresh_rows(paths: Paths) -> None:
     worse = [0.1, 0.1, 0.1, 0.1]
     assert not any("a new test set" in reason for reason in propose(paths, "first", worse, TEST)["reasons"])
     assert propose(paths, "second", worse, TEST)["reasons"][-1] == (
-        "this test set has decided 20 times, so a chance winner is likely; draw a new test set: "
+        "the gate has decided 20 times on this test set, so a candidate may win by chance; draw a new test set: "
         "`tunesmith testset rotate` for a split by hash; for other splits see docs/data.md, A new test set"
     )
 

@@ -112,7 +112,7 @@ def test_an_approval_is_decided_against_the_champion_of_that_moment(paths: Paths
 def test_the_old_champion_becomes_the_previous_one_and_a_rollback_swaps_them(paths: Paths) -> None:
     params = write_params(paths)
     run(params, paths)
-    with pytest.raises(TunesmithError, match="rollback: models:/tunesmith@previous must be the champion before"):
+    with pytest.raises(TunesmithError, match="rollback: models:/tunesmith@previous must be the earlier champion"):
         decide_by_hand(paths.root, "rollback", None, "it repeats itself")
     propose(paths, params, "better", 0.8)
     assert aliases(paths) == {"champion": 2, "previous": 1}
