@@ -33,6 +33,7 @@ from tests.tracking.ledger_workspace import (
 )
 
 PARAMS = RegistrationParams(min_groups=2)
+_WITHIN_S = 180
 
 
 def _workspace(root: Path, name: str, scores: list[float]) -> Paths:
@@ -52,8 +53,27 @@ def _gate(commands: Connection, barrier: Any) -> None:
     while (order := commands.recv()) is not None:
         root, store = order
         os.environ[VARIABLE] = f"sqlite:///{store}/mlflow.db"
-        barrier.wait()
+        barrier.wait(_WITHIN_S)
         commands.send(run(PARAMS, Paths(Path(root)))["verdict"])
+
+
+def _verdict(connection: Connection) -> str:
+    if not connection.poll(_WITHIN_S):
+        raise TimeoutError(f"a gate did not decide within {_WITHIN_S} s")
+    return str(connection.recv())
+
+
+def _crown(paths: Paths, store: Path) -> None:
+    """Make the candidate of the workspace the first champion of the store."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = f"sqlite:///{store}/mlflow.db"
+    try:
+        assert run(PARAMS, paths)["verdict"] == "accepted"
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 def promoted_pairs(pairs: int, empty_store: Path, folder: Path) -> list[tuple[str, str]]:
@@ -70,6 +90,7 @@ def promoted_pairs(pairs: int, empty_store: Path, folder: Path) -> list[tuple[st
         ours, theirs = context.Pipe()
         process = context.Process(target=_gate, args=(theirs, barrier), daemon=True)
         process.start()
+        theirs.close()  # so that reading ends if the process dies
         connections.append(ours)
         processes.append(process)
     outcomes = []
@@ -77,12 +98,13 @@ def promoted_pairs(pairs: int, empty_store: Path, folder: Path) -> list[tuple[st
         for pair in range(pairs):
             store = folder / f"pair{pair}" / "store"
             copy_store(empty_store, store)
+            _crown(_workspace(folder / f"pair{pair}" / "weak", "weak", [0.3, 0.4, 0.3, 0.4]), store)
             roots = [folder / f"pair{pair}" / name for name in ("one", "two")]
             for root, name in zip(roots, ("ours", "theirs"), strict=True):
                 _workspace(root, name, [0.5, 0.6, 0.5, 0.6])
             for connection, root in zip(connections, roots, strict=True):
                 connection.send((str(root), str(store)))
-            first, second = (connection.recv() for connection in connections)
+            first, second = map(_verdict, connections)
             outcomes.append((first, second))
     finally:
         for connection in connections:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from flows.by_hand import awaiting_version, commands
 
 DEPLOYMENT = "approve/approve"
+_POLLED_WITHIN = timedelta(seconds=30)  # the process that serves a flow polls every 10 s
 _WAITING = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED")
 
 
@@ -27,14 +29,22 @@ def request_approval(root: Path, logger: Any) -> None:
         try:
             deployment = client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound:
+            deployment = None
+        if deployment is None or not _is_served(deployment):
             logger.warning("version %d awaits approval: %s", number, decide)
             return
         if _waits(client, deployment.id, number):
             logger.info("version %d awaits approval; a run of the flow approve waits for a person already", number)
             return
         run = client.create_flow_run_from_deployment(deployment.id, parameters={"version": number})
-        client.set_flow_run_name(run.id, f"approve version {number}")
-        logger.warning("version %d awaits approval: resume the flow run %r, or %s", number, run.name, decide)
+        name = f"approve version {number}"
+        client.set_flow_run_name(run.id, name)
+        logger.warning("version %d awaits approval: resume the flow run %r, or %s", number, name, decide)
+
+
+def _is_served(deployment: Any) -> bool:
+    """Whether a process polls for runs of the deployment now."""
+    return deployment.last_polled is not None and datetime.now(UTC) - deployment.last_polled < _POLLED_WITHIN
 
 
 def _waits(client: Any, deployment: Any, number: int) -> bool:

@@ -21,7 +21,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, Running, State
 from pydantic import Field
 
-from flows.by_hand import awaiting_version, commands, decide_by_hand
+from flows.by_hand import LONGEST_WHY, awaiting_version, commands, decide_by_hand
+from flows.crashed import note_flow
 from flows.summary import markdown_decision
 from flows.workspace import find_root
 from tasks.core.errors import TunesmithError
@@ -38,8 +39,12 @@ class Answer(RunInput):
     """The form that a person fills in to resume the flow run."""
 
     approve: bool = Field(default=False, description="Make this version the champion, if the gate still accepts it.")
-    why: str = Field(min_length=1, description="The reason; it is stored with the version and in decisions.jsonl.")
-    who: str = Field(min_length=1, description="Your name, for the ledger.")
+    why: str = Field(
+        min_length=1,
+        max_length=LONGEST_WHY,
+        description="The reason; it is stored with the version and in decisions.jsonl.",
+    )
+    who: str = Field(min_length=1, max_length=200, description="Your name, for the ledger.")
 
 
 def _name() -> str:
@@ -58,6 +63,7 @@ def approve(version: int | None = None, hours: Hours = 72.0) -> State[Any]:
     logger = get_run_logger()
     try:
         root = find_root()
+        note_flow(root, str(flow_run.id))
         number = awaiting_version(root, version)
         if number is None:
             which = "no version awaits" if version is None else f"version {version} does not await"

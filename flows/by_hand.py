@@ -11,6 +11,9 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
 
+LONGEST_WHY = 1000
+"""Most characters of a reason; MLflow's tags hold 5,000."""
+
 
 def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: str | None = None) -> None:
     """Carry out ``approve``, ``reject``, ``promote`` or ``rollback`` for a person.
@@ -28,6 +31,8 @@ def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: s
 
     if not why.strip():
         raise TunesmithError(f"{action}: --why must give the reason, which is stored with the version; it is empty")
+    if len(why) > LONGEST_WHY:
+        raise TunesmithError(f"{action}: --why must have at most {LONGEST_WHY:,} characters; it has {len(why):,}")
     person = Person(who or person_name(root), " ".join(why.split()))
     params, paths = load_registration(root), Paths(root)
     actions = {"approve": people.approve, "reject": people.reject, "promote": people.promote_by_hand}

@@ -157,7 +157,9 @@ def _git(git: Facts | None) -> list[str]:
     available = "in this repository" if git["available"] else LOST
     patch = "; with uncommitted changes, which are stored with the run" if git["uncommitted"] else ""
     files = f"; untracked files were not stored: {', '.join(git['untracked'])}" if git["untracked"] else ""
-    return [f"  code: commit {git['commit']}, {available}{patch}{files}"]
+    trained = (git.get("trained_at") or "").removesuffix("-dirty")
+    earlier = f"; trained at {trained}" if trained not in ("", git["commit"]) else ""
+    return [f"  code: commit {git['commit']}, {available}{patch}{earlier}{files}"]
 
 
 def _where(stores: list[str]) -> str:

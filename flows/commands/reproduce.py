@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None) -> bool:
     """Build the version ``model`` again, in a temporary worktree; return whether the weights are equal.
 
-    Every stage on the way runs again. The raw data come from DVC's cache.
+    Every stage on the way runs again, also those that fetch or generate sources. Own files come from DVC's cache.
 
     Args:
         model: as for ``tunesmith explain``; None means the champion.
@@ -43,6 +43,7 @@ def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None)
     Raises:
         TunesmithError: the state, the commit or the data is not available, or a stage fails.
     """
+    keep = None if keep is None else keep.resolve()
     params = load_registration(root)
     address = address_of(model, params.model_name, params.alias)
     with tempfile.TemporaryDirectory() as temporary:
@@ -86,7 +87,10 @@ def environment_differences(manifest: dict[str, Any]) -> list[str]:
 
     lines = []
     for package, trained in (manifest.get("versions") or {}).items():
-        here = importlib.metadata.version(package)
+        try:
+            here = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            here = "not installed"
         if here != trained:
             lines.append(f"{package} is {here} here and was {trained}")
     computed = manifest.get("computed") or {}

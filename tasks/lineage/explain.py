@@ -11,6 +11,7 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 
 from tasks.core import files
+from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.lineage.stored import opened_store
@@ -45,6 +46,11 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
         folder = Path(temporary)
         run_id = str(version.run_id)
         model = _model_files(tracker, run_id, folder)
+        if not (model / "manifest.json").exists():
+            raise TunesmithError(
+                f"models:/{version.name}/{version.version}: its MLflow run {run_id} must have {MODEL}/manifest.json; "
+                "it is lost, and with it the lineage; copy the run's folder from a backup into mlartifacts"
+            )
         manifest = files.read_json(model / "manifest.json")
         state = read_state(tracker.client, run_id, folder)
         lock = read_yaml(state / LOCK) if state and (state / LOCK).exists() else {}

@@ -43,6 +43,8 @@ def trained_models(name: str, paths: Paths, tracker: Tracker) -> Iterator[Traine
     """All versions of the registered model ``name``, then the workspace's models that have no registered version."""
     keys = set()
     for version in sorted(tracker.client.search_model_versions(f"name = '{name}'"), key=lambda one: int(one.version)):
+        if not version.run_id:  # somebody made it in MLflow by hand
+            continue
         keys.add(version.tags.get(KEY))
         full = tracker.client.get_model_version(name, version.version)  # a search leaves the aliases out
         address = f"models:/{name}/{version.version}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tasks.core.errors import described
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
+
+logger = logging.getLogger("tunesmith")
 
 WORKSPACE, CACHE, REMOTE = "workspace", "cache", "remote"
 
@@ -30,9 +34,20 @@ class Stored:
         stores = [WORKSPACE] if self._present.get(path) == md5 else []
         if self._repo.cache.local.exists(md5):
             stores.append(CACHE)
-        if (remote := self._remote_store()) is not None and remote.exists(md5):
+        if self._in_remote(md5):
             stores.append(REMOTE)
         return stores
+
+    def _in_remote(self, md5: str) -> bool:
+        remote = self._remote_store()
+        try:
+            return remote is not None and bool(remote.exists(md5))
+        except Exception as error:  # each kind of store has errors of its own
+            logger.warning(
+                "the remote of DVC cannot be reached (%s); what only it has counts as lost", described(error)
+            )
+            self._remote = None
+            return False
 
     def _remote_store(self) -> Any:
         """The object store of DVC's default remote; None without a remote, or if it cannot be reached."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tasks.compare.cells import label, number, scale
+from tasks.core.errors import TunesmithError
 from tasks.metrics.params import VerdictParams
 from tasks.register.evaluated import Evaluated, read, read_scores
 from tasks.register.gate import Compared, RuleResult, compare, gain_line, pair
@@ -31,9 +32,20 @@ def rule_results(
         if rule.over is None:
             passed, line = _limit(rule, candidate, inputs)
         else:
-            passed, line = _gain(rule, candidate, names, inputs, confidence, verdicts)
+            try:
+                passed, line = _gain(rule, candidate, names, inputs, confidence, verdicts)
+            except TunesmithError as error:  # such as a score that the rows of a task do not have
+                passed, line = False, f"{label(rule.measure)}: was not measured: {error}"
         results.append(RuleResult(f"rules.{position}", passed, f"rule {position}: {line}"))
     return results
+
+
+def measured_values(candidate: Evaluated, inputs: GateInputs, verdicts: VerdictParams) -> list[str]:
+    """What the rules depend on besides scores: the value of each limited measure, or why it has none, and margins."""
+    return [
+        str(verdicts.margin_of(rule.measure) if rule.over else measure(rule.measure, candidate, inputs.paths))
+        for rule in inputs.params.rules
+    ]
 
 
 def _limit(rule: Rule, candidate: Evaluated, inputs: GateInputs) -> tuple[bool, str]:

@@ -92,7 +92,7 @@ def read_scores(path: Path, metric: str) -> Scores:
     if metric not in table.column_names:
         known = [name for name in HIGHER_IS_BETTER if name in table.column_names]
         raise TunesmithError(
-            f"params/registration.yaml: registration.metric: must be a score column of {path}; it is {metric!r}; "
+            f"params/registration.yaml: the metric must be a score column of {path}; it is {metric!r}; "
             f"there are: {', '.join(known)}"
         )
     marks = [name for name in ("group", "dirty") if name in table.column_names]

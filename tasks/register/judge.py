@@ -11,7 +11,7 @@ from tasks.compare.cells import label
 from tasks.core import files
 from tasks.metrics.params import load_verdicts
 from tasks.register.decisions import Decided
-from tasks.register.demands import rule_results
+from tasks.register.demands import measured_values, rule_results
 from tasks.register.evaluated import Evaluated, shots
 from tasks.register.gate import Decision, RuleResult, decide, percent, undecided
 from tasks.register.labels import label_reasons, never_predicted
@@ -46,7 +46,8 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None, approval
     if trained is not None and (too_few := trained.undecided()) is not None:
         return _not_accepted(inputs, candidate, run_id, too_few)
     lost, unsure = lost_tasks(inputs.paths, candidate, params)
-    judged = _judged(candidate, lost, trained, params)
+    verdicts = load_verdicts(inputs.paths.params / "evaluation.yaml")
+    judged = _judged(candidate, lost, trained, params, measured_values(candidate, inputs, verdicts))
     if (before := registry.refusal(judged)) is not None:
         return _still_refused(inputs, candidate, before, version)
     against = opponents(candidate, inputs.champion, params, inputs.paths, inputs.tracker)
@@ -56,7 +57,6 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None, approval
     remarks += [f"retention: {task}; registration.retention: kept lets it pass" for task in unsure]
     look = registry.count_decision(candidate.test_rows(), _digest_of(candidate, against, trained, params))
     seeds = None if trained is None else trained.spread(candidate)
-    verdicts = load_verdicts(inputs.paths.params / "evaluation.yaml")
     confidence = _confidence(look, params)
     names = {key: opponent.name for key, opponent in against.by_key.items()}
     others += rule_results(candidate, names, inputs, confidence, verdicts)
@@ -104,7 +104,8 @@ def _looks_remarks(look: Look, params: RegistrationParams) -> list[str]:
     if look.count >= WORN_OUT:
         remarks.append(
             f"the gate has decided {look.count} times on this test set, so a candidate may win by chance; draw a new "
-            "test set: `tunesmith testset rotate` for a split by hash; for other splits see docs/data.md, A new test set"
+            "test set: `tunesmith testset rotate` for a split by hash; for other splits see docs/data.md, A new test "
+            "set"
         )
     return remarks
 
@@ -117,8 +118,10 @@ def _digest_of(candidate: Evaluated, against: Opponents, trained: Repeats | None
     return files.digest([candidate.key, candidate.scores.digest(), against.identities, _seeds(trained), rules])
 
 
-def _judged(candidate: Evaluated, lost: list[str], trained: Repeats | None, params: RegistrationParams) -> str:
-    """Digest of all that a refusal depends on: weights, evaluation, scores, lost tasks, seeds and rules.
+def _judged(
+    candidate: Evaluated, lost: list[str], trained: Repeats | None, params: RegistrationParams, measured: list[str]
+) -> str:
+    """Digest of all that a refusal depends on: weights, evaluation, scores, lost tasks, seeds, rules, and measures.
 
     The same model can get other scores: after a change of a metric, of a source's language, or of the dirty rows.
     Keys that later releases added are left out at their defaults, so that stored refusals still hold.
@@ -126,7 +129,8 @@ def _judged(candidate: Evaluated, lost: list[str], trained: Repeats | None, para
     evaluated = [candidate.test, candidate.metrics.get("generation"), shots(candidate.metrics)]
     rules = params.model_dump(exclude={"model_name", "approval", *([] if params.rules else ["rules"])})
     scores = candidate.scores.digest()
-    return files.digest([candidate.key, candidate.weights, evaluated, scores, lost, _seeds(trained), rules])
+    facts = [candidate.key, candidate.weights, evaluated, scores, lost, _seeds(trained), rules]
+    return files.digest([*facts, measured] if measured else facts)
 
 
 def _seeds(trained: Repeats | None) -> list[str]:
@@ -204,8 +208,6 @@ def _accept(
     version = ensure_version(inputs, run_id, candidate, decision.compared, why)
     if params.approval == "automatic" or approval is not None:
         facts |= {"accepted": True}
-        if approval is not None:
-            facts |= {"action": "approve", "by": approval.name, "why": approval.why}
         return promote(inputs, version, "accepted", facts, candidate)
     line = (
         f"{candidate.name} (version {version.version}) passes the gate and awaits approval: "

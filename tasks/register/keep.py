@@ -41,7 +41,8 @@ def keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
     """Write a result to the candidate's run, to the ledger, and to the files behind report and commands."""
     if run_id is not None and result["reasons"]:
         note(inputs.tracker, run_id, result)
-    if result["decided"] == result["time"] or decision_on(inputs.paths, result["key"]) is None:
+    by_a_person = result["action"] != "gate"
+    if by_a_person or result["decided"] == result["time"] or decision_on(inputs.paths, result["key"]) is None:
         record(inputs.paths, result | {"time": result["decided"]})
     show(result, inputs.paths)
 

@@ -53,11 +53,18 @@ def _advisory_lock(database: str, model: str) -> Iterator[None]:
     import sqlalchemy
 
     number = hash64(f"tunesmith registry\0{model}") - 2**63  # PostgreSQL's bigint is signed
-    engine = sqlalchemy.create_engine(database, poolclass=sqlalchemy.pool.NullPool)
     try:
-        connection = engine.connect()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        shown = engine.url.render_as_string(hide_password=True)
+        address = sqlalchemy.make_url(database)
+    except sqlalchemy.exc.ArgumentError:
+        raise TunesmithError(f"{VARIABLE}: must be an address such as postgresql://USER@HOST/DATABASE") from None
+    try:
+        connection = sqlalchemy.create_engine(address, poolclass=sqlalchemy.pool.NullPool).connect()
+    except ImportError as error:
+        raise TunesmithError(
+            f"{VARIABLE}: PostgreSQL needs the Python package {error.name}; install it: pip install psycopg2-binary"
+        ) from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        shown = address.render_as_string(hide_password=True)
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         raise TunesmithError(
             f"{VARIABLE}: the lock of the registry is in the database {shown}, which must be reachable; {reason}"

@@ -48,6 +48,13 @@ def _judged(paths: Paths, candidate: Evaluated, params: RegistrationParams) -> d
     """Task, or suite and average → ``verdict`` and, if that is ``undecided``, ``rows_needed``."""
     base = read(params.baseline, params.metric, paths)
     path = paths.comparison / "comparison.json"
-    (entry,) = (system for system in files.read_json(path)["systems"] if system["name"] == candidate.name)
+    systems = files.read_json(path)["systems"]
+    own = [one for one in systems if one["name"] == candidate.name and one.get("key") in (None, candidate.key)]
+    if not own:
+        raise TunesmithError(
+            f"{path}: registration.retention: {params.retention!r} needs {candidate.name} in the comparison, with "
+            "these weights; it is not there; `tunesmith promote` decides without the gate"
+        )
+    entry = own[0]
     suites = benchmark_verdicts(paths, (base.name, base.key), (candidate.name, candidate.key))
     return (entry.get("retention") or {}) | suites

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
@@ -30,11 +31,11 @@ def approve(version: str, person: Person, params: RegistrationParams, paths: Pat
     """
     with opened(params, paths) as inputs:
         awaiting = _awaiting(version, inputs)
+        inputs = replace(inputs, origin=_by(person, "approve"))
         result = judge(inputs, _candidate(awaiting, inputs), awaiting.run_id, person)
         if result["verdict"] != "accepted":
             inputs.registry.drop_alias(AWAITING, awaiting)
             line = f"approved by {person.name} ({person.why}), but the gate does not accept it any more"
-            result |= {"action": "approve", "by": person.name, "why": person.why}
             result["reasons"] = [line, *result["reasons"]]
         keep(result, inputs, awaiting.run_id)
         return result
@@ -96,11 +97,11 @@ def challenge(target: str, params: RegistrationParams, paths: Paths) -> Result:
     """
     with opened(params, paths) as inputs:
         if target in folders(paths.resolved) and not target.isdecimal():
-            candidate, run_id = read(target, inputs.params.metric, paths), run_of(target, inputs)
+            candidate, run_id = _trained(target, "challenge", inputs), run_of(target, inputs)
         else:
             version = inputs.registry.version(_number(target, inputs))
             candidate, run_id = _candidate(version, inputs), version.run_id
-        result = judge(inputs, candidate, run_id) | {"action": "challenge"}
+        result = judge(replace(inputs, origin={"action": "challenge"}), candidate, run_id)
         keep(result, inputs, run_id)
         return result
 
@@ -144,6 +145,9 @@ def _promoted(version: ModelVersion, person: Person, action: str, inputs: GateIn
     reasons = [f"{'rolled back' if action == 'rollback' else verb} by {person.name}: {person.why}"]
     facts = _by(person, action) | {"accepted": True, "verdict": "accepted", "reasons": reasons}
     result = promote(inputs, version, verb, facts, by_hand=person.tag())
+    if inputs.champion is not None:  # else the next run of the gate would undo what the person decided
+        replaced = Person(person.name, f"replaced by version {version.version}: {person.why}")
+        inputs.registry.tag_version(inputs.champion, {REJECTED: replaced.tag()})
     keep(result, inputs, version.run_id)
     return result
 
@@ -182,11 +186,17 @@ def _version(target: str, inputs: GateInputs, person: Person) -> ModelVersion:
                 f"are: {', '.join(known) or 'none yet'}{did_you_mean(target, known)}"
             )
         return inputs.registry.version(_number(target, inputs))
-    candidate = read(target, inputs.params.metric, inputs.paths)
-    if not candidate.weights:
-        raise TunesmithError(f"promote: {target} is not trained (method none); only a tuned model can be the champion")
+    candidate = _trained(target, "promote", inputs)
     why = f"promoted by hand by {person.name}: {person.why}"
     return ensure_version(inputs, run_of(target, inputs), candidate, {}, why)
+
+
+def _trained(name: str, action: str, inputs: GateInputs) -> Evaluated:
+    """The experiment ``name``, which must be trained."""
+    candidate = read(name, inputs.params.metric, inputs.paths)
+    if not candidate.weights:
+        raise TunesmithError(f"{action}: {name} is not trained (method none); only a tuned model can be the champion")
+    return candidate
 
 
 def _refuse_champion(version: ModelVersion, inputs: GateInputs) -> None:

@@ -177,6 +177,16 @@ class Registry:
         """Store the latest decision on this alias."""
         self._keep(f"{_LAST}.{self.alias}", decided)
 
+    def refuse_moved(self, before: ModelVersion | None) -> None:
+        """Raise TunesmithError if another version than ``before`` is the champion now."""
+        present = self.champion()
+        if (present and str(present.version)) != (before and str(before.version)):
+            raise TunesmithError(
+                f"models:/{self.name}@{self.alias}: the decision compared with "
+                f"{f'version {before.version}' if before else 'no champion'}, but "
+                f"{f'version {present.version}' if present else 'none'} is the champion now; run again to decide anew"
+            )
+
     def promote(self, version: ModelVersion, decided: Decided, before: ModelVersion | None) -> None:
         """Record the decision, then move the champion's alias from ``before`` to ``version``.
 
@@ -185,13 +195,7 @@ class Registry:
         Raises:
             TunesmithError: meanwhile another version than ``before`` is the champion.
         """
-        present = self.champion()
-        if (present and str(present.version)) != (before and str(before.version)):
-            raise TunesmithError(
-                f"models:/{self.name}@{self.alias}: the decision compared with "
-                f"{f'version {before.version}' if before else 'no champion'}, but "
-                f"{f'version {present.version}' if present else 'none'} is the champion now; run again to decide anew"
-            )
+        self.refuse_moved(before)
         self._keep(f"{_PROMOTED}.{self.alias}", decided | {"version": int(version.version)})
         link_version(self.client, str(version.run_id), self.name, str(version.version))
         if before is not None and str(before.version) != str(version.version):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
@@ -39,13 +39,18 @@ class Person:
 
 @dataclass(frozen=True)
 class GateInputs:
-    """The inputs of a decision: parameters, workspace, MLflow store, registry, and the champion before the decision."""
+    """The inputs of a decision: parameters, workspace, MLflow store, registry, and the champion before the decision.
+
+    Attributes:
+        origin: ``action``, ``by`` and ``why`` of every result, if they differ from those of a decision by the gate.
+    """
 
     params: RegistrationParams
     paths: Paths
     tracker: Tracker
     registry: Registry
     champion: ModelVersion | None
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 def make_result(inputs: GateInputs, evaluated: Evaluated | None, summary: str, **facts: Any) -> Result:
@@ -76,6 +81,7 @@ def make_result(inputs: GateInputs, evaluated: Evaluated | None, summary: str, *
         "opponents": {},
         "decisions_on_this_test_set": inputs.registry.decisions_on(evaluated.test_rows()) if evaluated else None,
         "summary": summary,
+        **inputs.origin,
         **facts,
     }
 

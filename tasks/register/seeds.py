@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tasks.compare.repeated import trainings
 from tasks.core import files
 from tasks.core.counted import counted
+from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.metrics.seeds import Spread, spread
 from tasks.register.evaluated import Evaluated, read
@@ -56,6 +57,11 @@ def repeats(candidate: Evaluated, params: RegistrationParams, paths: Paths) -> R
     ``build/experiments`` declares them. The comparison groups them too, but only if its own metric has scores.
     """
     systems = files.read_json(paths.comparison / "comparison.json")["systems"]
+    if not any(one["name"] == candidate.name and one.get("key") in (None, candidate.key) for one in systems):
+        raise TunesmithError(
+            f"registration.beyond_seeds needs {candidate.name} in the comparison, with these weights; it is not there; "
+            "`tunesmith promote` decides without the gate"
+        )
     original, by_seed = trainings(candidate.name, [system["name"] for system in systems], paths)
     others = [read(name, params.metric, paths) for name in by_seed.values() if name != candidate.name]
     next_seed = max(by_seed) + 1 if others else None

@@ -44,7 +44,7 @@ def ensure_version(
     tags |= {f"tunesmith.{metric}.over_{name}": one.shown(metric) for name, one in differences.items()}
     base = str((candidate.manifest.get("base_model") or {}).get("spec", ""))
     description = f"{candidate.name} ({candidate.manifest['method']} on {base}): {why}"
-    log_state(inputs.tracker.client, run_id, inputs.paths)
+    log_state(inputs.tracker.client, run_id, candidate.name, inputs.paths)
     return inputs.registry.add(run_id, tags, description, base)
 
 
@@ -86,6 +86,7 @@ def promote(
         by_hand: the value of the tag that marks a version which a person promoted without the gate.
     """
     params = inputs.params
+    inputs.registry.refuse_moved(inputs.champion)
     inputs.registry.tag_version(version, {BY_HAND: by_hand, REJECTED: None})
     version = inputs.registry.version(str(version.version))
     line = f"{version.tags.get(NAME)} {how}: {params.model_name} version {version.version} is now the {params.alias}"

@@ -1,7 +1,8 @@
 """The state of the workspace that a registered version was built from, stored with its MLflow run.
 
 The run's folder ``state`` holds ``dvc.lock``, ``params/``, the ``.dvc`` files of the sources, ``git.json`` (``commit``,
-``uncommitted``: whether tracked files differ from it, ``untracked``: code files that git does not know), and
+``uncommitted``: whether tracked files differ from it, ``untracked``: code files that git does not know, and
+``trained_at``: the commit that the training noted, with ``-dirty`` if files differed), and
 ``uncommitted.patch`` with these differences. Together with git and DVC's cache, this is enough to build the version
 again.
 """
@@ -22,8 +23,12 @@ GIT, PATCH, LOCK = "git.json", "uncommitted.patch", "dvc.lock"
 _CODE = ("tasks", "flows")
 
 
-def log_state(client: Any, run_id: str, paths: Paths) -> None:
-    """Store the workspace's state in the run ``run_id``, unless an earlier registration did."""
+def log_state(client: Any, run_id: str, experiment: str, paths: Paths) -> None:
+    """Store the workspace's state in the run ``run_id`` of ``experiment``, unless an earlier registration did.
+
+    A flow trains and registers from one state. Before a registration by hand the code may have changed since the
+    training; ``trained_at`` of ``git.json`` then tells.
+    """
     if client.list_artifacts(run_id, FOLDER):
         return
     with tempfile.TemporaryDirectory() as temporary:
@@ -35,12 +40,14 @@ def log_state(client: Any, run_id: str, paths: Paths) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
         commit = _git(paths.root, "rev-parse", "HEAD").strip()
-        patch = _git(paths.root, "diff", "--binary", "HEAD", "--", ".", f":!{LOCK}") if commit else ""
+        patch = _output(paths.root, "diff", "--binary", "HEAD", "--", ".", f":!{LOCK}") if commit else b""
         untracked = _git(paths.root, "ls-files", "--others", "--exclude-standard", "--", *_CODE).split()
-        git = {"commit": commit or None, "uncommitted": bool(patch), "untracked": untracked}
+        run = paths.run(experiment, "train") / "run.json"
+        trained_at = files.read_json(run).get("git_commit") if run.exists() else None
+        git = {"commit": commit or None, "uncommitted": bool(patch), "untracked": untracked, "trained_at": trained_at}
         files.write_json(folder / GIT, git)
         if patch:
-            (folder / PATCH).write_text(patch, encoding="utf-8")
+            (folder / PATCH).write_bytes(patch)
         client.log_artifacts(run_id, str(folder), FOLDER)
 
 
@@ -57,6 +64,10 @@ def has_commit(root: Path, commit: str) -> bool:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """The output of git; empty if it fails, such as outside a repository."""
-    ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    return ended.stdout if ended.returncode == 0 else ""
+    return _output(root, *arguments).decode("utf-8", errors="replace")
+
+
+def _output(root: Path, *arguments: str) -> bytes:
+    """The output of git, byte by byte; empty if it fails, such as outside a repository."""
+    ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
+    return ended.stdout if ended.returncode == 0 else b""

@@ -20,6 +20,7 @@ from prefect.client.schemas.filters import (
 from prefect.flow_runs import resume_flow_run
 from prefect.states import State
 
+from flows import approval_request
 from flows import approve as module
 from flows.approval_request import request_approval
 from flows.approve import approve
@@ -125,7 +126,7 @@ def test_without_an_answer_the_version_is_rejected(paths: Paths) -> None:
     assert approve(return_state=True).message == "no version awaits approval"
 
 
-def test_a_retrain_starts_one_run_of_a_served_approval(paths: Paths) -> None:
+def test_a_retrain_starts_one_run_of_a_served_approval(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log()
     request_approval(paths.root, log)
     assert log.warnings == [
@@ -137,10 +138,13 @@ def test_a_retrain_starts_one_run_of_a_served_approval(paths: Paths) -> None:
 
     deployment = served.to_deployment("approve")
     deployment.apply()
+    request_approval(paths.root, log)
+    assert log.warnings[1] == log.warnings[0], "a deployment that no process serves cannot ask anybody"
+    monkeypatch.setattr(approval_request, "_is_served", lambda deployment: True)
     try:
         request_approval(paths.root, log)
         request_approval(paths.root, log)
-        assert len(log.warnings) == 2 and "resume the flow run" in log.warnings[1]
+        assert len(log.warnings) == 3 and "resume the flow run 'approve version 1'" in log.warnings[2]
         with get_client(sync_client=True) as client:
             stored = client.read_deployment_by_name("approve/approve")
             (waits,) = [one for one in client.read_flow_runs() if one.deployment_id == stored.id]

@@ -106,7 +106,8 @@ def test_a_version_is_explained_back_to_its_rows(registered: Paths) -> None:
     assert f"  weights: {facts['model']['weights_sha256'][:12]}, in workspace, MLflow" in lines
     assert f"  key: {key_of('lora')[:12]}; fingerprint of the rendering: ffffffffffff" in lines
     assert (
-        f"  code: commit {commit}, in this repository; with uncommitted changes, which are stored with the run" in lines
+        f"  code: commit {commit}, in this repository; with uncommitted changes, which are stored with the run; "
+        "trained at abc" in lines
     )
     start = lines.index("  data, the sources first:")
     assert lines[start + 1 : start + 4] == [
@@ -161,7 +162,7 @@ def test_the_state_is_stored_once_and_complete(registered: Paths, tmp_path: Path
 
     tracker = open_store(registered.root)
     run_id = tracker.client.get_model_version("tunesmith", "1").run_id
-    log_state(tracker.client, run_id, Paths(tmp_path / "elsewhere"))  # a second call keeps the first state
+    log_state(tracker.client, run_id, "lora", Paths(tmp_path / "elsewhere"))  # a second call keeps the first state
     state = read_state(tracker.client, run_id, tmp_path)
     assert state is not None
     assert (state / "dvc.lock").read_bytes() == (registered.root / "dvc.lock").read_bytes()

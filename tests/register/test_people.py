@@ -125,6 +125,10 @@ def test_the_old_champion_becomes_the_previous_one_and_a_rollback_swaps_them(pat
     entry = decisions(paths)[-1]
     assert (entry["action"], entry["by"], entry["why"], entry["version"]) == ("rollback", "Ada", "it repeats itself", 1)
     assert (entry["champion"]["version"], entry["previous_champion"]["version"]) == (1, 2)
+    assert (
+        run(params, paths)["summary"]
+        == "better (version 2) stays rejected; lora (version 1, promoted by hand) stays the champion"
+    )
     decide_by_hand(paths.root, "rollback", None, "a mistake", "Bo")
     assert aliases(paths) == {"champion": 2, "previous": 1}
 
