@@ -92,7 +92,7 @@ def register(paths: Paths) -> Paths:
         registry = Registry(tracker, "tunesmith", "champion")
         registry.ensure()
         version = registry.add(runs["lora"], {"tunesmith.experiment": "lora"}, "", "bases/tiny")
-        registry.promote(version, {"reasons": []})
+        registry.promote(version, {"reasons": []}, registry.champion())
         registry.add(runs["base_2"], {"tunesmith.experiment": "base_2"}, "", "bases/tiny")
     return paths
 

@@ -27,15 +27,19 @@ def test_workspaces_with_one_sqlite_store_share_its_lock(tmp_path: Path, monkeyp
     assert lock_database("postgresql://db/mlflow") == "postgresql://db/mlflow"
 
 
-def test_a_lock_database_that_is_not_reachable_is_named_without_its_password(
+def test_a_lock_database_that_cannot_be_used_is_named_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TUNESMITH_LOCK_DATABASE", "postgresql://ada:secret@localhost:1/locks")
     paths = Paths(tmp_path)
     paths.state.mkdir(parents=True)
-    with pytest.raises(TunesmithError) as error, registry_lock(paths, "http://mlflow:5000", "tunesmith"):
-        pass
-    assert str(error.value).startswith(
-        "TUNESMITH_LOCK_DATABASE: the lock of the registry is in the database postgresql"
-    )
-    assert "secret" not in str(error.value)
+
+    def error_of(address: str) -> str:
+        monkeypatch.setenv("TUNESMITH_LOCK_DATABASE", address)
+        with pytest.raises(TunesmithError) as error, registry_lock(paths, "http://mlflow:5000", "tunesmith"):
+            pass
+        return str(error.value)
+
+    assert error_of("my database").startswith("TUNESMITH_LOCK_DATABASE: must be an address such as postgresql://")
+    assert "pip install psycopg2-binary" in error_of("postgresql://ada:secret@localhost:1/locks")
+    lost = error_of("postgresql+nodriver://ada:secret@localhost:1/locks")
+    assert "which must be reachable" in lost and "secret" not in lost

@@ -75,14 +75,14 @@ def test_without_three_seeds_nothing_is_decided_and_the_reason_names_the_remedy(
     result = run(PARAMS, paths)
     assert (result["verdict"], result["decisions_on_this_test_set"]) == ("undecided", 0)
     assert result["reasons"] == [
-        "1 seed of lora, at least 3 are needed (registration.beyond_seeds); run `tunesmith experiments seeds lora "
-        "--count 2`, then `tunesmith run`"
+        "failed: 1 seed of lora, at least 3 are needed (registration.beyond_seeds); run `tunesmith experiments seeds "
+        "lora --count 2`, then `tunesmith run`"
     ]
     add_experiment(paths, "lora-s4", [0.4, 0.5, 0.6, 0.5])
     seeds_of(paths, {"lora": 0, "lora-s4": 4})
     assert run(PARAMS, paths)["reasons"] == [
-        "2 seeds of lora, at least 3 are needed (registration.beyond_seeds); run `tunesmith experiments seeds lora "
-        "--count 1 --first 5`, then `tunesmith run`"
+        "failed: 2 seeds of lora, at least 3 are needed (registration.beyond_seeds); run `tunesmith experiments seeds "
+        "lora --count 1 --first 5`, then `tunesmith run`"
     ]
     assert run(PARAMS.model_copy(update={"beyond_seeds": False}), paths)["accepted"]
 
@@ -94,7 +94,7 @@ def test_an_experiment_that_differs_otherwise_or_was_not_compared_is_no_other_se
     write_yaml(paths.experiment("lora-r2") / "train.yaml", PATCHED | {"seed": 1, "max_length": 64})
     add_comparison(paths, "lora", "base", "lora", "lora-again", "lora-r2", "lora-s2")
     (reason,) = run(PARAMS, paths)["reasons"]
-    assert reason.startswith("2 seeds of lora,") and "--first 3" in reason
+    assert reason.startswith("failed: 2 seeds of lora,") and "--first 3" in reason
 
 
 def test_three_seeds_decide_by_their_deviation(paths: Paths) -> None:

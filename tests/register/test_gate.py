@@ -191,7 +191,9 @@ def test_groups_and_clean_rows_are_what_must_be_enough() -> None:
         "(registration.min_groups); 1 dirty row left out"
     )
     (reason,) = undecided(ours, scores(*[0.0] * 30, dirty=("row7",)))
-    assert reason.startswith("29 independent groups of clean test rows against base (baseline), at least 30 are needed")
+    assert reason.startswith(
+        "failed: 29 independent groups of clean test rows against base (baseline), at least 30 are needed"
+    )
 
 
 def test_other_rows_are_refused() -> None:
@@ -207,7 +209,7 @@ def test_other_rows_are_refused() -> None:
 def test_another_fault_refuses_a_candidate_that_is_better() -> None:
     decision = against(scores(0.5, 0.75), scores(0.25, 0.5), None, ("retention: wnut/entities: lost",))
     assert decision.verdict == "refused" and decision.compared["baseline"].difference.direction == 1
-    assert decision.reasons[-1] == "retention: wnut/entities: lost"
+    assert decision.reasons[-1] == "failed: retention: wnut/entities: lost"
 
 
 @pytest.mark.parametrize(

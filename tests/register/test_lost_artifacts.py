@@ -27,5 +27,5 @@ def test_a_champion_whose_model_is_lost_is_named_with_the_remedy(paths: Paths) -
     add_experiment(paths, "base", [0.1, 0.1], method="none", **NEW)
     shutil.rmtree(paths.model("lora"))
     shutil.rmtree(paths.root / "mlartifacts" / run_id)
-    with pytest.raises(TunesmithError, match=f"models:/tunesmith/1: the champion's model must .* run {run_id}; it is"):
+    with pytest.raises(TunesmithError, match=f"models:/tunesmith/1: the version's model must .* run {run_id}; it is"):
         propose(paths, "new", [0.5, 0.5], **NEW)

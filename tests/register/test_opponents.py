@@ -98,7 +98,7 @@ def test_a_classifier_that_never_predicts_a_label_is_refused(paths: Paths) -> No
     assert [d["value"] > 0.6 for d in result["differences"].values()] == [True] * 3
     assert result["verdict"] == "refused"
     assert result["reasons"][-1] == (
-        "labels never predicted: 'other', which 4 test rows have (registration.min_label_rows: 3)"
+        "failed: labels never predicted: 'other', which 4 test rows have (registration.min_label_rows: 3)"
     )
     shown = run(params.model_copy(update={"min_label_rows": None}), paths)
     assert shown["accepted"]

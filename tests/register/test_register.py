@@ -283,7 +283,9 @@ def test_a_candidate_that_lost_a_planned_suite_is_refused(paths: Paths, monkeypa
     monkeypatch.setattr(tasks.register.lost_tasks, "benchmark_verdicts", verdicts)
     result = run(strict, paths)
     assert not result["accepted"]
-    assert result["reasons"][-1].startswith("retention: superglue overall: lost; registration.retention demands")
+    assert result["reasons"][-1].startswith(
+        "failed: retention: superglue overall: lost; registration.retention demands"
+    )
     assert arguments == [(("base", key_of("base")), ("lora", key_of("lora")))]
 
 
@@ -328,7 +330,7 @@ def test_rows_that_the_champion_was_trained_on_do_not_vote_against_it(paths: Pat
     champion = result["differences"]["champion"]
     assert (champion["rows"], champion["dirty_rows"]) == (3, 1)
     assert (champion["value"], champion["dirty_value"]) == (pytest.approx(0.2), pytest.approx(-0.1))
-    assert result["reasons"][1].endswith("; 1 dirty row left out, on which the difference is -0.1000")
+    assert result["reasons"][1].endswith("; 1 dirty row left out, on which the difference is -10.0")
 
 
 def test_a_champion_has_a_score_that_its_template_named_later(paths: Paths) -> None:

@@ -144,8 +144,9 @@ def test_the_champion_command_shows_the_champion_its_date_and_reason(
     assert lines[1].startswith("  lora (lora on embedded:smollm2-135m-instruct): ROUGE-1 +30.0 [")
     assert lines[2].startswith("  since 20") and lines[2].endswith(", set by the gate")
     assert lines[3].startswith("    passed: ROUGE-1: better than base (baseline): +30.0 [")
-    assert lines[6] == f"latest decision ({result['time']}): worse refused; lora (version 1) stays the champion"
-    assert lines[8].startswith("    failed: ROUGE-1: worse than lora (champion, version 1)")
+    assert lines[6].startswith("challenger: version 2, experiment worse; ")
+    assert lines[7] == f"latest decision ({result['time']}): worse refused; lora (version 1) stays the champion"
+    assert lines[9].startswith("    failed: ROUGE-1: worse than lora (champion, version 1)")
 
 
 def test_an_alias_set_in_mlflow_is_distinguished_from_one_set_by_the_gate(paths: Paths) -> None:
