@@ -58,7 +58,7 @@ def metric_of(params: RegistrationParams, rows: list[Row], paths: Paths) -> str:
         return params.metric
     if (paths.comparison / "comparison.json").exists():
         return with_metric(params, paths).metric
-    return _LABELS[0] if rows and all(row["answer_choices"] for row in rows) else OF_TEXTS
+    return _LABELS[0] if rows and all(row.get("answer_choices") for row in rows) else OF_TEXTS
 
 
 def deviation_of(metric: str, paths: Paths) -> tuple[float, str]:

@@ -135,7 +135,7 @@ def test_champion_of_a_workspace_whose_gate_never_decided(built: Path, cli: Cli)
     code, printed = cli(built, "champion")
     assert code == 0 and "models:/tunesmith@champion: no champion yet" in printed
     assert "the gate has decided nothing here yet; `tunesmith run` runs it" in printed
-    assert "champion: --set needs --because TEXT" in one_error(cli(built, "champion", "--set", "lora"))
+    assert "promote: --why must give the reason" in one_error(cli(built, "promote", "lora", "--why", " "))
 
 
 def test_doctor_refuses_an_unknown_metric(built: Path, cli: Cli) -> None:

@@ -31,7 +31,7 @@ def prepare(paths: Paths, rows: int, choices: list[str], **registration: Any) ->
 
 
 def test_the_only_notes_are_too_few_rows_and_a_text_metric_for_labels(paths: Paths) -> None:
-    prepare(paths, 5, ["billing", "repair"])
+    prepare(paths, 5, ["billing", "repair"], metric="rouge1_f")
     few, labels = gate_notes(paths)
     assert few.startswith(
         "5 independent groups of test rows: the gate decides nothing on fewer than 30 (registration.min_groups)"
@@ -39,5 +39,7 @@ def test_the_only_notes_are_too_few_rows_and_a_text_metric_for_labels(paths: Pat
     assert "decides by rouge1_f" in labels and "`metric: accuracy` in params/registration.yaml" in labels
     prepare(paths, 5, ["billing", "repair"], min_groups=5, metric="accuracy")
     assert gate_notes(paths) == []
+    prepare(paths, 5, ["billing", "repair"], min_groups=5)
+    assert gate_notes(paths) == [], "the primary metric of labels is accuracy"
     prepare(paths, 5, [], min_groups=5)
     assert gate_notes(paths) == []
