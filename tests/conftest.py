@@ -53,6 +53,18 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of an initialised empty MLflow store; creating its tables takes seconds."""
+    from tasks.tracking.client import VARIABLE, open_store
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(VARIABLE, raising=False)
+        root = tmp_path_factory.mktemp("store")
+        open_store(root)
+    return root / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder that all processes of this run of the tests share."""
     own = tmp_path_factory.getbasetemp()

@@ -29,7 +29,6 @@ from flows.cli.plan import plan
 from flows.cli.predict import predict
 from flows.cli.preferences import app as preferences
 from flows.cli.report import report
-from flows.cli.reproduce import reproduce
 from flows.cli.run import run
 from flows.cli.schedule import schedule
 from flows.cli.status import status
@@ -70,7 +69,6 @@ for command in (
     rollback,
     challenge,
     explain,
-    reproduce,
     contamination,
     benchmark,
     helm,

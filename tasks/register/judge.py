@@ -19,20 +19,20 @@ from tasks.register.looks import WORN_OUT, Look, spent
 from tasks.register.lost_tasks import lost_tasks
 from tasks.register.opponents import Opponents, opponents
 from tasks.register.params import AWAITING, CHALLENGER, RegistrationParams
-from tasks.register.result import GateInputs, Person, Result, champion_stays, kept, make_result
+from tasks.register.result import GateInputs, Result, champion_stays, kept, make_result
 from tasks.register.seeds import Repeats, repeats
 from tasks.register.versions import ensure_version, note_decision, promote
 from tasks.tracking.tag_names import KEY, REJECTED
 
 
-def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None, approval: Person | None = None) -> Result:
+def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None, approved: bool = False) -> Result:
     """Decide on ``candidate``. If it is accepted, move the alias, or let it await approval.
 
     A refusal holds as long as test rows and rules are the same, even if the champion changes.
 
     Args:
         run_id: the candidate's MLflow run.
-        approval: the person who approved it; with ``approval: manual`` nothing is promoted without one.
+        approved: whether a person approved it; with ``approval: manual`` nothing else is promoted.
     """
     params, registry = inputs.params, inputs.registry
     if inputs.champion and inputs.champion.tags.get(KEY) == candidate.key:
@@ -67,7 +67,7 @@ def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None, approval
         "differences": {key: compared.entry() for key, compared in decision.compared.items()},
     }
     if decision.verdict == "accepted":
-        return _accept(inputs, candidate, decision, run_id, facts, approval)
+        return _accept(inputs, candidate, decision, run_id, facts, approved)
     result = _not_accepted(inputs, candidate, run_id, decision, facts)
     registry.remember_refusal(judged, kept(result))
     return result
@@ -201,12 +201,12 @@ def _accept(
     decision: Decision,
     run_id: str | None,
     facts: dict[str, Any],
-    approval: Person | None,
+    approved: bool,
 ) -> Result:
     params, registry = inputs.params, inputs.registry
     why = f"{label(params.metric)} {decision.compared['baseline'].shown(params.metric)} over {params.baseline}"
     version = ensure_version(inputs, run_id, candidate, decision.compared, why)
-    if params.approval == "automatic" or approval is not None:
+    if params.approval == "automatic" or approved:
         facts |= {"accepted": True}
         return promote(inputs, version, "accepted", facts, candidate)
     line = (

@@ -32,7 +32,7 @@ def approve(version: str, person: Person, params: RegistrationParams, paths: Pat
     with opened(params, paths) as inputs:
         awaiting = _awaiting(version, inputs)
         inputs = replace(inputs, origin=_by(person, "approve"))
-        result = judge(inputs, _candidate(awaiting, inputs), awaiting.run_id, person)
+        result = judge(inputs, _candidate(awaiting, inputs), awaiting.run_id, approved=True)
         if result["verdict"] != "accepted":
             inputs.registry.drop_alias(AWAITING, awaiting)
             line = f"approved by {person.name} ({person.why}), but the gate does not accept it any more"

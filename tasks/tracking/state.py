@@ -3,8 +3,8 @@
 The run's folder ``state`` holds ``dvc.lock``, ``params/``, the ``.dvc`` files of the sources, ``git.json`` (``commit``,
 ``uncommitted``: whether tracked files differ from it, ``untracked``: code files that git does not know, and
 ``trained_at``: the commit that the training noted, with ``-dirty`` if files differed), and
-``uncommitted.patch`` with these differences. Together with git and DVC's cache, this is enough to build the version
-again.
+``uncommitted.patch`` with these differences. Together with git and DVC's cache, it describes
+how to build the version again.
 """
 
 from __future__ import annotations

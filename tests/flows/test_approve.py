@@ -30,20 +30,11 @@ from tasks.core.paths import Paths
 from tasks.register.decisions import decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
-from tasks.tracking.client import VARIABLE, open_store
+from tasks.tracking.client import open_store
 from tests.flows.servers import wait_until
 from tests.tracking.ledger_workspace import candidate_workspace
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(VARIABLE, raising=False)
-        root = tmp_path_factory.mktemp("store")
-        open_store(root)
-    return root / "mlflow.db"
 
 
 @pytest.fixture

@@ -60,15 +60,13 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+def registered(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Paths:
     """A workspace in git and DVC, whose model lora is the champion. Its base was tuned on the row ``old``."""
     from dvc.repo import Repo
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(VARIABLE, raising=False)
-        store = tmp_path_factory.mktemp("store")
-        open_store(store)
-        paths = candidate_workspace(tmp_path_factory.mktemp("lineage") / "workspace", store / "mlflow.db")
+        paths = candidate_workspace(tmp_path_factory.mktemp("lineage") / "workspace", empty_store)
         root = paths.root
         seen = [(0, "demo", "row-a"), (0, "demo", "row-b"), (1, "news", "old")]
         rows = [{"generation": one[0], "source": one[1], "row_id": one[2], "text": 1} for one in seen]

