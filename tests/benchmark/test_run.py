@@ -303,7 +303,7 @@ def test_a_lost_suite_is_reported_with_rows_and_to_the_gate(workspace: Path, dat
     sides = (("base", "key of base"), ("tuned", "key of tuned"))
     assert benchmark_verdicts(paths, *sides) == {}, "they are not planned"
     _plan(workspace, {name: {"suites": ["superglue"], "data": "data"} for name in ("base", "tuned")})
-    assert benchmark_verdicts(paths, *sides) == {"superglue overall": {"verdict": "undecided", "rows_needed": 122}}
+    assert benchmark_verdicts(paths, *sides) == {"superglue overall": {"verdict": "undecided", "rows_needed": 30}}
     path = workspace / "params/evaluation.yaml"
     write_yaml(path, read_yaml(path) | {"verdicts": VERDICTS.model_dump()})
     assert benchmark_verdicts(paths, *sides) == {"superglue overall": {"verdict": "lost"}}
