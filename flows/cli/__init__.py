@@ -24,11 +24,13 @@ from flows.cli.data import app as data
 from flows.cli.doctor import doctor
 from flows.cli.experiments import app as experiments
 from flows.cli.explain import explain
+from flows.cli.forget import forget
 from flows.cli.helm import helm
 from flows.cli.plan import plan
 from flows.cli.predict import predict
 from flows.cli.preferences import app as preferences
 from flows.cli.report import report
+from flows.cli.reproduce import reproduce
 from flows.cli.run import run
 from flows.cli.schedule import schedule
 from flows.cli.status import status
@@ -69,6 +71,8 @@ for command in (
     rollback,
     challenge,
     explain,
+    reproduce,
+    forget,
     contamination,
     benchmark,
     helm,

@@ -77,15 +77,16 @@ def explain_file(root: Path, file: str) -> Facts:
 def row_lines(facts: Facts) -> list[str]:
     """``explain_row`` as text."""
     parts = ", ".join(f"{one['part']} of {one['source']}" for one in facts["parts"]) or "no part of the present splits"
-    return [f"row {facts['row_id']}: {parts}", *_models(facts["models"], single=True)]
+    return [f"row {facts['row_id']}: {parts}", *seen_lines(facts["models"], single=True)]
 
 
 def file_lines(facts: Facts) -> list[str]:
     """``explain_file`` as text."""
-    return [f"{facts['file']}: {counted(facts['rows'], 'row')}", *_models(facts["models"], single=False)]
+    return [f"{facts['file']}: {counted(facts['rows'], 'row')}", *seen_lines(facts["models"], single=False)]
 
 
-def _models(models: list[Facts], single: bool) -> list[str]:
+def seen_lines(models: list[Facts], single: bool) -> list[str]:
+    """``tasks.lineage.seen.seen_by`` as text, of a ``single`` row or of several."""
     if not models:
         return ["no model saw it in training" if single else "no model saw any of them in training"]
     lines = ["seen in training by:"]

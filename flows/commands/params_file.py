@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,10 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from tasks.core.errors import TunesmithError
 
 
-def with_number(text: str, path: Path, section: Sequence[str], key: str, value: int) -> str:
+def with_value(text: str, path: Path, section: Sequence[str], key: str, value: int | list[str]) -> str:
     """``text``, the content of ``path``, with ``key`` of the mapping at ``section`` set to ``value``.
+
+    A number replaces the present one. A list is for a mapping that has no such key; see ``with_item``.
 
     Raises:
         TunesmithError: the section is empty or is shared by an alias, so that the change would not be this one alone.
@@ -43,22 +46,23 @@ def with_number(text: str, path: Path, section: Sequence[str], key: str, value: 
     return changed
 
 
-def _set(lines: list[str], mapping: CommentedMap, key: str, value: int) -> None:
+def _set(lines: list[str], mapping: CommentedMap, key: str, value: int | list[str]) -> None:
     """Replace the number of ``key``, or put the key before the first one of ``mapping``."""
+    written = json.dumps(value)
     own: Mapping[str, Any] = mapping.lc.data or {}  # the keys that are written here, without those of a merge (<<)
     if key in own:
         line, column = mapping.lc.value(key)
         old = lines[line]
-        lines[line] = old[:column] + re.sub(r"^\d+", str(value), old[column:])
+        lines[line] = old[:column] + re.sub(r"^\d+", written, old[column:])
         return
     if not own and mapping:  # all keys are merged; the caller refuses
         return
     if not own:  # written as {}
         line, column = mapping.lc.line, mapping.lc.col + 1
-        entry = f"{key}: {value}"
+        entry = f"{key}: {written}"
     else:
         line, column = mapping.lc.key(next(iter(own)))
-        entry = f"{key}: {value}, " if mapping.fa.flow_style() else f"{key}: {value}\n{' ' * column}"
+        entry = f"{key}: {written}, " if mapping.fa.flow_style() else f"{key}: {written}\n{' ' * column}"
     lines[line] = lines[line][:column] + entry + lines[line][column:]
 
 
@@ -121,7 +125,8 @@ def with_item(text: str, path: Path, section: Sequence[str], item: str) -> str:
     changed = None
     if isinstance(above, dict) and isinstance(node, SequenceNode):
         above[section[-1]] = [*above[section[-1]], item]
-        changed = _with_last(text, node, item)
+        plain = YAML(typ="safe").load(item) == item  # the id of a row may look like a number
+        changed = _with_last(text, node, item if plain else json.dumps(item))
     if not _holds(changed, expected):
         raise TunesmithError(
             f"{path}: {'.'.join(section)}: must be a list of plain YAML to be changed here; add `{item}` to it by hand"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flows.commands.build import reproduce
-from flows.commands.params_file import with_number
+from flows.commands.params_file import with_value
 from flows.new_split import refuse_new_splits
 from flows.sources.fetched import fetched_names
 from flows.workspace import workspace_lock
@@ -124,7 +124,7 @@ def _tried(paths: Paths, params: dict[str, SplitParams]) -> list[Rotation]:
 def _write(path: Path, rotations: Sequence[Rotation]) -> None:
     text = path.read_text(encoding="utf-8")
     for one in rotations:
-        text = with_number(text, path, ("sources", one.source, "split"), "test_set", one.test_set)
+        text = with_value(text, path, ("sources", one.source, "split"), "test_set", one.test_set)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -19,6 +19,7 @@ class IngestParams(Params):
         sheet: name of the sheet in every Excel workbook of the source; None for the only sheet.
         required: columns that each row must have.
         limit: rows kept of each file, from its beginning; None keeps all.
+        withheld: row_ids that no later stage sees (``tunesmith forget``).
     """
 
     format: Literal["auto", "jsonl", "json", "csv", "excel", "parquet", "arrow"] = "auto"
@@ -26,6 +27,7 @@ class IngestParams(Params):
     sheet: str | None = None
     required: list[str] = Field(default_factory=list)
     limit: int | None = Field(default=None, ge=1)
+    withheld: list[str] = Field(default_factory=list)
 
 
 class HubParams(Params):

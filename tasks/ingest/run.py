@@ -132,7 +132,18 @@ def run(name: str, params: IngestParams, paths: Paths, stage: Stage) -> None:
     The files are read twice, first for the types of all columns: all rows may not fit into memory.
     """
     sources = data_files(paths.source(name))
-    survey = survey_of(sources, params, logger.warning)
+    survey, withheld, seen = survey_of(sources, params, logger.warning), set(params.withheld), set()
+
+    def kept() -> Iterator[Row]:
+        for path in sources:
+            for row in rows_of(path, params):
+                if row["row_id"] in withheld:
+                    seen.add(row["row_id"])
+                else:
+                    yield row
+
     with stage.outputs(paths.raw(name)) as (output,):
-        rows = write_raw(output, (row for path in sources for row in rows_of(path, params)), survey, OWN_COLUMNS)
+        rows = write_raw(output, kept(), survey, OWN_COLUMNS)
     logger.info("%s: %d rows of %d files, columns %s", name, rows, len(sources), ", ".join(survey.columns()))
+    if withheld:
+        logger.info("%s: ingest.withheld: %d of %d rows are in the files", name, len(seen), len(withheld))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import described
@@ -37,6 +38,18 @@ class Stored:
         if self._in_remote(md5):
             stores.append(REMOTE)
         return stores
+
+    @property
+    def cache(self) -> Path:
+        """Folder of DVC's cache."""
+        return Path(self._repo.cache.local.path)
+
+    def remote_address(self, md5: str) -> str | None:
+        """Address of the object in the remote; None if the remote lacks it, or cannot be reached."""
+        if not self._in_remote(md5):
+            return None
+        path: str = self._remote.oid_to_path(md5)
+        return str(self._remote.fs.unstrip_protocol(path))
 
     def _in_remote(self, md5: str) -> bool:
         remote = self._remote_store()

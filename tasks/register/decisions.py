@@ -8,6 +8,8 @@ A line has ``time`` (ISO 8601, UTC), ``candidate`` (experiment), ``key``, ``weig
 ``decisions_on_this_test_set`` (those counted so far), ``action`` (``gate``, ``challenge``, ``approve``, ``reject``,
 ``promote`` or ``rollback``), ``by`` (who), ``why`` (the reason of a person), ``version`` (of the candidate), ``rules``
 and ``previous_champion``. Lines of earlier versions lack some of these.
+
+``tunesmith forget`` writes lines with ``time``, ``action`` (``forget``), ``rows`` (source → row_ids), ``by`` and ``why``.
 """
 
 from __future__ import annotations
@@ -64,6 +66,11 @@ def record(paths: Paths, result: Decided) -> None:
     before = decision_on(paths, str(entry["key"]))
     if before is not None and before | {"time": None} == entry | {"time": None}:
         return
+    append(paths, entry)
+
+
+def append(paths: Paths, entry: Decided) -> None:
+    """Append a line to the ledger. ``decisions`` reads only lines with ``key``; those of other decisions lack it."""
     with paths.ledger.open("a+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))

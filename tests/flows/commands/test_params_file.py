@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands.params_file import on_one_line, with_entries, with_item, with_number, with_section, yaml_lines
+from flows.commands.params_file import on_one_line, with_entries, with_item, with_section, with_value, yaml_lines
 from tasks.core.errors import TunesmithError
 
 FILE, SPLIT = Path("params/sources.yaml"), ("sources", "s", "split")
 
 
 def changed(text: str) -> str:
-    return with_number(text, FILE, SPLIT, "test_set", 3)
+    return with_value(text, FILE, SPLIT, "test_set", 3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""``tunesmith reproduce``: build a registered model again, and compare the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.terminal import workspace, write
+
+
+def reproduce(
+    model: Annotated[
+        str | None, typer.Argument(help="NAME@ALIAS, a version's number, or models:/…; default: the champion.")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the worktree in this new folder.")] = None,
+) -> None:
+    """Build a registered model again from its sources, in a temporary worktree. Exit code 1: the weights differ."""
+    root = workspace()
+    from flows.commands.reproduce import reproduce as run
+
+    if not run(root, model, write, keep):
+        raise typer.Exit(1)

@@ -1,0 +1,190 @@
+"""The work of ``tunesmith forget``: withhold rows from all later runs, and list what has seen or still holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.commands.explain import seen_lines
+from flows.commands.params_file import with_item, with_value
+from flows.person import person_name
+from flows.sources.fetched import fetched_names
+from flows.workspace import workspace_lock
+from tasks.core.counted import counted
+from tasks.core.errors import TunesmithError
+from tasks.core.files import replacing
+from tasks.core.params import load, read_yaml
+from tasks.core.paths import Paths
+from tasks.ingest.params import IngestParams
+from tasks.lineage.holders import artifacts_that_hold, files_in, holds
+from tasks.lineage.seen import seen_by, trained_models
+from tasks.lineage.stored import opened_store
+from tasks.lineage.traces import Traces, sources_of, traces_of
+from tasks.register.decisions import append, now
+from tasks.register.params import RegistrationParams
+from tasks.resolve.check import mapping
+from tasks.tracking.client import open_store, readable_mlflow
+
+Facts = dict[str, Any]
+
+
+def forget(root: Path, row_ids: Sequence[str], why: str) -> Facts:
+    """Withhold rows from all later runs, and search for what saw them and what still holds them.
+
+    The rows go into ``sources.S.ingest.withheld`` of ``params/sources.yaml``, and a line into ``decisions.jsonl``.
+
+    Returns:
+        - ``rows``: source → row_ids; ``new``: those that were not withheld before;
+        - ``seen_by``: as ``tasks.lineage.seen.seen_by``;
+        - ``sources``: file of a source → ``lines`` and ``kind`` (``own``, ``fetched`` or ``made`` by a stage);
+        - ``outputs``: file of a stage's output → stage; ``others``: other files of the workspace;
+        - ``cache``, ``remote``: md5 → path, or address, of the object;
+        - ``artifacts``: ``run``, ``artifact``, and ``path`` on this machine (None elsewhere);
+        - ``pieces``: whether texts could be searched for; otherwise only tables were searched, by row_id.
+
+    Raises:
+        TunesmithError: no source has a row, ``why`` is empty, or ``params/sources.yaml`` cannot be changed.
+    """
+    if not why.strip():
+        raise TunesmithError("forget: --why must give the reason, which is stored in decisions.jsonl; it is empty")
+    paths = Paths(root)
+    with workspace_lock(root, "tunesmith forget"):
+        traces = traces_of(row_ids, paths)
+        rows = sources_of(row_ids, paths, traces)
+        new = _withhold(rows, paths)
+        if new:
+            who, reason = person_name(root), " ".join(why.split())
+            append(paths, {"time": now(), "action": "forget", "rows": rows, "by": who, "why": reason})
+        return {"rows": rows, "new": new, "pieces": bool(traces.pieces)} | _search(traces, paths)
+
+
+def _withhold(rows: dict[str, list[str]], paths: Paths) -> list[str]:
+    """Write the rows into ``params/sources.yaml``; return those that it did not name."""
+    path = paths.params / "sources.yaml"
+    text, new = path.read_text(encoding="utf-8"), []
+    for source, row_ids in rows.items():
+        section = ("sources", source, "ingest")
+        params = load(IngestParams, path, *section)
+        missing = [row_id for row_id in row_ids if row_id not in params.withheld]
+        if not missing:
+            continue
+        new += missing
+        if "withheld" in (read_yaml(path)["sources"][source]["ingest"] or {}):
+            for row_id in missing:
+                text = with_item(text, path, (*section, "withheld"), row_id)
+        else:
+            text = with_value(text, path, section, "withheld", missing)
+    if new:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return new
+
+
+def _search(traces: Traces, paths: Paths) -> Facts:
+    root, tracker = paths.root, open_store(paths.root)
+    registration = load(RegistrationParams, paths.params / "registration.yaml", "registration")
+    with readable_mlflow(tracker.uri):
+        seen = seen_by(traces.row_ids, trained_models(registration.model_name, paths, tracker))
+        artifacts = [
+            {"run": run, "artifact": artifact, "path": str(path) if path else None}
+            for run, artifact, path in artifacts_that_hold(tracker, traces)
+        ]
+    lock = paths.root / "dvc.lock"
+    stages = read_yaml(lock).get("stages", {}) if lock.exists() else {}
+    made = {out["path"]: address for address, stage in stages.items() for out in stage.get("outs", [])}
+    with opened_store(paths) as store:
+        cache = {path.parent.name + path.name: path for path in files_in(store.cache) if holds(path, traces)}
+        remote = {md5: address for md5 in cache if (address := store.remote_address(md5))}
+        skipped = (store.cache, *(root / name for name in ("mlartifacts", ".dvc/tmp", "tasks", "flows", "tests")))
+    held = [path.relative_to(root).as_posix() for path in files_in(root, skipped) if holds(path, traces)]
+    # A binary file of a source, such as a workbook, holds its rows compressed.
+    sources = {
+        file: {"lines": traces.files.get(file, []), "kind": _kind(Path(file).parts[2], root)}
+        for file in sorted({*traces.files, *(path for path in held if path.startswith("data/sources/"))})
+    }
+    maker = {file: _maker(file, made) for file in held if file not in sources}
+    return {
+        "seen_by": seen,
+        "sources": sources,
+        "outputs": {file: stage for file, stage in maker.items() if stage},
+        "others": [file for file, stage in maker.items() if stage is None],
+        "cache": {md5: str(path) for md5, path in cache.items()},
+        "remote": remote,
+        "artifacts": artifacts,
+    }
+
+
+def _kind(source: str, root: Path) -> str:
+    path = Paths(root).params / "sources.yaml"
+    if source in fetched_names(root):
+        return "fetched"
+    return "made" if source in mapping(path, "generated") or source in mapping(path, "hub") else "own"
+
+
+def _maker(file: str, made: dict[str, str]) -> str | None:
+    return next((stage for out, stage in made.items() if file == out or file.startswith(f"{out}/")), None)
+
+
+def forget_lines(facts: Facts) -> list[str]:
+    """``forget`` as text, with a command for each file that still holds a row."""
+    lines = []
+    for source, row_ids in facts["rows"].items():
+        fresh = [row_id for row_id in row_ids if row_id in facts["new"]]
+        state = "withheld from the next run on" if fresh else "withheld since an earlier request"
+        lines.append(f"{source}: {', '.join(row_ids)}: {state} (params/sources.yaml: sources.{source}.ingest.withheld)")
+    lines += seen_lines(facts["seen_by"], single=sum(map(len, facts["rows"].values())) == 1)
+    if any(one["model"].startswith("models:/") for one in facts["seen_by"]):
+        lines.append("  a version keeps what it learnt: replace the champion, then delete the version in MLflow")
+    held = _held(facts)
+    lines += ["still held by:", *(f"  {line}" for line in held)] if held else ["no file that was searched holds it"]
+    if not facts["pieces"]:
+        lines.append("only tables were searched, by row_id: the text is not in the sources, is short, or is not unique")
+    if held:
+        lines.append("run this command again to see what is left")
+    return lines
+
+
+def _held(facts: Facts) -> list[str]:
+    lines = []
+    for file, about in facts["sources"].items():
+        where = f"{file}, line {', '.join(map(str, about['lines']))}" if about["lines"] else file
+        lines.append(f"{where}: {_remedies(Path(file))[about['kind']]}")
+    if facts["outputs"]:
+        lines.append(f"{counted(len(facts['outputs']), 'output')} of stages, written anew by `tunesmith run`:")
+        lines += [f"  {file} ({stage})" for file, stage in facts["outputs"].items()]
+    if facts["cache"]:
+        lines.append(
+            f"{counted(len(facts['cache']), 'file')} in DVC's cache; after `tunesmith run`, remove them "
+            "(earlier states that need them are then lost):"
+        )
+        lines += [f"  rm -f {path}" for path in facts["cache"].values()]
+    if facts["remote"]:
+        lines.append(
+            f"{counted(len(facts['remote']), 'object')} in DVC's remote; delete them with the store's own tool:"
+        )
+        lines += [f"  {address}" for address in facts["remote"].values()]
+    if facts["artifacts"]:
+        lines.append(f"{counted(len(facts['artifacts']), 'artifact')} in MLflow:")
+        for one in facts["artifacts"]:
+            gone = f"mlflow runs delete --run-id {one['run']} && mlflow gc --run-ids {one['run']}"
+            lines.append(
+                f"  rm -f {one['path']}" if one["path"] else f"  {one['artifact']} of run {one['run']}: {gone}"
+            )
+    lines += [f"{file}: {_other(file)}" for file in facts["others"]]
+    return lines
+
+
+def _remedies(file: Path) -> dict[str, str]:
+    source = file.parts[2]
+    return {
+        "own": f"remove the row from a copy, then `tunesmith data add COPY --name {source} --replace --yes`",
+        "fetched": f"remove the row where it is fetched from, then `tunesmith data refresh {source}`",
+        "made": "a stage makes this file again; its row stays withheld",
+    }
+
+
+def _other(file: str) -> str:
+    if file.endswith((".db", ".db-wal")):
+        return "a database; delete the flow run or run that holds it in the UI, then `sqlite3 FILE VACUUM`"
+    return f"rm -f {file}"

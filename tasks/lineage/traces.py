@@ -1,0 +1,152 @@
+"""How to recognise rows in other files: by their ids, and by pieces of their texts that no other row has."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.core.errors import TunesmithError
+from tasks.core.params import load
+from tasks.core.paths import Paths
+from tasks.ingest.params import IngestParams
+from tasks.ingest.run import OWN_COLUMNS, data_files, rows_of
+from tasks.resolve.check import mapping
+from tasks.text.rows import Row
+
+PIECE = 60
+"""Length of a piece in characters. Reports and logs cut long texts, so a piece is as near to the start as possible."""
+
+SHORTEST = 12
+"""A shorter text is not searched for, since it may stand anywhere by chance."""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What to search for.
+
+    Attributes:
+        row_ids: ids of the rows.
+        pieces: pieces of the rows' texts, as UTF-8 and as JSON and HTML write them.
+        files: ``data/sources/S/FILE`` → lines of the rows.
+        sources: row_id → source, of the rows that are in the workspace.
+    """
+
+    row_ids: frozenset[str]
+    pieces: frozenset[bytes]
+    files: dict[str, list[int]]
+    sources: dict[str, str]
+
+
+def traces_of(row_ids: Collection[str], paths: Paths) -> Traces:
+    """What identifies the rows, by the raw data and the files of all sources."""
+    wanted = pa.array(sorted(set(row_ids)))
+    pieces: set[bytes] = set()
+    lines: dict[str, list[int]] = {}
+    sources: dict[str, str] = {}
+    for source in mapping(paths.params / "sources.yaml", "sources"):
+        rows = []
+        for path, row in _rows_of_source(source, set(row_ids), paths):
+            lines.setdefault(path.relative_to(paths.root).as_posix(), []).append(row["source_line"])
+            rows.append(row)
+        if rows:
+            sources |= dict.fromkeys((row["row_id"] for row in rows), source)
+            pieces |= _pieces(rows, _others(paths.raw(source), wanted))
+    return Traces(frozenset(row_ids), frozenset(pieces), lines, sources)
+
+
+def _rows_of_source(source: str, row_ids: set[str], paths: Paths) -> Iterator[tuple[Path, Row]]:
+    """The rows in the files of a source, which keep them until somebody removes them there."""
+    folder = paths.source(source)
+    if not folder.is_dir():
+        return
+    params = load(IngestParams, paths.params / "sources.yaml", "sources", source, "ingest")
+    for path in data_files(folder):
+        for row in rows_of(path, params):
+            if row["row_id"] in row_ids:
+                yield path, row
+
+
+def _others(raw: Path, wanted: pa.Array) -> list[pa.Array]:
+    """The texts of all other rows of a source, one array per text column or nested field."""
+    if not raw.exists():
+        return []
+    table = pq.read_table(raw)
+    table = table.filter(pc.invert(pc.is_in(table.column("row_id"), wanted)))
+    return [texts for column in table.drop_columns(list(OWN_COLUMNS)).columns for texts in texts_in(column)]
+
+
+def texts_in(column: pa.ChunkedArray | pa.Array) -> Iterator[pa.Array]:
+    """The text arrays inside a column, with those in its lists and structs."""
+    for array in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        kind = array.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            yield array
+        elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            yield from texts_in(array.flatten())
+        elif pa.types.is_struct(kind):
+            for part in array.flatten():
+                yield from texts_in(part)
+
+
+def _pieces(rows: list[Row], others: list[pa.Array]) -> set[bytes]:
+    pieces: set[bytes] = set()
+    for row in rows:
+        for text in _texts({name: value for name, value in row.items() if name not in OWN_COLUMNS}):
+            if (piece := _own_piece(text, others)) is not None:
+                as_json = (json.dumps(piece)[1:-1], json.dumps(piece, ensure_ascii=False)[1:-1])
+                written = {piece, html.escape(piece), html.escape(piece, quote=False), *as_json}
+                pieces |= {one.encode() for one in written}
+    return pieces
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for below in value.values():
+            yield from _texts(below)
+    elif isinstance(value, list | tuple):
+        for below in value:
+            yield from _texts(below)
+
+
+def _own_piece(text: str, others: list[pa.Array]) -> str | None:
+    """The first piece of ``text`` that no other row has; None if every piece is short or elsewhere, too."""
+    for start in range(0, len(text), PIECE):
+        piece = text[start : start + PIECE]
+        if len(piece.strip()) < SHORTEST:
+            continue
+        if not any(pc.any(pc.match_substring(array, piece)).as_py() for array in others):
+            return piece
+    return None
+
+
+def sources_of(row_ids: Collection[str], paths: Paths, traces: Traces) -> dict[str, list[str]]:
+    """Source → the rows to withhold from it.
+
+    Raises:
+        TunesmithError: no source has one of the rows.
+    """
+    by_source: dict[str, list[str]] = {}
+    withheld = {
+        row_id: source
+        for source in mapping(paths.params / "sources.yaml", "sources")
+        for row_id in load(IngestParams, paths.params / "sources.yaml", "sources", source, "ingest").withheld
+    }
+    for row_id in dict.fromkeys(row_ids):
+        source = traces.sources.get(row_id) or withheld.get(row_id)
+        if source is None:
+            raise TunesmithError(
+                f"forget: no source of params/sources.yaml has a row {row_id!r}; a row_id is a column of the files in "
+                "data/splits/SOURCE and of every predictions.parquet; `tunesmith explain --row` shows which models saw "
+                "a row that is gone from the sources"
+            )
+        by_source.setdefault(source, []).append(row_id)
+    return by_source
