@@ -47,6 +47,7 @@ _SECTIONS = {
     "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "verdicts", "helm", "benchmark"},
     "registration.yaml": {"registration"},
     "trials.yaml": {"trials"},
+    "bases.yaml": {"registered"},
 }
 _SOURCE_BLOCKS: dict[str, type[Params]] = {"ingest": IngestParams, "template": TemplateParams, "split": SplitParams}
 

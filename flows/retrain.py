@@ -14,6 +14,7 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.approval_request import request_approval
+from flows.bases import pin_bases
 from flows.crashed import close_crashed, note_flow
 from flows.dag import read_dag
 from flows.failures import flow_failure
@@ -34,6 +35,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
+from tasks.resolve.__main__ import rewritten
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
 from tasks.tuning.untrained import is_trained
@@ -134,9 +136,15 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     from tasks.tracking.client import open_store
 
     open_store(root)  # create it here once, before several stages would do so at the same time
+    pin_bases(root, logger.info)
     dag = read_dag(root, logger.warning)
     within = dag.needed_for({*experiments, *_opponents(root)}) if experiments else None
     pending = dag.pending(within)
+    certain, possible = dag.outlook(rewritten(Paths(root)))
+    trained = {address.partition("@")[2] for address in {*certain, *possible} if address.startswith("train@")}
+    if pin_bases(root, logger.info, trained):
+        dag = read_dag(root, logger.warning)
+        pending = dag.pending(within)
     cached = [address for address in dag.order if address not in pending and (within is None or address in within)]
     logger.info("%d stages to run, %d cached", len(pending), len(cached))
     # Check before the first stage: a missing folder would otherwise end the run after hours of other trainings.

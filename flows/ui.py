@@ -18,8 +18,8 @@ from flows.server_logs import LogReader, log_of
 from flows.workspace import answers
 from tasks.core.errors import TunesmithError
 from tasks.core.files import replacing
-from tasks.core.paths import Paths
-from tasks.tracking.client import open_store, tracking_uri
+from tasks.core.paths import Paths, tracking_uri
+from tasks.tracking.client import open_store
 from tasks.tracking.views import runs_page
 
 _PATIENCE_S = 120

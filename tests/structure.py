@@ -9,7 +9,20 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    *("core", "text", "metrics", "model", "tuning", "inference", "memory", "ingest", "template", "split", "mix"),
+    *(
+        "core",
+        "text",
+        "metrics",
+        "model",
+        "tuning",
+        "ancestry",
+        "inference",
+        "memory",
+        "ingest",
+        "template",
+        "split",
+        "mix",
+    ),
     *("evaluation_set", "evaluate", "resolve", "compare", "tracking", "train", "sweep"),
     *("benchmark", "preferences", "serving", "register", "report", "lineage"),
 )

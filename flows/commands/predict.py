@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.commands.registered import is_registered, registered_model
+from flows.commands.registered import registered_model
 from tasks.core import files
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError, did_you_mean
@@ -17,6 +17,7 @@ from tasks.evaluate.inference_settings import Inference
 from tasks.evaluate.predictions import INFERENCE
 from tasks.inference.generate import Generated
 from tasks.ingest.tables import columns_of, read_table, refuse_unwritable, refuse_unwritten, write_table
+from tasks.model.registered import is_registered
 from tasks.register.decisions import decision_on
 from tasks.resolve.check import mapping
 from tasks.text.rows import Row

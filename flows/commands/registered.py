@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,23 +14,17 @@ from mlflow.exceptions import MlflowException
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
+from tasks.model.registered import ADDRESS, SCHEME
 from tasks.register.params import RegistrationParams
 from tasks.serving.package import MODEL
 from tasks.tracking.client import Tracker, open_store, readable_mlflow
 from tasks.tracking.tag_names import NAME
 
-_SCHEME = "models:/"
-_ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
-
-
-def is_registered(name: str) -> bool:
-    return name.startswith(_SCHEME)
-
 
 def champion_address(paths: Paths) -> str:
     """``models:/NAME@ALIAS`` of ``params/registration.yaml``."""
     params = load(RegistrationParams, paths.params / "registration.yaml", "registration")
-    return f"{_SCHEME}{params.model_name}@{params.alias}"
+    return f"{SCHEME}{params.model_name}@{params.alias}"
 
 
 @contextmanager
@@ -58,7 +51,7 @@ def version_of(tracker: Tracker, address: str) -> ModelVersion:
     Raises:
         TunesmithError: the address is malformed, or no version has it.
     """
-    parts = _ADDRESS.fullmatch(address)
+    parts = ADDRESS.fullmatch(address)
     if parts is None:
         raise TunesmithError(f"a registered model is models:/NAME@ALIAS or models:/NAME/VERSION; this is {address!r}")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from rich.table import Table
@@ -16,9 +15,7 @@ from flows.terminal import console, write
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tasks.resolve.__main__ import write as write_resolved
-from tasks.resolve.check import load_experiments
-from tasks.resolve.sets import load_sets
+from tasks.resolve.__main__ import rewritten
 
 
 def print_status(root: Path, verbose: bool) -> None:
@@ -34,19 +31,6 @@ def print_status(root: Path, verbose: bool) -> None:
         write(f"{one.source}: its rows would be split anew: {one.why()}; `tunesmith run` stops there")
     for line in schedule_lines(root):
         write(line)
-
-
-def rewritten(paths: Paths) -> list[str]:
-    """Files of ``build/experiments``, relative to the root, whose content ``resolve`` would change."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_resolved(load_experiments(paths), load_sets(paths), paths, Path(folder))
-        contents = [
-            {str(file.relative_to(top)): file.read_bytes() for file in sorted(top.rglob("[!.]*")) if file.is_file()}
-            for top in (Path(folder), paths.resolved)
-        ]
-    new, now = contents
-    changed = [name for name in sorted({*new, *now}) if new.get(name) != now.get(name)]
-    return [str((paths.resolved / name).relative_to(paths.root)) for name in changed]
 
 
 def _print_stages(dag: Dag, changed: list[str], verbose: bool) -> None:

@@ -162,3 +162,11 @@ def user_cache() -> Path:
     """Folder of converted base models, shared by workspaces; the variable ``TUNESMITH_CACHE`` changes it."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tunesmith"
     return Path(os.environ.get("TUNESMITH_CACHE", default))
+
+
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+def tracking_uri(root: Path) -> str:
+    """The address of MLflow's store: ``MLFLOW_TRACKING_URI``, else the SQLite file of the workspace ``root``."""
+    return os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{root.resolve() / 'mlflow.db'}"

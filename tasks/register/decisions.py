@@ -9,7 +9,8 @@ A line has ``time`` (ISO 8601, UTC), ``candidate`` (experiment), ``key``, ``weig
 ``promote`` or ``rollback``), ``by`` (who), ``why`` (the reason of a person), ``version`` (of the candidate), ``rules``
 and ``previous_champion``. Lines of earlier versions lack some of these.
 
-``tunesmith forget`` writes lines with ``time``, ``action`` (``forget``), ``rows`` (source → row_ids), ``by`` and ``why``.
+``tunesmith forget`` writes lines with ``time``, ``action`` (``forget``), ``rows`` (source → row_ids), ``by`` and
+``why``.
 """
 
 from __future__ import annotations

@@ -114,9 +114,9 @@ class Registry:
             )
         return same
 
-    def add(self, run_id: str, tags: dict[str, str], description: str, base: str) -> ModelVersion:
+    def add(self, run_id: str, tags: dict[str, str], description: str) -> ModelVersion:
         """Create a version whose source is the model in the run ``run_id``, and make that model servable."""
-        make_servable(self.client, run_id, base)
+        make_servable(self.client, run_id)
         source = f"runs:/{run_id}/{MODEL}"
         return self.client.create_model_version(self.name, source, run_id, tags=tags, description=description)
 
@@ -126,8 +126,7 @@ class Registry:
             run_id = str(registered.run_id)
             stored = {entry.path for entry in self.client.list_artifacts(run_id, MODEL)} if run_id in run_ids else {}
             if stored and f"{MODEL}/MLmodel" not in stored:
-                base = self.client.get_run(run_id).data.tags.get("tunesmith.base_model", "")
-                make_servable(self.client, run_id, base)
+                make_servable(self.client, run_id)
 
     def count_decision(self, rows: RowSet, digest: str) -> Look:
         """Count the decision with this ``digest`` on the test set ``rows``.

@@ -42,10 +42,10 @@ def ensure_version(
         "tunesmith.test_sha256": candidate.test,
     }
     tags |= {f"tunesmith.{metric}.over_{name}": one.shown(metric) for name, one in differences.items()}
-    base = str((candidate.manifest.get("base_model") or {}).get("spec", ""))
+    base = (candidate.manifest.get("base_model") or {}).get("spec")
     description = f"{candidate.name} ({candidate.manifest['method']} on {base}): {why}"
     log_state(inputs.tracker.client, run_id, candidate.name, inputs.paths)
-    return inputs.registry.add(run_id, tags, description, base)
+    return inputs.registry.add(run_id, tags, description)
 
 
 def note_decision(inputs: GateInputs, version: ModelVersion, result: Result) -> None:

@@ -4,6 +4,7 @@
 no deleted experiment.
 """
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,19 @@ def write(resolved: Resolved, sets: dict[str, SetParams], paths: Paths, output: 
             write_yaml(folder / "like.yaml", {"like": experiment.like})
     output.mkdir(parents=True, exist_ok=True)  # without experiments
     write_sets(sets, output / SETS)
+
+
+def rewritten(paths: Paths) -> list[str]:
+    """Files of ``build/experiments``, relative to the root, whose content ``resolve`` would change."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(load_experiments(paths), load_sets(paths), paths, Path(folder))
+        contents = [
+            {str(file.relative_to(top)): file.read_bytes() for file in sorted(top.rglob("[!.]*")) if file.is_file()}
+            for top in (Path(folder), paths.resolved)
+        ]
+    new, now = contents
+    changed = [name for name in sorted({*new, *now}) if new.get(name) != now.get(name)]
+    return [str((paths.resolved / name).relative_to(paths.root)) for name in changed]
 
 
 def in_order(data: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,9 @@ from tasks.core.paths import Paths
 from tasks.evaluate.params import EvaluateParams
 from tasks.resolve.like import shared_keys
 from tasks.resolve.params import Experiment, TrainingDefaults
+from tasks.resolve.pins import Pins, load_pins, pinned
 from tasks.resolve.resolve import ResolvedExperiment, known_methods, resolve
+from tasks.tuning.untrained import is_trained
 
 Resolved = dict[str, ResolvedExperiment]
 
@@ -69,13 +72,17 @@ def only_keys(path: Path, keys: set[str]) -> None:
 
 
 def load_experiments(
-    paths: Paths, experiments: dict[str, Any] | None = None, mixtures: dict[str, Any] | None = None
+    paths: Paths,
+    experiments: dict[str, Any] | None = None,
+    mixtures: dict[str, Any] | None = None,
+    pins: Pins | None = None,
 ) -> Resolved:
     """Resolve every experiment.
 
     Args:
         experiments: entries in place of those in ``params/experiments.yaml``, to check them before they are written.
         mixtures: entries in place of those in ``params/mixtures.yaml``.
+        pins: versions of registered base models in place of those in ``params/bases.yaml``.
 
     Raises:
         TunesmithError: an experiment is wrong; one error holds those of all experiments.
@@ -90,6 +97,7 @@ def load_experiments(
         evaluate = {}  # its errors are collected; the experiments are still checked
     problems.catch(known_methods, defaults, paths.params / "training.yaml")
     entries = mapping(file, "experiments") if experiments is None else experiments
+    known_pins = (problems.catch(load_pins, paths) or {}) if pins is None else pins
 
     def one(name: str, data: Any) -> Any:
         experiment = parse(Experiment, data, file, f"experiments.{name}")
@@ -100,7 +108,10 @@ def load_experiments(
                 f"params/mixtures.yaml; there are: {', '.join(mixtures)}{did_you_mean(experiment.mixture, mixtures)}"
             )
         shared = shared_keys(name, experiment, entries, file)
-        return resolve(name, experiment, shared, defaults, evaluate, file)
+        parameters = resolve(name, experiment, shared, defaults, evaluate, file)
+        own_base = any("name" in (entry.base_model or {}) for entry in (experiment, shared) if entry is not None)
+        train = pinned(parameters.train, own_base, is_trained(experiment.method), known_pins)
+        return dataclasses.replace(parameters, train=train)
 
     for name, data in entries.items():
         if (parameters := problems.catch(one, name, data)) is not None:

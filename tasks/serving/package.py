@@ -17,6 +17,7 @@ import tasks
 from tasks.core import files
 from tasks.evaluate.inference_settings import Inference
 from tasks.evaluate.predictions import INFERENCE
+from tasks.model.registered import original_of
 
 MODEL = "model"
 """Folder of a run's artifacts that holds its model."""
@@ -50,7 +51,7 @@ _SERVING_PACKAGES = (
 )
 
 
-def make_servable(client: Any, run_id: str, base: str) -> None:
+def make_servable(client: Any, run_id: str) -> None:
     """Add to the model in the run what MLflow needs to serve it: ``MLmodel``, requirements and this package's code.
 
     ``save_model`` copies the model folder as another artifact, so full weights would be stored twice. Therefore it gets
@@ -69,7 +70,7 @@ def make_servable(client: Any, run_id: str, base: str) -> None:
                 artifacts={"model": str(empty)},
                 code_paths=[str(Path(tasks.__file__).parent)],
                 signature=signature(_columns(client, run_id, Path(folder))),
-                pip_requirements=requirements(base),
+                pip_requirements=requirements(_original_base(client, run_id, Path(folder))),
             )
         files.remove(target / "artifacts")
         _relocate(target / "MLmodel", run_id)
@@ -95,6 +96,12 @@ def _columns(client: Any, run_id: str, folder: Path) -> list[str]:
         return []
     inference = Inference.read(Path(client.download_artifacts(run_id, f"{MODEL}/{INFERENCE}", str(folder))))
     return list(dict.fromkeys(name for source in inference.sources.values() for name in source.names()))
+
+
+def _original_base(client: Any, run_id: str, folder: Path) -> str:
+    """The name of the base model at the start of the model's line."""
+    manifest = files.read_json(Path(client.download_artifacts(run_id, f"{MODEL}/manifest.json", str(folder))))
+    return str(original_of(manifest["base_model"])["spec"])
 
 
 def _relocate(path: Path, run_id: str) -> None:

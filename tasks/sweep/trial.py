@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tasks.ancestry.build import ensure_built
 from tasks.core import device, files
 from tasks.core.errors import DivergedError
 from tasks.core.params import load
@@ -71,6 +72,7 @@ def _train(
     held_out: list[Row],
     sweep: Sweep,
 ) -> None:
+    ensure_built(params.base_model, paths.root)
     base = find(params.base_model, paths.root)
     ready = prepare_training(name, params, base, paths, stage, lambda row: group_key(row) in searched)
     epochs = _Epochs(ready)

@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.core.errors import TunesmithError
 from tasks.core.files import canonical_json
-from tasks.core.paths import Paths
+from tasks.core.paths import TRACKING_VARIABLE, Paths, tracking_uri
 from tasks.tracking.artifacts import artifacts_beside, follow_folder
 from tasks.tracking.database import make_whole, refuse_unwritable
 from tasks.tracking.metric_names import of_curve
@@ -39,7 +39,7 @@ from tasks.tracking.views import ensure_views
 logger = logging.getLogger("tunesmith")
 
 EXPERIMENT = "tunesmith"
-VARIABLE = "MLFLOW_TRACKING_URI"
+VARIABLE = TRACKING_VARIABLE
 
 Point = tuple[str, int]
 """Name and step of a metric's value; a run has each point at most once."""
@@ -56,11 +56,6 @@ _SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-
-
-def tracking_uri(root: Path) -> str:
-    """``MLFLOW_TRACKING_URI``, or the SQLite file ``mlflow.db`` of the workspace ``root``."""
-    return os.environ.get(VARIABLE) or f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
 def open_store(root: Path) -> Tracker:

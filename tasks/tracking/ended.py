@@ -10,9 +10,9 @@ from filelock import FileLock, Timeout
 from mlflow.entities import Run
 
 from tasks.core.counted import counted
-from tasks.core.paths import Paths
+from tasks.core.paths import Paths, tracking_uri
 from tasks.tracking.artifacts import lost
-from tasks.tracking.client import Tracker, tracking_uri
+from tasks.tracking.client import Tracker
 from tasks.tracking.processes import is_gone, is_here
 from tasks.tracking.tag_names import NAME, PROCESS, SYNCED
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from tasks.ancestry.build import ensure_built
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
@@ -42,6 +43,7 @@ def run(name: str, paths: Paths, stage: Stage) -> None:
     launches_others = launcher.launches_others(params)
     set_up_process(params)
     with training_lock(stage.address, paths.train_lock(name)) if launcher.holds_lock() else nullcontext():
+        ensure_built(params.base_model, paths.root)
         base = find(params.base_model, paths.root)
         if not isinstance(params, TrainedParams):
             _describe_base(name, params, base, paths, stage, started)

@@ -91,9 +91,9 @@ def register(paths: Paths) -> Paths:
         runs = {synced.experiment: synced.run_id for synced in sync(paths, tracker)}
         registry = Registry(tracker, "tunesmith", "champion")
         registry.ensure()
-        version = registry.add(runs["lora"], {"tunesmith.experiment": "lora"}, "", "bases/tiny")
+        version = registry.add(runs["lora"], {"tunesmith.experiment": "lora"}, "")
         registry.promote(version, {"reasons": []}, registry.champion())
-        registry.add(runs["base_2"], {"tunesmith.experiment": "base_2"}, "", "bases/tiny")
+        registry.add(runs["base_2"], {"tunesmith.experiment": "base_2"}, "")
     return paths
 
 

@@ -17,7 +17,7 @@ from flows.commands.predict import predict_file, predict_text
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
-from tasks.core.paths import Paths
+from tasks.core.paths import Paths, tracking_uri
 from tasks.evaluate.evaluated_model import PromptRenderer
 from tasks.evaluate.inference_settings import Inference, identity, ranked
 from tasks.ingest.tables import read_table, write_table
@@ -25,7 +25,7 @@ from tasks.register.decisions import record
 from tasks.serving.moved import MOVED
 from tasks.template.library import Template
 from tasks.template.stored import SourceTemplates, stored
-from tasks.tracking.client import VARIABLE, open_store, tracking_uri
+from tasks.tracking.client import VARIABLE, open_store
 from tasks.tracking.sync import sync
 from tests.evaluate.evaluated_workspace import (
     EXPERIMENTS,

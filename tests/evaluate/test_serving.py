@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tasks.core.paths import Paths
-from tasks.tracking.client import VARIABLE, tracking_uri
+from tasks.core.paths import Paths, tracking_uri
+from tasks.tracking.client import VARIABLE
 from tests.evaluate.evaluated_workspace import completions, raw, rendered
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from flows.commands.status import rewritten
 from tasks.core.paths import Paths
 from tasks.register.opponents import untuned
+from tasks.resolve.__main__ import rewritten
 from tasks.resolve.sets import load_sets
 from tasks.tracking.experiment_files import names
 from tests.resolve.parameter_files import edit, problems, resolved

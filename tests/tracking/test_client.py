@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from sqlalchemy.engine.default import DefaultDialect
 
 from tasks.core.errors import TunesmithError
-from tasks.core.paths import Paths
-from tasks.tracking.client import VARIABLE, Tracker, open_store, tracking_uri
+from tasks.core.paths import Paths, tracking_uri
+from tasks.tracking.client import VARIABLE, Tracker, open_store
 
 KEY = "a" * 64
 

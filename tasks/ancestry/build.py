@@ -1,0 +1,160 @@
+"""Build the folder of a base model that is a registered version, once per machine: its adapter is merged into its base.
+
+The files come from MLflow. The folder is a whole model in fp32 (``tasks.model.registered``), so that every method can
+tune it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from tasks.core import files
+from tasks.core.errors import TunesmithError, described
+from tasks.core.paths import tracking_uri
+from tasks.model.base_models import BaseModel, BaseModelParams, from_record, load_tokenizer, params_of
+from tasks.model.chat import CHAT_DATE
+from tasks.model.registered import ADDRESS, ANCESTORS, folder_of, is_registered, refuse_unpinned
+from tasks.model.rendering import Renderer
+from tasks.model.stops import name_stops
+from tasks.model.unwrap import unwrapped
+from tasks.text.training_rows import NAME as TRAINING_ROWS
+from tasks.tuning import methods
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger("tunesmith")
+
+MODEL = "model"
+"""Folder of a run's artifacts that holds its model."""
+
+Manifest = dict[str, Any]
+
+
+def ensure_built(params: BaseModelParams, root: Path) -> None:
+    """Build the base model that ``params`` names, if it is a registered version that this machine has not built yet.
+
+    Raises:
+        TunesmithError: the version is not pinned, is lost or has other weights, or its method cannot be merged.
+    """
+    if not is_registered(params.name):
+        return
+    refuse_unpinned(params.name, params.revision)
+    folder = folder_of(params.name, str(params.revision))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / ANCESTORS).exists():
+            logger.info("building the base model %s in %s (once)", params.name, folder)
+            with tempfile.TemporaryDirectory() as temporary, files.replacing(folder) as output:
+                model = _downloaded(params, root, Path(temporary))
+                _build(params.name, model, root, output)
+
+
+def mergeable(method: str) -> bool:
+    """Whether a model of this method can be a base model: all that it learnt is in weights of the base's layers."""
+    record = methods.named(method)
+    return record.merges or record.saves_whole_model
+
+
+def refuse_unmergeable(name: str, method: str) -> None:
+    """Refuse a version as a base model whose method adds parts besides the base's weights.
+
+    Raises:
+        TunesmithError: names the methods that can be merged.
+    """
+    if not mergeable(method):
+        usable = ", ".join(one for one in methods.names() if mergeable(one))
+        raise TunesmithError(
+            f"base_model.name: {name}: a base model must be tuned by a method whose result is in the weights "
+            f"({usable}); it was tuned by {method}, which adds parts beside them; tune another version further"
+        )
+
+
+def version_manifest(name: str, client: MlflowClient, folder: Path) -> tuple[int, str, Manifest]:
+    """The number, the run and the manifest of the version with the address ``name``.
+
+    Raises:
+        TunesmithError: no version has the address, or its files are lost.
+    """
+    from mlflow.exceptions import MlflowException
+
+    parts = ADDRESS.fullmatch(name)
+    assert parts is not None
+    try:
+        if parts["alias"]:
+            version = client.get_model_version_by_alias(parts["name"], parts["alias"])
+        else:
+            version = client.get_model_version(parts["name"], parts["version"])
+    except MlflowException as error:
+        raise TunesmithError(
+            f"base_model.name: {name}: MLflow must have a version with this address; it has none ({described(error)}); "
+            "train on another base model first, or correct the name"
+        ) from None
+    run_id = str(version.run_id)
+    try:
+        path = client.download_artifacts(run_id, f"{MODEL}/manifest.json", str(folder))
+    except (MlflowException, OSError) as error:
+        raise TunesmithError(
+            f"base_model.name: {name}: the files of the version must be artifacts of its run {run_id}; manifest.json "
+            f"is lost ({described(error)}); restore the run's folder from a backup"
+        ) from None
+    return int(version.version), run_id, files.read_json(Path(path))
+
+
+def _downloaded(params: BaseModelParams, root: Path, folder: Path) -> Path:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracking_uri(root))
+    _, run_id, manifest = version_manifest(params.name, client, folder)
+    if not manifest["weights_sha256"].startswith(str(params.revision)):
+        raise TunesmithError(
+            f"base_model.name: {params.name}: the weights must be those that params/bases.yaml pins "
+            f"({str(params.revision)[:12]}); MLflow at {tracking_uri(root)} has {manifest['weights_sha256'][:12]}; use "
+            "the store in which the model was registered, or remove the pin and run `tunesmith run`"
+        )
+    refuse_unmergeable(params.name, manifest["method"])
+    names = [one.path for one in client.list_artifacts(run_id, MODEL) if not one.is_dir]
+    for name in names:
+        client.download_artifacts(run_id, name, str(folder))
+    model = folder / MODEL
+    weights = files.digest([files.sha256(path) for path in sorted(model.glob("*.safetensors"))])
+    if weights != manifest["weights_sha256"]:
+        raise TunesmithError(
+            f"base_model.name: {params.name}: the weights in MLflow must have the hash of their manifest, "
+            f"{manifest['weights_sha256'][:12]}; it is {weights[:12]}; they were changed or damaged: restore them"
+        )
+    return model
+
+
+def _build(name: str, model: Path, root: Path, output: Path) -> None:
+    import torch
+
+    from tasks.tuning.load import load_tuned
+
+    manifest = files.read_json(model / "manifest.json")
+    ensure_built(params_of(manifest["base_model"]), root)
+    base = from_record(manifest["base_model"], root)
+    whole = methods.named(manifest["method"]).saves_whole_model
+    tokenizer = load_tokenizer(base, model if whole else None)
+    tuned = unwrapped(load_tuned(model, base, manifest, torch.float32).cpu())
+    name_stops(tuned, Renderer(tokenizer, base.kind, manifest["fingerprint"]["fields"].get("date", CHAT_DATE)))
+    tuned.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    if (model / TRAINING_ROWS).exists():
+        shutil.copy(model / TRAINING_ROWS, output / TRAINING_ROWS)
+    files.write_json(output / ANCESTORS, _ancestors(name, manifest, base))
+
+
+def _ancestors(name: str, manifest: Manifest, base: BaseModel) -> dict[str, Any]:
+    own = {field: manifest[field] for field in ("experiment", "method", "key", "weights_sha256")}
+    below = {field: value for field, value in base.record().items() if field != "ancestors"}
+    return {
+        "weights_sha256": files.digest([manifest["weights_sha256"], base.weights_sha256]),
+        "ancestors": [{"model": name, **own, "base": below}, *base.ancestors],
+    }

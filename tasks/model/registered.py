@@ -1,0 +1,78 @@
+"""Base models that are versions of a registered model: their address, their folder, and the models before them.
+
+``tasks.ancestry`` builds the folder: a whole model with its tokenizer, the list of its training rows, and
+``ancestors.json``. This file holds ``weights_sha256`` (hash of what it was built from) and ``ancestors``, the version
+itself first. An ancestor has ``model`` (``models:/NAME/VERSION``), ``experiment``, ``method``, ``key``,
+``weights_sha256`` and ``base``, the record of the model that it was tuned from.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tasks.core import files
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import user_cache
+
+SCHEME = "models:/"
+ANCESTORS = "ancestors.json"
+PINS = "params/bases.yaml"
+
+ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
+
+
+def is_registered(name: str) -> bool:
+    """Whether ``base_model.name`` is the address of a registered model."""
+    return name.startswith(SCHEME)
+
+
+def refuse_malformed(name: str) -> None:
+    """Raise TunesmithError unless ``name`` is models:/NAME@ALIAS or models:/NAME/VERSION."""
+    if ADDRESS.fullmatch(name) is None:
+        raise TunesmithError(
+            f"base_model.name: a registered model is models:/NAME@ALIAS or models:/NAME/VERSION; this is {name!r}"
+        )
+
+
+def refuse_unpinned(name: str, revision: str | None) -> None:
+    """Refuse a registered model that ``params/bases.yaml`` does not pin.
+
+    Raises:
+        TunesmithError: it has no revision, or the address has no version.
+    """
+    refuse_malformed(name)
+    if revision is None:
+        raise TunesmithError(
+            f"base_model.name: {name}: {PINS} must name the version and its weights, so that a later run uses the "
+            "same; it does not; `tunesmith run` pins them"
+        )
+
+
+def folder_of(name: str, revision: str) -> Path:
+    """The folder of a version in the user's cache, which may not exist yet."""
+    return user_cache() / "registered" / f"{name.removeprefix(SCHEME).replace('/', '-')}-{revision[:16]}"
+
+
+def original_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of the model at the start of the line, which nobody tuned; ``record`` is that of a base model."""
+    ancestors = record.get("ancestors")
+    original: dict[str, Any] = ancestors[-1]["base"] if ancestors else record
+    return original
+
+
+def read_ancestors(folder: Path, name: str) -> tuple[str, tuple[dict[str, Any], ...]]:
+    """Read ``ancestors.json``: the hash and the ancestors.
+
+    Raises:
+        TunesmithError: the folder has not been built here.
+    """
+    path = folder / ANCESTORS
+    if not path.exists():
+        raise TunesmithError(
+            f"base_model.name: {name}: the merged model must be in {folder}; it is not; `tunesmith run` builds it from "
+            "MLflow"
+        )
+    content = files.read_json(path)
+    return content["weights_sha256"], tuple(content["ancestors"])
