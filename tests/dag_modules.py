@@ -20,6 +20,7 @@ _METHOD = "tasks/tuning/methods/${item.method}.py"
 
 DATA = {
     "tasks/template/library.py": [_SET],
+    "tasks/evaluate/canary.py": ["tasks/evaluate/canary_prompts.txt"],
     "tasks/ingest/demo/__init__.py": ["tasks/ingest/demo"],
     "tasks/metrics/negation.py": ["tasks/metrics/negation.yaml"],
     "tasks/metrics/quantities.py": ["tasks/metrics/quantities.yaml"],

@@ -106,11 +106,12 @@ def model_lines(facts: Facts) -> list[str]:
     base = model["base_model"] or {}
     lines = [
         f"version {version['version']} of {version['name']}{aliases}: experiment {version['experiment']}{mark}",
-        _decision(facts["decision"]),
+        _decision(facts["decision"], bool(version["by_hand"])),
         f"  run: {version['run_id']} in MLflow",
         f"  weights: {model['weights_sha256'][:12]}, {_where(facts['weights'])}",
         f"  method: {model['method']} on {base.get('spec')} ({base.get('revision')}, weights "
         f"{str(base.get('weights_sha256'))[:12]})",
+        *_ancestors(base),
         f"  key: {model['key'][:12]}; fingerprint of the rendering: {str(model['fingerprint'])[:12]}",
         f"  libraries: {', '.join(f'{name} {number}' for name, number in (model['versions'] or {}).items())}",
         *_git(git),
@@ -137,7 +138,17 @@ def model_lines(facts: Facts) -> list[str]:
     return lines
 
 
-def _decision(decision: Facts) -> str:
+def _ancestors(base: Facts) -> list[str]:
+    return [
+        f"  base: {one['model']}, experiment {one['experiment']} ({one['method']}, weights "
+        f"{one['weights_sha256'][:12]}) on {one['base']['spec']}"
+        for one in base.get("ancestors", [])
+    ]
+
+
+def _decision(decision: Facts, by_hand: bool) -> str:
+    if by_hand:
+        return f"  decision: promoted by hand, {decision['decided']}"
     if decision["verdict"] is None:
         return "  decision: not known; it was made by an earlier release"
     return f"  decision: {decision['verdict']}, {decision['decided']}"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from flows.commands.predict_journal import Done, journal
 from flows.commands.registered import registered_model
 from tasks.core import files
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
 from tasks.evaluate.evaluated_model import EvaluatedModel, PromptRenderer, RenderedPrompt
-from tasks.evaluate.inference_settings import Inference
+from tasks.evaluate.inference_settings import Inference, identity
 from tasks.evaluate.predictions import INFERENCE
 from tasks.inference.generate import Generated
 from tasks.ingest.tables import columns_of, read_table, refuse_unwritable, refuse_unwritten, write_table
@@ -51,11 +53,13 @@ def predict_text(
     Raises:
         TunesmithError: no such model, the text is empty, or the template needs several columns.
     """
+    completions: Done = {}
     with ExitStack() as stack:
         models = [_model(root, name, stack, note) for name in names]
         prompts = {model.name: [model.prompts.render_text(text, template)] for model in models}
-        completions = _generate(root, models, prompts, say, note)
-    return {name: completions[name][0].text for name in names}
+        for name, number, generated in _generate(root, models, prompts, completions, say, note):
+            completions[name, number] = generated
+    return {name: completions[name, 0].text for name in names}
 
 
 def predict_file(
@@ -66,7 +70,8 @@ def predict_file(
     endings decide their formats.
 
     A row with ``prompt`` is used as it is; other rows hold the columns of a template (names as in the source). All rows
-    are checked before a model is loaded. Returns the number of rows of ``source``.
+    are checked before a model is loaded. If the command is interrupted, the same command goes on with the rows that
+    have no completion yet. Returns the number of rows of ``source``.
 
     Raises:
         TunesmithError: as ``predict_text``; a row has no text or lacks columns.
@@ -86,16 +91,29 @@ def predict_file(
         prompts = {model.name: _prompts(model, numbered, source, template) for model in models}
         if replaced := [name for name in columns_of(rows) if name in own]:
             note(f"{source}: the output has its own {', '.join(replaced)} instead of the input's")
-        completions = _generate(root, models, prompts, say, note)
-    written: list[Row] = []
-    for number, row in enumerate(rows):
-        for name in names:
-            completion, prompt = completions[name][number], prompts[name][number]
-            experiment = {"experiment": name} if len(names) > 1 else {}
-            values = (prompt.template, completion.text, completion.finished)
-            written.append(row | experiment | dict(zip(own, values, strict=True)))
-    write_table(target, written)
+        with journal(target, _identity(source, models, prompts)) as kept:
+            if kept.done:
+                note(f"{target}: {counted(len(kept.done), 'completion')} of an interrupted run are kept")
+            for name, index, generated in _generate(root, models, prompts, kept.done, say, note):
+                kept.add(name, index, generated)
+            written: list[Row] = []
+            for number, row in enumerate(rows):
+                for name in names:
+                    completion, prompt = kept.done[name, number], prompts[name][number]
+                    experiment = {"experiment": name} if len(names) > 1 else {}
+                    values = (prompt.template, completion.text, completion.finished)
+                    written.append(row | experiment | dict(zip(own, values, strict=True)))
+            write_table(target, written)
     return len(rows)
+
+
+def _identity(source: Path, models: list[Model], prompts: dict[str, list[RenderedPrompt]]) -> dict[str, Any]:
+    """What the completions of a file depend on."""
+    return {
+        "input": files.sha256(source),
+        "models": {model.name: [model.inference.key, identity(model.inference.model_dump())] for model in models},
+        "templates": {name: files.digest([one.template for one in rendered]) for name, rendered in prompts.items()},
+    }
 
 
 _MOST_LINES = 10
@@ -123,16 +141,19 @@ def _prompts(model: Model, rows: list[tuple[int, Row]], source: Path, template: 
 
 
 def _generate(
-    root: Path, models: list[Model], prompts: dict[str, list[RenderedPrompt]], say: Say, note: Say
-) -> dict[str, list[Generated]]:
+    root: Path, models: list[Model], prompts: dict[str, list[RenderedPrompt]], done: Done, say: Say, note: Say
+) -> Iterator[tuple[str, int, Generated]]:
+    """Yield (model, number of the prompt, completion) of the prompts that are not in ``done``."""
     shared = SharedBase() if len(models) > 1 else None
-    completions = {}
     for model in models:
+        missing = [number for number in range(len(prompts[model.name])) if (model.name, number) not in done]
+        if not missing:
+            continue
         say(f"loading {model.name}")
         loaded = EvaluatedModel.load(model.folder, model.inference, root, shared)
         note(f"{model.name}: {_how(model, prompts[model.name])}")
-        completions[model.name] = loaded.generate(prompts[model.name])
-    return completions
+        for index, generated in loaded.stream([prompts[model.name][number] for number in missing]):
+            yield model.name, missing[index], generated
 
 
 def _how(model: Model, prompts: list[RenderedPrompt]) -> str:

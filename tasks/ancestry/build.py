@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -119,10 +120,9 @@ def _downloaded(params: BaseModelParams, root: Path, folder: Path) -> Path:
             "the store in which the model was registered, or remove the pin and run `tunesmith run`"
         )
     refuse_unmergeable(params.name, manifest["method"])
-    names = [one.path for one in client.list_artifacts(run_id, MODEL) if not one.is_dir]
-    for name in names:
-        client.download_artifacts(run_id, name, str(folder))
-    model = folder / MODEL
+    address = client.get_run(run_id).info.artifact_uri or ""
+    here = urlsplit(address).scheme in ("", "file")  # then nothing is copied
+    model = Path(client.download_artifacts(run_id, MODEL, None if here else str(folder)))
     weights = files.digest([files.sha256(path) for path in sorted(model.glob("*.safetensors"))])
     if weights != manifest["weights_sha256"]:
         raise TunesmithError(

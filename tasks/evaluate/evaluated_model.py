@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from tasks.core import device
+from tasks.core import device, files
 from tasks.core.errors import TunesmithError
+from tasks.evaluate import canary
 from tasks.evaluate.inference_settings import Inference
+from tasks.evaluate.predictions import CANARY
 from tasks.evaluate.shots import Example, fitted
 from tasks.inference.generate import Generated
+from tasks.inference.params import GenerationParams, SamplingParams
 from tasks.inference.predict import Predictor, read_manifest
 from tasks.template.conversation import prompt_of
 from tasks.template.environment import plain
@@ -197,6 +201,19 @@ class PromptRenderer:
         return RenderedPrompt(name, rendered["prompt"], examples, rendered.get("messages"), rendered.get("tools"))
 
 
+def refuse_other_weights(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raise TunesmithError if the weights in ``folder`` have another hash than their manifest records."""
+    recorded = manifest.get("weights_sha256")
+    if not recorded:
+        return
+    now = files.digest([files.sha256(path) for path in sorted(folder.glob("*.safetensors"))])
+    if now != recorded:
+        raise TunesmithError(
+            f"{folder}: the weights must have the hash that manifest.json records, {recorded[:12]}; it is {now[:12]}; "
+            "the files were changed, damaged or swapped: restore them from the model's MLflow run"
+        )
+
+
 @dataclass(frozen=True)
 class EvaluatedModel:
     """A model that generates as it was evaluated: with its templates, examples and generation settings."""
@@ -220,19 +237,40 @@ class EvaluatedModel:
             folder, root, shared: as for ``Predictor.load``.
 
         Raises:
-            TunesmithError: as ``Predictor.load``, or the tokenizer renders prompts differently than in evaluation.
+            TunesmithError: as ``Predictor.load``; the tokenizer renders prompts differently than in evaluation; the
+                weights have another hash than in the manifest; or the model generates differently than its canary.
         """
         manifest = read_manifest(folder)
+        refuse_other_weights(folder, manifest)
         inference = inference or Inference.of_folder(folder, manifest)
         if inference.threads:
             device.use_threads(inference.threads)
         predictor = Predictor.load(folder, inference.generation, root, shared)
         predictor.refuse_other_fingerprint(inference.fingerprint)
+        if (folder / CANARY).exists():  # of a registered model
+            canary.refuse_other(predictor, inference, files.read_json(folder / CANARY))
         prompts = PromptRenderer.of(inference.experiment, inference, manifest.get("templates") or {})
         return cls(predictor, inference, prompts)
 
-    def generate(self, prompts: list[RenderedPrompt]) -> list[Generated]:
-        """Generate one completion per prompt, in the same order."""
-        predictor = self.predictor
-        encoded = [fitted(predictor.renderer, one.row(), one.examples, predictor.longest_prompt) for one in prompts]
-        return predictor.generate_encoded([tokens for tokens, _ in encoded])
+    def generate(
+        self,
+        prompts: list[RenderedPrompt],
+        generation: GenerationParams | None = None,
+        sampling: SamplingParams | None = None,
+    ) -> list[Generated]:
+        """Generate one completion per prompt, in the same order.
+
+        Args:
+            generation: settings in place of those of the evaluation.
+            sampling: how to draw the completions; None generates as ``generation`` says.
+        """
+        predictor = replace(self.predictor, generation=generation or self.predictor.generation)
+        return predictor.generate_encoded(self._encoded(prompts), sampling)
+
+    def stream(self, prompts: list[RenderedPrompt]) -> Iterator[tuple[int, Generated]]:
+        """As ``generate``: yield (index of the prompt, its completion) as the completions end."""
+        return self.predictor.stream_encoded(self._encoded(prompts))
+
+    def _encoded(self, prompts: list[RenderedPrompt]) -> list[list[int]]:
+        renderer, longest = self.predictor.renderer, self.predictor.longest_prompt
+        return [fitted(renderer, one.row(), one.examples, longest)[0] for one in prompts]

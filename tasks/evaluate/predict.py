@@ -18,11 +18,13 @@ from tasks.core.facts import facts
 from tasks.core.params import load, parse
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage, main
+from tasks.evaluate import canary
 from tasks.evaluate.inference_settings import evaluated
 from tasks.evaluate.predict_params import PredictParams
 from tasks.evaluate.predict_retention import predict_retention
 from tasks.evaluate.predict_retired import predict_retired
 from tasks.evaluate.predictions import (
+    CANARY,
     DRAWN,
     INFERENCE,
     MODEL,
@@ -108,6 +110,8 @@ def predict(
         _templates(evaluation_set),
     )
     inference.write(output / INFERENCE)
+    if not champion:
+        files.write_json(output / CANARY, canary.record(predictor, inference))
     return {
         "key": manifest["key"],
         "rows": len(test),

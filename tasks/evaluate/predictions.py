@@ -7,6 +7,7 @@
 - ``validation.parquet`` (``VALIDATION``): the likelihood of each validation completion.
 - ``model.json``: facts about the model and its prompts (``Predictions.about``).
 - ``inference.json``: how the completions were generated (``tasks.evaluate.inference_settings``).
+- ``canary.json``: what the model generates for fixed prompts (``tasks.evaluate.canary``).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tasks.text.rows import Row
 
 MODEL = "model.json"
 INFERENCE = "inference.json"
+CANARY = "canary.json"
 
 _ROW = [("row", pa.int64()), ("source", pa.string()), ("row_id", pa.string()), ("template_id", pa.string())]
 _COMPLETION = [("completion", pa.string()), ("new_tokens", pa.int64()), ("finished", pa.bool_())]

@@ -18,7 +18,7 @@ from tasks.core.stage import Stage, main
 from tasks.evaluate.groups import Groups, dirty_rows, groups, task_scores
 from tasks.evaluate.metrics import PREDICTIONS, SAMPLES, Score, not_scored, sample_spread, summarise
 from tasks.evaluate.params import ScoreParams
-from tasks.evaluate.predictions import INFERENCE, Predictions
+from tasks.evaluate.predictions import CANARY, INFERENCE, Predictions
 from tasks.evaluate.report import COMPLETION, scored_rows, write_report
 from tasks.evaluate.validation import LOSSES, losses_by_task, row_losses, validation_metrics
 from tasks.metrics.scoring import Scorings, read_scorings
@@ -53,7 +53,7 @@ def score(
     output: Path,
     mark: Callable[[Pairs], Dirty | None] | None = None,
 ) -> None:
-    """Write ``predictions.parquet``, ``validation.parquet``, ``metrics.json`` and ``inference.json``.
+    """Write ``predictions.parquet``, ``validation.parquet``, ``metrics.json``, ``inference.json`` and ``canary.json``.
 
     ``samples.parquet``, ``retention.parquet`` and ``retired.parquet`` are added if there are sampled completions,
     retention rows and rows of earlier test sets.
@@ -82,7 +82,9 @@ def score(
     model = about["model"] | {"samples": samples}
     generation = about["generation"]
     write_report(output, about["experiment"], about["key"], scored, metrics, by_group, generation, model)
-    shutil.copyfile(predictions.folder / INFERENCE, output / INFERENCE)
+    for name in (INFERENCE, CANARY):
+        if (predictions.folder / name).exists():  # a champion that is evaluated again has no canary
+            shutil.copyfile(predictions.folder / name, output / name)
     _log(about["experiment"], scored, metrics)
 
 

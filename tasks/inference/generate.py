@@ -58,7 +58,6 @@ def batches(lengths: Sequence[int], params: GenerationParams) -> list[list[int]]
     return result
 
 
-@torch.no_grad()
 def generate(
     model: Any,
     tokenizer: Any,
@@ -68,10 +67,38 @@ def generate(
     sampling: SamplingParams | None = None,
 ) -> list[Generated]:
     """Generate the completion of every prompt, in the order of ``prompts``; ``sampling`` draws it with its seed."""
+    results = dict(stream(model, tokenizer, prompts, kind, params, sampling))
+    return [results[index] for index in range(len(prompts))]
+
+
+def stream(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    kind: str,
+    params: GenerationParams,
+    sampling: SamplingParams | None = None,
+) -> Iterator[tuple[int, Generated]]:
+    """As ``generate``: yield (index of the prompt, its completion) as the completions end."""
+    stops = stop_tokens(model, Renderer(tokenizer, kind))
+    for index, tokens in stream_tokens(model, tokenizer, prompts, kind, params, sampling):
+        finished = bool(tokens) and tokens[-1] in stops
+        yield index, Generated(tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), finished)
+
+
+@torch.no_grad()
+def stream_tokens(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    kind: str,
+    params: GenerationParams,
+    sampling: SamplingParams | None = None,
+) -> Iterator[tuple[int, list[int]]]:
+    """As ``stream``: yield (index of the prompt, its new tokens, to the first stop token)."""
     if not prompts:
-        return []
+        return
     model.eval()
-    results: list[Generated | None] = [None] * len(prompts)
     if sampling is not None:
         torch.manual_seed(sampling.seed)
     stops = stop_tokens(model, Renderer(tokenizer, kind))
@@ -79,9 +106,8 @@ def generate(
         greedy = sampling is None and params.num_beams == 1
         method = _in_slots if greedy and kind == "causal" and suits(model) else _in_batches
         for index, tokens in method(model, tokenizer, stops, prompts, kind, params):
-            results[index] = _cut(tokenizer, tokens, stops)
             meter.advance(1)
-    return [result for result in results if result is not None]
+            yield index, _cut(tokens, stops)
 
 
 def _in_slots(
@@ -280,9 +306,6 @@ def _after_soft_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor) ->
     return list(output.tolist())
 
 
-def _cut(tokenizer: Any, tokens: list[int], stops: Collection[int]) -> Generated:
-    end = next((position for position, token in enumerate(tokens) if token in stops), None)
-    finished = end is not None
-    if end is not None:
-        tokens = tokens[: end + 1]
-    return Generated(tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), finished)
+def _cut(tokens: list[int], stops: Collection[int]) -> list[int]:
+    end = next((position for position, token in enumerate(tokens) if token in stops), len(tokens))
+    return tokens[: end + 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from tasks.ancestry.build import ensure_built
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError
-from tasks.inference.generate import Generated, generate
+from tasks.inference.generate import Generated, generate, stream
 from tasks.inference.params import GenerationParams, SamplingParams
 from tasks.model.base_models import BaseModel, from_record, load_tokenizer, params_of
 from tasks.model.chat import CHAT_DATE
@@ -100,6 +100,15 @@ class Predictor:
         """
         self._refuse_too_long(encoded)
         return generate(self.model, self.renderer.tokenizer, encoded, self.base.kind, self.generation, sampling)
+
+    def stream_encoded(self, encoded: list[list[int]]) -> Iterator[tuple[int, Generated]]:
+        """As ``generate_encoded``: yield (index of the prompt, its completion) as the completions end.
+
+        Raises:
+            TunesmithError: as ``generate``.
+        """
+        self._refuse_too_long(encoded)
+        return stream(self.model, self.renderer.tokenizer, encoded, self.base.kind, self.generation)
 
     def likelihood(self, encoded: list[Encoded]) -> Likelihood:
         """Compute the likelihood of completions, in fp32, since experiments are compared by it."""

@@ -17,7 +17,9 @@ import tasks
 from tasks.core import files
 from tasks.evaluate.inference_settings import Inference
 from tasks.evaluate.predictions import INFERENCE
+from tasks.inference.params import GenerationParams
 from tasks.model.registered import original_of
+from tasks.serving.generation import param_schema
 
 MODEL = "model"
 """Folder of a run's artifacts that holds its model."""
@@ -69,7 +71,7 @@ def make_servable(client: Any, run_id: str) -> None:
                 python_model=str(Path(__file__).with_name("serving_model.py")),
                 artifacts={"model": str(empty)},
                 code_paths=[str(Path(tasks.__file__).parent)],
-                signature=signature(_columns(client, run_id, Path(folder))),
+                signature=_signature(client, run_id, Path(folder)),
                 pip_requirements=requirements(_original_base(client, run_id, Path(folder))),
             )
         files.remove(target / "artifacts")
@@ -77,7 +79,7 @@ def make_servable(client: Any, run_id: str) -> None:
         client.log_artifacts(run_id, str(target), MODEL)
 
 
-def signature(columns: list[str]) -> ModelSignature:
+def signature(columns: list[str], generation: GenerationParams) -> ModelSignature:
     """The signature of a model that takes rendered prompts, conversations, or rows with ``columns``.
 
     Every column is optional for MLflow, since a row has a prompt or columns; the model refuses a row without either.
@@ -86,16 +88,18 @@ def signature(columns: list[str]) -> ModelSignature:
     own = [ColSpec(DataType.string, name, required=False) for name in ("prompt", "template")]
     names = [name for name in dict.fromkeys(["messages", "tools", *columns]) if name not in ("prompt", "template")]
     others = [ColSpec(AnyType(), name, required=False) for name in names]
-    return ModelSignature(inputs=Schema([*own, *others]), outputs=Schema([ColSpec(DataType.string, "completion")]))
+    outputs = Schema([ColSpec(DataType.string, "completion")])
+    return ModelSignature(inputs=Schema([*own, *others]), outputs=outputs, params=param_schema(generation))
 
 
-def _columns(client: Any, run_id: str, folder: Path) -> list[str]:
-    """Columns that the templates of the run's model read, by the sources' and by the template sets' names."""
+def _signature(client: Any, run_id: str, folder: Path) -> ModelSignature:
+    """The signature by the model's ``inference.json``: columns have the sources' and the template sets' names."""
     stored = {artifact.path for artifact in client.list_artifacts(run_id, MODEL)}
     if f"{MODEL}/{INFERENCE}" not in stored:
-        return []
+        return signature([], GenerationParams())
     inference = Inference.read(Path(client.download_artifacts(run_id, f"{MODEL}/{INFERENCE}", str(folder))))
-    return list(dict.fromkeys(name for source in inference.sources.values() for name in source.names()))
+    columns = list(dict.fromkeys(name for source in inference.sources.values() for name in source.names()))
+    return signature(columns, inference.generation)
 
 
 def _original_base(client: Any, run_id: str, folder: Path) -> str:

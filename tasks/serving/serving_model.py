@@ -16,9 +16,9 @@ class ServingModel(PythonModel):
     """Generates as the model was evaluated: with its templates, examples and generation settings.
 
     ``predict`` takes a data frame with the columns of a source, which the stored templates render, with ``messages``
-    and ``tools`` of conversations, or with the column ``prompt``, which holds rendered prompts. If the base model is a
-    folder of a workspace, the environment variable ``TUNESMITH_ROOT`` names that workspace; by default it is the
-    current folder.
+    and ``tools`` of conversations, or with the column ``prompt``, which holds rendered prompts. Its ``params`` may
+    change the settings of generation (``tasks.serving.generation``). If the base model is a folder of a workspace, the
+    environment variable ``TUNESMITH_ROOT`` names that workspace; by default it is the current folder.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -35,15 +35,17 @@ class ServingModel(PythonModel):
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, object] | None = None
     ) -> list[str]:
         from tasks.core.errors import TunesmithError
+        from tasks.serving.generation import generation_of
 
         # MLflow drops the columns that the signature lacks. If none is left, it drops the rows too.
         records = model_input.to_dict("records") if len(model_input.columns) else [{}]
         rows = [{str(name): _plain(value) for name, value in row.items()} for row in records]
         try:
             prompts = [self.model.prompts.render_row(row, f"row {n}") for n, row in enumerate(rows, start=1)]
+            completions = self.model.generate(prompts, *generation_of(self.model.inference.generation, params or {}))
         except TunesmithError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        return [completion.text for completion in self.model.generate(prompts)]
+        return [completion.text for completion in completions]
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from tasks.core import files
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.evaluate.inference_settings import identity, params_of
+from tasks.evaluate.predictions import CANARY
 from tasks.evaluate.predictions import INFERENCE as INFERENCE_FILE
 from tasks.tracking.metric_names import DEFAULT_PRIMARY
 from tasks.tracking.run_params import main_params
@@ -185,7 +186,8 @@ def read(paths: Paths, name: str, lock: Mapping[str, Any]) -> ExperimentFiles:
     scores = _fresh(paths.report(name) / "metrics.json", key)
     inference = _fresh(paths.report(name) / INFERENCE_FILE, key)
     # Stored with the model: wherever it is loaded, it generates as it was evaluated.
-    beside = {INFERENCE_FILE: paths.report(name) / INFERENCE_FILE} if inference else {}
+    beside = {one: paths.report(name) / one for one in (INFERENCE_FILE, CANARY)} if inference else {}
+    beside = {one: path for one, path in beside.items() if path.exists()}  # earlier versions wrote no canary
     history = paths.run(name, "train") / "history.jsonl"
     groups = {
         "model": _files(paths.model(name)) | beside,

@@ -284,11 +284,12 @@ def test_another_way_of_generating_is_another_run(registered: Paths, tmp_path: P
 def test_a_model_registered_before_still_generates(
     registered: Paths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its folder has no ``inference.json``: rendered prompts, and the templates that it was trained with."""
+    """Its folder has no ``inference.json`` and no canary: rendered prompts, and the templates of its training."""
     client = open_store(registered.root).client
     version = client.get_model_version_by_alias("tunesmith", "champion")
     old = Path(shutil.copytree(client.download_artifacts(version.run_id, "model"), tmp_path / "old"))
-    (old / "inference.json").unlink()
+    for name in ("inference.json", "canary.json"):
+        (old / name).unlink()
     monkeypatch.setenv("TUNESMITH_ROOT", str(registered.root))
     answerer = mlflow.pyfunc.load_model(str(old))
     answers = answerer.predict(pd.DataFrame({"prompt": ["hello"]}))
