@@ -26,6 +26,7 @@ from flows.cli.experiments import app as experiments
 from flows.cli.explain import explain
 from flows.cli.forget import forget
 from flows.cli.helm import helm
+from flows.cli.merge import merge
 from flows.cli.plan import plan
 from flows.cli.predict import predict
 from flows.cli.preferences import app as preferences
@@ -73,6 +74,7 @@ for command in (
     explain,
     reproduce,
     forget,
+    merge,
     contamination,
     benchmark,
     helm,

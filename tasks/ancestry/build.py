@@ -142,13 +142,19 @@ def _build(name: str, model: Path, root: Path, output: Path) -> None:
     base = from_record(manifest["base_model"], root)
     whole = methods.named(manifest["method"]).saves_whole_model
     tokenizer = load_tokenizer(base, model if whole else None)
-    tuned = unwrapped(load_tuned(model, base, manifest, torch.float32).cpu())
-    name_stops(tuned, Renderer(tokenizer, base.kind, manifest["fingerprint"]["fields"].get("date", CHAT_DATE)))
-    tuned.save_pretrained(output)
-    tokenizer.save_pretrained(output)
+    date = manifest["fingerprint"]["fields"].get("date", CHAT_DATE)
+    save_whole(load_tuned(model, base, manifest, torch.float32), Renderer(tokenizer, base.kind, date), output)
     if (model / TRAINING_ROWS).exists():
         shutil.copy(model / TRAINING_ROWS, output / TRAINING_ROWS)
     files.write_json(output / ANCESTORS, _ancestors(name, manifest, base))
+
+
+def save_whole(model: Any, renderer: Renderer, folder: Path) -> None:
+    """Write a merged model with its tokenizer and stop tokens, so that every program can load the folder."""
+    merged = unwrapped(model).cpu()
+    name_stops(merged, renderer)
+    merged.save_pretrained(folder)
+    renderer.tokenizer.save_pretrained(folder)
 
 
 def _ancestors(name: str, manifest: Manifest, base: BaseModel) -> dict[str, Any]:

@@ -27,6 +27,9 @@ from tasks.model.batches import collate
 from tasks.model.encoded import Encoded
 from tasks.model.likelihood import supervised_logits
 
+PROMPTS = 16
+"""Prompts of ``texts`` in a canary; proofs of a merge use all."""
+
 NEW_TOKENS = 16
 CHECKED = 2
 """Prompts that are checked whenever a model is loaded."""
@@ -46,15 +49,12 @@ def texts() -> list[str]:
 
 
 def record(predictor: Predictor, inference: Inference) -> Canary:
-    """Generate for all prompts, greedily."""
-    prompts = [predictor.renderer.prompt(text) for text in texts()]
-    budget = predictor.generation.token_budget
-    greedy = GenerationParams(max_new_tokens=NEW_TOKENS, token_budget=budget, precision=predictor.generation.precision)
-    outputs = dict(stream_tokens(predictor.model, predictor.renderer.tokenizer, prompts, predictor.base.kind, greedy))
+    """Generate for the first ``PROMPTS`` prompts, greedily."""
+    chosen = texts()[:PROMPTS]
+    prompts = [predictor.renderer.prompt(text) for text in chosen]
     entries = []
-    for number, (text, prompt) in enumerate(zip(texts(), prompts, strict=True)):
-        output = outputs[number]
-        logits = _log_probabilities(predictor, prompt, output)
+    for text, prompt, output in zip(chosen, prompts, greedy_outputs(predictor, prompts), strict=True):
+        logits = log_probabilities(predictor, prompt, output)
         own = [round(float(logits[at, token]), 4) for at, token in enumerate(output)]
         entries.append({"text": text, "prompt": prompt, "output": output, "log_probabilities": own})
     return {
@@ -65,6 +65,14 @@ def record(predictor: Predictor, inference: Inference) -> Canary:
         "templates": _templates(inference),
         "prompts": entries,
     }
+
+
+def greedy_outputs(predictor: Predictor, prompts: list[list[int]]) -> list[list[int]]:
+    """The new tokens of each prompt, at most ``NEW_TOKENS``."""
+    given = predictor.generation
+    greedy = GenerationParams(max_new_tokens=NEW_TOKENS, token_budget=given.token_budget, precision=given.precision)
+    outputs = dict(stream_tokens(predictor.model, predictor.renderer.tokenizer, prompts, predictor.base.kind, greedy))
+    return [outputs[number] for number in range(len(prompts))]
 
 
 def refuse_other(predictor: Predictor, inference: Inference, canary: Canary, count: int = CHECKED) -> None:
@@ -121,7 +129,7 @@ def _refuse_other_tokens(predictor: Predictor, now: Sequence[int], before: Seque
 
 
 def _refuse_other_output(predictor: Predictor, entry: dict[str, Any], tolerance: float, where: str) -> None:
-    logits = _log_probabilities(predictor, entry["prompt"], entry["output"])
+    logits = log_probabilities(predictor, entry["prompt"], entry["output"])
     decode = predictor.renderer.tokenizer.decode
     for at, (token, before) in enumerate(zip(entry["output"], entry["log_probabilities"], strict=True)):
         now, best = float(logits[at, token]), int(logits[at].argmax())
@@ -136,7 +144,7 @@ def _refuse_other_output(predictor: Predictor, entry: dict[str, Any], tolerance:
 
 
 @torch.no_grad()
-def _log_probabilities(predictor: Predictor, prompt: list[int], output: list[int]) -> torch.Tensor:
+def log_probabilities(predictor: Predictor, prompt: list[int], output: list[int]) -> torch.Tensor:
     """Log probabilities (T, V) at the T tokens of ``output``."""
     pad = predictor.renderer.tokenizer.pad_token_id
     batch = collate([Encoded(prompt, output)], predictor.base.kind, pad)

@@ -185,3 +185,11 @@ def test_a_source_without_files_is_refused(tmp_path: Path) -> None:
 def test_a_folder_in_a_source_is_refused_since_it_would_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "data/sources/s/more").mkdir(parents=True)
     assert "data/sources/s/more: a source's files must be in one folder" in error_of(tmp_path, {"a.jsonl": [{"x": 1}]})
+
+
+def test_withheld_rows_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows: Rows = [{"x": "one"}, {"x": "two"}, {"x": "one"}]
+    first = ingest(tmp_path, {"a.jsonl": rows})[0]["row_id"]
+    with caplog.at_level("INFO", logger="tunesmith"):
+        assert [row["x"] for row in ingest(tmp_path, {"a.jsonl": rows}, withheld=[first, "gone"])] == ["two"]
+    assert "s: ingest.withheld: 1 of 2 rows are in the files" in caplog.text

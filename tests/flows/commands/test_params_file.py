@@ -173,3 +173,12 @@ def test_texts_that_readers_refuse_in_braces_are_quoted_and_null_is_written() ->
         '  base: "embedded:small"',
         "  of: [1, 2]",
     ]
+
+
+def test_a_list_is_put_into_a_mapping_and_an_id_that_looks_like_a_number_is_quoted() -> None:
+    section = ("sources", "s", "ingest")
+    text = with_value("sources:\n  s:\n    ingest: {required: [a]}\n", FILE, section, "withheld", ["12e5"])
+    assert text == 'sources:\n  s:\n    ingest: {withheld: ["12e5"], required: [a]}\n'
+    more = with_item(text, FILE, (*section, "withheld"), "345")
+    assert more == 'sources:\n  s:\n    ingest: {withheld: ["12e5", "345"], required: [a]}\n'
+    assert 'withheld: ["345", abc]' in with_item(more.replace('"12e5", ', ""), FILE, (*section, "withheld"), "abc")

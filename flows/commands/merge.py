@@ -1,0 +1,48 @@
+"""The work of ``tunesmith merge``: write a registered adapter as a whole model, with the proof as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.by_hand import load_registration
+from flows.commands.explain import address_of
+from flows.commands.registered import registered_model
+from tasks.core.paths import Paths
+from tasks.serving.merge import Compared, merge
+
+Say = Callable[[str], None]
+
+
+def merge_version(root: Path, version: str | None, output: Path, note: Say) -> list[str]:
+    """Merge a version (None: the champion) into the new folder ``output``; return the lines of the proof.
+
+    Raises:
+        TunesmithError: there is no such version, or as ``tasks.serving.merge.merge``.
+    """
+    params = load_registration(root)
+    address = address_of(version, params.model_name, params.alias)
+    with registered_model(Paths(root), address, note) as folder:
+        result = merge(folder, root, output)
+    lines = [
+        f"{output}: {_mb(result.whole_bytes)}; the adapter has {_mb(result.adapter_bytes)}, "
+        f"{result.whole_bytes / result.adapter_bytes:,.0f} times less",
+        f"as the adapter beside its base: {_shown(result.proof)}",
+    ]
+    if result.drift is not None:
+        lines.append(
+            "the base was quantised in training; the merged weights are those that it computed with, in full "
+            f"precision. On the published base the adapter would differ: {_shown(result.drift)}"
+        )
+    return lines
+
+
+def _shown(compared: Compared) -> str:
+    return (
+        f"{compared.same_outputs} of {compared.prompts} greedy outputs are equal; log probabilities differ by at most "
+        f"{compared.largest:.2g} nats"
+    )
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
