@@ -59,10 +59,10 @@ def main() -> None:
     plain = load_model(base, torch.float32).eval()
     beside = adapted(copy.deepcopy(plain), given.rank)
     merged = copy.deepcopy(beside).merge_and_unload().eval()
-    models = {"base": plain, "merged": merged, "beside": beside}
+    models = {"base": plain, "merged": merged, "unmerged": beside}
     with torch.no_grad():
         first, second = (model(**batch).logits for model in (beside, merged))
-        print(f"largest difference of a logit, merged against beside: {float((first - second).abs().max()):.2g}")
+        print(f"largest difference of a logit, merged against unmerged: {float((first - second).abs().max()):.2g}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         beside.save_pretrained(folder / "adapter")

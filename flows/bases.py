@@ -1,4 +1,4 @@
-"""Pin registered base models in ``params/bases.yaml``: at first use, and when a run trains on them anyway."""
+"""Pin registered base models in ``params/bases.yaml``: at first use, and when data or parameters change."""
 
 from __future__ import annotations
 
@@ -36,14 +36,16 @@ def users(paths: Paths) -> dict[str, list[str]]:
 
 
 def pin_bases(root: Path, say: Say, training: Collection[str] | None = None) -> bool:
-    """Pin what is not pinned yet; with ``training``, also move pins. Return whether a pin has changed.
+    """Pin what is not pinned yet; with ``training``, also update the pins of these experiments' bases.
 
-    An alias moves with each promotion. If its pin moved at once, every run would train on the champion that the run
-    before it trained, with the same rows again. So a pin moves only in a run that trains on it for another reason.
+    A promotion moves the alias. If that alone updated the pin, each run would tune its predecessor's champion further
+    on the same rows. So a pin is updated only if data or parameters make an experiment train.
+
+    Returns: whether a pin has changed.
 
     Args:
         say: gets a line per pin that changes, or that stays although its alias has moved.
-        training: experiments that this run will train; None moves no pin.
+        training: experiments that this run will train; None updates no pin.
 
     Raises:
         TunesmithError: MLflow has no version with an address, or it cannot be a base model.
@@ -59,13 +61,13 @@ def pin_bases(root: Path, say: Say, training: Collection[str] | None = None) -> 
     tracker = open_store(root)
     with readable_mlflow(tracker.uri):
         for address, names in wanted.items():
-            pin, before = _present(address, tracker.client), pins.get(address)
+            pin, before = _current_pin(address, tracker.client), pins.get(address)
             if pin == before:
                 continue
             if before is not None and not set(names) & set(training or ()):
                 say(
-                    f"{address} is version {pin.version} now; the base of {', '.join(names)} stays version "
-                    f"{before.version} until their data or parameters change"
+                    f"{address} is now version {pin.version}; these experiments keep version {before.version} as their "
+                    f"base until their data or parameters change: {', '.join(names)}"
                 )
                 continue
             say(f"{address}: version {pin.version} is the base of {', '.join(names)}; commit params/bases.yaml")
@@ -75,7 +77,7 @@ def pin_bases(root: Path, say: Say, training: Collection[str] | None = None) -> 
     return changed
 
 
-def _present(address: str, client: Any) -> Pin:
+def _current_pin(address: str, client: Any) -> Pin:
     with tempfile.TemporaryDirectory() as temporary:
         version, _, manifest = version_manifest(address, client, Path(temporary))
     refuse_unmergeable(address, manifest["method"])

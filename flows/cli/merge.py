@@ -1,4 +1,4 @@
-"""``tunesmith merge``: fold a registered adapter into its base model."""
+"""``tunesmith merge``: merge a registered adapter into its base model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def merge(
         str | None, typer.Argument(help="NAME@ALIAS, a version's number, or models:/…; default: the champion.")
     ] = None,
 ) -> None:
-    """Fold a registered adapter into its base model, after a proof on 32 prompts that both generate the same."""
+    """Merge a registered adapter into its base model. First check on 32 prompts that the outputs stay the same."""
     root = workspace()
     from flows.commands.merge import merge_version
 

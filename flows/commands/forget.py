@@ -41,13 +41,15 @@ def forget(root: Path, row_ids: Sequence[str], why: str) -> Facts:
         - ``outputs``: file of a stage's output → stage; ``others``: other files of the workspace;
         - ``cache``, ``remote``: md5 → path, or address, of the object;
         - ``artifacts``: ``run``, ``artifact``, and ``path`` on this machine (None elsewhere);
-        - ``pieces``: whether texts could be searched for; otherwise only tables were searched, by row_id.
+        - ``without_pieces``: rows that could be searched for by row_id alone, in tables.
 
     Raises:
         TunesmithError: no source has a row, ``why`` is empty, or ``params/sources.yaml`` cannot be changed.
     """
     if not why.strip():
-        raise TunesmithError("forget: --why must give the reason, which is stored in decisions.jsonl; it is empty")
+        raise TunesmithError(
+            'forget: --why must give a reason, but is empty; write one, such as --why "deletion request 17"'
+        )
     paths = Paths(root)
     with workspace_lock(root, "tunesmith forget"):
         traces = traces_of(row_ids, paths)
@@ -56,7 +58,7 @@ def forget(root: Path, row_ids: Sequence[str], why: str) -> Facts:
         if new:
             who, reason = person_name(root), " ".join(why.split())
             append(paths, {"time": now(), "action": "forget", "rows": rows, "by": who, "why": reason})
-        return {"rows": rows, "new": new, "pieces": bool(traces.pieces)} | _search(traces, paths)
+        return {"rows": rows, "new": new, "without_pieces": sorted(traces.without_pieces)} | _search(traces, paths)
 
 
 def _withhold(rows: dict[str, list[str]], paths: Paths) -> list[str]:
@@ -92,7 +94,7 @@ def _search(traces: Traces, paths: Paths) -> Facts:
         ]
     lock = paths.root / "dvc.lock"
     stages = read_yaml(lock).get("stages", {}) if lock.exists() else {}
-    made = {out["path"]: address for address, stage in stages.items() for out in stage.get("outs", [])}
+    stage_of_output = {out["path"]: address for address, stage in stages.items() for out in stage.get("outs", [])}
     with opened_store(paths) as store:
         cache = {path.parent.name + path.name: path for path in files_in(store.cache) if holds(path, traces)}
         remote = {md5: address for md5 in cache if (address := store.remote_address(md5))}
@@ -103,12 +105,12 @@ def _search(traces: Traces, paths: Paths) -> Facts:
         file: {"lines": traces.files.get(file, []), "kind": _kind(Path(file).parts[2], root)}
         for file in sorted({*traces.files, *(path for path in held if path.startswith("data/sources/"))})
     }
-    maker = {file: _maker(file, made) for file in held if file not in sources}
+    stage_of_file = {file: _stage_of(file, stage_of_output) for file in held if file not in sources}
     return {
         "seen_by": seen,
         "sources": sources,
-        "outputs": {file: stage for file, stage in maker.items() if stage},
-        "others": [file for file, stage in maker.items() if stage is None],
+        "outputs": {file: stage for file, stage in stage_of_file.items() if stage},
+        "others": [file for file, stage in stage_of_file.items() if stage is None],
         "cache": {md5: str(path) for md5, path in cache.items()},
         "remote": remote,
         "artifacts": artifacts,
@@ -122,8 +124,8 @@ def _kind(source: str, root: Path) -> str:
     return "made" if source in mapping(path, "generated") or source in mapping(path, "hub") else "own"
 
 
-def _maker(file: str, made: dict[str, str]) -> str | None:
-    return next((stage for out, stage in made.items() if file == out or file.startswith(f"{out}/")), None)
+def _stage_of(file: str, stage_of_output: dict[str, str]) -> str | None:
+    return next((stage for out, stage in stage_of_output.items() if file == out or file.startswith(f"{out}/")), None)
 
 
 def forget_lines(facts: Facts) -> list[str]:
@@ -131,15 +133,18 @@ def forget_lines(facts: Facts) -> list[str]:
     lines = []
     for source, row_ids in facts["rows"].items():
         fresh = [row_id for row_id in row_ids if row_id in facts["new"]]
-        state = "withheld from the next run on" if fresh else "withheld since an earlier request"
+        state = "withheld from every run that starts after this" if fresh else "withheld since an earlier request"
         lines.append(f"{source}: {', '.join(row_ids)}: {state} (params/sources.yaml: sources.{source}.ingest.withheld)")
     lines += seen_lines(facts["seen_by"], single=sum(map(len, facts["rows"].values())) == 1)
     if any(one["model"].startswith("models:/") for one in facts["seen_by"]):
         lines.append("  a version keeps what it learnt: replace the champion, then delete the version in MLflow")
     held = _held(facts)
     lines += ["still held by:", *(f"  {line}" for line in held)] if held else ["no file that was searched holds it"]
-    if not facts["pieces"]:
-        lines.append("only tables were searched, by row_id: the text is not in the sources, is short, or is not unique")
+    if facts["without_pieces"]:
+        lines.append(
+            f"reports, logs and other files without row_ids were not searched for "
+            f"{', '.join(facts['without_pieces'])}: no source has a text of the row that is long enough and in no other row; search these files by hand"
+        )
     if held:
         lines.append("run this command again to see what is left")
     return lines
@@ -167,9 +172,9 @@ def _held(facts: Facts) -> list[str]:
     if facts["artifacts"]:
         lines.append(f"{counted(len(facts['artifacts']), 'artifact')} in MLflow:")
         for one in facts["artifacts"]:
-            gone = f"mlflow runs delete --run-id {one['run']} && mlflow gc --run-ids {one['run']}"
+            delete = f"mlflow runs delete --run-id {one['run']} && mlflow gc --run-ids {one['run']}"
             lines.append(
-                f"  rm -f {one['path']}" if one["path"] else f"  {one['artifact']} of run {one['run']}: {gone}"
+                f"  rm -f {one['path']}" if one["path"] else f"  {one['artifact']} of run {one['run']}: {delete}"
             )
     lines += [f"{file}: {_other(file)}" for file in facts["others"]]
     return lines
@@ -180,11 +185,14 @@ def _remedies(file: Path) -> dict[str, str]:
     return {
         "own": f"remove the row from a copy, then `tunesmith data add COPY --name {source} --replace --yes`",
         "fetched": f"remove the row where it is fetched from, then `tunesmith data refresh {source}`",
-        "made": "a stage makes this file again; its row stays withheld",
+        "made": "nothing to do: a stage makes this file with the row in it, and ingest leaves the row out",
     }
 
 
 def _other(file: str) -> str:
-    if file.endswith((".db", ".db-wal")):
-        return "a database; delete the flow run or run that holds it in the UI, then `sqlite3 FILE VACUUM`"
+    database = file.removesuffix("-wal")
+    if database.endswith("mlflow.db"):
+        return f"delete the run that has the row in MLflow's UI, then run `mlflow gc` and `sqlite3 {database} VACUUM`"
+    if database.endswith(".db"):
+        return f"delete the flow run that logged the row in Prefect's UI, then run `sqlite3 {database} VACUUM`"
     return f"rm -f {file}"

@@ -25,15 +25,14 @@ def merge_version(root: Path, version: str | None, output: Path, note: Say) -> l
     with registered_model(Paths(root), address, note) as folder:
         result = merge(folder, root, output)
     lines = [
-        f"{output}: {_mb(result.whole_bytes)}; the adapter has {_mb(result.adapter_bytes)}, "
-        f"{result.whole_bytes / result.adapter_bytes:,.0f} times less",
-        f"as the adapter beside its base: {_shown(result.proof)}",
+        f"{output}: {_mb(result.whole_bytes)}; the adapter is {_mb(result.adapter_bytes)}",
+        f"merged against unmerged: {_shown(result.proof)}",
     ]
     if result.drift is not None:
-        lines.append(
-            "the base was quantised in training; the merged weights are those that it computed with, in full "
-            f"precision. On the published base the adapter would differ: {_shown(result.drift)}"
-        )
+        lines += [
+            "training quantised the base; the merged model has the dequantised weights, as training computed with them",
+            f"against the original, unquantised base: {_shown(result.drift)}",
+        ]
     return lines
 
 

@@ -70,7 +70,7 @@ def predict_file(
     endings decide their formats.
 
     A row with ``prompt`` is used as it is; other rows hold the columns of a template (names as in the source). All rows
-    are checked before a model is loaded. If the command is interrupted, the same command goes on with the rows that
+    are checked before a model is loaded. If the command is interrupted, the same command resumes with the rows that
     have no completion yet. Returns the number of rows of ``source``.
 
     Raises:

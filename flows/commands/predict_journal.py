@@ -1,7 +1,8 @@
-"""Completions that ``tunesmith predict --input`` has generated so far, so that an interrupted run can go on.
+"""Completions that ``tunesmith predict --input`` has generated so far, so that an interrupted run can resume.
 
-The file lies beside the output and is removed once the output is written. Its first line says what the completions
-belong to; each other line holds one: ``model``, ``row`` (number, from 0), ``text``, ``new_tokens`` and ``finished``.
+The file lies beside the output and is removed once the output is written. Its first line identifies input, models and
+templates; each other line holds one completion: ``model``, ``row`` (number, from 0), ``text``, ``new_tokens`` and
+``finished``.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class Journal:
 
 @contextmanager
 def journal(output: Path, identity: dict[str, Any]) -> Iterator[Journal]:
-    """Open the journal of ``output``; if it is of other rows, models or settings (``identity``), begin anew.
+    """Open the journal of ``output``. If its first line differs from ``identity``, empty it.
 
-    It stays if the block fails, and is removed if the block ends.
+    If the block raises, the file is kept; else it is removed.
     """
     path = output.with_name(f".{output.name}.predictions.jsonl")
     done = _read(path, identity)

@@ -6,14 +6,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
-from tasks.core.paths import Paths
+from tasks.core.paths import Paths, folder_of_uri
 from tasks.model.registered import ADDRESS, SCHEME
 from tasks.register.params import RegistrationParams
 from tasks.serving.package import MODEL
@@ -40,8 +39,8 @@ def registered_model(paths: Paths, address: str, note: Callable[[str], None]) ->
             version = version_of(tracker, address)
             run = tracker.client.get_run(str(version.run_id))
             note(f"{address} is version {version.version}, the model of experiment {version.tags.get(NAME)}")
-            here = urlsplit(run.info.artifact_uri or "").scheme in ("", "file")
-            folder = tracker.client.download_artifacts(run.info.run_id, MODEL, None if here else temporary)
+            here = folder_of_uri(run.info.artifact_uri)
+            folder = here / MODEL if here else tracker.client.download_artifacts(run.info.run_id, MODEL, temporary)
         yield Path(folder)
 
 

@@ -18,16 +18,26 @@ from flows.commands.explain import address_of
 from flows.commands.registered import version_of
 from flows.subprocesses import allow, stop_all, stream
 from flows.workspace import ROOT_VARIABLE
+from tasks.ancestry.build import ensure_built
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml, write_yaml
 from tasks.core.paths import Paths
+from tasks.model.base_models import params_of
 from tasks.serving.package import MODEL
 from tasks.tracking.client import VARIABLE, open_store, readable_mlflow
 from tasks.tracking.state import GIT, LOCK, PATCH, has_commit, read_state
 from tasks.tracking.tag_names import NAME
 
 Say = Callable[[str], None]
+
+_FIELDS = {
+    "params": "parameters",
+    "versions": "library versions",
+    "computed": "device or precision",
+    "base_model": "base model",
+}
+"""Fields of a manifest that explain other weights → what they are for a reader."""
 
 _DVC = [sys.executable, "-m", "dvc"]
 
@@ -67,6 +77,7 @@ def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None)
         _refuse_lost_commit(root, git, address)
         with _worktree(root, git["commit"], keep) as tree:
             _restore(root, state, tree, say)
+            ensure_built(params_of(manifest["base_model"]), root)
             say(f"building train@{experiment} in {tree}")
             _build(tree, experiment, say)
             rebuilt = files.read_json(Paths(tree).model(experiment) / "manifest.json")
@@ -77,7 +88,7 @@ def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None)
         say(f"the weights differ: sha256 {rebuilt['weights_sha256']} now, {manifest['weights_sha256']} registered")
         changed = _changed_inputs(manifest, rebuilt)
         for name in changed:
-            say(f"  {name} differs")
+            say(f"  different: {name}")
         if not changed:
             say("  inputs, parameters, versions and device are the same; processors may round differently")
     return equal
@@ -117,7 +128,8 @@ def _refuse_lost_commit(root: Path, git: dict[str, Any], address: str) -> None:
     commit = git["commit"]
     if commit is None:
         raise TunesmithError(
-            f"{address}: the model was not built in a git repository, so no commit is stored; it cannot be reproduced"
+            f"{address}: the model was not built in a git repository, so no commit is stored; commit the workspace to "
+            "git and train again"
         )
     if not has_commit(root, commit):
         raise TunesmithError(
@@ -155,7 +167,7 @@ def _restore(root: Path, state: Path, tree: Path, say: Say) -> None:
         _check_out(pointer, tree)
     _link_bases(root, tree)
     lock = read_yaml(tree / LOCK) if (tree / LOCK).exists() else {}
-    kept = {}
+    source_stages = {}
     for address, stage in lock.get("stages", {}).items():
         # A split reads its earlier assignments, so that groups stay where they are.
         if address.startswith("split@"):
@@ -164,22 +176,25 @@ def _restore(root: Path, state: Path, tree: Path, say: Say) -> None:
         if outs and all(out.startswith("data/sources/") for out in outs):
             try:
                 _check_out(address, tree)
-                kept[address] = stage
+                source_stages[address] = stage
             except TunesmithError:
                 say(f"{address}: neither DVC's cache nor its remote has the data; the stage runs again")
     if lock:
-        write_yaml(tree / LOCK, lock | {"stages": kept})  # what the lock does not name runs
+        write_yaml(tree / LOCK, lock | {"stages": source_stages})  # what the lock does not name runs
 
 
 def _check_out(target: str, tree: Path) -> None:
     """Put the data of a stage or a ``.dvc`` file into the worktree, from the cache, else from the remote."""
     try:
         _command([*_DVC, "checkout", "--quiet", target], tree)
-    except TunesmithError as lost:
+    except TunesmithError:
         try:
             _command([*_DVC, "pull", "--quiet", target], tree)
-        except TunesmithError:
-            raise lost from None
+        except TunesmithError as error:
+            raise TunesmithError(
+                f"reproduce: {target}: DVC's cache or its remote must have this data; neither has it ({error}); run "
+                "`dvc fetch --all-commits` in the workspace, or restore the remote"
+            ) from None
 
 
 def _link_bases(root: Path, tree: Path) -> None:
@@ -192,11 +207,11 @@ def _link_bases(root: Path, tree: Path) -> None:
 
 
 def _build(tree: Path, experiment: str, say: Say) -> None:
-    """Run the stages up to the training that the lock does not name; the workspace's MLflow store stays out of it."""
+    """Run the stages that ``dvc.lock`` does not name, up to the training, without the workspace's MLflow store."""
     for name in (VARIABLE, "PREFECT_API_URL", "PREFECT_HOME"):
         os.environ.pop(name, None)
     command = [*_DVC, "repro", "--no-run-cache", "--no-commit", f"train@{experiment}"]
-    own = {ROOT_VARIABLE: str(tree), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {ROOT_VARIABLE: str(tree), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     allow()
     try:
         lines: list[str] = []
@@ -205,7 +220,7 @@ def _build(tree: Path, experiment: str, say: Say) -> None:
             lines.append(line)
             say(f"  {line}")
 
-        if stream(command, tree, show, own):
+        if stream(command, tree, show, environment):
             raise TunesmithError(f"reproduce: a stage failed: {lines[-1] if lines else 'no output'}")
     finally:
         stop_all()
@@ -214,8 +229,7 @@ def _build(tree: Path, experiment: str, say: Say) -> None:
 def _changed_inputs(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """What explains other weights: inputs, parameters, versions, or the processor's way to compute."""
     inputs = [name for name in sorted(before["inputs"]) if after["inputs"].get(name) != before["inputs"][name]]
-    others = [name for name in ("params", "versions", "computed", "base_model") if after[name] != before[name]]
-    return [*inputs, *others]
+    return [*inputs, *(words for name, words in _FIELDS.items() if after[name] != before[name])]
 
 
 def _command(command: list[str], folder: Path) -> None:

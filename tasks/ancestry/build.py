@@ -11,13 +11,12 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError, described
-from tasks.core.paths import tracking_uri
+from tasks.core.paths import folder_of_uri, tracking_uri
 from tasks.model.base_models import BaseModel, BaseModelParams, from_record, load_tokenizer, params_of
 from tasks.model.chat import CHAT_DATE
 from tasks.model.registered import ADDRESS, ANCESTORS, folder_of, is_registered, refuse_unpinned
@@ -64,17 +63,22 @@ def mergeable(method: str) -> bool:
 
 
 def refuse_unmergeable(name: str, method: str) -> None:
-    """Refuse a version as a base model whose method adds parts besides the base's weights.
+    """Refuse a version as base model if its method adds parts outside the base's weights.
 
     Raises:
         TunesmithError: names the methods that can be merged.
     """
     if not mergeable(method):
-        usable = ", ".join(one for one in methods.names() if mergeable(one))
         raise TunesmithError(
             f"base_model.name: {name}: a base model must be tuned by a method whose result is in the weights "
-            f"({usable}); it was tuned by {method}, which adds parts beside them; tune another version further"
+            f"({', '.join(mergeable_methods())}); it was tuned by {method}, which adds parts beside them; tune another "
+            "version further"
         )
+
+
+def mergeable_methods() -> list[str]:
+    """Names of the methods for which ``mergeable`` is true."""
+    return [name for name in methods.names() if mergeable(name)]
 
 
 def version_manifest(name: str, client: MlflowClient, folder: Path) -> tuple[int, str, Manifest]:
@@ -120,14 +124,14 @@ def _downloaded(params: BaseModelParams, root: Path, folder: Path) -> Path:
             "the store in which the model was registered, or remove the pin and run `tunesmith run`"
         )
     refuse_unmergeable(params.name, manifest["method"])
-    address = client.get_run(run_id).info.artifact_uri or ""
-    here = urlsplit(address).scheme in ("", "file")  # then nothing is copied
-    model = Path(client.download_artifacts(run_id, MODEL, None if here else str(folder)))
+    here = folder_of_uri(client.get_run(run_id).info.artifact_uri)
+    model = here / MODEL if here else Path(client.download_artifacts(run_id, MODEL, str(folder)))
     weights = files.digest([files.sha256(path) for path in sorted(model.glob("*.safetensors"))])
     if weights != manifest["weights_sha256"]:
         raise TunesmithError(
-            f"base_model.name: {params.name}: the weights in MLflow must have the hash of their manifest, "
-            f"{manifest['weights_sha256'][:12]}; it is {weights[:12]}; they were changed or damaged: restore them"
+            f"base_model.name: {params.name}: the weights in MLflow must have sha256 "
+            f"{manifest['weights_sha256'][:12]} (manifest.json); they have {weights[:12]}; restore the model's files "
+            f"in run {run_id}"
         )
     return model
 

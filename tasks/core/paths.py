@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 
 @dataclass(frozen=True)
@@ -170,3 +171,12 @@ TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 def tracking_uri(root: Path) -> str:
     """The address of MLflow's store: ``MLFLOW_TRACKING_URI``, else the SQLite file of the workspace ``root``."""
     return os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def folder_of_uri(uri: str | None) -> Path | None:
+    """The folder on this machine that ``uri`` names, such as the address of a run's artifacts; None for another store.
+
+    MLflow's ``download_artifacts`` would copy it.
+    """
+    parts = urlsplit(uri or "")
+    return Path(unquote(parts.path)) if uri and parts.scheme in ("", "file") else None

@@ -75,7 +75,7 @@ def greedy_outputs(predictor: Predictor, prompts: list[list[int]]) -> list[list[
     return [outputs[number] for number in range(len(prompts))]
 
 
-def refuse_other(predictor: Predictor, inference: Inference, canary: Canary, count: int = CHECKED) -> None:
+def refuse_other_model(predictor: Predictor, inference: Inference, canary: Canary, count: int = CHECKED) -> None:
     """Compare a loaded model with its canary: templates and settings, then the first ``count`` prompts.
 
     Raises:
@@ -137,9 +137,9 @@ def _refuse_other_output(predictor: Predictor, entry: dict[str, Any], tolerance:
             continue
         raise TunesmithError(
             f"{where}: the model must generate as evaluated; token {at + 1} of the output was {decode([token])!r} with "
-            f"log probability {before:.3f}; here that token has {now:.3f}, and the likeliest is {decode([best])!r}; "
-            "these are other weights (a swapped adapter or base), or a library computes differently: compare with "
-            "requirements.txt of the model"
+            f"log probability {before:.3f}; here it has {now:.3f} (allowed difference: {tolerance} nats), and the most "
+            f"likely token is {decode([best])!r}; restore the model from its MLflow run; if it is unchanged, install "
+            "its requirements.txt"
         )
 
 

@@ -209,8 +209,8 @@ def refuse_other_weights(folder: Path, manifest: dict[str, Any]) -> None:
     now = files.digest([files.sha256(path) for path in sorted(folder.glob("*.safetensors"))])
     if now != recorded:
         raise TunesmithError(
-            f"{folder}: the weights must have the hash that manifest.json records, {recorded[:12]}; it is {now[:12]}; "
-            "the files were changed, damaged or swapped: restore them from the model's MLflow run"
+            f"{folder}: the weights must have sha256 {recorded[:12]} (manifest.json); they have {now[:12]}; the files "
+            "were changed, damaged or swapped: restore them from the model's MLflow run"
         )
 
 
@@ -248,7 +248,7 @@ class EvaluatedModel:
         predictor = Predictor.load(folder, inference.generation, root, shared)
         predictor.refuse_other_fingerprint(inference.fingerprint)
         if (folder / CANARY).exists():  # of a registered model
-            canary.refuse_other(predictor, inference, files.read_json(folder / CANARY))
+            canary.refuse_other_model(predictor, inference, files.read_json(folder / CANARY))
         prompts = PromptRenderer.of(inference.experiment, inference, manifest.get("templates") or {})
         return cls(predictor, inference, prompts)
 

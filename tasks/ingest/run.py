@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.files import digest
 from tasks.core.paths import Paths
@@ -146,4 +147,6 @@ def run(name: str, params: IngestParams, paths: Paths, stage: Stage) -> None:
         rows = write_raw(output, kept(), survey, OWN_COLUMNS)
     logger.info("%s: %d rows of %d files, columns %s", name, rows, len(sources), ", ".join(survey.columns()))
     if withheld:
-        logger.info("%s: ingest.withheld: %d of %d rows are in the files", name, len(seen), len(withheld))
+        left_out = f"left out the rows of {counted(len(seen), 'withheld row_id')}"
+        others = f"; the files lack {len(withheld) - len(seen)} more" if len(withheld) > len(seen) else ""
+        logger.info("%s: ingest %s%s", name, left_out, others)

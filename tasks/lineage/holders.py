@@ -7,13 +7,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from mlflow.entities import ViewType
 
+from tasks.core.paths import folder_of_uri
 from tasks.lineage.traces import Traces, texts_in
 from tasks.serving.package import MODEL
 from tasks.tracking.client import Tracker
@@ -23,15 +23,15 @@ _CODE = f"{MODEL}/code"
 """Folder of a registered model with this package's code."""
 
 _TEXTS = ("prompt", "completion", "text", "source_file")
-"""Columns of which a table of rows has one if it holds the rows' texts; ``source_file`` is a column of raw rows."""
+"""A table with ``row_id`` holds the rows' texts if it has one of these columns; raw rows have ``source_file``."""
 
 _WEIGHTS = (".safetensors", ".gguf", ".pt", ".lock")
 
 
-def files_in(folder: Path, without: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """All files below ``folder``, except for weights, code of packages, and the folders ``without``."""
+def files_in(folder: Path, excluded: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files below ``folder``, except for weights, code of packages, and the folders ``excluded``."""
     for top, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and Path(top) / name not in without)
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED and Path(top) / name not in excluded)
         yield from (Path(top) / name for name in sorted(names) if not name.endswith(_WEIGHTS))
 
 
@@ -77,12 +77,15 @@ def artifacts_that_hold(tracker: Tracker, traces: Traces) -> Iterator[tuple[str,
     ids = [experiment.experiment_id for experiment in experiments]
     with tempfile.TemporaryDirectory() as temporary:
         for run in tracker.client.search_runs(ids, run_view_type=ViewType.ALL, max_results=50_000):
-            here = urlsplit(run.info.artifact_uri or "").scheme in ("", "file")
+            here = folder_of_uri(run.info.artifact_uri)
             for path in _artifacts(tracker, run.info.run_id, None):
-                file = Path(tracker.client.download_artifacts(run.info.run_id, path, None if here else temporary))
+                if here is not None:
+                    file = here / path
+                else:
+                    file = Path(tracker.client.download_artifacts(run.info.run_id, path, temporary))
                 if holds(file, traces):
                     yield run.info.run_id, path, file if here else None
-                if not here:
+                if here is None:
                     file.unlink()
 
 

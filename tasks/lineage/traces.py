@@ -24,7 +24,7 @@ PIECE = 60
 """Length of a piece in characters. Reports and logs cut long texts, so a piece is as near to the start as possible."""
 
 SHORTEST = 12
-"""A shorter text is not searched for, since it may stand anywhere by chance."""
+"""Fewest characters of a piece; shorter ones also occur in files that do not hold the row."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,14 @@ class Traces:
     Attributes:
         row_ids: ids of the rows.
         pieces: pieces of the rows' texts, as UTF-8 and as JSON and HTML write them.
+        without_pieces: rows that have no piece.
         files: ``data/sources/S/FILE`` → lines of the rows.
         sources: row_id → source, of the rows that are in the workspace.
     """
 
     row_ids: frozenset[str]
     pieces: frozenset[bytes]
+    without_pieces: frozenset[str]
     files: dict[str, list[int]]
     sources: dict[str, str]
 
@@ -48,6 +50,7 @@ def traces_of(row_ids: Collection[str], paths: Paths) -> Traces:
     """What identifies the rows, by the raw data and the files of all sources."""
     wanted = pa.array(sorted(set(row_ids)))
     pieces: set[bytes] = set()
+    with_pieces: set[str] = set()
     lines: dict[str, list[int]] = {}
     sources: dict[str, str] = {}
     for source in mapping(paths.params / "sources.yaml", "sources"):
@@ -57,8 +60,12 @@ def traces_of(row_ids: Collection[str], paths: Paths) -> Traces:
             rows.append(row)
         if rows:
             sources |= dict.fromkeys((row["row_id"] for row in rows), source)
-            pieces |= _pieces(rows, _others(paths.raw(source), wanted))
-    return Traces(frozenset(row_ids), frozenset(pieces), lines, sources)
+            others = _others(paths.raw(source), wanted)
+            for row in rows:
+                own = _pieces(row, others)
+                pieces |= own
+                with_pieces |= {row["row_id"]} if own else set()
+    return Traces(frozenset(row_ids), frozenset(pieces), frozenset(row_ids) - with_pieces, lines, sources)
 
 
 def _rows_of_source(source: str, row_ids: set[str], paths: Paths) -> Iterator[tuple[Path, Row]]:
@@ -95,14 +102,13 @@ def texts_in(column: pa.ChunkedArray | pa.Array) -> Iterator[pa.Array]:
                 yield from texts_in(part)
 
 
-def _pieces(rows: list[Row], others: list[pa.Array]) -> set[bytes]:
+def _pieces(row: Row, others: list[pa.Array]) -> set[bytes]:
     pieces: set[bytes] = set()
-    for row in rows:
-        for text in _texts({name: value for name, value in row.items() if name not in OWN_COLUMNS}):
-            if (piece := _own_piece(text, others)) is not None:
-                as_json = (json.dumps(piece)[1:-1], json.dumps(piece, ensure_ascii=False)[1:-1])
-                written = {piece, html.escape(piece), html.escape(piece, quote=False), *as_json}
-                pieces |= {one.encode() for one in written}
+    for text in _texts({name: value for name, value in row.items() if name not in OWN_COLUMNS}):
+        if (piece := _own_piece(text, others)) is not None:
+            as_json = (json.dumps(piece)[1:-1], json.dumps(piece, ensure_ascii=False)[1:-1])
+            written = {piece, html.escape(piece), html.escape(piece, quote=False), *as_json}
+            pieces |= {one.encode() for one in written}
     return pieces
 
 
@@ -110,15 +116,15 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for below in value.values():
-            yield from _texts(below)
+        for child in value.values():
+            yield from _texts(child)
     elif isinstance(value, list | tuple):
-        for below in value:
-            yield from _texts(below)
+        for child in value:
+            yield from _texts(child)
 
 
 def _own_piece(text: str, others: list[pa.Array]) -> str | None:
-    """The first piece of ``text`` that no other row has; None if every piece is short or elsewhere, too."""
+    """The first piece of ``text`` that no other row has; None if each piece is too short or also in another row."""
     for start in range(0, len(text), PIECE):
         piece = text[start : start + PIECE]
         if len(piece.strip()) < SHORTEST:
@@ -144,9 +150,9 @@ def sources_of(row_ids: Collection[str], paths: Paths, traces: Traces) -> dict[s
         source = traces.sources.get(row_id) or withheld.get(row_id)
         if source is None:
             raise TunesmithError(
-                f"forget: no source of params/sources.yaml has a row {row_id!r}; a row_id is a column of the files in "
-                "data/splits/SOURCE and of every predictions.parquet; `tunesmith explain --row` shows which models saw "
-                "a row that is gone from the sources"
+                f"forget: ROW_ID must be a row of a source in params/sources.yaml; {row_id!r} is none; copy the id "
+                "from the column row_id of data/splits/SOURCE; for a row that is gone, `tunesmith explain --row` lists "
+                "the models that saw it"
             )
         by_source.setdefault(source, []).append(row_id)
     return by_source

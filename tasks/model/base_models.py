@@ -48,7 +48,7 @@ class BaseModel:
         weights_sha256: hash of its safetensors files. Of a registered version, the hash of what it was built from,
             since merging rounds differently on other processors.
         kind: ``causal`` (decoder only) or ``seq2seq`` (encoder-decoder).
-        ancestors: the versions that it was tuned from, the last one first (``tasks.model.registered``).
+        ancestors: the registered versions that it comes from, the newest first (``tasks.model.registered``).
     """
 
     spec: str
@@ -113,7 +113,7 @@ def refuse_missing(params: BaseModelParams, root: Path) -> None:
         _kind(folder)
         _weights(folder)
     else:
-        _refuse_unpinned(params)
+        _refuse_hub_id_without_revision(params)
 
 
 def find_on_disk(params: BaseModelParams, root: Path) -> BaseModel | None:
@@ -133,7 +133,7 @@ def find_on_disk(params: BaseModelParams, root: Path) -> BaseModel | None:
     else:
         from huggingface_hub import try_to_load_from_cache
 
-        _refuse_unpinned(params)
+        _refuse_hub_id_without_revision(params)
         config = try_to_load_from_cache(params.name, "config.json", revision=params.revision)
         if not isinstance(config, str):
             return None
@@ -264,7 +264,7 @@ def _local(folder: Path, name: str) -> Path:
     return folder.resolve()
 
 
-def _refuse_unpinned(params: BaseModelParams) -> None:
+def _refuse_hub_id_without_revision(params: BaseModelParams) -> None:
     if params.revision is None:
         raise TunesmithError(
             f"base_model: {params.name}: a hub id needs `revision` (a commit hash), so that a later run uses the same "
@@ -276,7 +276,7 @@ def _hub(params: BaseModelParams) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    _refuse_unpinned(params)
+    _refuse_hub_id_without_revision(params)
     patterns = [
         "*.json",
         "*.safetensors",

@@ -1,9 +1,9 @@
 """Base models that are versions of a registered model: their address, their folder, and the models before them.
 
-``tasks.ancestry`` builds the folder: a whole model with its tokenizer, the list of its training rows, and
-``ancestors.json``. This file holds ``weights_sha256`` (hash of what it was built from) and ``ancestors``, the version
-itself first. An ancestor has ``model`` (``models:/NAME/VERSION``), ``experiment``, ``method``, ``key``,
-``weights_sha256`` and ``base``, the record of the model that it was tuned from.
+``tasks.ancestry`` builds the folder: a merged model with its tokenizer, the list of its training rows, and
+``ancestors.json``, which holds ``weights_sha256`` (hash of what the model was built from) and ``ancestors``, sorted
+from the newest version to the oldest. An ancestor has ``model`` (``models:/NAME/VERSION``), ``experiment``,
+``method``, ``key``, ``weights_sha256`` and ``base``, the record of the model that it was tuned from.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def folder_of(name: str, revision: str) -> Path:
 
 
 def original_of(record: dict[str, Any]) -> dict[str, Any]:
-    """The record of the model at the start of the line, which nobody tuned; ``record`` is that of a base model."""
+    """Return the record of the original base model, which is untuned, from the record of any base model."""
     ancestors = record.get("ancestors")
     original: dict[str, Any] = ancestors[-1]["base"] if ancestors else record
     return original

@@ -24,7 +24,7 @@ class Pin(Params):
     Attributes:
         version: number of the version.
         revision: start of the hash of its weights (40 hex digits).
-        original: the base model at the start of its line, which no one has tuned.
+        original: the original base model of its ancestors, which is untuned.
     """
 
     version: int = Field(ge=1)

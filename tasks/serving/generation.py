@@ -29,7 +29,9 @@ def param_schema(generation: GenerationParams) -> ParamSchema:
 def generation_of(
     evaluated: GenerationParams, params: dict[str, Any]
 ) -> tuple[GenerationParams, SamplingParams | None]:
-    """The settings for a request; what ``params`` lacks is as evaluated.
+    """The settings of one request; those that ``params`` lacks keep the evaluation's values.
+
+    At temperature 0, ``top_p`` and ``seed`` have no effect.
 
     Raises:
         TunesmithError: a value is out of its range.

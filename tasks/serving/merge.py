@@ -1,4 +1,4 @@
-"""Merge an adapter into its base model, after a proof that both generate the same."""
+"""Merge an adapter into its base model, after a proof that merging does not change the outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tasks.ancestry.build import mergeable, refuse_unmergeable, save_whole
+from tasks.ancestry.build import mergeable, mergeable_methods, save_whole
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.evaluate.canary import greedy_outputs, log_probabilities, texts
@@ -49,8 +49,8 @@ class Merged:
     """A merge.
 
     Attributes:
-        proof: merged weights against the adapter beside its base.
-        drift: of a quantised base: against the adapter on the base as published; None for other bases.
+        proof: the merged model against the unmerged one.
+        drift: of a quantised base: against the adapter merged into the original, unquantised base; None for others.
         adapter_bytes, whole_bytes: sizes of the weights.
     """
 
@@ -77,7 +77,11 @@ def merge(model: Path, root: Path, output: Path) -> Merged:
             f"{model}: merge needs an adapter; this model ({manifest['method']}) is a whole model already, and its "
             "files can be used as they are"
         )
-    refuse_unmergeable(str(model), manifest["method"])
+    if not mergeable(manifest["method"]):
+        raise TunesmithError(
+            f"{model}: merge needs a method whose result is in the weights ({', '.join(mergeable_methods())}); this "
+            f"model was tuned by {manifest['method']}, which adds parts beside them; serve the adapter without merging"
+        )
     refuse_other_weights(model, manifest)
     if output.exists():
         raise TunesmithError(f"{output}: merge writes a new folder; this one exists; choose another name or remove it")
@@ -87,7 +91,7 @@ def merge(model: Path, root: Path, output: Path) -> Merged:
     proof = _compared(merged, _beside(model, merged, manifest, root), prompts, outputs)
     if proof.largest > TOLERANCE or proof.same_outputs < proof.prompts:
         raise TunesmithError(
-            f"{model}: the merged model must generate as the adapter beside its base; {proof.same_outputs} of "
+            f"{model}: the merged model must generate as the unmerged one; {proof.same_outputs} of "
             f"{proof.prompts} greedy outputs are equal, and a log probability differs by {proof.largest:.2g} (at most "
             f"{TOLERANCE}); nothing was written; serve the adapter without merging"
         )

@@ -103,7 +103,7 @@ def _signature(client: Any, run_id: str, folder: Path) -> ModelSignature:
 
 
 def _original_base(client: Any, run_id: str, folder: Path) -> str:
-    """The name of the base model at the start of the model's line."""
+    """The name of the model's original base model, which is untuned."""
     manifest = files.read_json(Path(client.download_artifacts(run_id, f"{MODEL}/manifest.json", str(folder))))
     return str(original_of(manifest["base_model"])["spec"])
 

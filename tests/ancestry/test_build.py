@@ -126,17 +126,18 @@ def test_other_weights_than_the_pinned_ones_are_refused(line: Paths) -> None:
 def test_a_pin_moves_only_in_a_run_that_trains_on_it(line: Paths) -> None:
     """The champion becomes ``further``: without other changes the next run must not train the same rows once more."""
     register(line, "further")
-    told: list[str] = []
-    assert not pin_bases(line.root, told.append)
-    assert not pin_bases(line.root, told.append, training=["other"])
-    assert told == [
-        f"{CHAMPION} is version 2 now; the base of further stays version 1 until their data or parameters change"
+    log_lines: list[str] = []
+    assert not pin_bases(line.root, log_lines.append)
+    assert not pin_bases(line.root, log_lines.append, training=["other"])
+    assert log_lines == [
+        f"{CHAMPION} is now version 2; these experiments keep version 1 as their base until their data or parameters "
+        "change: further"
     ]
     assert load_pins(line)[CHAMPION].version == 1
-    assert pin_bases(line.root, told.append, training=["further"])
+    assert pin_bases(line.root, log_lines.append, training=["further"])
     pin = load_pins(line)[CHAMPION]
     assert pin.version == 2 and pin.original.name == "bases/tiny", "the base that nobody tuned"
-    assert told[-1] == f"{CHAMPION}: version 2 is the base of further; commit params/bases.yaml"
+    assert log_lines[-1] == f"{CHAMPION}: version 2 is the base of further; commit params/bases.yaml"
 
 
 def test_a_method_that_cannot_be_merged_is_no_base(line: Paths) -> None:

@@ -55,7 +55,7 @@ def test_the_evaluated_model_carries_its_canary_and_loads(registered: Paths, mod
 
 def test_a_flipped_byte_is_refused(registered: Paths, model: Path) -> None:
     flip(next(model.glob("*.safetensors")))
-    with pytest.raises(TunesmithError, match=r"the weights must have the hash that manifest\.json records, "):
+    with pytest.raises(TunesmithError, match=r"the weights must have sha256 .* \(manifest\.json\); they have "):
         EvaluatedModel.load(model, root=registered.root)
 
 

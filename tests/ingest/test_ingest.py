@@ -192,4 +192,4 @@ def test_withheld_rows_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFix
     first = ingest(tmp_path, {"a.jsonl": rows})[0]["row_id"]
     with caplog.at_level("INFO", logger="tunesmith"):
         assert [row["x"] for row in ingest(tmp_path, {"a.jsonl": rows}, withheld=[first, "gone"])] == ["two"]
-    assert "s: ingest.withheld: 1 of 2 rows are in the files" in caplog.text
+    assert "s: ingest left out the rows of 1 withheld row_id; the files lack 1 more" in caplog.text

@@ -108,7 +108,7 @@ def test_every_file_that_holds_the_row_is_listed_with_its_remedy(paths: Paths) -
         database.execute("insert into log values (?)", (SECRET,))
     client = open_store(root).client
     run = client.search_runs(["1"])[0].info.run_id
-    client.log_text(run, json.dumps({"data": [["x", SECRET]]}), "table.json")
+    (root / f"mlartifacts/{run}/artifacts/table.json").write_text(json.dumps({"data": [["x", SECRET]]}))
     facts = forget(root, [secret], "request")
     assert facts["seen_by"][0]["model"] == "models:/tunesmith/1" and facts["seen_by"][0]["aliases"] == ["champion"]
     assert facts["sources"] == {"data/sources/chats/all.jsonl": {"lines": [1], "kind": "own"}}
@@ -139,8 +139,8 @@ def test_a_row_is_recognised_by_a_piece_that_no_other_row_has(paths: Paths) -> N
 
 def test_nothing_changes_for_an_unknown_row_or_without_a_reason(paths: Paths) -> None:
     before = (paths.params / "sources.yaml").read_bytes()
-    with pytest.raises(TunesmithError, match=r"forget: no source of params/sources\.yaml has a row 'nobody'"):
+    with pytest.raises(TunesmithError, match=r"forget: ROW_ID must be a row of a source in .*; 'nobody' is none"):
         forget(paths.root, [row_id(paths), "nobody"], "request")
-    with pytest.raises(TunesmithError, match="forget: --why must give the reason"):
+    with pytest.raises(TunesmithError, match="forget: --why must give a reason, but is empty"):
         forget(paths.root, [row_id(paths)], " ")
     assert (paths.params / "sources.yaml").read_bytes() == before

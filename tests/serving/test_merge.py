@@ -65,7 +65,7 @@ def test_a_merged_model_that_differs_is_not_written(
         return loaded
 
     monkeypatch.setattr(merging, "load_beside", stronger)
-    with pytest.raises(TunesmithError, match="the merged model must generate as the adapter beside its base; "):
+    with pytest.raises(TunesmithError, match="the merged model must generate as the unmerged one; "):
         merge(lora.model("lora"), lora.root, tmp_path / "merged")
     assert not list(tmp_path.iterdir())
 
