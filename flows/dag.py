@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,12 @@ class Dag:
             {address: certain[address] for address in in_order if address in certain},
             {address: possible[address] for address in in_order if address in possible},
         )
+
+    def changed_trainings(self, rewritten: Iterable[str]) -> set[str]:
+        """Experiments that data or parameters may make train, as ``outlook`` says; changes of code do not count."""
+        own = {a: reasons for a, reasons in self.stale.items() if any(not _CODE.match(reason) for reason in reasons)}
+        certain, possible = replace(self, stale=own).outlook(rewritten)
+        return {address.removeprefix("train@") for address in {*certain, *possible} if address.startswith("train@")}
 
     def why(self, address: str, verbose: bool = False) -> Reasons:
         """The reasons why a stale stage runs again. Without ``verbose``, code files are counted, not named."""

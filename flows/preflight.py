@@ -61,7 +61,8 @@ def preflight(paths: Paths) -> None:
     problems = Problems()
     problems.catch(refuse_conflicts, paths.root)
     for file, keys in _SECTIONS.items():
-        problems.catch(only_keys, paths.params / file, keys)
+        if file != "bases.yaml" or (paths.params / file).exists():  # a workspace of an earlier version has none
+            problems.catch(only_keys, paths.params / file, keys)
     problems.refuse()  # the checks below would only repeat that a file cannot be read
     sources = _check_sources(paths, problems)  # None if the names cannot be read: every reference would look wrong
     _check_mixtures(paths, problems, sources)

@@ -136,13 +136,12 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     from tasks.tracking.client import open_store
 
     open_store(root)  # create it here once, before several stages would do so at the same time
-    pin_bases(root, logger.info)
+    chosen = {*experiments, *_opponents(root)} if experiments else None
+    pin_bases(root, logger.info, chosen)
     dag = read_dag(root, logger.warning)
-    within = dag.needed_for({*experiments, *_opponents(root)}) if experiments else None
+    within = dag.needed_for(chosen) if chosen else None
     pending = dag.pending(within)
-    certain, possible = dag.outlook(rewritten(Paths(root)))
-    trained = {address.partition("@")[2] for address in {*certain, *possible} if address.startswith("train@")}
-    if pin_bases(root, logger.info, trained):
+    if pin_bases(root, logger.info, chosen, dag.changed_trainings(rewritten(Paths(root)))):
         dag = read_dag(root, logger.warning)
         pending = dag.pending(within)
     cached = [address for address in dag.order if address not in pending and (within is None or address in within)]

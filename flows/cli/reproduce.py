@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.terminal import workspace, write
+from tasks.core.stage import terminate
 
 
 def reproduce(
@@ -18,6 +20,7 @@ def reproduce(
 ) -> None:
     """Build a registered model again from its sources, in a temporary worktree. Exit code 1: the weights differ."""
     root = workspace()
+    signal.signal(signal.SIGTERM, terminate)  # so that the worktree is removed
     from flows.commands.reproduce import reproduce as run
 
     if not run(root, model, write, keep):

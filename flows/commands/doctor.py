@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from flows.bases import available_base
 from flows.commands.deep_check import check_outputs
 from flows.commands.versions import as_tried
 from flows.leases import gpus
@@ -21,7 +22,7 @@ from flows.server_logs import failures, log_of
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
-from tasks.model.base_models import BaseModelParams, find, is_local
+from tasks.model.base_models import BaseModelParams, is_local
 from tasks.resolve.bases import base_models, named
 from tasks.tracking.client import open_store
 
@@ -133,7 +134,7 @@ def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:
         return []  # the parameters are wrong; the finding about them says so
 
     def examine(params: BaseModelParams, experiments: list[str]) -> str:
-        base = named(experiments, lambda: find(params, root))
+        base = named(experiments, lambda: available_base(params, root))
         if changed := [name for name in experiments if _trained_on(root, name) not in (None, base.weights_sha256)]:
             stages = " ".join(f"train@{name}" for name in changed)
             again = "`tunesmith run` trains these experiments again"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,8 @@ def forget(root: Path, row_ids: Sequence[str], why: str) -> Facts:
     Returns:
         - ``rows``: source → row_ids; ``new``: those that were not withheld before;
         - ``seen_by``: as ``tasks.lineage.seen.seen_by``;
-        - ``sources``: file of a source → ``lines`` and ``kind`` (``own``, ``fetched`` or ``made`` by a stage);
+        - ``sources``: file of a source → ``lines``, ``kind`` (``own``, ``fetched`` or ``made`` by a stage), and
+          ``files``, the names of all files of the source;
         - ``outputs``: file of a stage's output → stage; ``others``: other files of the workspace;
         - ``cache``, ``remote``: md5 → path, or address, of the object;
         - ``artifacts``: ``run``, ``artifact``, and ``path`` on this machine (None elsewhere);
@@ -96,13 +99,22 @@ def _search(traces: Traces, paths: Paths) -> Facts:
     stages = read_yaml(lock).get("stages", {}) if lock.exists() else {}
     stage_of_output = {out["path"]: address for address, stage in stages.items() for out in stage.get("outs", [])}
     with opened_store(paths) as store:
-        cache = {path.parent.name + path.name: path for path in files_in(store.cache) if holds(path, traces)}
+        # A source file may hold its rows compressed, as a workbook does; the cache has the same bytes.
+        known = {_md5(root / file) for file in traces.files}
+        cache = {
+            md5: path
+            for path in files_in(store.cache)
+            if (md5 := path.parent.name + path.name) in known or holds(path, traces)
+        }
         remote = {md5: address for md5 in cache if (address := store.remote_address(md5))}
         skipped = (store.cache, *(root / name for name in ("mlartifacts", ".dvc/tmp", "tasks", "flows", "tests")))
     held = [path.relative_to(root).as_posix() for path in files_in(root, skipped) if holds(path, traces)]
-    # A binary file of a source, such as a workbook, holds its rows compressed.
     sources = {
-        file: {"lines": traces.files.get(file, []), "kind": _kind(Path(file).parts[2], root)}
+        file: {
+            "lines": traces.files.get(file, []),
+            "kind": _kind(Path(file).parts[2], root),
+            "files": sorted(path.name for path in (root / file).parent.glob("[!.]*")),
+        }
         for file in sorted({*traces.files, *(path for path in held if path.startswith("data/sources/"))})
     }
     stage_of_file = {file: _stage_of(file, stage_of_output) for file in held if file not in sources}
@@ -115,6 +127,11 @@ def _search(traces: Traces, paths: Paths) -> Facts:
         "remote": remote,
         "artifacts": artifacts,
     }
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _kind(source: str, root: Path) -> str:
@@ -138,12 +155,17 @@ def forget_lines(facts: Facts) -> list[str]:
     lines += seen_lines(facts["seen_by"], single=sum(map(len, facts["rows"].values())) == 1)
     if any(one["model"].startswith("models:/") for one in facts["seen_by"]):
         lines.append("  a version keeps what it learnt: replace the champion, then delete the version in MLflow")
+    if through := [one["experiment"] for one in facts["seen_by"] if not one["own"]]:
+        lines.append(
+            f"  the base model of {', '.join(through)} saw the row: a new training goes on from it; name another "
+            "base_model in params/experiments.yaml"
+        )
     held = _held(facts)
     lines += ["still held by:", *(f"  {line}" for line in held)] if held else ["no file that was searched holds it"]
     if facts["without_pieces"]:
         lines.append(
-            f"reports, logs and other files without row_ids were not searched for "
-            f"{', '.join(facts['without_pieces'])}: no source has a text of the row that is long enough and in no other row; search these files by hand"
+            f"searched by row_id in tables alone: {', '.join(facts['without_pieces'])}: no source has a text of the "
+            "row that is long enough and in no other row; search reports, logs and other files by hand"
         )
     if held:
         lines.append("run this command again to see what is left")
@@ -154,7 +176,7 @@ def _held(facts: Facts) -> list[str]:
     lines = []
     for file, about in facts["sources"].items():
         where = f"{file}, line {', '.join(map(str, about['lines']))}" if about["lines"] else file
-        lines.append(f"{where}: {_remedies(Path(file))[about['kind']]}")
+        lines.append(f"{where}: {_remedies(Path(file), about['files'])[about['kind']]}")
     if facts["outputs"]:
         lines.append(f"{counted(len(facts['outputs']), 'output')} of stages, written anew by `tunesmith run`:")
         lines += [f"  {file} ({stage})" for file, stage in facts["outputs"].items()]
@@ -163,7 +185,7 @@ def _held(facts: Facts) -> list[str]:
             f"{counted(len(facts['cache']), 'file')} in DVC's cache; after `tunesmith run`, remove them "
             "(earlier states that need them are then lost):"
         )
-        lines += [f"  rm -f {path}" for path in facts["cache"].values()]
+        lines += [f"  rm -f {shlex.quote(path)}" for path in facts["cache"].values()]
     if facts["remote"]:
         lines.append(
             f"{counted(len(facts['remote']), 'object')} in DVC's remote; delete them with the store's own tool:"
@@ -173,17 +195,17 @@ def _held(facts: Facts) -> list[str]:
         lines.append(f"{counted(len(facts['artifacts']), 'artifact')} in MLflow:")
         for one in facts["artifacts"]:
             delete = f"mlflow runs delete --run-id {one['run']} && mlflow gc --run-ids {one['run']}"
-            lines.append(
-                f"  rm -f {one['path']}" if one["path"] else f"  {one['artifact']} of run {one['run']}: {delete}"
-            )
+            elsewhere = f"{one['artifact']} of run {one['run']}: {delete}"
+            lines.append(f"  rm -f {shlex.quote(one['path'])}" if one["path"] else f"  {elsewhere}")
     lines += [f"{file}: {_other(file)}" for file in facts["others"]]
     return lines
 
 
-def _remedies(file: Path) -> dict[str, str]:
-    source = file.parts[2]
+def _remedies(file: Path, names: list[str]) -> dict[str, str]:
+    source, copies = file.parts[2], " ".join(shlex.quote(f"COPY/{name}") for name in names)
     return {
-        "own": f"remove the row from a copy, then `tunesmith data add COPY --name {source} --replace --yes`",
+        "own": "copy the source's files under the same names, remove the row there, then "
+        f"`tunesmith data add {copies} --name {source} --replace`",
         "fetched": f"remove the row where it is fetched from, then `tunesmith data refresh {source}`",
         "made": "nothing to do: a stage makes this file with the row in it, and ingest leaves the row out",
     }
@@ -195,4 +217,4 @@ def _other(file: str) -> str:
         return f"delete the run that has the row in MLflow's UI, then run `mlflow gc` and `sqlite3 {database} VACUUM`"
     if database.endswith(".db"):
         return f"delete the flow run that logged the row in Prefect's UI, then run `sqlite3 {database} VACUUM`"
-    return f"rm -f {file}"
+    return f"rm -f {shlex.quote(file)}"

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from flows.bases import available_base
 from tasks.core.errors import TunesmithError, described
 from tasks.core.files import read_rows
 from tasks.core.params import load
@@ -22,7 +23,7 @@ from tasks.memory.inference_plan import Generation, plan_generation, plan_mergin
 from tasks.memory.params import load_limits
 from tasks.memory.simulate import PARTS, Step
 from tasks.memory.training_plan import plan_training
-from tasks.model.base_models import find, find_config, load_tokenizer
+from tasks.model.base_models import find_config, load_tokenizer
 from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
 from tasks.train.contract import encode_rows
@@ -92,7 +93,7 @@ def plan_memory(
 def _plan(paths: Paths, name: str, free: int, config: Path | None) -> Plan:
     params = load_params(paths.experiment(name) / "train.yaml")
     generation = load(PredictParams, paths.experiment(name) / "predict.yaml").generation
-    own = find(params.base_model, paths.root)
+    own = available_base(params.base_model, paths.root)
     renderer = Renderer(load_tokenizer(own), own.kind, params.chat_date or CHAT_DATE)
     base = find_config(config) if config else own
     remarks, too_large = [], []

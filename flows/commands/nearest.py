@@ -18,13 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from flows.bases import available_base
 from flows.commands.contamination import texts_of_file
 from tasks.core.errors import TunesmithError
-from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.mix.run import evaluation_rows
-from tasks.model.base_models import BaseModel, BaseModelParams, find, load_model, load_tokenizer
+from tasks.model.base_models import BaseModel, load_model, load_tokenizer
 from tasks.model.batches import token_budget_batches
+from tasks.resolve.pins import load_default_base
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +70,7 @@ def nearest(paths: Paths, mixture: str, against: Path | None, count: int) -> lis
         raise TunesmithError(f"{path}: no such file; run `tunesmith run` (or `dvc repro mix@{mixture}`) to build it")
     training = _by_text(pq.read_table(path, columns=["identity", "source", "row_id"]))
     tests = _by_text(texts_of_file(against) if against else evaluation_rows(paths, "test"))
-    base = find(load(BaseModelParams, paths.params / "training.yaml", "defaults", "base_model"), paths.root)
+    base = available_base(load_default_base(paths), paths.root)
     logger.info("nearest: the base model reads %d texts", len(tests) + len(training))
     tests, training, vectors = _with_tokens(tests, training, embeddings([*tests, *training], base))
     if not tests or not training:

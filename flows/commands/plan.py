@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flows.bases import available_base
 from flows.commands.build import bring_up_to_date
 from flows.commands.experiments import check_experiments
 from flows.new_split import counts, refuse_new_splits
@@ -17,7 +18,7 @@ from tasks.core.counted import counted
 from tasks.core.files import canonical_json, read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.model.base_models import find, load_tokenizer
+from tasks.model.base_models import load_tokenizer
 from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
 from tasks.register.params import RegistrationParams
@@ -100,7 +101,7 @@ def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:
 
 
 def _contracts(params: TrainedParams, paths: Paths, say: Callable[[str], None]) -> Contracts:
-    base = find(params.base_model, paths.root)
+    base = available_base(params.base_model, paths.root)
     renderer = Renderer(load_tokenizer(base), base.kind, params.chat_date or CHAT_DATE)
     for note in check_limits(base, renderer, params.max_length, params.beyond_context):
         say(note)

@@ -40,6 +40,7 @@ def journal(output: Path, identity: dict[str, Any]) -> Iterator[Journal]:
     If the block raises, the file is kept; else it is removed.
     """
     path = output.with_name(f".{output.name}.predictions.jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
     done = _read(path, identity)
     if not done:
         path.write_text(json.dumps(identity) + "\n", encoding="utf-8")
@@ -47,7 +48,7 @@ def journal(output: Path, identity: dict[str, Any]) -> Iterator[Journal]:
         path.write_bytes(path.read_bytes().rpartition(b"\n")[0] + b"\n")
     with path.open("a", encoding="utf-8") as file:
         yield Journal(path, done, file)
-    path.unlink()
+    path.unlink(missing_ok=True)
 
 
 def _read(path: Path, identity: dict[str, Any]) -> Done:

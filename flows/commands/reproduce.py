@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mlflow.entities.model_registry import ModelVersion
+
 from flows.by_hand import load_registration
 from flows.commands.explain import address_of
 from flows.commands.registered import version_of
@@ -20,9 +22,12 @@ from flows.subprocesses import allow, stop_all, stream
 from flows.workspace import ROOT_VARIABLE
 from tasks.ancestry.build import ensure_built
 from tasks.core import files
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml, write_yaml
 from tasks.core.paths import Paths
+from tasks.lineage.seen import rows_of_run
+from tasks.lineage.traces import withheld_rows
 from tasks.model.base_models import params_of
 from tasks.serving.package import MODEL
 from tasks.tracking.client import VARIABLE, open_store, readable_mlflow
@@ -75,6 +80,9 @@ def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None)
             say(f"note: {difference}; the weights may differ")
         git = files.read_json(state / GIT)
         _refuse_lost_commit(root, git, address)
+        code = _code_differences(git)
+        for difference in [*code, *_forgotten(version, tracker.client, root)]:
+            say(f"note: {difference}")
         with _worktree(root, git["commit"], keep) as tree:
             _restore(root, state, tree, say)
             ensure_built(params_of(manifest["base_model"]), root)
@@ -89,7 +97,7 @@ def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None)
         changed = _changed_inputs(manifest, rebuilt)
         for name in changed:
             say(f"  different: {name}")
-        if not changed:
+        if not changed and not code:
             say("  inputs, parameters, versions and device are the same; processors may round differently")
     return equal
 
@@ -115,6 +123,26 @@ def environment_differences(manifest: dict[str, Any]) -> list[str]:
         here, before = ("off", "on") if computed["bf16"] else ("on", "off")
         lines.append(f"bf16 is {here} here and was {before} in the training")
     return lines
+
+
+def _code_differences(git: dict[str, Any]) -> list[str]:
+    """How the code of the training may differ from the stored one."""
+    trained_at = git.get("trained_at") or ""
+    differences = []
+    if trained_at.removesuffix("-dirty") not in ("", git["commit"]):
+        differences.append(f"it was trained at {trained_at} and registered at {git['commit']}; the code may differ")
+    if git["untracked"]:
+        differences.append(f"code files that git did not know were not stored: {', '.join(git['untracked'])}")
+    return differences
+
+
+def _forgotten(version: ModelVersion, client: Any, root: Path) -> list[str]:
+    """A line if the version was trained on rows that ``tunesmith forget`` withholds now."""
+    withheld = {row_id for row_ids in withheld_rows(Paths(root)).values() for row_id in row_ids}
+    rows = set(rows_of_run(client, str(version.run_id)).column("row_id").to_pylist()) & withheld
+    if not rows:
+        return []
+    return [f"it was trained on {counted(len(rows), 'row')} that you withhold now; this trains on them again"]
 
 
 def _manifest(client: Any, run_id: str, folder: Path) -> dict[str, Any]:
@@ -161,14 +189,21 @@ def _restore(root: Path, state: Path, tree: Path, say: Say) -> None:
         shutil.copy(state / LOCK, tree / LOCK)
     if (root / ".dvc/config.local").exists():
         shutil.copy(root / ".dvc/config.local", tree / ".dvc/config.local")
-    cache = subprocess.run([*_DVC, "cache", "dir"], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    cache = _output([*_DVC, "cache", "dir"], root).strip()
     _command([*_DVC, "cache", "dir", "--local", str((root / cache).resolve())], tree)
+    for line in _output([*_DVC, "remote", "list"], root).splitlines():
+        name, address, *_ = line.split("\t")
+        if Path(address).is_absolute():  # DVC resolves a relative address by the folder of the configuration
+            _command([*_DVC, "remote", "modify", "--local", name, "url", address], tree)
     for pointer in sorted(str(path.relative_to(tree)) for path in (tree / "data/sources").glob("*.dvc")):
         _check_out(pointer, tree)
     _link_bases(root, tree)
     lock = read_yaml(tree / LOCK) if (tree / LOCK).exists() else {}
+    sources = read_yaml(tree / "params/sources.yaml").get("sources") or {}
     source_stages = {}
     for address, stage in lock.get("stages", {}).items():
+        if address.partition("@")[2] not in sources:  # such as a removed source, until `tunesmith clean`
+            continue
         # A split reads its earlier assignments, so that groups stay where they are.
         if address.startswith("split@"):
             _check_out(address, tree)
@@ -230,6 +265,10 @@ def _changed_inputs(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """What explains other weights: inputs, parameters, versions, or the processor's way to compute."""
     inputs = [name for name in sorted(before["inputs"]) if after["inputs"].get(name) != before["inputs"][name]]
     return [*inputs, *(words for name, words in _FIELDS.items() if after[name] != before[name])]
+
+
+def _output(command: list[str], folder: Path) -> str:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def _command(command: list[str], folder: Path) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.bases import available_base
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.model.base_models import BaseModelParams, find, find_on_disk, load_tokenizer
+from tasks.model.base_models import find_on_disk, load_tokenizer
 from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
 from tasks.resolve.params import TrainingDefaults
+from tasks.resolve.pins import load_default_base
 from tasks.template.library import Template, TemplateSet, known_sets, library_of, load_set
 from tasks.template.render import render
 from tasks.template.source_rows import raw_row, template_params
@@ -85,7 +87,7 @@ def base_renderer(paths: Paths) -> tuple[Renderer, int]:
     """
     file = paths.params / "training.yaml"
     defaults = load(TrainingDefaults, file).defaults
-    base = find(load(BaseModelParams, file, "defaults", "base_model"), paths.root)
+    base = available_base(load_default_base(paths), paths.root)
     date = str(defaults.get("chat_date") or CHAT_DATE)
     return Renderer(load_tokenizer(base), base.kind, date), int(defaults["max_length"])
 
@@ -133,7 +135,7 @@ def available_renderer(paths: Paths) -> tuple[Renderer | None, int | None]:
     try:
         file = paths.params / "training.yaml"
         defaults = load(TrainingDefaults, file).defaults
-        base = find_on_disk(load(BaseModelParams, file, "defaults", "base_model"), paths.root)
+        base = find_on_disk(load_default_base(paths), paths.root)
         limit, date = int(defaults["max_length"]), str(defaults.get("chat_date") or CHAT_DATE)
         return None if base is None else Renderer(load_tokenizer(base), base.kind, date), limit
     except (TunesmithError, OSError, ValueError):  # a folder without the files of a tokenizer

@@ -19,7 +19,7 @@ from tasks.core.errors import TunesmithError, described
 from tasks.core.paths import folder_of_uri, tracking_uri
 from tasks.model.base_models import BaseModel, BaseModelParams, from_record, load_tokenizer, params_of
 from tasks.model.chat import CHAT_DATE
-from tasks.model.registered import ADDRESS, ANCESTORS, folder_of, is_registered, refuse_unpinned
+from tasks.model.registered import ADDRESS, ANCESTORS, files_hash, folder_of, is_registered, refuse_unpinned
 from tasks.model.rendering import Renderer
 from tasks.model.stops import name_stops
 from tasks.model.unwrap import unwrapped
@@ -97,6 +97,8 @@ def version_manifest(name: str, client: MlflowClient, folder: Path) -> tuple[int
         else:
             version = client.get_model_version(parts["name"], parts["version"])
     except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
         raise TunesmithError(
             f"base_model.name: {name}: MLflow must have a version with this address; it has none ({described(error)}); "
             "train on another base model first, or correct the name"
@@ -126,7 +128,7 @@ def _downloaded(params: BaseModelParams, root: Path, folder: Path) -> Path:
     refuse_unmergeable(params.name, manifest["method"])
     here = folder_of_uri(client.get_run(run_id).info.artifact_uri)
     model = here / MODEL if here else Path(client.download_artifacts(run_id, MODEL, str(folder)))
-    weights = files.digest([files.sha256(path) for path in sorted(model.glob("*.safetensors"))])
+    weights = files_hash(model)
     if weights != manifest["weights_sha256"]:
         raise TunesmithError(
             f"base_model.name: {params.name}: the weights in MLflow must have sha256 "
@@ -150,7 +152,7 @@ def _build(name: str, model: Path, root: Path, output: Path) -> None:
     save_whole(load_tuned(model, base, manifest, torch.float32), Renderer(tokenizer, base.kind, date), output)
     if (model / TRAINING_ROWS).exists():
         shutil.copy(model / TRAINING_ROWS, output / TRAINING_ROWS)
-    files.write_json(output / ANCESTORS, _ancestors(name, manifest, base))
+    files.write_json(output / ANCESTORS, _ancestors(name, manifest, base) | {"files_sha256": files_hash(output)})
 
 
 def save_whole(model: Any, renderer: Renderer, folder: Path) -> None:

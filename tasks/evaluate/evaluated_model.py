@@ -16,6 +16,7 @@ from tasks.evaluate.shots import Example, fitted
 from tasks.inference.generate import Generated
 from tasks.inference.params import GenerationParams, SamplingParams
 from tasks.inference.predict import Predictor, read_manifest
+from tasks.model.registered import files_hash
 from tasks.template.conversation import prompt_of
 from tasks.template.environment import plain
 from tasks.template.stored import Prompt, of_texts, prompts_of
@@ -206,7 +207,7 @@ def refuse_other_weights(folder: Path, manifest: dict[str, Any]) -> None:
     recorded = manifest.get("weights_sha256")
     if not recorded:
         return
-    now = files.digest([files.sha256(path) for path in sorted(folder.glob("*.safetensors"))])
+    now = files_hash(folder)
     if now != recorded:
         raise TunesmithError(
             f"{folder}: the weights must have sha256 {recorded[:12]} (manifest.json); they have {now[:12]}; the files "
@@ -265,12 +266,14 @@ class EvaluatedModel:
             sampling: how to draw the completions; None generates as ``generation`` says.
         """
         predictor = replace(self.predictor, generation=generation or self.predictor.generation)
-        return predictor.generate_encoded(self._encoded(prompts), sampling)
+        return predictor.generate_encoded(_encoded(predictor, prompts), sampling)
 
     def stream(self, prompts: list[RenderedPrompt]) -> Iterator[tuple[int, Generated]]:
         """As ``generate``: yield (index of the prompt, its completion) as the completions end."""
-        return self.predictor.stream_encoded(self._encoded(prompts))
+        return self.predictor.stream_encoded(_encoded(self.predictor, prompts))
 
-    def _encoded(self, prompts: list[RenderedPrompt]) -> list[list[int]]:
-        renderer, longest = self.predictor.renderer, self.predictor.longest_prompt
-        return [fitted(renderer, one.row(), one.examples, longest)[0] for one in prompts]
+
+def _encoded(predictor: Predictor, prompts: list[RenderedPrompt]) -> list[list[int]]:
+    """The prompts as tokens; examples that do not fit beside the longest output are left out."""
+    longest = predictor.longest_prompt
+    return [fitted(predictor.renderer, one.row(), one.examples, longest)[0] for one in prompts]

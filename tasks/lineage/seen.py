@@ -48,7 +48,7 @@ def trained_models(name: str, paths: Paths, tracker: Tracker) -> Iterator[Traine
         keys.add(version.tags.get(KEY))
         full = tracker.client.get_model_version(name, version.version)  # a search leaves the aliases out
         address = f"models:/{name}/{version.version}"
-        rows = _rows_of_run(tracker, str(version.run_id))
+        rows = rows_of_run(tracker.client, str(version.run_id))
         yield TrainedModel(address, str(version.tags.get(NAME)), tuple(full.aliases), rows)
     for experiment in sorted(folders(paths.root / "models")):
         manifest = paths.model(experiment) / "manifest.json"
@@ -123,10 +123,11 @@ def rows_of_file(file: str, paths: Paths) -> dict[str, str]:
     return rows
 
 
-def _rows_of_run(tracker: Tracker, run_id: str) -> pa.Table:
-    stored = {artifact.path for artifact in tracker.client.list_artifacts(run_id, MODEL)}
+def rows_of_run(client: Any, run_id: str) -> pa.Table:
+    """The training rows (columns: ``SCHEMA``) of the model in an MLflow run; empty if it has no list of them."""
+    stored = {artifact.path for artifact in client.list_artifacts(run_id, MODEL)}
     with tempfile.TemporaryDirectory() as folder:
         if f"{MODEL}/{TRAINING_ROWS}" not in stored:
             return SCHEMA.empty_table()
-        file = tracker.client.download_artifacts(run_id, f"{MODEL}/{TRAINING_ROWS}", folder)
+        file = client.download_artifacts(run_id, f"{MODEL}/{TRAINING_ROWS}", folder)
         return read_training_rows(Path(file).parent)

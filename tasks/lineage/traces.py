@@ -8,9 +8,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import markupsafe
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from jinja2.utils import htmlsafe_json_dumps
 
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
@@ -36,14 +38,14 @@ class Traces:
         pieces: pieces of the rows' texts, as UTF-8 and as JSON and HTML write them.
         without_pieces: rows that have no piece.
         files: ``data/sources/S/FILE`` → lines of the rows.
-        sources: row_id → source, of the rows that are in the workspace.
+        sources: row_id → sources whose files have the row; equal rows of two sources have one id.
     """
 
     row_ids: frozenset[str]
     pieces: frozenset[bytes]
     without_pieces: frozenset[str]
     files: dict[str, list[int]]
-    sources: dict[str, str]
+    sources: dict[str, set[str]]
 
 
 def traces_of(row_ids: Collection[str], paths: Paths) -> Traces:
@@ -52,14 +54,15 @@ def traces_of(row_ids: Collection[str], paths: Paths) -> Traces:
     pieces: set[bytes] = set()
     with_pieces: set[str] = set()
     lines: dict[str, list[int]] = {}
-    sources: dict[str, str] = {}
+    sources: dict[str, set[str]] = {}
     for source in mapping(paths.params / "sources.yaml", "sources"):
         rows = []
         for path, row in _rows_of_source(source, set(row_ids), paths):
             lines.setdefault(path.relative_to(paths.root).as_posix(), []).append(row["source_line"])
             rows.append(row)
         if rows:
-            sources |= dict.fromkeys((row["row_id"] for row in rows), source)
+            for row in rows:
+                sources.setdefault(row["row_id"], set()).add(source)
             others = _others(paths.raw(source), wanted)
             for row in rows:
                 own = _pieces(row, others)
@@ -106,10 +109,15 @@ def _pieces(row: Row, others: list[pa.Array]) -> set[bytes]:
     pieces: set[bytes] = set()
     for text in _texts({name: value for name, value in row.items() if name not in OWN_COLUMNS}):
         if (piece := _own_piece(text, others)) is not None:
-            as_json = (json.dumps(piece)[1:-1], json.dumps(piece, ensure_ascii=False)[1:-1])
-            written = {piece, html.escape(piece), html.escape(piece, quote=False), *as_json}
-            pieces |= {one.encode() for one in written}
+            pieces |= {one.encode() for one in _as_written(piece)}
     return pieces
+
+
+def _as_written(piece: str) -> set[str]:
+    """``piece`` as JSON, HTML (by Jinja2 and by Python), a script in HTML, and CSV write it."""
+    as_json = (json.dumps(piece)[1:-1], json.dumps(piece, ensure_ascii=False)[1:-1])
+    as_html = (str(markupsafe.escape(piece)), html.escape(piece), html.escape(piece, quote=False))
+    return {piece, *as_json, *as_html, str(htmlsafe_json_dumps(piece))[1:-1], piece.replace('"', '""')}
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -141,18 +149,21 @@ def sources_of(row_ids: Collection[str], paths: Paths, traces: Traces) -> dict[s
         TunesmithError: no source has one of the rows.
     """
     by_source: dict[str, list[str]] = {}
-    withheld = {
-        row_id: source
-        for source in mapping(paths.params / "sources.yaml", "sources")
-        for row_id in load(IngestParams, paths.params / "sources.yaml", "sources", source, "ingest").withheld
-    }
+    withheld = withheld_rows(paths)
     for row_id in dict.fromkeys(row_ids):
-        source = traces.sources.get(row_id) or withheld.get(row_id)
-        if source is None:
+        sources = traces.sources.get(row_id, set()) | {name for name, ids in withheld.items() if row_id in ids}
+        if not sources:
             raise TunesmithError(
                 f"forget: ROW_ID must be a row of a source in params/sources.yaml; {row_id!r} is none; copy the id "
                 "from the column row_id of data/splits/SOURCE; for a row that is gone, `tunesmith explain --row` lists "
                 "the models that saw it"
             )
-        by_source.setdefault(source, []).append(row_id)
+        for source in sorted(sources):
+            by_source.setdefault(source, []).append(row_id)
     return by_source
+
+
+def withheld_rows(paths: Paths) -> dict[str, list[str]]:
+    """Source → ``ingest.withheld``."""
+    file = paths.params / "sources.yaml"
+    return {name: load(IngestParams, file, "sources", name, "ingest").withheld for name in mapping(file, "sources")}

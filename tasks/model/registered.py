@@ -1,9 +1,10 @@
 """Base models that are versions of a registered model: their address, their folder, and the models before them.
 
 ``tasks.ancestry`` builds the folder: a merged model with its tokenizer, the list of its training rows, and
-``ancestors.json``, which holds ``weights_sha256`` (hash of what the model was built from) and ``ancestors``, sorted
-from the newest version to the oldest. An ancestor has ``model`` (``models:/NAME/VERSION``), ``experiment``,
-``method``, ``key``, ``weights_sha256`` and ``base``, the record of the model that it was tuned from.
+``ancestors.json``, which holds ``weights_sha256`` (hash of what the model was built from), ``files_sha256`` (hash of
+the merged files) and ``ancestors``, sorted from the newest version to the oldest. An ancestor has ``model``
+(``models:/NAME/VERSION``), ``experiment``, ``method``, ``key``, ``weights_sha256`` and ``base``, the record of the
+model that it was tuned from.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>
 def is_registered(name: str) -> bool:
     """Whether ``base_model.name`` is the address of a registered model."""
     return name.startswith(SCHEME)
+
+
+def has_alias(name: str) -> bool:
+    """Whether the address names an alias, which may move, and not a version."""
+    parts = ADDRESS.fullmatch(name)
+    return parts is not None and parts["alias"] is not None
 
 
 def refuse_malformed(name: str) -> None:
@@ -62,11 +69,16 @@ def original_of(record: dict[str, Any]) -> dict[str, Any]:
     return original
 
 
+def files_hash(folder: Path) -> str:
+    """Hash of the weight files in ``folder``."""
+    return files.digest([files.sha256(path) for path in sorted(folder.glob("*.safetensors"))])
+
+
 def read_ancestors(folder: Path, name: str) -> tuple[str, tuple[dict[str, Any], ...]]:
     """Read ``ancestors.json``: the hash and the ancestors.
 
     Raises:
-        TunesmithError: the folder has not been built here.
+        TunesmithError: the folder has not been built here, or its weights have changed since.
     """
     path = folder / ANCESTORS
     if not path.exists():
@@ -75,4 +87,9 @@ def read_ancestors(folder: Path, name: str) -> tuple[str, tuple[dict[str, Any], 
             "MLflow"
         )
     content = files.read_json(path)
+    if files_hash(folder) != content["files_sha256"]:
+        raise TunesmithError(
+            f"base_model.name: {name}: the weights in {folder} must be as they were built; they have changed; remove "
+            "the folder, and it is built again"
+        )
     return content["weights_sha256"], tuple(content["ancestors"])

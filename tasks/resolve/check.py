@@ -110,8 +110,8 @@ def load_experiments(
         shared = shared_keys(name, experiment, entries, file)
         parameters = resolve(name, experiment, shared, defaults, evaluate, file)
         own_base = any("name" in (entry.base_model or {}) for entry in (experiment, shared) if entry is not None)
-        train = pinned(parameters.train, own_base, is_trained(experiment.method), known_pins)
-        return dataclasses.replace(parameters, train=train)
+        base = pinned(parameters.train["base_model"], name, own_base, is_trained(experiment.method), known_pins)
+        return dataclasses.replace(parameters, train=parameters.train | {"base_model": base})
 
     for name, data in entries.items():
         if (parameters := problems.catch(one, name, data)) is not None:

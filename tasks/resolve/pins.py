@@ -1,6 +1,6 @@
-"""Pins of registered base models: version and weights that ``models:/NAME@ALIAS`` stands for until a run moves it.
+"""Pins of registered base models: the version and the weights that an experiment's ``models:/NAME@ALIAS`` stands for.
 
-``params/bases.yaml`` holds them under ``registered``, by address. ``tunesmith run`` writes the file (``flows.bases``).
+``params/bases.yaml`` holds one pin per experiment under ``registered``. ``tunesmith run`` writes it (``flows.bases``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from tasks.core.params import Params, parse, read_yaml
+from tasks.core.params import Params, load, parse, read_yaml
 from tasks.core.paths import Paths
 from tasks.model.base_models import BaseModelParams
 from tasks.model.registered import ADDRESS, SCHEME
@@ -19,14 +19,16 @@ SECTION = "registered"
 
 
 class Pin(Params):
-    """``registered.ADDRESS`` of ``params/bases.yaml``.
+    """``registered.EXPERIMENT`` of ``params/bases.yaml``.
 
     Attributes:
+        model: the address as the parameters name it; a pin for another address counts as none.
         version: number of the version.
         revision: start of the hash of its weights (40 hex digits).
         original: the original base model of its ancestors, which is untuned.
     """
 
+    model: str
     version: int = Field(ge=1)
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
     original: BaseModelParams
@@ -43,23 +45,40 @@ def load_pins(paths: Paths) -> dict[str, Pin]:
     """
     path = paths.params / "bases.yaml"
     entries = (read_yaml(path).get(SECTION) or {}) if path.exists() else {}
-    return {address: parse(Pin, entry, path, f"{SECTION}.{address}") for address, entry in entries.items()}
+    return {name: parse(Pin, entry, path, f"{SECTION}.{name}") for name, entry in entries.items()}
 
 
-def pinned(train: dict[str, Any], own_base: bool, trained: bool, pins: Pins) -> dict[str, Any]:
-    """``train`` with the pinned version in ``base_model``; unchanged if the base is not registered or not pinned.
+def pinned(base: dict[str, Any], name: str, own_base: bool, trained: bool, pins: Pins) -> dict[str, Any]:
+    """The ``base_model`` of an experiment with the pinned version; unchanged if it is not registered or not pinned.
 
     Args:
+        name: the experiment.
         own_base: whether the experiment names the base model itself, not only the defaults.
         trained: whether the experiment trains. One that does not, and names no base itself, evaluates the original
             base: it is what all generations are compared with.
     """
-    base = train["base_model"]
-    pin = pins.get(base["name"])
-    if pin is None:
-        return train
     if not trained and not own_base:
-        return train | {"base_model": pin.original.model_dump(exclude_none=True)}
-    parts = ADDRESS.fullmatch(base["name"])
+        return default_base(base, pins)
+    pin = pins.get(name)
+    if pin is None or pin.model != base["name"]:
+        return base
+    parts = ADDRESS.fullmatch(pin.model)
     assert parts is not None
-    return train | {"base_model": base | {"name": f"{SCHEME}{parts['name']}/{pin.version}", "revision": pin.revision}}
+    return base | {"name": f"{SCHEME}{parts['name']}/{pin.version}", "revision": pin.revision}
+
+
+def default_base(base: dict[str, Any], pins: Pins) -> dict[str, Any]:
+    """The original base model of a registered ``base``; unchanged if it is not registered or not pinned."""
+    same = next((pin for pin in pins.values() if pin.model == base["name"]), None)
+    return same.original.model_dump(exclude_none=True) if same else base
+
+
+def load_default_base(paths: Paths) -> BaseModelParams:
+    """``defaults.base_model`` of ``params/training.yaml``; of a registered model, the original base.
+
+    Raises:
+        TunesmithError: the parameters are wrong.
+    """
+    file = paths.params / "training.yaml"
+    given = load(BaseModelParams, file, "defaults", "base_model")
+    return BaseModelParams.model_validate(default_base(given.model_dump(exclude_none=True), load_pins(paths)))

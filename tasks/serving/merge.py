@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tasks.evaluate.predictions import CANARY, INFERENCE
 from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor, read_manifest
 from tasks.model.base_models import BaseModel, load_model
+from tasks.model.registered import files_hash
 from tasks.text.training_rows import NAME as TRAINING_ROWS
 from tasks.tuning import methods
 from tasks.tuning.peft_adapters import CONFIG, load_beside, load_merged
@@ -82,13 +84,18 @@ def merge(model: Path, root: Path, output: Path) -> Merged:
             f"{model}: merge needs a method whose result is in the weights ({', '.join(mergeable_methods())}); this "
             f"model was tuned by {manifest['method']}, which adds parts beside them; serve the adapter without merging"
         )
+    if not (model / CONFIG).exists():
+        raise TunesmithError(
+            f"{model}: merge needs an adapter with {CONFIG}; this model ({manifest['method']}) has weights that "
+            "replace those of its base; it can be used as it is"
+        )
     refuse_other_weights(model, manifest)
     if output.exists():
         raise TunesmithError(f"{output}: merge writes a new folder; this one exists; choose another name or remove it")
     merged = Predictor.load(model, _FP32, root)
     prompts = [merged.renderer.prompt(text) for text in texts()]
     outputs = greedy_outputs(merged, prompts)
-    proof = _compared(merged, _beside(model, merged, manifest, root), prompts, outputs)
+    proof = _compared(merged, _beside(model, merged, manifest), prompts, outputs)
     if proof.largest > TOLERANCE or proof.same_outputs < proof.prompts:
         raise TunesmithError(
             f"{model}: the merged model must generate as the unmerged one; {proof.same_outputs} of "
@@ -104,11 +111,9 @@ def merge(model: Path, root: Path, output: Path) -> Merged:
     return Merged(proof, drift, *sizes)
 
 
-def _beside(model: Path, merged: Predictor, manifest: dict[str, Any], root: Path) -> Predictor:
-    """The tuned model without merging; if its weights replace those of the base, the model as it is loaded."""
+def _beside(model: Path, merged: Predictor, manifest: dict[str, Any]) -> Predictor:
+    """The model with its adapter, unmerged."""
     method = methods.named(manifest["method"])
-    if not (model / CONFIG).exists():
-        return Predictor.load(model, _FP32, root)
     if method.load_merge_base is None:
         base = load_model(merged.base, torch.float32)
     else:
@@ -127,7 +132,8 @@ def _compared(one: Predictor, other: Predictor, prompts: list[list[int]], output
     for prompt, output in zip(prompts, outputs, strict=True):
         rows = torch.arange(len(output))
         first, second = (log_probabilities(model, prompt, output)[rows, output] for model in (one, other))
-        largest = max(largest, float((first - second).abs().max()))
+        difference = float((first - second).abs().max())
+        largest = max(largest, difference) if math.isfinite(difference) else math.inf
     same = sum(a == b for a, b in zip(outputs, greedy_outputs(other, prompts), strict=True))
     del other
     gc.collect()
@@ -151,7 +157,7 @@ def _write(
     }
     whole = {
         "method": "full",
-        "weights_sha256": files.digest([files.sha256(path) for path in weights]),
+        "weights_sha256": files_hash(folder),
         "weights_bytes": sum(path.stat().st_size for path in weights),
         "merged": about,
     }

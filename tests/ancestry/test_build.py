@@ -128,16 +128,48 @@ def test_a_pin_moves_only_in_a_run_that_trains_on_it(line: Paths) -> None:
     register(line, "further")
     log_lines: list[str] = []
     assert not pin_bases(line.root, log_lines.append)
-    assert not pin_bases(line.root, log_lines.append, training=["other"])
+    assert not pin_bases(line.root, log_lines.append, within=["lora"], changed=["further"])
+    assert log_lines == []
+    assert not pin_bases(line.root, log_lines.append, changed=["other"])
     assert log_lines == [
-        f"{CHAMPION} is now version 2; these experiments keep version 1 as their base until their data or parameters "
-        "change: further"
+        f"further: {CHAMPION} is now version 2; its base stays version 1 until its data or parameters change"
     ]
-    assert load_pins(line)[CHAMPION].version == 1
-    assert pin_bases(line.root, log_lines.append, training=["further"])
-    pin = load_pins(line)[CHAMPION]
+    assert load_pins(line)["further"].version == 1
+    assert pin_bases(line.root, log_lines.append, changed=["further"])
+    pin = load_pins(line)["further"]
     assert pin.version == 2 and pin.original.name == "bases/tiny", "the base that nobody tuned"
-    assert log_lines[-1] == f"{CHAMPION}: version 2 is the base of further; commit params/bases.yaml"
+    assert log_lines[-1] == f"further: its base is version 2 of {CHAMPION}; commit params/bases.yaml"
+
+
+def test_a_pinned_base_stays_if_its_version_is_gone(line: Paths) -> None:
+    client = open_store(line.root).client
+    champion = client.get_model_version_by_alias("tunesmith", "champion")
+    client.delete_registered_model_alias("tunesmith", "champion")
+    pins, log_lines = (line.params / "bases.yaml").read_bytes(), []
+    try:
+        assert not pin_bases(line.root, log_lines.append, changed=["further"])
+        assert log_lines[0].startswith("further: the pinned base stays: base_model.name: ")
+        (line.params / "bases.yaml").unlink()
+        with pytest.raises(TunesmithError, match="MLflow must have a version with this address"):
+            pin_bases(line.root, log_lines.append)
+        assert not pin_bases(line.root, log_lines.append, within=["lora"]), "another experiment may be trained first"
+    finally:
+        (line.params / "bases.yaml").write_bytes(pins)
+        client.set_registered_model_alias("tunesmith", "champion", champion.version)
+
+
+def test_changed_files_of_a_built_base_are_refused(
+    line: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
+    params = BaseModelParams.model_validate(base_of(line))
+    ensure_built(params, line.root)
+    weights = find(params, line.root).folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(TunesmithError, match="must be as they were built; they have changed; remove the folder"):
+        find(params, line.root)
 
 
 def test_a_method_that_cannot_be_merged_is_no_base(line: Paths) -> None:
@@ -145,4 +177,4 @@ def test_a_method_that_cannot_be_merged_is_no_base(line: Paths) -> None:
     train(line, "soft", soft)
     register(line, "soft")
     with pytest.raises(TunesmithError, match="it was tuned by prompt_tuning, which adds parts beside them"):
-        pin_bases(line.root, lambda line: None, training=["further"])
+        pin_bases(line.root, lambda line: None, changed=["further"])

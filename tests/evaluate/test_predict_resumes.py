@@ -42,7 +42,7 @@ def interrupt_after(count: int, patch: pytest.MonkeyPatch) -> list[tuple[str, in
 
 
 def test_an_interrupted_file_goes_on_with_the_other_rows(evaluated: Paths, source: Path, tmp_path: Path) -> None:
-    names, output, whole = ["base_2", "lora"], tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    names, output, whole = ["base_2", "lora"], tmp_path / "new/out.jsonl", tmp_path / "whole.jsonl"
     predict_file(evaluated.root, names, source, whole, None, silent, silent)
     total, noted = 2 * len(raw()), []
     with pytest.MonkeyPatch.context() as patch:
@@ -50,7 +50,7 @@ def test_an_interrupted_file_goes_on_with_the_other_rows(evaluated: Paths, sourc
         with pytest.raises(KeyboardInterrupt):
             predict_file(evaluated.root, names, source, output, None, silent, silent)
     assert not output.exists()
-    journal = tmp_path / ".out.jsonl.predictions.jsonl"
+    journal = tmp_path / "new/.out.jsonl.predictions.jsonl"
     journal.write_bytes(journal.read_bytes() + b'{"model": "lora", "ro')  # the process was killed inside a line
     with pytest.MonkeyPatch.context() as patch:
         second = interrupt_after(total, patch)

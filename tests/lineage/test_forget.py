@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import shutil
 import sqlite3
@@ -16,6 +15,7 @@ import pytest
 
 from flows.commands.forget import forget, forget_lines
 from tasks.core.errors import TunesmithError
+from tasks.core.pages import pages
 from tasks.core.params import read_yaml, write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
@@ -30,7 +30,7 @@ from tasks.tracking.client import VARIABLE, open_store
 from tests.tracking.ledger_workspace import candidate_workspace
 
 GREETING = "Agent: good morning, you are speaking with the support of the lamp shop. "
-SECRET = GREETING + 'Customer: my name is Ada Lovelace & I live in "Ockham Park".'
+SECRET = GREETING + 'Customer: I\'m Ada Lovelace & I live in "Ockham Park".'
 CHATS = [{"dialogue": SECRET, "n": 1}, {"dialogue": GREETING + "Customer: where is my parcel?", "n": 2}]
 
 
@@ -100,8 +100,9 @@ def test_every_file_that_holds_the_row_is_listed_with_its_remedy(paths: Paths) -
     (root / ".dvc/config").write_text(
         f"[core]\n    no_scm = true\n    remote = own\n['remote \"own\"']\n    url = {store}\n"
     )
-    (root / "reports/page.html").write_text(f"<td>{html.escape(SECRET)}</td>")
-    (root / "reports/other.html").write_text(f"<td>{html.escape(GREETING)}</td>")
+    template = pages(root).from_string("<td>{{ text }}</td><script>{{ text | tojson }}</script>")
+    (root / "reports/page.html").write_text(template.render(text=SECRET))
+    (root / "reports/other.html").write_text(template.render(text=GREETING))
     (root / ".tunesmith").mkdir(exist_ok=True)
     with sqlite3.connect(root / ".tunesmith/prefect.db") as database:
         database.execute("create table log (message text)")
@@ -111,7 +112,8 @@ def test_every_file_that_holds_the_row_is_listed_with_its_remedy(paths: Paths) -
     (root / f"mlartifacts/{run}/artifacts/table.json").write_text(json.dumps({"data": [["x", SECRET]]}))
     facts = forget(root, [secret], "request")
     assert facts["seen_by"][0]["model"] == "models:/tunesmith/1" and facts["seen_by"][0]["aliases"] == ["champion"]
-    assert facts["sources"] == {"data/sources/chats/all.jsonl": {"lines": [1], "kind": "own"}}
+    own = {"lines": [1], "kind": "own", "files": ["all.jsonl"]}
+    assert facts["sources"] == {"data/sources/chats/all.jsonl": own}
     assert facts["outputs"] == {"data/raw/chats.parquet": "ingest@chats"}
     assert list(facts["cache"]) == ["aabbbb"], "the other row has the same greeting"
     assert [Path(path).relative_to(store).as_posix() for path in facts["remote"].values()] == ["files/md5/aa/bbbb"]
@@ -120,7 +122,7 @@ def test_every_file_that_holds_the_row_is_listed_with_its_remedy(paths: Paths) -
     lines = "\n".join(forget_lines(facts))
     for remedy in (
         "models:/tunesmith/1 (champion), experiment lora",
-        "all.jsonl, line 1: remove the row from a copy, then `tunesmith data add COPY --name chats --replace --yes`",
+        "`tunesmith data add COPY/all.jsonl --name chats --replace`",
         "data/raw/chats.parquet (ingest@chats)",
         f"rm -f {cached}",
         f"rm -f {facts['artifacts'][0]['path']}",
@@ -128,6 +130,18 @@ def test_every_file_that_holds_the_row_is_listed_with_its_remedy(paths: Paths) -
         "run this command again to see what is left",
     ):
         assert remedy in lines, remedy
+
+
+def test_a_row_of_two_sources_is_withheld_from_both(paths: Paths) -> None:
+    shutil.copytree(paths.source("chats"), paths.source("copy"))
+    sources = read_yaml(paths.params / "sources.yaml")
+    sources["sources"]["copy"] = {"ingest": {"required": ["dialogue"]}}
+    sources["sources"]["chats"]["ingest"]["withheld"] = [row_id(paths)]
+    write_yaml(paths.params / "sources.yaml", sources)
+    facts = forget(paths.root, [row_id(paths)], "request")
+    assert facts["rows"] == {"chats": [row_id(paths)], "copy": [row_id(paths)]} and facts["new"] == [row_id(paths)]
+    written = read_yaml(paths.params / "sources.yaml")["sources"]
+    assert written["copy"]["ingest"]["withheld"] == written["chats"]["ingest"]["withheld"] == [row_id(paths)]
 
 
 def test_a_row_is_recognised_by_a_piece_that_no_other_row_has(paths: Paths) -> None:

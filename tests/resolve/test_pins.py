@@ -13,35 +13,36 @@ from tasks.model.base_models import BaseModelParams, find, find_on_disk, refuse_
 from tasks.resolve.pins import Pin, load_pins, pinned
 
 CHAMPION, REVISION = "models:/tunesmith@champion", "a" * 40
-PINS = {CHAMPION: Pin(version=3, revision=REVISION, original=BaseModelParams(name="embedded:smollm2-135m-instruct"))}
+ORIGINAL = "embedded:smollm2-135m-instruct"
+PINS = {"further": Pin(model=CHAMPION, version=3, revision=REVISION, original=BaseModelParams(name=ORIGINAL))}
 
 
-def test_a_trained_experiment_gets_the_pinned_version() -> None:
-    train = {"seed": 0, "base_model": {"name": CHAMPION, "trust_remote_code": False}}
+def test_a_trained_experiment_gets_its_pinned_version() -> None:
+    base = {"name": CHAMPION, "trust_remote_code": False}
+    expected = {"name": "models:/tunesmith/3", "revision": REVISION, "trust_remote_code": False}
     for own in (True, False):
-        base = pinned(train, own, True, PINS)["base_model"]
-        assert base == {"name": "models:/tunesmith/3", "revision": REVISION, "trust_remote_code": False}
+        assert pinned(base, "further", own, True, PINS) == expected
+    assert pinned(base, "other", True, True, PINS) == base, "its own pin is missing"
+    assert pinned({"name": "models:/other@champion"}, "further", True, True, PINS)["name"] == "models:/other@champion"
 
 
 def test_an_untrained_experiment_evaluates_the_original_base_unless_it_names_one() -> None:
-    train = {"base_model": {"name": CHAMPION}}
-    assert pinned(train, False, False, PINS)["base_model"]["name"] == "embedded:smollm2-135m-instruct"
-    assert pinned(train, True, False, PINS)["base_model"]["name"] == "models:/tunesmith/3"
+    assert pinned({"name": CHAMPION}, "base", False, False, PINS)["name"] == ORIGINAL
+    assert pinned({"name": CHAMPION}, "further", True, False, PINS)["name"] == "models:/tunesmith/3"
 
 
-def test_other_bases_and_unpinned_ones_stay() -> None:
+def test_other_bases_stay() -> None:
     for name in ("./base", "google/flan-t5-base", "models:/other@champion"):
-        train = {"base_model": {"name": name}}
-        assert pinned(train, True, True, PINS) is train
+        assert pinned({"name": name}, "further", True, True, PINS) == {"name": name}
 
 
 def test_a_wrong_pin_is_named(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     paths.params.mkdir()
     assert load_pins(paths) == {}, "a workspace of an earlier version has no such file"
-    entry = {"version": 0, "revision": REVISION, "original": {"name": "./base"}}
-    write_yaml(paths.params / "bases.yaml", {"registered": {CHAMPION: entry}})
-    with pytest.raises(TunesmithError, match=rf"bases\.yaml: registered\.{CHAMPION}\.version: "):
+    entry = {"model": CHAMPION, "version": 0, "revision": REVISION, "original": {"name": "./base"}}
+    write_yaml(paths.params / "bases.yaml", {"registered": {"further": entry}})
+    with pytest.raises(TunesmithError, match=r"bases\.yaml: registered\.further\.version: "):
         load_pins(paths)
 
 

@@ -71,6 +71,13 @@ def test_a_merged_model_that_differs_is_not_written(
 
 
 def test_what_cannot_be_merged_is_refused(memorised: Paths, tmp_path: Path) -> None:
+    lean = tmp_path / "selective"
+    lean.mkdir()
+    files.write_json(lean / "manifest.json", {"method": "selective"})
+    with pytest.raises(
+        TunesmithError, match=r"merge needs an adapter with adapter_config\.json; this model \(selective"
+    ):
+        merge(lean, memorised.root, tmp_path / "merged")
     copy = tmp_path / "soft"
     copy.mkdir()
     manifest = files.read_json(memorised.model("full") / "manifest.json")
