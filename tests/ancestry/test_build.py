@@ -176,5 +176,10 @@ def test_a_method_that_cannot_be_merged_is_no_base(line: Paths) -> None:
     soft = {"method": "prompt_tuning", "prompt_tuning": {"virtual_tokens": 2, "initial": "random"}}
     train(line, "soft", soft)
     register(line, "soft")
-    with pytest.raises(TunesmithError, match="it was tuned by prompt_tuning, which adds parts beside them"):
-        pin_bases(line.root, lambda line: None, changed=["further"])
+    log_lines: list[str] = []
+    assert not pin_bases(line.root, log_lines.append, changed=["further"])
+    reason = "it was tuned by prompt_tuning, which adds parts beside them"
+    assert log_lines[0].startswith("further: the pinned base stays: ") and reason in log_lines[0]
+    (line.params / "bases.yaml").unlink()
+    with pytest.raises(TunesmithError, match=reason):
+        pin_bases(line.root, log_lines.append)

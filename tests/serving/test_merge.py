@@ -82,7 +82,7 @@ def test_what_cannot_be_merged_is_refused(memorised: Paths, tmp_path: Path) -> N
     copy.mkdir()
     manifest = files.read_json(memorised.model("full") / "manifest.json")
     files.write_json(copy / "manifest.json", manifest | {"method": "prompt_tuning"})
-    with pytest.raises(TunesmithError, match="it was tuned by prompt_tuning, which adds parts beside them"):
+    with pytest.raises(TunesmithError, match="this model was tuned by prompt_tuning, which adds parts beside them"):
         merge(copy, memorised.root, tmp_path / "merged")
 
 
