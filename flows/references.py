@@ -83,14 +83,14 @@ def wrong_metrics(
         return []
     lines = []
     shared = sorted(frozenset.intersection(*(variant.scores for variant in every)), key=HIGHER_IS_BETTER.index)
-    chosen = registration.metric if registration and registration.metric != PRIMARY else None
-    without = [variant.name for variant in every if chosen is not None and chosen not in variant.scores]
-    if without:
-        lines.append(
-            f"{paths.params / 'registration.yaml'}: registration.metric: every test row needs the score that decides; "
-            f"rows of template {without[0]} have no {chosen!r} (`metrics` of the set; docs/gate.md); "
-            f"scores of all rows are: {', '.join(shared)}"
-        )
+    for key, score in _deciding_scores(registration) if registration else ():
+        without = [variant.name for variant in every if score not in variant.scores]
+        if without:
+            lines.append(
+                f"{paths.params / 'registration.yaml'}: registration.{key}: every test row needs the score that "
+                f"decides; rows of template {without[0]} have no {score!r} (`metrics` of the set; docs/gate.md); "
+                f"scores of all rows are: {', '.join(shared)}"
+            )
     named = compared.metric if compared else None
     if named is not None and not any(named in variant.scores for variant in every):
         lines.append(
@@ -98,6 +98,17 @@ def wrong_metrics(
             f"{named!r}; scores of all rows are: {', '.join(shared)}"
         )
     return lines
+
+
+def _deciding_scores(registration: RegistrationParams) -> list[tuple[str, str]]:
+    """(key, score) of the gate's metric and of its rules about gains. Signs, where less is better, need no check."""
+    keys = [] if registration.metric == PRIMARY else [("metric", registration.metric)]
+    rules = enumerate(registration.rules)
+    return keys + [
+        (f"rules.{number}.measure", rule.measure)
+        for number, rule in rules
+        if rule.over is not None and rule.measure in HIGHER_IS_BETTER
+    ]
 
 
 def wrong_baselines(

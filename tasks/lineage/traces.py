@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import markupsafe
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jinja2.utils import htmlsafe_json_dumps
+from jinja2 import Environment
 
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
@@ -21,6 +20,8 @@ from tasks.ingest.params import IngestParams
 from tasks.ingest.run import OWN_COLUMNS, data_files, rows_of
 from tasks.resolve.check import mapping
 from tasks.text.rows import Row
+
+_ENVIRONMENT = Environment(autoescape=True)  # as of the pages (tasks.core.pages)
 
 PIECE = 60
 """Length of a piece in characters. Reports and logs cut long texts, so a piece is as near to the start as possible."""
@@ -116,8 +117,10 @@ def _pieces(row: Row, others: list[pa.Array]) -> set[bytes]:
 def _as_written(piece: str) -> set[str]:
     """``piece`` as JSON, HTML (by Jinja2 and by Python), a script in HTML, and CSV write it."""
     as_json = (json.dumps(piece)[1:-1], json.dumps(piece, ensure_ascii=False)[1:-1])
-    as_html = (str(markupsafe.escape(piece)), html.escape(piece), html.escape(piece, quote=False))
-    return {piece, *as_json, *as_html, str(htmlsafe_json_dumps(piece))[1:-1], piece.replace('"', '""')}
+    by_jinja = (_ENVIRONMENT.from_string("{{ text }}"), _ENVIRONMENT.from_string("{{ text | tojson }}"))
+    in_page, in_script = (template.render(text=piece) for template in by_jinja)
+    as_html = (in_page, html.escape(piece), html.escape(piece, quote=False))
+    return {piece, *as_json, *as_html, in_script[1:-1], piece.replace('"', '""')}
 
 
 def _texts(value: object) -> Iterator[str]:

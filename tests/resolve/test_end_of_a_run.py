@@ -44,6 +44,16 @@ def test_a_metric_that_the_templates_do_not_give_is_refused(paths: Paths) -> Non
     assert "template reviews/" in problems(paths)[0]
 
 
+def test_a_rule_about_a_score_that_the_templates_do_not_give_is_refused(paths: Paths) -> None:
+    gains = [{"measure": "repetition", "over": "champion"}, {"measure": "accuracy", "over": "baseline"}]
+    edit(paths, "registration", lambda p: p["registration"].update(rules=[*gains, {"measure": "chrf", "at_least": 0}]))
+    (line,) = problems(paths)
+    assert line.startswith("registration.yaml: registration.rules.1.measure: every test row needs the score that ")
+    assert "rows of template demo/summarise have no 'accuracy'" in line
+    labelled(paths)
+    preflight(paths)
+
+
 def test_a_metric_that_only_some_templates_give_compares_but_does_not_decide(paths: Paths) -> None:
     labelled(paths)
     edit(paths, "evaluation", lambda p: p["evaluation_set"].update(sources=["reviews", "demo"]))

@@ -1,0 +1,248 @@
+"""The whole life of a champion, through the commands and Prefect's API, in a workspace of its own.
+
+    python -m bench.champion_story --model tiny --folder /tmp/story
+    python -m bench.champion_story --model embedded --folder /tmp/story
+
+1. Train two experiments; the gate makes the better one the champion.
+2. A better challenger awaits approval. A person approves it through Prefect's API, on a server that runs beside, while
+   another retrain runs.
+3. Roll back, explain the champion, and reproduce it with equal weights.
+4. Forget a training row; the next run trains without it.
+5. Tune the champion further; the manifest names it as ancestor.
+
+The rows ask for a shelf by the colour of a box. The words beside the colour are drawn at random, so neither the first
+sentence nor the most similar training row tells the shelf. Each step asserts its outcome; the last line is ``done``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tasks.core import files
+from tasks.core.params import read_yaml
+from tasks.core.paths import Paths
+from tests.tiny import save_llama
+from tests.workspaces import ROOT, commit, dvc, edit, environment
+
+SHELVES = {"red": "north", "blue": "south", "green": "east", "white": "west"}
+THINGS = ("lamp", "chair", "clock", "kettle", "pillow", "ladder", "basket", "mirror", "carpet", "candle")
+SET = """
+name: boxes
+task: shelf
+description: Which shelf a box goes to.
+columns: {box: what is in the box, shelf: the shelf}
+required: [box, shelf]
+templates:
+  - id: shelf
+    prompt: "Where does it go? {{ box }}"
+    references: shelf
+    answer_choices: [north, south, east, west]
+"""
+METHODS: dict[str, dict[str, Any]] = {
+    "tiny": {"method": "full", "training": {"learning_rate": 3e-3}},
+    "embedded": {"method": "lora", "training": {"learning_rate": 2e-3}},
+}
+EPOCHS = {"tiny": (4, 30), "embedded": (1, 4)}
+"""Epochs of the weak and of the strong experiment."""
+
+_PORT = 4299
+
+
+def row(number: int, draw: random.Random) -> dict[str, str]:
+    colour = list(SHELVES)[number % len(SHELVES)]
+    things = " ".join(draw.choices(THINGS, k=6))
+    return {"box": f"Box {number} is {colour} with {things}.", "shelf": SHELVES[colour]}
+
+
+def build(root: Path, model: str) -> None:
+    """A workspace of the one source ``boxes``, in git and DVC."""
+    root.mkdir(parents=True)
+    for name in ("tasks", "params"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, root / name)
+    shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    (root / "tasks/template/library/own").mkdir(exist_ok=True)
+    (root / "tasks/template/library/own/boxes.yaml").write_text(SET)
+    (root / "data/sources/boxes").mkdir(parents=True)
+    draw = random.Random(0)
+    for part, count in (("train", 320), ("test", 80)):
+        lines = "".join(json.dumps(row(number, draw)) + "\n" for number in range(count))
+        (root / f"data/sources/boxes/{part}.jsonl").write_text(lines)
+    split = {"by": "file", "files": {"train": ["train"], "test": ["test"]}, "validation_fraction": 0.1}
+    source = {"ingest": {}, "template": {"set": "own/boxes"}, "split": split}
+    edit(root, "sources", lambda p: p.update(sources={"boxes": source}, generated={}))
+    edit(root, "mixtures", lambda p: p.update(mixtures={"boxes": {"sources": {"boxes": {}}}}))
+    edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["boxes"]))
+    edit(root, "evaluation", lambda p: p["evaluate"].update(generation={"max_new_tokens": 6}))
+    if model == "tiny":
+        corpus = [f"Where does it go? {one['box']} {one['shelf']}" for one in (row(n, draw) for n in range(40))]
+        save_llama(root / "base", corpus)
+        (root / "base/.gitignore").write_text("*\n")
+        edit(root, "training", lambda p: p.update(base_models={"tiny": "./base"}))
+        edit(root, "training", lambda p: p["defaults"].update(base_model={"name": "./base"}, threads=1))
+    weak = METHODS[model]["training"] | {"epochs": EPOCHS[model][0]}
+    experiments = {"base": {"method": "none", "mixture": "boxes"}, "weak": _experiment(model, weak)}
+    edit(root, "experiments", lambda p: p.update(experiments=experiments))
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    dvc(root, "add", "--quiet", "data/sources/boxes")
+    commit(root)
+
+
+def _experiment(model: str, training: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"method": METHODS[model]["method"], "mixture": "boxes", "training": training, **more}
+
+
+class Story:
+    """The workspace, and the commands that a person types in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.paths = root, Paths(root)
+        api = f"http://127.0.0.1:{_PORT}/api"
+        own = {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(root / ".tunesmith/prefect"), "PREFECT_API_URL": api}
+        self.environment = environment(root) | own | {"TUNESMITH_USER": "Ada"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        with (self.root.parent / f"{arguments[0]}.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "flows.cli", *arguments],
+                cwd=self.root, env=self.environment, stdout=log, stderr=log, text=True, start_new_session=True,
+            )  # fmt: skip
+
+    def tunesmith(self, *arguments: str) -> str:
+        """Run a command to its end; return what it printed."""
+        print(f"$ tunesmith {' '.join(arguments)}", flush=True)
+        started = time.monotonic()
+        ended = subprocess.run(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            check=False,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stdout
+        print(f"  {time.monotonic() - started:.0f} s", flush=True)
+        return ended.stdout
+
+    def gate(self, printed: str) -> None:
+        lines = printed.splitlines()
+        start = next(number for number, line in enumerate(lines) if line.startswith("gate: "))
+        print("\n".join(f"  {line}" for line in lines[start : start + 8]), flush=True)
+
+    def champion(self) -> dict[str, int]:
+        from tasks.tracking.client import open_store
+
+        return {
+            name: int(number)
+            for name, number in open_store(self.root).client.get_registered_model("tunesmith").aliases.items()
+        }
+
+    def experiments(self, change: Callable[[dict[str, Any]], Any]) -> None:
+        edit(self.root, "experiments", lambda p: change(p["experiments"]))
+        commit(self.root)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(1)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def approve_through_the_api(story: Story) -> None:
+    """Resume the paused run of the flow ``approve`` as the form of Prefect's page does."""
+    os.environ["PREFECT_API_URL"] = story.environment["PREFECT_API_URL"]
+    from prefect.client.orchestration import get_client
+    from prefect.flow_runs import resume_flow_run
+
+    def paused() -> Any:
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs()
+        return next((run.id for run in runs if run.state is not None and run.state.name == "Paused"), None)
+
+    run_id = wait_for(paused, 180, "the flow approve to pause")
+    retrain = story.start("run")
+    time.sleep(10)
+    resume_flow_run(run_id, run_input={"approve": True, "why": "read all rows", "who": "Ada"})
+    wait_for(lambda: story.champion().get("champion") == 2, 900, "the version to become the champion")
+    assert retrain.wait(900) == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", choices=METHODS, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    given = parser.parse_args()
+    root = given.folder.resolve() / "workspace"
+    build(root, given.model)
+    story = Story(root)
+    server = story.start("ui", "--only", "prefect", "--prefect-port", str(_PORT))
+    served = None
+    try:
+        import requests
+
+        wait_for(lambda: _healthy(requests, story), 240, "Prefect's server")
+        story.gate(story.tunesmith("run"))
+        assert story.champion() == {"champion": 1}, "weak beats base and the trivial baselines"
+        served = story.start("schedule", "--cron", "0 3 1 1 *")
+        edit(root, "registration", lambda p: p["registration"].update(approval="manual"))
+        strong = METHODS[given.model]["training"] | {"epochs": EPOCHS[given.model][1]}
+        story.experiments(lambda p: p.update(strong=_experiment(given.model, strong)))
+        time.sleep(15)
+        story.gate(story.tunesmith("run"))
+        assert story.champion() == {"champion": 1, "awaiting-approval": 2}
+        approve_through_the_api(story)
+        assert story.champion() == {"champion": 2, "previous": 1}
+        story.tunesmith("rollback", "--why", "customers complain")
+        assert story.champion() == {"champion": 1, "previous": 2}
+        story.tunesmith("rollback", "--why", "they do not")
+        assert story.champion() == {"champion": 2, "previous": 1}
+        print(story.tunesmith("explain"))
+        printed = story.tunesmith("reproduce")
+        assert "the weights are equal" in printed, printed
+        print(printed.splitlines()[-1])
+        forgotten = str(pq.read_table(story.paths.split("boxes") / "train.parquet")["row_id"][0].as_py())
+        print(story.tunesmith("forget", forgotten, "--why", "deletion request"))
+        base = {"base_model": {"name": "models:/tunesmith@champion"}}
+        story.experiments(lambda p: p.update(further=_experiment(given.model, strong, **base)))
+        story.gate(story.tunesmith("run"))
+        for name in ("weak", "strong"):
+            rows = pq.read_table(story.paths.model(name) / "training_rows.parquet")["row_id"].to_pylist()
+            assert forgotten not in rows and len(set(rows)) > 200, name
+        manifest = files.read_json(story.paths.model("further") / "manifest.json")
+        assert [one["model"] for one in manifest["base_model"]["ancestors"]] == ["models:/tunesmith/2"]
+        own = pq.read_table(story.paths.model("further") / "training_rows.parquet").to_pylist()
+        assert forgotten in {one["row_id"] for one in own if one["generation"] == 1}
+        assert forgotten not in {one["row_id"] for one in own if one["generation"] == 0}
+        print(story.tunesmith("explain", "--row", forgotten))
+        print(json.dumps(read_yaml(root / "params/bases.yaml")))
+        print("done")
+    finally:
+        for process in (served, server):
+            if process is not None and process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+                process.wait(90)
+
+
+def _healthy(requests: Any, story: Story) -> bool:
+    try:
+        return bool(requests.get(f"{story.environment['PREFECT_API_URL']}/health", timeout=5).ok)
+    except requests.RequestException:
+        return False
+
+
+if __name__ == "__main__":
+    main()
