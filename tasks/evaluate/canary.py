@@ -48,8 +48,8 @@ def texts() -> list[str]:
     return Path(__file__).with_name("canary_prompts.txt").read_text(encoding="utf-8").splitlines()
 
 
-def record(predictor: Predictor, inference: Inference) -> Canary:
-    """Generate for the first ``PROMPTS`` prompts, greedily."""
+def record(predictor: Predictor) -> Canary:
+    """Generate for the first ``PROMPTS`` prompts, greedily; ``settings`` gives the other fields."""
     chosen = texts()[:PROMPTS]
     prompts = [predictor.renderer.prompt(text) for text in chosen]
     entries = []
@@ -62,10 +62,13 @@ def record(predictor: Predictor, inference: Inference) -> Canary:
         "schema": 1,
         "precision": _precision(predictor),
         "device": device.device().type,
-        "inference_sha256": identity(inference.model_dump()),
-        "templates": _templates(inference),
         "prompts": entries,
     }
+
+
+def settings(inference: Inference) -> Canary:
+    """The fields of ``inference.json`` in a canary."""
+    return {"inference_sha256": identity(inference.model_dump()), "templates": _templates(inference)}
 
 
 def _clear(output: list[int], logits: torch.Tensor) -> list[int]:

@@ -85,6 +85,8 @@ def predict(
     shots = choose(test, examples, params.shots, params.shots_seed)
     prompts, kept = prompts_of(predictor.renderer, test, shots, predictor.longest_prompt)
     output.mkdir(parents=True, exist_ok=True)
+    # Before the rows, so that the progress that a flow shows last is that of the rows.
+    recorded = {} if champion else canary.record(predictor)
 
     started = time.perf_counter()
     completions = predictor.generate_encoded(prompts)
@@ -111,7 +113,7 @@ def predict(
     )
     inference.write(output / INFERENCE)
     if not champion:
-        files.write_json(output / CANARY, canary.record(predictor, inference))
+        files.write_json(output / CANARY, recorded | canary.settings(inference))
     return {
         "key": manifest["key"],
         "rows": len(test),

@@ -106,7 +106,7 @@ def test_two_runs_write_the_same_bytes(paths: Paths) -> None:
     first = [files.sha256(path) for path in sorted(paths.report("lora").iterdir())]
     evaluate_clean(paths, "lora")
     assert [files.sha256(path) for path in sorted(paths.report("lora").iterdir())] == first
-    assert len(first) == 4
+    assert len(first) == 5
 
 
 def test_test_hash_follows_the_rows_and_not_the_model(paths: Paths) -> None:
