@@ -93,7 +93,9 @@ def seen_lines(models: list[Facts], single: bool) -> list[str]:
     for one in models:
         aliases = f" ({', '.join(one['aliases'])})" if one["aliases"] else ""
         rows = "" if single else f": {counted(one['rows'], 'row')}"
-        through = "" if one["own"] else ", through a model that it was tuned from"
+        through = ", through a model that it was tuned from"
+        if one["own"]:
+            through = ", directly and through a model that it was tuned from" if one["through_base"] else ""
         lines.append(f"  {one['model']}{aliases}, experiment {one['experiment']}{rows}{through}")
     return lines
 
@@ -109,8 +111,9 @@ def model_lines(facts: Facts) -> list[str]:
         _decision(facts["decision"], bool(version["by_hand"])),
         f"  run: {version['run_id']} in MLflow",
         f"  weights: {model['weights_sha256'][:12]}, {_where(facts['weights'])}",
-        f"  method: {model['method']} on {base.get('spec')} ({base.get('revision')}, weights "
-        f"{str(base.get('weights_sha256'))[:12]})",
+        f"  method: {model['method']} on {base.get('spec')} ("
+        + (f"{base['revision']}, " if base.get("revision") else "")
+        + f"weights {str(base.get('weights_sha256'))[:12]})",
         *_ancestors(base),
         f"  key: {model['key'][:12]}; fingerprint of the rendering: {str(model['fingerprint'])[:12]}",
         f"  libraries: {', '.join(f'{name} {number}' for name, number in (model['versions'] or {}).items())}",

@@ -154,10 +154,13 @@ def forget_lines(facts: Facts) -> list[str]:
         lines.append(f"{source}: {', '.join(row_ids)}: {state} (params/sources.yaml: sources.{source}.ingest.withheld)")
     lines += seen_lines(facts["seen_by"], single=sum(map(len, facts["rows"].values())) == 1)
     if any(one["model"].startswith("models:/") for one in facts["seen_by"]):
-        lines.append("  a version keeps what it learnt: replace the champion, then delete the version in MLflow")
-    if through := [one["experiment"] for one in facts["seen_by"] if not one["own"]]:
         lines.append(
-            f"  the base model of {', '.join(through)} saw the row: a new training goes on from it; name another "
+            "  a version keeps what it learnt: after the next `tunesmith run`, `tunesmith promote` a model that did "
+            "not see the row, then delete the version on MLflow's page of the model"
+        )
+    if through := sorted({one["experiment"] for one in facts["seen_by"] if one["through_base"]}):
+        lines.append(
+            f"  the base model of {', '.join(through)} saw the row: a new training starts from it; name another "
             "base_model in params/experiments.yaml"
         )
     held = _held(facts)

@@ -62,8 +62,8 @@ def seen_by(row_ids: Collection[str], models: Iterator[TrainedModel]) -> list[di
     """The models that saw at least one of the rows.
 
     Returns:
-        Per model ``model`` (its address), ``experiment``, ``aliases``, ``rows`` (number of these rows), and ``own``
-        (whether the model itself was trained on one, not only its ancestors).
+        Per model ``model`` (its address), ``experiment``, ``aliases``, ``rows`` (number of these rows), ``own``
+        (whether the model itself was trained on one) and ``through_base`` (whether one of its ancestors was).
     """
     wanted = pa.array(sorted(row_ids))
     seen = []
@@ -77,6 +77,7 @@ def seen_by(row_ids: Collection[str], models: Iterator[TrainedModel]) -> list[di
                     "aliases": list(model.aliases),
                     "rows": len(set(table.column("row_id").to_pylist())),
                     "own": 0 in table.column("generation").to_pylist(),
+                    "through_base": any(generation > 0 for generation in table.column("generation").to_pylist()),
                 }
             )
     return seen

@@ -48,8 +48,9 @@ def built(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Paths:
         write_yaml(paths.params / "sources.yaml", sources)
         write_yaml(paths.params / "registration.yaml", {"registration": {"min_groups": 2}})
         ingest("chats", IngestParams(), paths, Stage("ingest@chats", root))
-        row = {"generation": 0, "source": "chats", "row_id": row_id(paths), "text": 1}
-        pq.write_table(pa.Table.from_pylist([row], schema=SCHEMA), paths.model("lora") / "training_rows.parquet")
+        row = {"source": "chats", "row_id": row_id(paths), "text": 1}
+        seen = [row | {"generation": generation} for generation in (0, 1)]
+        pq.write_table(pa.Table.from_pylist(seen, schema=SCHEMA), paths.model("lora") / "training_rows.parquet")
         outs = [{"path": "data/raw/chats.parquet", "md5": "5" * 32}]
         stages = {"ingest@chats": {"cmd": "python -m tasks.ingest chats", "deps": [], "outs": outs}}
         write_yaml(root / "dvc.lock", {"schema": "2.0", "stages": stages})
@@ -121,7 +122,8 @@ def test_every_file_that_holds_the_row_is_listed_with_its_remedy(paths: Paths) -
     assert facts["others"] == [".tunesmith/prefect.db", "reports/page.html"]
     lines = "\n".join(forget_lines(facts))
     for remedy in (
-        "models:/tunesmith/1 (champion), experiment lora",
+        "models:/tunesmith/1 (champion), experiment lora, directly and through a model that it was tuned from",
+        "the base model of lora saw the row: a new training starts from it; name another base_model in",
         "`tunesmith data add COPY/all.jsonl --name chats --replace`",
         "data/raw/chats.parquet (ingest@chats)",
         f"rm -f {cached}",
