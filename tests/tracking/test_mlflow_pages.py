@@ -200,4 +200,4 @@ def test_run_model_and_version_show_verdict_scores_and_decision(
     models = f"{address}/#/experiments/{tracker.experiment_id}/models/{model.model_id}"
     show(page, models, tmp_path / "model.png", "0.4021", "0.3821", "validation (#", "test (#", "Model versions", "v1")
     version = f"{address}/#/models/tunesmith/versions/1"
-    show(page, version, tmp_path / "version.png", "Version 1", "champion", "set by a person: a test", "Source Run")
+    show(page, version, tmp_path / "version.png", "Version 1", "champion", "by Ada: a test", "Source Run")
