@@ -189,9 +189,9 @@ def _restore(root: Path, state: Path, tree: Path, say: Say) -> None:
         shutil.copy(state / LOCK, tree / LOCK)
     if (root / ".dvc/config.local").exists():
         shutil.copy(root / ".dvc/config.local", tree / ".dvc/config.local")
-    cache = _output([*_DVC, "cache", "dir"], root).strip()
+    cache = _command([*_DVC, "cache", "dir"], root).strip()
     _command([*_DVC, "cache", "dir", "--local", str((root / cache).resolve())], tree)
-    for line in _output([*_DVC, "remote", "list"], root).splitlines():
+    for line in _command([*_DVC, "remote", "list"], root).splitlines():
         name, address, *_ = line.split("\t")
         if Path(address).is_absolute():  # DVC resolves a relative address by the folder of the configuration
             _command([*_DVC, "remote", "modify", "--local", name, "url", address], tree)
@@ -267,12 +267,10 @@ def _changed_inputs(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [*inputs, *(words for name, words in _FIELDS.items() if after[name] != before[name])]
 
 
-def _output(command: list[str], folder: Path) -> str:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
-
-
-def _command(command: list[str], folder: Path) -> None:
+def _command(command: list[str], folder: Path) -> str:
+    """Run a command; return what it printed."""
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if ended.returncode:
         reason = (ended.stderr or ended.stdout).strip().splitlines()
         raise TunesmithError(f"reproduce: `{' '.join(command[:4])} …` failed: {reason[-1] if reason else 'no output'}")
+    return ended.stdout

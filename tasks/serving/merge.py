@@ -22,6 +22,7 @@ from tasks.inference.predict import Predictor, read_manifest
 from tasks.model.base_models import BaseModel, load_model
 from tasks.model.registered import files_hash
 from tasks.text.training_rows import NAME as TRAINING_ROWS
+from tasks.train.manifests import weights_bytes
 from tasks.tuning import methods
 from tasks.tuning.peft_adapters import CONFIG, load_beside, load_merged
 
@@ -107,8 +108,7 @@ def merge(model: Path, root: Path, output: Path) -> Merged:
         drift = _compared(merged, _on_published(model, merged.base, merged), prompts, outputs)
     with files.replacing(output) as folder:
         _write(merged, model, manifest, proof, drift, folder)
-    sizes = [sum(path.stat().st_size for path in one.glob("*.safetensors")) for one in (model, output)]
-    return Merged(proof, drift, *sizes)
+    return Merged(proof, drift, weights_bytes(model), weights_bytes(output))
 
 
 def _beside(model: Path, merged: Predictor, manifest: dict[str, Any]) -> Predictor:
@@ -148,7 +148,6 @@ def _write(
     for name in (INFERENCE, CANARY, TRAINING_ROWS):
         if (model / name).exists():
             shutil.copy(model / name, folder / name)
-    weights = sorted(folder.glob("*.safetensors"))
     about = {
         "method": manifest["method"],
         "weights_sha256": manifest["weights_sha256"],
@@ -158,7 +157,7 @@ def _write(
     whole = {
         "method": "full",
         "weights_sha256": files_hash(folder),
-        "weights_bytes": sum(path.stat().st_size for path in weights),
+        "weights_bytes": weights_bytes(folder),
         "merged": about,
     }
     files.write_json(folder / "manifest.json", manifest | whole)

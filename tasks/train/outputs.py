@@ -13,6 +13,7 @@ from tasks.core.facts import facts
 from tasks.core.paths import Paths
 from tasks.memory.simulate import Step
 from tasks.model.base_models import BaseModel
+from tasks.model.registered import files_hash
 from tasks.model.rendering import Renderer
 from tasks.model.stops import name_stops
 from tasks.text.training_rows import write_training_rows
@@ -88,7 +89,7 @@ def write_model(
         renderer.tokenizer.save_pretrained(folder)
     step = trainer.state.best_global_step or trainer.state.global_step
     manifest |= {
-        "weights_sha256": files.digest([files.sha256(path) for path in sorted(folder.glob("*.safetensors"))]),
+        "weights_sha256": files_hash(folder),
         "weights_bytes": weights_bytes(folder),
         "best": {
             "step": step,
