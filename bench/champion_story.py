@@ -10,8 +10,9 @@
 4. Forget a training row; the next run trains without it.
 5. Tune the champion further; the manifest names it as ancestor.
 
-The rows ask for a shelf by the colour of a box. The words beside the colour are drawn at random, so neither the first
-sentence nor the most similar training row tells the shelf. Each step asserts its outcome; the last line is ``done``.
+The rows ask for the shelf of a box, which its colour decides. Four boxes, one of each colour, hold the same three
+things: three of them are training rows, the fourth is a test row. So the most similar training row has another colour,
+and neither it nor the first sentence tells the shelf. Each step asserts its outcome; the last line is ``done``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ from tests.tiny import save_llama
 from tests.workspaces import ROOT, commit, dvc, edit, environment
 
 SHELVES = {"red": "north", "blue": "south", "green": "east", "white": "west"}
-THINGS = ("lamp", "chair", "clock", "kettle", "pillow", "ladder", "basket", "mirror", "carpet", "candle")
+SYLLABLES = ("ba", "de", "fi", "go", "lu", "ma")
 SET = """
 name: boxes
 task: shelf
@@ -52,19 +54,28 @@ templates:
     answer_choices: [north, south, east, west]
 """
 METHODS: dict[str, dict[str, Any]] = {
-    "tiny": {"method": "full", "training": {"learning_rate": 3e-3}},
+    "tiny": {"method": "full", "training": {"learning_rate": 1e-2}},
     "embedded": {"method": "lora", "training": {"learning_rate": 2e-3}},
 }
-EPOCHS = {"tiny": (4, 30), "embedded": (1, 4)}
+EPOCHS = {"tiny": (4, 10), "embedded": (1, 4)}
 """Epochs of the weak and of the strong experiment."""
 
 _PORT = 4299
 
 
-def row(number: int, draw: random.Random) -> dict[str, str]:
-    colour = list(SHELVES)[number % len(SHELVES)]
-    things = " ".join(draw.choices(THINGS, k=6))
-    return {"box": f"Box {number} is {colour} with {things}.", "shelf": SHELVES[colour]}
+def rows() -> dict[str, list[dict[str, str]]]:
+    """240 training rows and 80 test rows, in random order."""
+    draw = random.Random(0)
+    parts: dict[str, list[dict[str, str]]] = {"train": [], "test": []}
+    names = draw.sample(["".join(syllables) for syllables in product(SYLLABLES, repeat=4)], 240)
+    for number in range(80):
+        things = names[3 * number : 3 * number + 3]
+        for index, (colour, shelf) in enumerate(SHELVES.items()):
+            part = "test" if index == number % len(SHELVES) else "train"
+            parts[part].append({"box": f"{' '.join(things)} {colour}", "shelf": shelf})
+    for part in parts.values():
+        draw.shuffle(part)
+    return parts
 
 
 def build(root: Path, model: str) -> None:
@@ -78,18 +89,18 @@ def build(root: Path, model: str) -> None:
     (root / "tasks/template/library/own").mkdir(exist_ok=True)
     (root / "tasks/template/library/own/boxes.yaml").write_text(SET)
     (root / "data/sources/boxes").mkdir(parents=True)
-    draw = random.Random(0)
-    for part, count in (("train", 320), ("test", 80)):
-        lines = "".join(json.dumps(row(number, draw)) + "\n" for number in range(count))
-        (root / f"data/sources/boxes/{part}.jsonl").write_text(lines)
+    for part, own in rows().items():
+        (root / f"data/sources/boxes/{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
     split = {"by": "file", "files": {"train": ["train"], "test": ["test"]}, "validation_fraction": 0.1}
     source = {"ingest": {}, "template": {"set": "own/boxes"}, "split": split}
     edit(root, "sources", lambda p: p.update(sources={"boxes": source}, generated={}))
     edit(root, "mixtures", lambda p: p.update(mixtures={"boxes": {"sources": {"boxes": {}}}}))
+    # A weak model may know three shelves of four.
+    edit(root, "registration", lambda p: p["registration"].update(min_label_rows=None))
     edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["boxes"]))
     edit(root, "evaluation", lambda p: p["evaluate"].update(generation={"max_new_tokens": 6}))
     if model == "tiny":
-        corpus = [f"Where does it go? {one['box']} {one['shelf']}" for one in (row(n, draw) for n in range(40))]
+        corpus = [f"Where does it go? {row['box']} {row['shelf']}" for row in rows()["train"]]
         save_llama(root / "base", corpus)
         (root / "base/.gitignore").write_text("*\n")
         edit(root, "training", lambda p: p.update(base_models={"tiny": "./base"}))

@@ -92,14 +92,15 @@ class Dag:
         return {address.removeprefix("train@") for address in {*certain, *possible} if address.startswith("train@")}
 
     def why(self, address: str, verbose: bool = False) -> Reasons:
-        """The reasons why a stale stage runs again. Without ``verbose``, code files are counted, not named."""
+        """The reasons why a stale stage runs again. Without ``verbose``, several code files are counted."""
         reasons = self.stale[address]
         if verbose:
             return reasons
         if address in self.unbuilt:
             return ["never built"]
         code = [reason for reason in reasons if _CODE.match(reason)]
-        summary = [f"code changed: {counted(len(code), 'file')}"] if code else []
+        changed = code[0].rpartition(" ")[2] if len(code) == 1 else counted(len(code), "file")
+        summary = [f"code changed: {changed}"] if code else []
         return [reason for reason in reasons if reason not in code] + summary
 
     def needed_for(self, experiments: Iterable[str]) -> set[str]:

@@ -22,7 +22,7 @@ def champion_lines(root: Path) -> list[str]:
     if champion is None:
         lines = [f"{name}: no champion yet"]
     else:
-        mark = " (promoted by hand)" if champion["by_hand"] else ""
+        mark = f" ({champion['by_hand']['how']})" if champion["by_hand"] else ""
         lines = [f"{name}: version {champion['version']}, experiment {champion['experiment']}{mark}"]
         lines += [f"  {state['description']}"] if state["description"] else []
         if promotion:

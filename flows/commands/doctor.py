@@ -15,14 +15,17 @@ import psutil
 
 from flows.bases import available_base
 from flows.commands.deep_check import check_outputs
+from flows.commands.plan import gate_differs
 from flows.commands.versions import as_tried
 from flows.leases import gpus
 from flows.preflight import preflight
 from flows.server_logs import failures, log_of
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
+from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.model.base_models import BaseModelParams, is_local
+from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import base_models, named
 from tasks.tracking.client import open_store
 
@@ -123,7 +126,8 @@ def _disk(root: Path) -> Finding:
 
 def _parameters(root: Path) -> str:
     preflight(Paths(root))
-    return "all files of params/ are in order"
+    registration = load(RegistrationParams, Paths(root).params / "registration.yaml", "registration")
+    return "; ".join(["all files of params/ are in order", *gate_differs(Paths(root), registration)])
 
 
 def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:

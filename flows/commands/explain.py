@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from flows.by_hand import load_registration
-from flows.commands.registered import version_of
+from flows.commands.registered import address_of
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.lineage.explain import explain
 from tasks.lineage.seen import parts_of, rows_of_file, seen_by, trained_models
+from tasks.model.registered import find_version
+from tasks.register.decisions import requests
 from tasks.tracking.client import open_store, readable_mlflow
 
 LOST = "lost"
@@ -28,21 +30,12 @@ def explain_model(root: Path, model: str | None) -> Facts:
     params, paths = load_registration(root), Paths(root)
     tracker = open_store(root)
     with readable_mlflow(tracker.uri):
-        version = version_of(tracker, address_of(model, params.model_name, params.alias))
+        version = find_version(tracker.client, address_of(model, params, tracker.client))
         return explain(version, paths, tracker)
 
 
-def address_of(model: str | None, name: str, alias: str) -> str:
-    """``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` for what a user types: nothing, ``3``, or ``NAME@ALIAS``."""
-    if model is None:
-        return f"models:/{name}@{alias}"
-    if model.startswith("models:/"):
-        return model
-    return f"models:/{name}/{model}" if model.isdecimal() else f"models:/{model}"
-
-
 def explain_row(root: Path, row_id: str) -> Facts:
-    """The models that saw a row in training, and where the row is in the present splits.
+    """The models that saw a row in training, where it is in the present splits, and requests to forget it.
 
     Raises:
         TunesmithError: neither the splits nor a model know the row.
@@ -52,12 +45,14 @@ def explain_row(root: Path, row_id: str) -> Facts:
     with readable_mlflow(tracker.uri):
         models = seen_by([row_id], trained_models(params.model_name, paths, tracker))
     parts = parts_of(row_id, paths)
-    if not models and not parts:
+    withheld = [one for one in requests(paths) if any(row_id in of for of in one["rows"].values())]
+    if not models and not parts and not withheld:
         raise TunesmithError(
             f"explain: --row: no split and no model has a row {row_id!r}; a row_id is a column of the files in "
             "data/splits/SOURCE and of every predictions.parquet"
         )
-    return {"row_id": row_id, "parts": parts, "models": models}
+    about = [{name: one[name] for name in ("time", "by", "why")} for one in withheld]
+    return {"row_id": row_id, "parts": parts, "models": models, "withheld": about}
 
 
 def explain_file(root: Path, file: str) -> Facts:
@@ -77,7 +72,8 @@ def explain_file(root: Path, file: str) -> Facts:
 def row_lines(facts: Facts) -> list[str]:
     """``explain_row`` as text."""
     parts = ", ".join(f"{one['part']} of {one['source']}" for one in facts["parts"]) or "no part of the present splits"
-    return [f"row {facts['row_id']}: {parts}", *seen_lines(facts["models"], single=True)]
+    withheld = [f"withheld from all runs since {one['time']} by {one['by']}: {one['why']}" for one in facts["withheld"]]
+    return [f"row {facts['row_id']}: {parts}", *withheld, *seen_lines(facts["models"], single=True)]
 
 
 def file_lines(facts: Facts) -> list[str]:
@@ -104,13 +100,14 @@ def model_lines(facts: Facts) -> list[str]:
     """``explain_model`` as text: one line per step, from the version back to the rows."""
     version, model, git = facts["version"], facts["model"], facts["git"]
     aliases = f" ({', '.join(version['aliases'])})" if version["aliases"] else ""
-    mark = "; promoted by hand" if version["by_hand"] else ""
+    mark = f"; {version['by_hand']['how']}" if version["by_hand"] else ""
     base = model["base_model"] or {}
     lines = [
         f"version {version['version']} of {version['name']}{aliases}: experiment {version['experiment']}{mark}",
-        _decision(facts["decision"], bool(version["by_hand"])),
+        _decision(facts["decision"], version["by_hand"]),
         f"  run: {version['run_id']} in MLflow",
-        f"  weights: {model['weights_sha256'][:12]}, {_where(facts['weights'])}",
+        f"  weights: {model['weights_sha256'][:12]}, {_where(facts['weights'])}"
+        + (f"; models/{version['experiment']} has other weights now" if facts["retrained"] else ""),
         f"  method: {model['method']} on {base.get('spec')} ("
         + (f"{base['revision']}, " if base.get("revision") else "")
         + f"weights {str(base.get('weights_sha256'))[:12]})",
@@ -138,6 +135,8 @@ def model_lines(facts: Facts) -> list[str]:
     for one in facts["training_rows"]:
         ancestor = "" if one["generation"] == 0 else ", through an ancestor"
         lines.append(f"  trained on {counted(one['rows'], 'row')} of {one['source']}{ancestor}")
+    if len(facts["training_rows"]) > 1:
+        lines.append(f"  {counted(facts['different_rows'], 'different row')} in all")
     return lines
 
 
@@ -149,9 +148,9 @@ def _ancestors(base: Facts) -> list[str]:
     ]
 
 
-def _decision(decision: Facts, by_hand: bool) -> str:
-    if by_hand:
-        return f"  decision: promoted by hand, {decision['decided']}"
+def _decision(decision: Facts, by_hand: Facts | None) -> str:
+    if by_hand:  # the verdict of versions of earlier releases is "accepted"
+        return f"  decision: {by_hand['how']}, {decision['decided']}"
     if decision["verdict"] is None:
         return "  decision: not known; it was made by an earlier release"
     return f"  decision: {decision['verdict']}, {decision['decided']}"

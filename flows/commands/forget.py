@@ -44,6 +44,7 @@ def forget(root: Path, row_ids: Sequence[str], why: str) -> Facts:
         - ``outputs``: file of a stage's output → stage; ``others``: other files of the workspace;
         - ``cache``, ``remote``: md5 → path, or address, of the object;
         - ``artifacts``: ``run``, ``artifact``, and ``path`` on this machine (None elsewhere);
+        - ``tracking_uri``: of MLflow;
         - ``without_pieces``: rows that could be searched for by row_id alone, in tables.
 
     Raises:
@@ -126,6 +127,7 @@ def _search(traces: Traces, paths: Paths) -> Facts:
         "cache": {md5: str(path) for md5, path in cache.items()},
         "remote": remote,
         "artifacts": artifacts,
+        "tracking_uri": tracker.uri,
     }
 
 
@@ -153,11 +155,7 @@ def forget_lines(facts: Facts) -> list[str]:
         state = "withheld from every run that starts after this" if fresh else "withheld since an earlier request"
         lines.append(f"{source}: {', '.join(row_ids)}: {state} (params/sources.yaml: sources.{source}.ingest.withheld)")
     lines += seen_lines(facts["seen_by"], single=sum(map(len, facts["rows"].values())) == 1)
-    if any(one["model"].startswith("models:/") for one in facts["seen_by"]):
-        lines.append(
-            "  a version keeps what it learnt: after the next `tunesmith run`, `tunesmith promote` a model that did "
-            "not see the row, then delete the version on MLflow's page of the model"
-        )
+    lines += _version_lines(facts)
     if through := sorted({one["experiment"] for one in facts["seen_by"] if one["through_base"]}):
         lines.append(
             f"  the base model of {', '.join(through)} saw the row: a new training starts from it; name another "
@@ -173,6 +171,31 @@ def forget_lines(facts: Facts) -> list[str]:
     if held:
         lines.append("run this command again to see what is left")
     return lines
+
+
+def _version_lines(facts: Facts) -> list[str]:
+    """How to delete the versions that saw a row, the ones that were tuned from others first."""
+    versions = [one for one in facts["seen_by"] if one["run_id"]]
+    if not versions:
+        return []
+    lines = [
+        "  a version keeps what it learnt: after the next `tunesmith run`, `tunesmith promote` a model that did not "
+        "see it, then delete each version with its run:",
+        f"    export MLFLOW_TRACKING_URI={shlex.quote(facts['tracking_uri'])}",
+    ]
+    for one in reversed(versions):
+        _, name, number = one["model"].split("/")
+        client = f"from mlflow import MlflowClient; MlflowClient().delete_model_version({name!r}, {number!r})"
+        lines.append(f"    python -c {shlex.quote(client)} && {_delete_run(one['run_id'])}")
+        tuned_further = [other["model"] for other in facts["seen_by"] if other["base"] == one["model"]]
+        if tuned_further:
+            lines.append(f"      another machine cannot load {', '.join(tuned_further)} without it: tuned from it")
+    return lines
+
+
+def _delete_run(run_id: str) -> str:
+    gc = 'mlflow gc --backend-store-uri "$MLFLOW_TRACKING_URI"'
+    return f"mlflow runs delete --run-id {run_id} && {gc} --run-ids {run_id}"
 
 
 def _held(facts: Facts) -> list[str]:
@@ -197,8 +220,7 @@ def _held(facts: Facts) -> list[str]:
     if facts["artifacts"]:
         lines.append(f"{counted(len(facts['artifacts']), 'artifact')} in MLflow:")
         for one in facts["artifacts"]:
-            delete = f"mlflow runs delete --run-id {one['run']} && mlflow gc --run-ids {one['run']}"
-            elsewhere = f"{one['artifact']} of run {one['run']}: {delete}"
+            elsewhere = f"{one['artifact']} of run {one['run']}: {_delete_run(one['run'])}"
             lines.append(f"  rm -f {shlex.quote(one['path'])}" if one["path"] else f"  {elsewhere}")
     lines += [f"{file}: {_other(file)}" for file in facts["others"]]
     return lines

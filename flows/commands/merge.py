@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.by_hand import load_registration
-from flows.commands.explain import address_of
-from flows.commands.registered import registered_model
+from flows.commands.registered import address_of, registered_model
 from tasks.core.paths import Paths
 from tasks.serving.merge import Compared, merge
+from tasks.tracking.client import open_store, readable_mlflow
 
 Say = Callable[[str], None]
 
@@ -21,7 +21,9 @@ def merge_version(root: Path, version: str | None, output: Path, note: Say) -> l
         TunesmithError: there is no such version, or as ``tasks.serving.merge.merge``.
     """
     params = load_registration(root)
-    address = address_of(version, params.model_name, params.alias)
+    tracker = open_store(root)
+    with readable_mlflow(tracker.uri):
+        address = address_of(version, params, tracker.client)
     with registered_model(Paths(root), address, note) as folder:
         result = merge(folder, root, output)
     lines = [

@@ -18,6 +18,7 @@ from tasks.core.counted import counted
 from tasks.core.files import canonical_json, read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths
+from tasks.metrics.params import load_verdicts
 from tasks.model.base_models import load_tokenizer
 from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
@@ -86,12 +87,24 @@ def gate_notes(paths: Paths) -> list[str]:
             f"{counted(groups, 'independent group')} of test rows: the gate decides nothing on fewer than "
             f"{params.min_groups} (registration.min_groups); give test a larger share of the split, or add rows"
         )
+    notes += gate_differs(paths, params)
     if params.metric.startswith("rouge") and all(row["answer_choices"] for row in rows):
         notes.append(
             f"every test row has answer choices, and the gate decides by {params.metric}; for labels, write "
             "`metric: accuracy` in params/registration.yaml"
         )
     return notes
+
+
+def gate_differs(paths: Paths, params: RegistrationParams) -> list[str]:
+    """A note if the gate decides on fewer, or more, groups of rows than the verdict of every table; else nothing."""
+    verdicts = load_verdicts(paths.params / "evaluation.yaml")
+    if params.min_groups == verdicts.min_groups:
+        return []
+    return [
+        f"registration.min_groups is {params.min_groups}, verdicts.min_groups is {verdicts.min_groups}: on a number of "
+        "independent groups between the two, the gate and the report disagree on whether there are enough rows; use one"
+    ]
 
 
 def mixtures_of(paths: Paths, experiments: list[str] | None) -> list[str]:

@@ -94,8 +94,12 @@ def predict_file(
         with journal(target, _identity(source, models, prompts)) as kept:
             if kept.done:
                 note(f"{target}: {counted(len(kept.done), 'completion')} of an interrupted run are kept")
-            for name, index, generated in _generate(root, models, prompts, kept.done, say, note):
-                kept.add(name, index, generated)
+            try:
+                for name, index, generated in _generate(root, models, prompts, kept.done, say, note):
+                    kept.add(name, index, generated)
+            except BaseException:  # also Ctrl-C and SIGTERM
+                note(f"{counted(len(kept.done), 'completion')} are kept; the same command continues after them")
+                raise
             written: list[Row] = []
             for number, row in enumerate(rows):
                 for name in names:

@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from mlflow import MlflowClient
 
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths, folder_of_uri
-from tasks.model.registered import ADDRESS, SCHEME
+from tasks.model.registered import SCHEME, find_version
 from tasks.register.params import RegistrationParams
 from tasks.serving.package import MODEL
-from tasks.tracking.client import Tracker, open_store, readable_mlflow
+from tasks.tracking.client import open_store, readable_mlflow
 from tasks.tracking.tag_names import NAME
 
 
@@ -36,7 +35,7 @@ def registered_model(paths: Paths, address: str, note: Callable[[str], None]) ->
     tracker = open_store(paths.root)
     with tempfile.TemporaryDirectory() as temporary:
         with readable_mlflow(tracker.uri):
-            version = version_of(tracker, address)
+            version = find_version(tracker.client, address)
             run = tracker.client.get_run(str(version.run_id))
             note(f"{address} is version {version.version}, the model of experiment {version.tags.get(NAME)}")
             here = folder_of_uri(run.info.artifact_uri)
@@ -44,23 +43,29 @@ def registered_model(paths: Paths, address: str, note: Callable[[str], None]) ->
         yield Path(folder)
 
 
-def version_of(tracker: Tracker, address: str) -> ModelVersion:
-    """The version with this address.
+def address_of(model: str | None, params: RegistrationParams, client: MlflowClient) -> str:
+    """The address of what a user types: nothing (the champion), ``3``, ``NAME@ALIAS``, or an experiment.
+
+    An experiment stands for its newest version.
 
     Raises:
-        TunesmithError: the address is malformed, or no version has it.
+        TunesmithError: ``model`` is none of these, or no version of the experiment is registered.
     """
-    parts = ADDRESS.fullmatch(address)
-    if parts is None:
-        raise TunesmithError(f"a registered model is models:/NAME@ALIAS or models:/NAME/VERSION; this is {address!r}")
-    try:
-        if parts["alias"]:
-            return tracker.client.get_model_version_by_alias(parts["name"], parts["alias"])
-        return tracker.client.get_model_version(parts["name"], parts["version"])
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
+    name = params.model_name
+    if model is None:
+        return f"{SCHEME}{name}@{params.alias}"
+    if model.startswith(SCHEME):
+        return model
+    if model.isdecimal():
+        return f"{SCHEME}{name}/{model}"
+    if "@" in model:
+        return f"{SCHEME}{model}"
+    versions = {int(one.version): str(one.tags.get(NAME)) for one in client.search_model_versions(f"name = '{name}'")}
+    own = [number for number, experiment in versions.items() if experiment == model]
+    if not own:
+        known = ", ".join(f"{number} ({experiment})" for number, experiment in sorted(versions.items()))
         raise TunesmithError(
-            f"{address}: no version of a registered model has this address in MLflow at {tracker.uri}; `tunesmith "
-            "champion` shows the champion; `tunesmith predict --experiment X` uses the model of X"
-        ) from None
+            f"{model}: a version is a number, NAME@ALIAS, models:/NAME/VERSION, or an experiment with a registered "
+            f"version; versions of {name}: {known or 'none yet'}"
+        )
+    return f"{SCHEME}{name}/{max(own)}"

@@ -16,8 +16,7 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 
 from flows.by_hand import load_registration
-from flows.commands.explain import address_of
-from flows.commands.registered import version_of
+from flows.commands.registered import address_of
 from flows.subprocesses import allow, stop_all, stream
 from flows.workspace import ROOT_VARIABLE
 from tasks.ancestry.build import ensure_built
@@ -29,6 +28,7 @@ from tasks.core.paths import Paths
 from tasks.lineage.seen import rows_of_run
 from tasks.lineage.traces import withheld_rows
 from tasks.model.base_models import params_of
+from tasks.model.registered import find_version
 from tasks.serving.package import MODEL
 from tasks.tracking.client import VARIABLE, open_store, readable_mlflow
 from tasks.tracking.state import GIT, LOCK, PATCH, has_commit, read_state
@@ -62,11 +62,11 @@ def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None)
     """
     keep = None if keep is None else keep.resolve()
     params = load_registration(root)
-    address = address_of(model, params.model_name, params.alias)
     with tempfile.TemporaryDirectory() as temporary:
         tracker = open_store(root)
         with readable_mlflow(tracker.uri):
-            version = version_of(tracker, address)
+            address = address_of(model, params, tracker.client)
+            version = find_version(tracker.client, address)
             state = read_state(tracker.client, str(version.run_id), Path(temporary))
             manifest = _manifest(tracker.client, str(version.run_id), Path(temporary))
         experiment = str(version.tags.get(NAME))

@@ -19,7 +19,7 @@ from tasks.core.errors import TunesmithError, described
 from tasks.core.paths import folder_of_uri, tracking_uri
 from tasks.model.base_models import BaseModel, BaseModelParams, from_record, load_tokenizer, params_of
 from tasks.model.chat import CHAT_DATE
-from tasks.model.registered import ADDRESS, ANCESTORS, files_hash, folder_of, is_registered, refuse_unpinned
+from tasks.model.registered import ANCESTORS, files_hash, find_version, folder_of, is_registered, refuse_unpinned
 from tasks.model.rendering import Renderer
 from tasks.model.stops import name_stops
 from tasks.model.unwrap import unwrapped
@@ -89,19 +89,11 @@ def version_manifest(name: str, client: MlflowClient, folder: Path) -> tuple[int
     """
     from mlflow.exceptions import MlflowException
 
-    parts = ADDRESS.fullmatch(name)
-    assert parts is not None
     try:
-        if parts["alias"]:
-            version = client.get_model_version_by_alias(parts["name"], parts["alias"])
-        else:
-            version = client.get_model_version(parts["name"], parts["version"])
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
+        version = find_version(client, name)
+    except TunesmithError as error:
         raise TunesmithError(
-            f"base_model.name: {name}: MLflow must have a version with this address; it has none ({described(error)}); "
-            "train on another base model first, or correct the name"
+            f"base_model.name: {error}; correct the name, or train on another base model first"
         ) from None
     run_id = str(version.run_id)
     try:

@@ -84,6 +84,13 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _MOST)
 
 
+def return_freed_memory() -> None:
+    """Return the memory of freed tensors to the system, on Linux, so that the resident set is what is in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def limit_kernel_caches() -> None:
     """Limit how many compiled kernels oneDNN and PyTorch keep; call it before the first matrix product.
 

@@ -33,14 +33,16 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
         - ``version``: as ``tasks.register.result.describe``, with ``name``, ``aliases`` and ``description``;
         - ``decision``: ``verdict``, ``decided`` (when and by whom) and ``rules`` (lines);
         - ``model``: what the manifest says of method, base model, weights, fingerprint, key, and library versions;
-        - ``weights``: stores that have the weights;
+        - ``weights``: stores that have the weights; ``retrained``: whether the workspace's model of the experiment is
+          another one;
         - ``git``: ``commit``, ``uncommitted``, ``untracked`` and ``available``; None if it is not known;
         - ``parameters``: the resolved parameters of the training;
         - ``data``: one entry per data set on the way from the sources: ``stage``, ``path``, ``md5``, ``where``;
         - ``templates``: name → text;
         - ``contract``: number of training rows, and rows dropped, by reason;
         - ``contamination``: source → its test ``rows``, and those that are ``dirty``; empty if it is not known;
-        - ``training_rows``: number of rows, by ``generation`` (0 for the model's own) and source.
+        - ``training_rows``: number of rows, by ``generation`` (0 for the model's own) and source;
+          ``different_rows``: their number in all, rows of several generations counted once.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -61,6 +63,7 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
             "decision": {name: version.tags.get(tag) for name, tag in _DECISION.items()},
             "model": _about(manifest),
             "weights": _weights(version, manifest, paths, tracker),
+            "retrained": _present_weights(version, paths) not in (None, manifest["weights_sha256"]),
             "git": _git(state, paths),
             "parameters": manifest["params"],
             "data": _data(str(version.tags.get(NAME)), lock.get("stages", {}), paths),
@@ -71,6 +74,7 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
                 {"generation": generation, "source": source, "rows": count}
                 for (generation, source), count in sorted(counts.items())
             ],
+            "different_rows": rows.group_by(["source", "row_id"]).aggregate([]).num_rows,
         }
 
 
@@ -99,13 +103,18 @@ def _about(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _weights(version: ModelVersion, manifest: dict[str, Any], paths: Paths, tracker: Tracker) -> list[str]:
     stores = []
-    present = paths.model(str(version.tags.get(NAME))) / "manifest.json"
-    if present.exists() and files.read_json(present)["weights_sha256"] == manifest["weights_sha256"]:
+    if _present_weights(version, paths) == manifest["weights_sha256"]:
         stores.append("workspace")
     stored = [artifact.path for artifact in tracker.client.list_artifacts(str(version.run_id), MODEL)]
     if any(path.endswith(".safetensors") for path in stored):
         stores.append("MLflow")
     return stores
+
+
+def _present_weights(version: ModelVersion, paths: Paths) -> str | None:
+    """Hash of the weights that the workspace's model of the version's experiment has; None without one."""
+    path = paths.model(str(version.tags.get(NAME))) / "manifest.json"
+    return str(files.read_json(path)["weights_sha256"]) if path.exists() else None
 
 
 def _git(state: Path | None, paths: Paths) -> dict[str, Any] | None:

@@ -31,12 +31,16 @@ class TrainedModel:
         address: ``models:/NAME/VERSION``, or ``models/X`` in the workspace.
         aliases: of a version.
         rows: ``training_rows.parquet`` (columns: ``tasks.text.training_rows.SCHEMA``).
+        base: address of the version that it was tuned from; None for other base models.
+        run_id: MLflow's run of a version; None in the workspace.
     """
 
     address: str
     experiment: str
     aliases: tuple[str, ...]
     rows: pa.Table
+    base: str | None
+    run_id: str | None
 
 
 def trained_models(name: str, paths: Paths, tracker: Tracker) -> Iterator[TrainedModel]:
@@ -48,22 +52,23 @@ def trained_models(name: str, paths: Paths, tracker: Tracker) -> Iterator[Traine
         keys.add(version.tags.get(KEY))
         full = tracker.client.get_model_version(name, version.version)  # a search leaves the aliases out
         address = f"models:/{name}/{version.version}"
-        rows = rows_of_run(tracker.client, str(version.run_id))
-        yield TrainedModel(address, str(version.tags.get(NAME)), tuple(full.aliases), rows)
+        rows, manifest = _of_run(tracker.client, str(version.run_id))
+        experiment, aliases = str(version.tags.get(NAME)), tuple(full.aliases)
+        yield TrainedModel(address, experiment, aliases, rows, _base_of(manifest), str(version.run_id))
     for experiment in sorted(folders(paths.root / "models")):
-        manifest = paths.model(experiment) / "manifest.json"
-        if manifest.exists() and files.read_json(manifest)["key"] not in keys:
+        path = paths.model(experiment) / "manifest.json"
+        if path.exists() and (manifest := files.read_json(path))["key"] not in keys:
             rows = read_training_rows(paths.model(experiment))
             if rows.num_rows:
-                yield TrainedModel(f"models/{experiment}", experiment, (), rows)
+                yield TrainedModel(f"models/{experiment}", experiment, (), rows, _base_of(manifest), None)
 
 
 def seen_by(row_ids: Collection[str], models: Iterator[TrainedModel]) -> list[dict[str, Any]]:
     """The models that saw at least one of the rows.
 
     Returns:
-        Per model ``model`` (its address), ``experiment``, ``aliases``, ``rows`` (number of these rows), ``own``
-        (whether the model itself was trained on one) and ``through_base`` (whether one of its ancestors was).
+        Per model ``model`` (its address), ``experiment``, ``aliases``, ``base``, ``run_id``, ``rows`` (number of these
+        rows), ``own`` (whether the model itself was trained on one) and ``through_base`` (whether an ancestor was).
     """
     wanted = pa.array(sorted(row_ids))
     seen = []
@@ -75,6 +80,8 @@ def seen_by(row_ids: Collection[str], models: Iterator[TrainedModel]) -> list[di
                     "model": model.address,
                     "experiment": model.experiment,
                     "aliases": list(model.aliases),
+                    "base": model.base,
+                    "run_id": model.run_id,
                     "rows": len(set(table.column("row_id").to_pylist())),
                     "own": 0 in table.column("generation").to_pylist(),
                     "through_base": any(generation > 0 for generation in table.column("generation").to_pylist()),
@@ -126,9 +133,22 @@ def rows_of_file(file: str, paths: Paths) -> dict[str, str]:
 
 def rows_of_run(client: Any, run_id: str) -> pa.Table:
     """The training rows (columns: ``SCHEMA``) of the model in an MLflow run; empty if it has no list of them."""
+    return _of_run(client, run_id)[0]
+
+
+def _of_run(client: Any, run_id: str) -> tuple[pa.Table, dict[str, Any]]:
+    """The training rows and the manifest of the model in a run; empty if they are lost."""
     stored = {artifact.path for artifact in client.list_artifacts(run_id, MODEL)}
+    rows, manifest = SCHEMA.empty_table(), {}
     with tempfile.TemporaryDirectory() as folder:
-        if f"{MODEL}/{TRAINING_ROWS}" not in stored:
-            return SCHEMA.empty_table()
-        file = client.download_artifacts(run_id, f"{MODEL}/{TRAINING_ROWS}", folder)
-        return read_training_rows(Path(file).parent)
+        if f"{MODEL}/{TRAINING_ROWS}" in stored:
+            file = client.download_artifacts(run_id, f"{MODEL}/{TRAINING_ROWS}", folder)
+            rows = read_training_rows(Path(file).parent)
+        if f"{MODEL}/manifest.json" in stored:
+            manifest = files.read_json(Path(client.download_artifacts(run_id, f"{MODEL}/manifest.json", folder)))
+    return rows, manifest
+
+
+def _base_of(manifest: dict[str, Any]) -> str | None:
+    ancestors = (manifest.get("base_model") or {}).get("ancestors")
+    return str(ancestors[0]["model"]) if ancestors else None

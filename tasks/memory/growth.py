@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import torch
 
+from tasks.core.device import return_freed_memory
 from tasks.memory.simulate import storage_bytes, tensors_of
 
 _INTERVAL_S = 0.005
@@ -17,7 +18,8 @@ _INTERVAL_S = 0.005
 class MemoryGrowth:
     """Measure how far memory rises above its level at the start of the block.
 
-    On a GPU this is the highest allocation. On a CPU it is the highest resident set, read every 5 ms.
+    On a GPU this is the highest allocation. On a CPU it is the highest resident set, read every 5 ms. Memory that the
+    process freed earlier is returned first; otherwise new tensors would use it, and nothing would seem to grow.
     Weights of ``model`` that still have to move to the GPU count as part of the level at the start. With
     ``sharded`` they count as growth, since only a share of them moves.
 
@@ -40,6 +42,7 @@ class MemoryGrowth:
             torch.cuda.reset_peak_memory_stats()
             self._before = torch.cuda.memory_allocated() + self._bytes_to_move
         else:
+            return_freed_memory()
             self._before = self._process.memory_info().rss
             self._watcher.start()
         return self

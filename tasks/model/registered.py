@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import user_cache
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 SCHEME = "models:/"
 ANCESTORS = "ancestors.json"
@@ -41,6 +45,43 @@ def refuse_malformed(name: str) -> None:
         raise TunesmithError(
             f"base_model.name: a registered model is models:/NAME@ALIAS or models:/NAME/VERSION; this is {name!r}"
         )
+
+
+def find_version(client: MlflowClient, address: str) -> ModelVersion:
+    """The version with this address.
+
+    Raises:
+        TunesmithError: the address is malformed, or no version has it. The error lists the versions that there are.
+    """
+    from mlflow.exceptions import MlflowException
+
+    parts = ADDRESS.fullmatch(address)
+    if parts is None:
+        raise TunesmithError(f"a registered model is models:/NAME@ALIAS or models:/NAME/VERSION; this is {address!r}")
+    name = parts["name"]
+    try:
+        if parts["alias"]:
+            return client.get_model_version_by_alias(name, parts["alias"])
+        return client.get_model_version(name, parts["version"])
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise TunesmithError(
+            f"{address}: MLflow at {client.tracking_uri} must have a version with this address; it has none; "
+            f"{_versions(client, name)}"
+        ) from None
+
+
+def _versions(client: MlflowClient, name: str) -> str:
+    """The versions of the registered model ``name``, with their aliases."""
+    numbers = sorted(int(one.version) for one in client.search_model_versions(f"name = '{name}'"))
+    if not numbers:
+        return f"there is no version of {name} yet"
+    aliases: dict[int, list[str]] = {}
+    for alias, number in client.get_registered_model(name).aliases.items():
+        aliases.setdefault(int(number), []).append(alias)
+    shown = [f"{number}" + (f" ({', '.join(aliases[number])})" if number in aliases else "") for number in numbers]
+    return f"versions of {name}: {', '.join(shown)}"
 
 
 def refuse_unpinned(name: str, revision: str | None) -> None:

@@ -50,7 +50,11 @@ def comparison_digest(paths: Paths) -> str | None:
 
 
 def decisions(paths: Paths) -> list[Decided]:
-    """Read all decisions, the oldest first."""
+    """Read all decisions on models, the oldest first."""
+    return [entry for entry in _entries(paths) if "key" in entry]
+
+
+def _entries(paths: Paths) -> list[Decided]:
     kept = [path for path in (paths.state / "decisions.jsonl", paths.ledger) if path.exists()]
     lines = [line for path in kept for line in path.read_text(encoding="utf-8").split("\n")]
     return [entry for line in lines if (entry := _parsed(line))]
@@ -59,6 +63,18 @@ def decisions(paths: Paths) -> list[Decided]:
 def decision_on(paths: Paths, key: str) -> Decided | None:
     """The latest decision on the model with ``key``; None if the gate has not decided on it."""
     return next((entry for entry in reversed(decisions(paths)) if entry["key"] == key), None)
+
+
+def requests(paths: Paths) -> list[Decided]:
+    """The requests to forget rows, the oldest first: ``time``, ``rows`` (source → row_ids), ``by`` and ``why``."""
+    return [entry for entry in _entries(paths) if entry.get("action") == "forget"]
+
+
+def gate_decision_on(paths: Paths, key: str) -> Decided | None:
+    """The latest decision on the model with ``key`` that the gate made by its rules, not a person; None without one."""
+    by_rules = ("accepted", "awaiting", "refused", "undecided")
+    entries = [one for one in decisions(paths) if one["key"] == key and one.get("by", "the gate") == "the gate"]
+    return next((one for one in reversed(entries) if one.get("verdict") in by_rules), None)
 
 
 def record(paths: Paths, result: Decided) -> None:
@@ -71,7 +87,7 @@ def record(paths: Paths, result: Decided) -> None:
 
 
 def append(paths: Paths, entry: Decided) -> None:
-    """Append a line to the ledger. ``decisions`` reads only lines with ``key``; those of other decisions lack it."""
+    """Append a line to the ledger. ``decisions`` reads the lines with ``key``, ``requests`` those about rows."""
     with paths.ledger.open("a+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
@@ -81,9 +97,9 @@ def append(paths: Paths, entry: Decided) -> None:
 
 
 def _parsed(line: str) -> Decided | None:
-    """The decision on one line; None for an empty line, or for one that a killed process left half-written."""
+    """The entry on one line; None for an empty line, or for one that a killed process left half-written."""
     try:
         entry = json.loads(line)
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) and "key" in entry else None
+    return entry if isinstance(entry, dict) else None

@@ -143,7 +143,8 @@ def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -
         inputs.registry.drop_alias(alias, champion)
     line = f"{candidate.name} is already the {inputs.params.alias}, version {champion.version}"
     promotion = inputs.registry.promotion(champion) or {}
-    facts: dict[str, Any] = {name: promotion[name] for name in ("reasons", "decided", "by", "why") if name in promotion}
+    kept_facts = ("verdict", "reasons", "decided", "by", "why")
+    facts: dict[str, Any] = {name: promotion[name] for name in kept_facts if name in promotion}
     facts["version"] = int(champion.version)
     return make_result(inputs, candidate, line, **({"accepted": True, "verdict": "accepted", "reasons": []} | facts))
 
@@ -208,7 +209,7 @@ def _accept(
     version = ensure_version(inputs, run_id, candidate, decision.compared, why)
     if params.approval == "automatic" or approved:
         facts |= {"accepted": True}
-        return promote(inputs, version, "accepted", facts, candidate)
+        return promote(inputs, version, "accepted", facts, candidate, why=why)
     line = (
         f"{candidate.name} (version {version.version}) passes the gate and awaits approval: "
         f"`tunesmith approve {version.version} --why TEXT`; {champion_stays(inputs.champion)}"

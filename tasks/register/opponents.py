@@ -15,10 +15,11 @@ from tasks.core.paths import Paths
 from tasks.register.evaluated import REMEDY, Evaluated, read, read_scores
 from tasks.register.gate import Opponent
 from tasks.register.params import RegistrationParams
+from tasks.register.result import how_by_hand
 from tasks.register.scores import Scores
 from tasks.register.version_scores import version_scores
 from tasks.tracking.client import Tracker
-from tasks.tracking.tag_names import BY_HAND, KEY, NAME
+from tasks.tracking.tag_names import KEY, NAME
 from tasks.tuning.untrained import is_trained
 
 TRIVIAL = {"lead": "first sentences", "nearest": "most similar training row"}
@@ -55,7 +56,8 @@ def opponents(
     by_key = {"baseline": Opponent(f"{base.name} (baseline)", base.scores)}
     identities: dict[str, str | None] = {"baseline": base.key}
     if champion is not None:
-        mark = ", promoted by hand" if champion.tags.get(BY_HAND) else ""
+        how = how_by_hand(champion)
+        mark = f", {how}" if how else ""
         name = f"{champion.tags.get(NAME)} ({params.alias}, version {champion.version}{mark})"
         by_key["champion"] = Opponent(name, version_scores(champion, candidate, params.metric, paths, tracker))
         identities["champion"] = champion.tags.get(KEY)

@@ -12,14 +12,16 @@ from tasks.compare.collect import folders
 from tasks.core import files
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
+from tasks.register.decisions import gate_decision_on
 from tasks.register.evaluated import Evaluated, read
 from tasks.register.judge import judge
 from tasks.register.keep import keep, run_of
 from tasks.register.opened import opened
 from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS, RegistrationParams
 from tasks.register.result import GateInputs, Person, Result, champion_stays, describe, make_result, named
+from tasks.register.verdict import WORDS
 from tasks.register.version_scores import evaluated_version
-from tasks.register.versions import ensure_version, identity, note_decision, promote
+from tasks.register.versions import describe_anew, ensure_version, identity, note_decision, promote
 from tasks.tracking.tag_names import KEY, NAME, REJECTED
 
 
@@ -141,13 +143,19 @@ def _by(person: Person, action: str) -> dict[str, Any]:
 
 
 def _promoted(version: ModelVersion, person: Person, action: str, inputs: GateInputs) -> Result:
-    verb = {"promote": "promoted by hand", "rollback": "restored by rollback"}[action]
-    reasons = [f"{'rolled back' if action == 'rollback' else verb} by {person.name}: {person.why}"]
-    facts = _by(person, action) | {"accepted": True, "verdict": "accepted", "reasons": reasons}
-    result = promote(inputs, version, verb, facts, by_hand=person.tag())
+    verdict = {"promote": "promoted", "rollback": "restored"}[action]
+    how = WORDS[verdict]
+    reasons = [f"{'rolled back' if action == 'rollback' else how} by {person.name}: {person.why}"]
+    rules: list[dict[str, Any]] = []
+    if (before := gate_decision_on(inputs.paths, str(version.tags.get(KEY)))) is not None:
+        reasons += [f"the gate's decision of {before['time']}: {before['summary']}", *before["reasons"]]
+        rules = before.get("rules") or []
+    facts = _by(person, action) | {"accepted": True, "verdict": verdict, "reasons": reasons, "rules": rules}
+    result = promote(inputs, version, how, facts, by_hand=person.tag(how=how))
     if inputs.champion is not None:  # else the next run of the gate would undo what the person decided
         replaced = Person(person.name, f"replaced by version {version.version}: {person.why}")
         inputs.registry.tag_version(inputs.champion, {REJECTED: replaced.tag()})
+        describe_anew(inputs, inputs.champion, f"{replaced.why} ({replaced.name}, {result['decided']})")
     keep(result, inputs, version.run_id)
     return result
 

@@ -120,6 +120,10 @@ class Registry:
         source = f"runs:/{run_id}/{MODEL}"
         return self.client.create_model_version(self.name, source, run_id, tags=tags, description=description)
 
+    def describe(self, version: ModelVersion, text: str) -> None:
+        """Replace the description of a version."""
+        self.client.update_model_version(self.name, version.version, text)
+
     def restore_serving(self, run_ids: set[str]) -> None:
         """Make versions servable again whose model, in one of the runs ``run_ids``, ``sync`` rebuilt from files."""
         for registered in self.client.search_model_versions(f"name = '{self.name}'"):

@@ -14,6 +14,7 @@ from tasks.register.decisions import Decided, comparison_digest, now
 from tasks.register.evaluated import Evaluated
 from tasks.register.params import RegistrationParams
 from tasks.register.registry import Registry
+from tasks.register.verdict import WORDS
 from tasks.tracking.client import Tracker
 from tasks.tracking.tag_names import BY_HAND, KEY, NAME
 
@@ -32,9 +33,9 @@ class Person:
     name: str
     why: str
 
-    def tag(self) -> str:
-        """The value of a tag that keeps the person's decision."""
-        return canonical_json({"who": self.name, "when": now(), "why": self.why})
+    def tag(self, **more: str) -> str:
+        """The value of a tag that keeps the person's decision, with ``more`` facts."""
+        return canonical_json({"who": self.name, "when": now(), "why": self.why, **more})
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def kept(result: Result) -> Decided:
 def describe(version: ModelVersion | None) -> dict[str, Any] | None:
     """``version``, ``experiment``, ``key``, ``run_id`` and ``by_hand`` of a registered version.
 
-    ``by_hand`` has who, when and why if a person made it the champion without the gate; else it is None.
+    ``by_hand`` has who, when, why and how if a person made it the champion without the gate; else it is None.
     """
     if version is None:
         return None
@@ -104,14 +105,20 @@ def describe(version: ModelVersion | None) -> dict[str, Any] | None:
         "experiment": version.tags.get(NAME),
         "key": version.tags.get(KEY),
         "run_id": version.run_id,
-        "by_hand": json.loads(by_hand) if by_hand else None,
+        "by_hand": json.loads(by_hand) | {"how": how_by_hand(version)} if by_hand else None,
     }
 
 
 def named(version: ModelVersion) -> str:
-    """``lora (version 1)``, with a mark if a person promoted it by hand."""
-    mark = ", promoted by hand" if version.tags.get(BY_HAND) else ""
-    return f"{version.tags.get(NAME)} (version {version.version}{mark})"
+    """``lora (version 1)``, with a mark if a person made it the champion: ``lora (version 1, promoted by hand)``."""
+    how = how_by_hand(version)
+    return f"{version.tags.get(NAME)} (version {version.version}{f', {how}' if how else ''})"
+
+
+def how_by_hand(version: ModelVersion) -> str | None:
+    """How a person made the version the champion, such as ``promoted by hand``; None if nobody did."""
+    by_hand = version.tags.get(BY_HAND)
+    return json.loads(by_hand).get("how", WORDS["promoted"]) if by_hand else None
 
 
 def champion_stays(champion: ModelVersion | None) -> str:

@@ -13,6 +13,8 @@ Result = dict[str, Any]
 WORDS = {
     "accepted": "accepted",
     "awaiting": "awaits approval",
+    "promoted": "promoted by hand",
+    "restored": "restored by rollback",
     "refused": "refused",
     "rejected": "rejected",
     "undecided": "not decided",
@@ -42,6 +44,12 @@ def last_result(paths: Paths) -> Result | None:
     return files.read_json(path) if path.exists() else None
 
 
+def changed_since(paths: Paths, result: Result) -> Result | None:
+    """The latest result, if it is later than ``result`` and changed the champion; else None."""
+    last = last_result(paths)
+    return last if last is not None and last["time"] > result["time"] and last.get("changed") else None
+
+
 def lines_below(result: Result) -> list[str]:
     """The lines below a result's summary: its reasons, and how often its test set decided so far."""
     count = result.get("decisions_on_this_test_set")
@@ -54,8 +62,7 @@ def gate_lines(paths: Paths) -> list[str]:
     if result is not None:
         judged = f"{result['time']}, on comparison {str(result['comparison'])[:8]}"
         lines = [f"gate: {result['summary']} ({judged})", *(f"  {line}" for line in lines_below(result))]
-        last = last_result(paths)
-        if last is not None and last["time"] > result["time"] and last.get("changed"):
+        if (last := changed_since(paths, result)) is not None:
             lines.append(f"  since then ({last['time']}): {last['summary']}")
         return lines
     lines = ["gate: no decision on this comparison yet; `tunesmith run` makes one"]

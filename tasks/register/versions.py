@@ -12,7 +12,7 @@ from tasks.register.gate import Compared
 from tasks.register.result import GateInputs, Result, describe, kept, make_result
 from tasks.register.verdict import WORDS, lines_below
 from tasks.tracking.state import log_state
-from tasks.tracking.tag_names import BY_HAND, GATE, KEY, NAME, REJECTED, WEIGHTS
+from tasks.tracking.tag_names import ABOUT, BY_HAND, GATE, KEY, NAME, REJECTED, WEIGHTS
 
 DECIDED, RULES = "tunesmith.gate_decided", "tunesmith.gate_rules"
 
@@ -40,16 +40,19 @@ def ensure_version(
         WEIGHTS: candidate.weights,
         "tunesmith.fingerprint": (candidate.manifest.get("fingerprint") or {}).get("value", ""),
         "tunesmith.test_sha256": candidate.test,
+        ABOUT: f"{candidate.manifest['method']} on {(candidate.manifest.get('base_model') or {}).get('spec')}",
     }
     tags |= {f"tunesmith.{metric}.over_{name}": one.shown(metric) for name, one in differences.items()}
-    base = (candidate.manifest.get("base_model") or {}).get("spec")
-    description = f"{candidate.name} ({candidate.manifest['method']} on {base}): {why}"
     log_state(inputs.tracker.client, run_id, candidate.name, inputs.paths)
-    return inputs.registry.add(run_id, tags, description)
+    return inputs.registry.add(run_id, tags, f"{candidate.name} ({tags[ABOUT]}): {why}")
 
 
-def note_decision(inputs: GateInputs, version: ModelVersion, result: Result) -> None:
-    """Write a decision into the tags of its version: verdict, who, when and why, and each rule's line."""
+def note_decision(inputs: GateInputs, version: ModelVersion, result: Result, why: str | None = None) -> None:
+    """Write a decision into its version: verdict, who, when and why, and each rule's line as tags; a description.
+
+    Args:
+        why: text of the description; the result's summary by default.
+    """
     who = result["by"] if result["why"] is None else f"{result['by']}: {result['why']}"
     tags: dict[str, str | None] = {
         GATE: WORDS[result["verdict"]],
@@ -57,6 +60,16 @@ def note_decision(inputs: GateInputs, version: ModelVersion, result: Result) -> 
         RULES: "\n".join(lines_below(result)),
     }
     inputs.registry.tag_version(version, tags)
+    describe_anew(inputs, version, why or result["summary"])
+
+
+def describe_anew(inputs: GateInputs, version: ModelVersion, text: str) -> None:
+    """Replace the description of a version: its experiment, method and base model, then ``text``.
+
+    Versions of earlier releases keep their description, since they do not have the tag that it needs.
+    """
+    if ABOUT in version.tags:
+        inputs.registry.describe(version, f"{version.tags.get(NAME)} ({version.tags[ABOUT]}): {text}")
 
 
 def identity(version: ModelVersion) -> dict[str, Any]:
@@ -77,6 +90,7 @@ def promote(
     facts: dict[str, Any],
     candidate: Evaluated | None = None,
     by_hand: str | None = None,
+    why: str | None = None,
 ) -> Result:
     """Move the champion's alias to ``version``.
 
@@ -84,6 +98,7 @@ def promote(
         how: verb of the summary, such as ``accepted``.
         candidate: the version with its scores, if the gate judged it.
         by_hand: the value of the tag that marks a version which a person promoted without the gate.
+        why: as for ``note_decision``.
     """
     params = inputs.params
     inputs.registry.refuse_moved(inputs.champion)
@@ -93,6 +108,6 @@ def promote(
     moved = {"changed": True, "champion": describe(version), "previous_champion": describe(inputs.champion)}
     result = make_result(inputs, candidate, line, **(identity(version) | moved | facts))
     inputs.registry.remember(kept(result))
-    note_decision(inputs, version, result)
+    note_decision(inputs, version, result, why)
     inputs.registry.promote(version, kept(result), inputs.champion)
     return result

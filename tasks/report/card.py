@@ -51,7 +51,7 @@ def card(name: str, facts: Facts) -> str:
         baseline=facts.comparison["baseline"]["name"],
         test=f"{facts.comparison['rows']} test rows of {', '.join(_sources(facts))}",
         verdict=_verdict(entry, facts),
-        gate=facts.decision["summary"] if facts.decision and facts.decision["candidate"] == name else None,
+        decisions=_decisions(name, facts),
         limits=limits(name, facts),
         sources=_trained_on(name, facts),
     )
@@ -73,6 +73,16 @@ def eval_results(name: str, facts: Facts) -> str:
     if not entries:
         return "[]\n"
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
+
+
+def _decisions(name: str, facts: Facts) -> list[str]:
+    """The gate's decision on the model, and a later one that made it the champion or replaced it."""
+    decision, later = facts.decision, facts.since
+    lines = [f"Gate: {decision['summary']}."] if decision and decision["candidate"] == name else []
+    key = facts.trained[name].manifest.get("key")
+    if later and key in (later["key"], (later.get("previous_champion") or {}).get("key")):
+        lines.append(f"Since then ({later['decided']}): {later['summary']}.")
+    return lines
 
 
 def _metadata(name: str, facts: Facts) -> ModelCardData:

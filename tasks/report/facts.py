@@ -15,7 +15,7 @@ from tasks.compare.collect import System, collect
 from tasks.core import files
 from tasks.core.params import load, read_yaml
 from tasks.core.paths import Paths
-from tasks.register.verdict import result_on_present
+from tasks.register.verdict import changed_since, result_on_present
 from tasks.tracking.experiment_files import read_lock
 from tasks.tracking.run_params import flatten
 
@@ -62,6 +62,7 @@ class Facts:
         comparison: ``comparison.json``.
         systems: the compared systems with their predictions, in the order of the comparison.
         decision: the gate's result on this comparison; None without one.
+        since: the latest result that changed the champion after ``decision``; None without one.
         trained: experiment → its files.
         params: experiment → its resolved parameters of training, flattened to dotted keys.
         benchmarks, helm: experiment → results of benchmark suites, of HELM.
@@ -71,6 +72,7 @@ class Facts:
     comparison: Comparison
     systems: list[System]
     decision: dict[str, Any] | None = None
+    since: dict[str, Any] | None = None
     trained: dict[str, Trained] = field(default_factory=dict)
     params: dict[str, dict[str, str]] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
@@ -93,11 +95,13 @@ def read_facts(paths: Paths) -> Facts:
     trained = {name: _trained(paths, name) for name in experiments}
     versions = source_versions(read_lock(paths))
     splits = sorted(paths.splits.glob("*/splits.json"))
+    decision = result_on_present(paths)
     mixtures = sorted({path.parent.name for path in paths.mixtures.glob("*/report.json")})
     return Facts(
         comparison,
         [known[name] for name in names if name in known],
-        result_on_present(paths),
+        decision,
+        changed_since(paths, decision) if decision else None,
         trained,
         {name: params for name in experiments if (params := _params(paths.experiment(name) / "train.yaml"))},
         [Source(name := path.parent.name, versions.get(name, ""), _json(path)) for path in splits],

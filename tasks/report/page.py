@@ -88,16 +88,21 @@ def html_report(facts: Facts, digest: str = "", earlier: Earlier | None = None) 
 
 
 def gate_lines(facts: Facts) -> dict[str, Any] | None:
-    """The gate's verdict: ``word``, ``summary``, and ``lines`` with its reasons; None before it has decided."""
-    decision = facts.decision
+    """The gate's verdict: ``word``, ``summary``, ``lines`` and ``since``; None before it has decided."""
+    decision, later = facts.decision, facts.since
     if decision is None:
         return None
-    return {"word": WORDS[decision["verdict"]], "summary": decision["summary"], "lines": lines_below(decision)}
+    return {
+        "word": WORDS[decision["verdict"]],
+        "summary": decision["summary"],
+        "lines": lines_below(decision),
+        "since": later and f"Since then ({later['decided']}): {later['summary']}",
+    }
 
 
 def about(facts: Facts) -> list[tuple[str, str]]:
     """Who reigns, when it was decided, the base models, and the versions of the data: (name, value)."""
-    decision, known = facts.decision or {}, []
+    decision, known = facts.since or facts.decision or {}, []
     champion = decision.get("champion")
     if champion:
         known.append(("champion", f"{champion['experiment']} (version {champion['version']})"))

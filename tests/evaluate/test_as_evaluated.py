@@ -322,7 +322,9 @@ def test_a_model_stored_by_an_earlier_version_loads(
 
 def test_no_champion_is_one_line(evaluated: Paths, registered: Paths) -> None:
     for paths, address in ((registered, "models:/other@champion"), (registered, "models:/tunesmith@none")):
-        with pytest.raises(TunesmithError, match=f"{address}: no version of a registered model has this address"):
+        with pytest.raises(
+            TunesmithError, match=f"{address}: MLflow at .* must have a version with this address; it has none"
+        ):
             predict_text(paths.root, [address], "hello", None, silent, silent)
     with pytest.raises(
         TunesmithError, match=r"a registered model is models:/NAME@ALIAS or models:/NAME/VERSION; this is"

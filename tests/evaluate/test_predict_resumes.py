@@ -48,7 +48,8 @@ def test_an_interrupted_file_goes_on_with_the_other_rows(evaluated: Paths, sourc
     with pytest.MonkeyPatch.context() as patch:
         first = interrupt_after(3, patch)
         with pytest.raises(KeyboardInterrupt):
-            predict_file(evaluated.root, names, source, output, None, silent, silent)
+            predict_file(evaluated.root, names, source, output, None, silent, noted.append)
+    assert noted[-1] == "3 completions are kept; the same command continues after them"
     assert not output.exists()
     journal = tmp_path / "new/.out.jsonl.predictions.jsonl"
     journal.write_bytes(journal.read_bytes() + b'{"model": "lora", "ro')  # the process was killed inside a line

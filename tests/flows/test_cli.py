@@ -158,7 +158,10 @@ def test_doctor_refuses_an_unknown_metric(built: Path, cli: Cli) -> None:
         (["predict"], "give either a text, or --input and --output"),
         (["predict", "--input", "no.jsonl", "--output", "g.jsonl"], "no.jsonl: no such file"),
         (["predict", "--template", "x/y", "text"], "lora knows no template 'x/y'; it knows: demo/summarise"),
-        (["predict", "--champion", "text"], "models:/tunesmith@champion: no version of a registered model has this"),
+        (
+            ["predict", "--champion", "text"],
+            "it has none; there is no version of tunesmith yet",
+        ),
         (["predict", "--input", "no.csv", "--output", "g.txt"], "g.txt: the ending must be one of .csv, .tsv, .jsonl"),
         (["data", "add", "no.jsonl", "--name", "s"], "no.jsonl: no such file"),
         (["data", "add", "no.jsonl", "--name", "Bad Name"], "a name must be lower-case letters"),

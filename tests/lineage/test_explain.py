@@ -11,18 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.commands.explain import (
-    address_of,
-    explain_file,
-    explain_model,
-    explain_row,
-    file_lines,
-    model_lines,
-    row_lines,
-)
+from flows.commands.explain import explain_file, explain_model, explain_row, file_lines, model_lines, row_lines
+from flows.commands.registered import address_of
+from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
+from tasks.register.decisions import append
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
 from tasks.text.training_rows import SCHEMA
@@ -57,6 +52,13 @@ def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", *own, *arguments], cwd=root, check=True, capture_output=True, text=True
     ).stdout.strip()
+
+
+TRAINED_ON = [
+    "  trained on 2 rows of demo",
+    "  trained on 1 row of news, through an ancestor",
+    "  3 different rows in all",
+]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ def test_a_version_is_explained_back_to_its_rows(registered: Paths) -> None:
         "    data/raw/demo.parquet: 555555555555, in workspace (ingest@demo)",
         "    data/mixtures/demo: 333333333333, in workspace, cache (mix@demo)",
     ]
-    assert lines[-2:] == ["  trained on 2 rows of demo", "  trained on 1 row of news, through an ancestor"]
+    assert lines[-3:] == TRAINED_ON
 
 
 def test_what_is_gone_is_called_lost(registered: Paths, tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_what_is_gone_is_called_lost(registered: Paths, tmp_path: Path) -> None:
     assert any(line.startswith("  code: commit ") and ", lost; with" in line for line in lines)
     assert "    data/mixtures/demo: 333333333333, lost (mix@demo)" in lines
     assert any(line.startswith("  weights: ") and line.endswith("in MLflow") for line in lines)
-    assert lines[-2:] == ["  trained on 2 rows of demo", "  trained on 1 row of news, through an ancestor"]
+    assert lines[-3:] == TRAINED_ON
 
 
 def test_a_row_names_the_models_that_saw_it(registered: Paths) -> None:
@@ -171,11 +173,40 @@ def test_the_state_is_stored_once_and_complete(registered: Paths, tmp_path: Path
 @pytest.mark.parametrize(
     ("typed", "address"),
     [
-        (None, "models:/m@champion"),
-        ("3", "models:/m/3"),
+        (None, "models:/tunesmith@champion"),
+        ("3", "models:/tunesmith/3"),
         ("m@previous", "models:/m@previous"),
         ("models:/x/1", "models:/x/1"),
+        ("lora", "models:/tunesmith/1"),
     ],
 )
-def test_what_a_user_types_is_an_address(typed: str | None, address: str) -> None:
-    assert address_of(typed, "m", "champion") == address
+def test_what_a_user_types_is_an_address(registered: Paths, typed: str | None, address: str) -> None:
+    assert address_of(typed, RegistrationParams(), open_store(registered.root).client) == address
+
+
+def test_an_unknown_version_names_the_known_ones(registered: Paths) -> None:
+    with pytest.raises(TunesmithError, match=r"models:/tunesmith/9: .*; versions of tunesmith: 1 \(champion\)"):
+        explain_model(registered.root, "9")
+    with pytest.raises(TunesmithError, match=r"full: a version is a number, .*; versions of tunesmith: 1 \(lora\)"):
+        explain_model(registered.root, "full")
+    with pytest.raises(TunesmithError, match=r"models:/other@champion: .*; there is no version of other yet"):
+        explain_model(registered.root, "other@champion")
+
+
+def test_a_version_that_is_not_the_present_model_says_so(registered: Paths, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(registered.root, copy, symlinks=True)
+    manifest = Paths(copy).model("lora") / "manifest.json"
+    files.write_json(manifest, files.read_json(manifest) | {"weights_sha256": "0" * 64})
+    lines = model_lines(explain_model(copy, "lora"))
+    assert any(line.endswith("in MLflow; models/lora has other weights now") for line in lines)
+
+
+def test_a_row_that_is_withheld_says_since_when_and_why(registered: Paths, tmp_path: Path) -> None:
+    copy = Paths(tmp_path / "copy")
+    shutil.copytree(registered.root, copy.root, symlinks=True)
+    request = {"time": "2026-01-02T03:04:05+00:00", "action": "forget", "rows": {"demo": ["row-a", "gone"]}}
+    append(copy, request | {"by": "Ada", "why": "deletion request 17"})
+    expected = "withheld from all runs since 2026-01-02T03:04:05+00:00 by Ada: deletion request 17"
+    assert row_lines(explain_row(copy.root, "row-a"))[1] == expected
+    assert row_lines(explain_row(copy.root, "gone"))[:2] == ["row gone: no part of the present splits", expected]

@@ -120,10 +120,12 @@ def test_every_file_that_holds_the_row_is_listed_with_its_remedy(paths: Paths) -
     assert [Path(path).relative_to(store).as_posix() for path in facts["remote"].values()] == ["files/md5/aa/bbbb"]
     assert [(one["run"], one["artifact"]) for one in facts["artifacts"]] == [(run, "table.json")]
     assert facts["others"] == [".tunesmith/prefect.db", "reports/page.html"]
-    lines = "\n".join(forget_lines(facts))
+    lines, seen = "\n".join(forget_lines(facts)), facts["seen_by"][0]["run_id"]
     for remedy in (
         "models:/tunesmith/1 (champion), experiment lora, directly and through a model that it was tuned from",
         "the base model of lora saw the row: a new training starts from it; name another base_model in",
+        "import MlflowClient; MlflowClient().delete_model_version(",
+        f" && mlflow runs delete --run-id {seen} && mlflow gc --backend-store-uri",
         "`tunesmith data add COPY/all.jsonl --name chats --replace`",
         "data/raw/chats.parquet (ingest@chats)",
         f"rm -f {cached}",

@@ -168,6 +168,18 @@ def test_growth_is_what_was_held_at_most(monkeypatch: pytest.MonkeyPatch) -> Non
     assert growth.peak == pytest.approx(256e6, rel=0.25)
 
 
+def test_memory_that_was_freed_earlier_counts_as_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    device.keep_freed_memory()
+    freed = [torch.ones(250_000) for _ in range(200)]
+    del freed
+    with MemoryGrowth(torch.nn.Linear(8, 8)) as growth:
+        held = [torch.ones(250_000) for _ in range(200)]
+        torch.mm(torch.ones(2000, 2000), torch.ones(2000, 2000))  # the watcher's turn
+        del held
+    assert growth.peak == pytest.approx(200e6, rel=0.35)
+
+
 @pytest.mark.parametrize(("sharded", "expected"), [(False, 700), (True, 700 + 8 * 8 * 4)])
 def test_weights_on_their_way_to_a_gpu_are_no_growth(
     monkeypatch: pytest.MonkeyPatch, sharded: bool, expected: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import Any
 
@@ -119,15 +120,20 @@ def test_the_old_champion_becomes_the_previous_one_and_a_rollback_swaps_them(pat
     decide_by_hand(paths.root, "rollback", None, "it repeats itself", "Ada")
     assert aliases(paths) == {"champion": 1, "previous": 2}
     lines = champion_lines(paths.root)
-    assert lines[0] == "models:/tunesmith@champion: version 1, experiment lora (promoted by hand)"
+    assert lines[0] == "models:/tunesmith@champion: version 1, experiment lora (restored by rollback)"
     assert lines[3] == "    rolled back by Ada: it repeats itself"
-    assert lines[4].startswith("previous: version 2, experiment better; `tunesmith rollback --why TEXT`")
+    assert re.match("    the gate's decision of .*: lora accepted: tunesmith version 1 is now the champion", lines[4])
+    previous = next(line for line in lines if line.startswith("previous: "))
+    assert previous.startswith("previous: version 2, experiment better; `tunesmith rollback --why TEXT`")
     entry = decisions(paths)[-1]
     assert (entry["action"], entry["by"], entry["why"], entry["version"]) == ("rollback", "Ada", "it repeats itself", 1)
     assert (entry["champion"]["version"], entry["previous_champion"]["version"]) == (1, 2)
+    assert tags(paths, 1)["tunesmith.gate"] == "restored by rollback"
+    described = open_store(paths.root).client.get_model_version("tunesmith", "2").description
+    assert re.fullmatch(r"better \(lora on .*\): replaced by version 1: it repeats itself \(Ada, 20.*\)", described)
     assert (
         run(params, paths)["summary"]
-        == "better (version 2) stays rejected; lora (version 1, promoted by hand) stays the champion"
+        == "better (version 2) stays rejected; lora (version 1, restored by rollback) stays the champion"
     )
     decide_by_hand(paths.root, "rollback", None, "a mistake", "Bo")
     assert aliases(paths) == {"champion": 2, "previous": 1}
@@ -177,8 +183,8 @@ def test_an_alias_that_moved_meanwhile_stops_the_promotion(paths: Paths, monkeyp
     propose(paths, params, "better", 0.8)
     original = versions.note_decision
 
-    def meanwhile(inputs: Any, version: Any, result: Any) -> None:
-        original(inputs, version, result)
+    def meanwhile(inputs: Any, *more: Any) -> None:
+        original(inputs, *more)
         inputs.registry.client.set_registered_model_alias("tunesmith", "champion", "1")
 
     monkeypatch.setattr(versions, "note_decision", meanwhile)

@@ -18,7 +18,7 @@ from tasks.core.paths import Paths
 from tasks.register.decisions import decision_on, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.verdict import gate_lines
+from tasks.register.verdict import WORDS, gate_lines, result_on_present
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import TEST, add_comparison, add_experiment, add_report, key_of
 
@@ -175,7 +175,14 @@ def test_a_person_sets_a_refused_model_with_a_reason(paths: Paths) -> None:
     assert lines[0] == "models:/tunesmith@champion: version 2, experiment worse (promoted by hand)"
     assert lines[2].endswith(", set by Ada") and lines[3] == "    promoted by hand by Ada: shorter answers"
     assert run(PARAMS, paths)["summary"] == "worse is already the champion, version 2"
-    assert gate_lines(paths)[1] == "  promoted by hand by Ada: shorter answers"
+    shown = gate_lines(paths)
+    assert shown[1] == "  promoted by hand by Ada: shorter answers"
+    assert "worse refused" in shown[2] and any(line.startswith("  failed: ROUGE-1") for line in shown), "not hidden"
+    result = result_on_present(paths)
+    assert result is not None and WORDS[result["verdict"]] == "promoted by hand"
+    assert any(not rule["passed"] for rule in decisions(paths)[-1]["rules"])
+    described = client_of(paths).get_model_version("tunesmith", "2").description
+    assert described.endswith("worse promoted by hand: tunesmith version 2 is now the champion")
 
 
 class Killed(BaseException):

@@ -19,8 +19,8 @@ from tasks.core.paths import Paths
 from tasks.metrics.params import VerdictParams
 from tasks.report.card import CARD, RESULTS, card, eval_results
 from tasks.report.changes import Earlier, since
-from tasks.report.facts import Facts, Mixture, Source, read_facts
-from tasks.report.page import html_report
+from tasks.report.facts import Facts, Mixture, Source, Trained, read_facts
+from tasks.report.page import about, html_report
 from tasks.report.run import run
 from tests.compare.compared import Workspace, prediction
 from tests.report.reported import compare_all, fill
@@ -123,6 +123,22 @@ def test_since_another_commit_the_rows_are_paired_and_parameters_named(facts: Fa
     assert shown["data"] == ["demo: aaaaaaaaaaaa → bbbbbbbbbbbb"]
     page = html_report(present, earlier=earlier)
     assert "What changed since 3f2a1b9 (2026-11-24)" in page and "lora.rank 8 → 16" in page
+
+
+def test_a_later_change_of_the_champion_is_on_the_page_and_the_card(facts: Facts) -> None:
+    champion = {"experiment": "lora-r1", "version": 1, "key": "k1"}
+    made = {"verdict": "accepted", "candidate": "lora-r1", "summary": "lora-r1 accepted", "reasons": [], "time": "1"}
+    made |= {"decided": "2026-01-01", "champion": champion, "decisions_on_this_test_set": None, "key": "k1"}
+    older = {"experiment": "old", "version": 0, "key": "k0"}
+    later = {"summary": "old restored by rollback", "decided": "2026-01-02", "champion": older, "key": "k0"}
+    trained = {"lora-r1": Trained({"key": "k1", "params": {}}, {}, {}, [])}
+    decided = replace(facts, decision=made, since=later | {"previous_champion": champion}, trained=trained)
+    page = html_report(decided)
+    assert "Since then (2026-01-02): old restored by rollback" in page
+    assert dict(about(decided))["champion"] == "old (version 0)"
+    shown = card("lora-r1", decided)
+    assert "- Gate: lora-r1 accepted.\n- Since then (2026-01-02): old restored by rollback.\n" in shown
+    assert "Since then" not in html_report(replace(decided, since=None))
 
 
 def test_rows_without_the_score_are_left_out_and_equal_outputs_are_no_change(facts: Facts) -> None:

@@ -30,12 +30,25 @@ def prepare(paths: Paths, rows: int, choices: list[str], **registration: Any) ->
     write_yaml(paths.params / "registration.yaml", {"registration": registration})
 
 
+def same_verdicts(paths: Paths, groups: int) -> None:
+    write_yaml(paths.params / "evaluation.yaml", {"verdicts": {"min_groups": groups}})
+
+
+def test_a_gate_that_needs_fewer_rows_than_the_report_is_noted(paths: Paths) -> None:
+    prepare(paths, 5, ["billing", "repair"], min_groups=5)
+    same_verdicts(paths, 30)
+    (note,) = gate_notes(paths)
+    assert note.startswith("registration.min_groups is 5, verdicts.min_groups is 30: on a number of independent groups")
+
+
 def test_the_only_notes_are_too_few_rows_and_a_text_metric_for_labels(paths: Paths) -> None:
     prepare(paths, 5, ["billing", "repair"], metric="rouge1_f")
+    same_verdicts(paths, 30)
     few, labels = gate_notes(paths)
     assert few.startswith(
         "5 independent groups of test rows: the gate decides nothing on fewer than 30 (registration.min_groups)"
     )
+    same_verdicts(paths, 5)
     assert "decides by rouge1_f" in labels and "`metric: accuracy` in params/registration.yaml" in labels
     prepare(paths, 5, ["billing", "repair"], min_groups=5, metric="accuracy")
     assert gate_notes(paths) == []
