@@ -4,7 +4,8 @@ It waits without the workspace lock, so that no retrain waits behind a person. W
 lock, and the gate decides again against the current champion.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Prefect sends the function to another process without the module, which then
+# could not resolve a parameter's type that is written as text.
 
 from datetime import timedelta
 from pathlib import Path

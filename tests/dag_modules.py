@@ -11,9 +11,12 @@ ROOT = Path(__file__).parent.parent
 NEARLY_ALL = 0.8
 """Share of a folder's files from which ``dvc.yaml`` lists the folder and not its files."""
 
-NO_DEPENDENCY = ("tasks/tracking/", "tasks/register/", "tasks/memory/", "tasks/ancestry/", "tasks/__init__.py")
+NO_DEPENDENCY = (
+    *("tasks/tracking/", "tasks/register/", "tasks/memory/", "tasks/ancestry/", "tasks/model/signatures.py"),
+    "tasks/__init__.py",
+)
 """Code that changes no output of a stage: the ledger is a projection of files, the plan of memory only refuses, a base
-model is an input that its hash names, and ``tasks/__init__.py`` serves stored models."""
+model is an input that its hash names, signatures only refuse, and ``tasks/__init__.py`` serves stored models."""
 
 _SET = "tasks/template/library/${item.template.set}.yaml"
 _METHOD = "tasks/tuning/methods/${item.method}.py"

@@ -34,6 +34,7 @@ from flows.cli.report import report
 from flows.cli.reproduce import reproduce
 from flows.cli.run import run
 from flows.cli.schedule import schedule
+from flows.cli.sign import sign
 from flows.cli.status import status
 from flows.cli.sweep import sweep
 from flows.cli.sync import sync
@@ -73,6 +74,7 @@ for command in (
     challenge,
     explain,
     reproduce,
+    sign,
     forget,
     merge,
     contamination,

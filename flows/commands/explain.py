@@ -107,6 +107,7 @@ def model_lines(facts: Facts) -> list[str]:
         _decision(facts["decision"], version["by_hand"]),
         f"  run: {version['run_id']} in MLflow",
         f"  weights: {model['weights_sha256'][:12]}, {_where(facts['weights'])}"
+        + ("; signed" if facts["signed"] else "")
         + (f"; models/{version['experiment']} has other weights now" if facts["retrained"] else ""),
         f"  method: {model['method']} on {base.get('spec')} ("
         + (f"{base['revision']}, " if base.get("revision") else "")

@@ -15,6 +15,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.lineage.stored import opened_store
+from tasks.model.signatures import SIGNATURE
 from tasks.register.result import describe
 from tasks.serving.package import MODEL
 from tasks.text.training_rows import NAME as TRAINING_ROWS
@@ -33,8 +34,8 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
         - ``version``: as ``tasks.register.result.describe``, with ``name``, ``aliases`` and ``description``;
         - ``decision``: ``verdict``, ``decided`` (when and by whom) and ``rules`` (lines);
         - ``model``: what the manifest says of method, base model, weights, fingerprint, key, and library versions;
-        - ``weights``: stores that have the weights; ``retrained``: whether the workspace's model of the experiment is
-          another one;
+        - ``weights``: stores that have the weights; ``signed``: whether the version has a signature; ``retrained``:
+          whether the workspace's model of the experiment is another one;
         - ``git``: ``commit``, ``uncommitted``, ``untracked`` and ``available``; None if it is not known;
         - ``parameters``: the resolved parameters of the training;
         - ``data``: one entry per data set on the way from the sources: ``stage``, ``path``, ``md5``, ``where``;
@@ -62,6 +63,7 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
             "version": _version(version),
             "decision": {name: version.tags.get(tag) for name, tag in _DECISION.items()},
             "model": _about(manifest),
+            "signed": SIGNATURE in {Path(one.path).name for one in tracker.client.list_artifacts(run_id, MODEL)},
             "weights": _weights(version, manifest, paths, tracker),
             "retrained": _present_weights(version, paths) not in (None, manifest["weights_sha256"]),
             "git": _git(state, paths),

@@ -12,10 +12,12 @@ from mlflow.exceptions import MlflowException
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
+from tasks.model.signatures import signing_key
 from tasks.register.decisions import Decided, now
 from tasks.register.looks import Look, RowSet, parse_tag
 from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS
 from tasks.serving.package import MODEL, make_servable
+from tasks.serving.signed import sign_model
 from tasks.tracking.client import Tracker
 from tasks.tracking.logged_model import link_version
 from tasks.tracking.tag_names import KEY, WEIGHTS
@@ -115,8 +117,10 @@ class Registry:
         return same
 
     def add(self, run_id: str, tags: dict[str, str], description: str) -> ModelVersion:
-        """Create a version whose source is the model in the run ``run_id``, and make that model servable."""
+        """Create a version of the model in the run ``run_id``; make it servable, and sign it if a key is configured."""
         make_servable(self.client, run_id)
+        if signing_key() is not None:
+            sign_model(self.client, run_id, tags[WEIGHTS])
         source = f"runs:/{run_id}/{MODEL}"
         return self.client.create_model_version(self.name, source, run_id, tags=tags, description=description)
 
@@ -125,12 +129,14 @@ class Registry:
         self.client.update_model_version(self.name, version.version, text)
 
     def restore_serving(self, run_ids: set[str]) -> None:
-        """Make versions servable again whose model, in one of the runs ``run_ids``, ``sync`` rebuilt from files."""
+        """Make versions servable and signed again whose model, in one of the runs ``run_ids``, ``sync`` changed."""
         for registered in self.client.search_model_versions(f"name = '{self.name}'"):
             run_id = str(registered.run_id)
             stored = {entry.path for entry in self.client.list_artifacts(run_id, MODEL)} if run_id in run_ids else {}
             if stored and f"{MODEL}/MLmodel" not in stored:
                 make_servable(self.client, run_id)
+            if stored and signing_key() is not None:
+                sign_model(self.client, run_id, str(registered.tags.get(WEIGHTS)))
 
     def count_decision(self, rows: RowSet, digest: str) -> Look:
         """Count the decision with this ``digest`` on the test set ``rows``.

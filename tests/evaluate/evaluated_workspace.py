@@ -9,6 +9,7 @@ from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.metrics.names import SIGNS
 from tasks.metrics.scoring import write_scoring
+from tasks.model.registered import files_hash
 from tasks.register.registry import Registry
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
@@ -19,6 +20,7 @@ from tasks.template.validate import Report
 from tasks.text.rows import RENDERED, Row
 from tasks.tracking.client import VARIABLE, open_store
 from tasks.tracking.sync import sync
+from tasks.tracking.tag_names import NAME, WEIGHTS
 from tests.evaluate.evaluation import EVALUATE, evaluate, write_params
 from tests.train.training_workspace import PAIRS, mark_dirty, train
 from tests.workspaces import own_artifacts
@@ -91,10 +93,14 @@ def register(paths: Paths) -> Paths:
         runs = {synced.experiment: synced.run_id for synced in sync(paths, tracker)}
         registry = Registry(tracker, "tunesmith", "champion")
         registry.ensure()
-        version = registry.add(runs["lora"], {"tunesmith.experiment": "lora"}, "")
+        version = registry.add(runs["lora"], _tags(paths, "lora"), "")
         registry.promote(version, {"reasons": []}, registry.champion())
-        registry.add(runs["base_2"], {"tunesmith.experiment": "base_2"}, "")
+        registry.add(runs["base_2"], _tags(paths, "base_2"), "")
     return paths
+
+
+def _tags(paths: Paths, name: str) -> dict[str, str]:
+    return {NAME: name, WEIGHTS: files_hash(paths.model(name))}
 
 
 PARTS = ("precision", "recall", "f")

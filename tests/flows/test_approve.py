@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import cloudpickle
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -24,6 +28,7 @@ from flows import approval_request
 from flows import approve as module
 from flows.approval_request import request_approval
 from flows.approve import approve
+from flows.retrain import retrain
 from flows.workspace import workspace_lock
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
@@ -92,6 +97,17 @@ def answered(paths: Paths, **answer: Any) -> State[Any]:
     thread.join(90)
     assert not thread.is_alive()
     return states[0]
+
+
+@pytest.mark.parametrize(
+    ("served", "parameters"), [(approve, {"version": 1}), (retrain, {"experiments": ["lora"], "refresh": True})]
+)
+def test_a_served_flow_checks_its_parameters_in_another_process(served: Any, parameters: dict[str, Any]) -> None:
+    """Prefect's runner pickles a flow for the process that runs it."""
+    code = "import sys, cloudpickle; flow = cloudpickle.load(sys.stdin.buffer)"
+    command = [sys.executable, "-c", f"{code}; print(flow.validate_parameters({parameters!r}))"]
+    ended = subprocess.run(command, input=cloudpickle.dumps(served), capture_output=True, check=True)
+    assert parameters.items() <= literal_eval(ended.stdout.decode()).items()
 
 
 def test_a_person_approves_through_the_api(paths: Paths) -> None:
