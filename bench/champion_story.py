@@ -21,7 +21,6 @@ import argparse
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -37,7 +36,7 @@ from tasks.core import files
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tests.tiny import save_llama
-from tests.workspaces import ROOT, commit, dvc, edit, environment
+from tests.workspaces import ROOT, commit, dvc, edit, environment, lay_out
 
 SHELVES = {"red": "north", "blue": "south", "green": "east", "white": "west"}
 SYLLABLES = ("ba", "de", "fi", "go", "lu", "ma")
@@ -80,12 +79,7 @@ def rows() -> dict[str, list[dict[str, str]]]:
 
 def build(root: Path, model: str) -> None:
     """A workspace of the one source ``boxes``, in git and DVC."""
-    root.mkdir(parents=True)
-    for name in ("tasks", "params"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / name, root / name)
-    shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    lay_out(root)
     (root / "tasks/template/library/own").mkdir(exist_ok=True)
     (root / "tasks/template/library/own/boxes.yaml").write_text(SET)
     (root / "data/sources/boxes").mkdir(parents=True)
@@ -108,7 +102,6 @@ def build(root: Path, model: str) -> None:
     weak = METHODS[model]["training"] | {"epochs": EPOCHS[model][0]}
     experiments = {"base": {"method": "none", "mixture": "boxes"}, "weak": _experiment(model, weak)}
     edit(root, "experiments", lambda p: p.update(experiments=experiments))
-    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     dvc(root, "add", "--quiet", "data/sources/boxes")
     commit(root)
 

@@ -20,21 +20,26 @@ from tasks.core.params import read_yaml, write_yaml
 ROOT = Path(__file__).parent.parent
 
 
-def make_workspace(root: Path, base_model: Path) -> Path:
-    """A workspace as a clone would be, with fewer rows and the base model ``base_model``."""
+def lay_out(root: Path) -> None:
+    """Make ``root`` a git repository with this project's code, parameters and stages, as a clone would be."""
     root.mkdir(parents=True)
     for name in ("tasks", "params"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, root / name)
+    shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+
+
+def make_workspace(root: Path, base_model: Path) -> Path:
+    """A workspace as a clone would be, with fewer rows and the base model ``base_model``."""
+    lay_out(root)
     shutil.copytree(base_model, root / "base")
     (root / "base/.gitignore").write_text("*\n")
     edit(root, "sources", lambda p: p["generated"]["demo"].update(train_rows=24, test_rows=8))
     edit(root, "training", _small_training)
     edit(root, "registration", lambda p: p["registration"].update(min_groups=8))
     edit(root, "evaluation", lambda p: p["evaluate"].update(generation={"max_new_tokens": 8}, threads=1))
-    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
     commit(root)
     return root
 
