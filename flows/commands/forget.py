@@ -185,8 +185,8 @@ def _version_lines(facts: Facts) -> list[str]:
     ]
     for one in reversed(versions):
         _, name, number = one["model"].split("/")
-        client = f"from mlflow import MlflowClient; MlflowClient().delete_model_version({name!r}, {number!r})"
-        lines.append(f"    python -c {shlex.quote(client)} && {_delete_run(one['run_id'])}")
+        delete = f"from mlflow import MlflowClient; MlflowClient().delete_model_version({name!r}, {number!r})"
+        lines.append(f'    python -c "{delete}" && {_delete_run(one["run_id"])}')
         tuned_further = [other["model"] for other in facts["seen_by"] if other["base"] == one["model"]]
         if tuned_further:
             lines.append(f"      another machine cannot load {', '.join(tuned_further)} without it: tuned from it")

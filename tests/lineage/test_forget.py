@@ -124,7 +124,7 @@ def test_every_file_that_holds_the_row_is_listed_with_its_remedy(paths: Paths) -
     for remedy in (
         "models:/tunesmith/1 (champion), experiment lora, directly and through a model that it was tuned from",
         "the base model of lora saw the row: a new training starts from it; name another base_model in",
-        "import MlflowClient; MlflowClient().delete_model_version(",
+        "python -c \"from mlflow import MlflowClient; MlflowClient().delete_model_version('tunesmith', '1')\""
         f" && mlflow runs delete --run-id {seen} && mlflow gc --backend-store-uri",
         "`tunesmith data add COPY/all.jsonl --name chats --replace`",
         "data/raw/chats.parquet (ingest@chats)",
