@@ -10,9 +10,10 @@
 4. Forget a training row; the next run trains without it.
 5. Tune the champion further; the manifest names it as ancestor.
 
-The rows ask for the shelf of a box, which its colour decides. Four boxes, one of each colour, hold the same three
-things: three of them are training rows, the fourth is a test row. So the most similar training row has another colour,
-and neither it nor the first sentence tells the shelf. Each step asserts its outcome; the last line is ``done``.
+Each row asks on which shelf a box belongs; only the box's colour decides. Boxes come in groups of four, one per colour,
+with the same contents. Three boxes of a group are training rows, one is a test row. So the training row that is most
+similar to a test row has another shelf, and both trivial baselines fail. Each step asserts its outcome; the last
+line is ``done``.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def build(root: Path, model: str) -> None:
     source = {"ingest": {}, "template": {"set": "own/boxes"}, "split": split}
     edit(root, "sources", lambda p: p.update(sources={"boxes": source}, generated={}))
     edit(root, "mixtures", lambda p: p.update(mixtures={"boxes": {"sources": {"boxes": {}}}}))
-    # A weak model may know three shelves of four.
+    # No minimum of rows per label: the weak model may never generate one of the four shelves.
     edit(root, "registration", lambda p: p["registration"].update(min_label_rows=None))
     edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["boxes"]))
     edit(root, "evaluation", lambda p: p["evaluate"].update(generation={"max_new_tokens": 6}))

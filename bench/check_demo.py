@@ -19,7 +19,7 @@ def main() -> int:
     )
     print("\n".join(gate_lines(paths)))
     answer = result_on_present(paths)
-    return 0 if gain["low"] > 0 and answer is not None and answer["accepted"] else 1
+    return 0 if gain["low"] > 0 and answer is not None and answer["verdict"] == "accepted" else 1
 
 
 if __name__ == "__main__":

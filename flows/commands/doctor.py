@@ -127,7 +127,9 @@ def _disk(root: Path) -> Finding:
 def _parameters(root: Path) -> str:
     preflight(Paths(root))
     registration = load(RegistrationParams, Paths(root).params / "registration.yaml", "registration")
-    return "; ".join(["all files of params/ are in order", *gate_differs(Paths(root), registration)])
+    if notes := gate_differs(Paths(root), registration):
+        return f"all files of params/ can be read, but {'; '.join(notes)}"
+    return "all files of params/ are in order"
 
 
 def _base_models(root: Path, say: Callable[[str], None]) -> list[Finding]:

@@ -137,7 +137,7 @@ def model_lines(facts: Facts) -> list[str]:
         ancestor = "" if one["generation"] == 0 else ", through an ancestor"
         lines.append(f"  trained on {counted(one['rows'], 'row')} of {one['source']}{ancestor}")
     if len(facts["training_rows"]) > 1:
-        lines.append(f"  {counted(facts['different_rows'], 'different row')} in all")
+        lines.append(f"  {counted(facts['distinct_rows'], 'distinct row')} in total")
     return lines
 
 
@@ -150,11 +150,13 @@ def _ancestors(base: Facts) -> list[str]:
 
 
 def _decision(decision: Facts, by_hand: Facts | None) -> str:
-    if by_hand:  # the verdict of versions of earlier releases is "accepted"
-        return f"  decision: {by_hand['how']}, {decision['decided']}"
     if decision["verdict"] is None:
         return "  decision: not known; it was made by an earlier release"
-    return f"  decision: {decision['verdict']}, {decision['decided']}"
+    # Earlier releases stored "accepted" for what a person decided.
+    verdict = by_hand["how"] if by_hand and decision["verdict"] == "accepted" else decision["verdict"]
+    since = decision["rejected"]
+    later = f"; since {since['when']}: {since['why']} ({since['who']})" if since and verdict != "rejected" else ""
+    return f"  decision: {verdict}, {decision['decided']}{later}"
 
 
 def _contract(contract: Facts) -> str:

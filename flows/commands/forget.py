@@ -155,6 +155,8 @@ def forget_lines(facts: Facts) -> list[str]:
         state = "withheld from every run that starts after this" if fresh else "withheld since an earlier request"
         lines.append(f"{source}: {', '.join(row_ids)}: {state} (params/sources.yaml: sources.{source}.ingest.withheld)")
     lines += seen_lines(facts["seen_by"], single=sum(map(len, facts["rows"].values())) == 1)
+    if any(one["run_id"] for one in facts["seen_by"]) or any(one["path"] is None for one in facts["artifacts"]):
+        lines.append(f"  for MLflow's commands below: export MLFLOW_TRACKING_URI={shlex.quote(facts['tracking_uri'])}")
     lines += _version_lines(facts)
     if through := sorted({one["experiment"] for one in facts["seen_by"] if one["through_base"]}):
         lines.append(
@@ -179,23 +181,27 @@ def _version_lines(facts: Facts) -> list[str]:
     if not versions:
         return []
     lines = [
-        "  a version keeps what it learnt: after the next `tunesmith run`, `tunesmith promote` a model that did not "
-        "see it, then delete each version with its run:",
-        f"    export MLFLOW_TRACKING_URI={shlex.quote(facts['tracking_uri'])}",
+        "  registered versions keep what they learnt; run `tunesmith run`, promote a model that did not see the rows "
+        "(`tunesmith promote`), then delete each version above and its MLflow run:",
     ]
     for one in reversed(versions):
         _, name, number = one["model"].split("/")
         delete = f"from mlflow import MlflowClient; MlflowClient().delete_model_version({name!r}, {number!r})"
-        lines.append(f'    python -c "{delete}" && {_delete_run(one["run_id"])}')
+        lines.append(f'    python -c "{delete}" && {_delete_run(one["run_id"], facts["tracking_uri"])}')
         tuned_further = [other["model"] for other in facts["seen_by"] if other["base"] == one["model"]]
         if tuned_further:
-            lines.append(f"      another machine cannot load {', '.join(tuned_further)} without it: tuned from it")
+            names = ", ".join(tuned_further)
+            lines.append(
+                f"      {names} was tuned from this version; after the deletion, other machines cannot load it"
+            )
     return lines
 
 
-def _delete_run(run_id: str) -> str:
-    gc = 'mlflow gc --backend-store-uri "$MLFLOW_TRACKING_URI"'
-    return f"mlflow runs delete --run-id {run_id} && {gc} --run-ids {run_id}"
+def _delete_run(run_id: str, uri: str) -> str:
+    delete = f"mlflow runs delete --run-id {run_id}"
+    if uri.startswith(("http://", "https://")):
+        return f"{delete}; then, where the server runs: mlflow gc --backend-store-uri DATABASE --run-ids {run_id}"
+    return f'{delete} && mlflow gc --backend-store-uri "$MLFLOW_TRACKING_URI" --run-ids {run_id}'
 
 
 def _held(facts: Facts) -> list[str]:
@@ -220,7 +226,7 @@ def _held(facts: Facts) -> list[str]:
     if facts["artifacts"]:
         lines.append(f"{counted(len(facts['artifacts']), 'artifact')} in MLflow:")
         for one in facts["artifacts"]:
-            elsewhere = f"{one['artifact']} of run {one['run']}: {_delete_run(one['run'])}"
+            elsewhere = f"{one['artifact']} of run {one['run']}: {_delete_run(one['run'], facts['tracking_uri'])}"
             lines.append(f"  rm -f {shlex.quote(one['path'])}" if one["path"] else f"  {elsewhere}")
     lines += [f"{file}: {_other(file)}" for file in facts["others"]]
     return lines

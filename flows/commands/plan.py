@@ -101,9 +101,11 @@ def gate_differs(paths: Paths, params: RegistrationParams) -> list[str]:
     verdicts = load_verdicts(paths.params / "evaluation.yaml")
     if params.min_groups == verdicts.min_groups:
         return []
+    least, most = sorted((params.min_groups, verdicts.min_groups))
     return [
-        f"registration.min_groups is {params.min_groups}, verdicts.min_groups is {verdicts.min_groups}: on a number of "
-        "independent groups between the two, the gate and the report disagree on whether there are enough rows; use one"
+        f"registration.min_groups (params/registration.yaml) is {params.min_groups}, but verdicts.min_groups "
+        f"(params/evaluation.yaml) is {verdicts.min_groups}: with {least} to {most - 1} independent groups, gate and "
+        "report disagree whether the test rows suffice; set both to the same value"
     ]
 
 

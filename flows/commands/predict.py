@@ -93,12 +93,15 @@ def predict_file(
             note(f"{source}: the output has its own {', '.join(replaced)} instead of the input's")
         with journal(target, _identity(source, models, prompts)) as kept:
             if kept.done:
-                note(f"{target}: {counted(len(kept.done), 'completion')} of an interrupted run are kept")
+                note(f"{target}: completions kept from an interrupted run: {len(kept.done)}")
             try:
                 for name, index, generated in _generate(root, models, prompts, kept.done, say, note):
                     kept.add(name, index, generated)
-            except BaseException:  # also Ctrl-C and SIGTERM
-                note(f"{counted(len(kept.done), 'completion')} are kept; the same command continues after them")
+            except (KeyboardInterrupt, SystemExit):  # Ctrl-C or SIGTERM
+                note(
+                    f"{target}: interrupted; completions kept: {len(kept.done)}; run the same command again to "
+                    "generate the rest"
+                )
                 raise
             written: list[Row] = []
             for number, row in enumerate(rows):
@@ -214,5 +217,10 @@ def _note_refusal(paths: Paths, name: str, key: str, note: Say) -> None:
     decision = decision_on(paths, key)
     if decision is not None and not decision["accepted"]:
         reasons = "; ".join(decision["reasons"] or [decision["summary"]])
-        verdict = "could not decide on" if decision.get("verdict") == "undecided" else "refused"
-        note(f"{name}: the gate {verdict} this model at {decision['time']}: {reasons}")
+        who = decision.get("by", "the gate")
+        verdict = {
+            "undecided": "the gate could not decide on this model",
+            "awaiting": "this model has awaited a person's approval since it passed the gate",
+            "rejected": f"{who} rejected this model",
+        }.get(str(decision.get("verdict")), "the gate refused this model")
+        note(f"{name}: {verdict} at {decision['time']}: {reasons}")

@@ -13,10 +13,11 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths, folder_of_uri
 from tasks.model.registered import SCHEME, find_version
+from tasks.model.signatures import verify
 from tasks.register.params import RegistrationParams
 from tasks.serving.package import MODEL
 from tasks.tracking.client import open_store, readable_mlflow
-from tasks.tracking.tag_names import NAME
+from tasks.tracking.tag_names import NAME, WEIGHTS
 
 
 def champion_address(paths: Paths) -> str:
@@ -30,7 +31,7 @@ def registered_model(paths: Paths, address: str, note: Callable[[str], None]) ->
     """The folder of a registered model: MLflow's own, or a temporary copy if MLflow keeps it on another machine.
 
     Raises:
-        TunesmithError: the address is malformed, or no version has it.
+        TunesmithError: the address is malformed, no version has it, or its signature is invalid.
     """
     tracker = open_store(paths.root)
     with tempfile.TemporaryDirectory() as temporary:
@@ -40,6 +41,7 @@ def registered_model(paths: Paths, address: str, note: Callable[[str], None]) ->
             note(f"{address} is version {version.version}, the model of experiment {version.tags.get(NAME)}")
             here = folder_of_uri(run.info.artifact_uri)
             folder = here / MODEL if here else tracker.client.download_artifacts(run.info.run_id, MODEL, temporary)
+        verify(Path(folder), version.tags.get(WEIGHTS))
         yield Path(folder)
 
 

@@ -21,6 +21,7 @@ from tasks.model.base_models import BaseModel, BaseModelParams, from_record, loa
 from tasks.model.chat import CHAT_DATE
 from tasks.model.registered import ANCESTORS, files_hash, find_version, folder_of, is_registered, refuse_unpinned
 from tasks.model.rendering import Renderer
+from tasks.model.signatures import verify
 from tasks.model.stops import name_stops
 from tasks.model.unwrap import unwrapped
 from tasks.text.training_rows import NAME as TRAINING_ROWS
@@ -120,6 +121,7 @@ def _downloaded(params: BaseModelParams, root: Path, folder: Path) -> Path:
     refuse_unmergeable(params.name, manifest["method"])
     here = folder_of_uri(client.get_run(run_id).info.artifact_uri)
     model = here / MODEL if here else Path(client.download_artifacts(run_id, MODEL, str(folder)))
+    verify(model, manifest["weights_sha256"])
     weights = files_hash(model)
     if weights != manifest["weights_sha256"]:
         raise TunesmithError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections import Counter
@@ -22,7 +23,7 @@ from tasks.text.training_rows import NAME as TRAINING_ROWS
 from tasks.text.training_rows import read_training_rows
 from tasks.tracking.client import Tracker
 from tasks.tracking.state import GIT, LOCK, PATCH, has_commit, read_state
-from tasks.tracking.tag_names import GATE, NAME
+from tasks.tracking.tag_names import GATE, NAME, REJECTED
 
 _DECISION = {"verdict": GATE, "decided": "tunesmith.gate_decided", "rules": "tunesmith.gate_rules"}
 
@@ -32,10 +33,11 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
 
     Returns:
         - ``version``: as ``tasks.register.result.describe``, with ``name``, ``aliases`` and ``description``;
-        - ``decision``: ``verdict``, ``decided`` (when and by whom) and ``rules`` (lines);
+        - ``decision``: ``verdict``, ``decided`` (when and by whom), ``rules`` (lines), and ``rejected`` (``who``,
+          ``when`` and ``why`` of a person who rejected or replaced the version; None without one);
         - ``model``: what the manifest says of method, base model, weights, fingerprint, key, and library versions;
         - ``weights``: stores that have the weights; ``signed``: whether the version has a signature; ``retrained``:
-          whether the workspace's model of the experiment is another one;
+          whether the model of the experiment in the workspace has other weights than the version;
         - ``git``: ``commit``, ``uncommitted``, ``untracked`` and ``available``; None if it is not known;
         - ``parameters``: the resolved parameters of the training;
         - ``data``: one entry per data set on the way from the sources: ``stage``, ``path``, ``md5``, ``where``;
@@ -43,7 +45,7 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
         - ``contract``: number of training rows, and rows dropped, by reason;
         - ``contamination``: source → its test ``rows``, and those that are ``dirty``; empty if it is not known;
         - ``training_rows``: number of rows, by ``generation`` (0 for the model's own) and source;
-          ``different_rows``: their number in all, rows of several generations counted once.
+          ``distinct_rows``: number of distinct rows; a row that several generations saw counts once.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -61,7 +63,8 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
         counts = Counter(zip(rows.column("generation").to_pylist(), rows.column("source").to_pylist(), strict=True))
         return {
             "version": _version(version),
-            "decision": {name: version.tags.get(tag) for name, tag in _DECISION.items()},
+            "decision": {name: version.tags.get(tag) for name, tag in _DECISION.items()}
+            | {"rejected": json.loads(version.tags[REJECTED]) if REJECTED in version.tags else None},
             "model": _about(manifest),
             "signed": SIGNATURE in {Path(one.path).name for one in tracker.client.list_artifacts(run_id, MODEL)},
             "weights": _weights(version, manifest, paths, tracker),
@@ -76,7 +79,7 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
                 {"generation": generation, "source": source, "rows": count}
                 for (generation, source), count in sorted(counts.items())
             ],
-            "different_rows": rows.group_by(["source", "row_id"]).aggregate([]).num_rows,
+            "distinct_rows": rows.group_by(["source", "row_id"]).aggregate([]).num_rows,
         }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import TunesmithError
+from tasks.model.registered import files_hash
 
 SIGNATURE = "model.sig"
 SIGNING_KEY, PASSWORD, VERIFYING_KEY = (
@@ -24,9 +25,6 @@ SIGNING_KEY, PASSWORD, VERIFYING_KEY = (
 )
 
 PACKAGES = ("model-signing", "pyopenssl")
-
-_REGISTERED = "MLmodel"
-"""File that only registered models have."""
 
 
 def signing_key() -> Path | None:
@@ -46,48 +44,68 @@ def sign(folder: Path) -> Path:
     """
     key, signature = signing_key(), folder / SIGNATURE
     assert key is not None
-    signing, hashing = _library("signing"), _library("hashing")
-    # Python and MLflow write these beside the model.
-    other = [path for name in ("__pycache__", "registered_model_meta") for path in folder.rglob(name)]
-    paths = [path.relative_to(folder) for path in [signature, *other]]
-    chosen = hashing.Config().set_ignored_paths(paths=paths, ignore_git_paths=False)
     password = os.environ.get(PASSWORD, "").encode() or None
     try:
-        signer = signing.Config().use_elliptic_key_signer(private_key=key, password=password)
-        signer.set_hashing_config(chosen).sign(folder, signature)
+        signer = _library("signing").Config().use_elliptic_key_signer(private_key=key, password=password)
     except (ValueError, TypeError, AttributeError) as error:
         raise TunesmithError(
-            f"{SIGNING_KEY}: {key} must be a private key on an elliptic curve, as a PEM file, with its password in "
-            f"{PASSWORD}; it cannot be used ({error}); `openssl ecparam -name prime256v1 -genkey -noout -out KEY` "
-            "makes one"
+            f"{SIGNING_KEY}: {key} must be a private key on an elliptic curve in a PEM file; it cannot be read "
+            f"({error}); if it has a password, set {PASSWORD} to it; `openssl ecparam -name prime256v1 -genkey -noout "
+            "-out KEY` makes a new key"
         ) from None
+    try:
+        signer.set_hashing_config(_hashing(folder)).sign(folder, signature)
+    except (ValueError, OSError) as error:
+        raise TunesmithError(f"{folder}: every file of a model must be readable to be signed; {error}") from None
     return signature
 
 
-def verify(folder: Path) -> None:
-    """Verify the signature of a registered model; do nothing without a public key, or for a model of the workspace.
+def _hashing(folder: Path) -> Any:
+    """How files are hashed: all but those that the library, Python and MLflow write beside the model."""
+    written = [path for name in ("__pycache__", "registered_model_meta") for path in folder.rglob(name)]
+    paths = [path.relative_to(folder) for path in [folder / SIGNATURE, *written]]
+    return _library("hashing").Config().set_ignored_paths(paths=paths, ignore_git_paths=False)
 
-    Files that were added since are not covered.
+
+def verify(folder: Path, weights: str | None = None) -> None:
+    """Verify the signature of a registered model; do nothing if no public key is configured.
+
+    Args:
+        weights: hash of the version's weights by the registry; another version's folder has a valid signature, too.
 
     Raises:
-        TunesmithError: the signature is missing or invalid, or a file has changed. The error names the files.
+        TunesmithError: the signature is missing or invalid, or a file was changed, added or removed. The error names
+            the files.
     """
     key = _key(VERIFYING_KEY)
-    if key is None or not (folder / _REGISTERED).exists():
+    if key is None:
         return
     signature = folder / SIGNATURE
-    rule = f"{folder}: a registered model must be signed by the key in {VERIFYING_KEY} ({key})"
+    rule = f"{folder}: a registered model must have a signature that the public key in {VERIFYING_KEY} ({key}) verifies"
     if not signature.exists():
         raise TunesmithError(f"{rule}; it has no signature; the owner of the key runs `tunesmith sign VERSION`")
+    if weights is not None and (stored := files_hash(folder)) != weights:
+        raise TunesmithError(
+            f"{folder}: the version's weights must have sha256 {weights[:12]}; they have {stored[:12]}; restore the "
+            "folder from a backup"
+        )
     verifying = _library("verifying")
     try:
-        verifier = verifying.Config().use_elliptic_key_verifier(public_key=key).set_ignore_unsigned_files(True)
-        verifier.verify(folder, signature)
+        verifier = verifying.Config().use_elliptic_key_verifier(public_key=key)
+        verifier.set_hashing_config(_hashing(folder)).verify(folder, signature)
     # The library reports a damaged signature by the error of the step that fails.
     except Exception as error:
-        changed = re.findall(r"Hash mismatch for \\?'([^'\\]+)\\?'", str(error))  # in the repr of a list
-        reason = f"changed since: {', '.join(changed)}" if changed else str(error) or type(error).__name__
-        raise TunesmithError(f"{rule}; {reason}; restore the files from a backup, or register another model") from None
+        text = str(error).replace("\\", "")  # the repr of a list
+        named = re.findall(
+            r"Hash mismatch for '([^']+)'|(?:Extra|Missing) files (?:found )?in model '[^']*': ([^\"]+)", text
+        )
+        if named:
+            line = f"{rule}; these files differ from the signed ones: {', '.join(map(''.join, named))}"
+            raise TunesmithError(f"{line}; restore the folder from a backup") from None
+        raise TunesmithError(
+            f"{rule}; {str(error) or type(error).__name__}; check that {VERIFYING_KEY} names the public key of the "
+            f"pair that signed the model, or restore its files and {SIGNATURE} from a backup"
+        ) from None
 
 
 def _key(variable: str) -> Path | None:
@@ -97,7 +115,7 @@ def _key(variable: str) -> Path | None:
     path = Path(value).expanduser()
     if not path.is_file():
         raise TunesmithError(
-            f"{variable}: must name a PEM file; {path} is none; correct the path, or unset the variable"
+            f"{variable}: must name an existing PEM file; there is no file {path}; correct the path, or unset it"
         )
     return path
 

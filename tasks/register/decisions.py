@@ -73,8 +73,21 @@ def requests(paths: Paths) -> list[Decided]:
 def gate_decision_on(paths: Paths, key: str) -> Decided | None:
     """The latest decision on the model with ``key`` that the gate made by its rules, not a person; None without one."""
     by_rules = ("accepted", "awaiting", "refused", "undecided")
-    entries = [one for one in decisions(paths) if one["key"] == key and one.get("by", "the gate") == "the gate"]
-    return next((one for one in reversed(entries) if one.get("verdict") in by_rules), None)
+    actions = ("gate", "challenge", "approve")
+    entries = [
+        one
+        for one in reversed(decisions(paths))
+        if one["key"] == key and one.get("action", "gate") in actions and one.get("verdict") in by_rules
+    ]
+    # A repeated refusal has no rules of its own.
+    return next((one for one in entries if one.get("rules")), entries[0] if entries else None)
+
+
+def change_after(paths: Paths, time: str) -> Decided | None:
+    """The latest decision after ``time`` that moved the champion's alias; None without one."""
+    moved = ("accepted", "promoted", "restored")
+    entries = [one for one in decisions(paths) if one["time"] > time and one.get("verdict") in moved]
+    return entries[-1] if entries else None
 
 
 def record(paths: Paths, result: Decided) -> None:

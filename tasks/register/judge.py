@@ -21,6 +21,7 @@ from tasks.register.opponents import Opponents, opponents
 from tasks.register.params import AWAITING, CHALLENGER, RegistrationParams
 from tasks.register.result import GateInputs, Result, champion_stays, kept, make_result
 from tasks.register.seeds import Repeats, repeats
+from tasks.register.verdict import WORDS
 from tasks.register.versions import ensure_version, note_decision, promote
 from tasks.tracking.tag_names import KEY, REJECTED
 
@@ -146,6 +147,8 @@ def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -
     kept_facts = ("verdict", "reasons", "decided", "by", "why")
     facts: dict[str, Any] = {name: promotion[name] for name in kept_facts if name in promotion}
     facts["version"] = int(champion.version)
+    if facts.get("verdict") == "accepted":  # as earlier releases stored what a person decided
+        facts["verdict"] = {"promote": "promoted", "rollback": "restored"}.get(str(promotion.get("action")), "accepted")
     return make_result(inputs, candidate, line, **({"accepted": True, "verdict": "accepted", "reasons": []} | facts))
 
 
@@ -192,7 +195,8 @@ def _not_accepted(
     result = make_result(inputs, candidate, line, version=None if version is None else int(version.version), **facts)
     inputs.registry.remember(kept(result))
     if version is not None:
-        note_decision(inputs, version, result)
+        failed = next((one.line for one in decision.results if not one.passed), line)
+        note_decision(inputs, version, result, f"{WORDS[decision.verdict]} on {result['decided']}: {failed}")
     return result
 
 

@@ -20,7 +20,7 @@ logger = logging.getLogger("tunesmith")
 def run_of(name: str, inputs: GateInputs) -> str | None:
     """Sync the experiments to MLflow, and return the run id of ``name``. Its run holds the model and the scores."""
     results = sync(inputs.paths, inputs.tracker)
-    inputs.registry.restore_serving({result.run_id for result in results if result.changed})
+    inputs.registry.restore_serving({result.run_id for result in results})
     return {result.experiment: result.run_id for result in results}.get(name)
 
 

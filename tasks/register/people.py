@@ -21,7 +21,7 @@ from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS, RegistrationPa
 from tasks.register.result import GateInputs, Person, Result, champion_stays, describe, make_result, named
 from tasks.register.verdict import WORDS
 from tasks.register.version_scores import evaluated_version
-from tasks.register.versions import describe_anew, ensure_version, identity, note_decision, promote
+from tasks.register.versions import ensure_version, identity, note_decision, promote
 from tasks.tracking.tag_names import KEY, NAME, REJECTED
 
 
@@ -155,7 +155,6 @@ def _promoted(version: ModelVersion, person: Person, action: str, inputs: GateIn
     if inputs.champion is not None:  # else the next run of the gate would undo what the person decided
         replaced = Person(person.name, f"replaced by version {version.version}: {person.why}")
         inputs.registry.tag_version(inputs.champion, {REJECTED: replaced.tag()})
-        describe_anew(inputs, inputs.champion, f"{replaced.why} ({replaced.name}, {result['decided']})")
     keep(result, inputs, version.run_id)
     return result
 

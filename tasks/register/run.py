@@ -20,8 +20,8 @@ def run(params: RegistrationParams, paths: Paths) -> Result:
     """Decide on the candidate; a refusal is a result, not an error.
 
     Returns:
-        - ``verdict``: ``accepted``, ``awaiting`` (a person's approval), ``refused``, ``rejected`` (by a person) or
-          ``undecided``; None without a candidate;
+        - ``verdict``: ``accepted``, ``awaiting`` (a person's approval), ``refused``, ``rejected``, ``promoted`` or
+          ``restored`` (by a person), or ``undecided``; None without a candidate;
         - ``accepted``: whether the candidate is the champion now; ``changed``: whether the alias moved;
         - ``candidate``: the experiment; ``version``: number of its registered version, or None;
         - ``champion`` and ``previous_champion``: as ``tasks.register.result.describe``, or None;

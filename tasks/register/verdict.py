@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.register.decisions import comparison_digest
+from tasks.register.decisions import change_after, comparison_digest
 
 Result = dict[str, Any]
 
@@ -44,12 +44,6 @@ def last_result(paths: Paths) -> Result | None:
     return files.read_json(path) if path.exists() else None
 
 
-def changed_since(paths: Paths, result: Result) -> Result | None:
-    """The latest result, if it is later than ``result`` and changed the champion; else None."""
-    last = last_result(paths)
-    return last if last is not None and last["time"] > result["time"] and last.get("changed") else None
-
-
 def lines_below(result: Result) -> list[str]:
     """The lines below a result's summary: its reasons, and how often its test set decided so far."""
     count = result.get("decisions_on_this_test_set")
@@ -62,8 +56,8 @@ def gate_lines(paths: Paths) -> list[str]:
     if result is not None:
         judged = f"{result['time']}, on comparison {str(result['comparison'])[:8]}"
         lines = [f"gate: {result['summary']} ({judged})", *(f"  {line}" for line in lines_below(result))]
-        if (last := changed_since(paths, result)) is not None:
-            lines.append(f"  since then ({last['time']}): {last['summary']}")
+        if (later := change_after(paths, result["time"])) is not None:
+            lines.append(f"  since then ({later['time']}): {later['summary']}")
         return lines
     lines = ["gate: no decision on this comparison yet; `tunesmith run` makes one"]
     last = last_result(paths)

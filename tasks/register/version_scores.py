@@ -14,6 +14,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.evaluate.params import resolved
 from tasks.metrics.scoring import read_scorings
+from tasks.model.signatures import verify
 from tasks.register.evaluated import REMEDY, Evaluated, scores_of, shots
 from tasks.register.scores import Scores
 from tasks.serving.package import MODEL
@@ -141,8 +142,9 @@ def _evaluate(version: ModelVersion, reference: Evaluated, paths: Paths, tracker
     logger.info("evaluating version %s of %s on the present test rows", version.version, version.name)
     predict_params, score_params = resolved(paths.experiment(reference.name))
     with tempfile.TemporaryDirectory(dir=paths.state) as folder, files.replacing(cached) as output:
-        model = tracker.client.download_artifacts(_run_id(version), MODEL, folder)
+        model = Path(tracker.client.download_artifacts(_run_id(version), MODEL, folder))
+        verify(model, version.tags.get(WEIGHTS))
         output.mkdir()
-        evaluate_model(Path(model), paths, predict_params, score_params, output)
+        evaluate_model(model, paths, predict_params, score_params, output)
         if not _comparable(output, reference):
             raise _other_rows(reference)

@@ -48,7 +48,7 @@ def ensure_version(
 
 
 def note_decision(inputs: GateInputs, version: ModelVersion, result: Result, why: str | None = None) -> None:
-    """Write a decision into its version: verdict, who, when and why, and each rule's line as tags; a description.
+    """Store a decision with its version: tags (verdict, person, time, reason, a line per rule) and the description.
 
     Args:
         why: text of the description; the result's summary by default.
@@ -110,4 +110,8 @@ def promote(
     inputs.registry.remember(kept(result))
     note_decision(inputs, version, result, why)
     inputs.registry.promote(version, kept(result), inputs.champion)
+    if inputs.champion is not None and str(inputs.champion.version) != str(version.version):
+        reason = "" if result["why"] is None else f": {result['why']}"
+        replaced = f"replaced by version {version.version} on {result['decided']} ({result['by']}){reason}"
+        describe_anew(inputs, inputs.champion, replaced)
     return result

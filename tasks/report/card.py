@@ -78,10 +78,14 @@ def eval_results(name: str, facts: Facts) -> str:
 def _decisions(name: str, facts: Facts) -> list[str]:
     """The gate's decision on the model, and a later one that made it the champion or replaced it."""
     decision, later = facts.decision, facts.since
-    lines = [f"Gate: {decision['summary']}."] if decision and decision["candidate"] == name else []
+    lines = []
+    if decision and decision["candidate"] == name:
+        by_person = decision["verdict"] in ("promoted", "restored", "rejected")
+        lines.append(f"{'Decision' if by_person else 'Gate'}: {decision['summary']}.")
+        lines += [f"The gate: {reason}." for reason in decision["reasons"] if reason.startswith("failed: ")]
     key = facts.trained[name].manifest.get("key")
     if later and key in (later["key"], (later.get("previous_champion") or {}).get("key")):
-        lines.append(f"Since then ({later['decided']}): {later['summary']}.")
+        lines.append(f"Since then ({later['time']}): {later['summary']}.")
     return lines
 
 

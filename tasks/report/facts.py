@@ -15,7 +15,8 @@ from tasks.compare.collect import System, collect
 from tasks.core import files
 from tasks.core.params import load, read_yaml
 from tasks.core.paths import Paths
-from tasks.register.verdict import changed_since, result_on_present
+from tasks.register.decisions import change_after
+from tasks.register.verdict import result_on_present
 from tasks.tracking.experiment_files import read_lock
 from tasks.tracking.run_params import flatten
 
@@ -62,7 +63,7 @@ class Facts:
         comparison: ``comparison.json``.
         systems: the compared systems with their predictions, in the order of the comparison.
         decision: the gate's result on this comparison; None without one.
-        since: the latest result that changed the champion after ``decision``; None without one.
+        since: the latest decision after ``decision`` that changed the champion; None without one.
         trained: experiment → its files.
         params: experiment → its resolved parameters of training, flattened to dotted keys.
         benchmarks, helm: experiment → results of benchmark suites, of HELM.
@@ -101,7 +102,7 @@ def read_facts(paths: Paths) -> Facts:
         comparison,
         [known[name] for name in names if name in known],
         decision,
-        changed_since(paths, decision) if decision else None,
+        change_after(paths, decision["time"]) if decision else None,
         trained,
         {name: params for name in experiments if (params := _params(paths.experiment(name) / "train.yaml"))},
         [Source(name := path.parent.name, versions.get(name, ""), _json(path)) for path in splits],

@@ -96,18 +96,19 @@ def gate_lines(facts: Facts) -> dict[str, Any] | None:
         "word": WORDS[decision["verdict"]],
         "summary": decision["summary"],
         "lines": lines_below(decision),
-        "since": later and f"Since then ({later['decided']}): {later['summary']}",
+        "since": later and f"Since then ({later['time']}): {later['summary']}",
     }
 
 
 def about(facts: Facts) -> list[tuple[str, str]]:
     """Who reigns, when it was decided, the base models, and the versions of the data: (name, value)."""
     decision, known = facts.since or facts.decision or {}, []
+    decided = decision.get("decided", decision.get("time"))  # lines of the ledger have the time alone
     champion = decision.get("champion")
     if champion:
         known.append(("champion", f"{champion['experiment']} (version {champion['version']})"))
-    if decision.get("decided"):
-        known.append(("decided", str(decision["decided"])))
+    if decided:
+        known.append(("decided", str(decided)))
     known += [("base model", name) for name in base_models(facts)]
     known += [("data", f"{one.name} {one.version[:12]}".strip()) for one in facts.sources]
     commits = {one.training.get("git_commit") for one in facts.trained.values()} - {None}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.register.verdict import changed_since, result_on_present
+from tasks.register.decisions import change_after
+from tasks.register.verdict import result_on_present
 from tasks.report.card import CARD, RESULTS, card, eval_results
 from tasks.report.changes import Earlier
 from tasks.report.facts import Facts, read_facts
@@ -72,7 +73,7 @@ def _digest(paths: Paths) -> str:
     code = [path for path in sorted(Path(__file__).parent.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
     known = [path for kind in _READ for path in sorted(paths.root.glob(kind))]
     decision = result_on_present(paths)
-    shown = [decision, changed_since(paths, decision)] if decision else []
+    shown = [decision, change_after(paths, decision["time"])] if decision else []
     decisions = [{name: value for name, value in one.items() if name != "time"} for one in shown if one]
     read = [paths.comparison / "comparison.json", *code, *known]
     return files.digest([decisions, *map(files.sha256, read)])

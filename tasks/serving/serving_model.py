@@ -27,9 +27,12 @@ class ServingModel(PythonModel):
 
         quieten_bitsandbytes()
         from tasks.evaluate.evaluated_model import EvaluatedModel
+        from tasks.model.signatures import verify
 
         root = Path(os.environ.get("TUNESMITH_ROOT") or Path.cwd())
-        self.model = EvaluatedModel.load(Path(context.artifacts["model"]).resolve(), root=root)
+        folder = Path(context.artifacts["model"]).resolve()
+        verify(folder)
+        self.model = EvaluatedModel.load(folder, root=root)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, object] | None = None

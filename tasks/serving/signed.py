@@ -11,6 +11,10 @@ from tasks.core.paths import folder_of_uri
 from tasks.model.registered import files_hash
 from tasks.model.signatures import sign
 from tasks.serving.package import MODEL
+from tasks.tracking.tag_names import SYNCED
+
+SIGNED = "tunesmith.signed"
+"""Tag of a run whose model is signed: the value of the tag ``SYNCED`` at that time."""
 
 
 def sign_model(client: Any, run_id: str, weights: str) -> None:
@@ -27,9 +31,20 @@ def sign_model(client: Any, run_id: str, weights: str) -> None:
         folder = here / MODEL if here else Path(client.download_artifacts(run_id, MODEL, temporary))
         if (stored := files_hash(folder)) != weights:
             raise TunesmithError(
-                f"{folder}: a model is signed only if its weights are those that were evaluated ({weights[:12]}); they "
-                f"are {stored[:12]}; restore the files of run {run_id} from a backup"
+                f"{folder}: Tunesmith signs only evaluated weights (sha256 {weights[:12]}); this folder has other "
+                f"weights (sha256 {stored[:12]}); restore the files of run {run_id} from a backup"
             )
         signature = sign(folder)
         if here is None:
             client.log_artifact(run_id, str(signature), MODEL)
+    client.set_tag(run_id, SIGNED, _synced(client, run_id))
+
+
+def is_stale(client: Any, run_id: str) -> bool:
+    """Whether the model in the run was signed, and ``sync`` has changed its files since."""
+    signed = client.get_run(run_id).data.tags.get(SIGNED)
+    return signed is not None and signed != _synced(client, run_id)
+
+
+def _synced(client: Any, run_id: str) -> str:
+    return str(client.get_run(run_id).data.tags.get(SYNCED, ""))

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from tasks.core import device
 from tasks.model.base_models import BaseModel, load_model
-from tasks.model.signatures import verify
 from tasks.model.unwrap import unwrapped
 from tasks.tuning import methods
 from tasks.tuning.method import Method
@@ -24,11 +23,7 @@ def load_tuned(folder: Path, base: BaseModel, manifest: dict[str, Any], dtype: t
     """Load the model in ``folder``, which ``manifest`` describes, in ``dtype`` onto this machine's device.
 
     Adapters that can be merged are merged in fp32 and then rounded once, so that generation does no adapter arithmetic.
-
-    Raises:
-        TunesmithError: the model is registered, and its signature is missing or invalid.
     """
-    verify(folder)
     method = methods.named(manifest["method"])
     if method.restore is None:
         return load_model(base, dtype, folder if method.saves_whole_model else None).to(device.device())
@@ -57,7 +52,6 @@ class SharedBase:
         method = methods.named(manifest["method"])
         if not method.shares_base:
             return load_tuned(folder, base, manifest, dtype)
-        verify(folder)
         if self._of != (base, dtype):
             self._load(base, dtype)
         elif self._undo is not None:

@@ -119,7 +119,9 @@ def test_other_weights_than_the_pinned_ones_are_refused(line: Paths) -> None:
         TunesmithError, match=r"the weights must be those that params/bases\.yaml pins \(000000000000\)"
     ):
         ensure_built(other, line.root)
-    with pytest.raises(TunesmithError, match="models:/tunesmith/9: MLflow must have a version with this address"):
+    with pytest.raises(
+        TunesmithError, match=r"models:/tunesmith/9: MLflow at .* must have a version with this address"
+    ):
         ensure_built(BaseModelParams(name="models:/tunesmith/9", revision="0" * 40), line.root)
 
 
@@ -150,7 +152,7 @@ def test_a_pinned_base_stays_if_its_version_is_gone(line: Paths) -> None:
         assert not pin_bases(line.root, log_lines.append, changed=["further"])
         assert log_lines[0].startswith("further: the pinned base stays: base_model.name: ")
         (line.params / "bases.yaml").unlink()
-        with pytest.raises(TunesmithError, match="MLflow must have a version with this address"):
+        with pytest.raises(TunesmithError, match=r"MLflow at .* must have a version with this address"):
             pin_bases(line.root, log_lines.append)
         assert not pin_bases(line.root, log_lines.append, within=["lora"]), "another experiment may be trained first"
     finally:

@@ -49,14 +49,14 @@ def test_an_interrupted_file_goes_on_with_the_other_rows(evaluated: Paths, sourc
         first = interrupt_after(3, patch)
         with pytest.raises(KeyboardInterrupt):
             predict_file(evaluated.root, names, source, output, None, silent, noted.append)
-    assert noted[-1] == "3 completions are kept; the same command continues after them"
+    assert noted[-1].startswith(f"{output}: interrupted; completions kept: 3; run the same command again")
     assert not output.exists()
     journal = tmp_path / "new/.out.jsonl.predictions.jsonl"
     journal.write_bytes(journal.read_bytes() + b'{"model": "lora", "ro')  # the process was killed inside a line
     with pytest.MonkeyPatch.context() as patch:
         second = interrupt_after(total, patch)
         predict_file(evaluated.root, names, source, output, None, silent, noted.append)
-    assert f"{output}: 3 completions of an interrupted run are kept" in noted
+    assert f"{output}: completions kept from an interrupted run: 3" in noted
     assert len(second) == total - 3 and len({*first, *second}) == total, "each is generated once"
     assert output.read_text() == whole.read_text()
     assert not journal.exists()

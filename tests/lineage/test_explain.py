@@ -57,7 +57,7 @@ def _git(root: Path, *arguments: str) -> str:
 TRAINED_ON = [
     "  trained on 2 rows of demo",
     "  trained on 1 row of news, through an ancestor",
-    "  3 different rows in all",
+    "  3 distinct rows in total",
 ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import TunesmithError
+from tasks.model.registered import files_hash
 from tasks.model.signatures import PASSWORD, SIGNATURE, SIGNING_KEY, VERIFYING_KEY, sign, signing_key, verify
 from tests.model.keys import make_keys
 
@@ -37,7 +38,7 @@ def test_a_signed_model_is_accepted_also_after_python_and_mlflow_wrote_files(mod
 def test_every_changed_file_is_named(model: Path) -> None:
     (model / "adapter.safetensors").write_text("another adapter")
     (model / "code/load.py").write_text("import os")
-    with pytest.raises(TunesmithError, match=r"changed since: adapter.safetensors, code/load.py; restore"):
+    with pytest.raises(TunesmithError, match=r"signed ones: adapter.safetensors, code/load.py; restore"):
         verify(model)
 
 
@@ -56,19 +57,26 @@ def test_a_lost_or_damaged_signature_or_file_is_refused(model: Path, damage: obj
         verify(model)
 
 
+def test_an_added_file_is_refused_and_named(model: Path) -> None:
+    (model / "code/torch.py").write_text("import os")
+    with pytest.raises(TunesmithError, match=r"differ from the signed ones: code/torch.py; restore"):
+        verify(model)
+
+
+def test_the_signed_folder_of_another_version_is_refused(model: Path) -> None:
+    verify(model, files_hash(model))
+    with pytest.raises(TunesmithError, match="the version's weights must have sha256 000000000000; they have"):
+        verify(model, "0" * 64)
+
+
 def test_another_key_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VERIFYING_KEY, str(make_keys(tmp_path, "other")[1]))
     with pytest.raises(TunesmithError, match="Key mismatch"):
         verify(model)
 
 
-def test_without_a_public_key_and_in_the_workspace_nothing_is_verified(
-    model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_public_key_nothing_is_verified(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (model / SIGNATURE).unlink()
-    (model / "MLmodel").unlink()
-    verify(model)
-    (model / "MLmodel").write_text("registered")
     monkeypatch.delenv(VERIFYING_KEY)
     verify(model)
 
@@ -88,7 +96,9 @@ def test_a_key_with_a_password_and_a_wrong_one(model: Path, tmp_path: Path, monk
 
 def test_a_key_that_is_missing_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SIGNING_KEY, "/no/such.pem")
-    with pytest.raises(TunesmithError, match=r"TUNESMITH_SIGNING_KEY: must name a PEM file; /no/such.pem is none"):
+    with pytest.raises(
+        TunesmithError, match=r"SIGNING_KEY: must name an existing PEM file; there is no file /no/such.pem"
+    ):
         signing_key()
     monkeypatch.delenv(SIGNING_KEY)
     assert signing_key() is None

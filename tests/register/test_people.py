@@ -15,10 +15,10 @@ from flows.person import person_name
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.register.decisions import decisions
+from tasks.register.decisions import change_after, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.verdict import last_result
+from tasks.register.verdict import gate_lines, last_result
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import add_comparison, add_experiment
 
@@ -108,6 +108,9 @@ def test_an_approval_is_decided_against_the_champion_of_that_moment(paths: Paths
     assert result["reasons"][0] == "approved by Ada (nice), but the gate does not accept it any more"
     assert "worse than best (champion, version 3, promoted by hand)" in " ".join(result["reasons"])
     assert aliases(paths) == {"champion": 3, "challenger": 2}
+    decide_by_hand(paths.root, "promote", "2", "all rows read", "Ada")
+    shown = "\n".join(gate_lines(paths))
+    assert "better refused" in shown and "failed: ROUGE-1: worse than best" in shown and "awaits approval" not in shown
 
 
 def test_the_old_champion_becomes_the_previous_one_and_a_rollback_swaps_them(paths: Paths) -> None:
@@ -130,13 +133,17 @@ def test_the_old_champion_becomes_the_previous_one_and_a_rollback_swaps_them(pat
     assert (entry["champion"]["version"], entry["previous_champion"]["version"]) == (1, 2)
     assert tags(paths, 1)["tunesmith.gate"] == "restored by rollback"
     described = open_store(paths.root).client.get_model_version("tunesmith", "2").description
-    assert re.fullmatch(r"better \(lora on .*\): replaced by version 1: it repeats itself \(Ada, 20.*\)", described)
+    assert re.fullmatch(r"better \(lora on .*\): replaced by version 1 on 20.* \(Ada\): it repeats itself", described)
     assert (
         run(params, paths)["summary"]
         == "better (version 2) stays rejected; lora (version 1, restored by rollback) stays the champion"
     )
     decide_by_hand(paths.root, "rollback", None, "a mistake", "Bo")
     assert aliases(paths) == {"champion": 2, "previous": 1}
+    challenge_champion(paths.root, "lora")  # a later result that changes nothing
+    later = change_after(paths, "2020")
+    assert later is not None and (later["verdict"], later["version"]) == ("restored", 2)
+    assert change_after(paths, later["time"]) is None
 
 
 def test_any_version_challenges_the_champion_also_without_its_files(paths: Paths) -> None:

@@ -130,7 +130,7 @@ def test_a_later_change_of_the_champion_is_on_the_page_and_the_card(facts: Facts
     made = {"verdict": "accepted", "candidate": "lora-r1", "summary": "lora-r1 accepted", "reasons": [], "time": "1"}
     made |= {"decided": "2026-01-01", "champion": champion, "decisions_on_this_test_set": None, "key": "k1"}
     older = {"experiment": "old", "version": 0, "key": "k0"}
-    later = {"summary": "old restored by rollback", "decided": "2026-01-02", "champion": older, "key": "k0"}
+    later = {"summary": "old restored by rollback", "time": "2026-01-02", "champion": older, "key": "k0"}
     trained = {"lora-r1": Trained({"key": "k1", "params": {}}, {}, {}, [])}
     decided = replace(facts, decision=made, since=later | {"previous_champion": champion}, trained=trained)
     page = html_report(decided)

@@ -38,7 +38,7 @@ def test_a_gate_that_needs_fewer_rows_than_the_report_is_noted(paths: Paths) -> 
     prepare(paths, 5, ["billing", "repair"], min_groups=5)
     same_verdicts(paths, 30)
     (note,) = gate_notes(paths)
-    assert note.startswith("registration.min_groups is 5, verdicts.min_groups is 30: on a number of independent groups")
+    assert "is 5, but verdicts.min_groups (params/evaluation.yaml) is 30: with 5 to 29 independent groups" in note
 
 
 def test_the_only_notes_are_too_few_rows_and_a_text_metric_for_labels(paths: Paths) -> None:
