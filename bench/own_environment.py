@@ -51,11 +51,10 @@ def silent(line: str) -> None:
 
 def install(folder: Path, requirements: list[str], alone: list[str]) -> Path:
     """A new virtual environment with the requirements; return its Python."""
-    uv = str(Path(sys.executable).with_name("uv"))
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin/python"
     names = [line for line in requirements if line.partition("==")[0] not in alone]
-    install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+    install = [python, "-m", "pip", "install", "--quiet"]
     subprocess.run([*install, *names], check=True)
     for line in set(requirements) - set(names):
         subprocess.run([*install, "--no-deps", line], check=True)
@@ -80,8 +79,9 @@ def served(python: Path, address: str, rows: list[Row], environment: dict[str, s
         predictions: list[str] = reply.json()["predictions"]
         return predictions
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(60)
 
 
 def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
