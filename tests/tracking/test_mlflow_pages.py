@@ -193,7 +193,13 @@ def test_run_model_and_version_show_verdict_scores_and_decision(
     lora = sync(paths, tracker)[1].run_id
     run = f"{address}{run_page(tracker.experiment_id, lora)}"
     show(
-        page, run, tmp_path / "run.png", "lora: better than base.", "ROUGE-1 40.2 [38.2, 42.2]", "Gate: accepted", "v1"
+        page,
+        run,
+        tmp_path / "run.png",
+        "lora: better than base.",
+        "ROUGE-1 40.2 [38.2, 42.2]",
+        "Gate: promoted by hand",
+        "v1",
     )
     model = model_of(tracker.client, tracker.client.get_run(lora))
     assert model is not None
