@@ -4,7 +4,7 @@
 
 1. Make a new virtual environment in the folder and install the ``requirements.txt`` of the registered model, nothing
    else. This project is not importable there; the model brings its code.
-2. Start ``mlflow models serve`` there, in another folder than the workspace, and send test rows.
+2. Start ``mlflow models serve`` there, outside the workspace, and send test rows.
 3. Load the model with ``mlflow.pyfunc.load_model`` there, and predict the same rows.
 4. Compare both with ``tunesmith predict`` in the present environment, text by text; generation is greedy.
 
@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from tasks.core import files
 from tasks.core.paths import Paths, tracking_uri
 from tasks.ingest.tables import read_table, write_table
 from tasks.text.rows import Row
+from tests.evaluate.test_serving import free_port, wait_until_healthy
 
 LOAD = """
 import json, sys
@@ -66,14 +66,12 @@ def install(folder: Path, requirements: list[str], alone: list[str]) -> Path:
 
 def served(python: Path, address: str, rows: list[Row], environment: dict[str, str], folder: Path) -> list[str]:
     """Completions of the rows by ``mlflow models serve`` in the new environment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = [python, "-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local", "--port", str(port)]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(f"http://127.0.0.1:{port}/health", server, folder / "server.log")
+        wait_until_healthy(f"http://127.0.0.1:{port}/health", server, folder / "server.log")
         reply = requests.post(f"http://127.0.0.1:{port}/invocations", json={"dataframe_records": rows}, timeout=600)
         reply.raise_for_status()
         predictions: list[str] = reply.json()["predictions"]
@@ -82,17 +80,6 @@ def served(python: Path, address: str, rows: list[Row], environment: dict[str, s
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait(60)
-
-
-def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
-        assert server.poll() is None, log.read_text()
-        try:
-            if requests.get(address, timeout=5).ok:
-                return
-        except requests.RequestException:
-            time.sleep(1)
-    raise AssertionError(log.read_text())
 
 
 def loaded(python: Path, address: str, rows: list[Row], environment: dict[str, str], folder: Path) -> list[str]:

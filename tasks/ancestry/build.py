@@ -121,7 +121,7 @@ def _downloaded(params: BaseModelParams, root: Path, folder: Path) -> Path:
     refuse_unmergeable(params.name, manifest["method"])
     here = folder_of_uri(client.get_run(run_id).info.artifact_uri)
     model = here / MODEL if here else Path(client.download_artifacts(run_id, MODEL, str(folder)))
-    verify(model, manifest["weights_sha256"])
+    verify(model)
     weights = files_hash(model)
     if weights != manifest["weights_sha256"]:
         raise TunesmithError(

@@ -17,7 +17,7 @@ from tasks.register.decisions import Decided, now
 from tasks.register.looks import Look, RowSet, parse_tag
 from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS
 from tasks.serving.package import MODEL, make_servable
-from tasks.serving.signed import is_stale, sign_model
+from tasks.serving.signed import is_signed, is_stale, sign_model
 from tasks.tracking.client import Tracker
 from tasks.tracking.logged_model import link_version
 from tasks.tracking.tag_names import KEY, WEIGHTS
@@ -137,11 +137,14 @@ class Registry:
         for registered in self.client.search_model_versions(f"name = '{self.name}'"):
             run_id = str(registered.run_id)
             stored = {entry.path for entry in self.client.list_artifacts(run_id, MODEL)} if run_id in run_ids else {}
-            if stored and f"{MODEL}/MLmodel" not in stored:
+            if not stored:
+                continue
+            lost = f"{MODEL}/MLmodel" not in stored
+            signed = signing_key() is not None and WEIGHTS in registered.tags and is_signed(self.client, run_id)
+            if lost or (signed and is_stale(self.client, run_id)):
                 make_servable(self.client, run_id)
-            if stored and WEIGHTS in registered.tags and signing_key() is not None and is_stale(self.client, run_id):
-                make_servable(self.client, run_id)
-                sign_model(self.client, run_id, registered.tags[WEIGHTS])
+                if signed:  # new serving files differ from the signed ones
+                    sign_model(self.client, run_id, registered.tags[WEIGHTS])
 
     def count_decision(self, rows: RowSet, digest: str) -> Look:
         """Count the decision with this ``digest`` on the test set ``rows``.

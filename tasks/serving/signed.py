@@ -40,10 +40,14 @@ def sign_model(client: Any, run_id: str, weights: str) -> None:
     client.set_tag(run_id, SIGNED, _synced(client, run_id))
 
 
+def is_signed(client: Any, run_id: str) -> bool:
+    """Whether the model in the run was signed once."""
+    return SIGNED in client.get_run(run_id).data.tags
+
+
 def is_stale(client: Any, run_id: str) -> bool:
-    """Whether the model in the run was signed, and ``sync`` has changed its files since."""
-    signed = client.get_run(run_id).data.tags.get(SIGNED)
-    return signed is not None and signed != _synced(client, run_id)
+    """Whether ``sync`` has changed the files of a signed model since it was signed."""
+    return bool(client.get_run(run_id).data.tags[SIGNED] != _synced(client, run_id))
 
 
 def _synced(client: Any, run_id: str) -> str:

@@ -65,6 +65,9 @@ def test_a_version_is_signed_and_a_changed_setting_is_refused(
     signed_at = (folder / SIGNATURE).stat().st_mtime_ns
     registry.restore_serving(runs)
     assert (folder / SIGNATURE).stat().st_mtime_ns == signed_at, "an unchanged model keeps its signature"
+    (folder / "MLmodel").unlink()
+    registry.restore_serving(runs)
+    assert completion(paths) == unverified, "new serving files are signed"
     (folder / SIGNATURE).unlink()
     with pytest.raises(TunesmithError, match="it has no signature; the owner of the key runs `tunesmith sign VERSION`"):
         completion(paths)
