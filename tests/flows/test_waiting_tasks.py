@@ -24,7 +24,7 @@ from prefect.runtime import flow_run
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import progress, repro, stages
+from flows import progress, repro, stages, turns
 from flows.dag import Dag
 from flows.subprocesses import allow, stop_all
 from tasks.core.params import write_yaml
@@ -98,11 +98,14 @@ def test_the_second_of_two_stages_with_one_lease_starts_after_the_end_of_the_fir
 def test_stages_whose_inputs_are_ready_run_side_by_side_and_others_wait(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meeting = threading.Barrier(2)
+    meeting, waiting_shown = threading.Barrier(2), threading.Event()
+    show = turns._show
+    monkeypatch.setattr(turns, "_show", lambda state: show(state) or waiting_shown.set())
 
     def command(address: str, _: Mapping[str, str]) -> int:
         if address != "compare":
             meeting.wait(60)  # breaks, and so fails the stage, if the other one does not run
+            return 0 if waiting_shown.wait(60) else 1
         return 0
 
     run, states = _run(root, monkeypatch, [("score@a", "compare"), ("score@b", "compare")], [], command)
