@@ -10,10 +10,7 @@
 4. Forget a training row; the next run trains without it.
 5. Tune the champion further; the manifest names it as ancestor.
 
-Each row asks on which shelf a box belongs; only the box's colour decides. Boxes come in groups of four, one per colour,
-with the same contents. Three boxes of a group are training rows, one is a test row. So the training row that is most
-similar to a test row has another shelf, and both trivial baselines fail. Each step asserts its outcome; the last
-line is ``done``.
+``tests/boxes.py`` describes the task. Each step asserts its outcome; the last line is ``done``.
 """
 
 from __future__ import annotations
@@ -21,13 +18,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,79 +31,10 @@ import pyarrow.parquet as pq
 from tasks.core import files
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
-from tests.tiny import save_llama
-from tests.workspaces import ROOT, commit, dvc, edit, environment, lay_out
-
-SHELVES = {"red": "north", "blue": "south", "green": "east", "white": "west"}
-SYLLABLES = ("ba", "de", "fi", "go", "lu", "ma")
-SET = """
-name: boxes
-task: shelf
-description: Which shelf a box goes to.
-columns: {box: what is in the box, shelf: the shelf}
-required: [box, shelf]
-templates:
-  - id: shelf
-    prompt: "Where does it go? {{ box }}"
-    references: shelf
-    answer_choices: [north, south, east, west]
-"""
-METHODS: dict[str, dict[str, Any]] = {
-    "tiny": {"method": "full", "training": {"learning_rate": 1e-2}},
-    "embedded": {"method": "lora", "training": {"learning_rate": 2e-3}},
-}
-EPOCHS = {"tiny": (4, 10), "embedded": (1, 4)}
-"""Epochs of the weak and of the strong experiment."""
+from tests.boxes import METHODS, build, experiment, training
+from tests.workspaces import ROOT, commit, edit, environment
 
 _PORT = 4299
-
-
-def rows() -> dict[str, list[dict[str, str]]]:
-    """240 training rows and 80 test rows, in random order."""
-    draw = random.Random(0)
-    parts: dict[str, list[dict[str, str]]] = {"train": [], "test": []}
-    names = draw.sample(["".join(syllables) for syllables in product(SYLLABLES, repeat=4)], 240)
-    for number in range(80):
-        things = names[3 * number : 3 * number + 3]
-        for index, (colour, shelf) in enumerate(SHELVES.items()):
-            part = "test" if index == number % len(SHELVES) else "train"
-            parts[part].append({"box": f"{' '.join(things)} {colour}", "shelf": shelf})
-    for part in parts.values():
-        draw.shuffle(part)
-    return parts
-
-
-def build(root: Path, model: str) -> None:
-    """A workspace of the one source ``boxes``, in git and DVC."""
-    lay_out(root)
-    (root / "tasks/template/library/own").mkdir(exist_ok=True)
-    (root / "tasks/template/library/own/boxes.yaml").write_text(SET)
-    (root / "data/sources/boxes").mkdir(parents=True)
-    for part, own in rows().items():
-        (root / f"data/sources/boxes/{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
-    split = {"by": "file", "files": {"train": ["train"], "test": ["test"]}, "validation_fraction": 0.1}
-    source = {"ingest": {}, "template": {"set": "own/boxes"}, "split": split}
-    edit(root, "sources", lambda p: p.update(sources={"boxes": source}, generated={}))
-    edit(root, "mixtures", lambda p: p.update(mixtures={"boxes": {"sources": {"boxes": {}}}}))
-    # No minimum of rows per label: the weak model may never generate one of the four shelves.
-    edit(root, "registration", lambda p: p["registration"].update(min_label_rows=None))
-    edit(root, "evaluation", lambda p: p["evaluation_set"].update(sources=["boxes"]))
-    edit(root, "evaluation", lambda p: p["evaluate"].update(generation={"max_new_tokens": 6}))
-    if model == "tiny":
-        corpus = [f"Where does it go? {row['box']} {row['shelf']}" for row in rows()["train"]]
-        save_llama(root / "base", corpus)
-        (root / "base/.gitignore").write_text("*\n")
-        edit(root, "training", lambda p: p.update(base_models={"tiny": "./base"}))
-        edit(root, "training", lambda p: p["defaults"].update(base_model={"name": "./base"}, threads=1))
-    weak = METHODS[model]["training"] | {"epochs": EPOCHS[model][0]}
-    experiments = {"base": {"method": "none", "mixture": "boxes"}, "weak": _experiment(model, weak)}
-    edit(root, "experiments", lambda p: p.update(experiments=experiments))
-    dvc(root, "add", "--quiet", "data/sources/boxes")
-    commit(root)
-
-
-def _experiment(model: str, training: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"method": METHODS[model]["method"], "mixture": "boxes", "training": training, **more}
 
 
 class Story:
@@ -204,8 +130,8 @@ def main() -> None:
         assert story.champion() == {"champion": 1}, "weak beats base and the trivial baselines"
         served = story.start("schedule", "--cron", "0 3 1 1 *")
         edit(root, "registration", lambda p: p["registration"].update(approval="manual"))
-        strong = METHODS[given.model]["training"] | {"epochs": EPOCHS[given.model][1]}
-        story.experiments(lambda p: p.update(strong=_experiment(given.model, strong)))
+        strong = training(given.model, "strong")
+        story.experiments(lambda p: p.update(strong=experiment(given.model, strong)))
         time.sleep(15)
         story.gate(story.tunesmith("run"))
         assert story.champion() == {"champion": 1, "awaiting-approval": 2}
@@ -222,7 +148,7 @@ def main() -> None:
         forgotten = str(pq.read_table(story.paths.split("boxes") / "train.parquet")["row_id"][0].as_py())
         print(story.tunesmith("forget", forgotten, "--why", "deletion request"))
         base = {"base_model": {"name": "models:/tunesmith@champion"}}
-        story.experiments(lambda p: p.update(further=_experiment(given.model, strong, **base)))
+        story.experiments(lambda p: p.update(further=experiment(given.model, strong, **base)))
         story.gate(story.tunesmith("run"))
         for name in ("weak", "strong"):
             rows = pq.read_table(story.paths.model(name) / "training_rows.parquet")["row_id"].to_pylist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.events import emit_decision
 from flows.person import person_name
 from flows.workspace import workspace_lock
 from tasks.core.errors import TunesmithError
@@ -28,6 +29,7 @@ def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: s
     """
     from tasks.register import people
     from tasks.register.result import Person
+    from tasks.register.verdict import last_result
 
     if not why.strip():
         raise TunesmithError(f"{action}: --why must give the reason, which is stored with the version; it is empty")
@@ -41,6 +43,9 @@ def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: s
             people.rollback(person, params, paths)
         else:
             actions[action](target, person, params, paths)
+    decided = last_result(paths)
+    if decided is not None:
+        emit_decision(decided)
 
 
 def challenge_champion(root: Path, target: str) -> None:

@@ -49,6 +49,12 @@ def serve(root: Path, cron: str, zone: str | None, parameters: dict[str, Any], s
             "schedule: a Prefect server must run, and none does for this workspace; start one with `make ui`, or set "
             "PREFECT_API_URL"
         )
+    state = served.look()
+    if state is not None and state.pool is not None:
+        raise TunesmithError(
+            f"schedule: the flow retrain is deployed to the work pool {state.pool} of this server, whose workers start "
+            f"its runs (`tunesmith worker`); to serve it from here, first `prefect deployment delete {served.NAME}`"
+        )
     from prefect.schedules import Cron
     from prefect.utilities.urls import url_for
 
@@ -154,13 +160,14 @@ def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Pri
     Raises:
         TunesmithError: no server runs, nothing serves the flow, or the run does not start within a minute.
     """
-    remedy = "start it in another terminal with `tunesmith schedule`, or run the flow here with `tunesmith run`"
     if served.api_url() is None:
         raise TunesmithError(
             "trigger: a Prefect server must run, and none does for this workspace; start one with `make ui`, then "
             "`tunesmith schedule`, or run the flow here with `tunesmith run`"
         )
     state = served.look()
+    start = "`tunesmith schedule`" if state is None else state.remedy
+    remedy = f"start it in another terminal with {start}, or run the flow here with `tunesmith run`"
     if state is None or not state.polled:
         raise TunesmithError(f"trigger: a process must serve the flow retrain, and none does; {remedy}")
     from prefect.client.orchestration import get_client
@@ -183,4 +190,4 @@ def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Pri
             time.sleep(1)
             run = client.read_flow_run(run.id)
     say(f"the flow run {run.name!r} starts; watch it:  {url_for('flow-run', obj_id=run.id)}")
-    say("its log is also in the terminal of `tunesmith schedule`")
+    say(f"its log is also in the terminal of {state.remedy}")

@@ -24,6 +24,7 @@ from tasks.compare.params import CompareParams
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.params import Params, load, read_yaml, value_at
 from tasks.core.paths import Paths
+from tasks.drift.params import load_drift
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluation_set.params import EvaluationSetParams
 from tasks.ingest.fetch.params import FetchedParams
@@ -44,7 +45,7 @@ _SECTIONS = {
     "mixtures.yaml": {"contamination", "mixtures"},
     "experiments.yaml": {"experiments", "sets"},
     "training.yaml": {"base_models", "defaults", "methods", "memory"},
-    "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "verdicts", "helm", "benchmark"},
+    "evaluation.yaml": {"evaluation_set", "evaluate", "compare", "verdicts", "drift", "helm", "benchmark"},
     "registration.yaml": {"registration"},
     "trials.yaml": {"trials"},
     "bases.yaml": {"registered"},
@@ -177,6 +178,7 @@ def _check_evaluation(paths: Paths, problems: Problems, sources: list[str] | Non
         problems.lines += wrong_parts(paths, evaluation, sources)
     problems.catch(load, EvaluateParams, file, "evaluate")
     problems.catch(load_verdicts, file)
+    problems.catch(load_drift, file)
     compared = problems.catch(load, CompareParams, file, "compare") if "compare" in read_yaml(file) else None
     if "helm" in read_yaml(file):
         helm: Any = problems.catch(load, HelmParams, file, "helm")

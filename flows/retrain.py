@@ -1,40 +1,40 @@
 """The flow ``retrain``: run DVC's stale stages as Prefect tasks, then complete MLflow and run the gate."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Prefect sends the function to another process without the module, which then
+# could not resolve a parameter's type that is written as text.
 
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
 from flows.approval_request import request_approval
 from flows.bases import pin_bases
-from flows.crashed import close_crashed, note_flow
 from flows.dag import read_dag
+from flows.events import emit_decision
 from flows.failures import flow_failure
 from flows.leases import needs_lease
+from flows.locked import locked, refuse_failure
 from flows.new_split import counts, refuse_new_splits
-from flows.preflight import preflight
-from flows.run_names import run_name
-from flows.sources.fetched import fetched_names, refuse_unfetched
-from flows.sources.refresh import Fetched, fetch_and_check, replace
-from flows.sources.store import recover_all
+from flows.refresh import refresh_sources
+from flows.run_names import run_name, skipped
+from flows.sources.fetched import refuse_unfetched
 from flows.stages import run_stages
 from flows.steps import run_step
-from flows.subprocesses import allow, stop_all
 from flows.summary import markdown_summary
-from flows.workspace import find_root, workspace_lock
 from tasks.compare.params import CompareParams
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
+from tasks.register.verdict import last_result, repeats
 from tasks.resolve.__main__ import rewritten
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
@@ -55,6 +55,9 @@ def _run_gate(paths: Paths) -> None:
     run(load(RegistrationParams, paths.params / "registration.yaml", "registration"), paths)
 
 
+Name = Annotated[str, Field(pattern="^[a-z0-9_-]+$")]
+"""Name of an experiment or a source: the form refuses any other text before a run begins."""
+
 _RUNNER: Any = ThreadPoolTaskRunner(max_workers=16)  # leases, not this number, limit the heavy stages
 
 
@@ -64,9 +67,9 @@ def _name() -> str:
 
 @flow(name="retrain", flow_run_name=_name, task_runner=_RUNNER, persist_result=False)
 def retrain(
-    experiments: list[str] | None = None,
+    experiments: list[Name] | None = None,
     register_model: bool = True,
-    new_split: list[str] | None = None,
+    new_split: list[Name] | None = None,
     refresh: bool = False,
 ) -> State[Any]:
     """Bring the workspace up to date, complete MLflow, and let the gate decide about a new champion.
@@ -80,56 +83,18 @@ def retrain(
             fails a check, the run fails before anything is replaced or trained.
     """
     logger = get_run_logger()
-    try:
-        root = find_root()
-        preflight(Paths(root))
-        allow()
-        note_flow(root, str(flow_run.id))
-        close_crashed(root, logger.warning)
-        with workspace_lock(root, f"flow run {flow_run.name}", logger):
-            recover_all(root)
-            splits = refuse_new_splits(Paths(root), new_split)
-            if refresh:
-                _refresh(root, logger)
-            refuse_unfetched(root)
-            state = _retrain(root, experiments or None, register_model, logger)
-            for line in counts(Paths(root), splits):
-                logger.warning(line)
-            return state
-    except TunesmithError as error:
-        logger.error(str(error))
-        return Failed(message=str(error))
-    finally:
-        stop_all()
 
+    def work(root: Path) -> State[Any]:
+        splits = refuse_new_splits(Paths(root), new_split)
+        if refresh:
+            refresh_sources(root, logger)
+        refuse_unfetched(root)
+        state = _retrain(root, experiments or None, register_model, logger)
+        for line in counts(Paths(root), splits):
+            logger.warning(line)
+        return state
 
-def _refresh(root: Path, logger: Any) -> None:
-    """Fetch and check every fetched source, one task each; if all pass, replace those with changes.
-
-    Raises:
-        TunesmithError: with the problems of all sources. No source is replaced then.
-    """
-    fetched: list[Fetched] = []
-
-    def fetch(name: str) -> State[Any]:
-        return run_step(
-            f"refresh@{name}", lambda paths: fetched.append(fetch_and_check(paths.root, name)), root, return_state=True
-        )
-
-    names = fetched_names(root)
-    if not names:
-        logger.warning("refresh: params/sources.yaml names no source under `fetched`")
-    problems = [str(state.message) for state in map(fetch, names) if not state.is_completed()]
-    if problems:
-        raise TunesmithError("\n".join([*problems, "no source was replaced and nothing was trained"]))
-    for one in fetched:
-        if one.folder is not None:
-            replaced = run_step(f"replace@{one.name}", partial(_replace, one), root, return_state=True)
-            _refuse_failure(replaced)
-
-
-def _replace(fetched: Fetched, paths: Paths) -> None:
-    replace(paths.root, fetched)
+    return locked(work, logger)
 
 
 def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> State[Any]:
@@ -153,10 +118,8 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     mlflow = run_step("tracking", _complete_mlflow, root, return_state=True)
     if failure := flow_failure(states | {"tracking": mlflow}):
         raise TunesmithError(failure)
-    if register_model:
-        _refuse_failure(run_step("register", _run_gate, root, return_state=True))
-        request_approval(root, logger)
-    _refuse_failure(run_step("report", _write_report, root, return_state=True))
+    decided = register_model and _decide(root, logger)
+    refuse_failure(run_step("report", _write_report, root, return_state=True))
     built = [address for address, state in states.items() if state.name != "Cached"]
     cached += [address for address, state in states.items() if state.name == "Cached"]
     create_markdown_artifact(
@@ -165,8 +128,22 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
         markdown=markdown_summary(root, built, cached, register_model),
     )
     run = str(flow_run.id), str(flow_run.name)
-    _refuse_failure(run_step("record", partial(_record, *run), root, return_state=True))
+    refuse_failure(run_step("record", partial(_record, *run), root, return_state=True))
+    if not built and not decided:
+        return skipped(f"nothing new: all {len(cached)} stages are up to date")
     return Completed(message=f"{len(built)} stages built, {len(cached)} cached")
+
+
+def _decide(root: Path, logger: Any) -> bool:
+    """Let the gate decide, and request the approval of a person where it needs one; return whether this is news."""
+    before = last_result(Paths(root))
+    refuse_failure(run_step("register", _run_gate, root, return_state=True))
+    result = last_result(Paths(root))
+    is_news = result is not None and not repeats(result, before)
+    if result is not None and is_news:
+        emit_decision(result)
+    request_approval(root, logger)
+    return is_news
 
 
 def _record(flow_run_id: str, name: str, paths: Paths) -> None:
@@ -190,8 +167,3 @@ def _opponents(root: Path) -> set[str]:
     untuned = {name for name, experiment in experiments.items() if not is_trained(experiment["method"])}
     compared = load(CompareParams, params / "evaluation.yaml", "compare").baseline
     return {*untuned, compared, load(RegistrationParams, params / "registration.yaml", "registration").baseline}
-
-
-def _refuse_failure(state: State[Any]) -> None:
-    if not state.is_completed():
-        raise TunesmithError(str(state.message))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from prefect.states import State
 
 _MOST_NAMES = 5
 
@@ -23,8 +27,33 @@ def run_name(parameters: Mapping[str, Any], day: date | None = None) -> str:
         details.append(f"new split of {_listed(new_split)}")
     if not parameters.get("register_model", True):
         details.append("no gate")
-    name = f"retrain {day or date.today()}: {_listed(parameters.get('experiments') or ['all'])}"
+    name = f"{dated('retrain', day)}: {_listed(parameters.get('experiments') or ['all'])}"
     return f"{name} ({', '.join(details)})" if details else name
+
+
+def dated(flow: str, day: date | None = None) -> str:
+    """The name of a flow and the day, such as ``evaluate-champion 2026-12-07``; by default today."""
+    return f"{flow} {day or date.today()}"
+
+
+def add_to_name(words: str) -> None:
+    """Append ``words`` in brackets to the name of the present flow run, which lists show, unlike its state's message.
+
+    Prefect's lists leave out, by default, states with other names than its own.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.runtime import flow_run
+
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_name(UUID(str(flow_run.id)), f"{flow_run.name} ({words})")
+
+
+def skipped(reason: str) -> State[Any]:
+    """The state of a flow run that had nothing to do; the run's name tells it too."""
+    from prefect.states import Completed
+
+    add_to_name("skipped")
+    return Completed(name="Cached", message=reason)
 
 
 def _listed(names: list[str]) -> str:

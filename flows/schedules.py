@@ -32,8 +32,11 @@ def machine_zone() -> str:
     return name
 
 
-def check_zone(name: str) -> str:
+def check_zone(name: str, label: str = "schedule: --timezone") -> str:
     """Return ``name`` if it is a time zone of the IANA database.
+
+    Args:
+        label: the option or key that holds it, for errors.
 
     Raises:
         TunesmithError: it is not. The error lists similar names.
@@ -45,17 +48,20 @@ def check_zone(name: str) -> str:
     close = dict.fromkeys(lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3))
     hint = f"did you mean {' or '.join(close)}?" if close else "for example Europe/Berlin, America/New_York or UTC"
     raise TunesmithError(
-        f"schedule: --timezone {name!r}: a time zone must be a name of the IANA database, such as Asia/Kolkata; {hint}"
+        f"{label} {name!r}: a time zone must be a name of the IANA database, such as Asia/Kolkata; {hint}"
     )
 
 
-def next_runs(cron: str, zone: str, count: int = 3, start: datetime | None = None) -> list[datetime]:
+def next_runs(
+    cron: str, zone: str, count: int = 3, start: datetime | None = None, label: str = "schedule: --cron"
+) -> list[datetime]:
     """The next times at which Prefect's scheduler runs ``cron`` in ``zone``, as aware datetimes of that zone.
 
     The scheduler's own class computes them, so they are right also when daylight saving time begins or ends.
 
     Args:
         start: aware time before which no run is returned; by default now.
+        label: the option or key that holds the cron line, for errors.
 
     Raises:
         TunesmithError: the cron line is wrong, or never fires.
@@ -67,7 +73,7 @@ def next_runs(cron: str, zone: str, count: int = 3, start: datetime | None = Non
     fields = len(cron.split())
     if fields != 5 and not cron.startswith("@"):  # croniter would take a sixth field, after the weekday, as seconds
         raise TunesmithError(
-            f"schedule: --cron {cron!r}: must have five fields (minute hour day month weekday); it has {fields}; for "
+            f"{label} {cron!r}: must have five fields (minute hour day month weekday); it has {fields}; for "
             f"example {EXAMPLE}"
         )
     try:
@@ -75,11 +81,11 @@ def next_runs(cron: str, zone: str, count: int = 3, start: datetime | None = Non
         schedule = CronSchedule(cron=cron, timezone=zone)
     except (CroniterBadCronError, ValidationError) as error:
         reason = str(error) if isinstance(error, CroniterBadCronError) else error.errors()[0]["msg"]
-        raise TunesmithError(f"schedule: --cron {cron!r}: {reason}; for example {EXAMPLE}") from None
+        raise TunesmithError(f"{label} {cron!r}: {reason}; for example {EXAMPLE}") from None
     try:
         runs = asyncio.run(schedule.get_dates(count, start))
     except CroniterBadDateError:
-        raise TunesmithError(f"schedule: --cron {cron!r}: it never fires; for example {EXAMPLE}") from None
+        raise TunesmithError(f"{label} {cron!r}: it never fires; for example {EXAMPLE}") from None
     return [run.astimezone(zoneinfo.ZoneInfo(zone)) for run in runs]
 
 

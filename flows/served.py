@@ -38,6 +38,7 @@ class Served:
         polled: whether a process (``tunesmith schedule``) polls for its runs now.
         coming: start times of the scheduled runs, in the schedule's zone.
         late: start times of runs that are overdue by a minute or more.
+        pool: the work pool whose workers start the runs; None if ``tunesmith schedule`` serves them.
     """
 
     deployment_id: UUID
@@ -47,6 +48,12 @@ class Served:
     polled: bool
     coming: list[datetime] = field(default_factory=list)
     late: list[datetime] = field(default_factory=list)
+    pool: str | None = None
+
+    @property
+    def remedy(self) -> str:
+        """The command that starts its runs."""
+        return "`tunesmith schedule`" if self.pool is None else f"`tunesmith worker --pool {self.pool}`"
 
 
 def api_url() -> str | None:
@@ -91,6 +98,7 @@ def look(count: int = 3) -> Served | None:
         polled=deployment.last_polled is not None and now - deployment.last_polled < _POLLED_WITHIN,
         coming=[start for start in times if start > now][:count],
         late=[start for start in times if start < now - _LATE_AFTER],
+        pool=deployment.work_pool_name,
     )
 
 
@@ -107,6 +115,16 @@ def hindrance(root: Path, state: Served) -> str | None:
     log = log_of(root, "Prefect")
     errors = [failure.line("Prefect", log) for failure in failures(log)]
     return "\n".join(["the Prefect server creates no runs for it", *(errors or [f"its log is {log}"])])
+
+
+def refuse_served(command: str) -> None:
+    """Raise TunesmithError if ``tunesmith schedule`` serves the flow now: its deployment would be replaced."""
+    state = look()
+    if state is not None and state.polled and state.pool is None:
+        raise TunesmithError(
+            f"{command}: `tunesmith schedule` serves the flow retrain on this server now; end it with Ctrl-C first, "
+            "since a worker takes its place"
+        )
 
 
 def _waiting(client: Any, deployment: UUID, count: int) -> list[Any]:

@@ -87,6 +87,29 @@ def markdown_decision(root: Path, version: int) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def markdown_drift(root: Path, result: dict[str, Any]) -> str:
+    """Build the text about the champion on the present test rows.
+
+    Args:
+        result: of ``tasks.drift.run.run``.
+    """
+    score = "no score" if result["score"] is None else f"{result['metric']} {result['score']:.3f}"
+    table = ["| quantity | verdict | before | now | margin |", "| --- | --- | ---: | ---: | ---: |"]
+    for name, entry in result["quantities"].items():
+        numbers = [f"{entry[key]:.3f}" if key in entry else "–" for key in ("before", "after", "margin")]
+        table.append(f"| {name.replace('_', ' ')} | {entry['verdict']} | {' | '.join(numbers)} |")
+    parts = [
+        f"### {_escaped(result['summary'])}",
+        f"{score} on {result['rows']} test rows, of which {result['new_rows']} came in after the champion was "
+        f"registered. Inputs are compared with {result['training_rows_read']} of {result['training_rows']} training "
+        "rows.",
+        _bullets("**What was compared**", result["lines"]),
+        "\n".join(table),
+        f"The numbers are in `{Paths(root).drift}`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def _verdict(comparison: dict[str, Any]) -> list[str]:
     """What the comparison shows, and what each set of experiments shows."""
     of_sets = [sentence for entry in comparison["sets"].values() for sentence in set_sentences(entry)]

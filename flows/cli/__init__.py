@@ -21,6 +21,7 @@ from flows.cli.clean import clean
 from flows.cli.compare import compare
 from flows.cli.contamination import contamination
 from flows.cli.data import app as data
+from flows.cli.deploy import deploy
 from flows.cli.doctor import doctor
 from flows.cli.experiments import app as experiments
 from flows.cli.explain import explain
@@ -42,6 +43,7 @@ from flows.cli.templates import app as templates
 from flows.cli.testset import app as testset
 from flows.cli.trigger import trigger
 from flows.cli.ui import ui
+from flows.cli.worker import worker
 from flows.terminal import log_to_stderr
 from tasks.core.errors import TunesmithError
 from tasks.core.stage import Terminated, quieten_bitsandbytes, readable_errors
@@ -81,6 +83,8 @@ for command in (
     benchmark,
     helm,
     schedule,
+    deploy,
+    worker,
     trigger,
     ui,
     sync,

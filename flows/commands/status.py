@@ -77,7 +77,7 @@ def schedule_lines(root: Path) -> list[str]:
 def _lines(root: Path, state: served.Served) -> list[str]:
     head = f"schedule {state.cron!r} of {state.zone}: "
     if not state.polled:
-        return [f"{head}does not fire, since nothing serves it; start it again with `tunesmith schedule`"]
+        return [f"{head}does not fire, since nothing serves it; start it again with {state.remedy}"]
     if state.paused:
         return [f"{head}does not fire, since it is paused; resume it in the Prefect UI, or serve it again"]
     if problem := served.hindrance(root, state):

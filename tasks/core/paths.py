@@ -82,6 +82,11 @@ class Paths:
         return self.root / "reports/preferences"
 
     @property
+    def drift(self) -> Path:
+        """The latest result of ``tasks.drift``; no stage writes or reads it."""
+        return self.root / "reports/drift/drift.json"
+
+    @property
     def helm(self) -> Path:
         """One folder per experiment, and the table of all; no stage writes or reads them."""
         return self.root / "reports/helm"

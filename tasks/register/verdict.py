@@ -44,6 +44,12 @@ def last_result(paths: Paths) -> Result | None:
     return files.read_json(path) if path.exists() else None
 
 
+def repeats(result: Result, before: Result | None) -> bool:
+    """Whether ``result`` only confirms ``before``, the result of an earlier run."""
+    names = ("verdict", "candidate", "key", "version", "champion", "comparison")
+    return before is not None and all(result[name] == before.get(name) for name in names)
+
+
 def lines_below(result: Result) -> list[str]:
     """The lines below a result's summary: its reasons, and how often its test set decided so far."""
     count = result.get("decisions_on_this_test_set")

@@ -59,6 +59,37 @@ def record_flow(
     return run_id
 
 
+def record_drift(
+    paths: Paths, flow_run_id: str, name: str, result: dict[str, Any], tracker: Tracker | None = None
+) -> str:
+    """Log the champion on the present test rows as the run of a flow; return the run's id.
+
+    Args:
+        result: of ``tasks.drift.run.run``; the other arguments as in ``record_flow``.
+
+    Raises:
+        TunesmithError: the store does not answer or refuses a call.
+    """
+    tracker, now = tracker or open_store(paths.root), get_current_time_millis()
+    values = {
+        short(result["metric"]): result["score"],
+        "test_rows": result["rows"],
+        "new_test_rows": result["new_rows"],
+    }
+    for quantity, entry in result["quantities"].items():
+        values |= {f"drift/{quantity}_before": entry.get("before"), f"drift/{quantity}": entry.get("after")}
+    champion = f"{result['experiment']} (version {result['version']})"
+    with readable_mlflow(tracker.uri):
+        run_id = _run_of(tracker, flow_run_id, name)
+        known = {key: round(float(value), DIGITS) for key, value in values.items() if value is not None}
+        tracker.client.log_batch(run_id, tags=[RunTag(CHAMPION, champion), RunTag(FLOW, flow_run_id)])
+        tracker.log_points(run_id, [Metric(key, value, now, 0) for key, value in known.items()])
+        tracker.client.log_artifact(run_id, str(paths.drift))
+        describe(tracker.client, run_id, RESULTS, [result["summary"], "", *(f"- {line}" for line in result["lines"])])
+        tracker.client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
 def _log_cards(paths: Paths, comparison: dict[str, Any], tracker: Tracker) -> None:
     """Log the model card of each compared experiment to the experiment's own run."""
     for entry in comparison["systems"]:

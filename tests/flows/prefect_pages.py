@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Page
@@ -54,3 +55,46 @@ def see_failed_task(page: Page, address: str, task_run_id: str, reason: str, pic
 
 def _open_tab(page: Page, name: str) -> None:
     page.get_by_text(name, exact=True).first.click()
+
+
+def see_refusal(page: Page, address: str, deployment: str, hours: str, reason: str, pictures: Path) -> None:
+    """The form of the flow ``approve`` refuses a wrong number of hours before a run begins."""
+    page.goto(f"{address}/deployments/deployment/{deployment}/run")
+    page.get_by_text("how long to wait. Without a decision by then, the version is rejected.").wait_for()
+    page.locator("input[type=number]").fill(hours)
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text(reason).first.wait_for()
+    page.screenshot(path=pictures / "refused.png")
+
+
+def start_from_form(page: Page, address: str, deployment: str, experiment: str, pictures: Path) -> str:
+    """Start a run of the flow ``retrain`` for one experiment, as a person does; return the run's id."""
+    page.goto(f"{address}/deployments/deployment/{deployment}/run")
+    page.get_by_text("names in params/experiments.yaml to train and evaluate; by default all.").wait_for()
+    page.get_by_text("list", exact=True).first.click()
+    page.get_by_role("button", name="Add item").click()
+    page.locator("textarea").first.fill(experiment)
+    page.screenshot(path=pictures / "form.png")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(re.compile("/deployments/deployment/[^/]+$"))
+    page.get_by_role("link", name="View run").click()
+    page.wait_for_url(re.compile("/runs/flow-run/"))
+    return page.url.rpartition("/")[2].partition("?")[0]
+
+
+def wait_for_state(page: Page, address: str, run_id: str, state: str, seconds: float) -> None:
+    """Watch the page of a flow run until it shows the state."""
+    page.goto(f"{address}/runs/flow-run/{run_id}")
+    page.get_by_text(state, exact=True).first.wait_for(timeout=1000 * seconds)
+
+
+def approve_on_page(page: Page, address: str, run_id: str, why: str, who: str, pictures: Path) -> None:
+    """Fill in the form of a paused run of the flow ``approve``, and approve."""
+    page.goto(f"{address}/runs/flow-run/{run_id}")
+    page.get_by_role("button", name="Resume").first.click()
+    page.get_by_text("Make this version the champion, if the gate still accepts it.").wait_for()
+    page.locator("[role=dialog] input[type=checkbox], .p-modal input[type=checkbox]").first.click(force=True)
+    for field, text in zip(page.locator("textarea").all(), (why, who), strict=True):
+        field.fill(text)
+    page.screenshot(path=pictures / "approve.png")
+    page.get_by_role("button", name="Submit").click()

@@ -1,0 +1,121 @@
+"""Read ``infra/prefect.yaml``, the deployments of the flows, and report every mistake before Prefect reads it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.exceptions import ParameterBindError, ParameterTypeError
+from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.utilities.templating import PlaceholderType, apply_values, find_placeholders
+
+from flows import schedules
+from tasks.core.errors import TunesmithError
+from tasks.core.params import read_yaml
+from tasks.core.paths import Paths
+from tasks.resolve.check import Problems, mapping
+
+FILE = "infra/prefect.yaml"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A cron line in a time zone. The server makes no runs of a schedule that is not ``active``."""
+
+    cron: str
+    zone: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A flow with its parameters, its work pool and its schedules.
+
+    Attributes:
+        name: as Prefect writes it, ``FLOW/DEPLOYMENT``.
+    """
+
+    name: str
+    pool: str
+    schedules: list[Schedule]
+
+
+def read_deployments(root: Path) -> list[Deployment]:
+    """Read and check the deployments of ``infra/prefect.yaml``.
+
+    Raises:
+        TunesmithError: the file is wrong; the error has one line per problem.
+    """
+    file, problems = root / FILE, Problems()
+    entries = read_yaml(file).get("deployments")
+    if not isinstance(entries, list) or not entries:
+        raise TunesmithError(f"{file}: `deployments` must be a list with at least one deployment; it is {entries!r}")
+    deployments: list[Deployment] = []
+    for number, entry in enumerate(entries, start=1):
+        label = entry.get("name") if isinstance(entry, dict) else None
+        where = f"{file}: {label or f'deployment {number}'}"
+        if (deployment := problems.catch(_deployment, entry, where, Paths(root))) is not None:
+            deployments.append(deployment)
+    names = [deployment.name for deployment in deployments]
+    problems.lines += [
+        f"{file}: {name}: occurs twice; rename one" for name in sorted({*names}) if names.count(name) > 1
+    ]
+    problems.refuse()
+    return deployments
+
+
+def _deployment(entry: Any, where: str, paths: Paths) -> Deployment:
+    if not isinstance(entry, dict):
+        raise TunesmithError(f"{where}: must be a mapping with name, entrypoint and work_pool; it is {entry!r}")
+    variables = {one.name.removeprefix("$") for one in find_placeholders(entry) if one.type is PlaceholderType.ENV_VAR}
+    if unset := sorted(variables - {*os.environ}):
+        raise TunesmithError(f"{where}: the environment variable {unset[0]} must be set; it is not")
+    entry = apply_values(entry, dict(os.environ))
+    name, pool = entry.get("name"), (entry.get("work_pool") or {}).get("name")
+    for key, value in (("name", name), ("work_pool.name", pool)):
+        if not isinstance(value, str) or not value:
+            raise TunesmithError(f"{where}: {key} must be a text; it is {value!r}")
+    flow = _flow(entry.get("entrypoint"), where)
+    problems = Problems()
+    problems.catch(_check_parameters, flow, entry.get("parameters") or {}, where, paths)
+    read = [problems.catch(_schedule, one, f"{where}: schedules") for one in entry.get("schedules") or []]
+    problems.refuse()
+    return Deployment(f"{flow.name}/{name}", str(pool), [one for one in read if one is not None])
+
+
+def _flow(entrypoint: Any, where: str) -> Flow[Any, Any]:
+    try:
+        flow: Flow[Any, Any] = load_flow_from_entrypoint(str(entrypoint), use_placeholder_flow=False)
+    except Exception as error:  # it imports the user's module, which may raise anything
+        raise TunesmithError(
+            f"{where}: entrypoint must name a flow as MODULE.FUNCTION, such as flows.retrain.retrain; {entrypoint!r} "
+            f"cannot be imported ({type(error).__name__}: {error})"
+        ) from None
+    return flow
+
+
+def _check_parameters(flow: Flow[Any, Any], parameters: dict[str, Any], where: str, paths: Paths) -> None:
+    try:
+        flow.validate_parameters(parameters)
+    except ParameterBindError as error:
+        raise TunesmithError(f"{where}: parameters: {error}") from None
+    except ParameterTypeError as error:
+        reason = " ".join(str(error).partition("\n")[2].split())
+        raise TunesmithError(f"{where}: parameters of the flow {flow.name}: {reason}") from None
+    known = list(mapping(paths.params / "experiments.yaml", "experiments"))
+    if unknown := [name for name in parameters.get("experiments") or () if name not in known]:
+        raise TunesmithError(
+            f"{where}: parameters.experiments: no experiment {unknown[0]!r} in params/experiments.yaml; there are: "
+            f"{', '.join(known)}"
+        )
+
+
+def _schedule(entry: Any, where: str) -> Schedule:
+    if not isinstance(entry, dict) or "cron" not in entry:
+        raise TunesmithError(f'{where}: must be a mapping with `cron`, such as {{cron: "0 3 * * 1"}}; it is {entry!r}')
+    zone = schedules.check_zone(str(entry.get("timezone") or "UTC"), f"{where}: timezone")
+    cron = str(entry["cron"])
+    schedules.next_runs(cron, zone, 1, label=f"{where}: cron")
+    return Schedule(cron, zone, bool(entry.get("active", True)))

@@ -1,0 +1,48 @@
+"""Run the work of a flow alone in its workspace, and turn its errors into the state of the flow run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prefect.runtime import flow_run
+from prefect.states import Failed, State
+
+from flows.crashed import close_crashed, note_flow
+from flows.preflight import preflight
+from flows.sources.store import recover_all
+from flows.subprocesses import allow, stop_all
+from flows.workspace import find_root, workspace_lock
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+
+
+def locked(work: Callable[[Path], State[Any]], logger: Any) -> State[Any]:
+    """Check the parameters, take the workspace's lock, and return the state that ``work`` returns.
+
+    Flow runs of this workspace whose process is gone are closed before. At the end, no subprocess is left.
+
+    Args:
+        work: gets the workspace. Its TunesmithError becomes the message of a failed state.
+    """
+    try:
+        root = find_root()
+        preflight(Paths(root))
+        allow()
+        note_flow(root, str(flow_run.id))
+        close_crashed(root, logger.warning)
+        with workspace_lock(root, f"flow run {flow_run.name}", logger):
+            recover_all(root)
+            return work(root)
+    except TunesmithError as error:
+        logger.error(str(error))
+        return Failed(message=str(error))
+    finally:
+        stop_all()
+
+
+def refuse_failure(state: State[Any]) -> None:
+    """Raise the message of a task that did not complete as TunesmithError."""
+    if not state.is_completed():
+        raise TunesmithError(str(state.message))

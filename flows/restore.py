@@ -1,0 +1,54 @@
+"""The flow ``restore``: bring back, in a new clone, all outputs of this commit from DVC's remote."""
+
+# No `from __future__ import annotations`: Prefect sends the function to another process without the module, which then
+# could not resolve a parameter's type that is written as text.
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.states import Completed, State
+
+from flows.dag import read_dag
+from flows.locked import locked, refuse_failure
+from flows.remote import pull
+from flows.run_names import dated
+from flows.steps import run_step
+from tasks.core.counted import counted
+from tasks.core.errors import TunesmithError
+from tasks.core.paths import Paths
+
+NAME = "restore"
+
+
+def _name() -> str:
+    return dated(NAME)
+
+
+@flow(name=NAME, flow_run_name=_name, persist_result=False)
+def restore() -> State[Any]:
+    """Bring back the sources, and all outputs that dvc.lock names, from DVC's remote; then complete MLflow.
+
+    Nothing is computed. The run fails if the remote lacks something.
+    """
+    logger = get_run_logger()
+    return locked(lambda root: _restore(root, logger), logger)
+
+
+def _restore(root: Path, logger: Any) -> State[Any]:
+    pull(root, logger.info)
+    dag = read_dag(root, logger.warning)
+    if dag.stale:
+        first = ", ".join(list(dag.stale)[:5])
+        raise TunesmithError(
+            f"restore: after it, no stage should be stale; {counted(len(dag.stale), 'stage')} are, such as {first}; "
+            "dvc.lock of this commit is not that of its parameters and code; run the flow retrain"
+        )
+    refuse_failure(run_step("tracking", _complete_mlflow, root, return_state=True))
+    return Completed(message=f"restored {counted(len(dag.order), 'stage')}")
+
+
+def _complete_mlflow(paths: Paths) -> None:
+    from tasks.tracking.sync import sync
+
+    sync(paths)

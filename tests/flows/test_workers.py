@@ -1,0 +1,164 @@
+"""Deployments and a worker on a real server: from the form to a champion that a person approved, and to a crash."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from flows.ui import free_port
+from tests.boxes import build
+from tests.browser import browser
+from tests.flows.prefect_pages import approve_on_page, see_refusal, see_run, start_from_form, wait_for_state
+from tests.flows.servers import log_of, logged_failures, train_without_end, tunesmith, wait_until
+from tests.workspaces import ROOT, edit
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace in which the experiment ``weak`` beats all opponents, and a person must approve it."""
+    root = tmp_path / "workspace"
+    build(root, "tiny")
+    shutil.copytree(ROOT / "infra", root / "infra")
+    edit(root, "registration", lambda p: p["registration"].update(approval="manual"))
+    return root
+
+
+def test_a_deployed_flow_from_its_form_to_the_champion_and_to_a_crash(
+    workspace: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    port, pictures = free_port(4390), workspace.parent
+    address = f"http://127.0.0.1:{port}"
+    start("ui", "--only", "prefect", "--prefect-port", str(port))
+    wait_until((workspace / ".tunesmith/ui.json").exists, 240, "the Prefect server")
+    with _webhook() as (url, received):
+        _save_block(f"{address}/api", url)
+        printed = tunesmith(workspace, "deploy")
+        assert "work pool tunesmith: created, of the type process" in printed
+        assert "tunesmith: mark a dead flow run as crashed: created" in printed
+        assert "tunesmith: notify about a model: created" in printed
+        worker = start("worker")
+        wait_until(lambda: "started!" in log_of(workspace, "worker").read_text(), 120, "the worker")
+        deployments = _deployments(f"{address}/api")
+        assert set(deployments) == {"retrain", "approve", "evaluate-champion", "restore"}
+        with browser() as browsed:
+            page = browsed.page
+            reason = "-3 is less than or equal to the minimum of 0"
+            see_refusal(page, address, deployments["approve"], "-3", reason, pictures)
+            run_id = start_from_form(page, address, deployments["retrain"], "weak", pictures)
+            wait_for_state(page, address, run_id, "Completed", 400)
+            run = _flow_run(f"{address}/api", run_id)
+            see_run(page, address, run_id, run["name"], ["train@weak", "compare", "register"], pictures)
+            approval = wait_until(lambda: _paused(f"{address}/api"), 120, "the flow approve to pause")
+            approve_on_page(page, address, approval, "read all rows", "Ada", pictures)
+            wait_for_state(page, address, approval, "Completed", 120)
+        assert "version 1, experiment weak" in tunesmith(workspace, "champion")
+        assert "approved by Ada" in tunesmith(workspace, "champion")
+        titles = ["weak (version 1) awaits approval", "weak (version 1) is the champion"]
+        wait_until(lambda: [title for title in titles if not any(title in text for text in received)] == [], 60, titles)
+    _skipped(workspace, f"{address}/api", deployments["retrain"])
+    _crashed(workspace, f"{address}/api", deployments["retrain"], worker)
+    assert "tunesmith: mark a dead flow run as crashed: updated" in tunesmith(workspace, "deploy")
+    assert logged_failures(workspace) == []
+
+
+def _skipped(workspace: Path, api: str, deployment: str) -> None:
+    """A run with nothing new ends within seconds, and its name tells it."""
+    run = _run(api, deployment, {}, lambda state: state["type"] == "COMPLETED", 90)
+    assert run["name"].endswith("(skipped)") and run["state"]["name"] == "Cached"
+    assert run["state"]["message"].startswith("nothing new: all ")
+    assert run["total_run_time"] < 20, "under 10 s on an idle machine"
+
+
+def _crashed(workspace: Path, api: str, deployment: str, worker: subprocess.Popen[str]) -> None:
+    """A run whose worker is killed with all its processes is marked as crashed within two minutes."""
+    edit(workspace, "experiments", lambda p: p["experiments"].update(lora=p["experiments"]["weak"]))
+    train_without_end(workspace)
+    parameters = {"experiments": ["lora"]}
+    run = _run(api, deployment, parameters, lambda state: state["type"] == "RUNNING", 60)
+    log = log_of(workspace, "worker")
+    wait_until(lambda: "lora: train@lora" in log.read_text() or "training " in log.read_text(), 120, "the training")
+    process = psutil.Process(worker.pid)
+    for one in [process, *process.children(recursive=True)]:
+        one.kill()
+    killed = time.monotonic()
+    wait_until(lambda: _flow_run(api, run["id"])["state"]["type"] == "CRASHED", 150, "the run to be marked")
+    assert time.monotonic() - killed < 120
+    assert "no heartbeat for 90 seconds" in _flow_run(api, run["id"])["state"]["message"]
+
+
+def _run(
+    api: str, deployment: str, parameters: dict[str, Any], reached: Callable[[dict[str, Any]], bool], seconds: float
+) -> dict[str, Any]:
+    """Start a run of the deployment, and wait until its state is ``reached``."""
+    import httpx
+
+    body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    run_id = httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()["id"]
+    wait_until(lambda: reached(_flow_run(api, run_id)["state"]), seconds, "the flow run's state")
+    return _flow_run(api, run_id)
+
+
+def _deployments(api: str) -> dict[str, str]:
+    import httpx
+
+    return {one["name"]: one["id"] for one in httpx.post(f"{api}/deployments/filter", json={}).json()}
+
+
+def _flow_run(api: str, run_id: str) -> dict[str, Any]:
+    import httpx
+
+    run: dict[str, Any] = httpx.get(f"{api}/flow_runs/{run_id}").raise_for_status().json()
+    return run
+
+
+def _paused(api: str) -> str | None:
+    import httpx
+
+    paused = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
+    runs = httpx.post(f"{api}/flow_runs/filter", json=paused).json()
+    return runs[0]["id"] if runs else None
+
+
+def _save_block(api: str, url: str) -> None:
+    """What docs/workers.md shows for a webhook."""
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: api}):
+        block = CustomWebhookNotificationBlock(
+            name="team", url=url, json_data={"title": "{{subject}}", "text": "{{body}}"}
+        )
+        block.save("tunesmith", overwrite=True)
+
+
+@contextmanager
+def _webhook() -> Iterator[tuple[str, list[str]]]:
+    """A server that keeps the bodies of the requests which it receives."""
+    received: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", received
+    finally:
+        server.shutdown()
