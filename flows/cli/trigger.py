@@ -1,4 +1,4 @@
-"""``tunesmith trigger``: run now what ``schedule`` serves."""
+"""``tunesmith trigger``: run now what ``schedule`` serves or a worker runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tasks.core.paths import Paths
 
 
 def trigger(experiments: Experiments = None) -> None:
-    """Run the flow that `tunesmith schedule` serves now. Returns when the run has started."""
+    """Start a run of the flow `retrain`, for `tunesmith schedule` or a worker. Returns when it has started."""
     root = workspace()
     from flows.commands.experiments import check_experiments
 

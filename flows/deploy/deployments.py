@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect.exceptions import ParameterBindError, ParameterTypeError
+from prefect.exceptions import ParameterTypeError
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.templating import PlaceholderType, apply_values, find_placeholders
 
 from flows import schedules
-from tasks.core.errors import TunesmithError
+from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.resolve.check import Problems, mapping
@@ -97,13 +99,22 @@ def _flow(entrypoint: Any, where: str) -> Flow[Any, Any]:
 
 
 def _check_parameters(flow: Flow[Any, Any], parameters: dict[str, Any], where: str, paths: Paths) -> None:
+    names = list(inspect.signature(flow.fn).parameters)
+    if other := [name for name in parameters if name not in names]:
+        raise TunesmithError(
+            f"{where}: parameters.{other[0]}: the flow {flow.name} has no such parameter; it has: "
+            f"{', '.join(names) or 'none'}{did_you_mean(other[0], names)}"
+        )
+    log = logging.getLogger("prefect.flows")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # Prefect logs the error that is raised below
     try:
         flow.validate_parameters(parameters)
-    except ParameterBindError as error:
-        raise TunesmithError(f"{where}: parameters: {error}") from None
     except ParameterTypeError as error:
-        reason = " ".join(str(error).partition("\n")[2].split())
-        raise TunesmithError(f"{where}: parameters of the flow {flow.name}: {reason}") from None
+        reasons = [line.removeprefix(" - ") for line in str(error).splitlines()[1:]]
+        raise TunesmithError("\n".join(f"{where}: parameters.{reason}" for reason in reasons)) from None
+    finally:
+        log.setLevel(level)
     known = list(mapping(paths.params / "experiments.yaml", "experiments"))
     if unknown := [name for name in parameters.get("experiments") or () if name not in known]:
         raise TunesmithError(
