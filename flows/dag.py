@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,28 @@ class Dag:
     def upstream(self, address: str) -> list[str]:
         """The stages that the stage ``address`` directly depends on."""
         return sorted(self.graph.predecessors(address))
+
+    def read_by(self, stages: Iterable[str]) -> list[str]:
+        """The stages whose outputs some of ``stages`` read, without these themselves."""
+        own = set(stages)
+        return sorted({above for address in own for above in self.upstream(address)} - own)
+
+    def in_groups(self, stages: list[str], group_of: Mapping[str, str]) -> list[str]:
+        """``stages`` in an order in which a group starts after all that its stages read from outside it.
+
+        Args:
+            group_of: stage → its group; a stage without one stands alone.
+        """
+        order = {address: number for number, address in enumerate(stages)}
+        contracted = nx.DiGraph()
+        contracted.add_nodes_from(group_of.get(address, address) for address in stages)
+        edges = ((group_of.get(a, a), group_of.get(b, b)) for a, b in self.graph.subgraph(stages).edges)
+        contracted.add_edges_from((a, b) for a, b in edges if a != b)
+        members: dict[str, list[str]] = {}
+        for address in stages:
+            members.setdefault(group_of.get(address, address), []).append(address)
+        groups = nx.lexicographical_topological_sort(contracted, key=lambda name: order[members[name][0]])
+        return [address for name in groups for address in members[name]]
 
     def pending(self, within: Iterable[str] | None = None) -> list[str]:
         """The stale stages and all that depend on them, in order; if ``within`` is given, only those in it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from flows.dvc_lock import Tell, is_busy, wait_for_others
@@ -20,7 +20,12 @@ _CHATTER = (
 
 
 def repro(
-    address: str, root: Path, variables: Mapping[str, str], on_line: Callable[[str], None], tell: Tell
+    address: str,
+    root: Path,
+    variables: Mapping[str, str],
+    on_line: Callable[[str], None],
+    tell: Tell,
+    options: Sequence[str] = (),
 ) -> tuple[int, list[str]]:
     """Bring one stage up to date with ``dvc repro --single-item``; return its exit code and all lines of its log.
 
@@ -28,12 +33,13 @@ def repro(
         variables: environment variables of the stage.
         on_line: called with each line of the log, but not with what dvc prints after every stage.
         tell: called with a line about each DVC process that this waits for.
+        options: further options of ``dvc repro``.
 
     Raises:
         StoppedError: the flow was stopped before the stage began.
     """
     # Without --wait-for-lock, dvc gives up after 3 s if another process holds its lock: a finished training is lost.
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *options, address]
     while True:
         lines: list[str] = []
 

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from flows.approval_request import request_approval
 from flows.bases import pin_bases
+from flows.clones.dispatch import build_on_worker, refuse_no_workers
 from flows.dag import read_dag
 from flows.events import emit_decision
 from flows.failures import flow_failure
@@ -26,7 +27,7 @@ from flows.new_split import counts, refuse_new_splits
 from flows.refresh import refresh_sources
 from flows.run_names import run_name, skipped
 from flows.sources.fetched import refuse_unfetched
-from flows.stages import run_stages
+from flows.stages import Elsewhere, run_stages
 from flows.steps import run_step
 from flows.summary import markdown_summary
 from tasks.compare.params import CompareParams
@@ -71,6 +72,7 @@ def retrain(
     register_model: bool = True,
     new_split: list[Name] | None = None,
     refresh: bool = False,
+    workers: bool = False,
 ) -> State[Any]:
     """Bring the workspace up to date, complete MLflow, and let the gate decide about a new champion.
 
@@ -81,6 +83,8 @@ def retrain(
             A run that would split other sources anew fails before anything runs.
         refresh: first bring the fetched sources up to date (params/sources.yaml: fetched). If one cannot be fetched or
             fails a check, the run fails before anything is replaced or trained.
+        workers: train, predict and benchmark in other clones, one flow run per experiment (docs/workers.md). Their
+            results come here through DVC's remote.
     """
     logger = get_run_logger()
 
@@ -89,7 +93,9 @@ def retrain(
         if refresh:
             refresh_sources(root, logger)
         refuse_unfetched(root)
-        state = _retrain(root, experiments or None, register_model, logger)
+        if workers:
+            refuse_no_workers(root)
+        state = _retrain(root, experiments or None, register_model, workers, logger)
         for line in counts(Paths(root), splits):
             logger.warning(line)
         return state
@@ -97,7 +103,7 @@ def retrain(
     return locked(work, logger)
 
 
-def _retrain(root: Path, experiments: list[str] | None, register_model: bool, logger: Any) -> State[Any]:
+def _retrain(root: Path, experiments: list[str] | None, register_model: bool, workers: bool, logger: Any) -> State[Any]:
     from tasks.tracking.client import open_store
 
     open_store(root)  # create it here once, before several stages would do so at the same time
@@ -113,7 +119,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     logger.info("%d stages to run, %d cached", len(pending), len(cached))
     # Check before the first stage: a missing folder would otherwise end the run after hours of other trainings.
     refuse_missing_bases(Paths(root), {address.partition("@")[2] for address in pending if needs_lease(address)})
-    states = run_stages(dag, pending, root)
+    states = run_stages(dag, pending, root, _elsewhere(pending) if workers else None)
     # Log finished experiments to MLflow even if another experiment failed.
     mlflow = run_step("tracking", _complete_mlflow, root, return_state=True)
     if failure := flow_failure(states | {"tracking": mlflow}):
@@ -132,6 +138,14 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, lo
     if not built and not decided:
         return skipped(f"nothing new: all {len(cached)} stages are up to date")
     return Completed(message=f"{len(built)} stages built, {len(cached)} cached")
+
+
+def _elsewhere(pending: list[str]) -> Elsewhere:
+    """The stages that compute with a model, by experiment."""
+    groups: dict[str, list[str]] = {}
+    for address in filter(needs_lease, pending):
+        groups.setdefault(address.partition("@")[2], []).append(address)
+    return Elsewhere(groups, build_on_worker)
 
 
 def _decide(root: Path, logger: Any) -> bool:

@@ -25,6 +25,8 @@ def run_name(parameters: Mapping[str, Any], day: date | None = None) -> str:
         details.append("refreshed sources")
     if new_split := parameters.get("new_split"):
         details.append(f"new split of {_listed(new_split)}")
+    if parameters.get("workers"):
+        details.append("on workers")
     if not parameters.get("register_model", True):
         details.append("no gate")
     name = f"{dated('retrain', day)}: {_listed(parameters.get('experiments') or ['all'])}"

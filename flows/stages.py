@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import Task, get_run_logger, task
 from prefect.futures import PrefectConcurrentFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
@@ -19,26 +20,58 @@ from flows.repro import repro
 from flows.subprocesses import StoppedError, stopped
 from flows.turns import Turn
 from tasks.core.facts import FLOW_RUN_VARIABLE
+from tasks.core.stage import RESTORE_VARIABLE
 
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
 
 
-def run_stages(dag: Dag, pending: list[str], root: Path) -> dict[str, State[Any]]:
+@dataclass(frozen=True)
+class Elsewhere:
+    """Stages that are built in other clones before this workspace restores their results.
+
+    Attributes:
+        groups: experiment → its stages, in order; one worker builds all of them.
+        build: the task that builds a group: experiment, stages, stages that these read, workspace, turn.
+    """
+
+    groups: Mapping[str, list[str]]
+    build: Task[..., Any]
+
+
+def run_stages(dag: Dag, pending: list[str], root: Path, elsewhere: Elsewhere | None = None) -> dict[str, State[Any]]:
     """Run each stage in a task, once its inputs are built and a lease is free; return the last state of each.
 
     Args:
         pending: addresses, each after those that it depends on.
+        elsewhere: stages that other clones build, with a task ``build@X`` per experiment.
     """
+    groups = {} if elsewhere is None else elsewhere.groups
+    group_of = {address: f"build@{name}" for name, stages in groups.items() for address in stages}
     futures: dict[str, PrefectConcurrentFuture[Any]] = {}
-    for address in pending:
-        upstream = {above: futures[above] for above in dag.upstream(address) if above in futures}
-        turn = Turn(address, root, upstream)
-        future: Any = run_stage.submit(address, root, turn, return_state=False, wait_for=[*upstream.values()])
+
+    def submit(address: str, work: Task[..., Any], arguments: list[Any], above: Iterable[str]) -> None:
+        upstream = {name: futures[name] for name in above if name in futures}
+        turn = Turn(address, root, upstream, needs_lease(address) and address not in group_of)
+        future: Any = work.submit(*arguments, turn, return_state=False, wait_for=[*upstream.values()])
         future.add_done_callback(turn.end)
         futures[address] = future
+
+    for address in dag.in_groups(pending, group_of):
+        if elsewhere is not None and (build := group_of.get(address)) and build not in futures:
+            name = build.partition("@")[2]
+            reads = dag.read_by(groups[name])
+            submit(build, elsewhere.build, [name, groups[name], reads, root], reads)
+        above = [*dag.upstream(address), *([group_of[address]] if address in group_of else [])]
+        submit(address, restore_stage if address in group_of else run_stage, [address, root], above)
     for future in futures.values():
         future.wait()
     return {address: future.state for address, future in futures.items()}
+
+
+@task(name="stage", task_run_name="{address}")
+def restore_stage(address: str, root: Path, variables: Mapping[str, str] | None = None) -> State[Any]:
+    """Restore the outputs of a stage that another clone built; fail if its results are not in DVC's run cache."""
+    return _repro(address, root, {**(variables or {}), RESTORE_VARIABLE: "1"}, ["--pull"])
 
 
 @task(name="stage", task_run_name="{address}")
@@ -57,7 +90,7 @@ def run_stage(address: str, root: Path, variables: Mapping[str, str] | None = No
     return _repro(address, root, variables or {})
 
 
-def _repro(address: str, root: Path, variables: Mapping[str, str]) -> State[Any]:
+def _repro(address: str, root: Path, variables: Mapping[str, str], options: Sequence[str] = ()) -> State[Any]:
     logger = get_run_logger()
 
     def on_line(line: str) -> None:
@@ -71,6 +104,7 @@ def _repro(address: str, root: Path, variables: Mapping[str, str]) -> State[Any]
             {**variables, FLOW_RUN_VARIABLE: str(flow_run.id or "")},
             on_line,
             lambda line: logger.warning("%s: %s", address, line),
+            options,
         )
     except StoppedError:
         return Failed(message=f"{address}: error: not started, since the flow was stopped")

@@ -20,7 +20,7 @@ from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.states import Cancelled, Completed, Pending, State
 from prefect.utilities.engine import emit_task_run_state_change_event
 
-from flows.leases import Lease, gpus_of, needs_lease
+from flows.leases import Lease, gpus_of
 from flows.subprocesses import stopped
 
 _POLL_S = 0.5
@@ -35,10 +35,13 @@ class Turn(PrefectFuture[dict[str, str]]):
     Args:
         address: the stage.
         upstream: address → task of each stage of this flow that writes inputs of the stage.
+        leased: whether the stage needs a processor or GPU of this machine.
     """
 
-    def __init__(self, address: str, root: Path, upstream: Mapping[str, PrefectConcurrentFuture[Any]]) -> None:
-        self._address, self._root, self._upstream = address, root, upstream
+    def __init__(
+        self, address: str, root: Path, upstream: Mapping[str, PrefectConcurrentFuture[Any]], leased: bool
+    ) -> None:
+        self._address, self._root, self._upstream, self._leased = address, root, upstream, leased
         self._lease: Lease | None = None
         self._final_state: State[dict[str, str]] | None = None
         self._context: Context | None = None
@@ -68,7 +71,7 @@ class Turn(PrefectFuture[dict[str, str]]):
         if task := TaskRunContext.get():
             task.task_run.name = self._address  # Prefect itself names a task only when it runs
         self._await_inputs()
-        if needs_lease(self._address) and not self._not_run:
+        if self._leased and not self._not_run:
             self._lease = Lease(self._root, gpus_of(self._address, self._root))
             self._await_lease(self._lease)
         self._final_state = Completed(data=self._lease.variables() if self._lease else {})

@@ -32,6 +32,9 @@ logger = logging.getLogger("tunesmith")
 PARENT_VARIABLE = "TUNESMITH_PARENT_PID"
 """Environment variable with the process id of the flow: its stages end when it ends."""
 
+RESTORE_VARIABLE = "TUNESMITH_RESTORE_ONLY"
+"""Environment variable with which a stage refuses to run: DVC must restore its outputs, which another clone built."""
+
 _DISK_FULL = "the disk is full; free space (`tunesmith clean`, `dvc gc -w`)"
 _FORBIDDEN = "not accessible ({reason}); give this user access"
 _IN_THE_WAY = "a file is where a folder is needed, or a folder where a file is needed ({reason}); move it away"
@@ -133,7 +136,16 @@ def _hash_path(path: Path) -> str:
 
 def main(address: str, work: Callable[[Stage], None]) -> None:
     """Run ``work``, as ``step`` does, as the stage ``address`` of the workspace in the current folder."""
-    step(address, lambda: work(Stage.start(address, Path.cwd())))
+
+    def started() -> Stage:
+        if os.environ.get(RESTORE_VARIABLE):
+            raise TunesmithError(
+                "another clone built it, but DVC's run cache has no result with these inputs and parameters; compare "
+                "the commits and dvc.lock of both clones, or run it here with `tunesmith run`"
+            )
+        return Stage.start(address, Path.cwd())
+
+    step(address, lambda: work(started()))
 
 
 def quieten_bitsandbytes() -> None:

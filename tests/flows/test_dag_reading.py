@@ -81,3 +81,13 @@ def test_why_names_what_a_user_edits_and_counts_code() -> None:
 def test_an_unknown_experiment_is_named() -> None:
     with pytest.raises(TunesmithError, match="no experiment 'c'; there are: a, b"):
         Dag(GRAPH, {}).needed_for(["c"])
+
+
+def test_a_group_comes_after_all_that_its_stages_read() -> None:
+    edges = [("mix", "train@a"), ("train@a", "predict@a"), ("tests", "predict@a"), ("predict@a", "compare")]
+    dag = Dag(nx.DiGraph([*edges, ("mix", "train@b"), ("train@b", "compare")]), {})
+    groups = {"train@a": "a", "predict@a": "a", "train@b": "b"}
+    order = dag.in_groups(["mix", "train@a", "train@b", "tests", "predict@a", "compare"], groups)
+    assert order == ["mix", "train@b", "tests", "train@a", "predict@a", "compare"]
+    assert dag.read_by(["train@a", "predict@a"]) == ["mix", "tests"]
+    assert dag.in_groups(["train@a", "predict@a"], {}) == ["train@a", "predict@a"]

@@ -9,9 +9,9 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.states import Completed, State
 
+from flows.clones.remote import pull_all
 from flows.dag import read_dag
 from flows.locked import locked, refuse_failure
-from flows.remote import pull
 from flows.run_names import dated
 from flows.steps import run_step
 from tasks.core.counted import counted
@@ -36,7 +36,7 @@ def restore() -> State[Any]:
 
 
 def _restore(root: Path, logger: Any) -> State[Any]:
-    pull(root, logger.info)
+    pull_all(root, logger.info)
     dag = read_dag(root, logger.warning)
     if dag.stale:
         first = ", ".join(list(dag.stale)[:5])

@@ -1,0 +1,67 @@
+"""The flow ``build``: build stages in another clone, for the flow of the workspace that started it."""
+
+# No `from __future__ import annotations`: Prefect sends the function to another process without the module, which then
+# could not resolve a parameter's type that is written as text.
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.clones.commit import refuse_other_commit, restore_lock
+from flows.clones.lock_entries import put_entries
+from flows.clones.remote import pull_outputs, push_results
+from flows.dag import read_dag
+from flows.failures import flow_failure
+from flows.locked import locked
+from flows.stages import run_stages
+from tasks.core.counted import counted
+from tasks.core.errors import TunesmithError
+
+NAME = "build"
+
+Address = Annotated[str, Field(pattern="^[a-z_]+@[a-z0-9_-]+$")]
+Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=4)
+
+
+def _name() -> str:
+    return f"{NAME} {', '.join(flow_run.parameters['stages'])}"
+
+
+@flow(name=NAME, flow_run_name=_name, task_runner=_RUNNER, persist_result=False)
+def build(stages: list[Address], commit: Commit, lock: dict[str, Any]) -> State[Any]:
+    """Build stages in this clone, and push the results. The flow retrain starts it; a person rarely does.
+
+    Args:
+        stages: stages to build, each after those that it depends on.
+        commit: commit of the workspace that needs them; a clone at another commit refuses.
+        lock: entries of its dvc.lock for the stages whose outputs these read.
+    """
+    logger = get_run_logger()
+
+    def work(root: Path) -> State[Any]:
+        refuse_other_commit(root, commit)
+        try:
+            return built(root)
+        finally:
+            restore_lock(root)
+
+    def built(root: Path) -> State[Any]:
+        put_entries(root, lock)
+        pull_outputs(root, lock, logger.info)
+        dag = read_dag(root, logger.warning)
+        if unknown := [address for address in stages if address not in dag.graph]:
+            raise TunesmithError(f"build: dvc.yaml of {root} has no stage {unknown[0]}; the commits differ")
+        states = run_stages(dag, stages, root)
+        if failure := flow_failure(states):
+            raise TunesmithError(failure)
+        push_results(root, stages, logger.info)
+        return Completed(message=f"built and pushed {counted(len(stages), 'stage')}")
+
+    return locked(work, logger)

@@ -1,0 +1,62 @@
+"""Code and parameters travel between clones by git commit: which commit a clone is at, and what it changed since."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tasks.core.errors import TunesmithError
+
+_TRAVELS = ("tasks", "flows", "params", "dvc.yaml")
+"""What a stage's code and parameters consist of."""
+
+_BY_HASH = ("params/bases.yaml",)
+"""Pins of base models: only ``resolve`` reads them, and its outputs travel through DVC."""
+
+
+def commit_of(root: Path) -> str:
+    """The commit of the clone.
+
+    Raises:
+        TunesmithError: it is not a git repository, or has no commit.
+    """
+    commit = _git(root, "rev-parse", "HEAD").strip()
+    if not commit:
+        raise TunesmithError(f"{root}: must be a clone of a git repository with a commit; it is not")
+    return commit
+
+
+def refuse_changes(root: Path) -> None:
+    """Raise TunesmithError if code or parameters differ from the commit, since other clones could not have them."""
+    status = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *_TRAVELS)
+    changed = [path for line in status.splitlines() if (path := line[3:]) not in _BY_HASH]
+    if changed:
+        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+        raise TunesmithError(
+            f"{root}: code and parameters must be committed, since workers in other clones get them by commit; not "
+            f"committed: {', '.join(changed[:5])}{more}; commit and push them"
+        )
+
+
+def refuse_other_commit(root: Path, commit: str) -> None:
+    """Raise TunesmithError unless the clone is at ``commit``, with unchanged code and parameters."""
+    own = commit_of(root)
+    if own != commit:
+        raise TunesmithError(
+            f"{root}: this clone must be at the commit of the flow, {commit[:12]}; it is at {own[:12]}; "
+            f"`git fetch && git checkout {commit[:12]}` there, and start the worker again"
+        )
+    refuse_changes(root)
+
+
+def restore_lock(root: Path) -> None:
+    """Make ``dvc.lock`` that of the commit again, so that another commit can be checked out."""
+    if _git(root, "ls-files", "dvc.lock"):
+        _git(root, "checkout", "--quiet", "HEAD", "--", "dvc.lock")
+    else:
+        (root / "dvc.lock").unlink(missing_ok=True)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    return ended.stdout if ended.returncode == 0 else ""

@@ -1,0 +1,76 @@
+"""Exchange outputs with DVC's remote."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from flows.subprocesses import stream
+from tasks.core.errors import TunesmithError
+
+Say = Callable[[str], None]
+
+_DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
+
+
+def pull_all(root: Path, say: Say) -> None:
+    """Download all sources and outputs of this commit, and the run cache, from DVC's default remote.
+
+    Raises:
+        TunesmithError: no remote is configured, or it lacks something.
+    """
+    _dvc(root, ["pull", "--run-cache"], say)
+
+
+def pull_outputs(root: Path, stages: Iterable[str], say: Say) -> None:
+    """Make the outputs of ``stages`` those that ``dvc.lock`` names, from the cache or the remote.
+
+    Raises:
+        TunesmithError: as ``pull_all``.
+    """
+    if names := sorted(stages):
+        _dvc(root, ["pull", "--force", *names], say)
+
+
+def push_results(root: Path, stages: Iterable[str], say: Say) -> None:
+    """Upload the outputs of ``stages``, and the run cache, which tells other clones what they were built from.
+
+    Raises:
+        TunesmithError: no remote is configured, or it refuses something.
+    """
+    _dvc(root, ["push", "--run-cache", *sorted(stages)], say)
+
+
+def fetch_run_cache(root: Path, stages: Iterable[str], say: Say) -> None:
+    """Download the run cache, so that results of other clones count as built here.
+
+    Raises:
+        TunesmithError: as ``pull_all``.
+    """
+    _dvc(root, ["fetch", "--run-cache", *sorted(stages)], say)
+
+
+def refuse_no_remote(root: Path) -> None:
+    """Raise TunesmithError if DVC has no default remote."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        if not repo.config["core"].get("remote"):
+            raise TunesmithError(
+                f"{root / '.dvc/config'}: core.remote: DVC needs a default remote; none is configured; "
+                "`dvc remote add --default NAME URL` adds one, with --local in this clone alone"
+            )
+
+
+def _dvc(root: Path, arguments: list[str], say: Say) -> None:
+    refuse_no_remote(root)
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        say(line)
+
+    if stream([*_DVC, *arguments], root, on_line, {}):
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-3:]
+        raise TunesmithError(f"`dvc {' '.join(arguments)}` failed: {' '.join(errors)}")
