@@ -53,7 +53,7 @@ def serve(root: Path, cron: str, zone: str | None, parameters: dict[str, Any], s
     if state is not None and state.pool is not None:
         raise TunesmithError(
             f"schedule: the flow retrain is deployed to the work pool {state.pool} of this server, whose workers start "
-            f"its runs (`tunesmith worker`); to serve it from here, first `prefect deployment delete {served.NAME}`"
+            f"its runs (`tunesmith worker`); to serve it from here, first `{served.delete_command(served.NAME)}`"
         )
     from prefect.schedules import Cron
     from prefect.utilities.urls import url_for

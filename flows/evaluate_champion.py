@@ -72,9 +72,9 @@ def _evaluate(root: Path, refresh: bool, logger: Any) -> State[Any]:
         key="champion", description="The champion on the present test rows", markdown=markdown_drift(root, result)
     )
     if before is not None and _without_time(before) == _without_time(result):
-        return skipped(f"nothing new: {result['summary']}")
+        return skipped(f"nothing new: {result['summary']}", ", drift" if result["drift"] else "")
     refuse_failure(run_step("record", partial(_record, result), root, return_state=True))
-    emit_drift(registration.model_name, result)
+    emit_drift(registration.model_name, result, before)
     if result["drift"]:
         add_to_name("drift")
     return Completed(message=result["summary"])
@@ -86,11 +86,13 @@ def _benchmark(dag: Dag, champion: dict[str, Any], paths: Paths, logger: Any) ->
     address, manifest = f"benchmark@{name}", paths.model(name) / "manifest.json"
     if address not in dag.graph:
         return set()
-    is_champion = manifest.exists() and files.read_json(manifest)["key"] == champion["key"]
-    if is_champion and f"train@{name}" not in dag.pending(nx.ancestors(dag.graph, address)):
-        return {address}
-    logger.warning("%s: not run, since models/%s is not the champion, or would be trained again", address, name)
-    return set()
+    if not manifest.exists() or files.read_json(manifest)["key"] != champion["key"]:
+        logger.warning("%s: skipped; models/%s must hold the champion; it holds another model or none", address, name)
+        return set()
+    if f"train@{name}" in dag.pending(nx.ancestors(dag.graph, address)):
+        logger.warning("%s: skipped; train@%s would run first; run the flow retrain", address, name)
+        return set()
+    return {address}
 
 
 def _examine(paths: Paths) -> None:

@@ -21,7 +21,7 @@ from tasks.core.paths import Paths
 def locked(work: Callable[[Path], State[Any]], logger: Any) -> State[Any]:
     """Check the parameters, take the workspace's lock, and return the state that ``work`` returns.
 
-    Flow runs of this workspace whose process is gone are closed before. At the end, no subprocess is left.
+    First, it marks runs of this workspace whose process is gone as crashed. At the end, it stops all subprocesses.
 
     Args:
         work: gets the workspace. Its TunesmithError becomes the message of a failed state.
@@ -43,6 +43,6 @@ def locked(work: Callable[[Path], State[Any]], logger: Any) -> State[Any]:
 
 
 def refuse_failure(state: State[Any]) -> None:
-    """Raise the message of a task that did not complete as TunesmithError."""
+    """Raise TunesmithError with the state's message, if its task did not complete."""
     if not state.is_completed():
         raise TunesmithError(str(state.message))

@@ -31,10 +31,10 @@ def refresh_sources(root: Path, logger: Any) -> None:
 
     names = fetched_names(root)
     if not names:
-        logger.warning("refresh: params/sources.yaml names no source under `fetched`")
+        logger.warning("refresh: params/sources.yaml names no source under `fetched`, so there is nothing to fetch")
     problems = [str(state.message) for state in map(fetch, names) if not state.is_completed()]
     if problems:
-        raise TunesmithError("\n".join([*problems, "no source was replaced and nothing was trained"]))
+        raise TunesmithError("\n".join([*problems, "no source was replaced; correct these sources, then run again"]))
     for one in fetched:
         if one.folder is not None:
             refuse_failure(run_step(f"replace@{one.name}", partial(_replace, one), root, return_state=True))

@@ -39,9 +39,9 @@ def dated(flow: str, day: date | None = None) -> str:
 
 
 def add_to_name(words: str) -> None:
-    """Append ``words`` in brackets to the name of the present flow run, which lists show, unlike its state's message.
+    """Append ``words`` in brackets to the name of the current flow run.
 
-    Prefect's lists leave out, by default, states with other names than its own.
+    Prefect's lists show the name, but not the message of the state. By default they hide states with custom names.
     """
     from prefect.client.orchestration import get_client
     from prefect.runtime import flow_run
@@ -50,11 +50,11 @@ def add_to_name(words: str) -> None:
         client.set_flow_run_name(UUID(str(flow_run.id)), f"{flow_run.name} ({words})")
 
 
-def skipped(reason: str) -> State[Any]:
-    """The state of a flow run that had nothing to do; the run's name tells it too."""
+def skipped(reason: str, more: str = "") -> State[Any]:
+    """The state of a flow run that had nothing to do; the run's name tells it too, with ``more`` words."""
     from prefect.states import Completed
 
-    add_to_name("skipped")
+    add_to_name(f"skipped{more}")
     return Completed(name="Cached", message=reason)
 
 

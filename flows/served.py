@@ -117,6 +117,11 @@ def hindrance(root: Path, state: Served) -> str | None:
     return "\n".join(["the Prefect server creates no runs for it", *(errors or [f"its log is {log}"])])
 
 
+def delete_command(name: str) -> str:
+    """The command that removes a deployment; Prefect's own commands do not know the server of a workspace."""
+    return f"PREFECT_API_URL={os.environ.get('PREFECT_API_URL', '')} prefect deployment delete {name}"
+
+
 def refuse_served(command: str) -> None:
     """Raise TunesmithError if ``tunesmith schedule`` serves the flow now: its deployment would be replaced."""
     state = look()
@@ -143,8 +148,8 @@ def _waiting(client: Any, deployment: UUID, count: int) -> list[Any]:
     return [run for run in runs if run.next_scheduled_start_time]
 
 
-def drop_missed(deployment: UUID) -> int:
-    """Delete the overdue scheduled runs, since a runner would start all of them at once; return their number."""
+def drop_missed(deployment: UUID, overdue: timedelta = timedelta(0)) -> int:
+    """Delete the scheduled runs that are ``overdue``, since all would start at once; return their number."""
     from prefect.client.orchestration import get_client
 
     dropped = 0
@@ -152,12 +157,22 @@ def drop_missed(deployment: UUID) -> int:
         while missed := [
             run.id
             for run in _waiting(client, deployment, 0)
-            if run.auto_scheduled and run.next_scheduled_start_time < datetime.now(UTC)
+            if run.auto_scheduled and run.next_scheduled_start_time < datetime.now(UTC) - overdue
         ]:
             for run in missed:
                 client.delete_flow_run(run)
             dropped += len(missed)
     return dropped
+
+
+def drop_missed_of_pool(pool: str) -> int:
+    """``drop_missed`` for the deployments of a work pool; another worker takes runs that are due within a minute."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+
+    with get_client(sync_client=True) as client:
+        of_pool = client.read_deployments(work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])))
+    return sum(drop_missed(deployment.id, _LATE_AFTER) for deployment in of_pool)
 
 
 def pause(deployment: UUID) -> None:

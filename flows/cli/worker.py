@@ -12,7 +12,7 @@ from flows.workspace import refuse_silent_prefect
 
 def worker(
     pool: Annotated[str, typer.Option(help="The work pool (infra/work-pools.yaml).")] = "tunesmith",
-    limit: Annotated[int | None, typer.Option(min=1, help="Most flow runs at once; no limit by default.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of concurrent flow runs.")] = None,
 ) -> None:
     """Start the flow runs of a work pool in this workspace, until Ctrl-C. First `tunesmith deploy` the flows."""
     root = workspace()

@@ -41,8 +41,8 @@ def _restore(root: Path, logger: Any) -> State[Any]:
     if dag.stale:
         first = ", ".join(list(dag.stale)[:5])
         raise TunesmithError(
-            f"restore: after it, no stage should be stale; {counted(len(dag.stale), 'stage')} are, such as {first}; "
-            "dvc.lock of this commit is not that of its parameters and code; run the flow retrain"
+            f"dvc.lock: must match the parameters and code of this commit; it does not: {first} must run again "
+            f"({counted(len(dag.stale), 'stage')} in all); run the flow retrain, then commit dvc.lock"
         )
     refuse_failure(run_step("tracking", _complete_mlflow, root, return_state=True))
     return Completed(message=f"restored {counted(len(dag.order), 'stage')}")

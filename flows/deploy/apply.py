@@ -42,7 +42,10 @@ def deploy(root: Path, say: Say, progress: Say) -> None:
     for one in wanted:
         _show(one, say)
     for name in _others({one.name for one in wanted}):
-        say(f"{name}: is on the server, but not in {deployments.FILE}; `prefect deployment delete {name}` removes it")
+        say(
+            f"{name}: is on the server, but not in {deployments.FILE}; if no other workspace uses it, remove it with "
+            f"`{served.delete_command(name)}`"
+        )
     apply_automations(root, say)
     pools = dict.fromkeys(one.pool for one in wanted)
     say(f"a worker starts the runs:  {'  or  '.join(f'tunesmith worker --pool {pool}' for pool in pools)}")

@@ -31,15 +31,22 @@ def apply_automations(root: Path, say: Say) -> None:
     file = root / FILE
     problems = Problems()
     with get_client(sync_client=True) as client:
-        wanted = [problems.catch(_automation, entry, file, client) for entry in _entries(file)]
+        entries = enumerate(_entries(file), start=1)
+        wanted = [problems.catch(_automation, entry, f"{file}: automation {n}", client) for n, entry in entries]
         problems.refuse()
         for automation, missing in filter(None, wanted):
             before = client.read_automations_by_name(automation.name)
             if not automation.actions:
                 for old in before:
                     client.delete_automation(old.id)
-                say(f"{automation.name}: off, since none of these blocks exists: {', '.join(missing)}")
-            elif before:
+                say(
+                    f"{automation.name}: not on the server, since none of these blocks exists: {', '.join(missing)}; "
+                    "save one (docs/workers.md, Notifications), then deploy again"
+                )
+                continue
+            if missing:
+                say(f"{automation.name}: without {', '.join(missing)}, since these blocks do not exist")
+            if before:
                 kept = automation.model_copy(update={"enabled": before[0].enabled})
                 client.update_automation(before[0].id, kept)
                 say(f"{automation.name}: updated" if kept.enabled else f"{automation.name}: updated; it is disabled")
@@ -55,12 +62,15 @@ def _entries(file: Path) -> list[Any]:
     return entries
 
 
-def _automation(entry: Any, file: Path, client: Any) -> tuple[AutomationCore, list[str]]:
+def _automation(entry: Any, where: str, client: Any) -> tuple[AutomationCore, list[str]]:
     """The automation, and the blocks that its left-out actions name."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise TunesmithError(f"{file}: automations: each must be a mapping with a `name`; one is {entry!r}")
+        raise TunesmithError(f"{where}: must be a mapping with a `name`; it is {entry!r}")
+    where = f"{where}, {entry['name']}"
     actions, missing = [], []
     for action in entry.get("actions") or []:
+        if not isinstance(action, dict):
+            raise TunesmithError(f"{where}: actions: each must be a mapping with a `type`; one is {action!r}")
         block = action.get("block")
         if block is None:
             actions.append(action)
@@ -73,8 +83,8 @@ def _automation(entry: Any, file: Path, client: Any) -> tuple[AutomationCore, li
         return AutomationCore.model_validate(entry | {"actions": actions}), missing
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TunesmithError(f"{file}: {entry['name']}: {where}: {first['msg']}") from None
+        key = ".".join(str(part) for part in first["loc"])
+        raise TunesmithError(f"{where}: {key}: {first['msg']}") from None
 
 
 def _block(block: str, client: Any) -> str | None:

@@ -61,9 +61,9 @@ def read_deployments(root: Path) -> list[Deployment]:
         if (deployment := problems.catch(_deployment, entry, where, Paths(root))) is not None:
             deployments.append(deployment)
     names = [deployment.name for deployment in deployments]
-    problems.lines += [
-        f"{file}: {name}: occurs twice; rename one" for name in sorted({*names}) if names.count(name) > 1
-    ]
+    twice = sorted(name for name in {*names} if names.count(name) > 1)
+    rule = "names of deployments must be unique per flow"
+    problems.lines += [f"{file}: {name}: {rule}; this one occurs twice; rename one" for name in twice]
     problems.refuse()
     return deployments
 
@@ -73,12 +73,16 @@ def _deployment(entry: Any, where: str, paths: Paths) -> Deployment:
         raise TunesmithError(f"{where}: must be a mapping with name, entrypoint and work_pool; it is {entry!r}")
     variables = {one.name.removeprefix("$") for one in find_placeholders(entry) if one.type is PlaceholderType.ENV_VAR}
     if unset := sorted(variables - {*os.environ}):
-        raise TunesmithError(f"{where}: the environment variable {unset[0]} must be set; it is not")
+        exports = " ".join(f"{name}=..." for name in unset)
+        raise TunesmithError(
+            f"{where}: uses the environment variables {', '.join(unset)}, which must be set when you deploy; they are "
+            f"not; `export {exports}`, then deploy again"
+        )
     entry = apply_values(entry, dict(os.environ))
     name, pool = entry.get("name"), (entry.get("work_pool") or {}).get("name")
     for key, value in (("name", name), ("work_pool.name", pool)):
         if not isinstance(value, str) or not value:
-            raise TunesmithError(f"{where}: {key} must be a text; it is {value!r}")
+            raise TunesmithError(f"{where}: {key} must be a non-empty text; it is {value!r}")
     flow = _flow(entry.get("entrypoint"), where)
     problems = Problems()
     problems.catch(_check_parameters, flow, entry.get("parameters") or {}, where, paths)

@@ -27,9 +27,9 @@ class PoolParams(Params):
     """A work pool.
 
     Attributes:
-        type: of the worker that starts its flow runs: ``process``, ``docker`` or ``kubernetes``.
+        type: type of the workers that poll the pool: ``process``, ``docker`` or ``kubernetes``.
         description: text of Prefect's page.
-        concurrency_limit: most flow runs at once; None means no limit.
+        concurrency_limit: maximum number of concurrent flow runs; None means no limit.
         base_job_template: path of a JSON file, relative to the workspace; None means Prefect's own template.
     """
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows import served
+from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 
 
@@ -18,7 +19,7 @@ def work(root: Path, pool: str, limit: int | None, say: Callable[[str], None]) -
     """Poll the work pool, and run its flow runs in this workspace, until it is interrupted.
 
     Args:
-        limit: most flow runs at once; None means no limit.
+        limit: maximum number of concurrent flow runs; None means no limit.
 
     Raises:
         TunesmithError: no server answers, it lacks the pool, ``tunesmith`` belongs to another clone, or the worker
@@ -31,6 +32,8 @@ def work(root: Path, pool: str, limit: int | None, say: Callable[[str], None]) -
             "PREFECT_API_URL"
         )
     kind = _pool_type(pool)
+    if missed := served.drop_missed_of_pool(pool):
+        say(f"{counted(missed, 'run')} fell due while no worker polled the pool {pool}; they are dropped")
     name = worker_name(root)
     say(f"worker {name!r} starts the runs of the work pool {pool} in {root}; Ctrl-C ends it and its runs")
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", kind, "--name", name]
@@ -41,7 +44,10 @@ def work(root: Path, pool: str, limit: int | None, say: Callable[[str], None]) -
         code = process.wait()
     finally:
         _end(process)
-    raise TunesmithError(f"worker: the worker of Prefect ended by itself, with exit code {code}; start it again")
+    raise TunesmithError(
+        f"worker: Prefect's worker must run until Ctrl-C; it ended with exit code {code}; read the log above, "
+        "then run `tunesmith worker` again"
+    )
 
 
 def worker_name(root: Path) -> str:
@@ -50,13 +56,13 @@ def worker_name(root: Path) -> str:
 
 
 def _refuse_other_clone(root: Path) -> None:
-    """A worker must run the code of its own clone, which the flow's commit describes."""
+    """A worker runs the code of its own clone, so that a recorded commit is that of the code."""
     own = root / "flows"
     running = Path(__file__).resolve().parents[1]
     if own.is_dir() and own.resolve() != running:
         raise TunesmithError(
-            f"worker: the code of {root} must run here, but this `tunesmith` runs that of {running.parent}; run `make` "
-            "in the workspace, and use its .venv/bin/tunesmith"
+            f"worker: `tunesmith` must belong to the workspace {root}; this one belongs to {running.parent}; run "
+            f"`make .venv/.ready` in {root}, then `.venv/bin/tunesmith worker`"
         )
 
 

@@ -31,8 +31,8 @@ class InputShifts:
     """Shifts from the training inputs to other inputs.
 
     Attributes:
-        length: of the logarithm of the words per input. Its exponential is the ratio of the geometric means.
-        new_words: of the share of an input's different words that occur in no training input of another group.
+        length: shift of the mean of log(words per input). Its exponential is the ratio of the geometric means.
+        new_words: shift of the share of an input's distinct words that no training input of another group has.
     """
 
     length: Shift | None
@@ -42,8 +42,8 @@ class InputShifts:
 def input_shifts(trained: Sequence[Input], met: Sequence[Input], confidence: float) -> InputShifts:
     """Compare two samples of inputs.
 
-    A word of a training input counts as new if it occurs in no other group: so many new words an input of the same kind
-    would bring (leave-one-out). Inputs without a word are left out.
+    A word of a training input counts as new if no other group has it (leave-one-out). This estimates the share of new
+    words that an input of the same kind brings. Inputs without a word are left out.
     """
     groups: dict[str, set[tuple[str, str]]] = {}
     for one in trained:
@@ -75,7 +75,7 @@ def _share(one: Input, spread: Counter[str], most: int) -> float:
 
 
 def inputs_of(rows: Sequence[Row]) -> list[Input]:
-    """One input per row: of several prompt variants the first, of several turns of a conversation the last.
+    """Take one input per row: the first prompt variant, and the last turn of a conversation.
 
     Args:
         rows: columns ``row_id``, ``source``, ``template_id``, ``group`` and ``text``.
@@ -100,7 +100,7 @@ def training_inputs(rows: pa.Table, paths: Paths, most: int) -> list[Input]:
 
     Args:
         rows: columns ``source`` and ``row_id``.
-        most: number of rows that are read, those with the lowest hashes.
+        most: maximum number of rows to read, those with the lowest hashes.
     """
     wanted = {(source, row_id) for source, row_id in zip(*(rows.column(c).to_pylist() for c in _KEY), strict=True)}
     known = sorted({source for source, _ in wanted} & set(split_sources(paths)))

@@ -15,9 +15,9 @@ class DriftParams(Params):
     Attributes:
         length: relative change of the words per input, up or down.
         new_words: rise of the share of an input's words that no training input has.
-        unfinished: rise of the share of outputs that do not end.
+        unfinished: rise of the share of outputs that reach the length limit.
         confidence: level of the intervals.
-        rows: most training rows that are read, those with the lowest hashes.
+        rows: maximum number of training rows to read, those with the lowest hashes.
     """
 
     length: float = Field(default=0.25, gt=0)

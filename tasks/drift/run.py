@@ -16,6 +16,7 @@ from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
+from tasks.compare.cells import label, scale
 from tasks.core import files
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
@@ -44,10 +45,11 @@ class Quantity:
     Attributes:
         name: key of the result.
         label: what it is, for a reader.
-        shift: None if one side has no row; ``lacking`` then tells which.
+        shift: None if a sample is empty; ``missing`` says which.
         margin: the smallest change that counts.
         harm: in which direction a change does harm.
         ratio: whether the shift is of a logarithm, so that it is shown as a ratio.
+        factor: from stored to shown values, if it is no ratio.
     """
 
     name: str
@@ -55,13 +57,14 @@ class Quantity:
     shift: Shift | None
     margin: float
     harm: Harm
-    lacking: str
+    missing: str
     ratio: bool = False
+    factor: float = 100.0
 
     def entry(self, min_groups: int) -> dict[str, Any]:
         """``before``, ``after``, ``low``, ``high``, ``groups``, ``margin``, ``verdict`` and ``line``."""
         if self.shift is None:
-            line = f"{self.label}: not compared, since {self.lacking}"
+            line = f"{self.label}: not compared, since {self.missing}"
             return {"verdict": "not enough rows", "margin": self.margin, "line": line}
         margin = math.log1p(self.margin) if self.ratio else self.margin
         verdict = self.shift.verdict(margin, self.harm, min_groups)
@@ -74,8 +77,9 @@ class Quantity:
             ends = [f"{math.expm1(end):+.0%}" if end < 700 else "∞" for end in (self.shift.low, self.shift.high)]
             change, numbers = f"{math.expm1(self.shift.value):+.0%}", f"{before:.0f} → {after:.0f}"
         else:
-            ends = [f"{100 * end:+.1f}" for end in (self.shift.low, self.shift.high)]
-            change, numbers = f"{100 * self.shift.value:+.1f}", f"{self.shift.before:.1%} → {self.shift.after:.1%}"
+            ends = [f"{self.factor * end:+.1f}" for end in (self.shift.low, self.shift.high)]
+            before, after = self.factor * self.shift.before, self.factor * self.shift.after
+            change, numbers = f"{self.factor * self.shift.value:+.1f}", f"{before:.1f} → {after:.1f}"
         groups = counted(self.shift.groups, "independent row")
         return f"{self.label}: {verdict}: {numbers}, {change} [{', '.join(ends)}] on {groups}"
 
@@ -140,9 +144,8 @@ def _examine(champion: ModelVersion, inputs: GateInputs) -> dict[str, Any]:
 def _summary(champion: ModelVersion, drifting: list[str], entries: dict[str, dict[str, Any]]) -> str:
     if drifting:
         return f"{named(champion)}: drift of {', '.join(drifting)}"
-    if all(entry["verdict"] == "steady" for entry in entries.values() if "before" in entry):
-        return f"{named(champion)}: no drift"
-    return f"{named(champion)}: no drift is shown; some quantities have too few rows"
+    few = [name.replace("_", " ") for name, entry in entries.items() if entry["verdict"] == "not enough rows"]
+    return f"{named(champion)}: no drift" + (f"; not enough rows to judge: {', '.join(few)}" if few else "")
 
 
 def _evaluation(champion: ModelVersion, test: list[Row], inputs: GateInputs) -> Evaluation:
@@ -196,12 +199,12 @@ def _quantities(
 
     unfinished = compared("finished", lambda finished: 1.0 - finished)
     margin = verdicts.margin_of(metric)
-    untold = "none of the champion's training rows is in data/splits"
+    no_rows = "none of the champion's training rows is in data/splits"
     no_new = "no clean test row came in after the champion was registered"
     return [
-        Quantity("length", "words per input", shifts.length, params.length, "both", untold, ratio=True),
-        Quantity("new_words", "new words of an input", shifts.new_words, params.new_words, "up", untold),
-        Quantity("score", metric, compared(metric), margin, "down", no_new),
+        Quantity("length", "words per input", shifts.length, params.length, "both", no_rows, ratio=True),
+        Quantity("new_words", "new words of an input", shifts.new_words, params.new_words, "up", no_rows),
+        Quantity("score", label(metric), compared(metric), margin, "down", no_new, factor=scale(metric)),
         Quantity("unfinished", "unfinished outputs", unfinished, params.unfinished, "up", no_new),
     ]
 

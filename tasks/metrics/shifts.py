@@ -1,4 +1,4 @@
-"""How the mean of a quantity differs between two independent samples, such as last month's inputs and today's."""
+"""Compare the mean of a quantity in two independent samples, such as last month's inputs and today's."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Shift:
         return self.after - self.before
 
     def verdict(self, margin: float, harm: Harm, min_groups: int) -> ShiftVerdict:
-        """What the shift shows.
+        """Classify the shift.
 
-        - ``drift``: the whole interval lies beyond ``margin``, in a direction that does harm. A change smaller than
-          the margin is thus hardly ever called drift, however often it is tested.
+        - ``drift``: the whole interval lies beyond ``margin``, in a direction that does harm. With 95 % confidence, at
+          most 2.5 % of samples without such a change are called drift, and hardly one without any change.
         - ``steady``: the whole interval lies within the margin, or in the direction that does no harm.
-        - ``not enough rows``: neither, or fewer than ``min_groups`` groups.
+        - ``not enough rows``: the interval crosses the margin, or there are fewer than ``min_groups`` groups.
         """
         if self.groups < min_groups:
             return "not enough rows"
@@ -79,13 +79,13 @@ def shift(
     if not all(values.size for values in samples):
         return None
     first, second = (grouped(v, g) for v, g in zip(samples, (groups_before, groups_after), strict=True))
-    reach = _reach(first, second, confidence)
+    half = _half_width(first, second, confidence)
     means = float(first.means()[0]), float(second.means()[0])
     value = means[1] - means[0]
-    return Shift(*means, value - reach, value + reach, min(first.count, second.count))
+    return Shift(*means, value - half, value + half, min(first.count, second.count))
 
 
-def _reach(first: Grouped, second: Grouped, confidence: float) -> float:
+def _half_width(first: Grouped, second: Grouped, confidence: float) -> float:
     """Half of the interval's width."""
     if min(first.count, second.count) < 2:
         return math.inf

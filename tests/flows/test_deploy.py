@@ -45,7 +45,7 @@ def test_the_projects_deployments_are_right_and_their_pools_are_described() -> N
     ("change", "reason"),
     [
         ({"entrypoint": "flows.retrain.missing"}, "entrypoint must name a flow as MODULE.FUNCTION"),
-        ({"work_pool": {}}, "work_pool.name must be a text; it is None"),
+        ({"work_pool": {}}, "work_pool.name must be a non-empty text; it is None"),
         ({"parameters": {"refrsh": True}}, "retrain: parameters.refrsh: the flow retrain has no such parameter"),
         ({"parameters": {"refresh": "sometimes"}}, "retrain: parameters.refresh: Input should be a valid boolean"),
         ({"parameters": {"experiments": ["lorra"]}}, "no experiment 'lorra' in params/experiments.yaml; there are: "),
@@ -53,7 +53,10 @@ def test_the_projects_deployments_are_right_and_their_pools_are_described() -> N
         ({"schedules": [{"cron": "0 25 * * 1"}]}, "retrain: schedules: cron '0 25 * * 1': "),
         ({"schedules": [{"cron": "0 3 * * 1", "timezone": "Europe/Berln"}]}, "did you mean Europe/Berlin"),
         ({"schedules": ["0 3 * * 1"]}, "must be a mapping with `cron`"),
-        ({"work_pool": {"name": "{{ $TUNESMITH_NO_SUCH_POOL }}"}}, "variable TUNESMITH_NO_SUCH_POOL must be set"),
+        (
+            {"work_pool": {"name": "{{ $TUNESMITH_NO_SUCH_POOL }}"}},
+            "TUNESMITH_NO_SUCH_POOL, which must be set",
+        ),
     ],
 )
 def test_a_mistake_in_a_deployment_is_named(root: Path, change: dict[str, Any], reason: str) -> None:
@@ -94,7 +97,9 @@ def test_pools_are_created_once_and_automations_updated(root: Path) -> None:
     apply_automations(root, printed.append)
     dead, news, _ = printed
     assert dead == "tunesmith: mark a dead flow run as crashed: created"
-    assert news.startswith("tunesmith: notify about a model: off, since none of these blocks exists: slack-webhook/tun")
+    assert news.startswith(
+        "tunesmith: notify about a model: not on the server, since none of these blocks exists: slack"
+    )
     with get_client(sync_client=True) as client:
         (crash,) = client.read_automations_by_name("tunesmith: mark a dead flow run as crashed")
         client.pause_automation(crash.id)
@@ -103,7 +108,7 @@ def test_pools_are_created_once_and_automations_updated(root: Path) -> None:
     assert again.id == crash.id and not again.enabled, "whoever switched it off wants it off"
     assert printed[3].endswith("crashed: updated; it is disabled")
     _edit(root, "automations.yaml", lambda p: p["automations"][0]["trigger"].update(posture="Sometimes"))
-    with pytest.raises(TunesmithError, match="tunesmith: mark a dead flow run as crashed: trigger"):
+    with pytest.raises(TunesmithError, match="automation 1, tunesmith: mark a dead flow run as crashed: trigger"):
         apply_automations(root, printed.append)
 
 

@@ -95,7 +95,7 @@ def _crashed(workspace: Path, api: str, deployment: str, worker: subprocess.Pope
     killed = time.monotonic()
     wait_until(lambda: _flow_run(api, run["id"])["state"]["type"] == "CRASHED", 150, "the run to be marked")
     assert time.monotonic() - killed < 120
-    assert "no heartbeat for 90 seconds" in _flow_run(api, run["id"])["state"]["message"]
+    assert "no heartbeat arrived for 90 seconds" in _flow_run(api, run["id"])["state"]["message"]
 
 
 def _run(
