@@ -29,7 +29,6 @@ def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: s
     """
     from tasks.register import people
     from tasks.register.result import Person
-    from tasks.register.verdict import last_result
 
     if not why.strip():
         raise TunesmithError(f"{action}: --why must give the reason, which is stored with the version; it is empty")
@@ -40,12 +39,10 @@ def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: s
     actions = {"approve": people.approve, "reject": people.reject, "promote": people.promote_by_hand}
     with workspace_lock(root, f"tunesmith {action}"):
         if target is None:
-            people.rollback(person, params, paths)
+            result = people.rollback(person, params, paths)
         else:
-            actions[action](target, person, params, paths)
-    decided = last_result(paths)
-    if decided is not None:
-        emit_decision(decided)
+            result = actions[action](target, person, params, paths)
+    emit_decision(result)
 
 
 def challenge_champion(root: Path, target: str) -> None:
@@ -53,7 +50,8 @@ def challenge_champion(root: Path, target: str) -> None:
     from tasks.register.people import challenge
 
     with workspace_lock(root, "tunesmith challenge"):
-        challenge(target, load_registration(root), Paths(root))
+        result = challenge(target, load_registration(root), Paths(root))
+    emit_decision(result)
 
 
 def load_registration(root: Path) -> RegistrationParams:

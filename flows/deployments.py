@@ -181,6 +181,11 @@ def trigger(root: Path, experiments: list[str] | None, say: Print, progress: Pri
         progress(f"waiting for the flow run {run.name!r} to start")
         until = time.monotonic() + _TAKEN_WITHIN_S
         while run.state is None or run.state.is_scheduled():  # the process that serves the flow polls every 10 s
+            if time.monotonic() > until and state.pool is not None:
+                say(
+                    f"the flow run {run.name!r} waits, since the workers are busy: {url_for('flow-run', obj_id=run.id)}"
+                )
+                return
             if time.monotonic() > until:
                 client.delete_flow_run(run.id)
                 raise TunesmithError(

@@ -28,6 +28,7 @@ from flows.summary import markdown_drift
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.drift.stored import read_stored, store
 from tasks.register.verdict import Result
 
 NAME = "evaluate-champion"
@@ -61,13 +62,15 @@ def _evaluate(root: Path, refresh: bool, logger: Any) -> State[Any]:
         refresh_sources(root, logger)
     refuse_unfetched(root)
     dag = read_dag(root, logger.warning)
-    wanted = {"resolve", "evaluation_set", *_benchmark(dag, champion, paths, logger)}
-    states = run_stages(dag, dag.pending(wanted.union(*(nx.ancestors(dag.graph, address) for address in wanted))), root)
+    wanted = {"resolve", "evaluation_set"}
+    data = dag.pending(wanted.union(*(nx.ancestors(dag.graph, address) for address in wanted)))
+    states = run_stages(dag, [*data, *_benchmark(dag, champion, paths, logger)], root)
     if failure := flow_failure(states):
         raise TunesmithError(failure)
-    before = files.read_json(paths.drift) if paths.drift.exists() else None
-    refuse_failure(run_step("champion", _examine, root, return_state=True))
-    result = files.read_json(paths.drift)
+    before = read_stored(paths)
+    examined: list[Result] = []
+    refuse_failure(run_step("champion", partial(_examine, examined), root, return_state=True))
+    (result,) = examined
     create_markdown_artifact(
         key="champion", description="The champion on the present test rows", markdown=markdown_drift(root, result)
     )
@@ -75,30 +78,31 @@ def _evaluate(root: Path, refresh: bool, logger: Any) -> State[Any]:
         return skipped(f"nothing new: {result['summary']}", ", drift" if result["drift"] else "")
     refuse_failure(run_step("record", partial(_record, result), root, return_state=True))
     emit_drift(registration.model_name, result, before)
+    store(result, paths)  # last, so that a run that fails before is repeated
     if result["drift"]:
         add_to_name("drift")
     return Completed(message=result["summary"])
 
 
-def _benchmark(dag: Dag, champion: dict[str, Any], paths: Paths, logger: Any) -> set[str]:
-    """The stage of the champion's planned benchmarks; empty if there is none, or if it would train a model first."""
+def _benchmark(dag: Dag, champion: dict[str, Any], paths: Paths, logger: Any) -> list[str]:
+    """The stage of the champion's planned benchmarks, if it must run and ``models/X`` holds the champion."""
     name = str(champion["experiment"])
     address, manifest = f"benchmark@{name}", paths.model(name) / "manifest.json"
-    if address not in dag.graph:
-        return set()
+    if address not in dag.stale:
+        return []
     if not manifest.exists() or files.read_json(manifest)["key"] != champion["key"]:
         logger.warning("%s: skipped; models/%s must hold the champion; it holds another model or none", address, name)
-        return set()
-    if f"train@{name}" in dag.pending(nx.ancestors(dag.graph, address)):
-        logger.warning("%s: skipped; train@%s would run first; run the flow retrain", address, name)
-        return set()
-    return {address}
+        return []
+    return [address]
 
 
-def _examine(paths: Paths) -> None:
+def _examine(examined: list[Result], paths: Paths) -> None:
     from tasks.drift.run import run
 
-    run(load_registration(paths.root), paths)
+    result = run(load_registration(paths.root), paths)
+    if result is None:
+        raise TunesmithError("the champion's alias was removed while this ran; run again")
+    examined.append(result)
 
 
 def _record(result: Result, paths: Paths) -> None:

@@ -5,7 +5,7 @@
 - ``tunesmith.champion.drifts``: inputs, scores or outputs of the champion drift, and did not in the check before.
 - ``tunesmith.test-set.worn-out``: the gate decided so often on one test set that a candidate may win by chance.
 
-The resource is ``tunesmith.model.NAME``. The payload has ``title`` and ``message``, texts for people, ``link``, the page of
+The resource is ``tunesmith.model.NAME``. The payload has ``title`` and ``message``, texts for people, ``link`` to
 the flow run, and numbers.
 """
 

@@ -80,7 +80,8 @@ def look(count: int = 3) -> Served | None:
                 deployment = client.read_deployment_by_name(NAME)
             except ObjectNotFound:
                 return None
-            entry = next((entry for entry in deployment.schedules if getattr(entry.schedule, "cron", None)), None)
+            with_cron = [entry for entry in deployment.schedules if getattr(entry.schedule, "cron", None)]
+            entry = next((entry for entry in with_cron if entry.active), with_cron[0] if with_cron else None)
             zone = getattr(entry and entry.schedule, "timezone", None) or "UTC"
             waiting = _waiting(client, deployment.id, count)
             times = [run.next_scheduled_start_time.astimezone(ZoneInfo(zone)) for run in waiting]
@@ -166,11 +167,13 @@ def drop_missed(deployment: UUID, overdue: timedelta = timedelta(0)) -> int:
 
 
 def drop_missed_of_pool(pool: str) -> int:
-    """``drop_missed`` for the deployments of a work pool; another worker takes runs that are due within a minute."""
+    """``drop_missed`` for the deployments of a work pool, unless a worker polls it, for which runs may wait."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 
     with get_client(sync_client=True) as client:
+        if any(worker.status == "ONLINE" for worker in client.read_workers_for_work_pool(pool)):
+            return 0
         of_pool = client.read_deployments(work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])))
     return sum(drop_missed(deployment.id, _LATE_AFTER) for deployment in of_pool)
 

@@ -65,7 +65,8 @@ def run_stages(dag: Dag, pending: list[str], root: Path, elsewhere: Elsewhere | 
         submit(address, restore_stage if address in group_of else run_stage, [address, root], above)
     for future in futures.values():
         future.wait()
-    return {address: future.state for address, future in futures.items()}
+    states: dict[str, State[Any]] = {address: future.state for address, future in futures.items()}
+    return {a: state for a, state in states.items() if a in dag.graph or not state.is_completed()}
 
 
 @task(name="stage", task_run_name="{address}")

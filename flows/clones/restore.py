@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger
 from prefect.states import Completed, State
 
 from flows.clones.remote import pull_all
-from flows.dag import read_dag
+from flows.dag import Dag, read_dag
 from flows.locked import locked, refuse_failure
 from flows.run_names import dated
 from flows.steps import run_step
@@ -38,6 +38,11 @@ def restore() -> State[Any]:
 def _restore(root: Path, logger: Any) -> State[Any]:
     pull_all(root, logger.info)
     dag = read_dag(root, logger.warning)
+    if missing := _missing_inputs(dag):
+        raise TunesmithError(
+            f"{root}: inputs that are in neither git nor DVC must be copied by hand: {', '.join(missing)}; copy them "
+            "from another clone, then run restore again"
+        )
     if dag.stale:
         first = ", ".join(list(dag.stale)[:5])
         raise TunesmithError(
@@ -46,6 +51,17 @@ def _restore(root: Path, logger: Any) -> State[Any]:
         )
     refuse_failure(run_step("tracking", _complete_mlflow, root, return_state=True))
     return Completed(message=f"restored {counted(len(dag.order), 'stage')}")
+
+
+def _missing_inputs(dag: Dag) -> list[str]:
+    """Files and folders that stages read and that do not exist, such as a local base model."""
+    deleted = {
+        reason.removeprefix("deleted ")
+        for reasons in dag.stale.values()
+        for reason in reasons
+        if reason.startswith("deleted ") and not reason.startswith("deleted output ")
+    }
+    return sorted(deleted)
 
 
 def _complete_mlflow(paths: Paths) -> None:

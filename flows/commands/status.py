@@ -70,7 +70,10 @@ def schedule_lines(root: Path) -> list[str]:
     except TunesmithError as error:
         return [f"schedule: {error}"]
     if state is None or state.cron is None:
-        return ["schedule: none; `tunesmith schedule` serves one"]
+        remedy = "`tunesmith schedule` serves one"
+        if state is not None and state.pool is not None:
+            remedy = "add one to the deployment retrain in infra/prefect.yaml, then `tunesmith deploy`"
+        return [f"schedule: none; {remedy}"]
     return _lines(root, state)
 
 

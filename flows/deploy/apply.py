@@ -40,6 +40,7 @@ def deploy(root: Path, say: Say, progress: Say) -> None:
     progress("deploying the flows")
     _prefect_deploy(root)
     for one in wanted:
+        _drop_schedules(one)
         _show(one, say)
     for name in _others({one.name for one in wanted}):
         say(
@@ -56,6 +57,16 @@ def _prefect_deploy(root: Path) -> None:
     ended = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if ended.returncode:
         raise TunesmithError(f"{root / deployments.FILE}: Prefect refuses it:\n{ended.stdout.strip()}")
+
+
+def _drop_schedules(deployment: Deployment) -> None:
+    """Remove the schedules that the server keeps of a deployment without schedules, since Prefect leaves them."""
+    if deployment.schedules:
+        return
+    with get_client(sync_client=True) as client:
+        stored = client.read_deployment_by_name(deployment.name)
+        for schedule in client.read_deployment_schedules(stored.id):
+            client.delete_deployment_schedule(stored.id, schedule.id)
 
 
 def _show(deployment: Deployment, say: Say) -> None:
@@ -75,7 +86,6 @@ def _others(wanted: set[str]) -> list[str]:
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 
     with get_client(sync_client=True) as client:
-        flows = {flow.id: flow.name for flow in client.read_flows()}
         tagged = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
-    names = [f"{flows[one.flow_id]}/{one.name}" for one in tagged]
+        names = [f"{client.read_flow(one.flow_id).name}/{one.name}" for one in tagged]
     return sorted(name for name in names if name not in wanted)

@@ -79,6 +79,10 @@ def _deployment(entry: Any, where: str, paths: Paths) -> Deployment:
             f"not; `export {exports}`, then deploy again"
         )
     entry = apply_values(entry, dict(os.environ))
+    kinds = {"work_pool": dict, "parameters": dict, "schedules": list}
+    if wrong := [key for key, kind in kinds.items() if not isinstance(entry.get(key) or kind(), kind)]:
+        kind = "a list" if kinds[wrong[0]] is list else "a mapping"
+        raise TunesmithError(f"{where}: {wrong[0]} must be {kind}; it is {entry[wrong[0]]!r}")
     name, pool = entry.get("name"), (entry.get("work_pool") or {}).get("name")
     for key, value in (("name", name), ("work_pool.name", pool)):
         if not isinstance(value, str) or not value:
@@ -116,7 +120,9 @@ def _check_parameters(flow: Flow[Any, Any], parameters: dict[str, Any], where: s
         flow.validate_parameters(parameters)
     except ParameterTypeError as error:
         reasons = [line.removeprefix(" - ") for line in str(error).splitlines()[1:]]
-        raise TunesmithError("\n".join(f"{where}: parameters.{reason}" for reason in reasons)) from None
+        # A parameter that the file leaves out is given when a run starts.
+        if wrong := [reason for reason in reasons if not reason.endswith(": Field required")]:
+            raise TunesmithError("\n".join(f"{where}: parameters.{reason}" for reason in wrong)) from None
     finally:
         log.setLevel(level)
     known = list(mapping(paths.params / "experiments.yaml", "experiments"))

@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from flows import served
@@ -82,12 +84,16 @@ def _pool_type(pool: str) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the worker and its flow runs, each of which stops its stages."""
+    """End the worker and its flow runs, each of which stops its stages; another Ctrl-C does not interrupt this."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     for number, patience in ((signal.SIGINT, 60), (signal.SIGTERM, 15), (signal.SIGKILL, 5)):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, number)
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
+        end = time.monotonic() + patience
+        with suppress(ProcessLookupError):  # the worker may have ended, and a flow run not
+            os.killpg(process.pid, number)
+            while time.monotonic() < end:
+                process.poll()
+                os.killpg(process.pid, 0)  # raises once no process of the group is left
+                time.sleep(0.2)
             continue
+        return

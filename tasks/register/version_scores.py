@@ -83,7 +83,7 @@ def version_report(version: ModelVersion, evaluation: Evaluation, paths: Paths, 
     if cached.exists():
         return cached
     with tempfile.TemporaryDirectory() as folder:
-        own = first_report(version, tracker, Path(folder))
+        own = _download_report(version, tracker, Path(folder))
         if own and evaluation.matches(own):
             with files.replacing(cached) as output:
                 shutil.copytree(own, output)
@@ -135,12 +135,7 @@ def rescored(report: Path, test: list[Row], paths: Paths) -> list[Row]:
     return scored_rows(test, completions, read_scorings(paths.scorings, test), dirty)
 
 
-def first_report(version: ModelVersion, tracker: Tracker, folder: Path) -> Path | None:
-    """Download to ``folder`` the report with which the version was registered; None if its run has none.
-
-    Raises:
-        TunesmithError: the version has no run.
-    """
+def _download_report(version: ModelVersion, tracker: Tracker, folder: Path) -> Path | None:
     names, run_id = {"metrics.json", "predictions.parquet"}, _run_id(version)
     if not names <= {artifact.path for artifact in tracker.client.list_artifacts(run_id)}:
         return None

@@ -43,7 +43,7 @@ def ensure_version(
         ABOUT: f"{candidate.manifest['method']} on {(candidate.manifest.get('base_model') or {}).get('spec')}",
     }
     tags |= {f"tunesmith.{metric}.over_{name}": one.shown(metric) for name, one in differences.items()}
-    log_state(inputs.tracker.client, run_id, candidate.name, inputs.paths)
+    log_state(inputs.tracker.client, run_id, candidate.name, inputs.paths, candidate.report)
     return inputs.registry.add(run_id, tags, f"{candidate.name} ({tags[ABOUT]}): {why}")
 
 

@@ -5,6 +5,9 @@ The run's folder ``state`` holds ``dvc.lock``, ``params/``, the ``.dvc`` files o
 ``trained_at``: the commit that the training noted, with ``-dirty`` if files differed), and
 ``uncommitted.patch`` with these differences. Together with git and DVC's cache, it describes
 how to build the version again.
+
+``rows.parquet`` has the test rows with which it was registered and their scores, without any text, and
+``evaluation.json`` how it was evaluated (``generation`` and ``shots``). The run's own report changes with later rows.
 """
 
 from __future__ import annotations
@@ -15,19 +18,26 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from tasks.core import files
 from tasks.core.paths import Paths
 
 FOLDER = "state"
 GIT, PATCH, LOCK = "git.json", "uncommitted.patch", "dvc.lock"
+ROWS, EVALUATION = "rows.parquet", "evaluation.json"
 _CODE = ("tasks", "flows")
+_TEXTS = ("prompt", "text", "references", "completion")
 
 
-def log_state(client: Any, run_id: str, experiment: str, paths: Paths) -> None:
+def log_state(client: Any, run_id: str, experiment: str, paths: Paths, report: Path) -> None:
     """Store the workspace's state in the run ``run_id`` of ``experiment``, unless an earlier registration did.
 
     A flow trains and registers from one state. Before a registration by hand the code may have changed since the
     training; ``trained_at`` of ``git.json`` then tells.
+
+    Args:
+        report: folder of the report that the registration judged.
     """
     if client.list_artifacts(run_id, FOLDER):
         return
@@ -48,7 +58,16 @@ def log_state(client: Any, run_id: str, experiment: str, paths: Paths) -> None:
         files.write_json(folder / GIT, git)
         if patch:
             (folder / PATCH).write_bytes(patch)
+        _write_rows(report, folder)
         client.log_artifacts(run_id, str(folder), FOLDER)
+
+
+def _write_rows(report: Path, folder: Path) -> None:
+    table = pq.read_table(report / "predictions.parquet")
+    pq.write_table(table.drop_columns([name for name in _TEXTS if name in table.column_names]), folder / ROWS)
+    metrics = files.read_json(report / "metrics.json")
+    shots = ((metrics.get("model") or {}).get("shots") or {}).get("count", 0)
+    files.write_json(folder / EVALUATION, {"generation": metrics.get("generation"), "shots": int(shots)})
 
 
 def read_state(client: Any, run_id: str, folder: Path) -> Path | None:

@@ -34,7 +34,13 @@ def _edit(root: Path, file: str, change: Callable[[dict[str, Any]], Any]) -> Non
 
 def test_the_projects_deployments_are_right_and_their_pools_are_described() -> None:
     deployments = read_deployments(ROOT)
-    names = {"retrain/retrain", "approve/approve", "evaluate-champion/evaluate-champion", "restore/restore"}
+    names = {
+        "retrain/retrain",
+        "approve/approve",
+        "evaluate-champion/evaluate-champion",
+        "restore/restore",
+        "build/build",
+    }
     assert {one.name for one in deployments} == names
     assert {one.pool for one in deployments} <= set(read_yaml(ROOT / "infra/work-pools.yaml")["work_pools"])
     scheduled = {one.name: [(s.cron, s.zone, s.active) for s in one.schedules] for one in deployments if one.schedules}
@@ -45,6 +51,8 @@ def test_the_projects_deployments_are_right_and_their_pools_are_described() -> N
     ("change", "reason"),
     [
         ({"entrypoint": "flows.retrain.missing"}, "entrypoint must name a flow as MODULE.FUNCTION"),
+        ({"work_pool": "tunesmith"}, "work_pool must be a mapping; it is 'tunesmith'"),
+        ({"schedules": {"cron": "0 3 * * 1"}}, "schedules must be a list; it is {'cron': '0 3 * * 1'}"),
         ({"work_pool": {}}, "work_pool.name must be a non-empty text; it is None"),
         ({"parameters": {"refrsh": True}}, "retrain: parameters.refrsh: the flow retrain has no such parameter"),
         ({"parameters": {"refresh": "sometimes"}}, "retrain: parameters.refresh: Input should be a valid boolean"),
@@ -70,7 +78,7 @@ def test_all_mistakes_are_named_at_once(root: Path) -> None:
     _edit(root, "prefect.yaml", lambda p: [one.update(work_pool=None) for one in p["deployments"]])
     with pytest.raises(TunesmithError) as refused:
         read_deployments(root)
-    assert len(str(refused.value).splitlines()) == 4
+    assert len(str(refused.value).splitlines()) == 5
     _edit(root, "prefect.yaml", lambda p: p.update(deployments=[]))
     with pytest.raises(TunesmithError, match="`deployments` must be a list with at least one deployment"):
         read_deployments(root)

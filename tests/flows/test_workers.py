@@ -51,7 +51,7 @@ def test_a_deployed_flow_from_its_form_to_the_champion_and_to_a_crash(
         worker = start("worker")
         wait_until(lambda: "started!" in log_of(workspace, "worker").read_text(), 120, "the worker")
         deployments = _deployments(f"{address}/api")
-        assert set(deployments) == {"retrain", "approve", "evaluate-champion", "restore"}
+        assert set(deployments) == {"retrain", "approve", "evaluate-champion", "restore", "build"}
         with browser() as browsed:
             page = browsed.page
             reason = "-3 is less than or equal to the minimum of 0"
