@@ -49,7 +49,7 @@ class Quantity:
         return self.title if self.source is None else f"{self.title} ({self.source})"
 
     def entry(self, min_groups: int) -> dict[str, Any]:
-        """``margin``, ``verdict`` and ``line``; with a shift also its ``before``, ``after``, ``low``, ``high``, ``groups``."""
+        """The entry of a result: ``margin``, ``verdict`` and ``line``, and the fields of the shift if there is one."""
         if self.shift is None:
             line = f"{self.label}: not compared, since {self.missing}"
             return {"verdict": "not enough rows", "margin": self.margin, "line": line}

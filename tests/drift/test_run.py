@@ -25,6 +25,8 @@ from tests.workspaces import copy_workspace, edit
 @pytest.fixture
 def paths(tmp_path: Path, built_workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     root = copy_workspace(built_workspace, tmp_path / "workspace")
+    for name in ("mlflow.db", "mlartifacts"):  # MLflow keeps the artifacts of a run id in memory: each test has its own
+        files.remove(root / name)
     monkeypatch.setenv("TUNESMITH_CACHE", str(root / ".cache"))
     edit(root, "evaluation", lambda p: p["verdicts"].update(min_groups=6))
     return Paths(root)
