@@ -90,7 +90,7 @@ def approve_on_page(page: Page, address: str, run_id: str, why: str, who: str, p
     page.goto(f"{address}/runs/flow-run/{run_id}")
     page.get_by_role("button", name="Resume").first.click()
     page.get_by_text("Make this version the champion, if the gate still accepts it.").wait_for()
-    page.locator("[role=dialog] input[type=checkbox], .p-modal input[type=checkbox]").first.click(force=True)
+    page.locator("input[type=checkbox]").first.evaluate("toggle => toggle.click()")  # what is seen lies above it
     for field, text in zip(page.locator("textarea").all(), (why, who), strict=True):
         field.fill(text)
     page.screenshot(path=pictures / "approve.png")

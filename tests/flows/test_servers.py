@@ -2,121 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import re
 import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import psutil
 import pytest
 
 from flows.ui import free_port
-from tests.browser import browser
-from tests.flows.prefect_pages import see_comparison, see_failed_task, see_failure, see_run
 from tests.flows.servers import auto_runs, due, log_of, logged_failures, terminate, tunesmith, wait_until
 from tests.workspaces import edit
 
 pytestmark = pytest.mark.slow
-
-
-def test_a_run_from_the_form_on_a_real_server(workspace: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
-    """What the UI's run form posts: a flow run of the served deployment, with parameters."""
-    edit(workspace, "experiments", lambda p: p["experiments"]["lora"].pop("training", None))
-    port = free_port(4300)
-    api = f"http://127.0.0.1:{port}/api"
-    start("ui", "--only", "prefect", "--prefect-port", str(port))
-    note = workspace / ".tunesmith/ui.json"
-    wait_until(note.exists, 180, "the Prefect server")
-    assert api in note.read_text()
-    start("schedule", "--cron", "0 3 * * 1")
-    os.environ["PREFECT_API_URL"] = api
-    try:
-        completed = asyncio.run(_run_from_form(workspace))
-        failed, broken = _run_that_fails(workspace, api)
-    finally:
-        del os.environ["PREFECT_API_URL"]
-    address, reason = f"http://127.0.0.1:{port}", "params/experiments.yaml: lora.targets: nothing must be a layer of"
-    pictures = workspace.parent
-    with browser() as browsed:
-        page = browsed.page
-        name = f"retrain {completed.start_time.astimezone():%F}: lora (no gate)"
-        see_run(page, address, str(completed.id), name, ["train@lora", "predict@lora", "compare"], pictures)
-        see_comparison(page, address, str(completed.id), ["lora", "Gate: did not run", "report.html"], pictures)
-        see_failure(page, address, str(failed.id), ["1 stage failed: train@lora.", f"error: {reason}"], pictures)
-        see_failed_task(page, address, str(broken.id), f"train@lora: error: {reason}", pictures)
-
-
-def _run_that_fails(workspace: Path, api: str) -> tuple[Any, Any]:
-    """A flow run with a training that fails, and the task of the training."""
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-    from prefect.client.schemas.sorting import FlowRunSort
-
-    edit(workspace, "experiments", lambda p: p["experiments"]["lora"].update(lora={"targets": ["nothing"]}))
-    try:
-        assert "1 stage failed: train@lora." in tunesmith(workspace, "run", "--experiment", "lora", code=1)
-    finally:
-        edit(workspace, "experiments", lambda p: p["experiments"]["lora"].pop("lora"))
-    with SyncPrefectClient(api) as client:
-        latest = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)  # the runs of the schedule come first
-        run = next(run for run in latest if run.state and run.state.is_failed())
-        tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
-    (broken,) = [task for task in tasks if task.name == "train@lora"]
-    behind = {task.name: task.state.name for task in tasks if task.name in ("predict@lora", "score@lora", "compare")}
-    assert behind == dict.fromkeys(("predict@lora", "score@lora", "compare"), "NotRun")
-    return run, broken
-
-
-async def _run_from_form(workspace: Path) -> Any:
-    from prefect.client.orchestration import PrefectClient
-    from prefect.client.schemas.filters import (
-        ArtifactFilter,
-        ArtifactFilterFlowRunId,
-        FlowRunFilter,
-        FlowRunFilterId,
-        LogFilter,
-        LogFilterFlowRunId,
-    )
-    from prefect.exceptions import ObjectNotFound
-
-    async with PrefectClient(os.environ["PREFECT_API_URL"]) as client:
-        for _ in range(120):
-            try:
-                deployment = await client.read_deployment_by_name("retrain/retrain")
-                break
-            except ObjectNotFound:
-                await asyncio.sleep(1)
-        schedule = deployment.schedules[0]
-        assert schedule.schedule.cron == "0 3 * * 1" and schedule.active
-        form = deployment.parameter_openapi_schema["properties"]
-        assert set(form) == {"experiments", "register_model", "new_split", "refresh"}
-        assert form["register_model"]["type"] == "boolean"
-        parameters = {"experiments": ["lora"], "register_model": False}
-        run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-        for _ in range(900):
-            run = await client.read_flow_run(run.id)
-            if run.state.is_final():
-                break
-            await asyncio.sleep(1)
-        assert run.state.is_completed(), (workspace.parent / "schedule.log").read_text()[-3000:]
-        only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-        names = {task.name for task in await client.read_task_runs(flow_run_filter=only)}
-        assert {"train@lora", "predict@lora", "score@lora", "compare"} <= names and "register" not in names
-        assert {"train@base", "predict@base", "score@base"} <= names, "the comparison needs the base"
-        logs = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id])))
-        assert any("validation loss" in log.message for log in logs)
-        artifacts = await client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
-        )
-        comparison = next(one for one in artifacts if one.key == "comparison")
-        assert "/#/experiments/" in comparison.data
-        return run
 
 
 def test_a_schedule_fires_by_itself_twice_and_the_servers_logs_stay_clean(

@@ -12,13 +12,23 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
 from flows.ui import free_port
 from tests.boxes import build
 from tests.browser import browser
-from tests.flows.prefect_pages import approve_on_page, see_refusal, see_run, start_from_form, wait_for_state
+from tests.flows.prefect_pages import (
+    approve_on_page,
+    see_comparison,
+    see_failed_task,
+    see_failure,
+    see_refusal,
+    see_run,
+    start_from_form,
+    wait_for_state,
+)
 from tests.flows.servers import log_of, train_without_end, tunesmith, wait_until
 from tests.workspaces import ROOT, edit
 
@@ -61,9 +71,15 @@ def test_a_deployed_flow_from_its_form_to_the_champion_and_to_a_crash(
             wait_for_state(page, address, run_id, "Completed", 400)
             run = _flow_run(f"{address}/api", run_id)
             see_run(page, address, run_id, run["name"], ["train@weak", "compare", "register"], pictures)
+            see_comparison(page, address, run_id, ["weak", "awaits approval", "report.html"], pictures)
+            assert "validation loss" in _log(f"{address}/api", run_id)
             approval = wait_until(lambda: _paused(f"{address}/api"), 120, "the flow approve to pause")
             approve_on_page(page, address, approval, "read all rows", "Ada", pictures)
             wait_for_state(page, address, approval, "Completed", 120)
+            failed, task = _failed(workspace, f"{address}/api", deployments["retrain"])
+            reason = "params/experiments.yaml: broken.targets: nothing must be a layer of"
+            see_failure(page, address, failed, ["1 stage failed: train@broken.", f"error: {reason}"], pictures)
+            see_failed_task(page, address, task, f"train@broken: error: {reason}", pictures)
         assert "version 1, experiment weak" in tunesmith(workspace, "champion")
         assert "approved by Ada" in tunesmith(workspace, "champion")
         titles = ["weak (version 1) awaits approval", "weak (version 1) is the champion"]
@@ -71,6 +87,31 @@ def test_a_deployed_flow_from_its_form_to_the_champion_and_to_a_crash(
     _skipped(workspace, f"{address}/api", deployments["retrain"])
     _crashed(workspace, f"{address}/api", deployments["retrain"], worker)
     assert "tunesmith: mark a dead flow run as crashed: updated" in tunesmith(workspace, "deploy")
+
+
+def _failed(workspace: Path, api: str, deployment: str) -> tuple[str, str]:
+    """The ids of a run with a training that fails, and of the task of the training."""
+    broken = {"method": "lora", "mixture": "boxes", "lora": {"targets": ["nothing"]}}
+    edit(workspace, "experiments", lambda p: p["experiments"].update(broken=broken))
+    run = _run(api, deployment, {"experiments": ["broken"]}, lambda state: state["type"] == "FAILED", 120)
+    edit(workspace, "experiments", lambda p: p["experiments"].pop("broken"))
+    tasks = {task["name"]: task for task in _post(f"{api}/task_runs/filter", _of_run(run["id"]))}
+    behind = {name: tasks[name]["state"]["name"] for name in ("predict@broken", "score@broken", "compare")}
+    assert behind == dict.fromkeys(behind, "NotRun")
+    return run["id"], tasks["train@broken"]["id"]
+
+
+def _of_run(run_id: str) -> dict[str, Any]:
+    return {"flow_runs": {"id": {"any_": [run_id]}}}
+
+
+def _log(api: str, run_id: str) -> str:
+    logs = _post(f"{api}/logs/filter", {"logs": {"flow_run_id": {"any_": [run_id]}}})
+    return "\n".join(line["message"] for line in logs)
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
+    return httpx.post(url, json=body).raise_for_status().json()
 
 
 def _skipped(workspace: Path, api: str, deployment: str) -> None:
@@ -102,40 +143,29 @@ def _run(
     api: str, deployment: str, parameters: dict[str, Any], reached: Callable[[dict[str, Any]], bool], seconds: float
 ) -> dict[str, Any]:
     """Start a run of the deployment, and wait until its state is ``reached``."""
-    import httpx
-
     body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-    run_id = httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()["id"]
+    run_id = _post(f"{api}/deployments/{deployment}/create_flow_run", body)["id"]
     wait_until(lambda: reached(_flow_run(api, run_id)["state"]), seconds, "the flow run's state")
     return _flow_run(api, run_id)
 
 
 def _deployments(api: str) -> dict[str, str]:
-    import httpx
-
-    return {one["name"]: one["id"] for one in httpx.post(f"{api}/deployments/filter", json={}).json()}
+    return {one["name"]: one["id"] for one in _post(f"{api}/deployments/filter", {})}
 
 
 def _flow_run(api: str, run_id: str) -> dict[str, Any]:
-    import httpx
-
     run: dict[str, Any] = httpx.get(f"{api}/flow_runs/{run_id}").raise_for_status().json()
     return run
 
 
 def _paused(api: str) -> str | None:
-    import httpx
-
-    paused = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
-    runs = httpx.post(f"{api}/flow_runs/filter", json=paused).json()
+    runs = _post(f"{api}/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}})
     return runs[0]["id"] if runs else None
 
 
 def _by_hand(api: str) -> str | None:
     """The id of the one run that no schedule made."""
-    import httpx
-
-    runs = httpx.post(f"{api}/flow_runs/filter", json={}).json()
+    runs = _post(f"{api}/flow_runs/filter", {})
     return next((run["id"] for run in runs if not run["auto_scheduled"]), None)
 
 
