@@ -39,7 +39,7 @@ def clean(root: Path, dry_run: bool, cache: bool, checkpoints: bool) -> list[str
     """
     with workspace_lock(root, "tunesmith clean"):
         entries = _orphaned_entries(root)
-        orphans = [*_orphans(Paths(root)), *_half_written(root)]
+        orphans = [*_orphans(Paths(root)), *_half_written(root), *_old_reports(Paths(root))]
         orphans += sorted(Paths(root).checkpoints.glob("*")) if checkpoints else []
         lines = [f"{'would remove' if dry_run else 'removed'} {path.relative_to(root)}" for path in orphans]
         lines += [f"{'would drop' if dry_run else 'dropped'} {entry} from dvc.lock" for entry in entries]
@@ -76,6 +76,18 @@ def _orphans(paths: Paths) -> list[Path]:
     }
     orphans = [p for folder, names in kept.items() for p in folder.glob("[!.]*") if p.name not in names]
     return sorted(orphans)  # names that begin with a dot are temporary: see below
+
+
+def _old_reports(paths: Paths) -> list[Path]:
+    """Reports of registered versions on earlier test rows (``tasks.register.version_scores``)."""
+    test = paths.evaluation_set / "test.parquet"
+    reports = list((paths.state / "versions").glob("[!.]*/metrics.json"))
+    if not reports or not test.exists():
+        return []
+    from tasks.evaluate.report import rows_digest
+
+    present = rows_digest(files.read_rows(test))
+    return sorted(path.parent for path in reports if files.read_json(path).get("test_sha256") != present)
 
 
 def _half_written(root: Path) -> list[Path]:
