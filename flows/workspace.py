@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dotenv import load_dotenv
 from filelock import FileLock, Timeout
 
 from tasks.core.errors import TunesmithError
@@ -39,11 +40,14 @@ def find_root() -> Path:
 
 
 def prepare_environment(root: Path) -> None:
-    """Set the environment variables of Prefect and of all subprocesses. Call it before Prefect is imported.
+    """Set the environment variables of Prefect and of all subprocesses, also those of ``.env`` in the workspace.
+
+    Call it before Prefect is imported.
 
     Prefect's database is in the workspace, unless PREFECT_HOME or PREFECT_API_URL is set. While ``tunesmith ui`` runs
     for this workspace, its server is used, so that the UI shows runs as they happen.
     """
+    load_dotenv(root / ".env")  # a variable that is set already keeps its value
     os.environ[ROOT_VARIABLE] = str(root)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     home = Path(os.environ.setdefault("PREFECT_HOME", str(Paths(root).state / "prefect")))

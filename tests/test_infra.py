@@ -1,0 +1,94 @@
+"""``infra/``: files of Compose and Kubernetes fit their schemas, and fit together."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+INFRA = Path(__file__).parents[1] / "infra"
+KUBERNETES = INFRA / "kubernetes"
+
+_VERSION = "1.33"
+
+
+def _objects() -> Iterator[tuple[str, dict[str, Any]]]:
+    for file in sorted(KUBERNETES.glob("*.yaml")):
+        for number, content in enumerate(yaml.safe_load_all(file.read_text(encoding="utf-8"))):
+            if content["kind"] != "Kustomization":
+                yield f"{file.name}:{number}", content
+
+
+OBJECTS = dict(_objects())
+
+
+def test_compose_fits_its_schema(tmp_path: Path) -> None:
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text("services: {one: {image: x, volume: []}}")
+    assert _checked(INFRA / "compose.yaml") == 0 and _checked(wrong) != 0
+
+
+def _checked(file: Path) -> int:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_objects_of_kubernetes_fit_their_schemas(name: str) -> None:
+    kubernetes_validate.validate(OBJECTS[name], _VERSION, strict=True)
+
+
+def test_a_wrong_object_does_not_fit() -> None:
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**OBJECTS["namespace.yaml:0"], "specs": {}}, _VERSION, strict=True)
+
+
+def test_kustomize_names_files_that_exist() -> None:
+    kustomization = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
+    names = [*kustomization["resources"], *kustomization["configMapGenerator"][0]["files"]]
+    assert names and all((KUBERNETES / name).is_file() for name in names)
+    unused = {path.name for path in KUBERNETES.iterdir()} - {*names, "kustomization.yaml", "train-job.yaml", ".env"}
+    assert unused == set()
+
+
+def test_files_that_compose_mounts_exist() -> None:
+    mounted = re.findall(r"(\./kubernetes/\S+):/", (INFRA / "compose.yaml").read_text())
+    assert len(mounted) == 3 and all((INFRA / path).is_file() for path in mounted)
+
+
+def test_every_secret_is_in_the_example() -> None:
+    example = set(re.findall(r"^#?(\w+)=", (INFRA / "env.example").read_text(), re.MULTILINE))
+    compose = set(re.findall(r"\$\{(\w+):\?", (INFRA / "compose.yaml").read_text()))
+    keys = {
+        entry["valueFrom"]["secretKeyRef"]["key"]
+        for content in OBJECTS.values()
+        for container in _containers(content)
+        for entry in container.get("env", ())
+        if "valueFrom" in entry
+    }
+    assert compose and keys and compose | keys <= example
+
+
+def test_both_run_the_same_services_in_the_same_images() -> None:
+    services = yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
+    compose = {name: service["image"] for name, service in services.items() if name != "clone"}
+    kubernetes = {
+        content["metadata"]["name"]: container["image"]
+        for name, content in OBJECTS.items()
+        for container in _containers(content)
+        if name != "train-job.yaml:0"
+    }
+    assert kubernetes == compose
+
+
+def _containers(content: dict[str, Any]) -> list[dict[str, Any]]:
+    template = (content.get("spec") or {}).get("template") or {}
+    containers: list[dict[str, Any]] = (template.get("spec") or {}).get("containers") or []
+    return containers
