@@ -2,8 +2,8 @@
 
     python -m bench.drift_looks --simulations 500
 
-Each simulation draws the rows with which a champion was registered, then new rows each day; a row scores 0 or 1. A check
-compares all new rows so far with the old ones, as the flow ``evaluate-champion`` does. Printed is the share of
+Each simulation draws the rows with which a champion was registered, then new rows each day; a row scores 0 or 1. A
+check compares all new rows so far with the old ones, as the flow ``evaluate-champion`` does. Printed is the share of
 simulations in which some check of the first 100 days calls drift, and the share in which the last check does.
 """
 

@@ -15,7 +15,7 @@ def doctor(
         bool, typer.Option(help="Also hash every output that DVC records, in the workspace and in DVC's cache.")
     ] = False,
 ) -> None:
-    """Check versions, processors, memory, disk, parameters, base models and the tracking store."""
+    """Check versions, processors, memory, disk, parameters, base models, tracking store, Prefect and DVC's remote."""
     root = workspace()
     from flows.commands.doctor import examine
 

@@ -16,6 +16,7 @@ import psutil
 from flows.bases import available_base
 from flows.commands.deep_check import check_outputs
 from flows.commands.plan import gate_differs
+from flows.commands.services import dvc_remote, load_beside_us, prefect_server
 from flows.commands.versions import as_tried
 from flows.leases import gpus
 from flows.preflight import preflight
@@ -70,12 +71,15 @@ def examine(root: Path, say: Callable[[str], None] = lambda line: None, deep: bo
         *(_package(name) for name in _PACKAGES),
         _tried("versions", as_tried),
         announced("looking at the machine", _processor),
+        announced("measuring the load", lambda: Finding("load", load_beside_us())),
         _memory(),
         _gpu(),
         _disk(root),
         announced("checking params/", lambda: _tried("parameters", lambda: _parameters(root))),
         *_base_models(root, say),
         announced("opening the tracking store", lambda: _tried("tracking store", lambda: open_store(root).uri)),
+        announced("asking the Prefect server", lambda: _tried("Prefect API", prefect_server)),
+        announced("asking DVC's remote", lambda: _tried("DVC remote", lambda: dvc_remote(root))),
         *(_server(root, name) for name in ("Prefect", "MLflow")),
         *([_tried("outputs", lambda: check_outputs(root, say))] if deep else []),
     ]

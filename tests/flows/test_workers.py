@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from tests.flows.prefect_pages import (
     start_from_form,
     wait_for_state,
 )
+from tests.flows.recording import recording_server
 from tests.flows.servers import log_of, train_without_end, tunesmith, wait_until
 from tests.workspaces import ROOT, edit
 
@@ -52,7 +51,7 @@ def test_a_deployed_flow_from_its_form_to_the_champion_and_to_a_crash(
     address = f"http://127.0.0.1:{port}"
     start("ui", "--only", "prefect", "--prefect-port", str(port))
     wait_until((workspace / ".tunesmith/ui.json").exists, 240, "the Prefect server")
-    with _webhook() as (url, received):
+    with recording_server(HTTPStatus.OK) as (url, received):
         _save_block(f"{address}/api", url)
         printed = tunesmith(workspace, "deploy")
         assert "work pool tunesmith: created, of the type process" in printed
@@ -179,24 +178,3 @@ def _save_block(api: str, url: str) -> None:
             name="team", url=url, json_data={"title": "{{subject}}", "text": "{{body}}"}
         )
         block.save("tunesmith", overwrite=True)
-
-
-@contextmanager
-def _webhook() -> Iterator[tuple[str, list[str]]]:
-    """A server that keeps the bodies of the requests which it receives."""
-    received: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", received
-    finally:
-        server.shutdown()
