@@ -3,8 +3,8 @@
     python -m bench.topology --folder /tmp/topology
 
 There are the workspace (``tests/boxes.py``, a tiny model), a Prefect server, the worker of the workspace, and two
-clones with a worker each. DVC's remote is a folder. The script asserts that every experiment is built once to its end, that its
-results are in the workspace, and that nothing is left to run; the last line is ``done``.
+clones with a worker each. DVC's remote is a folder. The script asserts that every experiment is built once to its end,
+that its results are in the workspace, and that nothing is left to run; the last line is ``done``.
 """
 
 from __future__ import annotations
