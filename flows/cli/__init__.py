@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
+from flows.cli.backup import backup, restore
 from flows.cli.benchmark import benchmark
 from flows.cli.champion import approve, challenge, champion, promote, reject, rollback
 from flows.cli.clean import clean
@@ -88,6 +89,8 @@ for command in (
     trigger,
     ui,
     sync,
+    backup,
+    restore,
     clean,
 ):
     app.command()(command)

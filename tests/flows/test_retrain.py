@@ -234,5 +234,5 @@ def test_a_table_that_grows_reaches_training_and_a_vanished_one_stops_the_run(
     drop(copy)
     state = _run(experiments=["full"], register_model=False, refresh=True)
     assert state.is_failed() and "no such table: tickets" in state.message
-    assert "no source was replaced and nothing was trained" in state.message and "Traceback" not in state.message
+    assert "no source was replaced; correct these sources" in state.message and "Traceback" not in state.message
     assert _task_runs() == {"refresh@tickets": "Failed"} and stored(copy) == before

@@ -162,11 +162,18 @@ def test_the_state_is_stored_once_and_complete(registered: Paths, tmp_path: Path
 
     tracker = open_store(registered.root)
     run_id = tracker.client.get_model_version("tunesmith", "1").run_id
-    log_state(tracker.client, run_id, "lora", Paths(tmp_path / "elsewhere"))  # a second call keeps the first state
+    elsewhere = Paths(tmp_path / "elsewhere")
+    log_state(
+        tracker.client, run_id, "lora", elsewhere, elsewhere.report("lora")
+    )  # a second call keeps the first state
     state = read_state(tracker.client, run_id, tmp_path)
     assert state is not None
     assert (state / "dvc.lock").read_bytes() == (registered.root / "dvc.lock").read_bytes()
     assert (state / "params/registration.yaml").exists()
+    rows = pq.read_table(state / "rows.parquet")
+    assert rows.num_rows == 8 and {"row_id", "finished", "rouge1_f"} <= set(rows.column_names)
+    assert not {"prompt", "text", "references", "completion"} & set(rows.column_names), "no text outlives its row"
+    assert set(files.read_json(state / "evaluation.json")) == {"generation", "shots"}
     assert "+after = 1" in (state / "uncommitted.patch").read_text()
 
 

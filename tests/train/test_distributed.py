@@ -119,7 +119,7 @@ def test_two_nodes_and_a_launch_by_hand_equal_the_stage(tmp_path: Path, tiny_lla
     curves["nodes"] = curve(paths, "nodes")
 
     add(paths, "hand", launched("fsdp"))
-    config = ["--config_file", str(PROJECT / "infra/node_fsdp.yaml"), "--num_processes", "2"]
+    config = ["--config_file", str(PROJECT / "infra/accelerate/node_fsdp.yaml"), "--num_processes", "2"]
     command = ("accelerate.commands.launch", *config, "--main_process_port", "0", "--module", "tasks.train")
     hand = stage(paths, "hand", command=command)
     output = hand.communicate(timeout=250)[0]

@@ -130,7 +130,7 @@ def test_threads_are_shared_out() -> None:
 
 
 def test_infra_holds_what_the_stage_launches_with() -> None:
-    configs = {path.stem: read_yaml(path) for path in (PROJECT / "infra").glob("*.yaml")}
+    configs = {path.stem: read_yaml(path) for path in (PROJECT / "infra/accelerate").glob("*.yaml")}
     assert configs == {
         f"{where}_{strategy}": launcher.config(LauncherParams(processes=8 * nodes, strategy=strategy, nodes=nodes))
         for where, nodes in (("node", 1), ("nodes", 2))
