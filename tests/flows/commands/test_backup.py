@@ -37,7 +37,7 @@ def test_a_lost_workspace_is_restored(root: Path, tmp_path: Path, cli: Cli) -> N
     (root / "params/notes.txt").write_text("not committed")
     with (root / "params/experiments.yaml").open("a") as stream:
         stream.write("# changed, not committed\n")
-    code, before = cli(root, "predict", "--model", "models:/tunesmith@champion", "my lamp is dark")
+    code, before = cli(root, "predict", "--experiment", "models:/tunesmith@champion", "my lamp is dark")
     assert code == 0, before
     ledger = (root / "decisions.jsonl").read_text()
     printed: list[str] = []
@@ -50,7 +50,7 @@ def test_a_lost_workspace_is_restored(root: Path, tmp_path: Path, cli: Cli) -> N
     assert (again / "params/notes.txt").read_text() == "not committed"
     assert (again / "params/experiments.yaml").read_text().endswith("# changed, not committed\n")
     assert (again / "decisions.jsonl").read_text() == ledger
-    code, after = cli(again, "predict", "--model", "models:/tunesmith@champion", "my lamp is dark")
+    code, after = cli(again, "predict", "--experiment", "models:/tunesmith@champion", "my lamp is dark")
     assert code == 0 and _last(after) == _last(before)
 
 
