@@ -31,7 +31,8 @@ _RUNNER: Any = ThreadPoolTaskRunner(max_workers=4)
 
 
 def _name() -> str:
-    return f"{NAME} {', '.join(flow_run.parameters['stages'])}"
+    names = dict.fromkeys(address.partition("@")[2] for address in flow_run.parameters["stages"])
+    return f"{NAME} {', '.join(names)}"
 
 
 @flow(name=NAME, flow_run_name=_name, task_runner=_RUNNER, persist_result=False)

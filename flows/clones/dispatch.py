@@ -84,5 +84,5 @@ def _run(parameters: Mapping[str, Any], name: str, logger: Any) -> State[Any]:
                 raise StoppedError("the flow was stopped")
             if state is not None and state.is_scheduled() and time.monotonic() - warned > _WARN_EVERY_S:
                 warned = time.monotonic()
-                logger.warning("%s: no worker has taken it yet: `tunesmith worker --pool tunesmith-clones`", name)
+                logger.warning("%s: waits for a worker; start one: `tunesmith worker --pool tunesmith-clones`", name)
             time.sleep(_POLL_S)
