@@ -75,15 +75,15 @@ def test_a_deployed_flow_from_its_form_to_the_champion_and_to_a_crash(
             approval = wait_until(lambda: _paused(f"{address}/api"), 120, "the flow approve to pause")
             approve_on_page(page, address, approval, "read all rows", "Ada", pictures)
             wait_for_state(page, address, approval, "Completed", 120)
+            _skipped(f"{address}/api", deployments["retrain"])
             failed, task = _failed(workspace, f"{address}/api", deployments["retrain"])
-            reason = "params/experiments.yaml: broken.targets: nothing must be a layer of"
+            reason = "params/experiments.yaml: lora.targets: nothing must be a layer of"
             see_failure(page, address, failed, ["1 stage failed: train@broken.", f"error: {reason}"], pictures)
             see_failed_task(page, address, task, f"train@broken: error: {reason}", pictures)
         assert "version 1, experiment weak" in tunesmith(workspace, "champion")
         assert "approved by Ada" in tunesmith(workspace, "champion")
         titles = ["weak (version 1) awaits approval", "weak (version 1) is the champion"]
         wait_until(lambda: [title for title in titles if not any(title in text for text in received)] == [], 60, titles)
-    _skipped(workspace, f"{address}/api", deployments["retrain"])
     _crashed(workspace, f"{address}/api", deployments["retrain"], worker)
     assert "tunesmith: mark a dead flow run as crashed: updated" in tunesmith(workspace, "deploy")
 
@@ -113,7 +113,7 @@ def _post(url: str, body: dict[str, Any]) -> Any:
     return httpx.post(url, json=body).raise_for_status().json()
 
 
-def _skipped(workspace: Path, api: str, deployment: str) -> None:
+def _skipped(api: str, deployment: str) -> None:
     """A run with nothing new ends within seconds, and its name tells it."""
     run = _run(api, deployment, {}, lambda state: state["type"] == "COMPLETED", 90)
     assert run["name"].endswith("(skipped)") and run["state"]["name"] == "Cached"
@@ -128,7 +128,7 @@ def _crashed(workspace: Path, api: str, deployment: str, worker: subprocess.Pope
     parameters = {"experiments": ["lora"]}
     run = _run(api, deployment, parameters, lambda state: state["type"] == "RUNNING", 60)
     log = log_of(workspace, "worker")
-    wait_until(lambda: "lora: train@lora" in log.read_text() or "training " in log.read_text(), 120, "the training")
+    wait_until(lambda: "'train@lora' - training" in log.read_text(), 180, "the training")
     process = psutil.Process(worker.pid)
     for one in [process, *process.children(recursive=True)]:
         one.kill()
