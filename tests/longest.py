@@ -2,6 +2,7 @@
 
 LONGEST = [
     "test_servers.py",
+    "test_workers.py",
     "test_stopped_flows.py",
     "test_sweep.py",
     "test_train_repeats.py",
