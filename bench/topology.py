@@ -49,18 +49,18 @@ def main() -> None:
         workers = [start(clone, api, "worker", "--pool", "tunesmith-clones", "--limit", "1") for clone in clones]
         started += workers
         run = post(f"{api}/deployments/name/retrain/retrain", None)
-        begun = time.monotonic()
+        since = time.monotonic()
         body = {"parameters": {"workers": True}, "state": {"type": "SCHEDULED"}}
         run_id = post(f"{api}/deployments/{run['id']}/create_flow_run", body)["id"]
         wait_for(lambda: any((clone / "checkpoints").exists() for clone in clones), 600, "a training in a clone")
         victim = next(number for number, clone in enumerate(clones) if (clone / "checkpoints").exists())
         kill(workers[victim])
         print(
-            f"{time.monotonic() - begun:.0f} s: killed the worker of clone-{victim + 1} and its processes", flush=True
+            f"{time.monotonic() - since:.0f} s: killed the worker of clone-{victim + 1} and its processes", flush=True
         )
         wait_for(lambda: state(api, run_id)["type"] in ("COMPLETED", "FAILED", "CRASHED"), 1500, "the end of the flow")
         print(
-            f"{time.monotonic() - begun:.0f} s: {state(api, run_id)['name']}: {state(api, run_id)['message']}",
+            f"{time.monotonic() - since:.0f} s: {state(api, run_id)['name']}: {state(api, run_id)['message']}",
             flush=True,
         )
         check(root, api, run_id)
@@ -102,8 +102,8 @@ def check(root: Path, api: str, run_id: str) -> None:
     assert dvc(root, "status", "--json").stdout.strip() == "{}"
 
 
-def tell(begun: float, text: str) -> None:
-    print(f"{time.monotonic() - begun:.0f} s: {text}", flush=True)
+def tell(since: float, text: str) -> None:
+    print(f"{time.monotonic() - since:.0f} s: {text}", flush=True)
 
 
 def kill(worker: subprocess.Popen[bytes]) -> None:

@@ -129,7 +129,7 @@ def _crashed(workspace: Path, api: str, deployment: str, worker: subprocess.Pope
     parameters = {"experiments": ["lora"]}
     run = _run(api, deployment, parameters, lambda state: state["type"] == "RUNNING", 200)
     log = log_of(workspace, "worker")
-    wait_until(lambda: "'train@lora' - training" in log.read_text(), 400, "the training")
+    wait_until(lambda: "'train@lora' - step" in log.read_text(), 400, "the training")
     process = psutil.Process(worker.pid)
     for one in [process, *process.children(recursive=True)]:
         one.kill()
