@@ -84,7 +84,7 @@ def record_drift(
         known = {key: round(float(value), DIGITS) for key, value in values.items() if value is not None}
         tracker.client.log_batch(run_id, tags=[RunTag(CHAMPION, champion), RunTag(FLOW, flow_run_id)])
         tracker.log_points(run_id, [Metric(key, value, now, 0) for key, value in known.items()])
-        tracker.client.log_artifact(run_id, str(paths.drift))
+        tracker.client.log_dict(run_id, result, paths.drift.name)
         describe(tracker.client, run_id, RESULTS, [result["summary"], "", *(f"- {line}" for line in result["lines"])])
         tracker.client.set_terminated(run_id, "FINISHED")
     return run_id

@@ -11,7 +11,6 @@ from tasks.core import files
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.drift.run import _divided, run
-from tasks.drift.stored import store
 from tasks.evaluate.metrics import PREDICTIONS
 from tasks.register.params import RegistrationParams
 from tasks.register.people import promote_by_hand
@@ -91,7 +90,6 @@ def test_longer_inputs_are_drift_and_are_logged(paths: Paths) -> None:
     from tasks.tracking.client import open_store
 
     tracker = open_store(paths.root)
-    store(result, paths)
     logged = tracker.client.get_run(record_drift(paths, "flow-1", "evaluate-champion 2026-12-07", result))
     assert logged.data.metrics["rouge1"] == pytest.approx(result["score"], abs=1e-6)
     assert logged.data.metrics["new_test_rows"] == 8 and "drift/length" in logged.data.metrics
