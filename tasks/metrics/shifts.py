@@ -42,8 +42,8 @@ class Shift:
     def verdict(self, margin: float, harm: Harm, min_groups: int) -> ShiftVerdict:
         """Classify the shift.
 
-        - ``drift``: the whole interval lies beyond ``margin``, in a direction that does harm. With 95 % confidence, at
-          most 2.5 % of samples without such a change are called drift, and hardly one without any change.
+        - ``drift``: the whole interval lies beyond ``margin``, in a direction that does harm. With 95 % confidence, one
+          test calls a change as large as the margin drift in 2.5 % of cases; bench/drift_looks.py repeats tests.
         - ``steady``: the whole interval lies within the margin, or in the direction that does no harm.
         - ``not enough rows``: the interval crosses the margin, or there are fewer than ``min_groups`` groups.
         """
