@@ -55,14 +55,9 @@ def main() -> None:
         wait_for(lambda: any((clone / "checkpoints").exists() for clone in clones), 600, "a training in a clone")
         victim = next(number for number, clone in enumerate(clones) if (clone / "checkpoints").exists())
         kill(workers[victim])
-        print(
-            f"{time.monotonic() - since:.0f} s: killed the worker of clone-{victim + 1} and its processes", flush=True
-        )
+        tell(since, f"killed the worker of clone-{victim + 1} and its processes")
         wait_for(lambda: state(api, run_id)["type"] in ("COMPLETED", "FAILED", "CRASHED"), 1500, "the end of the flow")
-        print(
-            f"{time.monotonic() - since:.0f} s: {state(api, run_id)['name']}: {state(api, run_id)['message']}",
-            flush=True,
-        )
+        tell(since, f"{state(api, run_id)['name']}: {state(api, run_id)['message']}")
         check(root, api, run_id)
     finally:
         for process in reversed(started):
@@ -82,9 +77,7 @@ def lay_out(root: Path, clones: list[Path], remote: Path) -> None:
     commit(root)
     for clone in clones:
         subprocess.run(["git", "clone", "--quiet", root, clone], check=True)
-        shutil.copytree(
-            root / "base", clone / "base", dirs_exist_ok=True
-        )  # a local base model is in neither git nor DVC
+        shutil.copytree(root / "base", clone / "base")  # a local base model is in neither git nor DVC
 
 
 def check(root: Path, api: str, run_id: str) -> None:

@@ -93,6 +93,9 @@ def markdown_drift(root: Path, result: dict[str, Any]) -> str:
     Args:
         result: of ``tasks.drift.run.run``.
     """
+    new = "their number since the registration is not known"
+    if result["new_rows"] is not None:
+        new = f"of which {result['new_rows']} came in after the champion was registered"
     score = "no score" if result["score"] is None else f"{result['metric']} {result['score']:.3f}"
     table = ["| quantity | verdict | before | now | margin |", "| --- | --- | ---: | ---: | ---: |"]
     for name, entry in result["quantities"].items():
@@ -100,9 +103,8 @@ def markdown_drift(root: Path, result: dict[str, Any]) -> str:
         table.append(f"| {name.replace('_', ' ')} | {entry['verdict']} | {' | '.join(numbers)} |")
     parts = [
         f"### {_escaped(result['summary'])}",
-        f"{score} on {result['rows']} test rows, of which {result['new_rows']} came in after the champion was "
-        f"registered. Inputs are compared with {result['training_rows_read']} of {result['training_rows']} training "
-        "rows.",
+        f"{score} on {result['rows']} test rows, {new}. Inputs are compared with {result['training_rows_read']} of "
+        f"{result['training_rows']} training rows.",
         _bullets("**What was compared**", result["lines"]),
         "\n".join(table),
         f"The numbers are in `{Paths(root).drift}`.",

@@ -44,7 +44,7 @@ def refuse_other_commit(root: Path, commit: str) -> None:
     if own != commit:
         raise TunesmithError(
             f"{root}: this clone must be at the commit of the flow, {commit[:12]}; it is at {own[:12]}; "
-            f"`git fetch && git checkout {commit[:12]}` there, and start the worker again"
+            f"run `git fetch && git checkout {commit[:12]}` in it, and start its worker again"
         )
     refuse_changes(root)
 
