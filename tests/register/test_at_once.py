@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def test_a_lock_database_that_cannot_be_used_is_named_with_the_remedy(
         return str(error.value)
 
     assert error_of("my database").startswith("TUNESMITH_LOCK_DATABASE: must be an address such as postgresql://")
+    for address in ("postgresql://ada:secret@localhost:1/locks", "postgresql+nodriver://ada:secret@localhost:1/locks"):
+        lost = error_of(address)
+        assert "which must be reachable" in lost and "secret" not in lost
+    monkeypatch.setitem(sys.modules, "psycopg2", None)  # as if it were not installed
     assert "pip install psycopg2-binary" in error_of("postgresql://ada:secret@localhost:1/locks")
-    lost = error_of("postgresql+nodriver://ada:secret@localhost:1/locks")
-    assert "which must be reachable" in lost and "secret" not in lost
