@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from prefect.states import State
 
 from flows.subprocesses import stopped
 from tasks.core.counted import counted
+from tasks.core.faults import MEMORY_EXIT, TRANSIENT_EXIT
 
 # dvc's last line about a command that failed. A shell reports a killed child as 128 plus the signal.
 _EXITED = re.compile(r"ERROR: failed to reproduce .*exited with (-?\d+)$")
 
 _MORE_MEMORY = {
-    "train": "lower training.token_budget (params/training.yaml) or free memory, and run again: training resumes from "
-    "its last checkpoint",
+    "train": "take a change that `tunesmith plan --memory` names, let it be tried with half the token budget "
+    "(memory.on_oom: halve in params/training.yaml), or free memory, and run again: training resumes from its last "
+    "checkpoint",
     "predict": "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run again",
     "benchmark": "lower benchmark.settings.batch_size (params/evaluation.yaml) or free memory, and run again",
 }
@@ -39,10 +42,41 @@ def why(address: str, lines: list[str]) -> str:
     return f"{address}: error: {' | '.join(lines[-3:])}"
 
 
+def was_transient(lines: list[str]) -> bool:
+    """Whether the stage ended with a fault of a network or a server."""
+    return _code(lines) == TRANSIENT_EXIT
+
+
+def lacked_memory(lines: list[str], killed_before: int | None) -> bool:
+    """Whether the stage ended since memory ran out: by its own exit code, or by the kernel's choice.
+
+    Args:
+        killed_before: ``killed_for_memory()`` when the stage started. Where the kernel does not count, each SIGKILL
+            counts.
+    """
+    if _code(lines) == MEMORY_EXIT:
+        return True
+    return _signal(lines) == signal.SIGKILL and (killed_before is None or killed_for_memory() != killed_before)
+
+
+def killed_for_memory() -> int | None:
+    """The number of processes that Linux has killed since memory ran out; None if the kernel does not count them."""
+    try:
+        counters = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in counters if line.startswith("oom_kill ")), None)
+
+
+def _code(lines: list[str]) -> int:
+    """The exit code of the stage, as dvc reports it; 0 if it reports none."""
+    codes = [int(match[1]) for match in map(_EXITED.match, lines) if match]
+    return codes[-1] if codes else 0
+
+
 def _signal(lines: list[str]) -> int | None:
     """The number of the signal that ended the stage, as dvc reports it; None if no signal did."""
-    codes = [int(match[1]) for match in map(_EXITED.match, lines) if match]
-    code = codes[-1] if codes else 0
+    code = _code(lines)
     number = -code if code < 0 else code - 128
     return number if number in set(signal.Signals) else None
 

@@ -25,6 +25,7 @@ from flows.leases import needs_lease
 from flows.locked import locked, refuse_failure
 from flows.new_split import counts, refuse_new_splits
 from flows.refresh import refresh_sources
+from flows.retries import retried
 from flows.run_names import run_name, skipped
 from flows.sources.fetched import refuse_unfetched
 from flows.stages import Elsewhere, run_stages
@@ -106,9 +107,10 @@ def retrain(
 def _retrain(root: Path, experiments: list[str] | None, register_model: bool, workers: bool, logger: Any) -> State[Any]:
     from tasks.tracking.client import open_store
 
-    open_store(root)  # create it here once, before several stages would do so at the same time
+    # Create it here once, before several stages would do so at the same time.
+    retried(lambda: open_store(root), logger.warning)
     chosen = {*experiments, *_opponents(root)} if experiments else None
-    pin_bases(root, logger.info, chosen)
+    retried(lambda: pin_bases(root, logger.info, chosen), logger.warning)
     dag = read_dag(root, logger.warning)
     within = dag.needed_for(chosen) if chosen else None
     pending = dag.pending(within)

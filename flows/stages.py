@@ -13,14 +13,18 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from flows.dag import Dag
-from flows.failures import why
+from flows.failures import killed_for_memory, lacked_memory, was_transient, why
 from flows.leases import needs_lease
 from flows.progress import shown
 from flows.repro import repro
+from flows.retries import RETRIED, failed
 from flows.subprocesses import StoppedError, stopped
 from flows.turns import Turn
 from tasks.core.facts import FLOW_RUN_VARIABLE
+from tasks.core.paths import Paths
 from tasks.core.stage import RESTORE_VARIABLE
+from tasks.memory.params import load_limits
+from tasks.train.halved import HALVE_VARIABLE
 
 _UNCHANGED = ("didn't change, skipping", "is cached - skipping run")
 
@@ -69,29 +73,51 @@ def run_stages(dag: Dag, pending: list[str], root: Path, elsewhere: Elsewhere | 
     return {a: state for a, state in states.items() if a in dag.graph or not state.is_completed()}
 
 
-@task(name="stage", task_run_name="{address}")
+@task(name="stage", task_run_name="{address}", **RETRIED)
 def restore_stage(address: str, root: Path, variables: Mapping[str, str] | None = None) -> State[Any]:
     """Restore the outputs of a stage that another clone built; fail if its results are not in DVC's run cache."""
     return _repro(address, root, {**(variables or {}), RESTORE_VARIABLE: "1"}, ["--pull"])
 
 
-@task(name="stage", task_run_name="{address}")
+@task(name="stage", task_run_name="{address}", **RETRIED)
 def run_stage(address: str, root: Path, variables: Mapping[str, str] | None = None) -> State[Any]:
     """Bring one stage up to date with ``dvc repro --single-item``; its log is streamed to this task's log.
 
     The state is named ``Cached`` if nothing had to run. The message of a failure is the stage's own error. States are
-    returned, not raised, since a traceback of this code would bury that error.
+    returned, not raised, since a traceback of this code would bury that error. After a fault of a network or a server,
+    Prefect tries again. A training whose memory ran out is tried once more if ``memory.on_oom`` is ``halve``.
 
     Args:
         variables: environment variables that bind the stage to its GPUs; a flow passes the stage's ``Turn``.
     """
     if needs_lease(address):
         with shown(address, root) as progress:
-            return _repro(address, root, {**(variables or {}), **progress})
+            return _trained_or_halved(address, root, {**(variables or {}), **progress})
     return _repro(address, root, variables or {})
 
 
-def _repro(address: str, root: Path, variables: Mapping[str, str], options: Sequence[str] = ()) -> State[Any]:
+def _trained_or_halved(address: str, root: Path, variables: Mapping[str, str]) -> State[Any]:
+    killed = killed_for_memory()
+    lines: list[str] = []
+    state = _repro(address, root, variables, seen=lines)
+    if state.is_completed() or not (address.startswith("train@") and lacked_memory(lines, killed)):
+        return state
+    if load_limits(Paths(root).params / "training.yaml").on_oom != "halve":
+        return state
+    get_run_logger().warning(
+        "%s: memory ran out; it is tried once more with half the token budget and twice the accumulation", address
+    )
+    return _repro(address, root, {**variables, HALVE_VARIABLE: "1"})
+
+
+def _repro(
+    address: str,
+    root: Path,
+    variables: Mapping[str, str],
+    options: Sequence[str] = (),
+    seen: list[str] | None = None,
+) -> State[Any]:
+    """Run ``dvc repro``; put the stage's log also into ``seen``."""
     logger = get_run_logger()
 
     def on_line(line: str) -> None:
@@ -109,7 +135,9 @@ def _repro(address: str, root: Path, variables: Mapping[str, str], options: Sequ
         )
     except StoppedError:
         return Failed(message=f"{address}: error: not started, since the flow was stopped")
+    if seen is not None:
+        seen += lines
     if code != 0:
-        return Failed(message=why(address, lines))
+        return failed(why(address, lines), was_transient(lines))
     cached = any(text in line for line in lines for text in _UNCHANGED)
     return Completed(message="nothing had changed", name="Cached") if cached else Completed(message="built")

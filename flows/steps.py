@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, State
 
+from flows.retries import RETRIED, failed
 from tasks.core.errors import TunesmithError
+from tasks.core.faults import is_transient
 from tasks.core.paths import Paths
 from tasks.core.stage import readable_errors
 
 
-@task(name="step", task_run_name="{name}")
+@task(name="step", task_run_name="{name}", **RETRIED)
 def run_step(name: str, work: Callable[[Paths], object], root: Path) -> State[Any]:
     """Run a step outside DVC in this process, where MLflow is loaded already; its log goes to this task's log."""
     try:
         with _relayed(get_run_logger()), readable_errors():
             work(Paths(root))
     except TunesmithError as error:
-        return Failed(message="\n".join(f"{name}: error: {line}" for line in str(error).splitlines()))
+        message = "\n".join(f"{name}: error: {line}" for line in str(error).splitlines())
+        return failed(message, is_transient(error))
     return Completed(message="done")
 
 

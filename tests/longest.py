@@ -2,8 +2,8 @@
 
 LONGEST = [
     "test_servers.py",
-    "test_workers.py",
     "test_stopped_flows.py",
+    "test_workers.py",
     "test_sweep.py",
     "test_train_repeats.py",
     "test_distributed_ends.py",

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from flows.retries import retried
 from flows.subprocesses import stream
 from tasks.core.errors import TunesmithError
+from tasks.core.faults import TransientError
 
 Say = Callable[[str], None]
+
+_OF_A_REMOTE = re.compile(
+    r"timed? ?out|time-out|connect|connection|reset by peer|temporar|unavailable|slow ?down|internal ?(server )?error|"
+    r"\b50[0234]\b|too many requests|\b429\b|service ?error|server error",
+    re.IGNORECASE,
+)
+"""Errors of a remote that may be gone at the next try, as dvc prints them: it has no exit code for them."""
 
 _DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 
@@ -64,7 +74,12 @@ def refuse_no_remote(root: Path) -> None:
 
 
 def _dvc(root: Path, arguments: list[str], say: Say) -> None:
+    """Run ``dvc``, and run it again after a fault of the remote: what was exchanged before is not sent again."""
     refuse_no_remote(root)
+    retried(lambda: _dvc_once(root, arguments, say), say)
+
+
+def _dvc_once(root: Path, arguments: list[str], say: Say) -> None:
     lines: list[str] = []
 
     def on_line(line: str) -> None:
@@ -73,4 +88,5 @@ def _dvc(root: Path, arguments: list[str], say: Say) -> None:
 
     if stream([*_DVC, *arguments], root, on_line, {}):
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-3:]
-        raise TunesmithError(f"`dvc {' '.join(arguments)}` failed: {' '.join(errors)}")
+        kind = TransientError if any(map(_OF_A_REMOTE.search, errors)) else TunesmithError
+        raise kind(f"`dvc {' '.join(arguments)}` failed: {' '.join(errors)}")

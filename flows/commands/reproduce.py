@@ -33,6 +33,7 @@ from tasks.serving.package import MODEL
 from tasks.tracking.client import VARIABLE, open_store, readable_mlflow
 from tasks.tracking.state import GIT, LOCK, PATCH, has_commit, read_state
 from tasks.tracking.tag_names import NAME
+from tasks.train import halved
 
 Say = Callable[[str], None]
 
@@ -87,7 +88,7 @@ def reproduce(root: Path, model: str | None, say: Say, keep: Path | None = None)
             _restore(root, state, tree, say)
             ensure_built(params_of(manifest["base_model"]), root)
             say(f"building train@{experiment} in {tree}")
-            _build(tree, experiment, say)
+            _build(tree, experiment, say, halved.was_halved(manifest))
             rebuilt = files.read_json(Paths(tree).model(experiment) / "manifest.json")
     equal = bool(rebuilt["weights_sha256"] == manifest["weights_sha256"])
     if equal:
@@ -241,12 +242,14 @@ def _link_bases(root: Path, tree: Path) -> None:
             (tree / folder).symlink_to((root / folder).resolve(), target_is_directory=True)
 
 
-def _build(tree: Path, experiment: str, say: Say) -> None:
+def _build(tree: Path, experiment: str, say: Say, was_halved: bool) -> None:
     """Run the stages that ``dvc.lock`` does not name, up to the training, without the workspace's MLflow store."""
     for name in (VARIABLE, "PREFECT_API_URL", "PREFECT_HOME"):
         os.environ.pop(name, None)
     command = [*_DVC, "repro", "--no-run-cache", "--no-commit", f"train@{experiment}"]
     environment = {ROOT_VARIABLE: str(tree), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    if was_halved:
+        environment[halved.HALVE_VARIABLE] = "1"
     allow()
     try:
         lines: list[str] = []

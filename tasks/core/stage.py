@@ -24,7 +24,8 @@ from types import FrameType
 import psutil
 
 from tasks.core import files
-from tasks.core.errors import TunesmithError
+from tasks.core.errors import TunesmithError, described
+from tasks.core.faults import MemoryShortError, TransientError, exit_code, is_transient, ran_out_of_memory
 from tasks.core.params import read_yaml, value_at
 
 logger = logging.getLogger("tunesmith")
@@ -156,8 +157,8 @@ def quieten_bitsandbytes() -> None:
 def step(name: str, work: Callable[[], None]) -> None:
     """Run ``work`` as this process's main task: a stage, or a step outside the DAG.
 
-    The process exits with 1 on a ``TunesmithError`` (one line per problem on stderr), with 130 on SIGINT, with 143 on
-    SIGTERM.
+    The process exits on a ``TunesmithError`` (one line per problem on stderr) with its ``exit_code``, with 130 on
+    SIGINT, with 143 on SIGTERM.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     for noisy in ("dvc", "httpx", "alembic", "matplotlib", "fontTools"):
@@ -171,7 +172,7 @@ def step(name: str, work: Callable[[], None]) -> None:
             work()
     except TunesmithError as error:
         sys.stderr.write("".join(f"{name}: error: {line}\n" for line in str(error).splitlines()))
-        sys.exit(1)
+        sys.exit(exit_code(error))
     except Terminated:
         sys.stderr.write(f"{name}: error: ended by SIGTERM; nothing half-written was left\n")
         raise
@@ -182,11 +183,14 @@ def step(name: str, work: Callable[[], None]) -> None:
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Turn errors of the operating system (disk, permissions, names) into one line with a remedy."""
+    """Turn errors of the operating system (disk, permissions, names, memory) and of networks into one line."""
     try:
         yield
+    except TunesmithError:
+        raise
     except OSError as error:
         if error.errno not in _REMEDIES:
+            _raise_known(error)
             raise
         reason = " ".join(str(error.strerror or os.strerror(error.errno)).split())
         raise TunesmithError(
@@ -197,9 +201,18 @@ def readable_errors() -> Iterator[None]:
         quoted = re.search(r"\(os error (\d+)\)", str(error))
         number = int(quoted.group(1)) if quoted else errno.ENOSPC if "PytorchStreamWriter" in str(error) else None
         if number not in _REMEDIES:
+            _raise_known(error)
             raise
         reason = " ".join(str(error).split())
         raise TunesmithError(f"weights: {_REMEDIES[number].format(reason=reason)}") from None
+
+
+def _raise_known(error: Exception) -> None:
+    """Raise in its stead the TunesmithError for memory that ran out or for a network's fault, if it is one."""
+    if ran_out_of_memory(error):
+        raise MemoryShortError(f"memory ran out ({described(error)})") from None
+    if is_transient(error):
+        raise TransientError(f"the network or a server failed ({described(error)}); run again later") from error
 
 
 class Terminated(SystemExit):

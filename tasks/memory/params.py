@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,10 +19,13 @@ class MemoryParams(Params):
         warn_above: a training whose plan exceeds this share of the free memory starts with a warning.
         refuse_above: a training whose tensors alone exceed this share of the free memory is refused; null never
             refuses.
+        on_oom: what a flow does with a training whose memory ran out: ``fail``, or ``halve``: try once more with half
+            the token budget and twice the accumulation.
     """
 
     warn_above: float = Field(default=0.8, gt=0)
     refuse_above: float | None = Field(default=1.0, gt=0)
+    on_oom: Literal["fail", "halve"] = "fail"
 
 
 def load_limits(file: Path) -> MemoryParams:

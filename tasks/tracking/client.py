@@ -26,6 +26,7 @@ from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_B
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.core.errors import TunesmithError
+from tasks.core.faults import TransientError
 from tasks.core.files import canonical_json
 from tasks.core.paths import TRACKING_VARIABLE, Paths, tracking_uri
 from tasks.tracking.artifacts import artifacts_beside, follow_folder
@@ -289,7 +290,7 @@ def _refuse_silent(uri: str) -> None:
     except requests.RequestException as error:
         reason = _reason(error)
     if reason:
-        raise TunesmithError(
+        raise TransientError(
             f"{VARIABLE}: the tracking server at {uri} must answer; it does not ({reason}); "
             "start it or unset the variable"
         )

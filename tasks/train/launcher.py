@@ -21,6 +21,7 @@ import torch
 import tasks
 from tasks.core import files
 from tasks.core.errors import TunesmithError
+from tasks.core.faults import MemoryShortError
 from tasks.core.stage import PARENT_VARIABLE, Stage, Terminated, main, readable_errors, step
 from tasks.model import distributed
 from tasks.model.base_models import BaseModel
@@ -127,7 +128,8 @@ def _run_launched(folder: Path, work: Work) -> None:
     except Exception as error:
         known = isinstance(error, TunesmithError)
         message = str(error) if known else f"{type(error).__name__}: {error}"
-        files.write_json(folder / f"error-{distributed.rank()}.json", {"known": known, "message": message})
+        handed = {"known": known, "message": message, "memory": isinstance(error, MemoryShortError)}
+        files.write_json(folder / f"error-{distributed.rank()}.json", handed)
         if not known:
             logging.getLogger("tunesmith").exception("process %d", distributed.rank())
         sys.exit(1)
@@ -181,12 +183,13 @@ def _accelerate(arguments: list[str], folder: Path, launcher: LauncherParams) ->
             raise KeyboardInterrupt from None
         raise Terminated(128 + ended.sigval) from None
     except ChildFailedError as failed:
-        raise TunesmithError(_error(folder, failed, launcher)) from None
+        errors = {int(path.stem.split("-")[1]): files.read_json(path) for path in sorted(folder.glob("error-*.json"))}
+        kind = MemoryShortError if any(error["memory"] for error in errors.values()) else TunesmithError
+        raise kind(_error(errors, failed, launcher)) from None
 
 
-def _error(folder: Path, failed: Any, launcher: LauncherParams) -> str:
+def _error(errors: dict[int, dict[str, Any]], failed: Any, launcher: LauncherParams) -> str:
     """Pick the error of the first process that knows its cause; others often fail because that one is gone."""
-    errors = {int(path.stem.split("-")[1]): files.read_json(path) for path in sorted(folder.glob("error-*.json"))}
     if known := [entry["message"] for _, entry in sorted(errors.items()) if entry["known"]]:
         return str(known[0])
     index, failure = failed.get_first_failure()

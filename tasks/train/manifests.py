@@ -11,6 +11,7 @@ from tasks.core.stage import Stage
 from tasks.model.base_models import BaseModel
 from tasks.model.fingerprint import fingerprint, templates_of
 from tasks.model.rendering import Renderer
+from tasks.train import halved
 from tasks.train.data import Data
 from tasks.tuning import methods
 from tasks.tuning.params import ExperimentParams, TrainedParams
@@ -26,15 +27,16 @@ def identity(name: str, params: ExperimentParams, base: BaseModel, stage: Stage)
     """
     inputs: dict[str, str] = {}
     precision: device.Precision = "auto"
+    smaller: dict[str, int] = {}
     if isinstance(params, TrainedParams):
-        inputs, precision = stage.data_inputs(), params.training.precision
+        inputs, precision, smaller = stage.data_inputs(), params.training.precision, halved.record(params)
     versions = {library: version(library) for library in (*LIBRARIES, *methods.named(params.method).libraries)}
     known = {
         "params": params.model_dump(exclude_none=True),
         "base_model": base.record(),
         "inputs": inputs,
         "versions": versions,
-        "computed": {"device": device.device().type, "bf16": device.use_bf16(precision)},
+        "computed": {"device": device.device().type, "bf16": device.use_bf16(precision), **smaller},
     }
     return {"schema": 1, "experiment": name, "method": params.method, "key": files.digest(known), **known}
 

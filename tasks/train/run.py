@@ -15,9 +15,11 @@ from filelock import FileLock, Timeout
 
 from tasks.ancestry.build import ensure_built
 from tasks.core import device, files
-from tasks.core.errors import TunesmithError
+from tasks.core.errors import TunesmithError, described
+from tasks.core.faults import MemoryShortError, ran_out_of_memory
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
+from tasks.memory.fit import cheapest_fit, gb
 from tasks.memory.growth import MemoryGrowth
 from tasks.memory.simulate import Step
 from tasks.model import distributed
@@ -27,6 +29,7 @@ from tasks.model.rendering import Renderer
 from tasks.text.rows import Row
 from tasks.train import launcher, manifests, outputs, resources
 from tasks.train.data import Data, load_data
+from tasks.train.halved import halved
 from tasks.train.limits import check_limits
 from tasks.train.loop import fit, prepare_model
 from tasks.tuning import fused
@@ -136,6 +139,7 @@ def prepare_training(
         TunesmithError: the rows break the label contract, or memory or disk is too small.
     """
     manifest = manifests.identity(name, params, base, stage)
+    params = halved(params)
     renderer = Renderer(load_tokenizer(base), base.kind, params.chat_date or CHAT_DATE)
     for note in check_limits(base, renderer, params.max_length, params.beyond_context):
         logger.warning("%s: %s", name, note)
@@ -153,13 +157,15 @@ def prepare_training(
 
 def _train(name: str, params: TrainedParams, base: BaseModel, paths: Paths, stage: Stage, started: float) -> None:
     tracker = _open_tracker(paths) if distributed.is_main() else None  # a store that cannot be opened fails first
+    free = device.free_memory_bytes()
     ready = prepare_training(name, params, base, paths, stage)
     model, data, renderer, manifest, params = ready.model, ready.data, ready.renderer, ready.manifest, ready.params
     if tracker is None:
-        fit(model, data, params, renderer, ready.checkpoints)
+        with _advised(name, params, base, data, free):
+            fit(model, data, params, renderer, ready.checkpoints)
         return
     with _tracked(tracker, manifest) as run_id:
-        with MemoryGrowth(model, params.sharded) as growth:
+        with MemoryGrowth(model, params.sharded) as growth, _advised(name, params, base, data, free):
             trainer, recorder = fit(
                 model, data, params, renderer, ready.checkpoints, lambda *point: tracker.log(run_id, *point)
             )
@@ -171,6 +177,28 @@ def _train(name: str, params: TrainedParams, base: BaseModel, paths: Paths, stag
             outputs.write_model(trainer, base, renderer, params, manifest, data, model_folder)
             outputs.write_run(run_folder, manifest, facts, recorder.history, paths, started, params.threads)
     files.remove(ready.checkpoints)
+
+
+@contextmanager
+def _advised(name: str, params: TrainedParams, base: BaseModel, data: Data, free: int) -> Iterator[None]:
+    """Turn memory that runs out in the block into an error with the cheapest change that fits into ``free`` bytes.
+
+    Raises:
+        MemoryShortError: memory ran out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        reason = described(error)
+    else:
+        return
+    # Outside the block above, whose error keeps the tensors of the failed step alive.
+    raise MemoryShortError(
+        f"memory ran out in a training step ({reason}); {gb(free)} GB were free at its start; "
+        f"{cheapest_fit(params, base, data.train, free)} (experiments.{name} in params/experiments.yaml)"
+    )
 
 
 def _open_tracker(paths: Paths) -> Any:

@@ -20,8 +20,12 @@ def running() -> None:
 @pytest.mark.parametrize(
     ("address", "code", "message"),
     [
-        ("train@lora", -9, "killed (signal 9), most often because the memory ran out; lower training.token_budget"),
-        ("train@lora", 137, "(params/training.yaml) or free memory, and run again: training resumes from its last"),
+        (
+            "train@lora",
+            -9,
+            "most often because the memory ran out; take a change that `tunesmith plan",
+        ),
+        ("train@lora", 137, "in params/training.yaml), or free memory, and run again: training resumes from its last"),
         ("predict@lora", -9, "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run"),
         ("compare", -9, "most often because the memory ran out; free memory and run again"),
         ("train@lora", -11, "its process was ended by signal 11 (SIGSEGV); read its log and run again"),

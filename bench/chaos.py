@@ -1,0 +1,254 @@
+"""Kill a process of a retrain at random moments, run it again, and check that nothing is lost.
+
+    python -m bench.chaos --folder /tmp/chaos [--points 50] [--seed 0] [--first 0]
+
+A Prefect and an MLflow server, a worker and a tiny model run in a workspace (``tests/boxes.py``). For each point, the
+experiment's seed changes, so that its stages are stale, and a run of the flow ``retrain`` starts. At a random moment a
+random process gets SIGKILL: the stage, its ``dvc``, the flow, the worker with all its processes, the Prefect server or
+the MLflow server. What was killed beside the flow is started again. Then a second run must complete, and everything in
+the workspace must equal a run that nobody killed. The same ``--seed`` gives the same points:
+``--first N --points 1`` repeats point N. ``points.jsonl`` in the folder gets a line per point; the last printed line is
+``done``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from mlflow import MlflowClient
+
+from flows.ui import free_port
+from tasks.core import files
+from tasks.core.paths import Paths
+from tests.boxes import build
+from tests.flows.servers import server_environment, wait_until
+from tests.workspaces import ROOT, dvc, edit
+
+TARGETS = ("stage", "dvc", "flow", "worker", "prefect", "mlflow")
+SEEDS = (1, 2)
+"""Seeds of the experiment, in turn; the weights of each were computed once without a kill."""
+
+
+@dataclass
+class Machines:
+    """The processes around the workspace."""
+
+    root: Path
+    port: int
+    mlflow_port: int
+    servers: subprocess.Popen[bytes] | None = None
+    worker: subprocess.Popen[bytes] | None = None
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def start(self) -> None:
+        """Start what does not run."""
+        if self.servers is None or self.servers.poll() is not None:
+            (self.root / ".tunesmith/ui.json").unlink(missing_ok=True)
+            ports = ("--prefect-port", str(self.port), "--mlflow-port", str(self.mlflow_port))
+            self.servers = self._tunesmith("ui", *ports)
+            wait_until((self.root / ".tunesmith/ui.json").exists, 300, "the servers")
+        if self.worker is None or self.worker.poll() is not None:
+            self.worker = self._tunesmith("worker")
+
+    def end(self) -> None:
+        for process in (self.worker, self.servers):
+            if process is not None and process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+                process.wait(120)
+
+    def environment(self) -> dict[str, str]:
+        address = f"http://127.0.0.1:{self.mlflow_port}"
+        own = {"PREFECT_API_URL": self.api, "MLFLOW_TRACKING_URI": address, "OMP_NUM_THREADS": "1"}
+        return server_environment(self.root) | own
+
+    def _tunesmith(self, *arguments: str) -> subprocess.Popen[bytes]:
+        log = (self.root.parent / f"{arguments[0]}.log").open("ab")
+        variables = self.environment() if arguments[0] != "ui" else server_environment(self.root)
+        command = [sys.executable, "-m", "flows.cli", *arguments]
+        return subprocess.Popen(command, cwd=self.root, env=variables, stdout=log, stderr=log, start_new_session=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--points", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0)
+    arguments = parser.parse_args()
+    folder = arguments.folder.resolve()
+    root = folder / "workspace"
+    if not root.exists():
+        build(root, "tiny")
+        shutil.copytree(ROOT / "infra", root / "infra")
+    machines = Machines(root, free_port(4600), free_port(5800))
+    try:
+        machines.start()
+        command = [sys.executable, "-m", "flows.cli", "deploy"]
+        subprocess.run(command, cwd=root, env=machines.environment(), check=True, stdout=subprocess.DEVNULL)
+        references = {seed: reference(machines, seed) for seed in SEEDS}
+        seconds = max(one["seconds"] for one in references.values())
+        for number in range(arguments.first, arguments.first + arguments.points):
+            line = point(machines, number, arguments.seed, references, seconds)
+            print(json.dumps(line), flush=True)
+            with (folder / "points.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+    finally:
+        machines.end()
+    print("done")
+
+
+def reference(machines: Machines, seed: int) -> dict[str, Any]:
+    """The weights of a run that nobody kills, and its seconds."""
+    stale(machines.root, seed)
+    start = time.monotonic()
+    run = started(machines)
+    assert final(machines, run, 1200) == "COMPLETED", state(machines, run)
+    weights = manifest(machines.root)["weights_sha256"]
+    return {"weights": weights, "seconds": time.monotonic() - start, "predictions": predictions(machines.root)}
+
+
+def stale(root: Path, seed: int) -> None:
+    """Make the experiment's stages stale, so that DVC can restore nothing from its run cache."""
+    edit(root, "experiments", lambda p: p["experiments"]["weak"].update(seed=seed))
+    files.remove(root / ".dvc/cache/runs")
+    files.remove(root / ".cache/dvc/runs")
+
+
+def point(
+    machines: Machines, number: int, seed: int, references: dict[int, dict[str, Any]], seconds: float
+) -> dict[str, Any]:
+    """Kill once, run again and check; ``lost`` lists what is wrong."""
+    draw = random.Random(f"{seed}-{number}")
+    target, moment, trained = draw.choice(TARGETS), draw.uniform(0, seconds), SEEDS[number % len(SEEDS)]
+    stale(machines.root, trained)
+    run = started(machines)
+    time.sleep(moment)
+    victim = kill(machines, target)
+    killed = time.monotonic()
+    machines.start()
+    first = final(machines, run, 400)
+    marked = time.monotonic() - killed
+    again = started(machines)
+    second = final(machines, again, 1200)
+    lost = problems(machines, references[trained]) if second == "COMPLETED" else [str(state(machines, again))]
+    line = {"point": number, "target": target, "at_s": round(moment), "victim": victim, "first": first}
+    return line | {"final_after_s": round(marked), "second": second, "lost": lost}
+
+
+def kill(machines: Machines, target: str) -> str:
+    """SIGKILL the target, once it exists; the command that was killed, or ``none`` if the run ended before."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                words = process.cmdline()
+                if matches(target, words) and (target in ("prefect", "mlflow") or belongs(process, machines)):
+                    if target == "worker":
+                        for child in process.children(recursive=True):
+                            child.kill()
+                    process.kill()
+                    return " ".join(words)[-80:]
+        time.sleep(0.05)
+    return "none"
+
+
+def matches(target: str, words: list[str]) -> bool:
+    line = " ".join(words)
+    return {
+        "stage": len(words) > 2 and words[1] == "-m" and words[2].startswith("tasks."),
+        "dvc": "-m dvc" in line and "repro" in line,
+        "flow": "prefect.flow_engine" in line or "prefect.engine" in line,
+        "worker": "flows.cli worker" in line,
+        "prefect": "prefect server start" in line or "prefect.server.api.server:create_app" in line,
+        "mlflow": "mlflow server" in line or "mlflow.server" in line,
+    }[target]
+
+
+def belongs(process: psutil.Process, machines: Machines) -> bool:
+    return process.environ().get("TUNESMITH_ROOT") == str(machines.root)
+
+
+def started(machines: Machines) -> str:
+    deployment = call(machines, "GET", "/deployments/name/retrain/retrain")["id"]
+    body = {"state": {"type": "SCHEDULED"}}
+    return str(call(machines, "POST", f"/deployments/{deployment}/create_flow_run", body)["id"])
+
+
+def state(machines: Machines, run: str) -> dict[str, Any]:
+    answer: dict[str, Any] = call(machines, "GET", f"/flow_runs/{run}")["state"]
+    return answer
+
+
+def final(machines: Machines, run: str, seconds: float) -> str:
+    """The final state of a run; the last one if it has none within ``seconds``."""
+    end = time.monotonic() + seconds
+    while (kind := str(state(machines, run)["type"])) not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+        if time.monotonic() > end:
+            return kind
+        time.sleep(1)
+    return kind
+
+
+def call(machines: Machines, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """A request to Prefect's API, repeated while the server is busy or starts."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            answer = httpx.request(method, machines.api + path, json=body, timeout=30)
+            if answer.status_code < 500:
+                return answer.raise_for_status().json()
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < end, path
+        time.sleep(1)
+
+
+def manifest(root: Path) -> dict[str, Any]:
+    content: dict[str, Any] = files.read_json(Paths(root).model("weak") / "manifest.json")
+    return content
+
+
+def predictions(root: Path) -> str:
+    return files.digest([files.sha256(path) for path in sorted(Paths(root).predictions("weak").glob("*.parquet"))])
+
+
+def problems(machines: Machines, expected: dict[str, Any]) -> list[str]:
+    """What differs from a run that nobody killed."""
+    root, lost = machines.root, []
+    if manifest(root)["weights_sha256"] != expected["weights"]:
+        lost.append("other weights")
+    if predictions(root) != expected["predictions"]:
+        lost.append("other predictions")
+    if (stale_now := dvc(root, "status", "--json").stdout.strip()) != "{}":
+        lost.append(f"stale: {stale_now}")
+    if temporary := [str(path) for path in root.rglob(".*.tmp*") if ".dvc" not in path.parts]:
+        lost.append(f"temporary files: {temporary}")
+    for line in (root / "decisions.jsonl").read_text().splitlines():
+        json.loads(line)
+    client = MlflowClient(tracking_uri=f"http://127.0.0.1:{machines.mlflow_port}")
+    own = client.get_experiment_by_name("tunesmith")
+    running = client.search_runs([own.experiment_id], "attributes.status = 'RUNNING'") if own else []
+    if running:
+        lost.append(f"{len(running)} runs of MLflow that run forever")
+    return lost
+
+
+if __name__ == "__main__":
+    main()
