@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -35,7 +33,7 @@ from flows.ui import free_port
 from tasks.core import files
 from tasks.core.paths import Paths
 from tests.boxes import build
-from tests.flows.servers import server_environment, wait_until
+from tests.flows.servers import end_group, server_environment, wait_until
 from tests.workspaces import ROOT, dvc, edit
 
 TARGETS = ("stage", "dvc", "flow", "worker", "prefect", "mlflow")
@@ -69,9 +67,8 @@ class Machines:
 
     def end(self) -> None:
         for process in (self.worker, self.servers):
-            if process is not None and process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
-                process.wait(120)
+            if process is not None:
+                end_group(process)
 
     def environment(self) -> dict[str, str]:
         address = f"http://127.0.0.1:{self.mlflow_port}"

@@ -184,7 +184,7 @@ def _accelerate(arguments: list[str], folder: Path, launcher: LauncherParams) ->
         raise Terminated(128 + ended.sigval) from None
     except ChildFailedError as failed:
         errors = {int(path.stem.split("-")[1]): files.read_json(path) for path in sorted(folder.glob("error-*.json"))}
-        kind = MemoryShortError if any(error["memory"] for error in errors.values()) else TunesmithError
+        kind = MemoryShortError if any(error.get("memory") for error in errors.values()) else TunesmithError
         raise kind(_error(errors, failed, launcher)) from None
 
 

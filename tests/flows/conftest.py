@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ import pytest
 
 from tasks.core import files
 from tests.flows.command_line import Cli
-from tests.flows.servers import log_of, server_environment
+from tests.flows.servers import end_group, log_of, server_environment
 from tests.workspaces import copy_workspace, edit
 
 
@@ -100,6 +99,4 @@ def start(workspace: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield run
     for process in reversed(started):  # what talks to a server ends before the server
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(60)
+        end_group(process)

@@ -40,6 +40,18 @@ def terminate(process: subprocess.Popen[str]) -> None:
     process.wait(90)
 
 
+def end_group(process: subprocess.Popen[Any], number: signal.Signals = signal.SIGINT, patience: float = 90) -> None:
+    """End a process and those of its session; what does not end in time is killed, so that no test leaves any."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, number)
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -22,7 +22,7 @@ import sqlalchemy
 
 from flows.ui import free_port
 from tasks.core import files
-from tests.flows.servers import wait_until
+from tests.flows.servers import end_group, wait_until
 
 KEYS = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "team-secret", "AWS_DEFAULT_REGION": "us-east-1"}
 BUCKETS = ("mlflow", "dvc")
@@ -153,6 +153,7 @@ def _prefect(folder: Path, servers: Team) -> Iterator[None]:
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{servers.database}/prefect",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_UI_API_URL": servers.prefect,  # the pages would call port 4200
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
     with _process(command, folder / "prefect.log", variables):
@@ -185,18 +186,7 @@ def _process(
     try:
         yield process
     finally:
-        _stop(process, stop)
-
-
-def _stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, number)
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end_group(process, stop, 30)
 
 
 def _answers(url: str) -> bool:

@@ -5,9 +5,7 @@ PostgreSQL, an S3-compatible store, Prefect and MLflow run as in ``infra/compose
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -39,7 +37,7 @@ from tests.flows.prefect_pages import (
     wait_for_state,
 )
 from tests.flows.recording import recording_server
-from tests.flows.servers import server_environment, train_without_end, tunesmith, wait_until
+from tests.flows.servers import end_group, server_environment, train_without_end, tunesmith, wait_until
 from tests.flows.team import BUCKETS, Team, team
 from tests.workspaces import ROOT, commit, dvc, edit
 
@@ -53,11 +51,11 @@ def test_a_team_trains_on_a_schedule_approves_in_the_browser_and_survives_crashe
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, clones = tmp_path / "workspace", [tmp_path / "clone-1", tmp_path / "clone-2"]
-    with team(tmp_path) as servers, recording_server(HTTPStatus.OK) as (url, received), browser() as browsed:
+    with team(tmp_path) as servers, recording_server(HTTPStatus.OK) as (url, received):
         for name, value in servers.variables().items():
             monkeypatch.setenv(name, value)
         _lay_out(root, clones, servers)
-        api, address, page = servers.prefect, servers.prefect.removesuffix("/api"), browsed.page
+        api, address = servers.prefect, servers.prefect.removesuffix("/api")
         _save_block(api, url)
         printed = tunesmith(root, "deploy")
         assert "work pool tunesmith: created, of the type process" in printed
@@ -65,7 +63,8 @@ def test_a_team_trains_on_a_schedule_approves_in_the_browser_and_survives_crashe
         assert "tunesmith: notify about a model: created" in printed
         deployments = {one["name"]: one["id"] for one in _post(f"{api}/deployments/filter", {})}
         assert set(deployments) == {"retrain", "approve", "evaluate-champion", "restore", "build"}
-        with _worker(root, "tunesmith") as worker:
+        with _worker(root, "tunesmith") as worker, browser() as browsed:
+            page = browsed.page
             with _worker(clones[0]) as first, _worker(clones[1]) as second:
                 run = wait_until(lambda: _scheduled_run(api), 200, "a run that the schedule made to start")
                 httpx.post(f"{api}/deployments/{deployments['retrain']}/pause_deployment").raise_for_status()
@@ -80,8 +79,6 @@ def test_a_team_trains_on_a_schedule_approves_in_the_browser_and_survives_crashe
             run = _flow_run(api, run["id"])
             tasks = ["build@weak", "train@weak", "compare", "register"]
             see_run(page, address, run["id"], run["name"], tasks, tmp_path)
-                page, address, run["id"], run["name"], ["build@weak", "train@weak", "compare", "register"], tmp_path
-            )
             see_comparison(page, address, run["id"], ["weak", "awaits approval", "report.html"], tmp_path)
             approval = wait_until(lambda: _paused(api), 300, "the flow approve to pause")
             approve_on_page(page, address, approval, "read all rows", "Ada", tmp_path)
@@ -158,9 +155,7 @@ def _worker(root: Path, pool: str = "tunesmith-clones") -> Iterator[subprocess.P
     try:
         yield process
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(90)
+        end_group(process)
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:
