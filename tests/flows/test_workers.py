@@ -70,11 +70,14 @@ def test_a_team_trains_on_a_schedule_approves_in_the_browser_and_survives_crashe
                 httpx.post(f"{api}/deployments/{deployments['retrain']}/pause_deployment").raise_for_status()
                 reason = "-3 is less than or equal to the minimum of 0"
                 see_refusal(page, address, deployments["approve"], "-3", reason, tmp_path)
+                page.goto("about:blank")
                 wait_until(lambda: any((one / "checkpoints").exists() for one in clones), 300, "a training in a clone")
                 killed = 0 if (clones[0] / "checkpoints").exists() else 1
                 _kill((first, second)[killed])
                 with _worker(clones[killed]):  # a supervisor starts it again
-                    wait_for_state(page, address, run["id"], "Completed", 900)
+                    # Without the page, whose timeline is drawn anew all the time, and takes a core.
+                    wait_until(lambda: _flow_run(api, run["id"])["state"]["type"] == "COMPLETED", 900, "its end")
+            wait_for_state(page, address, run["id"], "Completed", 60)
             _each_trial_ended_once(root, servers)
             run = _flow_run(api, run["id"])
             tasks = ["build@weak", "train@weak", "compare", "register"]
@@ -83,15 +86,18 @@ def test_a_team_trains_on_a_schedule_approves_in_the_browser_and_survives_crashe
             approval = wait_until(lambda: _paused(api), 300, "the flow approve to pause")
             approve_on_page(page, address, approval, "read all rows", "Ada", tmp_path)
             wait_for_state(page, address, approval, "Completed", 300)
+            page.goto("about:blank")
             assert "version 1, experiment weak" in tunesmith(root, "champion")
             assert "approved by Ada" in tunesmith(root, "champion")
             httpx.post(f"{api}/deployments/{deployments['retrain']}/resume_deployment").raise_for_status()
             start_from_form(page, address, deployments["retrain"], "weak", tmp_path)
+            page.goto("about:blank")
             _skipped(api, wait_until(lambda: _by_hand(api), 60, "the run of the form"))
             failed, task = _failed(root, api, deployments["retrain"])
             reason = "params/experiments.yaml: lora.targets: nothing must be a layer of"
             see_failure(page, address, failed, ["1 stage failed: train@broken.", f"error: {reason}"], tmp_path)
             see_failed_task(page, address, task, f"train@broken: error: {reason}", tmp_path)
+            page.goto("about:blank")
             _crashed(root, api, deployments["retrain"], worker)
         titles = ["weak (version 1) awaits approval", "weak (version 1) is the champion"]
         wait_until(lambda: all(any(title in text for text in received) for title in titles), 200, str(titles))
