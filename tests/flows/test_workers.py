@@ -88,7 +88,7 @@ def test_a_team_trains_on_a_schedule_approves_in_the_browser_and_survives_crashe
             wait_for_state(page, address, approval, "Completed", 300)
             page.goto("about:blank")
             assert "version 1, experiment weak" in tunesmith(root, "champion")
-            assert "approved by Ada" in tunesmith(root, "champion")
+            assert '"by":"Ada"' in (root / "decisions.jsonl").read_text().splitlines()[-1]
             httpx.post(f"{api}/deployments/{deployments['retrain']}/resume_deployment").raise_for_status()
             start_from_form(page, address, deployments["retrain"], "weak", tmp_path)
             page.goto("about:blank")
