@@ -196,7 +196,7 @@ def _advised(name: str, params: TrainedParams, base: BaseModel, data: Data, free
         return
     # Outside the block above, whose error keeps the tensors of the failed step alive.
     raise MemoryShortError(
-        f"memory ran out in a training step ({reason}); {gb(free)} GB were free at its start; "
+        f"memory ran out in a training step ({reason}); {gb(free)} GB were free before the training; "
         f"{cheapest_fit(params, base, data.train, free)} (experiments.{name} in params/experiments.yaml)"
     )
 

@@ -49,7 +49,7 @@ def test_memory_that_runs_out_is_an_error_with_the_planners_advice(
     message = str(error.value)
     assert (
         message.startswith("memory ran out in a training step (RuntimeError: ")
-        and "GB were free at its start" in message
+        and "GB were free before the training" in message
     )
     assert "with {training: {token_budget: 128, accumulation: 2}} it needs" in message
     assert not paths.model("large").exists()
