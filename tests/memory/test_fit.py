@@ -95,7 +95,7 @@ def test_limits_are_read_from_the_training_parameters(tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match=r"training\.yaml: memory\.refuse_above: .* greater than 0; it is 0"):
         load_limits(file)
     file.write_text("memory: {refuse: 1}\n")
-    with pytest.raises(TunesmithError, match=r"memory\.refuse: unknown key; known here: refuse_above, warn_above"):
+    with pytest.raises(TunesmithError, match=r"memory\.refuse: unknown key; known here: on_oom, "):
         load_limits(file)
 
 
