@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from prefect.utilities.templating import apply_values, find_placeholders
+from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 INFRA = Path(__file__).parents[1] / "infra"
 KUBERNETES = INFRA / "kubernetes"
@@ -92,3 +95,31 @@ def _containers(content: dict[str, Any]) -> list[dict[str, Any]]:
     template = (content.get("spec") or {}).get("template") or {}
     containers: list[dict[str, Any]] = (template.get("spec") or {}).get("containers") or []
     return containers
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_a_pools_template_fills_what_prefects_own_template_fills(kind: str) -> None:
+    template = _template(kind)
+    own = asyncio.run(get_default_base_job_template_for_infrastructure_type(kind))
+    assert own is not None and set(template["job_configuration"]) <= set(own["job_configuration"])
+    named = {one.name for one in find_placeholders(template["job_configuration"])}
+    assert named == set(template["variables"]["properties"])
+    variables = template["variables"]["properties"]
+    assert all(variables[name].get("title") and variables[name].get("description") for name in variables)
+
+
+def test_the_job_of_the_kubernetes_pool_fits_its_schema() -> None:
+    template = _template("kubernetes")
+    defaults = {name: one["default"] for name, one in template["variables"]["properties"].items() if "default" in one}
+    job = apply_values(template["job_configuration"]["job_manifest"], defaults)
+    pod = job["spec"]["template"]["spec"]
+    assert [pod.pop(name) for name in ("completions", "parallelism")] == [1, 1], "only Prefect wants them here"
+    (container,) = pod["containers"]
+    container["env"] = [{"name": name, "value": value} for name, value in container["env"].items()]  # as Prefect does
+    kubernetes_validate.validate(job, _VERSION, strict=True)
+    assert container["image"] == pod["initContainers"][0]["image"] and container["envFrom"]
+
+
+def _template(kind: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((INFRA / f"pools/{kind}.yaml").read_text(encoding="utf-8"))
+    return content

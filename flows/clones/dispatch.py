@@ -72,7 +72,8 @@ def build_on_worker(experiment: str, stages: list[str], reads: list[str], root: 
 def _run(parameters: Mapping[str, Any], name: str, logger: Any) -> State[Any]:
     """Start a run of the flow ``build``, and return its final state; the end of this flow cancels it."""
     run: Any = run_deployment(DEPLOYMENT, parameters=dict(parameters), timeout=0, flow_run_name=name)
-    logger.info("%s: a worker in another clone builds %s", name, ", ".join(parameters["stages"]))
+    pool = run.work_pool_name
+    logger.info("%s: a worker of the pool %s builds %s", name, pool, ", ".join(parameters["stages"]))
     warned = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
@@ -84,5 +85,5 @@ def _run(parameters: Mapping[str, Any], name: str, logger: Any) -> State[Any]:
                 raise StoppedError("the flow was stopped")
             if state is not None and state.is_scheduled() and time.monotonic() - warned > _WARN_EVERY_S:
                 warned = time.monotonic()
-                logger.warning("%s: waits for a worker; start one: `tunesmith worker --pool tunesmith-clones`", name)
+                logger.warning("%s: waits for a worker; start one: `tunesmith worker --pool %s`", name, pool)
             time.sleep(_POLL_S)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from prefect.workers.utilities import (
 )
 
 from tasks.core.errors import TunesmithError
-from tasks.core.params import Params, load
+from tasks.core.params import Params, load, read_yaml
 from tasks.resolve.check import mapping
 
 FILE = "infra/work-pools.yaml"
@@ -30,7 +29,7 @@ class PoolParams(Params):
         type: type of the workers that poll the pool: ``process``, ``docker`` or ``kubernetes``.
         description: text of Prefect's page.
         concurrency_limit: maximum number of concurrent flow runs; None means no limit.
-        base_job_template: path of a JSON file, relative to the workspace; None means Prefect's own template.
+        base_job_template: path of a YAML file, relative to the workspace; None means Prefect's own template.
     """
 
     type: str
@@ -76,10 +75,12 @@ def _template(params: PoolParams, root: Path, where: str) -> dict[str, Any]:
     if params.base_job_template is None:
         return _own_template(params.type, where)
     path = root / params.base_job_template
-    try:
-        template: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TunesmithError(f"{where}.base_job_template: {path} must be a JSON file; {error}") from None
+    template = read_yaml(path)
+    if missing := {"job_configuration", "variables"} - set(template):
+        raise TunesmithError(
+            f"{where}.base_job_template: {path} must have the keys `job_configuration` and `variables`; it lacks "
+            f"{' and '.join(sorted(missing))}; infra/pools/docker.yaml shows both"
+        )
     return template
 
 

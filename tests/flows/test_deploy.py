@@ -93,13 +93,20 @@ def test_an_environment_variable_is_filled_in(root: Path, monkeypatch: pytest.Mo
 @pytest.mark.usefixtures("prefect_server")
 def test_pools_are_created_once_and_automations_updated(root: Path) -> None:
     printed: list[str] = []
-    ensure_pools(root, ["tunesmith", "tunesmith"], printed.append)
+    ensure_pools(root, ["tunesmith", "tunesmith", "tunesmith-docker"], printed.append)
     ensure_pools(root, ["tunesmith"], printed.append)
-    assert printed == ["work pool tunesmith: created, of the type process"]
+    assert printed == [
+        f"work pool tunesmith{end}"
+        for end in (": created, of the type process", "-docker: created, of the type docker")
+    ]
     with pytest.raises(TunesmithError, match="must describe the pool 'other', which a deployment names"):
         ensure_pools(root, ["other"], printed.append)
     _edit(root, "work-pools.yaml", lambda p: p["work_pools"].update(other={"type": "processs"}))
     with pytest.raises(TunesmithError, match=r"work_pools\.other\.type: must be one of .*process.*; it is 'processs'"):
+        ensure_pools(root, ["other"], printed.append)
+    template = {"type": "process", "base_job_template": "infra/work-pools.yaml"}
+    _edit(root, "work-pools.yaml", lambda p: p["work_pools"].update(other=template))
+    with pytest.raises(TunesmithError, match=r"must have the keys .* it lacks job_configuration and variables"):
         ensure_pools(root, ["other"], printed.append)
     printed.clear()
     apply_automations(root, printed.append)
