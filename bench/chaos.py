@@ -5,10 +5,10 @@
 A Prefect and an MLflow server, a worker and a tiny model run in a workspace (``tests/boxes.py``). For each point, the
 experiment's seed changes, so that its stages are stale, and a run of the flow ``retrain`` starts. At a random moment a
 random process gets SIGKILL: the stage, its ``dvc``, the flow, the worker with all its processes, the Prefect server or
-the MLflow server. What was killed beside the flow is started again. Then a second run must complete, and everything in
-the workspace must equal a run that nobody killed. The same ``--seed`` gives the same points:
-``--first N --points 1`` repeats point N. ``points.jsonl`` in the folder gets a line per point; the last printed line is
-``done``.
+the MLflow server. What was killed beside the flow is started again. Then a second run must complete with the weights
+and predictions of a run that nobody killed, with nothing stale, no temporary file and no MLflow run left RUNNING.
+The same ``--seed`` gives the same points: ``--first N --points 1`` repeats point N. ``points.jsonl`` in the folder gets
+a line per point; the last printed line is ``done``.
 """
 
 from __future__ import annotations
@@ -64,6 +64,12 @@ class Machines:
             wait_until((self.root / ".tunesmith/ui.json").exists, 300, "the servers")
         if self.worker is None or self.worker.poll() is not None:
             self.worker = self._tunesmith("worker")
+
+    def wait_for_end_of(self, target: str) -> None:
+        """Wait until the command that notices the kill has ended: ``tunesmith ui`` ends with each of its servers."""
+        process = {"worker": self.worker, "prefect": self.servers, "mlflow": self.servers}.get(target)
+        if process is not None:
+            process.wait(60)
 
     def end(self) -> None:
         for process in (self.worker, self.servers):
@@ -139,6 +145,8 @@ def point(
     time.sleep(moment)
     victim = kill(machines, target)
     killed = time.monotonic()
+    if victim != "none":
+        machines.wait_for_end_of(target)
     machines.start()
     first = final(machines, run, 400)
     marked = time.monotonic() - killed
@@ -156,7 +164,7 @@ def kill(machines: Machines, target: str) -> str:
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 words = process.cmdline()
-                if matches(target, words) and (target in ("prefect", "mlflow") or belongs(process, machines)):
+                if matches(target, words) and belongs(process, machines):
                     if target == "worker":
                         for child in process.children(recursive=True):
                             child.kill()

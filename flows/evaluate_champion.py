@@ -20,6 +20,7 @@ from flows.failures import flow_failure
 from flows.locked import locked, refuse_failure
 from flows.new_split import refuse_new_splits
 from flows.refresh import refresh_sources
+from flows.retries import retried
 from flows.run_names import add_to_name, dated, skipped
 from flows.sources.fetched import refuse_unfetched
 from flows.stages import run_stages
@@ -54,7 +55,7 @@ def _evaluate(root: Path, refresh: bool, logger: Any) -> State[Any]:
     from tasks.register.people import registry_state
 
     paths, registration = Paths(root), load_registration(root)
-    champion = registry_state(registration, paths)["champion"]
+    champion = retried(lambda: registry_state(registration, paths), logger.warning)["champion"]
     if champion is None:
         return skipped("there is no champion yet")
     refuse_new_splits(paths, None)

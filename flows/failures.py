@@ -18,9 +18,8 @@ from tasks.core.faults import MEMORY_EXIT, TRANSIENT_EXIT
 _EXITED = re.compile(r"ERROR: failed to reproduce .*exited with (-?\d+)$")
 
 _MORE_MEMORY = {
-    "train": "take a change that `tunesmith plan --memory` names, let it be tried with half the token budget "
-    "(memory.on_oom: halve in params/training.yaml), or free memory, and run again: training resumes from its last "
-    "checkpoint",
+    "train": "apply a change that `tunesmith plan --memory` names, set memory.on_oom: halve in params/training.yaml "
+    "(half the token budget), or free memory; then run again: training resumes from its last checkpoint",
     "predict": "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run again",
     "benchmark": "lower benchmark.settings.batch_size (params/evaluation.yaml) or free memory, and run again",
 }
@@ -51,8 +50,8 @@ def lacked_memory(lines: list[str], killed_before: int | None) -> bool:
     """Whether the stage ended since memory ran out: by its own exit code, or by the kernel's choice.
 
     Args:
-        killed_before: ``killed_for_memory()`` when the stage started. Where the kernel does not count, each SIGKILL
-            counts.
+        killed_before: ``killed_for_memory()`` when the stage started. If it is None, each SIGKILL means that
+            memory ran out.
     """
     if _code(lines) == MEMORY_EXIT:
         return True

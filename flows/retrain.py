@@ -114,7 +114,8 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, wo
     dag = read_dag(root, logger.warning)
     within = dag.needed_for(chosen) if chosen else None
     pending = dag.pending(within)
-    if pin_bases(root, logger.info, chosen, dag.changed_trainings(rewritten(Paths(root)))):
+    changed = dag.changed_trainings(rewritten(Paths(root)))
+    if retried(lambda: pin_bases(root, logger.info, chosen, changed), logger.warning):
         dag = read_dag(root, logger.warning)
         pending = dag.pending(within)
     cached = [address for address in dag.order if address not in pending and (within is None or address in within)]

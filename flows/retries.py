@@ -40,7 +40,7 @@ RETRIED: dict[str, Any] = {
 
 
 def retried(work: Callable[[], Result], tell: Callable[[str], None]) -> Result:
-    """Do work that is no task of its own; after a transient fault, ``tell`` it, wait and do it again.
+    """Call ``work`` outside Prefect's tasks; after a transient fault, call ``tell``, wait and call it again.
 
     Raises:
         TunesmithError: the last fault, or the first that is not transient.

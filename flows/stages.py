@@ -12,6 +12,7 @@ from prefect.futures import PrefectConcurrentFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
+from flows.clones.remote import is_fault_of_remote
 from flows.dag import Dag
 from flows.failures import killed_for_memory, lacked_memory, was_transient, why
 from flows.leases import needs_lease
@@ -76,7 +77,11 @@ def run_stages(dag: Dag, pending: list[str], root: Path, elsewhere: Elsewhere | 
 @task(name="stage", task_run_name="{address}", **RETRIED)
 def restore_stage(address: str, root: Path, variables: Mapping[str, str] | None = None) -> State[Any]:
     """Restore the outputs of a stage that another clone built; fail if its results are not in DVC's run cache."""
-    return _repro(address, root, {**(variables or {}), RESTORE_VARIABLE: "1"}, ["--pull"])
+    lines: list[str] = []
+    state = _repro(address, root, {**(variables or {}), RESTORE_VARIABLE: "1"}, ["--pull"], lines)
+    if not state.is_completed() and is_fault_of_remote(line for line in lines if line.startswith("ERROR")):
+        return failed(str(state.message), transient=True)
+    return state
 
 
 @task(name="stage", task_run_name="{address}", **RETRIED)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -142,3 +144,13 @@ def _nearly_all(files: Collection[str], names: Collection[str]) -> bool:
 def _covered(name: str, by: Collection[str]) -> bool:
     """Whether a file or folder is one of ``by`` or lies in one of them."""
     return any(name == other or name.startswith(f"{other}/") for other in by)
+
+
+HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "safetensors"}
+"""Libraries of models: importing them takes seconds."""
+
+
+def loaded(code: str) -> set[str]:
+    """The modules that a fresh Python has imported after ``code``."""
+    command = [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"]
+    return set(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split())

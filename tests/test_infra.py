@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import prefect
 import pytest
 import yaml
 from prefect.utilities.templating import apply_values, find_placeholders
-from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 INFRA = Path(__file__).parents[1] / "infra"
 KUBERNETES = INFRA / "kubernetes"
 
 _VERSION = "1.33"
+
+_KNOWN_POOLS = "server/api/collections_data/views/aggregate-worker-metadata.json"
 
 
 def _objects() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -100,8 +102,9 @@ def _containers(content: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
 def test_a_pools_template_fills_what_prefects_own_template_fills(kind: str) -> None:
     template = _template(kind)
-    own = asyncio.run(get_default_base_job_template_for_infrastructure_type(kind))
-    assert own is not None and set(template["job_configuration"]) <= set(own["job_configuration"])
+    known = json.loads((Path(prefect.__file__).parent / _KNOWN_POOLS).read_text(encoding="utf-8"))
+    own = known[f"prefect-{kind}"][kind]["default_base_job_configuration"]
+    assert set(template["job_configuration"]) <= set(own["job_configuration"])
     named = {one.name for one in find_placeholders(template["job_configuration"])}
     assert named == set(template["variables"]["properties"])
     variables = template["variables"]["properties"]

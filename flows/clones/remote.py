@@ -15,11 +15,14 @@ from tasks.core.faults import TransientError
 Say = Callable[[str], None]
 
 _OF_A_REMOTE = re.compile(
-    r"timed? ?out|time-out|connect|connection|reset by peer|temporar|unavailable|slow ?down|internal ?(server )?error|"
-    r"\b50[0234]\b|too many requests|\b429\b|service ?error|server error",
+    r"timed? ?out|time-out|(could not|cannot|unable to) connect|connection|reset by peer|temporar|unavailable|"
+    r"slow ?down|internal ?error|\b50[0234]\b|too many requests|\b429\b|service ?error|server ?error",
     re.IGNORECASE,
 )
 """Errors of a remote that may be gone at the next try, as dvc prints them: it has no exit code for them."""
+
+_FIRST_ACCESS = re.compile(r"failed to connect to \S+ \(.*?\)")
+"""dvc prints this before each error of its first access, also before missing keys."""
 
 _DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 
@@ -61,6 +64,11 @@ def fetch_run_cache(root: Path, stages: Iterable[str], say: Say) -> None:
     _dvc(root, ["fetch", "--run-cache", *sorted(stages)], say)
 
 
+def is_fault_of_remote(errors: Iterable[str]) -> bool:
+    """Whether errors that dvc printed come from a remote that is down or overloaded."""
+    return any(_OF_A_REMOTE.search(_FIRST_ACCESS.sub("", line)) for line in errors)
+
+
 def refuse_no_remote(root: Path) -> None:
     """Raise TunesmithError if DVC has no default remote."""
     from dvc.repo import Repo
@@ -88,5 +96,5 @@ def _dvc_once(root: Path, arguments: list[str], say: Say) -> None:
 
     if stream([*_DVC, *arguments], root, on_line, {}):
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-3:]
-        kind = TransientError if any(map(_OF_A_REMOTE.search, errors)) else TunesmithError
+        kind = TransientError if is_fault_of_remote(errors) else TunesmithError
         raise kind(f"`dvc {' '.join(arguments)}` failed: {' '.join(errors)}")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.benchmark.aggregates import AGGREGATES
-from tasks.benchmark.harness.build import Built
 from tasks.text.rows import Row
+
+if TYPE_CHECKING:
+    from tasks.benchmark.harness.build import Built
+
+ABOVE, NOISE = "above chance", "within noise of chance"
+"""Verdicts of a task."""
 
 _CERTAIN, _NEVER = (0.0, True), (-1e9, False)
 """(log-probability, greedy) of a guesser's choice, and of the other choices."""

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tasks.benchmark.aggregates import AGGREGATES, SPANS, units
+from tasks.benchmark.averages import Done, average_draws, averaged, weights_of
 from tasks.benchmark.harness.suites import SuiteDefinition, TaskDefinition, load_suite, task_definition
-from tasks.benchmark.scores import Done, average_draws, averaged, weights_of
 from tasks.metrics.differences import Difference, as_entry, drawn_difference, paired_difference, statistic_difference
 from tasks.metrics.groups import Grouped, grouped
 from tasks.metrics.params import IntervalParams, VerdictParams

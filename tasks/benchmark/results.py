@@ -26,8 +26,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.benchmark.helm.measured import INSTANCES
-from tasks.benchmark.helm.run import Measurements
+from tasks.benchmark.helm.measured import INSTANCES, Measurements
 from tasks.core import files
 from tasks.text.rows import Row
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from tasks.benchmark import results
+from tasks.benchmark.averages import averages
 from tasks.benchmark.cost import Speed, TaskCost, speed, task_cost
 from tasks.benchmark.harness.model import load as load_model
 from tasks.benchmark.harness.run_task import measure, sample_rows
-from tasks.benchmark.helm.run import Measurements, ModelRun, no_data
+from tasks.benchmark.helm.measured import Measurements
+from tasks.benchmark.helm.run import ModelRun, no_data
 from tasks.benchmark.helm.scenarios import load_scenarios
 from tasks.benchmark.params import BenchmarkParams, BenchmarkSettings
 from tasks.benchmark.prepare import Prepared, prepare
 from tasks.benchmark.risk import helm_params
-from tasks.benchmark.scores import averages, task_metrics, verdict
+from tasks.benchmark.scores import task_metrics, verdict
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError, described
 from tasks.core.facts import facts

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from rich.table import Table
 
+from tasks.benchmark.chance import NOISE
 from tasks.benchmark.differences import Result, average_differences, differences, lost_rows
 from tasks.benchmark.results import PARTS
-from tasks.benchmark.scores import NOISE
 from tasks.metrics.params import IntervalParams, VerdictParams
 from tasks.metrics.verdicts import needed
 from tasks.text.rows import Row

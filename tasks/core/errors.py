@@ -10,7 +10,7 @@ class TunesmithError(Exception):
     """Input, parameters or the environment break a rule; the code does not.
 
     The message has one line per problem: location (file and key, or row), rule, value, remedy. Entry points print it
-    without a traceback and exit with 1.
+    without a traceback, and exit with the code of its kind (``tasks.core.faults``).
     """
 
 

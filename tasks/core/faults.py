@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from socket import gaierror
+from ssl import SSLCertVerificationError
 
 from tasks.core.errors import TunesmithError
 
@@ -25,6 +27,13 @@ _IN_TEXT = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error re
 
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|not enough memory", re.IGNORECASE)
 """torch's allocators on the CPU and on a GPU, and bitsandbytes."""
+
+
+_LASTING = ("OfflineModeIsEnabled",)
+"""huggingface_hub was told to stay offline."""
+
+_OF_CLIENTS = ("ClientConnectionError", "HTTPClientError")
+"""No connection, in aiohttp and botocore, which this module does not import."""
 
 
 class TransientError(TunesmithError):
@@ -45,11 +54,11 @@ def exit_code(error: TunesmithError) -> int:
 def is_transient(error: BaseException) -> bool:
     """Whether the error comes from a connection, a timeout, or a server that is down or overloaded.
 
-    The errors behind it are examined too, since most are raised again in the user's words. A wrong host name cannot be
-    told from a name server that is down, so it counts. A library that was told to stay offline is no fault.
+    Its causes are examined too, since most are raised again with a message for the user. A wrong host name cannot be
+    told from a name server that is down, so it is transient too. A library that was told to stay offline is no fault.
     """
     chain = list(_behind(error))
-    if any(type(one).__name__ == "OfflineModeIsEnabled" for one in chain):
+    if any(isinstance(one, SSLCertVerificationError) or type(one).__name__ in _LASTING for one in chain):
         return False
     return any(map(_passes, chain))
 
@@ -75,13 +84,16 @@ def _behind(error: BaseException | None) -> Iterator[BaseException]:
 
 def _is_network(error: BaseException) -> bool:
     # Imported here, since only a process that fails needs them.
+    import filelock
     import httpx
     import requests
 
-    if isinstance(error, httpx.UnsupportedProtocol | requests.exceptions.SSLError):
-        return False
-    kinds = (ConnectionError, TimeoutError, httpx.TransportError, requests.ConnectionError, requests.Timeout)
-    return isinstance(error, kinds)
+    if isinstance(error, filelock.Timeout | httpx.UnsupportedProtocol | requests.exceptions.SSLError):
+        return False  # another process holds a lock; the address is wrong; the server cannot be trusted
+    if type(error).__name__ == "OperationalError" and getattr(error, "pgcode", "") is None:
+        return True  # psycopg2: PostgreSQL sent no answer
+    kinds = (ConnectionError, TimeoutError, gaierror, httpx.TransportError, requests.ConnectionError, requests.Timeout)
+    return isinstance(error, kinds) or any(kind.__name__ in _OF_CLIENTS for kind in type(error).__mro__)
 
 
 def _status(error: BaseException) -> int | None:

@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Any, cast
 
-import evaluate
 import numpy as np
 from datasets import Features, Sequence, Value
 
+from tasks.metrics.evaluate_library import evaluate
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.statistics import statistic_interval
 from tasks.metrics.text import answer

@@ -6,9 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import evaluate
-
 from tasks.core.errors import TunesmithError, described
+from tasks.metrics.evaluate_library import evaluate
 from tasks.metrics.names import METRICS, is_hub
 
 FOLDER = Path(__file__).parent

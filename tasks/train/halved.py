@@ -35,7 +35,7 @@ def halved(params: TrainedParams) -> TrainedParams:
 
 
 def record(params: TrainedParams) -> dict[str, int]:
-    """For ``computed`` of ``manifest.json``: what is used in place of the parameters; empty if they are used."""
+    """The halved values, for ``computed`` of ``manifest.json``; empty if nothing was halved."""
     used = halved(params).training
     if used == params.training:
         return {}

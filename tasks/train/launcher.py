@@ -21,7 +21,7 @@ import torch
 import tasks
 from tasks.core import files
 from tasks.core.errors import TunesmithError
-from tasks.core.faults import MemoryShortError
+from tasks.core.faults import MEMORY_EXIT, TRANSIENT_EXIT, MemoryShortError, TransientError, exit_code
 from tasks.core.stage import PARENT_VARIABLE, Stage, Terminated, main, readable_errors, step
 from tasks.model import distributed
 from tasks.model.base_models import BaseModel
@@ -128,7 +128,11 @@ def _run_launched(folder: Path, work: Work) -> None:
     except Exception as error:
         known = isinstance(error, TunesmithError)
         message = str(error) if known else f"{type(error).__name__}: {error}"
-        handed = {"known": known, "message": message, "memory": isinstance(error, MemoryShortError)}
+        handed = {
+            "known": known,
+            "message": message,
+            "code": exit_code(error) if isinstance(error, TunesmithError) else 1,
+        }
         files.write_json(folder / f"error-{distributed.rank()}.json", handed)
         if not known:
             logging.getLogger("tunesmith").exception("process %d", distributed.rank())
@@ -184,8 +188,15 @@ def _accelerate(arguments: list[str], folder: Path, launcher: LauncherParams) ->
         raise Terminated(128 + ended.sigval) from None
     except ChildFailedError as failed:
         errors = {int(path.stem.split("-")[1]): files.read_json(path) for path in sorted(folder.glob("error-*.json"))}
-        kind = MemoryShortError if any(error.get("memory") for error in errors.values()) else TunesmithError
-        raise kind(_error(errors, failed, launcher)) from None
+        raise _kind(errors)(_error(errors, failed, launcher)) from None
+
+
+def _kind(errors: dict[int, dict[str, Any]]) -> type[TunesmithError]:
+    """The kind of the error: memory that ran out in one process, or only transient faults."""
+    codes = {entry["code"] for entry in errors.values()}
+    if MEMORY_EXIT in codes:
+        return MemoryShortError
+    return TransientError if codes == {TRANSIENT_EXIT} else TunesmithError
 
 
 def _error(errors: dict[int, dict[str, Any]], failed: Any, launcher: LauncherParams) -> str:

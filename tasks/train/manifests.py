@@ -41,6 +41,13 @@ def identity(name: str, params: ExperimentParams, base: BaseModel, stage: Stage)
     return {"schema": 1, "experiment": name, "method": params.method, "key": files.digest(known), **known}
 
 
+def whole_key(manifest: dict[str, Any]) -> str:
+    """The key of the same training with its whole token budget (``tasks.train.halved``)."""
+    known = {name: manifest[name] for name in ("params", "base_model", "inputs", "versions")}
+    computed = {name: manifest["computed"][name] for name in ("device", "bf16")}
+    return files.digest({**known, "computed": computed})
+
+
 def untrained(params: ExperimentParams, renderer: Renderer, base: BaseModel) -> dict[str, Any]:
     """Build the other fields for an experiment that trains nothing."""
     return {

@@ -29,7 +29,7 @@ from tasks.model.rendering import Renderer
 from tasks.text.rows import Row
 from tasks.train import launcher, manifests, outputs, resources
 from tasks.train.data import Data, load_data
-from tasks.train.halved import halved
+from tasks.train.halved import halved, was_halved
 from tasks.train.limits import check_limits
 from tasks.train.loop import fit, prepare_model
 from tasks.tuning import fused
@@ -150,7 +150,7 @@ def prepare_training(
     logger.info("%s: %d of %d parameters are trained (%.3g %%)", name, trainable, total, 100 * trainable / total)
     logger.info("%s: %s", name, fused.summary(model))
     manifest |= manifests.trained(params, renderer, base, data, trainable, total)
-    checkpoints = paths.checkpoints / files.digest([manifest["key"], stage.inputs])[:24]
+    checkpoints = _checkpoints(paths, manifest["key"], stage)
     resources.check_disk(checkpoints, params, trainable)
     return Prepared(model, params, data, renderer, manifest, checkpoints, step)
 
@@ -177,6 +177,12 @@ def _train(name: str, params: TrainedParams, base: BaseModel, paths: Paths, stag
             outputs.write_model(trainer, base, renderer, params, manifest, data, model_folder)
             outputs.write_run(run_folder, manifest, facts, recorder.history, paths, started, params.threads)
     files.remove(ready.checkpoints)
+    if was_halved(manifest):
+        files.remove(_checkpoints(paths, manifests.whole_key(manifest), stage))
+
+
+def _checkpoints(paths: Paths, key: str, stage: Stage) -> Path:
+    return paths.checkpoints / files.digest([key, stage.inputs])[:24]
 
 
 @contextmanager
@@ -191,14 +197,14 @@ def _advised(name: str, params: TrainedParams, base: BaseModel, data: Data, free
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
-        reason = described(error)
-    else:
-        return
-    # Outside the block above, whose error keeps the tensors of the failed step alive.
-    raise MemoryShortError(
-        f"memory ran out in a training step ({reason}); {gb(free)} GB were free before the training; "
-        f"{cheapest_fit(params, base, data.train, free)} (experiments.{name} in params/experiments.yaml)"
-    )
+        if params.launcher is None:
+            advice = f"{cheapest_fit(params, base, data.train, free)} (experiments.{name} in params/experiments.yaml)"
+        else:
+            advice = "a training in several processes is not planned; lower training.token_budget or use more processes"
+        raise MemoryShortError(
+            f"memory ran out in a training step ({described(error)}); {gb(free)} GB were free before the training; "
+            f"{advice}"
+        ) from error
 
 
 def _open_tracker(paths: Paths) -> Any:

@@ -15,12 +15,12 @@ import torch
 from flows.commands.benchmark import benchmark, failed
 from flows.preflight import preflight
 from tasks.benchmark import results
+from tasks.benchmark.chance import NOISE
 from tasks.benchmark.cost import speed, task_cost
 from tasks.benchmark.harness.run_task import measure
 from tasks.benchmark.helm import run as helm_run
 from tasks.benchmark.prepare import prepare
 from tasks.benchmark.run import run
-from tasks.benchmark.scores import NOISE
 from tasks.benchmark.suite_verdicts import benchmark_verdicts
 from tasks.benchmark.table import compared, remarks, tables
 from tasks.core.errors import TunesmithError

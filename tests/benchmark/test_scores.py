@@ -23,10 +23,10 @@ from tasks.benchmark.aggregates import (
     pearson,
     units,
 )
+from tasks.benchmark.averages import averages
 from tasks.benchmark.differences import average_differences, differences
 from tasks.benchmark.harness.processing import squad_f1, stsb_results
 from tasks.benchmark.harness.suites import load_suite
-from tasks.benchmark.scores import averages
 from tasks.metrics.params import IntervalParams, VerdictParams
 
 INTERVALS = IntervalParams(resamples=200, confidence=0.95, seed=0)

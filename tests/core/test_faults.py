@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
+import aiohttp
+import boto3
 import httpx
+import psycopg2
 import pytest
 import requests
 import torch
+from botocore.config import Config
+from filelock import FileLock
 from mlflow import MlflowClient
 
 from tasks.core.errors import TunesmithError
@@ -64,6 +71,42 @@ def test_mlflow_names_the_status_in_its_text(monkeypatch: pytest.MonkeyPatch, st
 
         error = error_of(ask)
     assert isinstance(error, TunesmithError) and is_transient(error) is expected
+
+
+def connect_to_postgresql() -> None:
+    psycopg2.connect("host=127.0.0.1 port=9 dbname=x")
+
+
+def list_a_bucket() -> None:
+    settings = Config(retries={"max_attempts": 0}, connect_timeout=2)
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=CLOSED, config=settings, **keys).list_buckets()
+
+
+def request_with_aiohttp() -> None:
+    async def request() -> None:
+        async with aiohttp.ClientSession() as session:
+            await session.get(CLOSED)
+
+    asyncio.run(request())
+
+
+def resolve_a_name() -> None:
+    socket.getaddrinfo("no-such-host.invalid", 80)
+
+
+@pytest.mark.parametrize("work", [connect_to_postgresql, list_a_bucket, request_with_aiohttp, resolve_a_name])
+def test_every_client_without_a_connection_is_transient(work: Callable[[], None]) -> None:
+    assert is_transient(error_of(work))
+
+
+def test_a_lock_of_another_process_is_no_transient_fault(tmp_path: Path) -> None:
+    def work() -> None:
+        FileLock(tmp_path / "lock", timeout=0).acquire()
+
+    with FileLock(tmp_path / "lock"):
+        error = error_of(lambda: retold(work))
+    assert isinstance(error, TunesmithError) and exit_code(error) == 1
 
 
 def test_a_library_that_must_stay_offline_is_no_transient_fault(tmp_path: Path) -> None:

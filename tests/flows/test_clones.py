@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
 from flows.clones.commit import commit_of, refuse_changes, refuse_other_commit, restore_lock
 from flows.clones.lock_entries import entries_of, put_entries
-from flows.clones.remote import refuse_no_remote
+from flows.clones.remote import push_results, refuse_no_remote
 from flows.failures import why
 from tasks.core.errors import TunesmithError
+from tasks.core.faults import TransientError
 from tasks.core.params import read_yaml
+from tests.flows.recording import recording_server
 from tests.workspaces import commit, copy_workspace, dvc, edit, lay_out
 
 
@@ -55,6 +58,25 @@ def test_a_folder_outside_git_and_a_missing_remote_are_named(root: Path, tmp_pat
         refuse_no_remote(root)
     dvc(root, "remote", "add", "--default", "near", str(tmp_path / "remote"))
     refuse_no_remote(root)
+
+
+@pytest.mark.parametrize(("keys", "status", "transient"), [(True, 500, True), (False, 500, False)])
+def test_a_store_that_fails_is_transient_and_one_that_refuses_is_not(
+    root: Path, monkeypatch: pytest.MonkeyPatch, keys: bool, status: int, transient: bool
+) -> None:
+    monkeypatch.setattr("flows.retries.PAUSES_S", ())
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a") if keys else monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    (root / "own.txt").write_text("text")
+    dvc(root, "add", "--quiet", "own.txt")
+    with recording_server(HTTPStatus(status)) as (url, _):
+        remote = f"[core]\n    remote = far\n['remote \"far\"']\n    url = s3://dvc/store\n    endpointurl = {url}\n"
+        (root / ".dvc/config.local").write_text(remote)
+        with pytest.raises(TunesmithError, match=r"push --run-cache own\.txt` failed: ERROR: ") as error:
+            push_results(root, ["own.txt"], lambda line: None)
+    assert isinstance(error.value, TransientError) is transient
 
 
 def test_entries_of_the_lock_travel_and_leave_the_commit_clean(root: Path, tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ def running() -> None:
         (
             "train@lora",
             -9,
-            "most often because the memory ran out; take a change that `tunesmith plan",
+            "most often because the memory ran out; apply a change that `tunesmith plan",
         ),
-        ("train@lora", 137, "in params/training.yaml), or free memory, and run again: training resumes from its last"),
+        ("train@lora", 137, "(half the token budget), or free memory; then run again: training resumes from its last"),
         ("predict@lora", -9, "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run"),
         ("compare", -9, "most often because the memory ran out; free memory and run again"),
         ("train@lora", -11, "its process was ended by signal 11 (SIGSEGV); read its log and run again"),

@@ -19,6 +19,7 @@ from flows.subprocesses import StoppedError, allow, stop_all, stream
 from flows.workspace import find_root, running_prefect, workspace_lock
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
+from tests.dag_modules import HEAVY, loaded
 
 
 @pytest.fixture
@@ -165,3 +166,10 @@ def test_a_stage_that_fails_is_quoted_even_when_the_flow_stops(
         state: Any = stages.run_stage.fn("compare", root)
     allow()
     assert state.is_failed() and state.message == message
+
+
+def test_a_flow_starts_without_the_libraries_of_models() -> None:
+    heavy = {*HEAVY, "lm_eval", "datasets"}
+    assert not heavy & loaded(
+        "import flows.retrain, flows.clones.build, flows.cli, tasks.register.run, tasks.report.run"
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,17 +11,10 @@ from tasks.resolve.params import method_blocks
 from tasks.tuning import methods
 from tasks.tuning.params import TrainedParams, UntrainedParams, parse_params
 from tasks.tuning.untrained import UNTRAINED, is_trained
-from tests.dag_modules import ROOT, imported
+from tests.dag_modules import HEAVY, ROOT, imported, loaded
 from tests.train.every_method import METHODS
 
-HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "safetensors"}
 FOLDER = ROOT / "tasks/tuning/methods"
-
-
-def loaded(code: str) -> set[str]:
-    """The modules that a fresh Python has imported after ``code``."""
-    command = [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"]
-    return set(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split())
 
 
 def test_every_method_is_found_and_tried() -> None:

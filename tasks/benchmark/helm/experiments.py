@@ -8,8 +8,9 @@ from typing import Any
 
 from tasks.benchmark import results
 from tasks.benchmark.helm.measure_scenario import generation_params
+from tasks.benchmark.helm.measured import Measurements
 from tasks.benchmark.helm.params import HelmParams
-from tasks.benchmark.helm.run import Measurements, ModelRun
+from tasks.benchmark.helm.run import ModelRun
 from tasks.benchmark.helm.scenarios import Scenario, find_files, missing
 from tasks.core import device, files
 from tasks.core.errors import TunesmithError

@@ -1,4 +1,4 @@
-"""Results of one scenario: cells, details, and one row per instance and variant."""
+"""Results of one scenario (cells, details, and one row per instance and variant), and of all scenarios of a model."""
 
 from __future__ import annotations
 
@@ -48,6 +48,9 @@ run. ``tokens``: tokens read, or generated ones. Rows of earlier versions lack `
 ``independent_group``.
 """
 
+Entry = dict[str, Any]
+"""A scenario or a mixture in a result: ``tasks.benchmark.results`` describes the keys."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -83,3 +86,30 @@ def efficiency(
         "tokens": sum(tokens),
         "energy": energy,
     }
+
+
+@dataclass
+class Measurements:
+    """Results of one model.
+
+    Attributes:
+        scenarios: scenario → entry.
+        memorisation: mixture → entry.
+        rows: rows of ``INSTANCES``.
+        seconds: scenario or mixture → seconds; only for those measured now.
+    """
+
+    scenarios: dict[str, Entry] = field(default_factory=dict)
+    memorisation: dict[str, Entry] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def updated(self, newer: Measurements) -> Measurements:
+        """These results; where both have a result, that of ``newer`` counts."""
+        kept = [row for row in self.rows if row["scenario"] not in newer.scenarios]
+        return Measurements(
+            self.scenarios | newer.scenarios,
+            self.memorisation | newer.memorisation,
+            kept + newer.rows,
+            self.seconds | newer.seconds,
+        )

@@ -6,13 +6,12 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tasks.benchmark.helm.joint import Joint
 from tasks.benchmark.helm.measure_scenario import measure_scenario
-from tasks.benchmark.helm.measured import Measured
+from tasks.benchmark.helm.measured import Entry, Measured, Measurements
 from tasks.benchmark.helm.memorisation import measure_memorisation, no_rows
 from tasks.benchmark.helm.params import HelmParams
 from tasks.benchmark.helm.scenarios import Instance, QuestionRenderer, Scenario, data_hash, draw, find_files, missing
@@ -21,44 +20,13 @@ from tasks.core.errors import TunesmithError, described
 from tasks.core.paths import Paths
 from tasks.inference.predict import Predictor
 from tasks.template.library import library_of
-from tasks.text.rows import Row
 
 logger = logging.getLogger("tunesmith")
-
-Entry = dict[str, Any]
-"""A scenario or a mixture in a result: ``tasks.benchmark.results`` describes the keys."""
 
 _TIMED = "efficiency"
 
 _SHOWS = ("table.py", "picture.py", "table.html.jinja")
 """Files of this package that only show results: if they change, nothing is measured again."""
-
-
-@dataclass
-class Measurements:
-    """Results of one model.
-
-    Attributes:
-        scenarios: scenario → entry.
-        memorisation: mixture → entry.
-        rows: rows of ``INSTANCES``.
-        seconds: scenario or mixture → seconds; only for those measured now.
-    """
-
-    scenarios: dict[str, Entry] = field(default_factory=dict)
-    memorisation: dict[str, Entry] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def updated(self, newer: Measurements) -> Measurements:
-        """These results; where both have a result, that of ``newer`` counts."""
-        kept = [row for row in self.rows if row["scenario"] not in newer.scenarios]
-        return Measurements(
-            self.scenarios | newer.scenarios,
-            self.memorisation | newer.memorisation,
-            kept + newer.rows,
-            self.seconds | newer.seconds,
-        )
 
 
 class ModelRun:

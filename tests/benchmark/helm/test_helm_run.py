@@ -14,9 +14,9 @@ from tasks.benchmark import results
 from tasks.benchmark.helm import experiments, measure_choices
 from tasks.benchmark.helm.choices import Scored
 from tasks.benchmark.helm.measure_texts import measure_generation
-from tasks.benchmark.helm.measured import INSTANCES
+from tasks.benchmark.helm.measured import INSTANCES, Measurements
 from tasks.benchmark.helm.picture import draw, goodness
-from tasks.benchmark.helm.run import Measurements, ModelRun
+from tasks.benchmark.helm.run import ModelRun
 from tasks.benchmark.helm.scenarios import METRICS, QuestionRenderer, load_scenarios
 from tasks.benchmark.helm.scenarios import draw as draw_rows
 from tasks.benchmark.helm.table import below, cells_of, html, markdown, number, overview, rich_table

@@ -10,7 +10,8 @@ import torch
 from tasks.benchmark.helm.joint import EXAMPLES, Joint, continued, score_letters
 from tasks.benchmark.helm.measure_scenario import measure_scenario
 from tasks.benchmark.helm.measure_texts import SAMPLED_TOKENS, SAMPLES
-from tasks.benchmark.helm.run import Measurements, ModelRun
+from tasks.benchmark.helm.measured import Measurements
+from tasks.benchmark.helm.run import ModelRun
 from tasks.benchmark.helm.scenarios import Question, QuestionRenderer, draw, load_scenarios
 from tasks.core import files
 from tasks.core.errors import TunesmithError
