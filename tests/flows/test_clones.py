@@ -12,6 +12,7 @@ from flows.clones.commit import commit_of, refuse_changes, refuse_other_commit, 
 from flows.clones.lock_entries import entries_of, put_entries
 from flows.clones.remote import push_results, refuse_no_remote
 from flows.failures import why
+from flows.subprocesses import allow
 from tasks.core.errors import TunesmithError
 from tasks.core.faults import TransientError
 from tasks.core.params import read_yaml
@@ -64,11 +65,13 @@ def test_a_folder_outside_git_and_a_missing_remote_are_named(root: Path, tmp_pat
 def test_a_store_that_fails_is_transient_and_one_that_refuses_is_not(
     root: Path, monkeypatch: pytest.MonkeyPatch, keys: bool, status: int, transient: bool
 ) -> None:
+    allow()
     monkeypatch.setattr("flows.retries.PAUSES_S", ())
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "a") if keys else monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     (root / "own.txt").write_text("text")
     dvc(root, "add", "--quiet", "own.txt")
     with recording_server(HTTPStatus(status)) as (url, _):

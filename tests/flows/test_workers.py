@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import httpx
 import psutil
 import pytest
 from mlflow import MlflowClient
+from playwright.sync_api import Page
 
 from tasks.core import files
 from tasks.core.params import read_yaml, write_yaml
@@ -45,63 +47,168 @@ pytestmark = pytest.mark.slow
 
 TRIALS = ("weak", "second", "third", "fourth")
 HEARTBEATS_S = 60  # instead of 90, so that the test waits less; a run sends one every 30 s
+_ALL: dict[str, Any] = {}
 
 
-def test_a_team_trains_on_a_schedule_approves_in_the_browser_and_survives_crashes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root, clones = tmp_path / "workspace", [tmp_path / "clone-1", tmp_path / "clone-2"]
-    with team(tmp_path) as servers, recording_server(HTTPStatus.OK) as (url, received):
+@dataclass(frozen=True)
+class Workplace:
+    """A team's servers, and the workspace that a scheduled run on them has trained.
+
+    Attributes:
+        root: the flow's workspace.
+        deployed: what ``tunesmith deploy`` printed.
+        deployments: name → id.
+        worker: the process that runs the flows of ``root``.
+        scheduled: id of the run that the schedule made.
+        received: bodies of the requests that the webhook got.
+    """
+
+    root: Path
+    servers: Team
+    deployed: str
+    deployments: dict[str, str]
+    worker: subprocess.Popen[bytes]
+    scheduled: str
+    received: list[str]
+
+    @property
+    def api(self) -> str:
+        return self.servers.prefect
+
+    @property
+    def pages(self) -> str:
+        return self.servers.prefect.removesuffix("/api")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Logs, workspaces and screenshots."""
+    return tmp_path_factory.mktemp("team")
+
+
+@pytest.fixture(scope="module")
+def workplace(folder: Path) -> Iterator[Workplace]:
+    """A schedule fires on a worker; two clones train four trials, and one of them is killed in a training."""
+    root, clones = folder / "workspace", [folder / "clone-1", folder / "clone-2"]
+    with (
+        team(folder) as servers,
+        recording_server(HTTPStatus.OK) as (url, received),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name, value in servers.variables().items():
-            monkeypatch.setenv(name, value)
+            patch.setenv(name, value)
         _lay_out(root, clones, servers)
-        api, address = servers.prefect, servers.prefect.removesuffix("/api")
+        api = servers.prefect
         _save_block(api, url)
-        printed = tunesmith(root, "deploy")
-        assert "work pool tunesmith: created, of the type process" in printed
-        assert "tunesmith: mark a dead flow run as crashed: created" in printed
-        assert "tunesmith: notify about a model: created" in printed
-        deployments = {one["name"]: one["id"] for one in _post(f"{api}/deployments/filter", {})}
-        assert set(deployments) == {"retrain", "approve", "evaluate-champion", "restore", "build"}
-        with _worker(root, "tunesmith") as worker, browser() as browsed:
-            page = browsed.page
+        deployed = tunesmith(root, "deploy")
+        deployments = {one["name"]: one["id"] for one in _post(f"{api}/deployments/filter", _ALL)}
+        with _worker(root, "tunesmith") as worker:
             with _worker(clones[0]) as first, _worker(clones[1]) as second:
                 run = wait_until(lambda: _scheduled_run(api), 200, "a run that the schedule made to start")
                 _end_schedule(api, deployments["retrain"])
-                reason = "-3 is less than or equal to the minimum of 0"
-                see_refusal(page, address, deployments["approve"], "-3", reason, tmp_path)
-                page.goto("about:blank")
                 wait_until(lambda: any((one / "checkpoints").exists() for one in clones), 300, "a training in a clone")
                 killed = 0 if (clones[0] / "checkpoints").exists() else 1
                 _kill((first, second)[killed])
                 with _worker(clones[killed]):  # a supervisor starts it again
-                    # Without the page, whose timeline is drawn anew all the time, and takes a core.
+                    # Without a page, whose timeline is drawn anew all the time, and takes a core.
                     wait_until(lambda: _flow_run(api, run["id"])["state"]["type"] == "COMPLETED", 900, "its end")
-            wait_for_state(page, address, run["id"], "Completed", 60)
-            _each_trial_ended_once(root, servers)
-            run = _flow_run(api, run["id"])
-            tasks = ["build@weak", "train@weak", "compare", "register"]
-            see_run(page, address, run["id"], run["name"], tasks, tmp_path)
-            see_comparison(page, address, run["id"], ["weak", "awaits approval", "report.html"], tmp_path)
-            approval = wait_until(lambda: _paused(api), 300, "the flow approve to pause")
-            approve_on_page(page, address, approval, "read all rows", "Ada", tmp_path)
-            wait_for_state(page, address, approval, "Completed", 300)
-            page.goto("about:blank")
-            assert "version 1, experiment weak" in tunesmith(root, "champion")
-            assert '"by":"Ada"' in (root / "decisions.jsonl").read_text().splitlines()[-1]
-            start_from_form(page, address, deployments["retrain"], "weak", tmp_path)
-            page.goto("about:blank")
-            _skipped(api, wait_until(lambda: _by_hand(api), 60, "the run of the form"))
-            failed, task = _failed(root, api, deployments["retrain"])
-            reason = "params/experiments.yaml: lora.targets: nothing must be a layer of"
-            see_failure(page, address, failed, ["1 stage failed: train@broken.", f"error: {reason}"], tmp_path)
-            see_failed_task(page, address, task, f"train@broken: error: {reason}", tmp_path)
-            page.goto("about:blank")
-            _crashed(root, api, deployments["retrain"], worker)
-        titles = ["weak (version 1) awaits approval", "weak (version 1) is the champion"]
-        wait_until(lambda: all(any(title in text for text in received) for title in titles), 200, str(titles))
-        assert all(_objects(bucket) for bucket in BUCKETS), "artifacts and outputs are in the store"
-        assert "tunesmith: mark a dead flow run as crashed: updated" in tunesmith(root, "deploy")
+            yield Workplace(root, servers, deployed, deployments, worker, run["id"], received)
+
+
+@pytest.fixture(autouse=True)
+def variables(workplace: Workplace, own_store: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of a test use the team's servers; ``own_store`` has removed a variable before."""
+    for name, value in workplace.servers.variables().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def page(workplace: Workplace) -> Iterator[Page]:
+    with browser() as browsed:
+        yield browsed.page
+
+
+def test_each_trial_ended_once(workplace: Workplace) -> None:
+    runs = _post(f"{workplace.api}/flow_runs/filter", _ALL)
+    ends = {name: sorted(run["state"]["type"] for run in runs if run["name"] == f"build {name}") for name in TRIALS}
+    assert {name: states.count("COMPLETED") for name, states in ends.items()} == dict.fromkeys(TRIALS, 1)
+    assert sum(run["state"]["type"] == "CRASHED" and run["name"].startswith("build ") for run in runs) == 1, ends
+    root = workplace.root
+    weights = {files.read_json(Paths(root).model(name) / "manifest.json")["weights_sha256"] for name in TRIALS}
+    assert len(weights) == len(TRIALS)
+    assert dvc(root, "status", "--json").stdout.strip() == "{}"
+    client = MlflowClient(tracking_uri=workplace.servers.mlflow)
+    own = client.get_experiment_by_name("tunesmith")
+    assert own is not None
+    finished = [run.info.run_name for run in client.search_runs([own.experiment_id], "attributes.status = 'FINISHED'")]
+    assert all(finished.count(name) == 1 for name in TRIALS), finished
+    assert all(_objects(bucket) for bucket in BUCKETS), "artifacts and outputs are in the store"
+
+
+def test_deploy_names_what_it_made_and_updates_it(workplace: Workplace) -> None:
+    assert set(workplace.deployments) == {"retrain", "approve", "evaluate-champion", "restore", "build"}
+    assert "work pool tunesmith: created, of the type process" in workplace.deployed
+    assert "tunesmith: mark a dead flow run as crashed: created" in workplace.deployed
+    assert "tunesmith: notify about a model: created" in workplace.deployed
+    assert "tunesmith: mark a dead flow run as crashed: updated" in tunesmith(workplace.root, "deploy")
+
+
+def test_the_pages_show_what_ran_and_a_person_approves(workplace: Workplace, page: Page, folder: Path) -> None:
+    api, pages, root = workplace.api, workplace.pages, workplace.root
+    reason = "-3 is less than or equal to the minimum of 0"
+    see_refusal(page, pages, workplace.deployments["approve"], "-3", reason, folder)
+    wait_for_state(page, pages, workplace.scheduled, "Completed", 60)
+    tasks = ["build@weak", "train@weak", "compare", "register"]
+    see_run(page, pages, workplace.scheduled, _flow_run(api, workplace.scheduled)["name"], tasks, folder)
+    see_comparison(page, pages, workplace.scheduled, ["weak", "awaits approval", "report.html"], folder)
+    approval = wait_until(lambda: _paused(api), 300, "the flow approve to pause")
+    approve_on_page(page, pages, approval, "read all rows", "Ada", folder)
+    wait_for_state(page, pages, approval, "Completed", 300)
+    page.goto("about:blank")
+    assert "version 1, experiment weak" in tunesmith(root, "champion")
+    assert '"by":"Ada"' in (root / "decisions.jsonl").read_text().splitlines()[-1]
+    titles = ["weak (version 1) awaits approval", "weak (version 1) is the champion"]
+    received = workplace.received
+    wait_until(lambda: all(any(title in text for text in received) for title in titles), 200, str(titles))
+
+
+def test_a_run_of_the_form_with_nothing_new_is_skipped(workplace: Workplace, page: Page, folder: Path) -> None:
+    start_from_form(page, workplace.pages, workplace.deployments["retrain"], "weak", folder)
+    page.goto("about:blank")
+    run_id = wait_until(lambda: _by_hand(workplace.api), 60, "the run of the form")
+    wait_until(lambda: _flow_run(workplace.api, run_id)["state"]["type"] == "COMPLETED", 300, "the end of the run")
+    run = _flow_run(workplace.api, run_id)
+    assert run["name"].endswith("(skipped)") and run["state"]["name"] == "Cached"
+    assert run["state"]["message"].startswith("nothing new: all ")
+
+
+def test_a_failed_training_is_named_on_its_pages(workplace: Workplace, page: Page, folder: Path) -> None:
+    api, root = workplace.api, workplace.root
+    broken = {"method": "lora", "mixture": "boxes", "lora": {"targets": ["nothing"]}}
+    edit(root, "experiments", lambda p: p["experiments"].update(broken=broken))
+    run = _run(workplace, ["broken"], lambda state: state["type"] == "FAILED", 400)
+    edit(root, "experiments", lambda p: p["experiments"].pop("broken"))
+    tasks = {task["name"]: task for task in _post(f"{api}/task_runs/filter", _of_run(run["id"]))}
+    behind = {name: tasks[name]["state"]["name"] for name in ("predict@broken", "score@broken", "compare")}
+    assert behind == dict.fromkeys(behind, "NotRun")
+    error = "error: params/experiments.yaml: lora.targets: nothing must be a layer of"
+    see_failure(page, workplace.pages, run["id"], ["1 stage failed: train@broken.", error], folder)
+    see_failed_task(page, workplace.pages, tasks["train@broken"]["id"], f"train@broken: {error}", folder)
+
+
+def test_a_run_whose_worker_is_killed_is_marked_as_crashed_within_two_minutes(workplace: Workplace) -> None:
+    """It is the last test, since nothing starts flows of the workspace after it."""
+    api, root = workplace.api, workplace.root
+    edit(root, "experiments", lambda p: p["experiments"].update(lora=p["experiments"]["weak"]))
+    train_without_end(root)
+    run = _run(workplace, ["lora"], lambda state: state["type"] == "RUNNING", 200)
+    log = root.with_suffix(".log")
+    wait_until(lambda: "'train@lora' - step" in log.read_text(), 400, "the training")
+    _kill(workplace.worker)
+    killed = time.monotonic()
+    wait_until(lambda: _flow_run(api, run["id"])["state"]["type"] == "CRASHED", 150, "the run to be marked")
+    assert time.monotonic() - killed < 120
+    assert "no heartbeat arrived for 90 seconds" in _flow_run(api, run["id"])["state"]["message"]
 
 
 def _lay_out(root: Path, clones: list[Path], servers: Team) -> None:
@@ -169,66 +276,18 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
         one.kill()
 
 
-def _each_trial_ended_once(root: Path, servers: Team) -> None:
-    runs = _post(f"{servers.prefect}/flow_runs/filter", {})
-    ends = {name: sorted(run["state"]["type"] for run in runs if run["name"] == f"build {name}") for name in TRIALS}
-    assert {name: states.count("COMPLETED") for name, states in ends.items()} == dict.fromkeys(TRIALS, 1)
-    assert sum(run["state"]["type"] == "CRASHED" and run["name"].startswith("build ") for run in runs) == 1, ends
-    weights = {files.read_json(Paths(root).model(name) / "manifest.json")["weights_sha256"] for name in TRIALS}
-    assert len(weights) == len(TRIALS)
-    assert dvc(root, "status", "--json").stdout.strip() == "{}"
-    client = MlflowClient(tracking_uri=servers.mlflow)
-    own = client.get_experiment_by_name("tunesmith")
-    assert own is not None
-    finished = [run.info.run_name for run in client.search_runs([own.experiment_id], "attributes.status = 'FINISHED'")]
-    assert all(finished.count(name) == 1 for name in TRIALS), finished
-
-
 def _objects(bucket: str) -> int:
     """The number of objects in the bucket; the test's environment names the store and its keys."""
     return int(boto3.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"])
 
 
-def _skipped(api: str, run_id: str) -> None:
-    """A run with nothing new is skipped, and its name tells it."""
-    wait_until(lambda: _flow_run(api, run_id)["state"]["type"] == "COMPLETED", 300, "the end of the run")
-    run = _flow_run(api, run_id)
-    assert run["name"].endswith("(skipped)") and run["state"]["name"] == "Cached"
-    assert run["state"]["message"].startswith("nothing new: all ")
-
-
-def _failed(workspace: Path, api: str, deployment: str) -> tuple[str, str]:
-    """The ids of a run with a training that fails, and of the task of the training."""
-    broken = {"method": "lora", "mixture": "boxes", "lora": {"targets": ["nothing"]}}
-    edit(workspace, "experiments", lambda p: p["experiments"].update(broken=broken))
-    run = _run(api, deployment, ["broken"], lambda state: state["type"] == "FAILED", 400)
-    edit(workspace, "experiments", lambda p: p["experiments"].pop("broken"))
-    tasks = {task["name"]: task for task in _post(f"{api}/task_runs/filter", _of_run(run["id"]))}
-    behind = {name: tasks[name]["state"]["name"] for name in ("predict@broken", "score@broken", "compare")}
-    assert behind == dict.fromkeys(behind, "NotRun")
-    return run["id"], tasks["train@broken"]["id"]
-
-
-def _crashed(workspace: Path, api: str, deployment: str, worker: subprocess.Popen[bytes]) -> None:
-    """A run whose worker is killed with all its processes is marked as crashed within two minutes."""
-    edit(workspace, "experiments", lambda p: p["experiments"].update(lora=p["experiments"]["weak"]))
-    train_without_end(workspace)
-    run = _run(api, deployment, ["lora"], lambda state: state["type"] == "RUNNING", 200)
-    log = workspace.with_suffix(".log")
-    wait_until(lambda: "'train@lora' - step" in log.read_text(), 400, "the training")
-    _kill(worker)
-    killed = time.monotonic()
-    wait_until(lambda: _flow_run(api, run["id"])["state"]["type"] == "CRASHED", 150, "the run to be marked")
-    assert time.monotonic() - killed < 120
-    assert "no heartbeat arrived for 90 seconds" in _flow_run(api, run["id"])["state"]["message"]
-
-
 def _run(
-    api: str, deployment: str, experiments: list[str], reached: Callable[[dict[str, Any]], bool], seconds: float
+    workplace: Workplace, experiments: list[str], reached: Callable[[dict[str, Any]], bool], seconds: float
 ) -> dict[str, Any]:
     """Start a run in the workspace itself, and wait until its state is ``reached``."""
     parameters = {"experiments": experiments, "workers": False}
     body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    api, deployment = workplace.api, workplace.deployments["retrain"]
     run_id = _post(f"{api}/deployments/{deployment}/create_flow_run", body)["id"]
     wait_until(lambda: reached(_flow_run(api, run_id)["state"]), seconds, "the flow run's state")
     return _flow_run(api, run_id)
