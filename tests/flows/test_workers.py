@@ -145,14 +145,6 @@ def test_each_trial_ended_once(workplace: Workplace) -> None:
     assert all(_objects(bucket) for bucket in BUCKETS), "artifacts and outputs are in the store"
 
 
-def test_deploy_names_what_it_made_and_updates_it(workplace: Workplace) -> None:
-    assert set(workplace.deployments) == {"retrain", "approve", "evaluate-champion", "restore", "build"}
-    assert "work pool tunesmith: created, of the type process" in workplace.deployed
-    assert "tunesmith: mark a dead flow run as crashed: created" in workplace.deployed
-    assert "tunesmith: notify about a model: created" in workplace.deployed
-    assert "tunesmith: mark a dead flow run as crashed: updated" in tunesmith(workplace.root, "deploy")
-
-
 def test_the_pages_show_what_ran_and_a_person_approves(workplace: Workplace, page: Page, folder: Path) -> None:
     api, pages, root = workplace.api, workplace.pages, workplace.root
     reason = "-3 is less than or equal to the minimum of 0"
@@ -197,7 +189,7 @@ def test_a_failed_training_is_named_on_its_pages(workplace: Workplace, page: Pag
 
 
 def test_a_run_whose_worker_is_killed_is_marked_as_crashed_within_two_minutes(workplace: Workplace) -> None:
-    """It is the last test, since nothing starts flows of the workspace after it."""
+    """No test after it starts a flow, since nothing runs any."""
     api, root = workplace.api, workplace.root
     edit(root, "experiments", lambda p: p["experiments"].update(lora=p["experiments"]["weak"]))
     train_without_end(root)
@@ -209,6 +201,15 @@ def test_a_run_whose_worker_is_killed_is_marked_as_crashed_within_two_minutes(wo
     wait_until(lambda: _flow_run(api, run["id"])["state"]["type"] == "CRASHED", 150, "the run to be marked")
     assert time.monotonic() - killed < 120
     assert "no heartbeat arrived for 90 seconds" in _flow_run(api, run["id"])["state"]["message"]
+
+
+def test_deploy_names_what_it_made_and_updates_it(workplace: Workplace) -> None:
+    """The last test: deploying switches the schedule of each minute on again."""
+    assert set(workplace.deployments) == {"retrain", "approve", "evaluate-champion", "restore", "build"}
+    assert "work pool tunesmith: created, of the type process" in workplace.deployed
+    assert "tunesmith: mark a dead flow run as crashed: created" in workplace.deployed
+    assert "tunesmith: notify about a model: created" in workplace.deployed
+    assert "tunesmith: mark a dead flow run as crashed: updated" in tunesmith(workplace.root, "deploy")
 
 
 def _lay_out(root: Path, clones: list[Path], servers: Team) -> None:
