@@ -55,13 +55,17 @@ class Machines:
     def api(self) -> str:
         return f"http://127.0.0.1:{self.port}/api"
 
-    def start(self) -> None:
-        """Start what does not run."""
+    def start_servers(self) -> None:
+        """Start the servers if they do not run."""
         if self.servers is None or self.servers.poll() is not None:
             (self.root / ".tunesmith/ui.json").unlink(missing_ok=True)
             ports = ("--prefect-port", str(self.port), "--mlflow-port", str(self.mlflow_port))
             self.servers = self._tunesmith("ui", *ports)
             wait_until((self.root / ".tunesmith/ui.json").exists, 300, "the servers")
+
+    def start(self) -> None:
+        """Start what does not run."""
+        self.start_servers()
         if self.worker is None or self.worker.poll() is not None:
             self.worker = self._tunesmith("worker")
 
@@ -102,9 +106,10 @@ def main() -> None:
         shutil.copytree(ROOT / "infra", root / "infra")
     machines = Machines(root, free_port(4600), free_port(5800))
     try:
-        machines.start()
+        machines.start_servers()
         command = [sys.executable, "-m", "flows.cli", "deploy"]
         subprocess.run(command, cwd=root, env=machines.environment(), check=True, stdout=subprocess.DEVNULL)
+        machines.start()
         references = {seed: reference(machines, seed) for seed in SEEDS}
         seconds = max(one["seconds"] for one in references.values())
         for number in range(arguments.first, arguments.first + arguments.points):
