@@ -19,7 +19,7 @@ _EXITED = re.compile(r"ERROR: failed to reproduce .*exited with (-?\d+)$")
 
 _MORE_MEMORY = {
     "train": "apply a change that `tunesmith plan --memory` names, set memory.on_oom: halve in params/training.yaml "
-    "(half the token budget), or free memory; then run again: training resumes from its last checkpoint",
+    "(half the token budget), or free memory; then run again: with equal parameters it resumes from a checkpoint",
     "predict": "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run again",
     "benchmark": "lower benchmark.settings.batch_size (params/evaluation.yaml) or free memory, and run again",
 }

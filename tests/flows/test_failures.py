@@ -25,7 +25,11 @@ def running() -> None:
             -9,
             "most often because the memory ran out; apply a change that `tunesmith plan",
         ),
-        ("train@lora", 137, "(half the token budget), or free memory; then run again: training resumes from its last"),
+        (
+            "train@lora",
+            137,
+            "(half the token budget), or free memory; then run again: with equal parameters it resumes",
+        ),
         ("predict@lora", -9, "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run"),
         ("compare", -9, "most often because the memory ran out; free memory and run again"),
         ("train@lora", -11, "its process was ended by signal 11 (SIGSEGV); read its log and run again"),
