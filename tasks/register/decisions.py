@@ -83,11 +83,16 @@ def gate_decision_on(paths: Paths, key: str) -> Decided | None:
     return next((one for one in entries if one.get("rules")), entries[0] if entries else None)
 
 
-def change_after(paths: Paths, time: str) -> Decided | None:
-    """The latest decision after ``time`` that moved the champion's alias; None without one."""
-    moved = ("accepted", "promoted", "restored")
-    entries = [one for one in decisions(paths) if one["time"] > time and one.get("verdict") in moved]
-    return entries[-1] if entries else None
+def change_after(paths: Paths, decision: Decided) -> Decided | None:
+    """The latest decision after ``decision`` that moved the champion's alias; None without one.
+
+    Two decisions may share one second. Their order in the ledger then decides.
+    """
+    entries, facts = decisions(paths), ("key", "time", "verdict")
+    own = [number for number, one in enumerate(entries) if all(one.get(fact) == decision[fact] for fact in facts)]
+    after = entries[own[-1] + 1 :] if own else [one for one in entries if one["time"] > decision["time"]]
+    moved = [one for one in after if one.get("verdict") in ("accepted", "promoted", "restored")]
+    return moved[-1] if moved else None
 
 
 def record(paths: Paths, result: Decided) -> None:

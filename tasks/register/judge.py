@@ -146,7 +146,7 @@ def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -
     promotion = inputs.registry.promotion(champion) or {}
     kept_facts = ("verdict", "reasons", "decided", "by", "why")
     facts: dict[str, Any] = {name: promotion[name] for name in kept_facts if name in promotion}
-    facts["version"] = int(champion.version)
+    facts |= {"version": int(champion.version), "repeated": "decided" in promotion}
     if facts.get("verdict") == "accepted":  # as earlier releases stored what a person decided
         facts["verdict"] = {"promote": "promoted", "rollback": "restored"}.get(str(promotion.get("action")), "accepted")
     return make_result(inputs, candidate, line, **({"accepted": True, "verdict": "accepted", "reasons": []} | facts))
@@ -158,7 +158,12 @@ def _still_refused(inputs: GateInputs, candidate: Evaluated, before: Decided, ve
         f"to make it the champion anyway, run `tunesmith promote {candidate.name} --why TEXT`; else train another "
         "model, or change the rules in params/registration.yaml"
     )
-    facts = {"verdict": "refused", "reasons": [*before["reasons"], remedy], "decided": before["decided"]}
+    facts = {
+        "verdict": "refused",
+        "reasons": [*before["reasons"], remedy],
+        "decided": before["decided"],
+        "repeated": True,
+    }
     facts["version"] = None if version is None else int(version.version)
     return make_result(inputs, candidate, f"{line}; {champion_stays(inputs.champion)}", **facts)
 
@@ -170,8 +175,9 @@ def _still_rejected(inputs: GateInputs, candidate: Evaluated, version: ModelVers
         f"to make it the champion anyway, run `tunesmith promote {version.version} --why TEXT`",
     ]
     line = f"{candidate.name} (version {version.version}) stays rejected; {champion_stays(inputs.champion)}"
-    facts = {"verdict": "rejected", "reasons": reasons, "decided": rejection["when"], "by": rejection["who"]}
-    return make_result(inputs, candidate, line, version=int(version.version), why=rejection["why"], **facts)
+    facts = {"verdict": "rejected", "reasons": reasons, "version": int(version.version), "repeated": True}
+    facts |= {"decided": rejection["when"], "by": rejection["who"], "why": rejection["why"]}
+    return make_result(inputs, candidate, line, **facts)
 
 
 def _not_accepted(

@@ -42,7 +42,7 @@ def keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
     if run_id is not None and result["reasons"]:
         note(inputs.tracker, run_id, result)
     by_a_person = result["action"] != "gate"
-    if by_a_person or result["decided"] == result["time"] or decision_on(inputs.paths, result["key"]) is None:
+    if by_a_person or not result["repeated"] or decision_on(inputs.paths, result["key"]) is None:
         record(inputs.paths, result | {"time": result["decided"]})
     show(result, inputs.paths)
 

@@ -68,6 +68,7 @@ def make_result(inputs: GateInputs, evaluated: Evaluated | None, summary: str, *
         "rules": [],
         "time": time,
         "decided": time,
+        "repeated": False,
         "comparison": comparison_digest(inputs.paths),
         "candidate": evaluated.name if evaluated else None,
         "key": evaluated.key if evaluated else None,

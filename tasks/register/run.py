@@ -27,7 +27,7 @@ def run(params: RegistrationParams, paths: Paths) -> Result:
         - ``champion`` and ``previous_champion``: as ``tasks.register.result.describe``, or None;
         - ``rules``: per rule ``rule``, ``passed`` and ``line``; ``reasons``: these lines and remarks; ``summary``;
         - ``differences`` and ``opponents``, which have the same keys;
-        - ``time`` of this result; ``decided``: time of the decision, which may be an earlier one;
+        - ``time`` of this result; ``decided``: time of the decision; ``repeated``: whether that was made earlier;
         - ``action``, ``by`` and ``why``: what was done, who decided, and the reason that a person gave;
         - ``comparison``: digest of the comparison that was judged;
         - ``decisions_on_this_test_set``: number of different decisions so far; None without a candidate.

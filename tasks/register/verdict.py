@@ -62,7 +62,7 @@ def gate_lines(paths: Paths) -> list[str]:
     if result is not None:
         judged = f"{result['time']}, on comparison {str(result['comparison'])[:8]}"
         lines = [f"gate: {result['summary']} ({judged})", *(f"  {line}" for line in lines_below(result))]
-        if (later := change_after(paths, result["time"])) is not None:
+        if (later := change_after(paths, result)) is not None:
             lines.append(f"  since then ({later['time']}): {later['summary']}")
         return lines
     lines = ["gate: no decision on this comparison yet; `tunesmith run` makes one"]

@@ -102,7 +102,7 @@ def read_facts(paths: Paths) -> Facts:
         comparison,
         [known[name] for name in names if name in known],
         decision,
-        change_after(paths, decision["time"]) if decision else None,
+        change_after(paths, decision) if decision else None,
         trained,
         {name: params for name in experiments if (params := _params(paths.experiment(name) / "train.yaml"))},
         [Source(name := path.parent.name, versions.get(name, ""), _json(path)) for path in splits],

@@ -73,7 +73,7 @@ def _digest(paths: Paths) -> str:
     code = [path for path in sorted(Path(__file__).parent.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
     known = [path for kind in _READ for path in sorted(paths.root.glob(kind))]
     decision = result_on_present(paths)
-    shown = [decision, change_after(paths, decision["time"])] if decision else []
+    shown = [decision, change_after(paths, decision)] if decision else []
     decisions = [{name: value for name, value in one.items() if name != "time"} for one in shown if one]
     read = [paths.comparison / "comparison.json", *code, *known]
     return files.digest([decisions, *map(files.sha256, read)])

@@ -141,9 +141,9 @@ def test_the_old_champion_becomes_the_previous_one_and_a_rollback_swaps_them(pat
     decide_by_hand(paths.root, "rollback", None, "a mistake", "Bo")
     assert aliases(paths) == {"champion": 2, "previous": 1}
     challenge_champion(paths.root, "lora")  # a later result that changes nothing
-    later = change_after(paths, "2020")
+    later = change_after(paths, {"key": None, "time": "2020", "verdict": None})
     assert later is not None and (later["verdict"], later["version"]) == ("restored", 2)
-    assert change_after(paths, later["time"]) is None
+    assert change_after(paths, later) is None
 
 
 def test_any_version_challenges_the_champion_also_without_its_files(paths: Paths) -> None:

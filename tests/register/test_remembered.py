@@ -15,7 +15,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.register.decisions import decision_on, decisions
+from tasks.register.decisions import change_after, decision_on, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
 from tasks.register.verdict import WORDS, gate_lines, result_on_present
@@ -161,7 +161,9 @@ def test_an_alias_set_in_mlflow_is_distinguished_from_one_set_by_the_gate(paths:
     assert lines[2].startswith("  the alias was set in MLflow, not by the gate; the version was made on 20")
 
 
-def test_a_person_sets_a_refused_model_with_a_reason(paths: Paths) -> None:
+def test_a_person_sets_a_refused_model_with_a_reason(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All within one second."""
+    monkeypatch.setattr(tasks.register.result, "now", lambda: "2026-01-02T03:04:05+00:00")
     with_params(paths)
     refuse(paths)
     with pytest.raises(TunesmithError, match="promote: --why must give the reason"):
@@ -180,7 +182,10 @@ def test_a_person_sets_a_refused_model_with_a_reason(paths: Paths) -> None:
     assert "worse refused" in shown[2] and any(line.startswith("  failed: ROUGE-1") for line in shown), "not hidden"
     result = result_on_present(paths)
     assert result is not None and WORDS[result["verdict"]] == "promoted by hand"
-    assert any(not rule["passed"] for rule in decisions(paths)[-1]["rules"])
+    refused, by_hand = decisions(paths)[-2:]
+    assert (refused["verdict"], by_hand["verdict"]) == ("refused", "promoted"), "a repeated decision is not recorded"
+    assert any(not rule["passed"] for rule in by_hand["rules"])
+    assert change_after(paths, refused) == by_hand and change_after(paths, by_hand) is None
     described = client_of(paths).get_model_version("tunesmith", "2").description
     assert described.endswith("worse promoted by hand: tunesmith version 2 is now the champion")
 
