@@ -24,6 +24,7 @@ from pydantic import Field
 
 from flows.by_hand import LONGEST_WHY, awaiting_version, commands, decide_by_hand
 from flows.crashed import note_flow
+from flows.retries import retried
 from flows.summary import markdown_decision
 from flows.workspace import find_root
 from tasks.core.errors import TunesmithError
@@ -65,7 +66,7 @@ def approve(version: int | None = None, hours: Hours = 72.0) -> State[Any]:
     try:
         root = find_root()
         note_flow(root, str(flow_run.id))
-        number = awaiting_version(root, version)
+        number = retried(lambda: awaiting_version(root, version), logger.warning)
         if number is None:
             which = "no version awaits" if version is None else f"version {version} does not await"
             return Completed(message=f"{which} approval")
@@ -75,10 +76,10 @@ def approve(version: int | None = None, hours: Hours = 72.0) -> State[Any]:
             markdown=markdown_decision(root, number),
         )
         logger.info("version %s awaits approval: press Resume on this page, or %s", number, commands(number))
-        action, why, who = _answer(hours)
-        if awaiting_version(root, number) is None:
-            return Completed(message=f"version {number} was decided elsewhere meanwhile")
-        return _decided(root, action, number, why, who)
+        answer = _answer(hours)
+        # A person's answer must outlive a server that is down for a minute.
+        summary = retried(lambda: _decided(root, number, *answer), logger.warning)
+        return Completed(message=summary or f"version {number} does not await approval any more")
     except TunesmithError as error:
         logger.error(str(error))
         return Failed(message=str(error))
@@ -96,7 +97,10 @@ def _answer(hours: float) -> tuple[str, str, str]:
     return "approve" if answer.approve else "reject", answer.why, answer.who
 
 
-def _decided(root: Path, action: str, number: int, why: str, who: str) -> State[Any]:
+def _decided(root: Path, number: int, action: str, why: str, who: str) -> str | None:
+    """Carry out the decision; its summary, or None if the version does not await approval any more."""
+    if awaiting_version(root, number) is None:
+        return None
     decide_by_hand(root, action, str(number), why, who)
     result = last_result(Paths(root))
-    return Completed(message=str(result["summary"]) if result else "decided")
+    return str(result["summary"]) if result else "decided"

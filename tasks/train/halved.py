@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 
 from tasks.core.errors import TunesmithError
-from tasks.tuning.params import TrainedParams
+from tasks.tuning.params import LEAST_BUDGET, TrainedParams
 
 HALVE_VARIABLE = "TUNESMITH_HALVE_TOKEN_BUDGET"
 """Environment variable with which a training takes half the token budget of its parameters; a flow sets it."""
-
-LEAST = 16
-"""The smallest token budget that parameters may have."""
 
 
 def halved(params: TrainedParams) -> TrainedParams:
@@ -25,9 +22,9 @@ def halved(params: TrainedParams) -> TrainedParams:
     if not os.environ.get(HALVE_VARIABLE):
         return params
     loop = params.training
-    if loop.token_budget < 2 * LEAST:
+    if loop.token_budget < 2 * LEAST_BUDGET:
         raise TunesmithError(
-            f"training.token_budget: must be at least {2 * LEAST} to be halved after memory ran out; it is "
+            f"training.token_budget: must be at least {2 * LEAST_BUDGET} to be halved after memory ran out; it is "
             f"{loop.token_budget}; choose a smaller base model or shorter rows (max_length)"
         )
     smaller = {"token_budget": loop.token_budget // 2, "accumulation": 2 * loop.accumulation}

@@ -38,14 +38,17 @@ def identity(name: str, params: ExperimentParams, base: BaseModel, stage: Stage)
         "versions": versions,
         "computed": {"device": device.device().type, "bf16": device.use_bf16(precision), **smaller},
     }
-    return {"schema": 1, "experiment": name, "method": params.method, "key": files.digest(known), **known}
+    return {"schema": 1, "experiment": name, "method": params.method, "key": _key(known), **known}
 
 
 def whole_key(manifest: dict[str, Any]) -> str:
     """The key of the same training with its whole token budget (``tasks.train.halved``)."""
-    known = {name: manifest[name] for name in ("params", "base_model", "inputs", "versions")}
     computed = {name: manifest["computed"][name] for name in ("device", "bf16")}
-    return files.digest({**known, "computed": computed})
+    return _key(manifest | {"computed": computed})
+
+
+def _key(manifest: dict[str, Any]) -> str:
+    return files.digest({name: manifest[name] for name in ("params", "base_model", "inputs", "versions", "computed")})
 
 
 def untrained(params: ExperimentParams, renderer: Renderer, base: BaseModel) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from tasks.core.params import Params, parse, read_yaml
 from tasks.model.base_models import BaseModelParams
 from tasks.tuning import methods
 
+LEAST_BUDGET = 16
+"""The smallest token budget of a batch."""
+
 
 class LoopParams(Params):
     """``training``: the training loop, which is the same for every method.
@@ -48,7 +51,7 @@ class LoopParams(Params):
     warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
-    token_budget: int = Field(default=2048, ge=16)
+    token_budget: int = Field(default=2048, ge=LEAST_BUDGET)
     packing: bool = False
     activation_checkpointing: bool = False
     accumulation: int = Field(default=1, ge=1)

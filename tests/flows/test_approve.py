@@ -24,12 +24,14 @@ from prefect.client.schemas.filters import (
 from prefect.flow_runs import resume_flow_run
 from prefect.states import State
 
-from flows import approval_request
+from flows import approval_request, retries
 from flows import approve as module
 from flows.approval_request import request_approval
 from flows.approve import approve
+from flows.by_hand import decide_by_hand
 from flows.retrain import retrain
 from flows.workspace import workspace_lock
+from tasks.core.faults import TransientError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.register.decisions import decisions
@@ -116,6 +118,21 @@ def test_a_person_approves_through_the_api(paths: Paths) -> None:
     assert aliases(paths) == {"champion": 1}
     last = decisions(paths)[-1]
     assert (last["action"], last["by"], last["why"]) == ("approve", "Ada", "all rows read")
+
+
+def test_an_answer_outlives_a_server_that_fails(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "PAUSES_S", (0.1,))
+    faults = [TransientError("MLflow at http://x answers 503")]
+
+    def decide(*arguments: Any) -> None:
+        if faults:
+            raise faults.pop()
+        decide_by_hand(*arguments)
+
+    monkeypatch.setattr(module, "decide_by_hand", decide)
+    state = answered(paths, approve=True, why="all rows read", who="Ada")
+    assert state.message == "lora accepted: tunesmith version 1 is now the champion" and not faults
+    assert decisions(paths)[-1]["by"] == "Ada"
 
 
 def test_no_is_the_default_of_the_form(paths: Paths) -> None:

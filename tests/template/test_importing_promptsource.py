@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +107,7 @@ def test_promptsource_itself_is_imported(tmp_path: Path) -> None:
         + f"promptsource==0.2.3 -d {tmp_path}".split(),
         check=True,
     )
-    with tarfile.open(tmp_path / "promptsource-0.2.3.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(tmp_path / "promptsource-0.2.3.tar.gz", tmp_path)
     library = tmp_path / "library"
     done = subprocess.run(
         f"{sys.executable} -m flows.cli templates import {tmp_path}/promptsource-0.2.3/promptsource/templates".split()

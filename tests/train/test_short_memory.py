@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -32,6 +33,19 @@ def test_half_the_budget_gives_the_weights_of_parameters_that_name_it(
     assert halved["params"] == whole["params"], "they are those of the experiment, which the registry compares"
     assert halved["computed"] == whole["computed"] | {"token_budget": 128, "accumulation": 2}
     assert halved["key"] != whole["key"] and was_halved(halved) and not was_halved(whole)
+
+
+def test_half_the_budget_removes_the_checkpoints_of_the_whole_one(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch = {"training": {"checkpoint_steps": 1}}
+    with monkeypatch.context() as fails, pytest.raises(OSError, match="the disk is gone"):
+        fails.setattr("tasks.train.run.outputs.write_model", Mock(side_effect=OSError("the disk is gone")))
+        train(paths, "lora", patch)
+    assert list(paths.checkpoints.glob("*/checkpoint-*"))
+    monkeypatch.setenv(HALVE_VARIABLE, "1")
+    train(paths, "lora", patch)
+    assert list(paths.checkpoints.iterdir()) == []
 
 
 def test_a_budget_that_cannot_be_halved_is_refused(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
