@@ -31,6 +31,11 @@ def note_flow(root: Path, run_id: str) -> None:
         temporary.write_text(json.dumps(this_process()))
 
 
+def works_on(root: Path, run_id: UUID) -> bool:
+    """Whether a flow of this workspace works, or worked, on the flow run ``run_id``."""
+    return (_folder(root) / f"{run_id}.json").exists()
+
+
 def close_crashed(root: Path, tell: Callable[[str], None], api: str | None = None) -> list[str]:
     """Set to ``Crashed`` the runs of this workspace whose process is gone, and their tasks; return the runs' names.
 

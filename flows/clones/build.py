@@ -5,20 +5,23 @@
 
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.clones.commit import refuse_other_commit, restore_lock
 from flows.clones.lock_entries import put_entries
 from flows.clones.remote import pull_outputs, push_results
+from flows.crashed import works_on
 from flows.dag import read_dag
 from flows.failures import flow_failure
 from flows.locked import locked
 from flows.stages import run_stages
+from flows.workspace import find_root
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 
@@ -36,15 +39,23 @@ def _name() -> str:
 
 
 @flow(name=NAME, flow_run_name=_name, task_runner=_RUNNER, persist_result=False)
-def build(stages: list[Address], commit: Commit, lock: dict[str, Any]) -> State[Any]:
+def build(stages: list[Address], commit: Commit, lock: dict[str, Any], needed_by: UUID | None = None) -> State[Any]:
     """Build stages in this clone, and push the results. The flow retrain starts it; a person rarely does.
 
     Args:
         stages: stages to build, each after those that it depends on.
         commit: commit of the workspace that needs them; a clone at another commit refuses.
         lock: entries of its dvc.lock for the stages whose outputs these read.
+        needed_by: id of the flow run that waits for the results.
     """
     logger = get_run_logger()
+    root = find_root()
+    if needed_by and works_on(root, needed_by):
+        return Failed(
+            message=f"{root}: a run of the flow build needs a clone of its own; this is the workspace of the flow run "
+            "that waits for it, so both would wait forever; end this worker, and start `tunesmith worker --pool "
+            "tunesmith-clones` in another clone"
+        )
 
     def work(root: Path) -> State[Any]:
         refuse_other_commit(root, commit)

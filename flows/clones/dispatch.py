@@ -12,6 +12,7 @@ from prefect import get_run_logger, task
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
 from prefect.states import Cancelling, Completed, Failed, State
 
 from flows.clones.commit import commit_of, refuse_changes
@@ -56,6 +57,7 @@ def build_on_worker(experiment: str, stages: list[str], reads: list[str], root: 
     try:
         push_results(root, reads, logger.info)
         parameters = {"stages": stages, "commit": commit_of(root), "lock": entries_of(root, reads)}
+        parameters["needed_by"] = flow_run.id
         for attempt in range(1, _ATTEMPTS + 1):
             state = _run(parameters, f"build {experiment}", logger)
             if not state.is_crashed():

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from flows.clones.build import build
 from flows.clones.commit import commit_of, refuse_changes, refuse_other_commit, restore_lock
 from flows.clones.lock_entries import entries_of, put_entries
 from flows.clones.remote import push_results, refuse_no_remote
+from flows.crashed import note_flow
 from flows.failures import why
 from flows.subprocesses import allow
 from tasks.core.errors import TunesmithError
@@ -59,6 +63,16 @@ def test_a_folder_outside_git_and_a_missing_remote_are_named(root: Path, tmp_pat
         refuse_no_remote(root)
     dvc(root, "remote", "add", "--default", "near", str(tmp_path / "remote"))
     refuse_no_remote(root)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_worker_in_the_workspace_that_waits_for_it_is_refused(root: Path, inside: Callable[[Path], None]) -> None:
+    """Both would wait for the other's lock."""
+    inside(root)
+    waits = uuid4()
+    note_flow(root, str(waits))
+    state = build(["train@lora"], commit_of(root), {}, needed_by=waits, return_state=True)
+    assert state.is_failed() and "needs a clone of its own; this is the workspace of the flow run" in state.message
 
 
 @pytest.mark.parametrize("keys", [True, False])
