@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
+from tasks.core import git
 from tasks.core.errors import TunesmithError
 
 _TRAVELS = ("tasks", "flows", "params", "dvc.yaml")
@@ -20,7 +20,7 @@ def commit_of(root: Path) -> str:
     Raises:
         TunesmithError: it is not a git repository, or has no commit.
     """
-    commit = _git(root, "rev-parse", "HEAD").strip()
+    commit = git.text(root, "rev-parse", "HEAD").strip()
     if not commit:
         raise TunesmithError(f"{root}: must be a clone of a git repository with a commit; it is not")
     return commit
@@ -28,7 +28,7 @@ def commit_of(root: Path) -> str:
 
 def refuse_changes(root: Path) -> None:
     """Raise TunesmithError if code or parameters differ from the commit, since other clones could not have them."""
-    status = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *_TRAVELS)
+    status = git.text(root, "status", "--porcelain", "--untracked-files=all", "--", *_TRAVELS)
     changed = [path for line in status.splitlines() if (path := line[3:]) not in _BY_HASH]
     if changed:
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
@@ -51,12 +51,7 @@ def refuse_other_commit(root: Path, commit: str) -> None:
 
 def restore_lock(root: Path) -> None:
     """Make ``dvc.lock`` that of the commit again, so that another commit can be checked out."""
-    if _git(root, "ls-files", "dvc.lock"):
-        _git(root, "checkout", "--quiet", "HEAD", "--", "dvc.lock")
+    if git.text(root, "ls-files", "dvc.lock"):
+        git.text(root, "checkout", "--quiet", "HEAD", "--", "dvc.lock")
     else:
         (root / "dvc.lock").unlink(missing_ok=True)
-
-
-def _git(root: Path, *arguments: str) -> str:
-    ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    return ended.stdout if ended.returncode == 0 else ""

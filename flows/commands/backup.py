@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.workspace import running_prefect, workspace_lock
-from tasks.core import files
+from tasks.core import files, git
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml, value_at
 from tasks.core.paths import TRACKING_VARIABLE, Paths
@@ -51,7 +51,7 @@ def backup(root: Path, target: Path, say: Say) -> None:
         for base in _local_bases(root):
             _copy(root / base, folder / _BASES / base, f"base model {base}", say)
         _write_stores(root, folder, say)
-        files.write_json(folder / _ABOUT, {"time": now(), "commit": _git(root, "rev-parse", "HEAD").strip()})
+        files.write_json(folder / _ABOUT, {"time": now(), "commit": git.text(root, "rev-parse", "HEAD").strip()})
 
 
 def restore(folder: Path, target: Path, say: Say) -> None:
@@ -81,13 +81,13 @@ def restore(folder: Path, target: Path, say: Say) -> None:
 
 
 def _write_repository(root: Path, folder: Path, say: Say) -> None:
-    if not _git(root, "rev-parse", "--verify", "--quiet", "HEAD").strip():
+    if not git.text(root, "rev-parse", "--verify", "--quiet", "HEAD").strip():
         raise TunesmithError(f"{root}: must be a git repository with a commit; it is not; commit the workspace first")
-    _git(root, "bundle", "create", "--quiet", str(folder / _BUNDLE), "HEAD", "--all")
-    patch = _git_bytes(root, "diff", "--binary", "HEAD")
+    git.run(root, "bundle", "create", "--quiet", str(folder / _BUNDLE), "HEAD", "--all")
+    patch = git.run(root, "diff", "--binary", "HEAD")
     if patch:
         (folder / _PATCH).write_bytes(patch)
-    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
+    untracked = git.text(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
     for name in filter(None, untracked):
         (folder / _UNTRACKED / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, folder / _UNTRACKED / name)
@@ -96,18 +96,18 @@ def _write_repository(root: Path, folder: Path, say: Say) -> None:
 
 def _read_repository(folder: Path, target: Path) -> None:
     commit = files.read_json(folder / _ABOUT)["commit"]
-    _git(folder, "clone", "--quiet", str(folder / _BUNDLE), str(target))
-    _git(target, "checkout", "--quiet", "-B", _branch(target, commit), commit)
-    _git(target, "remote", "remove", "origin")
+    git.run(folder, "clone", "--quiet", str(folder / _BUNDLE), str(target))
+    git.run(target, "checkout", "--quiet", "-B", _branch(target, commit), commit)
+    git.run(target, "remote", "remove", "origin")
     if (folder / _PATCH).exists():
-        _git(target, "apply", "--binary", str(folder / _PATCH))
+        git.run(target, "apply", "--binary", str(folder / _PATCH))
     if (folder / _UNTRACKED).exists():
         shutil.copytree(folder / _UNTRACKED, target, dirs_exist_ok=True)
 
 
 def _branch(target: Path, commit: str) -> str:
     """The branch of the clone, or ``main`` if the workspace was at no branch."""
-    name = _git(target, "branch", "--show-current").strip()
+    name = git.text(target, "branch", "--show-current").strip()
     return name or "main"
 
 
@@ -163,15 +163,3 @@ def _checkout(target: Path, say: Say) -> None:
         reason = " ".join(line for line in ended.stdout.splitlines() if line.startswith("ERROR")) or ended.stdout
         raise TunesmithError(f"{target}: `dvc checkout` failed: {reason}")
     say("the outputs of all stages")
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return _git_bytes(root, *arguments).decode("utf-8", errors="surrogateescape")
-
-
-def _git_bytes(root: Path, *arguments: str) -> bytes:
-    ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
-    if ended.returncode and arguments[0] != "rev-parse":
-        reason = " ".join(ended.stderr.decode(errors="replace").split())
-        raise TunesmithError(f"{root}: `git {arguments[0]}` failed: {reason}")
-    return ended.stdout

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
+
+from tasks.core import git
 
 FLOW_RUN_VARIABLE = "TUNESMITH_FLOW_RUN_ID"
 """Environment variable that a flow sets to the id of its Prefect run."""
@@ -29,14 +30,4 @@ def facts(root: Path, started: float, ended: float, threads: int) -> dict[str, A
 
 def git_commit(root: Path) -> str | None:
     """The commit of the workspace, with ``-dirty`` if tracked files differ from it; None outside git."""
-    try:
-        process = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return process.stdout.strip() or None
+    return git.text(root, "describe", "--always", "--abbrev=40", "--dirty").strip() or None

@@ -13,14 +13,13 @@ how to build the version again.
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from tasks.core import files
+from tasks.core import files, git
 from tasks.core.paths import Paths
 
 FOLDER = "state"
@@ -49,13 +48,14 @@ def log_state(client: Any, run_id: str, experiment: str, paths: Paths, report: P
             target = folder / source.relative_to(paths.root)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-        commit = _git(paths.root, "rev-parse", "HEAD").strip()
-        patch = _output(paths.root, "diff", "--binary", "HEAD", "--", ".", f":!{LOCK}") if commit else b""
-        untracked = _git(paths.root, "ls-files", "--others", "--exclude-standard", "--", *_CODE).split()
+        commit = git.text(paths.root, "rev-parse", "HEAD").strip()
+        patch = git.output(paths.root, "diff", "--binary", "HEAD", "--", ".", f":!{LOCK}") if commit else b""
+        listed = git.output(paths.root, "ls-files", "--others", "--exclude-standard", "-z", "--", *_CODE)
+        untracked = [name for name in listed.decode(errors="replace").split("\0") if name]
         run = paths.run(experiment, "train") / "run.json"
         trained_at = files.read_json(run).get("git_commit") if run.exists() else None
-        git = {"commit": commit or None, "uncommitted": bool(patch), "untracked": untracked, "trained_at": trained_at}
-        files.write_json(folder / GIT, git)
+        facts = {"commit": commit or None, "uncommitted": bool(patch), "untracked": untracked, "trained_at": trained_at}
+        files.write_json(folder / GIT, facts)
         if patch:
             (folder / PATCH).write_bytes(patch)
         _write_rows(report, folder)
@@ -79,14 +79,4 @@ def read_state(client: Any, run_id: str, folder: Path) -> Path | None:
 
 def has_commit(root: Path, commit: str) -> bool:
     """Whether the git repository of ``root`` has this commit."""
-    return bool(commit) and _git(root, "cat-file", "-t", commit).strip() == "commit"
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return _output(root, *arguments).decode("utf-8", errors="replace")
-
-
-def _output(root: Path, *arguments: str) -> bytes:
-    """The output of git, byte by byte; empty if it fails, such as outside a repository."""
-    ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
-    return ended.stdout if ended.returncode == 0 else b""
+    return bool(commit) and git.text(root, "cat-file", "-t", commit).strip() == "commit"
