@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tasks.core.stage import PARENT_VARIABLE
 
@@ -75,6 +78,24 @@ def stop_all() -> None:
         ending.start()
     for ending in endings:
         ending.join()
+
+
+def end_group(process: subprocess.Popen[Any], signals: Iterable[tuple[signal.Signals, float]]) -> None:
+    """End all processes of the group that ``process`` leads, also those that outlive it.
+
+    Args:
+        signals: to send in turn, each with the seconds to wait for the end of the group.
+    """
+    for number, patience in signals:
+        end = time.monotonic() + patience
+        with suppress(ProcessLookupError):  # raised once the group has no process
+            os.killpg(process.pid, number)
+            while time.monotonic() < end:
+                process.poll()  # else the leader stays in the group after its end
+                os.killpg(process.pid, 0)
+                time.sleep(0.1)
+            continue
+        return
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flows.crashed import close_crashed
 from flows.server_logs import LogReader, log_of
+from flows.subprocesses import end_group
 from flows.workspace import answers
 from tasks.core.errors import TunesmithError
 from tasks.core.files import replacing
@@ -101,8 +102,8 @@ def serve_pages(
     finally:
         if "Prefect" in servers:
             note.unlink(missing_ok=True)
-        for server in servers.values():
-            _end(server)
+        for server in servers.values():  # MLflow's uvicorn outlives a killed `mlflow server`
+            end_group(server, ((signal.SIGTERM, 15), (signal.SIGKILL, 5)))
 
 
 def _watch(root: Path, servers: dict[str, subprocess.Popen[bytes]], warn: Callable[[str], None]) -> None:
@@ -173,14 +174,3 @@ def _wait(name: str, server: subprocess.Popen[bytes], url: str, root: Path) -> N
 def _last_words(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if re.search(r"[A-Za-z]{2}", line)]
     return lines[-1].strip(" │") if lines else "it printed nothing"
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
-        if server.poll() is not None:
-            break
-        os.killpg(server.pid, number)
-        try:
-            server.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue

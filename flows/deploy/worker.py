@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from flows import served
+from flows.subprocesses import end_group
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 
@@ -87,13 +85,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """End the worker and its flow runs, each of which stops its stages; another Ctrl-C does not interrupt this."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    for number, patience in ((signal.SIGINT, 60), (signal.SIGTERM, 15), (signal.SIGKILL, 5)):
-        end = time.monotonic() + patience
-        with suppress(ProcessLookupError):  # the worker may have ended, and a flow run not
-            os.killpg(process.pid, number)
-            while time.monotonic() < end:
-                process.poll()
-                os.killpg(process.pid, 0)  # raises once no process of the group is left
-                time.sleep(0.2)
-            continue
-        return
+    end_group(process, ((signal.SIGINT, 60), (signal.SIGTERM, 15), (signal.SIGKILL, 5)))

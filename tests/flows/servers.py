@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from flows import subprocesses
 from tasks.core import files
 from tests.workspaces import edit, environment
 
@@ -42,14 +43,8 @@ def terminate(process: subprocess.Popen[str]) -> None:
 
 def end_group(process: subprocess.Popen[Any], number: signal.Signals = signal.SIGINT, patience: float = 90) -> None:
     """End a process and those of its session; what does not end in time is killed, so that no test leaves any."""
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, number)
-    try:
-        process.wait(patience)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    subprocesses.end_group(process, ((number, patience), (signal.SIGKILL, 5)))
+    process.wait()
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
