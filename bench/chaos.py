@@ -3,10 +3,11 @@
     python -m bench.chaos --folder /tmp/chaos [--points 50] [--seed 0] [--first 0]
 
 A Prefect and an MLflow server, a worker and a tiny model run in a workspace (``tests/boxes.py``). For each point, the
-experiment's seed changes, so that its stages are stale, and a run of the flow ``retrain`` starts. At a random moment a
-random process gets SIGKILL: the stage, its ``dvc``, the flow, the worker with all its processes, the Prefect server or
-the MLflow server. What was killed beside the flow is started again. Then a second run must complete with the weights
-and predictions of a run that nobody killed, with nothing stale, no temporary file and no MLflow run left RUNNING.
+experiment's seed changes, so that its stages are stale, and a run of the flow ``retrain`` starts. At a random moment of
+the run a random process gets SIGKILL: the stage, its ``dvc``, the flow, the worker with all its processes, the Prefect
+server or the MLflow server. If the run ended before, the point is tried again at an earlier moment. What was killed
+beside the flow is started again. Then a second run must complete with the weights and predictions of a run that nobody
+killed, with nothing stale, no temporary file and no MLflow run left RUNNING.
 The same ``--seed`` gives the same points: ``--first N --points 1`` repeats point N. ``points.jsonl`` in the folder gets
 a line per point; the last printed line is ``done``.
 """
@@ -17,6 +18,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -105,13 +107,15 @@ def main() -> None:
         build(root, "tiny")
         shutil.copytree(ROOT / "infra", root / "infra")
     machines = Machines(root, free_port(4600), free_port(5800))
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets its background processes ignore SIGINT
+        signal.signal(number, signal.default_int_handler)
     try:
         machines.start_servers()
         command = [sys.executable, "-m", "flows.cli", "deploy"]
         subprocess.run(command, cwd=root, env=machines.environment(), check=True, stdout=subprocess.DEVNULL)
         machines.start()
         references = {seed: reference(machines, seed) for seed in SEEDS}
-        seconds = max(one["seconds"] for one in references.values())
+        seconds = min(one["seconds"] for one in references.values())  # the first run builds more
         for number in range(arguments.first, arguments.first + arguments.points):
             line = point(machines, number, arguments.seed, references, seconds)
             print(json.dumps(line), flush=True)
@@ -145,13 +149,19 @@ def point(
     """Kill once, run again and check; ``lost`` lists what is wrong."""
     draw = random.Random(f"{seed}-{number}")
     target, moment, trained = draw.choice(TARGETS), draw.uniform(0, seconds), SEEDS[number % len(SEEDS)]
-    stale(machines.root, trained)
-    run = started(machines)
-    time.sleep(moment)
-    victim = kill(machines, target)
-    killed = time.monotonic()
-    if victim != "none":
-        machines.wait_for_end_of(target)
+    while True:
+        stale(machines.root, trained)
+        run = started(machines)
+        time.sleep(moment)
+        running = not is_final(machines, run)
+        victim = kill(machines, target, run)
+        killed = time.monotonic()
+        if running and victim != "none":
+            break
+        machines.start()
+        final(machines, run, 400)
+        moment = draw.uniform(0, moment)
+    machines.wait_for_end_of(target)
     machines.start()
     first = final(machines, run, 400)
     marked = time.monotonic() - killed
@@ -162,10 +172,9 @@ def point(
     return line | {"final_after_s": round(marked), "second": second, "lost": lost}
 
 
-def kill(machines: Machines, target: str) -> str:
+def kill(machines: Machines, target: str, run: str) -> str:
     """SIGKILL the target, once it exists; the command that was killed, or ``none`` if the run ended before."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+    while True:
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 words = process.cmdline()
@@ -175,8 +184,9 @@ def kill(machines: Machines, target: str) -> str:
                             child.kill()
                     process.kill()
                     return " ".join(words)[-80:]
+        if is_final(machines, run):
+            return "none"
         time.sleep(0.05)
-    return "none"
 
 
 def matches(target: str, words: list[str]) -> bool:
@@ -209,11 +219,13 @@ def state(machines: Machines, run: str) -> dict[str, Any]:
 def final(machines: Machines, run: str, seconds: float) -> str:
     """The final state of a run; the last one if it has none within ``seconds``."""
     end = time.monotonic() + seconds
-    while (kind := str(state(machines, run)["type"])) not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
-        if time.monotonic() > end:
-            return kind
+    while not is_final(machines, run) and time.monotonic() < end:
         time.sleep(1)
-    return kind
+    return str(state(machines, run)["type"])
+
+
+def is_final(machines: Machines, run: str) -> bool:
+    return state(machines, run)["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 def call(machines: Machines, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
