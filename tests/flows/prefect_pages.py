@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 
 def see_run(page: Page, address: str, run_id: str, name: str, tasks: list[str], pictures: Path) -> None:
@@ -94,4 +95,10 @@ def approve_on_page(page: Page, address: str, run_id: str, why: str, who: str, p
     for field, text in zip(page.locator("textarea").all(), (why, who), strict=True):
         field.fill(text)
     page.screenshot(path=pictures / "approve.png")
-    page.get_by_role("button", name="Submit").click()
+    submit = page.get_by_role("button", name="Submit")
+    submit.click()
+    try:
+        submit.wait_for(state="hidden", timeout=15_000)
+    except PlaywrightTimeout:  # once, the form stayed open after the click; a person would press again
+        submit.click()
+        submit.wait_for(state="hidden", timeout=60_000)
