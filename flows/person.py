@@ -15,7 +15,9 @@ def person_name(root: Path) -> str:
     """``TUNESMITH_USER``, else the name and address in git's configuration, else the user of the system."""
     if given := os.environ.get(VARIABLE, "").strip():
         return given
-    name, address = (git.text(root, "config", key).strip() for key in ("user.name", "user.email"))
+    name, address = (
+        git.output(root, "config", key).decode(errors="replace").strip() for key in ("user.name", "user.email")
+    )
     if name:
         return f"{name} <{address}>" if address else name
     try:

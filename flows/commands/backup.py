@@ -87,7 +87,7 @@ def _write_repository(root: Path, folder: Path, say: Say) -> None:
     patch = git.run(root, "diff", "--binary", "HEAD")
     if patch:
         (folder / _PATCH).write_bytes(patch)
-    untracked = git.text(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
+    untracked = os.fsdecode(git.run(root, "ls-files", "--others", "--exclude-standard", "-z")).split("\0")
     for name in filter(None, untracked):
         (folder / _UNTRACKED / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, folder / _UNTRACKED / name)

@@ -91,7 +91,12 @@ def change_after(paths: Paths, decision: Decided) -> Decided | None:
     entries, facts = decisions(paths), ("key", "time", "verdict")
     own = [number for number, one in enumerate(entries) if all(one.get(fact) == decision[fact] for fact in facts)]
     after = entries[own[-1] + 1 :] if own else [one for one in entries if one["time"] > decision["time"]]
-    moved = [one for one in after if one.get("verdict") in ("accepted", "promoted", "restored")]
+    # A repeated challenge of the champion is a later line with the time of the first decision.
+    moved = [
+        one
+        for one in after
+        if one["time"] >= decision["time"] and one.get("verdict") in ("accepted", "promoted", "restored")
+    ]
     return moved[-1] if moved else None
 
 
