@@ -6,7 +6,8 @@ The workspace with a tiny model (``tests/boxes.py``) lies on a file system of it
 one. First, all stages are built. Then, for each stage and each fault, the stage's outputs are removed and its command
 runs on the faulty disk: it must fail with an error that names the fault, without a traceback, and leave no output.
 After that, the same command runs on the disk as it was, and must complete. At the end, ``dvc status`` must call nothing
-stale, which means that every output has its first bytes again. ``--seed`` draws the bytes that are left on a disk that fills up.
+stale, which means that every output has its first bytes again.
+``--seed`` draws the bytes that are left on a disk that fills up.
 """
 
 from __future__ import annotations
