@@ -55,7 +55,8 @@ def test_a_schedule_fires_by_itself_twice_and_the_servers_logs_stay_clean(
     start("ui", *ports)
     wait_until(note.exists, 240, "the servers, again")
     wait_until(lambda: due(api), 90, "a run that nothing starts")
-    assert "does not fire, since nothing serves it; start it again with" in tunesmith(workspace, "status")
+    unserved = "does not fire, since nothing serves it; start it again with"
+    wait_until(lambda: unserved in tunesmith(workspace, "status"), 90, "30 s without a poll of the killed schedule")
     assert "trigger: a process must serve the flow retrain, and none does" in tunesmith(workspace, "trigger", code=1)
     schedule = start("schedule", "--cron", "0 3 * * 1", "--timezone", "Asia/Kolkata")
     wait_until(lambda: auto_runs(api, "Scheduled") and not due(api), 120, "only the runs of the new schedule")
