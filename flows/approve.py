@@ -78,8 +78,7 @@ def approve(version: int | None = None, hours: Hours = 72.0) -> State[Any]:
         logger.info("version %s awaits approval: press Resume on this page, or %s", number, commands(number))
         answer = _answer(hours)
         # A person's answer must outlive a server that is down for a minute.
-        tries: list[int] = []
-        summary = retried(lambda: _decided(root, number, *answer, tries), logger.warning)
+        summary = retried(lambda: _decided(root, number, *answer), logger.warning)
         return Completed(message=summary or f"version {number} does not await approval any more")
     except TunesmithError as error:
         logger.error(str(error))
@@ -98,16 +97,13 @@ def _answer(hours: float) -> tuple[str, str, str]:
     return "approve" if answer.approve else "reject", answer.why, answer.who
 
 
-def _decided(root: Path, number: int, action: str, why: str, who: str, tries: list[int]) -> str | None:
-    """Carry out the decision; its summary, or None if the version does not await approval any more."""
+def _decided(root: Path, number: int, action: str, why: str, who: str) -> str | None:
+    """Carry out the decision; its summary, or None if the version does not await approval any more.
+
+    After a fault it still awaits approval, until all of the decision is written.
+    """
     if awaiting_version(root, number) is None:
-        if tries:
-            raise TunesmithError(
-                f"version {number}: a fault interrupted the decision ({action}) when it was carried out in part; "
-                "`tunesmith champion` shows what was done; decisions.jsonl may lack it"
-            )
         return None
-    tries.append(number)
     decide_by_hand(root, action, str(number), why, who)
     result = last_result(Paths(root))
     return str(result["summary"]) if result else "decided"

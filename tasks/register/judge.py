@@ -22,7 +22,7 @@ from tasks.register.params import AWAITING, CHALLENGER, RegistrationParams
 from tasks.register.result import GateInputs, Result, champion_stays, kept, make_result
 from tasks.register.seeds import Repeats, repeats
 from tasks.register.verdict import WORDS
-from tasks.register.versions import ensure_version, note_decision, promote
+from tasks.register.versions import ensure_version, note_decision, promote, promotion_facts
 from tasks.tracking.tag_names import KEY, REJECTED
 
 
@@ -140,16 +140,9 @@ def _seeds(trained: Repeats | None) -> list[str]:
 
 
 def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -> Result:
-    for alias in (CHALLENGER, AWAITING):  # a killed process may have left one
-        inputs.registry.drop_alias(alias, champion)
+    inputs.registry.drop_alias(CHALLENGER, champion)  # a killed process may have left it
     line = f"{candidate.name} is already the {inputs.params.alias}, version {champion.version}"
-    promotion = inputs.registry.promotion(champion) or {}
-    kept_facts = ("verdict", "reasons", "decided", "by", "why")
-    facts: dict[str, Any] = {name: promotion[name] for name in kept_facts if name in promotion}
-    facts |= {"version": int(champion.version), "repeated": "decided" in promotion}
-    if facts.get("verdict") == "accepted":  # as earlier releases stored what a person decided
-        facts["verdict"] = {"promote": "promoted", "rollback": "restored"}.get(str(promotion.get("action")), "accepted")
-    return make_result(inputs, candidate, line, **({"accepted": True, "verdict": "accepted", "reasons": []} | facts))
+    return make_result(inputs, candidate, line, **promotion_facts(inputs, champion))
 
 
 def _still_refused(inputs: GateInputs, candidate: Evaluated, before: Decided, version: ModelVersion | None) -> Result:
@@ -197,7 +190,6 @@ def _not_accepted(
     if run_id is not None and candidate.weights:
         version = ensure_version(inputs, run_id, candidate, decision.compared, line)
         inputs.registry.set_alias(CHALLENGER, version)
-        inputs.registry.drop_alias(AWAITING, version)
     result = make_result(inputs, candidate, line, version=None if version is None else int(version.version), **facts)
     inputs.registry.remember(kept(result))
     if version is not None:

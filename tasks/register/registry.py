@@ -15,7 +15,7 @@ from tasks.core.errors import TunesmithError
 from tasks.model.signatures import signing_key
 from tasks.register.decisions import Decided, now
 from tasks.register.looks import Look, RowSet, parse_tag
-from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS
+from tasks.register.params import CHALLENGER, PREVIOUS
 from tasks.serving.package import MODEL, make_servable
 from tasks.serving.signed import is_signed, is_stale, sign_model
 from tasks.tracking.client import Tracker
@@ -86,10 +86,10 @@ class Registry:
                 f"{now_at.version if now_at else 'missing'}; another program changes it at the same time; run again"
             )
 
-    def drop_alias(self, alias: str, version: ModelVersion | None = None) -> None:
-        """Remove ``alias``; with ``version``, only if it points there."""
+    def drop_alias(self, alias: str, version: ModelVersion) -> None:
+        """Remove ``alias`` if it points to ``version``."""
         present = self.version_at(alias)
-        if present is not None and (version is None or str(present.version) == str(version.version)):
+        if present is not None and str(present.version) == str(version.version):
             self.client.delete_registered_model_alias(self.name, alias)
 
     def tag_version(self, version: ModelVersion, tags: dict[str, str | None]) -> None:
@@ -207,7 +207,8 @@ class Registry:
     def promote(self, version: ModelVersion, decided: Decided, before: ModelVersion | None) -> None:
         """Record the decision, then move the champion's alias from ``before`` to ``version``.
 
-        ``before`` becomes ``previous``. Other aliases of the new champion are removed.
+        ``before`` becomes ``previous``. The new champion is no challenger any more. That it awaits approval ends with
+        ``tasks.register.keep.keep``.
 
         Raises:
             TunesmithError: meanwhile another version than ``before`` is the champion.
@@ -218,8 +219,7 @@ class Registry:
         if before is not None and str(before.version) != str(version.version):
             self.set_alias(PREVIOUS, before)
         self.set_alias(self.alias, version)
-        for alias in (CHALLENGER, AWAITING):
-            self.drop_alias(alias, version)
+        self.drop_alias(CHALLENGER, version)
 
     def promotion(self, version: ModelVersion) -> Decided | None:
         """The decision that moved the alias to ``version``; None if a person set the alias in MLflow."""

@@ -9,6 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from tasks.core.errors import TunesmithError
 from tasks.register.evaluated import REMEDY, Evaluated
 from tasks.register.gate import Compared
+from tasks.register.params import PREVIOUS
 from tasks.register.result import GateInputs, Result, describe, kept, make_result
 from tasks.register.verdict import WORDS, lines_below
 from tasks.tracking.state import log_state
@@ -81,6 +82,31 @@ def identity(version: ModelVersion) -> dict[str, Any]:
         "weights": tags.get(WEIGHTS),
         "version": int(version.version),
     }
+
+
+def promotion_result(inputs: GateInputs, champion: ModelVersion) -> Result | None:
+    """The decision that made ``champion`` the champion, as a result; None if a person set the alias in MLflow.
+
+    It lets an interrupted decision be carried out again, after the alias has moved and before all is written.
+    """
+    promotion = inputs.registry.promotion(champion)
+    if promotion is None or "decided" not in promotion:
+        return None
+    facts: dict[str, Any] = {name: promotion[name] for name in ("action", "test_sha256") if name in promotion}
+    facts |= {"changed": True, "previous_champion": describe(inputs.registry.version_at(PREVIOUS))}
+    facts |= promotion_facts(inputs, champion)
+    return make_result(inputs, None, promotion["summary"], **(identity(champion) | facts))
+
+
+def promotion_facts(inputs: GateInputs, champion: ModelVersion) -> dict[str, Any]:
+    """The facts of a result that tell how ``champion`` became the champion: verdict, reasons, time, and by whom."""
+    promotion = inputs.registry.promotion(champion) or {}
+    names = ("verdict", "reasons", "decided", "by", "why")
+    facts = {"accepted": True, "verdict": "accepted", "reasons": []}
+    facts |= {name: promotion[name] for name in names if name in promotion}
+    if facts["verdict"] == "accepted":  # as earlier releases stored what a person decided
+        facts["verdict"] = {"promote": "promoted", "rollback": "restored"}.get(str(promotion.get("action")), "accepted")
+    return facts | {"version": int(champion.version), "repeated": "decided" in promotion}
 
 
 def promote(

@@ -34,10 +34,12 @@ from flows.workspace import workspace_lock
 from tasks.core.faults import TransientError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
+from tasks.register import keep, run_note
 from tasks.register.decisions import decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
 from tasks.tracking.client import open_store
+from tasks.tracking.tag_names import GATE
 from tests.flows.servers import wait_until
 from tests.tracking.ledger_workspace import candidate_workspace
 
@@ -133,6 +135,32 @@ def test_an_answer_outlives_a_server_that_fails(paths: Paths, monkeypatch: pytes
     state = answered(paths, approve=True, why="all rows read", who="Ada")
     assert state.message == "lora accepted: tunesmith version 1 is now the champion" and not faults
     assert decisions(paths)[-1]["by"] == "Ada"
+
+
+@pytest.mark.parametrize(
+    ("approve_it", "verdict", "left"), [(True, "accepted", {"champion": 1}), (False, "rejected", {})]
+)
+def test_a_decision_that_a_fault_interrupts_is_completed(
+    approve_it: bool, verdict: str, left: dict[str, int], paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tracking server fails after the registry was changed and before the run got its note."""
+    monkeypatch.setattr(retries, "PAUSES_S", (0.1,))
+    faults = [TransientError("MLflow at http://x answers 503")]
+
+    def note(*arguments: Any) -> None:
+        if faults:
+            raise faults.pop()
+        run_note.note(*arguments)
+
+    monkeypatch.setattr(keep, "note", note)
+    state = answered(paths, approve=approve_it, why="all rows read", who="Ada")
+    assert state.is_completed() and not faults, state.message
+    assert aliases(paths) == left
+    made = [(one["verdict"], one["by"], one["why"]) for one in decisions(paths)[1:]]
+    assert made == [(verdict, "Ada", "all rows read")]
+    tracker = open_store(paths.root)
+    noted = [one.data.tags.get(GATE) for one in tracker.client.search_runs([tracker.experiment_id])]
+    assert noted.count(verdict) == 1
 
 
 def test_no_is_the_default_of_the_form(paths: Paths) -> None:

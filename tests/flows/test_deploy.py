@@ -110,7 +110,7 @@ def test_pools_are_created_once_and_automations_updated(root: Path) -> None:
         ensure_pools(root, ["other"], printed.append)
     printed.clear()
     apply_automations(root, printed.append)
-    dead, news, _ = printed
+    dead, _, news, _ = printed
     assert dead == "tunesmith: mark a dead flow run as crashed: created"
     assert news.startswith(
         "tunesmith: notify about a model: not on the server, since none of these blocks exists: slack"
@@ -121,7 +121,7 @@ def test_pools_are_created_once_and_automations_updated(root: Path) -> None:
         apply_automations(root, printed.append)
         (again,) = client.read_automations_by_name(crash.name)
     assert again.id == crash.id and not again.enabled, "whoever switched it off wants it off"
-    assert printed[3].endswith("crashed: updated; it is disabled")
+    assert printed[4].endswith("crashed: updated; it is disabled")
     _edit(root, "automations.yaml", lambda p: p["automations"][0]["trigger"].update(posture="Sometimes"))
     with pytest.raises(TunesmithError, match="automation 1, tunesmith: mark a dead flow run as crashed: trigger"):
         apply_automations(root, printed.append)

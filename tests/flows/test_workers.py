@@ -46,7 +46,7 @@ from tests.workspaces import ROOT, commit, dvc, edit
 pytestmark = pytest.mark.slow
 
 TRIALS = ("weak", "second", "third", "fourth")
-HEARTBEATS_S = 60  # instead of 90, so that the test waits less; a run sends one every 30 s
+HEARTBEATS_S = 60  # instead of 90 and 100, so that the test waits less; a run sends a heartbeat every 30 s
 _ALL: dict[str, Any] = {}
 
 
@@ -196,11 +196,14 @@ def test_a_run_whose_worker_is_killed_is_marked_as_crashed_within_two_minutes(wo
     run = _run(workplace, ["lora"], lambda state: state["type"] == "RUNNING", 200)
     log = root.with_suffix(".log")
     wait_until(lambda: "'train@lora' - step" in log.read_text(), 400, "the training")
+    stuck = _taken(workplace)
     _kill(workplace.worker)
     killed = time.monotonic()
     wait_until(lambda: _flow_run(api, run["id"])["state"]["type"] == "CRASHED", 150, "the run to be marked")
     assert time.monotonic() - killed < 120
     assert "no heartbeat arrived for 90 seconds" in _flow_run(api, run["id"])["state"]["message"]
+    wait_until(lambda: _flow_run(api, stuck)["state"]["type"] == "CRASHED", 60, "the run that never started")
+    assert "its process did not start within 100 seconds" in _flow_run(api, stuck)["state"]["message"]
 
 
 def test_deploy_names_what_it_made_and_updates_it(workplace: Workplace) -> None:
@@ -208,6 +211,7 @@ def test_deploy_names_what_it_made_and_updates_it(workplace: Workplace) -> None:
     assert set(workplace.deployments) == {"retrain", "approve", "evaluate-champion", "restore", "build"}
     assert "work pool tunesmith: created, of the type process" in workplace.deployed
     assert "tunesmith: mark a dead flow run as crashed: created" in workplace.deployed
+    assert "tunesmith: mark a flow run that never starts as crashed: created" in workplace.deployed
     assert "tunesmith: notify about a model: created" in workplace.deployed
     assert "tunesmith: mark a dead flow run as crashed: updated" in tunesmith(workplace.root, "deploy")
 
@@ -230,7 +234,8 @@ def _lay_out(root: Path, clones: list[Path], servers: Team) -> None:
     retrain |= {"schedules": [each_minute], "parameters": {"workers": True}}
     write_yaml(root / "infra/prefect.yaml", deployments)
     automations = read_yaml(root / "infra/automations.yaml")
-    automations["automations"][0]["trigger"]["within"] = HEARTBEATS_S
+    for automation in automations["automations"][:2]:
+        automation["trigger"]["within"] = HEARTBEATS_S
     write_yaml(root / "infra/automations.yaml", automations)
     dvc(root, "remote", "add", "--default", "shared", "s3://dvc/store")
     dvc(root, "remote", "modify", "shared", "endpointurl", servers.store)
@@ -292,6 +297,15 @@ def _run(
     run_id = _post(f"{api}/deployments/{deployment}/create_flow_run", body)["id"]
     wait_until(lambda: reached(_flow_run(api, run_id)["state"]), seconds, "the flow run's state")
     return _flow_run(api, run_id)
+
+
+def _taken(workplace: Workplace) -> str:
+    """A run that a worker took and did not start: it is ``Pending``."""
+    later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
+    api, deployment = workplace.api, workplace.deployments["retrain"]
+    run_id = str(_post(f"{api}/deployments/{deployment}/create_flow_run", {"state": later})["id"])
+    _post(f"{api}/flow_runs/{run_id}/set_state", {"state": {"type": "PENDING"}, "force": True})
+    return run_id
 
 
 def _scheduled_run(api: str) -> dict[str, Any] | None:
