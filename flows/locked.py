@@ -18,16 +18,20 @@ from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 
 
-def locked(work: Callable[[Path], State[Any]], logger: Any) -> State[Any]:
+def locked(
+    work: Callable[[Path], State[Any]], logger: Any, check: Callable[[Path], None] = lambda root: None
+) -> State[Any]:
     """Check the parameters, take the workspace's lock, and return the state that ``work`` returns.
 
     First, it marks runs of this workspace whose process is gone as crashed. At the end, it stops all subprocesses.
 
     Args:
         work: gets the workspace. Its TunesmithError becomes the message of a failed state.
+        check: the same, before it waits for the lock.
     """
     try:
         root = find_root()
+        check(root)
         preflight(Paths(root))
         allow()
         note_flow(root, str(flow_run.id))

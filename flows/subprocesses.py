@@ -14,6 +14,11 @@ from typing import Any
 
 from tasks.core.stage import PARENT_VARIABLE
 
+Signals = Iterable[tuple[signal.Signals, float]]
+
+# SIGINT first: dvc then lets its stage clean up, and releases its locks.
+_SIGNALS = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+
 _running: set[subprocess.Popen[str]] = set()
 _lock = threading.Lock()
 _stopped = threading.Event()
@@ -73,14 +78,24 @@ def stop_all() -> None:
     _stopped.set()
     with _lock:
         processes = list(_running)
-    endings = [threading.Thread(target=_stop, args=(process,)) for process in processes]
-    for ending in endings:  # in parallel, since each may take seconds
+    _in_parallel(_stop, processes)
+
+
+def end_groups(processes: Iterable[subprocess.Popen[Any]], signals: Signals) -> None:
+    """``end_group`` for all ``processes`` at once."""
+    _in_parallel(lambda process: end_group(process, signals), processes)
+
+
+def _in_parallel(end: Callable[[Any], None], processes: Iterable[subprocess.Popen[Any]]) -> None:
+    """Call ``end`` for all processes at once, since each may take seconds."""
+    endings = [threading.Thread(target=end, args=(process,)) for process in processes]
+    for ending in endings:
         ending.start()
     for ending in endings:
         ending.join()
 
 
-def end_group(process: subprocess.Popen[Any], signals: Iterable[tuple[signal.Signals, float]]) -> None:
+def end_group(process: subprocess.Popen[Any], signals: Signals) -> None:
     """End all processes of the group that ``process`` leads, also those that outlive it.
 
     Args:
@@ -98,15 +113,5 @@ def end_group(process: subprocess.Popen[Any], signals: Iterable[tuple[signal.Sig
         return
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    # SIGINT first: dvc then lets its stage clean up, and releases its locks.
-    for number, patience in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        if process.poll() is not None:
-            return
-        try:
-            os.killpg(process.pid, number)
-            process.wait(patience)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def _stop(process: subprocess.Popen[Any]) -> None:
+    end_group(process, _SIGNALS)

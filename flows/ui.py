@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flows.crashed import close_crashed
 from flows.server_logs import LogReader, log_of
-from flows.subprocesses import end_group
+from flows.subprocesses import end_groups
 from flows.workspace import answers
 from tasks.core.errors import TunesmithError
 from tasks.core.files import replacing
@@ -69,20 +69,20 @@ def serve_pages(
     uri = tracking_uri(root)
     if uri.startswith(("http://", "https://")):
         mlflow = uri
-    state = Paths(root).state
-    state.mkdir(parents=True, exist_ok=True)
+    note = Paths(root).state / "ui.json"
+    note.parent.mkdir(parents=True, exist_ok=True)
     servers: dict[str, subprocess.Popen[bytes]] = {}
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers end with this process either way
     progress("starting; this takes up to a minute, on a busy machine longer")
-    experiment = ""
-    note = state / "ui.json"
     try:
+        lines = []
         if only != "mlflow":
             progress("starting the Prefect server")
             servers["Prefect"] = _start_prefect(root, prefect)
+            lines.append(f"Prefect UI  {prefect}/runs")
         if only != "prefect":
             progress("opening the tracking store")
-            experiment = runs_page(open_store(root).experiment_id)
+            lines.append(f"MLflow UI   {mlflow}{runs_page(open_store(root).experiment_id)}")
         if only != "prefect" and mlflow != uri:
             progress("starting the MLflow server")
             servers["MLflow"] = _start_mlflow(root, mlflow, uri)
@@ -94,16 +94,15 @@ def serve_pages(
             with replacing(note) as temporary:
                 temporary.write_text(json.dumps({"prefect_api": f"{prefect}/api", "mlflow": mlflow}))
             close_crashed(root, progress, f"{prefect}/api")
-            say(f"Prefect UI  {prefect}/runs")
-        if only != "prefect":
-            say(f"MLflow UI   {mlflow}{experiment}")
-        say("Ctrl-C ends the pages; runs and scores stay")
+        for line in [*lines, "Ctrl-C ends the pages; runs and scores stay"]:
+            say(line)
         _watch(root, servers, warn)
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would leave servers behind
+            signal.signal(number, signal.SIG_IGN)
         if "Prefect" in servers:
             note.unlink(missing_ok=True)
-        for server in servers.values():  # MLflow's uvicorn outlives a killed `mlflow server`
-            end_group(server, ((signal.SIGTERM, 15), (signal.SIGKILL, 5)))
+        end_groups(servers.values(), ((signal.SIGTERM, 15), (signal.SIGKILL, 5)))
 
 
 def _watch(root: Path, servers: dict[str, subprocess.Popen[bytes]], warn: Callable[[str], None]) -> None:

@@ -37,7 +37,12 @@ OBJECTS = dict(_objects())
 def test_compose_fits_its_schema(tmp_path: Path) -> None:
     wrong = tmp_path / "compose.yaml"
     wrong.write_text("services: {one: {image: x, volume: []}}")
-    assert _checked(INFRA / "compose.yaml") == 0 and _checked(wrong) != 0
+    assert all(_checked(INFRA / name) == 0 for name in ("compose.yaml", "compose.gpu.yaml")) and _checked(wrong) != 0
+
+
+def test_only_workers_get_gpus() -> None:
+    services = yaml.safe_load((INFRA / "compose.gpu.yaml").read_text())["services"]
+    assert set(services) == {"worker", "clone"} < set(_services())
 
 
 def _checked(file: Path) -> int:
@@ -68,9 +73,9 @@ def test_files_that_compose_mounts_exist() -> None:
     assert len(mounted) == 3 and all((INFRA / path).is_file() for path in mounted)
 
 
-def test_every_secret_is_in_the_example() -> None:
+def test_every_variable_is_in_the_example() -> None:
     example = set(re.findall(r"^#?(\w+)=", (INFRA / "env.example").read_text(), re.MULTILINE))
-    compose = set(re.findall(r"\$\{(\w+):\?", (INFRA / "compose.yaml").read_text()))
+    compose = set(re.findall(r"\$\{(\w+)", (INFRA / "compose.yaml").read_text()))
     keys = {
         entry["valueFrom"]["secretKeyRef"]["key"]
         for content in OBJECTS.values()
@@ -82,8 +87,7 @@ def test_every_secret_is_in_the_example() -> None:
 
 
 def test_both_run_the_same_services_in_the_same_images() -> None:
-    services = yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
-    compose = {name: service["image"] for name, service in services.items() if name != "clone"}
+    compose = {name: service["image"] for name, service in _services().items() if name != "clone"}
     kubernetes = {
         content["metadata"]["name"]: container["image"]
         for name, content in OBJECTS.items()
@@ -91,6 +95,20 @@ def test_both_run_the_same_services_in_the_same_images() -> None:
         if name != "train-job.yaml:0"
     }
     assert kubernetes == compose
+
+
+def test_jobs_outside_the_kustomization_use_its_image_and_its_secret() -> None:
+    kustomization = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
+    (image,) = kustomization["images"]
+    name = f"{image['newName']}:{image['newTag']}"
+    (container,) = _containers(OBJECTS["train-job.yaml:0"])
+    assert container["image"] == name == _template("kubernetes")["variables"]["properties"]["image"]["default"]
+    assert kustomization["generatorOptions"]["disableNameSuffixHash"], "kustomize would rename the secret"
+
+
+def _services() -> dict[str, dict[str, Any]]:
+    services: dict[str, dict[str, Any]] = yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
+    return services
 
 
 def _containers(content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
@@ -21,7 +21,6 @@ from flows.dag import read_dag
 from flows.failures import flow_failure
 from flows.locked import locked
 from flows.stages import run_stages
-from flows.workspace import find_root
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 
@@ -49,13 +48,14 @@ def build(stages: list[Address], commit: Commit, lock: dict[str, Any], needed_by
         needed_by: id of the flow run that waits for the results.
     """
     logger = get_run_logger()
-    root = find_root()
-    if needed_by and works_on(root, needed_by):
-        return Failed(
-            message=f"{root}: a run of the flow build needs a clone of its own; this is the workspace of the flow run "
-            "that waits for it, so both would wait forever; end this worker, and start `tunesmith worker --pool "
-            "tunesmith-clones` in another clone"
-        )
+
+    def refuse_own_workspace(root: Path) -> None:
+        if needed_by and works_on(root, needed_by):
+            raise TunesmithError(
+                f"{root}: a run of the flow build needs a clone of its own; this is the workspace of the flow run that "
+                "waits for it, so both would wait forever; end this worker, and start `tunesmith worker --pool "
+                "tunesmith-clones` in another clone"
+            )
 
     def work(root: Path) -> State[Any]:
         refuse_other_commit(root, commit)
@@ -76,4 +76,4 @@ def build(stages: list[Address], commit: Commit, lock: dict[str, Any], needed_by
         push_results(root, stages, logger.info)
         return Completed(message=f"built and pushed {counted(len(stages), 'stage')}")
 
-    return locked(work, logger)
+    return locked(work, logger, refuse_own_workspace)

@@ -20,15 +20,16 @@ def commit_of(root: Path) -> str:
     Raises:
         TunesmithError: it is not a git repository, or has no commit.
     """
-    commit = git.text(root, "rev-parse", "HEAD").strip()
-    if not commit:
-        raise TunesmithError(f"{root}: must be a clone of a git repository with a commit; it is not")
-    return commit
+    try:
+        return git.run(root, "rev-parse", "HEAD").decode().strip()
+    except TunesmithError as error:
+        raise TunesmithError(f"{root}: must be a clone of a git repository with a commit ({error})") from None
 
 
 def refuse_changes(root: Path) -> None:
     """Raise TunesmithError if code or parameters differ from the commit, since other clones could not have them."""
-    status = git.text(root, "status", "--porcelain", "--untracked-files=all", "--", *_TRAVELS)
+    command = ("status", "--porcelain", "--untracked-files=all", "--", *_TRAVELS)
+    status = git.run(root, *command).decode(errors="replace")
     changed = [path for line in status.splitlines() if (path := line[3:]) not in _BY_HASH]
     if changed:
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
@@ -52,6 +53,6 @@ def refuse_other_commit(root: Path, commit: str) -> None:
 def restore_lock(root: Path) -> None:
     """Make ``dvc.lock`` that of the commit again, so that another commit can be checked out."""
     if git.text(root, "ls-files", "dvc.lock"):
-        git.text(root, "checkout", "--quiet", "HEAD", "--", "dvc.lock")
+        git.run(root, "checkout", "--quiet", "HEAD", "--", "dvc.lock")
     else:
         (root / "dvc.lock").unlink(missing_ok=True)

@@ -36,5 +36,5 @@ def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     command = ["git", *arguments]
     try:
         return subprocess.run(command, cwd=root, capture_output=True, check=False)
-    except FileNotFoundError as error:  # git is not installed
+    except OSError as error:  # git is not installed, or the folder cannot be entered
         return subprocess.CompletedProcess(command, 127, b"", str(error).encode())
