@@ -82,7 +82,8 @@ def _build(folder: Path, base: Path, passed: dict[str, str], mounts: list[Path])
             name = rest.partition(" AS ")[2] or "image"
             stage = stages[name] = Stage(folder / name)
             files.remove(stage.root)
-            shutil.copytree(base, stage.root, symlinks=True)
+            # Not copytree, which would read from devices such as /dev/zero without end.
+            subprocess.run(["cp", "--archive", base, stage.root], check=True)
         elif word == "ARG":
             name, _, default = rest.partition("=")
             stage.variables[name] = passed.get(name, default)
@@ -124,7 +125,8 @@ def _copy(stage: Stage, rest: str, stages: dict[str, Stage]) -> None:
     for name in names:
         path = source / name.lstrip("/")
         if path.is_dir():
-            shutil.copytree(path, into, symlinks=True, dirs_exist_ok=True)
+            into.parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "--archive", "--no-target-directory", path, into], check=True)
         else:
             into.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, into)

@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +55,15 @@ class Team:
 
 
 @contextmanager
-def team(folder: Path) -> Iterator[Team]:
-    """Start the servers, and end them after the block; their logs are in ``folder``."""
+def team(folder: Path, before_store: Callable[[str], AbstractContextManager[str]] = nullcontext) -> Iterator[Team]:
+    """Start the servers, and end them after the block; their logs are in ``folder``.
+
+    Args:
+        before_store: starts a proxy before the store at the given address; yields the address that clients use.
+    """
     with ExitStack() as running:
         database = running.enter_context(_postgresql(folder))
-        store = running.enter_context(_store(folder))
+        store = running.enter_context(before_store(running.enter_context(_store(folder))))
         for name in ("prefect", "mlflow"):
             _execute(f"postgresql+psycopg2://{database}/postgres", f"CREATE DATABASE {name}")
         prefect, mlflow = (f"http://127.0.0.1:{free_port(port)}" for port in (4500, 5500))
