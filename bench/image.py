@@ -5,8 +5,9 @@
 debootstrap makes a Debian with its own Python 3.11, in place of the base image. Each stage of the file starts from a
 copy of it. ``RUN`` is a shell in a chroot, with the variables of ``ARG`` and ``ENV`` and the user of ``USER``. At the
 end, a clone of this repository lies at ``/workspace``, and the image's user trains a tiny model with ``tunesmith run``.
-``--mount`` makes a folder of this machine visible to the steps. The variables ``PIP_*`` and ``UV_*`` of this process
-reach them. Needs root and debootstrap. A table of steps with their seconds is printed; a failed step ends the script.
+``--mount`` makes a folder of this machine visible to the steps. The variables ``PIP_*``, ``UV_*`` and ``SSL_CERT_FILE``
+of this process reach them. It needs root and debootstrap. It prints a table of steps with their seconds; a step that
+fails ends it.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def _run(stage: Stage, command: str, mounts: list[Path]) -> None:
     Raises:
         SystemExit: it fails; with the end of its output.
     """
-    passed = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))}
+    passed = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_CERT_FILE"))}
     home = "/root" if stage.user == "root" else f"/home/{stage.user}"
     variables = {"PATH": _PATH, "HOME": home} | passed | stage.variables
     shell = ["/bin/sh", "-c", 'cd "$0" && exec /bin/sh -c "$1"', stage.folder, command]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psutil
 
@@ -44,36 +45,12 @@ def serve(root: Path, cron: str, zone: str | None, parameters: dict[str, Any], s
     """
     zone = schedules.machine_zone() if zone is None else schedules.check_zone(zone)
     schedules.next_runs(cron, zone)  # refuses a cron line that never fires
-    if "PREFECT_API_URL" not in os.environ:
-        raise TunesmithError(
-            "schedule: a Prefect server must run, and none does for this workspace; start one with `make ui`, or set "
-            "PREFECT_API_URL"
-        )
-    state = served.look()
-    if state is not None and state.pool is not None:
-        raise TunesmithError(
-            f"schedule: the flow retrain is deployed to the work pool {state.pool} of this server, whose workers start "
-            f"its runs (`tunesmith worker`); to serve it from here, first `{served.delete_command(served.NAME)}`"
-        )
-    from prefect.schedules import Cron
+    _refuse_unservable()
     from prefect.utilities.urls import url_for
 
     os.chdir(root)
     runner = schedule_runner()
-    deployment = runner.add_flow(
-        retrain,
-        name=NAME,
-        schedule=Cron(cron, timezone=zone),
-        parameters=parameters,
-        description="Bring the workspace up to date, complete MLflow, and let the gate decide about a new champion.",
-        tags=["tunesmith"],
-    )
-    runner.add_flow(
-        approve,
-        name=approve.name,
-        description="Wait for a person to approve or reject the version that awaits approval.",
-        tags=["tunesmith"],
-    )
+    deployment = _add_flows(runner, cron, zone, parameters)
     if missed := served.drop_missed(deployment):
         say(f"{counted(missed, 'run')} fell due while nothing served the schedule; they are dropped")
     served.write_note(root, cron, zone)
@@ -93,6 +70,42 @@ def serve(root: Path, cron: str, zone: str | None, parameters: dict[str, Any], s
         ended.set()
         served.note_of(root).unlink(missing_ok=True)
         served.pause(deployment)
+
+
+def _refuse_unservable() -> None:
+    """Raise TunesmithError without a Prefect server, or if workers start the runs of its deployment."""
+    if "PREFECT_API_URL" not in os.environ:
+        raise TunesmithError(
+            "schedule: a Prefect server must run, and none does for this workspace; start one with `make ui`, or set "
+            "PREFECT_API_URL"
+        )
+    state = served.look()
+    if state is not None and state.pool is not None:
+        raise TunesmithError(
+            f"schedule: the flow retrain is deployed to the work pool {state.pool} of this server, whose workers start "
+            f"its runs (`tunesmith worker`); to serve it from here, first `{served.delete_command(served.NAME)}`"
+        )
+
+
+def _add_flows(runner: Any, cron: str, zone: str, parameters: dict[str, Any]) -> UUID:
+    """Add ``retrain`` and ``approve`` to the runner; the id of the deployment of ``retrain``."""
+    from prefect.schedules import Cron
+
+    deployment: UUID = runner.add_flow(
+        retrain,
+        name=NAME,
+        schedule=Cron(cron, timezone=zone),
+        parameters=parameters,
+        description="Bring the workspace up to date, complete MLflow, and let the gate decide about a new champion.",
+        tags=["tunesmith"],
+    )
+    runner.add_flow(
+        approve,
+        name=approve.name,
+        description="Wait for a person to approve or reject the version that awaits approval.",
+        tags=["tunesmith"],
+    )
+    return deployment
 
 
 def schedule_runner() -> Any:
