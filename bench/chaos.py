@@ -158,6 +158,8 @@ def point(
         killed = time.monotonic()
         if running and victim != "none":
             break
+        if victim != "none":
+            machines.wait_for_end_of(target)
         machines.start()
         final(machines, run, 400)
         moment = draw.uniform(0, moment)

@@ -14,7 +14,7 @@ from tasks.core.paths import Paths, tracking_uri
 from tasks.tracking.artifacts import lost
 from tasks.tracking.client import Tracker
 from tasks.tracking.processes import is_gone, is_here
-from tasks.tracking.tag_names import NAME, PROCESS, SYNCED
+from tasks.tracking.tag_names import FLOW, NAME, PROCESS, SYNCED
 
 logger = logging.getLogger("tunesmith")
 
@@ -27,8 +27,8 @@ def end_abandoned(tracker: Tracker, paths: Paths) -> list[str]:
     """Set to KILLED the runs with status RUNNING whose process has ended; return their ids."""
     ended = []
     for run in _runs(tracker, "attributes.status = 'RUNNING'"):
-        if NAME in run.data.tags and _has_ended(run, tracker, paths):
-            run_id, name = run.info.run_id, run.data.tags[NAME]
+        if run.data.tags.keys() & {NAME, FLOW} and _has_ended(run, tracker, paths):
+            run_id, name = run.info.run_id, run.info.run_name
             tracker.client.set_terminated(run_id, "KILLED", _last_point(run, tracker))
             logger.warning("%s: the process of MLflow run %s has ended; the run is now KILLED", name, run_id)
             ended.append(run_id)
@@ -40,7 +40,9 @@ def _has_ended(run: Run, tracker: Tracker, paths: Paths) -> bool:
     if note and is_here(note):
         return is_gone(note)
     # The process ran in another container or machine, or the run is of an earlier version. In the workspace's own
-    # store, a training that runs holds the lock of its experiment.
+    # store, a training that runs holds the lock of its experiment. Nothing tells whether a flow still runs.
+    if NAME not in run.data.tags:
+        return False
     if tracker.uri != tracking_uri(paths.root) or not tracker.uri.startswith(f"sqlite:///{paths.root.resolve()}/"):
         return False
     lock = paths.train_lock(run.data.tags[NAME])

@@ -12,13 +12,15 @@ from mlflow.entities import Metric, RunTag
 from mlflow.utils.time import get_current_time_millis
 
 from tasks.compare.headline import headline
+from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
 from tasks.tracking.client import Tracker, open_store, readable_mlflow
 from tasks.tracking.description import RESULTS, describe, report_line, sentence, table
 from tasks.tracking.experiment_files import read_comparison
 from tasks.tracking.metric_names import short
+from tasks.tracking.processes import this_process
 from tasks.tracking.run_metrics import DIGITS
-from tasks.tracking.tag_names import CANDIDATE, CHAMPION, FLOW, GATE
+from tasks.tracking.tag_names import CANDIDATE, CHAMPION, FLOW, GATE, PROCESS
 
 _MOST_SENTENCES = 10
 """Sentences about single experiments, so that a description stays below MLflow's limit of 8,000 characters."""
@@ -103,7 +105,8 @@ def _run_of(tracker: Tracker, flow_run_id: str, name: str) -> str:
     runs = tracker.client.search_runs([tracker.experiment_id], f"tags.`{FLOW}` = '{flow_run_id}'")
     if runs:
         return str(runs[0].info.run_id)
-    run = tracker.client.create_run(tracker.experiment_id, tags={FLOW: flow_run_id}, run_name=name)
+    tags = {FLOW: flow_run_id, PROCESS: canonical_json(this_process())}  # so that the run ends if the process is killed
+    run = tracker.client.create_run(tracker.experiment_id, tags=tags, run_name=name)
     return str(run.info.run_id)
 
 

@@ -17,9 +17,11 @@ from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
 from tasks.tracking.client import Tracker, open_store
 from tasks.tracking.ended import end_abandoned
+from tasks.tracking.flow_run import record_flow
 from tasks.tracking.processes import this_process
 from tasks.tracking.sync import sync
 from tasks.tracking.tag_names import PROCESS
+from tests.tracking.compared import compared, entry, write_comparison
 from tests.tracking.ledger_workspace import add_experiment, key_of
 
 
@@ -149,6 +151,21 @@ def test_a_run_of_a_living_process_or_under_its_lock_goes_on(paths: Paths, track
     with FileLock(paths.train_lock("lora")):
         assert end_abandoned(tracker, paths) == []
     assert end_abandoned(tracker, paths) == [run_id]
+
+
+def test_a_flow_that_was_killed_while_it_recorded_its_run_leaves_none_running(
+    paths: Paths, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_comparison(paths, compared(entry("base", 0.2, None), entry("lora", 0.5, "better")))
+    monkeypatch.setattr(tracker.client, "set_terminated", lambda *arguments: None)  # it was killed before
+    run_id = record_flow(paths, "id 1", "retrain 2026-12-07: all", None, tracker)
+    monkeypatch.undo()
+    assert end_abandoned(tracker, paths) == [], "this process lives"
+    tracker.client.set_tag(run_id, PROCESS, canonical_json(KILLED_ELSEWHERE))
+    assert end_abandoned(tracker, paths) == [], "nothing tells whether it lives"
+    tracker.client.set_tag(run_id, PROCESS, canonical_json(KILLED_HERE))
+    assert end_abandoned(tracker, paths) == [run_id]
+    assert tracker.client.get_run(run_id).info.status == "KILLED"
 
 
 def test_on_a_shared_store_runs_of_other_machines_go_on(tmp_path: Path, paths: Paths, tracker: Tracker) -> None:
