@@ -11,8 +11,8 @@ import psutil
 
 
 def this_process() -> dict[str, Any]:
-    """The note of this process: ``pid``, ``started`` (unix seconds) and ``host``."""
-    return {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
+    """The note of this process: ``pid``, ``uptime`` (seconds from the machine's boot to its start) and ``host``."""
+    return {"pid": os.getpid(), "uptime": _uptime(psutil.Process()), "host": socket.gethostname()}
 
 
 def is_here(note: Mapping[str, Any]) -> bool:
@@ -26,6 +26,12 @@ def is_gone(note: Mapping[str, Any]) -> bool:
         return False
     try:
         process = psutil.Process(note["pid"])
-        return abs(process.create_time() - note["started"]) > 1 or process.status() == psutil.STATUS_ZOMBIE
+        uptime = note.get("uptime", 0)  # a note of an earlier release has none; its process has ended since
+        return abs(_uptime(process) - uptime) > 1 or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _uptime(process: psutil.Process) -> float:
+    """Seconds from boot to the start of the process. The start as a time of day changes when the clock is set."""
+    return float(process.create_time() - psutil.boot_time())

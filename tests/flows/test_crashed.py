@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,14 +10,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import pytest
 from prefect import flow, get_client, task
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.states import Completed, Failed, Pending, Running
 
 from flows.crashed import close_crashed, note_flow
-from tasks.tracking.processes import is_gone
+from tasks.tracking.processes import is_gone, this_process
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -56,16 +53,15 @@ def _states(client: Any, run_id: Any) -> tuple[str, list[str]]:
 
 def _dead() -> dict[str, Any]:
     process = subprocess.Popen([sys.executable, "-c", ""])
-    started = psutil.Process(process.pid).create_time()
     process.wait()
-    return {"pid": process.pid, "started": started, "host": socket.gethostname()}
+    return this_process() | {"pid": process.pid}
 
 
 def test_only_runs_of_ended_processes_are_closed_with_their_tasks(tmp_path: Path, client: Any) -> None:
-    here = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
+    here = this_process()
     folder = tmp_path / ".tunesmith/flows"
     killed = _run(client, folder, _dead())
-    number_reused = _run(client, folder, here | {"started": here["started"] - 100})
+    number_reused = _run(client, folder, here | {"uptime": here["uptime"] - 100})
     only_tasks = _run(client, folder, _dead(), final=True)  # as Prefect itself leaves a killed flow that it served
     alive = _run(client, folder, here)
     elsewhere = _run(client, folder, _dead() | {"host": "another machine"})

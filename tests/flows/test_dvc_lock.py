@@ -169,8 +169,10 @@ def test_a_lock_of_a_process_that_is_gone_stops_nothing(root: Path, whose: str, 
 
 def test_a_reused_number_is_known_by_its_age(root: Path) -> None:
     lock = root / ".dvc/tmp/rwlock"
-    python = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    program = "import time; print('started', flush=True); time.sleep(60)"
+    python = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     try:
+        assert python.stdout is not None and python.stdout.readline()  # before, its command line can be empty
         entry = {"pid": python.pid, "cmd": "/usr/bin/dvc repro"}
         lock.write_text(json.dumps({"write": {str(root / "out.txt"): entry}, "read": {}}))
         assert [holder.pid for holder in holders(root)] == [python.pid]
