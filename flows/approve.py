@@ -98,12 +98,12 @@ def _answer(hours: float) -> tuple[str, str, str]:
 
 
 def _decided(root: Path, number: int, action: str, why: str, who: str) -> str | None:
-    """Carry out the decision; its summary, or None if the version does not await approval any more.
+    """Carry out the person's decision, unless the version does not await approval any more.
 
-    After a fault it still awaits approval, until all of the decision is written.
+    Returns:
+        The summary of the workspace's latest decision if it is about this version, else None.
     """
-    if awaiting_version(root, number) is None:
-        return None
-    decide_by_hand(root, action, str(number), why, who)
+    if awaiting_version(root, number) is not None:
+        decide_by_hand(root, action, str(number), why, who)
     result = last_result(Paths(root))
-    return str(result["summary"]) if result else "decided"
+    return str(result["summary"]) if result and result.get("version") == number else None

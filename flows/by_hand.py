@@ -11,6 +11,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
+from tasks.register.verdict import Result
 
 LONGEST_WHY = 1000
 """Most characters of a reason; MLflow's tags hold 5,000."""
@@ -38,6 +39,9 @@ def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: s
     params, paths = load_registration(root), Paths(root)
     actions = {"approve": people.approve, "reject": people.reject, "promote": people.promote_by_hand}
     with workspace_lock(root, f"tunesmith {action}"):
+        interrupted = complete_interrupted(root)
+        if interrupted is not None and _is_same(interrupted, action, target):
+            return
         if target is None:
             result = people.rollback(person, params, paths)
         else:
@@ -50,8 +54,25 @@ def challenge_champion(root: Path, target: str) -> None:
     from tasks.register.people import challenge
 
     with workspace_lock(root, "tunesmith challenge"):
+        complete_interrupted(root)
         result = challenge(target, load_registration(root), Paths(root))
     emit_decision(result)
+
+
+def complete_interrupted(root: Path) -> Result | None:
+    """Complete a decision that a fault or a kill has interrupted, and emit its events; its result, or None."""
+    from tasks.register.opened import complete_interrupted as complete
+
+    result = complete(load_registration(root), Paths(root))
+    if result is not None:
+        emit_decision(result)
+    return result
+
+
+def _is_same(interrupted: Result, action: str, target: str | None) -> bool:
+    """Whether the command repeats the interrupted one. A second rollback would undo the first."""
+    names = {None, str(interrupted["version"]), interrupted["candidate"]}
+    return interrupted["action"] == action and (target and target.rpartition("/")[2]) in names
 
 
 def load_registration(root: Path) -> RegistrationParams:

@@ -23,11 +23,12 @@ def locked(
 ) -> State[Any]:
     """Check the parameters, take the workspace's lock, and return the state that ``work`` returns.
 
-    First, it marks runs of this workspace whose process is gone as crashed. At the end, it stops all subprocesses.
+    Before it takes the lock, it marks runs of this workspace whose process is gone as crashed. At the end, it stops all
+    subprocesses.
 
     Args:
         work: gets the workspace. Its TunesmithError becomes the message of a failed state.
-        check: the same, before it waits for the lock.
+        check: called with the workspace before the lock is taken; its TunesmithError also becomes the message.
     """
     try:
         root = find_root()

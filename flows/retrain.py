@@ -17,6 +17,7 @@ from pydantic import Field
 
 from flows.approval_request import request_approval
 from flows.bases import pin_bases
+from flows.by_hand import complete_interrupted, load_registration
 from flows.clones.dispatch import build_on_worker, refuse_no_workers
 from flows.dag import read_dag
 from flows.events import emit_decision
@@ -54,7 +55,8 @@ def _complete_mlflow(paths: Paths) -> None:
 def _run_gate(paths: Paths) -> None:
     from tasks.register.run import run
 
-    run(load(RegistrationParams, paths.params / "registration.yaml", "registration"), paths)
+    complete_interrupted(paths.root)
+    run(load_registration(paths.root), paths)
 
 
 Name = Annotated[str, Field(pattern="^[a-z0-9_-]+$")]

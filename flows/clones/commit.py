@@ -52,7 +52,7 @@ def refuse_other_commit(root: Path, commit: str) -> None:
 
 def restore_lock(root: Path) -> None:
     """Make ``dvc.lock`` that of the commit again, so that another commit can be checked out."""
-    if git.text(root, "ls-files", "dvc.lock"):
+    if git.run(root, "ls-files", "dvc.lock"):
         git.run(root, "checkout", "--quiet", "HEAD", "--", "dvc.lock")
     else:
         (root / "dvc.lock").unlink(missing_ok=True)

@@ -100,12 +100,6 @@ def change_after(paths: Paths, decision: Decided) -> Decided | None:
     return moved[-1] if moved else None
 
 
-def is_recorded(paths: Paths, result: Decided) -> bool:
-    """Whether the ledger has the decision that ``result`` repeats: of the same model, verdict and second."""
-    same = (result["key"], result["verdict"], result["decided"])
-    return any((one["key"], one.get("verdict"), one["time"]) == same for one in decisions(paths))
-
-
 def record(paths: Paths, result: Decided) -> None:
     """Append the decision in ``result``, unless the latest one on the same model differs from it only in time."""
     entry = {name: result.get(name) for name in COLUMNS}

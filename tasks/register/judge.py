@@ -22,14 +22,14 @@ from tasks.register.params import AWAITING, CHALLENGER, RegistrationParams
 from tasks.register.result import GateInputs, Result, champion_stays, kept, make_result
 from tasks.register.seeds import Repeats, repeats
 from tasks.register.verdict import WORDS
-from tasks.register.versions import ensure_version, note_decision, promote, promotion_facts
+from tasks.register.versions import ensure_version, note_decision, promote
 from tasks.tracking.tag_names import KEY, REJECTED
 
 
 def judge(inputs: GateInputs, candidate: Evaluated, run_id: str | None, approved: bool = False) -> Result:
     """Decide on ``candidate``. If it is accepted, move the alias, or let it await approval.
 
-    A refusal holds as long as test rows and rules are the same, even if the champion changes.
+    A refusal is reused while all that ``_judged`` reads is unchanged, even if the champion changes.
 
     Args:
         run_id: the candidate's MLflow run.
@@ -140,9 +140,15 @@ def _seeds(trained: Repeats | None) -> list[str]:
 
 
 def _already(inputs: GateInputs, candidate: Evaluated, champion: ModelVersion) -> Result:
-    inputs.registry.drop_alias(CHALLENGER, champion)  # a killed process may have left it
+    inputs.registry.drop_alias(CHALLENGER, champion.version)  # a killed process may have left it
     line = f"{candidate.name} is already the {inputs.params.alias}, version {champion.version}"
-    return make_result(inputs, candidate, line, **promotion_facts(inputs, champion))
+    promotion = inputs.registry.promotion(champion) or {}
+    kept_facts = ("verdict", "reasons", "decided", "by", "why")
+    facts: dict[str, Any] = {name: promotion[name] for name in kept_facts if name in promotion}
+    facts |= {"version": int(champion.version), "repeated": "decided" in promotion}
+    if facts.get("verdict") == "accepted":  # as earlier releases stored what a person decided
+        facts["verdict"] = {"promote": "promoted", "rollback": "restored"}.get(str(promotion.get("action")), "accepted")
+    return make_result(inputs, candidate, line, **({"accepted": True, "verdict": "accepted", "reasons": []} | facts))
 
 
 def _still_refused(inputs: GateInputs, candidate: Evaluated, before: Decided, version: ModelVersion | None) -> Result:
@@ -219,6 +225,6 @@ def _accept(
     result = make_result(inputs, candidate, line, **(facts | {"verdict": "awaiting", "version": int(version.version)}))
     registry.remember(kept(result))
     registry.set_alias(AWAITING, version)
-    registry.drop_alias(CHALLENGER, version)
+    registry.drop_alias(CHALLENGER, version.version)
     note_decision(inputs, version, result)
     return result

@@ -7,7 +7,8 @@ import logging
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tasks.register.decisions import is_recorded, record
+from tasks.register import journal
+from tasks.register.decisions import decision_on, record
 from tasks.register.evaluated import REMEDY
 from tasks.register.params import AWAITING
 from tasks.register.result import GateInputs, Result
@@ -41,15 +42,17 @@ def compared_candidate(paths: Paths) -> str | None:
 def keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
     """Write a result to the ledger, to the candidate's run, and to the files behind report and commands.
 
-    The version awaits approval until all is written, so that an interrupted decision can be carried out again.
+    The alias of a version that awaits approval is removed last: until then, an interrupted decision can be completed.
     """
-    if not (result["repeated"] and is_recorded(inputs.paths, result)):
+    by_a_person = result["action"] != "gate"
+    if by_a_person or not result["repeated"] or decision_on(inputs.paths, result["key"]) is None:
         record(inputs.paths, result | {"time": result["decided"]})
     if run_id is not None and result["reasons"]:
         note(inputs.tracker, run_id, result)
     show(result, inputs.paths)
     if result["version"] is not None and result["verdict"] != "awaiting":
-        inputs.registry.drop_alias(AWAITING, inputs.registry.version(str(result["version"])))
+        inputs.registry.drop_alias(AWAITING, result["version"])
+    journal.end(inputs.paths)
 
 
 def show(result: Result, paths: Paths) -> None:

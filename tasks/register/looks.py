@@ -1,7 +1,6 @@
-"""How often a test set decided, and the level that one more decision may use.
+"""Count the decisions on a test set, and compute the confidence that the next one needs.
 
-Each decision on the same test rows is another chance to promote a candidate that is no better. With one candidate per
-week and the same level each time, a candidate without any gain is promoted in one of three years.
+Each decision on the same test rows is another chance to promote a candidate without a gain.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ EXPONENT = 1.6
 rate", section 3, who recommend this series)."""
 
 WORN_OUT = 20
-"""From this number of decisions on one test set, every further decision advises to draw a new one."""
+"""From this decision on one test set on, the gate's result says to draw a new test set."""
 
 SAME = 0.5
 """Share of the test rows that two decisions must have in common to count as decisions on the same test set."""

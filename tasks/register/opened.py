@@ -1,16 +1,22 @@
-"""Open the registry for a decision: one process at a time, with the champion as it is now."""
+"""Open the registry for a decision: one process at a time, with the champion as it is now.
+
+A decision that was interrupted in this workspace is completed first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tasks.core import files
 from tasks.core.paths import Paths
+from tasks.register import journal
+from tasks.register.interrupted import complete
 from tasks.register.lock import registry_lock
 from tasks.register.params import PRIMARY, RegistrationParams
 from tasks.register.registry import Registry
-from tasks.register.result import GateInputs
+from tasks.register.result import GateInputs, Result
 from tasks.tracking.client import open_store, readable_mlflow
 
 DEFAULT_METRIC = "rouge1_f"
@@ -26,7 +32,17 @@ def opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
     with registry_lock(paths, tracker.uri, params.model_name), readable_mlflow(tracker.uri):
         registry = Registry(tracker, params.model_name, params.alias)
         registry.ensure()
-        yield GateInputs(params, paths, tracker, registry, registry.champion())
+        inputs = GateInputs(params, paths, tracker, registry, registry.champion())
+        completed = complete(inputs)
+        yield inputs if completed is None else replace(inputs, champion=registry.champion(), completed=completed)
+
+
+def complete_interrupted(params: RegistrationParams, paths: Paths) -> Result | None:
+    """Complete the decision that was interrupted in this workspace; its result, or None without one."""
+    if journal.read(paths) is None:
+        return None
+    with opened(params, paths) as inputs:
+        return inputs.completed
 
 
 def with_metric(params: RegistrationParams, paths: Paths) -> RegistrationParams:

@@ -38,8 +38,8 @@ class RegistrationParams(IntervalParams):
             rate of 3 in ``n`` rows. It misses the label altogether with probability ``(1 - 3/n)**n``, which is below
             0.05.
         looks: ``each`` takes ``confidence`` for each decision. ``spend`` divides the level over all decisions on one
-            test set (``tasks.register.looks.spent``). All of them together then promote a candidate that is no better
-            no more often than one decision.
+            test set (``tasks.register.looks.spent``). The chance that any of them promotes a candidate without a gain
+            then stays at ``1 - confidence``.
         beyond_seeds: whether the gain over each opponent must also exceed what another seed alone gives
             (``tasks.metrics.seeds.Spread.gain_needed``); needs three seeds of the candidate.
         rules: further rules; a candidate must pass all of them.

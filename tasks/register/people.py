@@ -12,7 +12,8 @@ from tasks.compare.collect import folders
 from tasks.core import files
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
-from tasks.register.decisions import gate_decision_on, is_recorded
+from tasks.register import journal, versions
+from tasks.register.decisions import gate_decision_on
 from tasks.register.evaluated import Evaluated, read
 from tasks.register.judge import judge
 from tasks.register.keep import keep, run_of
@@ -21,8 +22,8 @@ from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS, RegistrationPa
 from tasks.register.result import GateInputs, Person, Result, champion_stays, describe, make_result, named
 from tasks.register.verdict import WORDS
 from tasks.register.version_scores import evaluated_version
-from tasks.register.versions import ensure_version, identity, note_decision, promote, promotion_result
-from tasks.tracking.tag_names import KEY, NAME, REJECTED
+from tasks.register.versions import ensure_version, identity, promote
+from tasks.tracking.tag_names import KEY, NAME
 
 
 def approve(version: str, person: Person, params: RegistrationParams, paths: Paths) -> Result:
@@ -34,8 +35,6 @@ def approve(version: str, person: Person, params: RegistrationParams, paths: Pat
     with opened(params, paths) as inputs:
         awaiting = _awaiting(version, inputs)
         inputs = replace(inputs, origin=_by(person, "approve"))
-        if (interrupted := _interrupted(awaiting, inputs)) is not None:
-            return _completed(interrupted, inputs)
         result = judge(inputs, _candidate(awaiting, inputs), awaiting.run_id, approved=True)
         if result["verdict"] != "accepted":
             line = f"approved by {person.name} ({person.why}), but the gate does not accept it any more"
@@ -52,18 +51,13 @@ def reject(version: str, person: Person, params: RegistrationParams, paths: Path
     """
     with opened(params, paths) as inputs:
         rejected = _awaiting(version, inputs)
-        if _is_champion(rejected, inputs):
-            raise TunesmithError(
-                f"{named(rejected)} must not be the {params.alias}; its approval was interrupted after the alias had "
-                f"moved; `tunesmith approve {rejected.version} --why TEXT` completes it, and then `tunesmith rollback` "
-                "restores the earlier champion"
-            )
-        inputs.registry.tag_version(rejected, {REJECTED: person.tag()})
         line = f"{named(rejected)} was rejected; {champion_stays(inputs.champion)}"
         reasons = [f"rejected by {person.name}: {person.why}"]
         facts = _by(person, "reject") | {"verdict": "rejected", "reasons": reasons}
         result = make_result(inputs, None, line, **identity(rejected), **facts)
-        note_decision(inputs, rejected, result)
+        steps = {"rejected": person.tag()}
+        journal.begin(paths, result, steps)
+        versions.reject(inputs, rejected, result, steps)
         keep(result, inputs, rejected.run_id)
         return result
 
@@ -76,8 +70,6 @@ def promote_by_hand(target: str, person: Person, params: RegistrationParams, pat
     """
     with opened(params, paths) as inputs:
         version = _version(target, inputs, person)
-        if (interrupted := _interrupted(version, inputs)) is not None:
-            return _completed(interrupted, inputs)
         _refuse_champion(version, inputs)
         return _promoted(version, person, "promote", inputs)
 
@@ -89,9 +81,6 @@ def rollback(person: Person, params: RegistrationParams, paths: Paths) -> Result
         TunesmithError: there is no earlier champion.
     """
     with opened(params, paths) as inputs:
-        interrupted = _interrupted(inputs.champion, inputs)
-        if interrupted is not None and interrupted["action"] == "rollback":  # a second swap would undo it
-            return _completed(interrupted, inputs)
         previous = inputs.registry.version_at(PREVIOUS)
         if previous is None or inputs.champion is None:
             raise TunesmithError(
@@ -162,30 +151,11 @@ def _promoted(version: ModelVersion, person: Person, action: str, inputs: GateIn
         reasons += [f"the gate's decision of {before['time']}: {before['summary']}", *before["reasons"]]
         rules = before.get("rules") or []
     facts = _by(person, action) | {"accepted": True, "verdict": verdict, "reasons": reasons, "rules": rules}
-    if inputs.champion is not None:  # else the next run of the gate would undo what the person decided
-        replaced = Person(person.name, f"replaced by version {version.version}: {person.why}")
-        inputs.registry.tag_version(inputs.champion, {REJECTED: replaced.tag()})
-    result = promote(inputs, version, how, facts, by_hand=person.tag(how=how))
+    # The tag of the earlier champion: else the next run of the gate would undo what the person decided.
+    replaced = Person(person.name, f"replaced by version {version.version}: {person.why}").tag()
+    result = promote(inputs, version, how, facts, by_hand=person.tag(how=how), replaced=replaced)
     keep(result, inputs, version.run_id)
-    if inputs.champion is not None:
-        inputs.registry.drop_alias(AWAITING, inputs.champion)
     return result
-
-
-def _interrupted(version: ModelVersion | None, inputs: GateInputs) -> Result | None:
-    """The decision that made ``version`` the champion, if a fault or a kill came before all of it was written."""
-    if version is None or not _is_champion(version, inputs):
-        return None
-    result = promotion_result(inputs, version)
-    awaiting = inputs.registry.version_at(AWAITING)
-    awaits = awaiting is not None and str(awaiting.version) == str(version.version)
-    return result if result is not None and (awaits or not is_recorded(inputs.paths, result)) else None
-
-
-def _completed(interrupted: Result, inputs: GateInputs) -> Result:
-    """Write the rest of an interrupted decision, with the name and reason of the person who made it."""
-    keep(interrupted, inputs, interrupted["champion"]["run_id"])
-    return interrupted
 
 
 def _awaiting(number: str, inputs: GateInputs) -> ModelVersion:
@@ -236,12 +206,8 @@ def _trained(name: str, action: str, inputs: GateInputs) -> Evaluated:
 
 
 def _refuse_champion(version: ModelVersion, inputs: GateInputs) -> None:
-    if _is_champion(version, inputs):
+    if inputs.champion is not None and str(inputs.champion.version) == str(version.version):
         raise TunesmithError(f"{named(version)} is the {inputs.params.alias} already; nothing changed")
-
-
-def _is_champion(version: ModelVersion, inputs: GateInputs) -> bool:
-    return inputs.champion is not None and str(inputs.champion.version) == str(version.version)
 
 
 def _candidate(version: ModelVersion, inputs: GateInputs) -> Evaluated:

@@ -86,10 +86,10 @@ class Registry:
                 f"{now_at.version if now_at else 'missing'}; another program changes it at the same time; run again"
             )
 
-    def drop_alias(self, alias: str, version: ModelVersion) -> None:
-        """Remove ``alias`` if it points to ``version``."""
+    def drop_alias(self, alias: str, number: int | str) -> None:
+        """Remove ``alias`` if it points to the version ``number``."""
         present = self.version_at(alias)
-        if present is not None and str(present.version) == str(version.version):
+        if present is not None and str(present.version) == str(number):
             self.client.delete_registered_model_alias(self.name, alias)
 
     def tag_version(self, version: ModelVersion, tags: dict[str, str | None]) -> None:
@@ -207,19 +207,15 @@ class Registry:
     def promote(self, version: ModelVersion, decided: Decided, before: ModelVersion | None) -> None:
         """Record the decision, then move the champion's alias from ``before`` to ``version``.
 
-        ``before`` becomes ``previous``. The new champion is no challenger any more. That it awaits approval ends with
-        ``tasks.register.keep.keep``.
-
-        Raises:
-            TunesmithError: meanwhile another version than ``before`` is the champion.
+        ``before`` becomes ``previous``. This also removes the alias ``challenger`` from ``version``;
+        ``tasks.register.keep.keep`` removes that of a version which awaits approval.
         """
-        self.refuse_moved(before)
         self._keep(f"{_PROMOTED}.{self.alias}", decided | {"version": int(version.version)})
         link_version(self.client, str(version.run_id), self.name, str(version.version))
         if before is not None and str(before.version) != str(version.version):
             self.set_alias(PREVIOUS, before)
         self.set_alias(self.alias, version)
-        self.drop_alias(CHALLENGER, version)
+        self.drop_alias(CHALLENGER, version.version)
 
     def promotion(self, version: ModelVersion) -> Decided | None:
         """The decision that moved the alias to ``version``; None if a person set the alias in MLflow."""

@@ -44,6 +44,7 @@ class GateInputs:
 
     Attributes:
         origin: ``action``, ``by`` and ``why`` of every result, if they differ from those of a decision by the gate.
+        completed: an earlier decision that had been interrupted, and was completed before this one.
     """
 
     params: RegistrationParams
@@ -52,6 +53,7 @@ class GateInputs:
     registry: Registry
     champion: ModelVersion | None
     origin: dict[str, Any] = field(default_factory=dict)
+    completed: Result | None = None
 
 
 def make_result(inputs: GateInputs, evaluated: Evaluated | None, summary: str, **facts: Any) -> Result:

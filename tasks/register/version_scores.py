@@ -157,7 +157,7 @@ def _other_rows(evaluation: Evaluation) -> TunesmithError:
     name = evaluation.experiment
     return TunesmithError(
         f"data/evaluation: a registered version and {name} must be evaluated on the same rows with the same "
-        f"generation settings; they changed after {name} was evaluated; {REMEDY}, then register again"
+        f"generation settings; rows or settings changed after {name} was evaluated; {REMEDY}"
     )
 
 

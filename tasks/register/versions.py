@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
 from tasks.core.errors import TunesmithError
+from tasks.register import journal
 from tasks.register.evaluated import REMEDY, Evaluated
 from tasks.register.gate import Compared
-from tasks.register.params import PREVIOUS
 from tasks.register.result import GateInputs, Result, describe, kept, make_result
 from tasks.register.verdict import WORDS, lines_below
 from tasks.tracking.state import log_state
@@ -84,31 +85,6 @@ def identity(version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def promotion_result(inputs: GateInputs, champion: ModelVersion) -> Result | None:
-    """The decision that made ``champion`` the champion, as a result; None if a person set the alias in MLflow.
-
-    It lets an interrupted decision be carried out again, after the alias has moved and before all is written.
-    """
-    promotion = inputs.registry.promotion(champion)
-    if promotion is None or "decided" not in promotion:
-        return None
-    facts: dict[str, Any] = {name: promotion[name] for name in ("action", "test_sha256") if name in promotion}
-    facts |= {"changed": True, "previous_champion": describe(inputs.registry.version_at(PREVIOUS))}
-    facts |= promotion_facts(inputs, champion)
-    return make_result(inputs, None, promotion["summary"], **(identity(champion) | facts))
-
-
-def promotion_facts(inputs: GateInputs, champion: ModelVersion) -> dict[str, Any]:
-    """The facts of a result that tell how ``champion`` became the champion: verdict, reasons, time, and by whom."""
-    promotion = inputs.registry.promotion(champion) or {}
-    names = ("verdict", "reasons", "decided", "by", "why")
-    facts = {"accepted": True, "verdict": "accepted", "reasons": []}
-    facts |= {name: promotion[name] for name in names if name in promotion}
-    if facts["verdict"] == "accepted":  # as earlier releases stored what a person decided
-        facts["verdict"] = {"promote": "promoted", "rollback": "restored"}.get(str(promotion.get("action")), "accepted")
-    return facts | {"version": int(champion.version), "repeated": "decided" in promotion}
-
-
 def promote(
     inputs: GateInputs,
     version: ModelVersion,
@@ -116,6 +92,7 @@ def promote(
     facts: dict[str, Any],
     candidate: Evaluated | None = None,
     by_hand: str | None = None,
+    replaced: str | None = None,
     why: str | None = None,
 ) -> Result:
     """Move the champion's alias to ``version``.
@@ -124,20 +101,46 @@ def promote(
         how: verb of the summary, such as ``accepted``.
         candidate: the version with its scores, if the gate judged it.
         by_hand: the value of the tag that marks a version which a person promoted without the gate.
+        replaced: the value of the tag that keeps the gate from proposing the earlier champion again.
         why: as for ``note_decision``.
     """
     params = inputs.params
     inputs.registry.refuse_moved(inputs.champion)
-    inputs.registry.tag_version(version, {BY_HAND: by_hand, REJECTED: None})
-    version = inputs.registry.version(str(version.version))
     line = f"{version.tags.get(NAME)} {how}: {params.model_name} version {version.version} is now the {params.alias}"
-    moved = {"changed": True, "champion": describe(version), "previous_champion": describe(inputs.champion)}
+    champion = (describe(version) or {}) | {"by_hand": json.loads(by_hand) if by_hand else None}
+    moved = {"changed": True, "champion": champion, "previous_champion": describe(inputs.champion)}
     result = make_result(inputs, candidate, line, **(identity(version) | moved | facts))
-    inputs.registry.remember(kept(result))
-    note_decision(inputs, version, result, why)
-    inputs.registry.promote(version, kept(result), inputs.champion)
-    if inputs.champion is not None and str(inputs.champion.version) != str(version.version):
+    steps = {"by_hand": by_hand, "replaced": replaced, "why": why}
+    journal.begin(inputs.paths, result, steps)
+    move(inputs, version, result, steps)
+    return result
+
+
+def move(inputs: GateInputs, version: ModelVersion, result: Result, steps: dict[str, Any]) -> None:
+    """Carry out a promotion in the registry. Each step can be repeated.
+
+    Args:
+        steps: ``by_hand``, ``replaced`` and ``why`` as for ``promote``.
+    """
+    registry, former = inputs.registry, result["previous_champion"]
+    before = None if former is None else registry.version(str(former["version"]))
+    registry.tag_version(version, {BY_HAND: steps["by_hand"], REJECTED: None})
+    if before is not None and steps["replaced"] is not None:
+        registry.tag_version(before, {REJECTED: steps["replaced"]})
+    registry.remember(kept(result))
+    note_decision(inputs, version, result, steps["why"])
+    registry.promote(version, kept(result), before)
+    if before is not None and str(before.version) != str(version.version):
         reason = "" if result["why"] is None else f": {result['why']}"
         replaced = f"replaced by version {version.version} on {result['decided']} ({result['by']}){reason}"
-        describe_anew(inputs, inputs.champion, replaced)
-    return result
+        describe_anew(inputs, before, replaced)
+
+
+def reject(inputs: GateInputs, version: ModelVersion, result: Result, steps: dict[str, Any]) -> None:
+    """Carry out a rejection in the registry. Each step can be repeated.
+
+    Args:
+        steps: ``rejected``, the value of the tag that keeps the gate from proposing the version again.
+    """
+    inputs.registry.tag_version(version, {REJECTED: steps["rejected"]})
+    note_decision(inputs, version, result)

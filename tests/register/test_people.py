@@ -15,7 +15,7 @@ from flows.person import person_name
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.register import keep
+from tasks.register import journal
 from tasks.register.decisions import change_after, decisions
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
@@ -24,14 +24,6 @@ from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import add_comparison, add_experiment
 
 MANUAL = {"min_groups": 2, "approval": "manual"}
-
-
-class KilledError(Exception):
-    """The process ends here."""
-
-
-def kill_nine(*arguments: Any) -> None:
-    raise KilledError
 
 
 def write_params(paths: Paths, **keys: Any) -> RegistrationParams:
@@ -122,44 +114,6 @@ def test_an_approval_is_decided_against_the_champion_of_that_moment(paths: Paths
     assert "better refused" in shown and "failed: ROUGE-1: worse than best" in shown and "awaits approval" not in shown
 
 
-@pytest.mark.parametrize(("action", "target"), [("rollback", None), ("promote", "1")])
-def test_a_decision_that_was_killed_is_completed_by_the_same_command(
-    action: str, target: str | None, paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The alias has moved, and the ledger knows nothing; a second rollback would undo the first."""
-    params = write_params(paths)
-    run(params, paths)
-    propose(paths, params, "better", 0.8)
-    with monkeypatch.context() as patch:
-        patch.setattr(keep, "record", kill_nine)
-        with pytest.raises(KilledError):
-            decide_by_hand(paths.root, action, target, "it repeats itself", "Ada")
-    assert (aliases(paths), len(decisions(paths))) == ({"champion": 1, "previous": 2}, 2)
-    decide_by_hand(paths.root, action, target, "as before", "Bo")
-    assert aliases(paths) == {"champion": 1, "previous": 2}
-    last = decisions(paths)[-1]
-    assert (last["action"], last["by"], last["why"], last["version"]) == (action, "Ada", "it repeats itself", 1)
-    assert run(params, paths)["summary"].startswith("better (version 2) stays rejected")
-    if action == "promote":
-        with pytest.raises(TunesmithError, match="is the champion already; nothing changed"):
-            decide_by_hand(paths.root, action, target, "again", "Bo")
-
-
-def test_a_killed_approval_can_be_completed_and_not_rejected(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    params = write_params(paths, approval="manual")
-    run(params, paths)
-    with monkeypatch.context() as patch:
-        patch.setattr(keep, "record", kill_nine)
-        with pytest.raises(KilledError):
-            decide_by_hand(paths.root, "approve", "1", "all rows read", "Ada")
-    assert aliases(paths) == {"champion": 1, "awaiting-approval": 1}
-    with pytest.raises(TunesmithError, match="interrupted after the alias had moved; `tunesmith approve 1 --why TEXT`"):
-        decide_by_hand(paths.root, "reject", "1", "too formal", "Bo")
-    assert run(params, paths)["summary"] == "lora is already the champion, version 1", "the gate completes it as well"
-    assert aliases(paths) == {"champion": 1}
-    assert [(one["verdict"], one["by"]) for one in decisions(paths)] == [("awaiting", "the gate"), ("accepted", "Ada")]
-
-
 def test_the_old_champion_becomes_the_previous_one_and_a_rollback_swaps_them(paths: Paths) -> None:
     params = write_params(paths)
     run(params, paths)
@@ -230,21 +184,21 @@ def test_the_ledger_is_appended_and_earlier_lines_stay(paths: Paths) -> None:
 
 
 def test_an_alias_that_moved_meanwhile_stops_the_promotion(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.register import versions
+    from tasks.register import judge
 
     params = write_params(paths)
     run(params, paths)
     propose(paths, params, "better", 0.8)
-    original = versions.note_decision
+    original = judge.ensure_version
 
-    def meanwhile(inputs: Any, *more: Any) -> None:
-        original(inputs, *more)
+    def meanwhile(inputs: Any, *more: Any) -> Any:
         inputs.registry.client.set_registered_model_alias("tunesmith", "champion", "1")
+        return original(inputs, *more)
 
-    monkeypatch.setattr(versions, "note_decision", meanwhile)
+    monkeypatch.setattr(judge, "ensure_version", meanwhile)
     with pytest.raises(TunesmithError, match="compared with version 2, but version 1 is the champion now"):
         propose(paths, params, "best", 0.9)
-    assert aliases(paths)["champion"] == 1
+    assert aliases(paths)["champion"] == 1 and journal.read(paths) is None
 
 
 def test_the_persons_name_comes_from_the_environment_or_git(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from tasks.register.params import RegistrationParams
 from tasks.register.run import run
 from tasks.register.verdict import WORDS, gate_lines, result_on_present
 from tasks.tracking.client import open_store
+from tests.register.killed import repeated_until_it_ends
 from tests.tracking.ledger_workspace import TEST, add_comparison, add_experiment, add_report, key_of
 
 PARAMS = RegistrationParams(min_groups=2)
@@ -190,53 +191,18 @@ def test_a_person_sets_a_refused_model_with_a_reason(paths: Paths, monkeypatch: 
     assert described.endswith("worse promoted by hand: tunesmith version 2 is now the champion")
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: no code of the gate may catch it."""
-
-
-WRITES = [f"set_registered_model_{what}" for what in ("tag", "alias")]
-WRITES += ["create_model_version", "log_artifacts", "log_batch", "set_model_version_tag"]
-
-
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("prepare", [lambda paths: None, refuse], ids=["accepted", "refused"])
 def test_a_kill_at_any_write_counts_once_and_repeats_to_the_same(
     paths: Paths, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Paths], object], before: bool
 ) -> None:
     """The gate is killed at its first write, run again and killed at its second, and so on until it ends."""
-    from mlflow import MlflowClient
-
     if prepare is refuse:
         run(PARAMS, paths)
         add_experiment(paths, "worse", [0.3, 0.4, 0.5, 0.4])
         add_comparison(paths, "worse", "base", "worse")
-    writes: list[str] = []
-    limit = 0
-
-    def counted(name: str) -> Callable[..., Any]:
-        original = getattr(MlflowClient, name)
-
-        def write(self: Any, *arguments: Any, **options: Any) -> Any:
-            writes.append(name)
-            if before and len(writes) > limit:
-                raise Killed
-            written = original(self, *arguments, **options)
-            if len(writes) > limit:
-                raise Killed
-            return written
-
-        return write
-
-    for name in WRITES:
-        monkeypatch.setattr(MlflowClient, name, counted(name))
-    result = None
-    while result is None:
-        writes.clear()
-        try:
-            result = run(PARAMS, paths)
-        except Killed:
-            limit += 1
-    assert limit >= 4
+    result, kills = repeated_until_it_ends(lambda: run(PARAMS, paths), before, monkeypatch)
+    assert kills >= 4
     client = client_of(paths)
     model = client.get_registered_model("tunesmith")
     name, count = ("worse", "2") if prepare is refuse else ("lora", "1")
