@@ -3,10 +3,10 @@
     python -m bench.failing_store --folder /tmp/failing-store [--seconds 60]
 
 The servers of a team run as processes (``tests/flows/team.py``), with a proxy before the store. A workspace with a tiny
-model lets a worker in a clone train. For each kind of request in ``TRIGGERS``, the experiment's seed changes and a run
-of the flow ``retrain`` starts. From the first such request on, the proxy answers every request with 500 for
-``--seconds``. The run must complete by its own retries, with nothing stale and with a finished MLflow run that has its
-model. A table is printed; the last line counts the failures.
+model lets a worker in a clone train. Each run of the flow ``retrain`` has another seed. The first run has no fault. In
+each later run, the first request of one kind in ``TRIGGERS`` starts an outage: the proxy answers every request with 500
+for ``--seconds``. Each run must complete by its own retries, leave nothing stale, and have one finished MLflow run with
+artifacts. A table is printed; the last line counts the failures.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tests.flows.servers import end_group, server_environment, tunesmith, wait_u
 from tests.flows.team import team
 from tests.workspaces import ROOT, commit, dvc, edit
 
-TRIGGERS = (("PUT", "/dvc"), ("GET", "/dvc"), ("PUT", "/mlflow"))
+TRIGGERS = (("PUT", "/dvc/"), ("GET", "/dvc/"), ("PUT", "/mlflow/"))
 """Method and start of the path: an upload to DVC's remote, a download from it, and an upload of MLflow's server."""
 
 _ERROR = b"<Error><Code>InternalError</Code><Message>for a minute</Message></Error>"
@@ -56,7 +56,7 @@ class Faults:
     def arm(self, trigger: tuple[str, str]) -> None:
         """Wait for the first request of this kind."""
         with self._lock:
-            self._trigger, self.refused = trigger, 0
+            self._trigger, self._until, self.refused = trigger, 0.0, 0
 
     def refuses(self, method: str, path: str) -> bool:
         """Whether this request fails."""
@@ -140,12 +140,12 @@ def main() -> None:
             with _worker(clone, "tunesmith-clones"):
                 start = time.monotonic()
                 run = _run(servers.prefect)
+                seconds = time.monotonic() - start
             lost = _lost(root, servers.mlflow) if run["type"] == "COMPLETED" else [str(run["message"])]
             if trigger and not faults.refused:
-                lost.append("no such request came")
+                lost.append(f"no {trigger[0]} request to {trigger[1]} arrived")
             failures += bool(lost)
             name = " ".join(trigger) if trigger else "none"
-            seconds = time.monotonic() - start
             print(f"| {name} | {faults.refused} | {run['type']} | {seconds:.0f} | {'; '.join(lost)} |", flush=True)
     print(f"{failures} failures")
     sys.exit(failures > 0)

@@ -6,8 +6,8 @@ debootstrap makes a Debian with its own Python 3.11, in place of the base image.
 copy of it. ``RUN`` is a shell in a chroot, with the variables of ``ARG`` and ``ENV`` and the user of ``USER``. At the
 end, a clone of this repository lies at ``/workspace``, and the image's user trains a tiny model with ``tunesmith run``.
 ``--mount`` makes a folder of this machine visible to the steps. The variables ``PIP_*``, ``UV_*`` and ``SSL_CERT_FILE``
-of this process reach them. It needs root and debootstrap. It prints a table of steps with their seconds; a step that
-fails ends it.
+of this process reach them. The benchmark needs root and debootstrap. It prints the seconds of each step, and stops at
+the first step that fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -35,6 +34,7 @@ from pathlib import Path
 from tests.boxes import build
 build(Path('/tmp/tiny'), 'tiny')
 """
+_MOUNTS = (Path("/proc"), Path("/dev"), Path("/dev/shm"))
 _CHECKS = (
     "test $(id -un) = tunesmith && tunesmith --help",
     "git -C /workspace status --short && prefect version && mlflow --version",
@@ -147,7 +147,7 @@ def _use(image: Stage, mounts: list[Path]) -> None:
 
 
 def _run(stage: Stage, command: str, mounts: list[Path]) -> None:
-    """A command in the stage's root.
+    """Run a shell command in a chroot of the stage.
 
     Raises:
         SystemExit: it fails; with the end of its output.
@@ -157,25 +157,22 @@ def _run(stage: Stage, command: str, mounts: list[Path]) -> None:
     variables = {"PATH": _PATH, "HOME": home} | passed | stage.variables
     shell = ["/bin/sh", "-c", 'cd "$0" && exec /bin/sh -c "$1"', stage.folder, command]
     pairs = [f"{name}={value}" for name, value in variables.items()]
-    with _mounted(stage.root, mounts):
-        words = ["chroot", f"--userspec={stage.user}", stage.root, "env", "-i", *pairs, *shell]
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    _prepare(stage.root, mounts)
+    inside = ["chroot", f"--userspec={stage.user}", str(stage.root), "env", "-i", *pairs, *shell]
+    binds = [f"mount --bind {path} {stage.root}{path}" for path in (*_MOUNTS, *mounts)]
+    # A mount namespace of its own ends with the step, so that no folder of this machine stays bound.
+    words = ["unshare", "--mount", "sh", "-e", "-c", "\n".join([*binds, f"exec {shlex.join(inside)}"])]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"exit code {done.returncode}: {command}\n{done.stdout[-4000:]}")
 
 
-@contextmanager
-def _mounted(root: Path, mounts: list[Path]) -> Iterator[None]:
-    """What a container engine gives each step: ``/proc``, ``/dev``, names of hosts and certificates; and ``mounts``."""
+def _prepare(root: Path, mounts: list[Path]) -> None:
+    """Copy the DNS settings and certificates of this machine, and make the folders to mount."""
     for name in ("resolv.conf", "ssl/certs/ca-certificates.crt"):
         shutil.copy(f"/etc/{name}", root / "etc" / name)
-    with ExitStack() as undo:
-        for path in (Path("/proc"), Path("/dev"), Path("/dev/shm"), *mounts):
-            inside = root / str(path).lstrip("/")
-            inside.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["mount", "--bind", path, inside], check=True)
-            undo.callback(subprocess.run, ["umount", inside], check=True)
-        yield
+    for path in (*_MOUNTS, *mounts):
+        (root / str(path).lstrip("/")).mkdir(parents=True, exist_ok=True)
 
 
 def _print_row(step: str, start: float) -> None:

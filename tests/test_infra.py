@@ -103,7 +103,8 @@ def test_jobs_outside_the_kustomization_use_its_image_and_its_secret() -> None:
     name = f"{image['newName']}:{image['newTag']}"
     (container,) = _containers(OBJECTS["train-job.yaml:0"])
     assert container["image"] == name == _template("kubernetes")["variables"]["properties"]["image"]["default"]
-    assert kustomization["generatorOptions"]["disableNameSuffixHash"], "kustomize would rename the secret"
+    (secret,) = kustomization["secretGenerator"]
+    assert secret["options"]["disableNameSuffixHash"], "kustomize would rename the secret"
 
 
 def _services() -> dict[str, dict[str, Any]]:
