@@ -22,7 +22,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, Running, State
 from pydantic import Field
 
-from flows.by_hand import LONGEST_WHY, awaiting_version, commands, decide_by_hand
+from flows.by_hand import LONGEST_WHY, awaiting_version, commands, complete_interrupted, decide_by_hand
 from flows.crashed import note_flow
 from flows.retries import retried
 from flows.summary import markdown_decision
@@ -101,9 +101,12 @@ def _decided(root: Path, number: int, action: str, why: str, who: str) -> str | 
     """Carry out the person's decision, unless the version does not await approval any more.
 
     Returns:
-        The summary of the workspace's latest decision if it is about this version, else None.
+        The summary of the workspace's latest decision if it is the one on this version, else None.
     """
+    complete_interrupted(root)
     if awaiting_version(root, number) is not None:
         decide_by_hand(root, action, str(number), why, who)
     result = last_result(Paths(root))
-    return str(result["summary"]) if result and result.get("version") == number else None
+    if result is None or result.get("version") != number or result["verdict"] == "awaiting":
+        return None
+    return str(result["summary"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from flows.events import emit_decision
@@ -12,6 +13,8 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.register.params import RegistrationParams
 from tasks.register.verdict import Result
+
+logger = logging.getLogger("tunesmith")
 
 LONGEST_WHY = 1000
 """Most characters of a reason; MLflow's tags hold 5,000."""
@@ -40,7 +43,8 @@ def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: s
     actions = {"approve": people.approve, "reject": people.reject, "promote": people.promote_by_hand}
     with workspace_lock(root, f"tunesmith {action}"):
         interrupted = complete_interrupted(root)
-        if interrupted is not None and _is_same(interrupted, action, target):
+        if interrupted is not None and _is_same(interrupted, action, target, paths):
+            logger.info("this command repeats the interrupted one, which is recorded now with its own reason")
             return
         if target is None:
             result = people.rollback(person, params, paths)
@@ -60,7 +64,11 @@ def challenge_champion(root: Path, target: str) -> None:
 
 
 def complete_interrupted(root: Path) -> Result | None:
-    """Complete a decision that a fault or a kill has interrupted, and emit its events; its result, or None."""
+    """Complete the decision that a fault or a kill interrupted in this workspace, and emit its events.
+
+    Returns:
+        Its result; None if there is none.
+    """
     from tasks.register.opened import complete_interrupted as complete
 
     result = complete(load_registration(root), Paths(root))
@@ -69,10 +77,16 @@ def complete_interrupted(root: Path) -> Result | None:
     return result
 
 
-def _is_same(interrupted: Result, action: str, target: str | None) -> bool:
+def _is_same(interrupted: Result, action: str, target: str | None, paths: Paths) -> bool:
     """Whether the command repeats the interrupted one. A second rollback would undo the first."""
-    names = {None, str(interrupted["version"]), interrupted["candidate"]}
-    return interrupted["action"] == action and (target and target.rpartition("/")[2]) in names
+    from tasks.register.keep import is_present
+
+    if interrupted["action"] != action:
+        return False
+    if target == interrupted["candidate"]:
+        return is_present(interrupted, paths)
+    number = str(interrupted["version"])
+    return target in (None, number, f"models:/{interrupted['model_name']}/{number}")
 
 
 def load_registration(root: Path) -> RegistrationParams:

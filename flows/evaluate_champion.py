@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
 
-from flows.by_hand import load_registration
+from flows.by_hand import complete_interrupted, load_registration
 from flows.dag import Dag, read_dag
 from flows.events import emit_drift
 from flows.failures import flow_failure
@@ -55,6 +55,7 @@ def _evaluate(root: Path, refresh: bool, logger: Any) -> State[Any]:
     from tasks.register.people import registry_state
 
     paths, registration = Paths(root), load_registration(root)
+    retried(lambda: complete_interrupted(root), logger.warning)
     champion = retried(lambda: registry_state(registration, paths), logger.warning)["champion"]
     if champion is None:
         return skipped("there is no champion yet")

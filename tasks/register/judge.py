@@ -19,10 +19,11 @@ from tasks.register.looks import WORN_OUT, Look, spent
 from tasks.register.lost_tasks import lost_tasks
 from tasks.register.opponents import Opponents, opponents
 from tasks.register.params import AWAITING, CHALLENGER, RegistrationParams
+from tasks.register.promote import promote
 from tasks.register.result import GateInputs, Result, champion_stays, kept, make_result
 from tasks.register.seeds import Repeats, repeats
 from tasks.register.verdict import WORDS
-from tasks.register.versions import ensure_version, note_decision, promote
+from tasks.register.versions import ensure_version, note_decision
 from tasks.tracking.tag_names import KEY, REJECTED
 
 
@@ -200,7 +201,7 @@ def _not_accepted(
     inputs.registry.remember(kept(result))
     if version is not None:
         failed = next((one.line for one in decision.results if not one.passed), line)
-        note_decision(inputs, version, result, f"{WORDS[decision.verdict]} on {result['decided']}: {failed}")
+        note_decision(inputs.registry, version, result, f"{WORDS[decision.verdict]} on {result['decided']}: {failed}")
     return result
 
 
@@ -217,7 +218,7 @@ def _accept(
     version = ensure_version(inputs, run_id, candidate, decision.compared, why)
     if params.approval == "automatic" or approved:
         facts |= {"accepted": True}
-        return promote(inputs, version, "accepted", facts, candidate, why=why)
+        return promote(inputs, version, "accepted", facts, candidate, why)
     line = (
         f"{candidate.name} (version {version.version}) passes the gate and awaits approval: "
         f"`tunesmith approve {version.version} --why TEXT`; {champion_stays(inputs.champion)}"
@@ -226,5 +227,5 @@ def _accept(
     registry.remember(kept(result))
     registry.set_alias(AWAITING, version)
     registry.drop_alias(CHALLENGER, version.version)
-    note_decision(inputs, version, result)
+    note_decision(registry, version, result, line)
     return result

@@ -8,7 +8,7 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.register import journal
-from tasks.register.decisions import decision_on, record
+from tasks.register.decisions import comparison_digest, decision_on, record
 from tasks.register.evaluated import REMEDY
 from tasks.register.params import AWAITING
 from tasks.register.result import GateInputs, Result
@@ -32,17 +32,20 @@ def compared_candidate(paths: Paths) -> str | None:
     Raises:
         TunesmithError: there is no comparison.
     """
-    path = paths.comparison / "comparison.json"
-    if not path.exists():
-        raise TunesmithError(f"{path}: no such file; {REMEDY}")
-    name: str | None = files.read_json(path)["candidate"]
+    if comparison_digest(paths) is None:
+        raise TunesmithError(f"{paths.comparison / 'comparison.json'}: no such file; {REMEDY}")
+    return _compared(paths)
+
+
+def _compared(paths: Paths) -> str | None:
+    name: str | None = files.read_json(paths.comparison / "comparison.json")["candidate"]
     return name
 
 
 def keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
     """Write a result to the ledger, to the candidate's run, and to the files behind report and commands.
 
-    The alias of a version that awaits approval is removed last: until then, an interrupted decision can be completed.
+    A version that the result is about awaits no approval any more, unless that is the result.
     """
     by_a_person = result["action"] != "gate"
     if by_a_person or not result["repeated"] or decision_on(inputs.paths, result["key"]) is None:
@@ -57,7 +60,8 @@ def keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
 
 def show(result: Result, paths: Paths) -> None:
     """Write the result to the files that pages and commands read, and log it."""
-    if result["comparison"] and result["candidate"] == compared_candidate(paths) and _is_present(result, paths):
+    compared = comparison_digest(paths) is not None and result["candidate"] == _compared(paths)
+    if result["comparison"] and compared and is_present(result, paths):
         publish(paths, result)
     with files.replacing(paths.state / "registration.json") as temporary:
         files.write_json(temporary, result)
@@ -66,7 +70,7 @@ def show(result: Result, paths: Paths) -> None:
         logger.info("  %s", line)
 
 
-def _is_present(result: Result, paths: Paths) -> bool:
+def is_present(result: Result, paths: Paths) -> bool:
     """Whether the result is about the model in the workspace, not about an earlier version of its experiment."""
     if result["key"] is None:
         return True

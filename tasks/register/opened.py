@@ -1,6 +1,7 @@
-"""Open the registry for a decision: one process at a time, with the champion as it is now.
+"""Open the registry: one process at a time, with the champion as it is now.
 
-A decision that was interrupted in this workspace is completed first.
+A decision that was interrupted is completed first: in the registry that of any workspace, in the ledger that of this
+workspace.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import replace
 from tasks.core import files
 from tasks.core.paths import Paths
 from tasks.register import journal
-from tasks.register.interrupted import complete
+from tasks.register.carry_out import finish
+from tasks.register.interrupted import record_interrupted
 from tasks.register.lock import registry_lock
 from tasks.register.params import PRIMARY, RegistrationParams
 from tasks.register.registry import Registry
@@ -32,9 +34,9 @@ def opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
     with registry_lock(paths, tracker.uri, params.model_name), readable_mlflow(tracker.uri):
         registry = Registry(tracker, params.model_name, params.alias)
         registry.ensure()
+        finish(registry)
         inputs = GateInputs(params, paths, tracker, registry, registry.champion())
-        completed = complete(inputs)
-        yield inputs if completed is None else replace(inputs, champion=registry.champion(), completed=completed)
+        yield replace(inputs, completed=record_interrupted(inputs))
 
 
 def complete_interrupted(params: RegistrationParams, paths: Paths) -> Result | None:

@@ -12,17 +12,18 @@ from tasks.compare.collect import folders
 from tasks.core import files
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
-from tasks.register import journal, versions
+from tasks.register.carry_out import carry_out
 from tasks.register.decisions import gate_decision_on
 from tasks.register.evaluated import Evaluated, read
 from tasks.register.judge import judge
 from tasks.register.keep import keep, run_of
 from tasks.register.opened import opened
 from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS, RegistrationParams
+from tasks.register.promote import promote
 from tasks.register.result import GateInputs, Person, Result, champion_stays, describe, make_result, named
 from tasks.register.verdict import WORDS
 from tasks.register.version_scores import evaluated_version
-from tasks.register.versions import ensure_version, identity, promote
+from tasks.register.versions import ensure_version, identity
 from tasks.tracking.tag_names import KEY, NAME
 
 
@@ -55,9 +56,7 @@ def reject(version: str, person: Person, params: RegistrationParams, paths: Path
         reasons = [f"rejected by {person.name}: {person.why}"]
         facts = _by(person, "reject") | {"verdict": "rejected", "reasons": reasons}
         result = make_result(inputs, None, line, **identity(rejected), **facts)
-        steps = {"rejected": person.tag()}
-        journal.begin(paths, result, steps)
-        versions.reject(inputs, rejected, result, steps)
+        carry_out(inputs, rejected, result)
         keep(result, inputs, rejected.run_id)
         return result
 
@@ -151,9 +150,7 @@ def _promoted(version: ModelVersion, person: Person, action: str, inputs: GateIn
         reasons += [f"the gate's decision of {before['time']}: {before['summary']}", *before["reasons"]]
         rules = before.get("rules") or []
     facts = _by(person, action) | {"accepted": True, "verdict": verdict, "reasons": reasons, "rules": rules}
-    # The tag of the earlier champion: else the next run of the gate would undo what the person decided.
-    replaced = Person(person.name, f"replaced by version {version.version}: {person.why}").tag()
-    result = promote(inputs, version, how, facts, by_hand=person.tag(how=how), replaced=replaced)
+    result = promote(inputs, version, how, facts)
     keep(result, inputs, version.run_id)
     return result
 
@@ -193,8 +190,7 @@ def _version(target: str, inputs: GateInputs, person: Person) -> ModelVersion:
             )
         return inputs.registry.version(_number(target, inputs))
     candidate = _trained(target, "promote", inputs)
-    why = f"promoted by hand by {person.name}: {person.why}"
-    return ensure_version(inputs, run_of(target, inputs), candidate, {}, why)
+    return ensure_version(inputs, run_of(target, inputs), candidate, {}, f"registered for {person.name}")
 
 
 def _trained(name: str, action: str, inputs: GateInputs) -> Evaluated:

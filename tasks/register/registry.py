@@ -23,7 +23,9 @@ from tasks.tracking.logged_model import link_version
 from tasks.tracking.tag_names import KEY, WEIGHTS
 
 # Existing registries hold these tags, so their names must not change.
-_COMPARED, _REFUSED, _LAST, _PROMOTED = (f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned"))
+_COMPARED, _REFUSED, _LAST, _PROMOTED, _UNFINISHED = (
+    f"tunesmith.{kind}" for kind in ("asked", "refused", "decision", "crowned", "unfinished")
+)
 _SHORT = 12
 """Digits of a sha256 in the name of a tag."""
 _LONGEST_TAG = 5000
@@ -66,11 +68,18 @@ class Registry:
         Raises:
             TunesmithError: there is none.
         """
-        versions = {str(one.version): one for one in self.client.search_model_versions(f"name = '{self.name}'")}
+        versions = self._versions()
         if number not in versions:
             known = ", ".join(sorted(versions, key=int)) or "none yet"
             raise TunesmithError(f"models:/{self.name}/{number}: no such version; there are: {known}")
         return versions[number]
+
+    def find(self, number: int) -> ModelVersion | None:
+        """The version with this number; None if it is deleted."""
+        return self._versions().get(str(number))
+
+    def _versions(self) -> dict[str, ModelVersion]:
+        return {str(one.version): one for one in self.client.search_model_versions(f"name = '{self.name}'")}
 
     def set_alias(self, alias: str, version: ModelVersion) -> None:
         """Point ``alias`` to ``version``, and read it back.
@@ -194,6 +203,18 @@ class Registry:
         """Store the latest decision on this alias."""
         self._keep(f"{_LAST}.{self.alias}", decided)
 
+    def begin(self, decided: Decided) -> None:
+        """Store a promotion or a rejection whose steps follow."""
+        self._keep(f"{_UNFINISHED}.{self.alias}", decided)
+
+    def end(self) -> None:
+        """Remove what ``begin`` stored."""
+        self.client.delete_registered_model_tag(self.name, f"{_UNFINISHED}.{self.alias}")
+
+    def unfinished(self) -> Decided | None:
+        """The decision whose steps are not all done; None without one."""
+        return self._decided(f"{_UNFINISHED}.{self.alias}")
+
     def refuse_moved(self, before: ModelVersion | None) -> None:
         """Raise TunesmithError if another version than ``before`` is the champion now."""
         present = self.champion()
@@ -207,8 +228,7 @@ class Registry:
     def promote(self, version: ModelVersion, decided: Decided, before: ModelVersion | None) -> None:
         """Record the decision, then move the champion's alias from ``before`` to ``version``.
 
-        ``before`` becomes ``previous``. This also removes the alias ``challenger`` from ``version``;
-        ``tasks.register.keep.keep`` removes that of a version which awaits approval.
+        ``before`` becomes ``previous``. This also removes the alias ``challenger`` from ``version``.
         """
         self._keep(f"{_PROMOTED}.{self.alias}", decided | {"version": int(version.version)})
         link_version(self.client, str(version.run_id), self.name, str(version.version))

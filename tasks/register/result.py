@@ -8,7 +8,6 @@ from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
-from tasks.core.files import canonical_json
 from tasks.core.paths import Paths
 from tasks.register.decisions import Decided, comparison_digest, now
 from tasks.register.evaluated import Evaluated
@@ -33,10 +32,6 @@ class Person:
     name: str
     why: str
 
-    def tag(self, **more: str) -> str:
-        """The value of a tag that keeps the person's decision, with ``more`` facts."""
-        return canonical_json({"who": self.name, "when": now(), "why": self.why, **more})
-
 
 @dataclass(frozen=True)
 class GateInputs:
@@ -44,7 +39,7 @@ class GateInputs:
 
     Attributes:
         origin: ``action``, ``by`` and ``why`` of every result, if they differ from those of a decision by the gate.
-        completed: an earlier decision that had been interrupted, and was completed before this one.
+        completed: an earlier decision of this workspace that had been interrupted, and was recorded before this one.
     """
 
     params: RegistrationParams

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 
 def this_process() -> dict[str, Any]:
-    """The note of this process: ``pid``, ``uptime`` (seconds from the machine's boot to its start) and ``host``."""
-    return {"pid": os.getpid(), "uptime": _uptime(psutil.Process()), "host": socket.gethostname()}
+    """The note of this process.
+
+    Returns:
+        ``pid``, ``started`` (unix seconds), ``uptime`` (seconds from boot to its start), ``boot`` and ``host``.
+    """
+    process = psutil.Process()
+    start = {"started": process.create_time(), "uptime": _uptime(process), "boot": _boot()}
+    return {"pid": process.pid, **start, "host": socket.gethostname()}
 
 
 def is_here(note: Mapping[str, Any]) -> bool:
@@ -26,10 +32,22 @@ def is_gone(note: Mapping[str, Any]) -> bool:
         return False
     try:
         process = psutil.Process(note["pid"])
-        uptime = note.get("uptime", 0)  # a note of an earlier release has none; its process has ended since
-        return abs(_uptime(process) - uptime) > 1 or process.status() == psutil.STATUS_ZOMBIE
+        return not _is_same(process, note) or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _is_same(process: psutil.Process, note: Mapping[str, Any]) -> bool:
+    """Whether the process is the one of the note, not a later one with the same pid."""
+    if "uptime" not in note:  # of an earlier release
+        return abs(process.create_time() - note["started"]) <= 1
+    return note["boot"] == _boot() and abs(_uptime(process) - note["uptime"]) <= 1
+
+
+def _boot() -> str | None:
+    """Linux's identity of the present boot; None on other systems."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else None
 
 
 def _uptime(process: psutil.Process) -> float:

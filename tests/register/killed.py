@@ -1,4 +1,4 @@
-"""SIGKILL at each write of MLflow's client in turn."""
+"""SIGKILL at each write of a decision in turn: those to MLflow, the ledger, and the journal."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-WRITES = [f"set_registered_model_{what}" for what in ("tag", "alias")]
-WRITES += ["create_model_version", "log_artifacts", "log_batch", "set_model_version_tag"]
-WRITES += ["delete_registered_model_alias", "delete_model_version_tag", "update_model_version"]
+from tasks.register import journal, keep
+
+_MODEL = ("set_registered_model_tag", "set_registered_model_alias", "set_logged_model_tags", "create_model_version")
+_VERSION = ("set_model_version_tag", "delete_model_version_tag", "update_model_version")
+_DELETE = ("delete_registered_model_alias", "delete_registered_model_tag")
+_RUN = ("log_artifacts", "log_batch", "set_tag")
+WRITES = [(MlflowClient, name) for name in (*_MODEL, *_VERSION, *_DELETE, *_RUN)]
+WRITES += [(journal, "begin"), (journal, "end"), (keep, "record"), (keep, "show")]  # type: ignore[list-item]
 
 
 class Killed(BaseException):
@@ -26,14 +31,14 @@ def repeated_until_it_ends(work: Callable[[], Any], before: bool, patch: pytest.
     writes: list[str] = []
     kills = 0
 
-    def counted(name: str) -> Callable[..., Any]:
-        original = getattr(MlflowClient, name)
+    def counted(owner: Any, name: str) -> Callable[..., Any]:
+        original = getattr(owner, name)
 
-        def write(self: Any, *arguments: Any, **options: Any) -> Any:
+        def write(*arguments: Any, **options: Any) -> Any:
             writes.append(name)
             if before and len(writes) > kills:
                 raise Killed
-            written = original(self, *arguments, **options)
+            written = original(*arguments, **options)
             if len(writes) > kills:
                 raise Killed
             return written
@@ -41,8 +46,8 @@ def repeated_until_it_ends(work: Callable[[], Any], before: bool, patch: pytest.
         return write
 
     with patch.context() as context:
-        for name in WRITES:
-            context.setattr(MlflowClient, name, counted(name))
+        for owner, name in WRITES:
+            context.setattr(owner, name, counted(owner, name))
         while True:
             writes.clear()
             try:

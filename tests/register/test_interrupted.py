@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows import by_hand
+from flows import by_hand, retrain
 from flows.by_hand import decide_by_hand
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
@@ -17,9 +18,9 @@ from tasks.register.decisions import decisions
 from tasks.register.opened import complete_interrupted
 from tasks.register.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.verdict import last_result
+from tasks.register.verdict import WORDS, last_result
 from tasks.tracking.client import open_store
-from tasks.tracking.tag_names import GATE, REJECTED
+from tasks.tracking.tag_names import BY_HAND, GATE, REJECTED
 from tests.register.killed import Killed, repeated_until_it_ends
 from tests.tracking.ledger_workspace import add_comparison, add_experiment
 
@@ -88,10 +89,17 @@ def test_a_command_that_is_killed_at_every_write_decides_once(
     assert len(decisions(paths)) == known + 1
     assert last_facts(paths) == (action, verdict, version, "Ada", "all rows read")
     assert last_result(paths)["rules"] == decisions(paths)[-1]["rules"]
-    assert tags(paths, version)[GATE] in ("accepted", "rejected", "promoted by hand", "restored by rollback")
+    assert tags(paths, version)[GATE] == WORDS[verdict]
     assert (REJECTED in tags(paths, 2)) == (version == 1 or verdict == "rejected")
     run(params, paths)
     assert aliases(paths) == left, "the next run of the gate undoes nothing"
+
+
+def killed_at(step: str, paths: Paths, monkeypatch: pytest.MonkeyPatch, *command: str | None) -> None:
+    """Carry out ``command`` (action and target) for Ada; SIGKILL arrives in place of ``step``."""
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(step, _killed)
+        decide_by_hand(paths.root, str(command[0]), command[1], "all rows read", "Ada")
 
 
 @pytest.mark.parametrize(
@@ -110,15 +118,14 @@ def test_another_command_completes_a_killed_approval_first(
     events: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    params = prepared(paths, "manual")
+    prepared(paths, "manual")
     known = len(decisions(paths))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("tasks.register.keep.record", _killed)
-        decide_by_hand(paths.root, "approve", "2", "all rows read", "Ada")
-    assert aliases(paths) == {"champion": 2, "previous": 1, "awaiting-approval": 2} and events == []
+    killed_at("tasks.register.carry_out.note_decision", paths, monkeypatch, "approve", "2")
+    assert events == [] and len(decisions(paths)) == known
     if other == "gate":
-        assert by_hand.complete_interrupted(paths.root) is not None
-        assert run(params, paths)["summary"] == "better is already the champion, version 2"
+        retrain._run_gate(paths)
+        result = last_result(paths)
+        assert result is not None and result["summary"] == "better is already the champion, version 2"
     elif other == "reject":
         with pytest.raises(TunesmithError, match=r"only a version that awaits approval .* none does"):
             decide_by_hand(paths.root, "reject", target, "too formal", "Bo")
@@ -131,22 +138,112 @@ def test_another_command_completes_a_killed_approval_first(
     assert events[0] == "better accepted: tunesmith version 2 is now the champion"
 
 
-def test_a_champion_that_another_workspace_set_meanwhile_stays(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def other(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Another clone, whose commands use the same registry."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", open_store(paths.root).uri)
+    clone = Paths(tmp_path / "other")
+    clone.params.mkdir(parents=True)
+    write_yaml(clone.params / "registration.yaml", {"registration": {"min_groups": 2, "approval": "manual"}})
+    return clone
+
+
+STEPS = [f"tasks.register.carry_out.{name}" for name in ("_move", "note_decision")]
+
+
+@pytest.mark.parametrize("step", [*STEPS, "tasks.register.keep.record"])
+def test_a_rollback_in_another_clone_comes_after_the_killed_approval(
+    step: str, paths: Paths, other: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = prepared(paths, "manual")
+    killed_at(step, paths, monkeypatch, "approve", "2")
+    with pytest.raises(TunesmithError, match=r"only a version that awaits approval .* none does"):
+        decide_by_hand(other.root, "reject", "2", "too formal", "Bo")
+    assert aliases(paths) == {"champion": 2, "previous": 1}, "the other clone has finished the approval"
+    assert tags(paths, 2)["tunesmith.gate_rules"].startswith("passed: ROUGE-1")
+    decide_by_hand(other.root, "rollback", None, "it repeats itself", "Bo")
+    result = complete_interrupted(params, paths)
+    assert result is not None and last_facts(paths) == ("approve", "accepted", 2, "Ada", "all rows read")
+    assert aliases(paths) == {"champion": 1, "previous": 2} and "Bo" in tags(paths, 2)[REJECTED]
+    assert run(params, paths)["verdict"] == "rejected"
+
+
+def test_an_approval_that_is_killed_before_its_first_step_did_not_happen(
+    paths: Paths, other: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    params = prepared(paths, "manual")
+    known = decisions(paths)
+    killed_at("tasks.register.registry.Registry.begin", paths, monkeypatch, "approve", "2")
+    decide_by_hand(other.root, "reject", "2", "too formal", "Bo")
+    assert complete_interrupted(params, paths) is None and decisions(paths) == known
+    assert "is not recorded, since it was not carried out" in caplog.text
+    assert aliases(paths) == {"champion": 1} and journal.read(paths) is None
+
+
+@pytest.mark.parametrize("person_sets", [3, None])
+def test_a_champion_that_a_person_sets_in_mlflow_meanwhile_stays(
+    person_sets: int | None, paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     params = prepared(paths, "manual")
     add_experiment(paths, "third", [0.7, 0.8, 0.7, 0.8])
     decide_by_hand(paths.root, "promote", "third", "another base", "Bo")
     decide_by_hand(paths.root, "promote", "1", "the older one", "Bo")
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("tasks.register.keep.record", _killed)
-        decide_by_hand(paths.root, "promote", "2", "all rows read", "Ada")
-    open_store(paths.root).client.set_registered_model_alias("tunesmith", "champion", "3")
-    with caplog.at_level("WARNING", "tunesmith"):
-        result = complete_interrupted(params, paths)
-    assert result is not None and not result["changed"] and aliases(paths)["champion"] == 3
-    assert "does not move the champion: version 3 became the champion meanwhile" in caplog.text
-    assert last_facts(paths)[:3] == ("promote", "promoted", 2) and journal.read(paths) is None
+    known = decisions(paths)
+    killed_at("tasks.register.carry_out._steps", paths, monkeypatch, "promote", "2")
+    client = open_store(paths.root).client
+    if person_sets:
+        client.set_registered_model_alias("tunesmith", "champion", str(person_sets))
+    else:
+        client.delete_registered_model_alias("tunesmith", "champion")
+    assert complete_interrupted(params, paths) is None
+    assert "an interrupted decision is given up, since the champion changed: better promoted by hand" in caplog.text
+    assert aliases(paths).get("champion") == person_sets and decisions(paths) == known
+    assert BY_HAND not in tags(paths, 2) and REJECTED not in tags(paths, 1)
+
+
+@pytest.mark.parametrize("deleted", ["version", "former", "run", "comparison"])
+def test_what_is_deleted_meanwhile_blocks_no_later_decision(
+    deleted: str, paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepared(paths, "manual")
+    killed_at("tasks.register.carry_out._steps", paths, monkeypatch, "approve", "2")
+    client = open_store(paths.root).client
+    if deleted in ("version", "former"):
+        client.delete_model_version("tunesmith", "2" if deleted == "version" else "1")
+    elif deleted == "run":
+        client.delete_run(client.get_model_version("tunesmith", "2").run_id)
+    else:
+        (paths.comparison / "comparison.json").unlink()
+    by_hand.complete_interrupted(paths.root)
+    assert journal.read(paths) is None
+    left = {"version": 1, "former": None}  # MLflow removes a version's aliases with it
+    assert aliases(paths).get("champion") == left.get(deleted, 2)
+    assert ("is deleted" in caplog.text) == (deleted in ("version", "run"))
+    assert (decisions(paths)[-1]["action"] == "approve") == (deleted not in left)
+
+
+def test_a_journal_that_is_cut_off_is_named_and_blocks_nothing(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    params = prepared(paths, "automatic")
+    (paths.state / "decision.json").write_text('{"action": "pro')
+    decide_by_hand(paths.root, "rollback", None, "it repeats itself", "Bo")
+    assert f"{paths.state / 'decision.json'}: removed, since it is cut off; the ledger lacks" in caplog.text
+    assert complete_interrupted(params, paths) is None and last_facts(paths)[0] == "rollback"
+
+
+def test_only_the_same_command_counts_as_a_repetition(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The experiment lora is trained anew after the kill, so its name stands for another model."""
+    prepared(paths, "automatic")
+    killed_at("tasks.register.keep.record", paths, monkeypatch, "promote", "1")
+    with pytest.raises(TunesmithError, match="models:/other/1: a version is a number"):
+        decide_by_hand(paths.root, "promote", "models:/other/1", "all rows read", "Ada")
+    assert aliases(paths) == {"champion": 1, "previous": 2} and journal.read(paths) is None
+    decide_by_hand(paths.root, "rollback", None, "it repeats itself", "Ada")
+    killed_at("tasks.register.keep.record", paths, monkeypatch, "promote", "1")
+    add_experiment(paths, "lora", [0.9, 0.8, 0.9, 0.8], key="another")
+    decide_by_hand(paths.root, "promote", "lora", "trained anew", "Ada")
+    assert aliases(paths) == {"champion": 3, "previous": 1}
 
 
 def _killed(*arguments: Any) -> None:

@@ -119,8 +119,8 @@ def test_a_lost_model_that_no_file_restores_is_named_with_its_versions(
     assert "; registered from them: models:/tunesmith/1. " in caplog.text
 
 
-KILLED_HERE = {"pid": 2**22 + 1, "uptime": 0.0, "host": socket.gethostname()}
-KILLED_ELSEWHERE = {"pid": 1, "uptime": 0.0, "host": "another container"}
+KILLED_HERE = {"pid": 2**22 + 1, "started": 0.0, "host": socket.gethostname()}
+KILLED_ELSEWHERE = {"pid": 1, "started": 0.0, "host": "another container"}
 
 
 def running(tracker: Tracker, process: dict[str, Any] | None) -> str:
