@@ -106,7 +106,8 @@ def main() -> None:
     if not root.exists():
         build(root, "tiny")
         shutil.copytree(ROOT / "infra", root / "infra")
-    machines = Machines(root, free_port(4600), free_port(5800))
+    offset = 10 * arguments.first  # so that several measurements can run at once
+    machines = Machines(root, free_port(4600 + offset), free_port(5800 + offset))
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets its background processes ignore SIGINT
         signal.signal(number, signal.default_int_handler)
     try:

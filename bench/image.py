@@ -159,7 +159,7 @@ def _run(stage: Stage, command: str, mounts: list[Path]) -> None:
     pairs = [f"{name}={value}" for name, value in variables.items()]
     _prepare(stage.root, mounts)
     inside = ["chroot", f"--userspec={stage.user}", str(stage.root), "env", "-i", *pairs, *shell]
-    binds = [f"mount --bind {path} {stage.root}{path}" for path in (*_MOUNTS, *mounts)]
+    binds = [shlex.join(["mount", "--bind", str(path), f"{stage.root}{path}"]) for path in (*_MOUNTS, *mounts)]
     # A mount namespace of its own ends with the step, so that no folder of this machine stays bound.
     words = ["unshare", "--mount", "sh", "-e", "-c", "\n".join([*binds, f"exec {shlex.join(inside)}"])]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

@@ -83,7 +83,8 @@ def _refuse_unservable() -> None:
     if state is not None and state.pool is not None:
         raise TunesmithError(
             f"schedule: the flow retrain is deployed to the work pool {state.pool} of this server, whose workers start "
-            f"its runs (`tunesmith worker`); to serve it from here, first `{served.delete_command(served.NAME)}`"
+            f"its runs (`tunesmith worker`); to serve it from here, first end the worker and run "
+            f"`{served.delete_command(served.NAME)}`; docs/workers.md names the other deployments with a schedule"
         )
 
 

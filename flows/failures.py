@@ -18,8 +18,8 @@ from tasks.core.faults import MEMORY_EXIT, TRANSIENT_EXIT
 _EXITED = re.compile(r"ERROR: failed to reproduce .*exited with (-?\d+)$")
 
 _MORE_MEMORY = {
-    "train": "apply a change that `tunesmith plan --memory` names, set memory.on_oom: halve in params/training.yaml "
-    "(half the token budget), or free memory; then run again: with equal parameters it resumes from a checkpoint",
+    "train": "free memory and run again: with equal parameters it resumes from a checkpoint; or apply a change that "
+    "`tunesmith plan --memory` names; or set memory.on_oom: halve in params/training.yaml (half the token budget)",
     "predict": "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run again",
     "benchmark": "lower benchmark.settings.batch_size (params/evaluation.yaml) or free memory, and run again",
 }
@@ -47,7 +47,7 @@ def was_transient(lines: list[str]) -> bool:
 
 
 def lacked_memory(lines: list[str], killed_before: int | None) -> bool:
-    """Whether the stage ended since memory ran out: by its own exit code, or by the kernel's choice.
+    """Whether the stage ended for lack of memory: by its own exit code, or by the kernel's choice.
 
     Args:
         killed_before: ``killed_for_memory()`` when the stage started. If it is None, each SIGKILL means that
@@ -59,7 +59,7 @@ def lacked_memory(lines: list[str], killed_before: int | None) -> bool:
 
 
 def killed_for_memory() -> int | None:
-    """The number of processes that Linux has killed since memory ran out; None if the kernel does not count them."""
+    """The number of processes that Linux has killed for lack of memory; None if the kernel does not count them."""
     try:
         counters = Path("/proc/vmstat").read_text().splitlines()
     except OSError:
@@ -82,7 +82,8 @@ def _signal(lines: list[str]) -> int | None:
 
 def _killed(address: str, number: int) -> str:
     if number != signal.SIGKILL:
-        return f"its process was ended by signal {number} ({signal.Signals(number).name}); read its log and run again"
+        name = signal.Signals(number).name
+        return f"its process was ended by signal {number} ({name}); read its lines above and run again"
     remedy = _MORE_MEMORY.get(address.partition("@")[0], "free memory and run again")
     return f"its process was killed (signal 9), most often because the memory ran out; {remedy}"
 
@@ -100,6 +101,6 @@ def flow_failure(states: Mapping[str, State[Any]]) -> str | None:
     lines += "\n".join(sorted((str(state.message) for state in broken.values()), key=len)).splitlines()
     behind = [address for address, state in states.items() if not (state.is_completed() or address in broken)]
     if behind:
-        lines.append(f"not run, since they depend on it: {', '.join(behind)}")
-    lines.append("what was finished stays; correct this and run again")
+        lines.append(f"not run, since a stage before them failed: {', '.join(behind)}")
+    lines.append("finished stages are kept; correct the cause and run again")
     return "\n".join(f"{line.rstrip('.')}." for line in lines)  # Prefect's page shows the lines as one paragraph

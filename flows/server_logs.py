@@ -37,7 +37,7 @@ class Failure:
         effect = "; no schedule fires" if self.service in _SCHEDULERS else ""
         return (
             f"{server} server: {self.service} fails: {self.error}{effect}. "
-            f"`tunesmith doctor` compares the installed versions with the tried ones; log: {log}"
+            f"`tunesmith doctor` compares the installed versions with the tested ones; log: {log}"
         )
 
 

@@ -40,9 +40,14 @@ def test_compose_fits_its_schema(tmp_path: Path) -> None:
     assert all(_checked(INFRA / name) == 0 for name in ("compose.yaml", "compose.gpu.yaml")) and _checked(wrong) != 0
 
 
-def test_only_workers_get_gpus() -> None:
-    services = yaml.safe_load((INFRA / "compose.gpu.yaml").read_text())["services"]
-    assert set(services) == {"worker", "clone"} < set(_services())
+def test_only_workers_get_gpus(tmp_path: Path) -> None:
+    """One of them by default; the comment adds the other."""
+    text = (INFRA / "compose.gpu.yaml").read_text()
+    both = tmp_path / "compose.gpu.yaml"
+    both.write_text(text.replace("\n  # ", "\n  "))
+    assert set(yaml.safe_load(text)["services"]) == {"worker"}
+    assert set(yaml.safe_load(both.read_text())["services"]) == {"worker", "clone"} < set(_services())
+    assert _checked(both) == 0
 
 
 def _checked(file: Path) -> int:

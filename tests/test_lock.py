@@ -65,5 +65,5 @@ def test_installed_versions_are_compared_with_the_tried_ones(tmp_path: Path) -> 
     assert str(caught.value).splitlines() == [
         f"rich must be <1; {installed} is installed",
         "no-such-package must be installed; it is not",
-        f"`{sys.executable} -m pip install --no-deps -r {lock}` installs the tried ones",
+        f"`{sys.executable} -m pip install --no-deps -r {lock}` installs the tested ones",
     ]

@@ -26,7 +26,7 @@ def as_tried(lock: Path = _LOCK, ranges: Iterable[str] | None = None) -> str:
     """
     ranges = requires("tunesmith") or [] if ranges is None else ranges
     if lines := [line for line in map(_outside, ranges) if line]:
-        remedy = f"`{sys.executable} -m pip install --no-deps -r {lock}` installs the tried ones"
+        remedy = f"`{sys.executable} -m pip install --no-deps -r {lock}` installs the tested ones"
         raise TunesmithError("\n".join([*lines, remedy]))
     others = [line for name, tried in pins(lock).items() if (line := _other(name, tried))] if lock.exists() else []
     return f"other than tried, within the allowed ranges: {', '.join(others)}" if others else "as tried"

@@ -11,6 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.utilities.urls import url_for
 
 from flows import served
+from flows.clones.dispatch import DEPLOYMENT
 from flows.deploy import deployments
 from flows.deploy.automations import apply_automations
 from flows.deploy.deployments import Deployment, read_deployments
@@ -48,8 +49,11 @@ def deploy(root: Path, say: Say, progress: Say) -> None:
             f"`{served.delete_command(name)}`"
         )
     apply_automations(root, say)
-    pools = dict.fromkeys(one.pool for one in wanted)
-    say(f"a worker starts the runs:  {'  or  '.join(f'tunesmith worker --pool {pool}' for pool in pools)}")
+    here = dict.fromkeys(one.pool for one in wanted if one.name != DEPLOYMENT)
+    for pool in here:
+        say(f"start a worker in this workspace:  tunesmith worker --pool {pool}")
+    for pool in {one.pool for one in wanted if one.name == DEPLOYMENT} - here.keys():
+        say(f"to train in other clones, start one in each of them:  tunesmith worker --pool {pool}")
 
 
 def _prefect_deploy(root: Path) -> None:

@@ -56,11 +56,13 @@ def repeats(candidate: Evaluated, params: RegistrationParams, paths: Paths) -> R
 
     ``build/experiments`` declares them. The comparison groups them too, but only if its own metric has scores.
     """
-    systems = files.read_json(paths.comparison / "comparison.json")["systems"]
+    comparison = paths.comparison / "comparison.json"
+    systems = files.read_json(comparison)["systems"]
     if not any(one["name"] == candidate.name and one.get("key") in (None, candidate.key) for one in systems):
         raise TunesmithError(
-            f"registration.beyond_seeds needs {candidate.name} in the comparison, with these weights; it is not there; "
-            "`tunesmith promote` decides without the gate"
+            f"{comparison}: with registration.beyond_seeds, the comparison must contain {candidate.name} with the key "
+            f"{candidate.key}; it does not; compare it (`dvc repro compare`), or decide without the gate "
+            f"(`tunesmith promote`)"
         )
     original, by_seed = trainings(candidate.name, [system["name"] for system in systems], paths)
     others = [read(name, params.metric, paths) for name in by_seed.values() if name != candidate.name]

@@ -20,19 +20,11 @@ def running() -> None:
 @pytest.mark.parametrize(
     ("address", "code", "message"),
     [
-        (
-            "train@lora",
-            -9,
-            "most often because the memory ran out; apply a change that `tunesmith plan",
-        ),
-        (
-            "train@lora",
-            137,
-            "(half the token budget), or free memory; then run again: with equal parameters it resumes",
-        ),
+        ("train@lora", -9, "most often because the memory ran out; free memory and run again: with equal parameters"),
+        ("train@lora", 137, "or apply a change that `tunesmith plan --memory` names; or set memory.on_oom: halve"),
         ("predict@lora", -9, "lower evaluate.generation.token_budget (params/evaluation.yaml) or free memory, and run"),
         ("compare", -9, "most often because the memory ran out; free memory and run again"),
-        ("train@lora", -11, "its process was ended by signal 11 (SIGSEGV); read its log and run again"),
+        ("train@lora", -11, "its process was ended by signal 11 (SIGSEGV); read its lines above and run again"),
     ],
 )
 def test_a_stage_that_a_signal_ended_names_it_with_a_remedy(address: str, code: int, message: str) -> None:
@@ -61,5 +53,5 @@ def test_a_flow_names_its_failed_stages_and_the_shortest_reason_first() -> None:
     lines = str(flow_failure(states)).splitlines()
     assert lines[0] == "2 stages failed: train@full, train@lora."
     assert lines[1] == "train@lora: error: short." and lines[2].startswith("train@full: error: long")
-    assert lines[3] == "not run, since they depend on it: predict@lora."
+    assert lines[3] == "not run, since a stage before them failed: predict@lora."
     assert flow_failure({"resolve": Completed()}) is None

@@ -57,7 +57,7 @@ def test_each_service_that_fails_is_named_with_the_last_line_of_its_error(tmp_pa
     first, second = (failure.line("Prefect", log) for failure in failures(log))
     assert first == (
         f"Prefect server: schedule_recent_deployments fails: {ERROR}; no schedule fires. "
-        f"`tunesmith doctor` compares the installed versions with the tried ones; log: {log}"
+        f"`tunesmith doctor` compares the installed versions with the tested ones; log: {log}"
     )
     assert "schedule" not in second
     log.write_text(MLFLOW)
