@@ -22,7 +22,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, Running, State
 from pydantic import Field
 
-from flows.by_hand import LONGEST_WHY, awaiting_version, commands, complete_interrupted, decide_by_hand
+from flows.by_hand import LONGEST_WHY, awaiting_version, commands, decide_by_hand, finish_interrupted
 from flows.crashed import note_flow
 from flows.retries import retried
 from flows.summary import markdown_decision
@@ -103,8 +103,9 @@ def _decided(root: Path, number: int, action: str, why: str, who: str) -> str | 
     Returns:
         The summary of the workspace's latest decision if it is the one on this version, else None.
     """
-    complete_interrupted(root)
-    if awaiting_version(root, number) is not None:
+    if awaiting_version(root, number) is None:
+        finish_interrupted(root, f"tunesmith {action}")  # a fault may have stopped the try before this one
+    else:
         decide_by_hand(root, action, str(number), why, who)
     result = last_result(Paths(root))
     if result is None or result.get("version") != number or result["verdict"] == "awaiting":

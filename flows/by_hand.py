@@ -77,6 +77,12 @@ def complete_interrupted(root: Path) -> Result | None:
     return result
 
 
+def finish_interrupted(root: Path, command: str) -> None:
+    """As ``complete_interrupted``, for a caller that does not hold the workspace lock."""
+    with workspace_lock(root, command):
+        complete_interrupted(root)
+
+
 def _is_same(interrupted: Result, action: str, target: str | None, paths: Paths) -> bool:
     """Whether the command repeats the interrupted one. A second rollback would undo the first."""
     from tasks.register.keep import is_present

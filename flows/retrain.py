@@ -55,7 +55,6 @@ def _complete_mlflow(paths: Paths) -> None:
 def _run_gate(paths: Paths) -> None:
     from tasks.register.run import run
 
-    complete_interrupted(paths.root)
     run(load_registration(paths.root), paths)
 
 
@@ -111,6 +110,7 @@ def _retrain(root: Path, experiments: list[str] | None, register_model: bool, wo
 
     # Create it here once, before several stages would do so at the same time.
     retried(lambda: open_store(root), logger.warning)
+    retried(lambda: complete_interrupted(root), logger.warning)  # before the champion is read as a base
     chosen = {*experiments, *_opponents(root)} if experiments else None
     retried(lambda: pin_bases(root, logger.info, chosen), logger.warning)
     dag = read_dag(root, logger.warning)

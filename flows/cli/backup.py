@@ -1,4 +1,4 @@
-"""``tunesmith backup`` and ``tunesmith restore``: the whole state of a workspace."""
+"""``tunesmith backup`` and ``tunesmith restore``: the state of a workspace."""
 
 from __future__ import annotations
 

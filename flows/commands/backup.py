@@ -1,8 +1,8 @@
-"""``tunesmith backup`` and ``tunesmith restore``: the whole state of a workspace in a folder, and back.
+"""``tunesmith backup`` and ``tunesmith restore``: the state of a workspace in a folder, and back.
 
 A backup holds ``repository.bundle`` (git), ``uncommitted.patch`` and ``untracked/`` (what git does not hold yet),
 ``cache/`` (DVC's cache with its run cache), ``mlflow.db`` and ``mlartifacts/``, ``prefect.db``, ``bases/`` (local base
-models) and ``backup.json``. Databases on servers are not part of it.
+models), ``gate/`` (the gate's verdicts on comparisons) and ``backup.json``. Databases on servers are not part of it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ Say = Callable[[str], None]
 
 _BUNDLE, _PATCH, _UNTRACKED, _CACHE = "repository.bundle", "uncommitted.patch", "untracked", "cache"
 _BASES, _MLFLOW, _ARTIFACTS, _PREFECT, _ABOUT = "bases", "mlflow.db", "mlartifacts", "prefect.db", "backup.json"
+_GATE = "gate"
 
 
 def backup(root: Path, target: Path, say: Say) -> None:
@@ -50,6 +51,7 @@ def backup(root: Path, target: Path, say: Say) -> None:
         _copy(_cache_of(root), folder / _CACHE, "DVC's cache", say)
         for base in _local_bases(root):
             _copy(root / base, folder / _BASES / base, f"base model {base}", say)
+        _copy(Paths(root).gate("any").parent, folder / _GATE, "the gate's verdicts", say)
         _write_stores(root, folder, say)
         files.write_json(folder / _ABOUT, {"time": now(), "commit": git.text(root, "rev-parse", "HEAD").strip()})
 
@@ -77,6 +79,7 @@ def restore(folder: Path, target: Path, say: Say) -> None:
             shutil.copy(folder / name, destination)
             say(name)
     _copy(folder / _ARTIFACTS, target / _ARTIFACTS, "MLflow's artifacts", say)
+    _copy(folder / _GATE, Paths(target).gate("any").parent, "the gate's verdicts", say)
     _checkout(target, say)
 
 

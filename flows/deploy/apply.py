@@ -53,7 +53,7 @@ def deploy(root: Path, say: Say, progress: Say) -> None:
     for pool in here:
         say(f"start a worker in this workspace:  tunesmith worker --pool {pool}")
     for pool in {one.pool for one in wanted if one.name == DEPLOYMENT} - here.keys():
-        say(f"to train in other clones, start one in each of them:  tunesmith worker --pool {pool}")
+        say(f"the runs of build need a worker of their own (docs/workers.md):  tunesmith worker --pool {pool}")
 
 
 def _prefect_deploy(root: Path) -> None:

@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
 from tasks.core.files import canonical_json
 from tasks.register import journal
@@ -35,7 +36,7 @@ def carry_out(inputs: GateInputs, version: ModelVersion, result: Result, text: s
     before = result["previous_champion"]
     more = {name: result[name] for name in ("version", "decisions_on_this_test_set")}
     decided = kept(result) | more | {"before": before and before["version"], "text": text or result["summary"]}
-    journal.begin(inputs.paths, result)
+    journal.begin(inputs, result)
     inputs.registry.begin(decided)
     _steps(inputs.registry, version, decided)
     inputs.registry.end()
@@ -45,6 +46,9 @@ def finish(registry: Registry) -> None:
     """Finish the decision that a kill interrupted, if there is one.
 
     It is given up if somebody has deleted its version, or changed the champion in MLflow meanwhile.
+
+    Raises:
+        MlflowException: a step fails. All decisions on this registry then fail until it succeeds.
     """
     decided = registry.unfinished()
     if decided is None:
@@ -56,7 +60,11 @@ def finish(registry: Registry) -> None:
         logger.warning("an interrupted decision is given up, since the champion changed: %s", decided["summary"])
     else:
         logger.warning("an interrupted decision is finished: %s", decided["summary"])
-        _steps(registry, version, decided)
+        try:
+            _steps(registry, version, decided)
+        except MlflowException:
+            logger.error("it cannot be finished; to give it up, remove the tag %s", registry.unfinished_tag)
+            raise
     registry.end()
 
 
@@ -70,7 +78,7 @@ def by_hand(decided: Decided) -> dict[str, str] | None:
 def _is_valid(decided: Decided, champion: int | None) -> bool:
     if decided["verdict"] == "rejected":
         return champion != decided["version"]
-    return champion in (decided["version"], decided["before"])
+    return champion == decided["version"] or (champion == decided["before"] and not decided.get("moved"))
 
 
 def _steps(registry: Registry, version: ModelVersion, decided: Decided) -> None:
@@ -87,6 +95,7 @@ def _move(registry: Registry, version: ModelVersion, decided: Decided) -> None:
     """Make ``version`` the champion."""
     before = None if decided["before"] is None else registry.find(decided["before"])
     registry.promote(version, kept(decided), before)
+    registry.begin(decided | {"moved": True})
     hand = by_hand(decided)
     registry.tag_version(version, {BY_HAND: canonical_json(hand) if hand else None, REJECTED: None})
     if before is None or str(before.version) == str(version.version):

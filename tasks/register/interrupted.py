@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 
 from tasks.register import journal
+from tasks.register.decisions import record
 from tasks.register.keep import keep
-from tasks.register.result import GateInputs, Result
+from tasks.register.result import GateInputs, Result, champion_stays
 from tasks.register.versions import is_noted
 
 logger = logging.getLogger("tunesmith")
 
 
 def record_interrupted(inputs: GateInputs) -> Result | None:
-    """Record the decision that this workspace left unrecorded; its result, or None if there is none.
+    """Record the decision that this workspace left unrecorded. A decision that was not carried out is not recorded.
 
-    A decision that was not carried out is not recorded.
+    Returns:
+        Its result. None if there is none, or if another workspace has changed the champion since: then only the ledger
+        gets the decision.
     """
-    result = journal.read(inputs.paths)
+    result = journal.read(inputs)
     if result is None:
         return None
     version = inputs.registry.find(result["version"])
@@ -27,7 +30,12 @@ def record_interrupted(inputs: GateInputs) -> Result | None:
             "version replaced it: %s",
             result["summary"],
         )
-        journal.end(inputs.paths)
-        return None
-    keep(result, inputs, version.run_id)
-    return result
+    elif result["changed"] and (inputs.champion is None or int(inputs.champion.version) != result["version"]):
+        logger.warning("an interrupted decision is recorded: %s", result["summary"])
+        logger.warning("another workspace has decided since: %s", champion_stays(inputs.champion))
+        record(inputs.paths, result | {"time": result["decided"]})
+    else:
+        keep(result, inputs, version.run_id)
+        return result
+    journal.end(inputs)
+    return None

@@ -55,7 +55,7 @@ def keep(result: Result, inputs: GateInputs, run_id: str | None) -> None:
     show(result, inputs.paths)
     if result["version"] is not None and result["verdict"] != "awaiting":
         inputs.registry.drop_alias(AWAITING, result["version"])
-    journal.end(inputs.paths)
+    journal.end(inputs)
 
 
 def show(result: Result, paths: Paths) -> None:

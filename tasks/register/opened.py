@@ -12,14 +12,13 @@ from dataclasses import replace
 
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.register import journal
 from tasks.register.carry_out import finish
 from tasks.register.interrupted import record_interrupted
 from tasks.register.lock import registry_lock
 from tasks.register.params import PRIMARY, RegistrationParams
 from tasks.register.registry import Registry
 from tasks.register.result import GateInputs, Result
-from tasks.tracking.client import open_store, readable_mlflow
+from tasks.tracking.client import Tracker, open_store, readable_mlflow
 
 DEFAULT_METRIC = "rouge1_f"
 """Metric for comparisons of earlier releases, which name none."""
@@ -28,11 +27,8 @@ DEFAULT_METRIC = "rouge1_f"
 @contextmanager
 def opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
     """The inputs of a decision. Nobody else decides on the same registry meanwhile."""
-    paths.state.mkdir(parents=True, exist_ok=True)
-    tracker = open_store(paths.root)
     params = with_metric(params, paths)
-    with registry_lock(paths, tracker.uri, params.model_name), readable_mlflow(tracker.uri):
-        registry = Registry(tracker, params.model_name, params.alias)
+    with _locked(params, paths) as (tracker, registry):
         registry.ensure()
         finish(registry)
         inputs = GateInputs(params, paths, tracker, registry, registry.champion())
@@ -40,11 +36,25 @@ def opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
 
 
 def complete_interrupted(params: RegistrationParams, paths: Paths) -> Result | None:
-    """Complete the decision that was interrupted in this workspace; its result, or None without one."""
-    if journal.read(paths) is None:
+    """Finish a decision of any workspace that was interrupted.
+
+    Returns:
+        The result of this workspace's decision that was recorded now; None if there is none.
+    """
+    with _locked(params, paths) as (_, registry):
+        exists = registry.exists()
+    if not exists:
         return None
     with opened(params, paths) as inputs:
         return inputs.completed
+
+
+@contextmanager
+def _locked(params: RegistrationParams, paths: Paths) -> Iterator[tuple[Tracker, Registry]]:
+    paths.state.mkdir(parents=True, exist_ok=True)
+    tracker = open_store(paths.root)
+    with registry_lock(paths, tracker.uri, params.model_name), readable_mlflow(tracker.uri):
+        yield tracker, Registry(tracker, params.model_name, params.alias)
 
 
 def with_metric(params: RegistrationParams, paths: Paths) -> RegistrationParams:

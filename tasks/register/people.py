@@ -127,6 +127,9 @@ def registry_state(params: RegistrationParams, paths: Paths) -> dict[str, Any]:
         exists = registry.exists()
         version = registry.champion() if exists else None
         aliases = {"previous": PREVIOUS, "challenger": CHALLENGER, "awaiting": AWAITING}
+        unfinished = registry.unfinished() if exists else None
+        if unfinished is not None:  # a decision on the version that awaited approval
+            del aliases["awaiting"]
         return {
             "champion": describe(version),
             "made": at(version.creation_timestamp / 1000) if version else None,

@@ -205,15 +205,20 @@ class Registry:
 
     def begin(self, decided: Decided) -> None:
         """Store a promotion or a rejection whose steps follow."""
-        self._keep(f"{_UNFINISHED}.{self.alias}", decided)
+        self._keep(self.unfinished_tag, decided)
 
     def end(self) -> None:
         """Remove what ``begin`` stored."""
-        self.client.delete_registered_model_tag(self.name, f"{_UNFINISHED}.{self.alias}")
+        self.client.delete_registered_model_tag(self.name, self.unfinished_tag)
 
     def unfinished(self) -> Decided | None:
         """The decision whose steps are not all done; None without one."""
-        return self._decided(f"{_UNFINISHED}.{self.alias}")
+        return self._decided(self.unfinished_tag)
+
+    @property
+    def unfinished_tag(self) -> str:
+        """The tag of the registered model that ``begin`` sets."""
+        return f"{_UNFINISHED}.{self.alias}"
 
     def refuse_moved(self, before: ModelVersion | None) -> None:
         """Raise TunesmithError if another version than ``before`` is the champion now."""

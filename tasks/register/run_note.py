@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 from mlflow.entities import LifecycleStage, RunTag
-from mlflow.exceptions import MlflowException
 
 from tasks.register.decisions import Decided
 from tasks.register.verdict import WORDS, lines_below
 from tasks.tracking.client import Tracker
 from tasks.tracking.description import GATE_SECTION, describe
+from tasks.tracking.logged_model import find_run
 from tasks.tracking.tag_names import GATE
 
 REASONS, TIME = "tunesmith.gate_reasons", "tunesmith.gate_time"
@@ -21,7 +21,8 @@ logger = logging.getLogger("tunesmith")
 
 def note(tracker: Tracker, run_id: str, decided: Decided) -> None:
     """Write ``decided`` into the run; other text in its description stays. A deleted run cannot be written."""
-    if _is_deleted(tracker, run_id):
+    run = find_run(tracker.client, run_id)
+    if run is None or run.info.lifecycle_stage == LifecycleStage.DELETED:
         logger.warning("the decision is not written into MLflow's run %s, since that run is deleted", run_id)
         return
     values = {
@@ -37,12 +38,3 @@ def note(tracker: Tracker, run_id: str, decided: Decided) -> None:
         *(f"- {line}" for line in lines_below(decided)),
     ]
     describe(tracker.client, run_id, GATE_SECTION, lines)
-
-
-def _is_deleted(tracker: Tracker, run_id: str) -> bool:
-    try:
-        return bool(tracker.client.get_run(run_id).info.lifecycle_stage == LifecycleStage.DELETED)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return True

@@ -14,6 +14,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, Run
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from tasks.tracking.experiment_files import ExperimentFiles
@@ -54,6 +55,16 @@ def ensure_model(client: MlflowClient, experiment: ExperimentFiles, run: Run) ->
     return model
 
 
+def find_run(client: MlflowClient, run_id: str) -> Run | None:
+    """The run, also a deleted one; None if `mlflow gc` has removed it, or a version was registered without a run."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 def model_of(client: MlflowClient, run: Run) -> LoggedModel | None:
     """The LoggedModel of the run; None if it has none, as runs of untrained models and of earlier versions."""
     condition = f"source_run_id = '{run.info.run_id}'"
@@ -67,7 +78,8 @@ def link_version(client: MlflowClient, run_id: str, name: str, version: str) -> 
     MLflow's SQL store keeps no ``model_id`` of a version, and its server refuses one beside a source in a run. The tag
     that ``mlflow.register_model`` sets is what the pages read.
     """
-    model = model_of(client, client.get_run(run_id))
+    run = find_run(client, run_id)
+    model = None if run is None else model_of(client, run)
     if model is None:
         return
     versions: list[dict[str, Any]] = json.loads(model.tags.get(MLFLOW_MODEL_VERSIONS, "[]"))

@@ -41,7 +41,7 @@ def _is_same(process: psutil.Process, note: Mapping[str, Any]) -> bool:
     """Whether the process is the one of the note, not a later one with the same pid."""
     if "uptime" not in note:  # of an earlier release
         return abs(process.create_time() - note["started"]) <= 1
-    return note["boot"] == _boot() and abs(_uptime(process) - note["uptime"]) <= 1
+    return note.get("boot") == _boot() and abs(_uptime(process) - note["uptime"]) <= 1
 
 
 def _boot() -> str | None:
