@@ -8,8 +8,9 @@ the run a random process gets SIGKILL: the stage, its ``dvc``, the flow, the wor
 server or the MLflow server. If the run ended before, the point is tried again at an earlier moment. What was killed
 beside the flow is started again. Then a second run must complete with the weights and predictions of a run that nobody
 killed, with nothing stale, no temporary file and no MLflow run left RUNNING.
-The same ``--seed`` gives the same points: ``--first N --points 1`` repeats point N. ``points.jsonl`` in the folder gets
-a line per point; the last printed line is ``done``.
+
+The same ``--seed`` gives the same targets, and the same moments in proportion to the length of a run: ``--first N
+--points 1`` repeats point N. ``points.jsonl`` in the folder gets a line per point; the last printed line is ``done``.
 """
 
 from __future__ import annotations
