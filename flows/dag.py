@@ -13,6 +13,7 @@ import networkx as nx
 
 from flows.conflicts import refuse_conflicts
 from flows.dvc_lock import Tell, busy_error, forget_dead, wait_for_others
+from flows.lock_copy import keep_copy, restore_cut_off
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
@@ -174,6 +175,8 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
         except DvcException as error:
             reason = " ".join(str(error).split())
             if "dvc.lock" in reason:
+                if restore_cut_off(root):
+                    continue
                 raise TunesmithError(
                     f"dvc.lock: must be complete; DVC reports: {reason}. A process that is killed while it writes the "
                     "file leaves it incomplete. Restore it (`git checkout dvc.lock`) or delete it, and run again: what "
@@ -189,6 +192,7 @@ def _read(root: Path, wait: bool) -> Dag:
     # DVC waits for the lock silently; processes hold it only for moments, unlike the files of a running stage.
     with Repo(str(root), _wait_for_lock=wait) as repo, lock_repo(repo):
         edges = [(_address(on.addressing), _address(stage.addressing)) for stage, on in repo.index.graph.edges]
+        keep_copy(root)
         graph = nx.DiGraph(edges)
         graph.add_nodes_from(_address(stage.addressing) for stage in repo.index.graph)
         reads = {

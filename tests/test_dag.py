@@ -122,7 +122,7 @@ def test_a_failing_stage_keeps_what_was_finished(built: Path, tmp_path: Path) ->
     edit(root, "experiments", lambda p: p["experiments"]["lora"].update(lora={"targets": ["no_such_layer"]}))
     done = dvc(root, "repro", check=False)
     assert done.returncode != 0
-    assert "train@lora: error: params/experiments.yaml: lora.targets: no_such_layer must be a layer of" in done.stdout
+    assert "train@lora: error: params/experiments.yaml: lora.targets: 'no_such_layer' must be a layer of" in done.stdout
     assert "Traceback" not in done.stdout
     assert (root / "models/full/model.safetensors").exists() and not (root / "models/lora").exists()
 

@@ -50,7 +50,7 @@ def add_adapter(model: Any, config: Any, base: BaseModel, key: str, targets: lis
     for target in targets if isinstance(targets, list) else []:
         if not any(f".{name}".endswith(f".{target}") for name in modules):
             raise TunesmithError(
-                f"{EXPERIMENTS}: {key}: {target} must be a layer of {base.spec}; its linear layers: {known}"
+                f"{EXPERIMENTS}: {key}: {target!r} must be a layer of {base.spec}; its linear layers: {known}"
             )
     try:
         return get_peft_model(model, config)

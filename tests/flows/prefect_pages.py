@@ -50,8 +50,15 @@ def see_failure(page: Page, address: str, run_id: str, reasons: list[str], pictu
 def see_failed_task(page: Page, address: str, task_run_id: str, reason: str, pictures: Path) -> None:
     """The page of a failed task ends with the reason in its state's message."""
     page.goto(f"{address}/runs/task-run/{task_run_id}")
-    page.get_by_text(f"Finished in state Failed('{reason}").first.wait_for()
+    page.get_by_text(re.compile(rf"Finished in state Failed\(.{re.escape(reason)}")).first.wait_for()
     page.screenshot(path=pictures / "failed_task.png")
+
+
+def see_details(page: Page, message: str, picture: str, pictures: Path) -> None:
+    """The details of the flow run whose page is open name what happened, as the message of its state."""
+    _open_tab(page, "Details")
+    page.get_by_text(message).first.wait_for()
+    page.screenshot(path=pictures / f"{picture}.png")
 
 
 def _open_tab(page: Page, name: str) -> None:
@@ -70,6 +77,9 @@ def see_refusal(page: Page, address: str, deployment: str, hours: str, reason: s
 
 def start_from_form(page: Page, address: str, deployment: str, experiment: str, pictures: Path) -> None:
     """Start a run of the flow ``retrain`` for one experiment, as a person does."""
+    page.goto(f"{address}/deployments/deployment/{deployment}")
+    page.get_by_role("button", name="Run").first.wait_for()
+    page.screenshot(path=pictures / "deployment.png")
     page.goto(f"{address}/deployments/deployment/{deployment}/run")
     page.get_by_text("names in params/experiments.yaml to train and evaluate; by default all.").wait_for()
     page.get_by_text("list", exact=True).first.click()
@@ -89,6 +99,8 @@ def wait_for_state(page: Page, address: str, run_id: str, state: str, seconds: f
 def approve_on_page(page: Page, address: str, run_id: str, why: str, who: str, pictures: Path) -> None:
     """Fill in the form of a paused run of the flow ``approve``, and approve."""
     page.goto(f"{address}/runs/flow-run/{run_id}")
+    page.get_by_role("button", name="Resume").first.wait_for()
+    page.screenshot(path=pictures / "waiting.png")
     page.get_by_role("button", name="Resume").first.click()
     page.get_by_text("Make this version the champion, if the gate still accepts it.").wait_for()
     page.locator("input[type=checkbox]").first.evaluate("toggle => toggle.click()")  # what is seen lies above it

@@ -18,8 +18,10 @@ import pytest
 
 from flows.dag import read_dag
 from flows.dvc_lock import holders, run_dvc, wait_for_others
+from flows.lock_copy import copy_of
 from flows.subprocesses import allow
 from tasks.core.errors import TunesmithError
+from tests.workspaces import dvc
 
 DVC_YAML = """
 stages:
@@ -40,7 +42,7 @@ def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(initialised: Path) -> Iterator[Path]:
-    for name in ("go", "pid", "out.txt", "dvc.lock", ".dvc/tmp/rwlock"):
+    for name in ("go", "pid", "out.txt", "dvc.lock", ".tunesmith/dvc.lock", ".dvc/tmp/rwlock"):
         (initialised / name).unlink(missing_ok=True)
     yield initialised
     (initialised / "go").touch()
@@ -187,8 +189,26 @@ def test_a_reused_number_is_known_by_its_age(root: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["schema: '2.0'\nstages:\n  slow:\n    cmd: 'echo", "schema: '2.0'\nstages:\n  slow:\n"]
 )
-def test_a_dvc_lock_that_is_cut_off_is_named_with_the_remedy(root: Path, text: str) -> None:
+def test_a_dvc_lock_that_is_cut_off_is_restored(root: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "go").touch()
+    dvc(root, "repro")
+    assert read_dag(root).stale == {}
+    whole = (root / "dvc.lock").read_bytes()
     (root / "dvc.lock").write_text(text)
+    assert read_dag(root).stale == {}
+    assert (root / "dvc.lock").read_bytes() == whole
+    assert "dvc.lock was cut off, since a process was killed" in caplog.text
+
+
+@pytest.mark.parametrize("copy", [None, "schema: '2.0'\nstages:\n  slow:\n"])
+@pytest.mark.parametrize(
+    "text", ["schema: '2.0'\nstages:\n  slow:\n    cmd: 'echo", "schema: '2.0'\nstages:\n  slow:\n"]
+)
+def test_a_dvc_lock_without_a_whole_copy_is_named_with_the_remedy(root: Path, text: str, copy: str | None) -> None:
+    (root / "dvc.lock").write_text(text)
+    copy_of(root).parent.mkdir(exist_ok=True)
+    if copy is not None:
+        copy_of(root).write_text(copy)
     with pytest.raises(
         TunesmithError, match=r"^dvc\.lock: must be complete; DVC reports: .*Restore it \(`git checkout dvc"
     ):

@@ -169,7 +169,7 @@ def test_a_failing_experiment_stops_neither_the_others_nor_the_ledger(copy: Path
     edit(copy, "experiments", lambda p: p["experiments"]["full"].update(seed=1))
     state = _run()
     assert state.is_failed()
-    assert "train@lora: error: params/experiments.yaml: lora.targets: nothing must be a layer of" in state.message
+    assert "train@lora: error: params/experiments.yaml: lora.targets: 'nothing' must be a layer of" in state.message
     assert "not run, since a stage before them failed: predict@lora, score@lora, compare" in state.message
     assert "Traceback" not in state.message
     runs = _task_runs()

@@ -31,6 +31,7 @@ from tests.browser import browser
 from tests.flows.prefect_pages import (
     approve_on_page,
     see_comparison,
+    see_details,
     see_failed_task,
     see_failure,
     see_refusal,
@@ -156,6 +157,7 @@ def test_the_pages_show_what_ran_and_a_person_approves(workplace: Workplace, pag
     approval = wait_until(lambda: _paused(api), 300, "the flow approve to pause")
     approve_on_page(page, pages, approval, "read all rows", "Ada", folder)
     wait_for_state(page, pages, approval, "Completed", 300)
+    see_details(page, "weak accepted: tunesmith version 1 is now", "approved", folder)
     page.goto("about:blank")
     assert "version 1, experiment weak" in tunesmith(root, "champion")
     assert '"by":"Ada"' in (root / "decisions.jsonl").read_text().splitlines()[-1]
@@ -183,12 +185,14 @@ def test_a_failed_training_is_named_on_its_pages(workplace: Workplace, page: Pag
     tasks = {task["name"]: task for task in _post(f"{api}/task_runs/filter", _of_run(run["id"]))}
     behind = {name: tasks[name]["state"]["name"] for name in ("predict@broken", "score@broken", "compare")}
     assert behind == dict.fromkeys(behind, "NotRun")
-    error = "error: params/experiments.yaml: lora.targets: nothing must be a layer of"
+    error = "error: params/experiments.yaml: lora.targets: 'nothing' must be a layer of"
     see_failure(page, workplace.pages, run["id"], ["1 stage failed: train@broken.", error], folder)
     see_failed_task(page, workplace.pages, tasks["train@broken"]["id"], f"train@broken: {error}", folder)
 
 
-def test_a_run_whose_worker_is_killed_is_marked_as_crashed_within_two_minutes(workplace: Workplace) -> None:
+def test_a_run_whose_worker_is_killed_is_marked_as_crashed_within_two_minutes(
+    workplace: Workplace, page: Page, folder: Path
+) -> None:
     """No test after it starts a flow, since nothing runs any."""
     api, root, stuck = workplace.api, workplace.root, _taken(workplace)
     edit(root, "experiments", lambda p: p["experiments"].update(lora=p["experiments"]["weak"]))
@@ -196,6 +200,9 @@ def test_a_run_whose_worker_is_killed_is_marked_as_crashed_within_two_minutes(wo
     run = _run(workplace, ["lora"], lambda state: state["type"] == "RUNNING", 200)
     log = root.with_suffix(".log")
     wait_until(lambda: "'train@lora' - step" in log.read_text(), 400, "the training")
+    wait_for_state(page, workplace.pages, run["id"], "Running", 60)
+    page.screenshot(path=folder / "running.png")
+    page.goto("about:blank")
     _kill(workplace.worker)
     killed = time.monotonic()
     wait_until(lambda: _flow_run(api, run["id"])["state"]["type"] == "CRASHED", 150, "the run to be marked")
