@@ -4,7 +4,7 @@ import sys
 
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
-from tasks.register.verdict import gate_lines, result_on_present
+from tasks.registry.verdict import gate_lines, result_on_present
 
 
 def main() -> int:

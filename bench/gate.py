@@ -24,11 +24,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tasks.gate.looks import spent
+from tasks.gate.params import RegistrationParams
 from tasks.metrics.differences import t_test
 from tasks.metrics.groups import Grouped
 from tasks.metrics.params import IntervalParams
-from tasks.register.looks import spent
-from tasks.register.params import RegistrationParams
 
 SIZES = (5, 10, 20, 30, 50, 100, 200, 300, 500)
 GROUP, CORRELATION = 10, 0.3

@@ -20,7 +20,7 @@ from typing import Any
 
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.run import run
 from tasks.tracking.client import VARIABLE, open_store
 from tests.tracking.ledger_workspace import (

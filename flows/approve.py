@@ -29,7 +29,7 @@ from flows.summary import markdown_decision
 from flows.workspace import find_root
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tasks.register.verdict import last_result
+from tasks.registry.verdict import last_result
 
 NAME = "approve"
 _POLL_S = 5

@@ -11,8 +11,8 @@ from flows.workspace import workspace_lock
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.register.params import RegistrationParams
-from tasks.register.verdict import Result
+from tasks.gate.params import RegistrationParams
+from tasks.registry.verdict import Result
 
 logger = logging.getLogger("tunesmith")
 
@@ -32,7 +32,7 @@ def decide_by_hand(root: Path, action: str, target: str | None, why: str, who: s
         TunesmithError: the reason is empty, or the action is not possible.
     """
     from tasks.register import people
-    from tasks.register.result import Person
+    from tasks.registry.result import Person
 
     if not why.strip():
         raise TunesmithError(f"{action}: --why must give the reason, which is stored with the version; it is empty")
@@ -69,7 +69,7 @@ def complete_interrupted(root: Path) -> Result | None:
     Returns:
         Its result; None if there is none.
     """
-    from tasks.register.opened import complete_interrupted as complete
+    from tasks.registry.opened import complete_interrupted as complete
 
     result = complete(load_registration(root), Paths(root))
     if result is not None:
@@ -85,7 +85,7 @@ def finish_interrupted(root: Path, command: str) -> None:
 
 def _is_same(interrupted: Result, action: str, target: str | None, paths: Paths) -> bool:
     """Whether the command repeats the interrupted one. A second rollback would undo the first."""
-    from tasks.register.keep import is_present
+    from tasks.registry.keep import is_present
 
     if interrupted["action"] != action:
         return False

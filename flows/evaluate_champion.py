@@ -30,7 +30,7 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.drift.stored import read_stored, store
-from tasks.register.verdict import Result
+from tasks.registry.verdict import Result
 
 NAME = "evaluate-champion"
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 from flows import served
-from tasks.register.looks import WORN_OUT
-from tasks.register.verdict import Result
+from tasks.gate.looks import WORN_OUT
+from tasks.registry.verdict import Result
 
 
 def emit_decision(result: Result) -> None:

@@ -27,11 +27,11 @@ from tasks.core.paths import Paths
 from tasks.drift.params import load_drift
 from tasks.evaluate.params import EvaluateParams
 from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.gate.params import RegistrationParams
 from tasks.ingest.fetch.params import FetchedParams
 from tasks.ingest.params import GeneratedParams, HubParams, IngestParams
 from tasks.metrics.params import load_verdicts
 from tasks.mix.params import MixtureParams, load_contamination
-from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import fingerprints
 from tasks.resolve.check import Problems, load_experiments, mapping, only_keys
 from tasks.resolve.sets import load_sets

@@ -17,9 +17,9 @@ from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.evaluation_set.params import EvaluationSetParams
+from tasks.gate.params import PRIMARY, RegistrationParams
 from tasks.metrics.names import HIGHER_IS_BETTER, OPTIONAL_SCORES
 from tasks.mix.params import MixtureParams
-from tasks.register.params import PRIMARY, RegistrationParams
 from tasks.split.params import SplitParams
 from tasks.template.compiled import choose
 from tasks.template.library import Template, TemplateSet, library_of, load_set

@@ -36,8 +36,8 @@ from tasks.compare.params import CompareParams
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.register.params import RegistrationParams
-from tasks.register.verdict import last_result, repeats
+from tasks.gate.params import RegistrationParams
+from tasks.registry.verdict import last_result, repeats
 from tasks.resolve.__main__ import rewritten
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
@@ -166,7 +166,7 @@ def _decide(root: Path, logger: Any) -> bool:
 
 
 def _record(flow_run_id: str, name: str, paths: Paths) -> None:
-    from tasks.register.verdict import result_on_present
+    from tasks.registry.verdict import result_on_present
     from tasks.tracking.flow_run import record_flow
 
     record_flow(paths, flow_run_id, name, result_on_present(paths))

@@ -13,8 +13,8 @@ from tasks.compare.headline import headline
 from tasks.compare.set_sentences import set_sentences
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.register.decisions import comparison_digest, decisions
-from tasks.register.verdict import last_result, lines_below
+from tasks.registry.decisions import comparison_digest, decisions
+from tasks.registry.verdict import last_result, lines_below
 from tasks.tracking.client import open_store
 from tasks.tracking.experiment_files import names, read, read_lock
 from tasks.tracking.views import FLOWS, run_page, runs_page

@@ -14,7 +14,8 @@ NEARLY_ALL = 0.8
 """Share of a folder's files from which ``dvc.yaml`` lists the folder and not its files."""
 
 NO_DEPENDENCY = (
-    *("tasks/tracking/", "tasks/register/", "tasks/memory/", "tasks/ancestry/", "tasks/model/signatures.py"),
+    *("tasks/tracking/", "tasks/gate/", "tasks/registry/", "tasks/register/", "tasks/memory/", "tasks/ancestry/"),
+    "tasks/model/signatures.py",
     "tasks/__init__.py",
 )
 """Code that changes no output of a stage: the ledger is a projection of files, the plan of memory only refuses, a base

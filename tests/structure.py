@@ -24,7 +24,7 @@ ROOMS = (
         "mix",
     ),
     *("evaluation_set", "evaluate", "resolve", "compare", "tracking", "train", "sweep"),
-    *("benchmark", "preferences", "serving", "register", "report", "lineage", "drift"),
+    *("benchmark", "preferences", "serving", "gate", "registry", "register", "report", "lineage", "drift"),
 )
 """The rooms of ``tasks/``, lowest first: a room imports itself and rooms before it, so no circle can close."""
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core.params import parse, read_yaml
+from tasks.gate.params import RegistrationParams
 from tasks.metrics.names import METRICS, SIGNS
-from tasks.register.params import RegistrationParams
 from tasks.template.importing.write import import_templates
 from tasks.template.library import Template, TemplateSet, load_set
 from tasks.tuning import methods

@@ -24,7 +24,7 @@ def print_comparison(root: Path) -> None:
     from flows.commands.build import stale_note
     from tasks.compare.headline import headline
     from tasks.compare.table import rich_small_tables, rich_table
-    from tasks.register.verdict import gate_lines
+    from tasks.registry.verdict import gate_lines
     from tasks.report.facts import read_comparison
     from tasks.resolve.check import mapping
 

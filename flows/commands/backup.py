@@ -22,7 +22,7 @@ from tasks.core import files, git
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml, value_at
 from tasks.core.paths import TRACKING_VARIABLE, Paths
-from tasks.register.decisions import now
+from tasks.registry.decisions import now
 
 Say = Callable[[str], None]
 

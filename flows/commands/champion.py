@@ -7,13 +7,13 @@ from typing import Any
 
 from flows.by_hand import load_registration
 from tasks.core.paths import Paths
-from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS
+from tasks.gate.params import AWAITING, CHALLENGER, PREVIOUS
 
 
 def champion_lines(root: Path) -> list[str]:
     """Lines about the champion, the versions beside it, and the latest decision, from the registry."""
     from tasks.register.people import registry_state
-    from tasks.register.verdict import lines_below
+    from tasks.registry.verdict import lines_below
 
     params = load_registration(root)
     state = registry_state(params, Paths(root))

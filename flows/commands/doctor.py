@@ -25,8 +25,8 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
 from tasks.core.params import load
 from tasks.core.paths import Paths
+from tasks.gate.params import RegistrationParams
 from tasks.model.base_models import BaseModelParams, is_local
-from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import base_models, named
 from tasks.tracking.client import open_store
 

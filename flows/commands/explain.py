@@ -13,7 +13,7 @@ from tasks.core.paths import Paths
 from tasks.lineage.explain import explain
 from tasks.lineage.seen import parts_of, rows_of_file, seen_by, trained_models
 from tasks.model.registered import find_version
-from tasks.register.decisions import requests
+from tasks.registry.decisions import requests
 from tasks.tracking.client import open_store, readable_mlflow
 
 LOST = "lost"

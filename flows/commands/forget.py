@@ -18,13 +18,13 @@ from tasks.core.errors import TunesmithError
 from tasks.core.files import replacing
 from tasks.core.params import load, read_yaml
 from tasks.core.paths import Paths
+from tasks.gate.params import RegistrationParams
 from tasks.ingest.params import IngestParams
 from tasks.lineage.holders import artifacts_that_hold, files_in, holds
 from tasks.lineage.seen import seen_by, trained_models
 from tasks.lineage.stored import opened_store
 from tasks.lineage.traces import Traces, sources_of, traces_of
-from tasks.register.decisions import append, now
-from tasks.register.params import RegistrationParams
+from tasks.registry.decisions import append, now
 from tasks.resolve.check import mapping
 from tasks.tracking.client import open_store, readable_mlflow
 

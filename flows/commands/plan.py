@@ -18,11 +18,11 @@ from tasks.core.counted import counted
 from tasks.core.files import canonical_json, read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths
+from tasks.gate.params import RegistrationParams
 from tasks.metrics.params import load_verdicts
 from tasks.model.base_models import load_tokenizer
 from tasks.model.chat import CHAT_DATE
 from tasks.model.rendering import Renderer
-from tasks.register.params import RegistrationParams
 from tasks.resolve.bases import refuse_missing_bases
 from tasks.resolve.check import mapping
 from tasks.text.rows import group_key

@@ -9,10 +9,10 @@ from tasks.core.counted import counted
 from tasks.core.files import read_json, read_rows
 from tasks.core.params import load
 from tasks.core.paths import Paths
+from tasks.gate.params import PRIMARY, RegistrationParams
 from tasks.metrics.differences import POWER, Difference, groups_needed
 from tasks.metrics.params import load_verdicts
-from tasks.register.opened import with_metric
-from tasks.register.params import PRIMARY, RegistrationParams
+from tasks.registry.opened import with_metric
 from tasks.text.rows import Row, group_key
 
 SHARE, LABEL = 0.2, 0.5

@@ -20,7 +20,7 @@ from tasks.evaluate.predictions import INFERENCE
 from tasks.inference.generate import Generated
 from tasks.ingest.tables import columns_of, read_table, refuse_unwritable, refuse_unwritten, write_table
 from tasks.model.registered import is_registered
-from tasks.register.decisions import decision_on
+from tasks.registry.decisions import decision_on
 from tasks.resolve.check import mapping
 from tasks.text.rows import Row
 from tasks.tuning.load import SharedBase

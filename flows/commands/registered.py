@@ -12,9 +12,9 @@ from mlflow import MlflowClient
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths, folder_of_uri
+from tasks.gate.params import RegistrationParams
 from tasks.model.registered import SCHEME, find_version
 from tasks.model.signatures import verify
-from tasks.register.params import RegistrationParams
 from tasks.serving.package import MODEL
 from tasks.tracking.client import open_store, readable_mlflow
 from tasks.tracking.tag_names import NAME, WEIGHTS

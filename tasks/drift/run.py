@@ -24,14 +24,14 @@ from tasks.drift.inputs import input_shifts, inputs_of, training_inputs
 from tasks.drift.params import DriftParams, load_drift
 from tasks.drift.quantity import Quantity
 from tasks.evaluate.params import resolved
+from tasks.gate.params import RegistrationParams
 from tasks.lineage.seen import rows_of_run
 from tasks.metrics.params import VerdictParams, load_verdicts
 from tasks.metrics.shifts import Shift, shift
-from tasks.register.decisions import now
-from tasks.register.opened import opened
-from tasks.register.params import RegistrationParams
-from tasks.register.result import GateInputs, named
 from tasks.register.version_scores import Evaluation, rescored, version_report
+from tasks.registry.decisions import now
+from tasks.registry.opened import opened
+from tasks.registry.result import GateInputs, named
 from tasks.text.rows import Row, group_key, row_key
 from tasks.tracking.state import EVALUATION, ROWS, read_state
 from tasks.tracking.tag_names import NAME

@@ -17,7 +17,7 @@ from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tasks.lineage.stored import opened_store
 from tasks.model.signatures import SIGNATURE
-from tasks.register.result import describe
+from tasks.registry.result import describe
 from tasks.serving.package import MODEL
 from tasks.text.training_rows import NAME as TRAINING_ROWS
 from tasks.text.training_rows import read_training_rows
@@ -32,7 +32,7 @@ def explain(version: ModelVersion, paths: Paths, tracker: Tracker) -> dict[str, 
     """The lineage of a registered version.
 
     Returns:
-        - ``version``: as ``tasks.register.result.describe``, with ``name``, ``aliases`` and ``description``;
+        - ``version``: as ``tasks.registry.result.describe``, with ``name``, ``aliases`` and ``description``;
         - ``decision``: ``verdict``, ``decided`` (when and by whom), ``rules`` (lines), and ``rejected`` (``who``,
           ``when`` and ``why`` of a person who rejected or replaced the version; None without one);
         - ``model``: what the manifest says of method, base model, weights, fingerprint, key, and library versions;

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from tasks.compare.cells import label, number, scale
 from tasks.core.errors import TunesmithError
+from tasks.gate.evaluated import Evaluated, read, read_scores
+from tasks.gate.gate import Compared, RuleResult, compare, gain_line, pair
+from tasks.gate.measures import measure
+from tasks.gate.rules import Rule
+from tasks.gate.scores import Scores
 from tasks.metrics.params import VerdictParams
-from tasks.register.evaluated import Evaluated, read, read_scores
-from tasks.register.gate import Compared, RuleResult, compare, gain_line, pair
-from tasks.register.measures import measure
-from tasks.register.result import GateInputs
-from tasks.register.rules import Rule
-from tasks.register.scores import Scores
 from tasks.register.version_scores import version_scores
+from tasks.registry.result import GateInputs
 
 
 def rule_results(

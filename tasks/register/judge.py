@@ -9,21 +9,21 @@ from mlflow.entities.model_registry import ModelVersion
 
 from tasks.compare.cells import label
 from tasks.core import files
+from tasks.gate.evaluated import Evaluated, shots
+from tasks.gate.gate import Decision, RuleResult, decide, percent, undecided
+from tasks.gate.labels import label_reasons, never_predicted
+from tasks.gate.looks import WORN_OUT, Look, spent
+from tasks.gate.lost_tasks import lost_tasks
+from tasks.gate.params import AWAITING, CHALLENGER, RegistrationParams
+from tasks.gate.seeds import Repeats, repeats
 from tasks.metrics.params import load_verdicts
-from tasks.register.decisions import Decided
 from tasks.register.demands import measured_values, rule_results
-from tasks.register.evaluated import Evaluated, shots
-from tasks.register.gate import Decision, RuleResult, decide, percent, undecided
-from tasks.register.labels import label_reasons, never_predicted
-from tasks.register.looks import WORN_OUT, Look, spent
-from tasks.register.lost_tasks import lost_tasks
 from tasks.register.opponents import Opponents, opponents
-from tasks.register.params import AWAITING, CHALLENGER, RegistrationParams
 from tasks.register.promote import promote
-from tasks.register.result import GateInputs, Result, champion_stays, kept, make_result
-from tasks.register.seeds import Repeats, repeats
-from tasks.register.verdict import WORDS
-from tasks.register.versions import ensure_version, note_decision
+from tasks.registry.decisions import Decided
+from tasks.registry.result import GateInputs, Result, champion_stays, kept, make_result
+from tasks.registry.verdict import WORDS
+from tasks.registry.versions import ensure_version, note_decision
 from tasks.tracking.tag_names import KEY, REJECTED
 
 

@@ -12,12 +12,12 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
-from tasks.register.evaluated import REMEDY, Evaluated, read, read_scores
-from tasks.register.gate import Opponent
-from tasks.register.params import RegistrationParams
-from tasks.register.result import how_by_hand
-from tasks.register.scores import Scores
+from tasks.gate.evaluated import REMEDY, Evaluated, read, read_scores
+from tasks.gate.gate import Opponent
+from tasks.gate.params import RegistrationParams
+from tasks.gate.scores import Scores
 from tasks.register.version_scores import version_scores
+from tasks.registry.result import how_by_hand
 from tasks.tracking.client import Tracker
 from tasks.tracking.tag_names import KEY, NAME
 from tasks.tuning.untrained import is_trained

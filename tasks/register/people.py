@@ -12,18 +12,18 @@ from tasks.compare.collect import folders
 from tasks.core import files
 from tasks.core.errors import TunesmithError, did_you_mean
 from tasks.core.paths import Paths
-from tasks.register.carry_out import carry_out
-from tasks.register.decisions import gate_decision_on
-from tasks.register.evaluated import Evaluated, read
+from tasks.gate.evaluated import Evaluated, read
+from tasks.gate.params import AWAITING, CHALLENGER, PREVIOUS, RegistrationParams
 from tasks.register.judge import judge
-from tasks.register.keep import keep, run_of
-from tasks.register.opened import opened
-from tasks.register.params import AWAITING, CHALLENGER, PREVIOUS, RegistrationParams
 from tasks.register.promote import promote
-from tasks.register.result import GateInputs, Person, Result, champion_stays, describe, make_result, named
-from tasks.register.verdict import WORDS
 from tasks.register.version_scores import evaluated_version
-from tasks.register.versions import ensure_version, identity
+from tasks.registry.carry_out import carry_out
+from tasks.registry.decisions import gate_decision_on
+from tasks.registry.keep import keep, run_of
+from tasks.registry.opened import opened
+from tasks.registry.result import GateInputs, Person, Result, champion_stays, describe, make_result, named
+from tasks.registry.verdict import WORDS
+from tasks.registry.versions import ensure_version, identity
 from tasks.tracking.tag_names import KEY, NAME
 
 
@@ -117,8 +117,8 @@ def registry_state(params: RegistrationParams, paths: Paths) -> dict[str, Any]:
         - ``last``: the latest decision;
         - ``previous``, ``challenger`` and ``awaiting``: described as the champion, or None.
     """
-    from tasks.register.decisions import at
-    from tasks.register.registry import Registry
+    from tasks.registry.decisions import at
+    from tasks.registry.registry import Registry
     from tasks.tracking.client import open_store, readable_mlflow
 
     tracker = open_store(paths.root)

@@ -6,10 +6,10 @@ from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
-from tasks.register.carry_out import by_hand, carry_out
-from tasks.register.evaluated import Evaluated
-from tasks.register.result import GateInputs, Result, describe, make_result
-from tasks.register.versions import identity
+from tasks.gate.evaluated import Evaluated
+from tasks.registry.carry_out import by_hand, carry_out
+from tasks.registry.result import GateInputs, Result, describe, make_result
+from tasks.registry.versions import identity
 from tasks.tracking.tag_names import NAME
 
 

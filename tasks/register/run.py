@@ -8,12 +8,12 @@ run, ``reports/gate/`` (the result for this comparison), ``.tunesmith/registrati
 from __future__ import annotations
 
 from tasks.core.paths import Paths
-from tasks.register.evaluated import read
+from tasks.gate.evaluated import read
+from tasks.gate.params import RegistrationParams
 from tasks.register.judge import judge
-from tasks.register.keep import compared_candidate, keep, run_of, show
-from tasks.register.opened import opened
-from tasks.register.params import RegistrationParams
-from tasks.register.result import Result, champion_stays, make_result
+from tasks.registry.keep import compared_candidate, keep, run_of, show
+from tasks.registry.opened import opened
+from tasks.registry.result import Result, champion_stays, make_result
 
 
 def run(params: RegistrationParams, paths: Paths) -> Result:
@@ -24,7 +24,7 @@ def run(params: RegistrationParams, paths: Paths) -> Result:
           ``restored`` (by a person), or ``undecided``; None without a candidate;
         - ``accepted``: whether the candidate is the champion now; ``changed``: whether the alias moved;
         - ``candidate``: the experiment; ``version``: number of its registered version, or None;
-        - ``champion`` and ``previous_champion``: as ``tasks.register.result.describe``, or None;
+        - ``champion`` and ``previous_champion``: as ``tasks.registry.result.describe``, or None;
         - ``rules``: per rule ``rule``, ``passed`` and ``line``; ``reasons``: these lines and remarks; ``summary``;
         - ``differences`` and ``opponents``, which have the same keys;
         - ``time`` of this result; ``decided``: time of the decision; ``repeated``: whether that was made earlier;

@@ -15,10 +15,10 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
 from tasks.evaluate.params import resolved
+from tasks.gate.evaluated import REMEDY, Evaluated, scores_of, shots
+from tasks.gate.scores import Scores
 from tasks.metrics.scoring import read_scorings
 from tasks.model.signatures import verify
-from tasks.register.evaluated import REMEDY, Evaluated, scores_of, shots
-from tasks.register.scores import Scores
 from tasks.serving.package import MODEL
 from tasks.text.rows import Row, row_key
 from tasks.tracking.client import Tracker

@@ -15,8 +15,8 @@ from tasks.compare.collect import System, collect
 from tasks.core import files
 from tasks.core.params import load, read_yaml
 from tasks.core.paths import Paths
-from tasks.register.decisions import change_after
-from tasks.register.verdict import result_on_present
+from tasks.registry.decisions import change_after
+from tasks.registry.verdict import result_on_present
 from tasks.tracking.experiment_files import read_lock
 from tasks.tracking.run_params import flatten
 

@@ -13,7 +13,7 @@ from tasks.compare.cells import label
 from tasks.compare.headline import headline
 from tasks.core.counted import counted
 from tasks.core.pages import pages
-from tasks.register.verdict import WORDS, lines_below
+from tasks.registry.verdict import WORDS, lines_below
 from tasks.report.benchmarks import benchmarks, helm
 from tasks.report.changes import Earlier, since
 from tasks.report.cost import TITLES, cost

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.register.decisions import change_after
-from tasks.register.verdict import result_on_present
+from tasks.registry.decisions import change_after
+from tasks.registry.verdict import result_on_present
 from tasks.report.card import CARD, RESULTS, card, eval_results
 from tasks.report.changes import Earlier
 from tasks.report.facts import Facts, read_facts

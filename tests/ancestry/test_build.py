@@ -18,7 +18,7 @@ from tasks.inference.params import GenerationParams
 from tasks.inference.predict import Predictor
 from tasks.model.base_models import BaseModelParams, find
 from tasks.model.registered import folder_of
-from tasks.register.registry import Registry
+from tasks.registry.registry import Registry
 from tasks.resolve.pins import load_pins
 from tasks.tracking.client import VARIABLE, open_store
 from tests.train.training_workspace import LORA, PAIRS, rows, train, workspace

@@ -12,9 +12,9 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.drift.run import _divided, run
 from tasks.evaluate.metrics import PREDICTIONS
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.people import promote_by_hand
-from tasks.register.result import Person
+from tasks.registry.result import Person
 from tasks.text.rows import RENDERED, Row
 from tasks.tracking.flow_run import record_drift
 from tasks.tracking.sync import sync

@@ -10,7 +10,7 @@ from tasks.core.paths import Paths
 from tasks.metrics.names import SIGNS
 from tasks.metrics.scoring import write_scoring
 from tasks.model.registered import files_hash
-from tasks.register.registry import Registry
+from tasks.registry.registry import Registry
 from tasks.template.library import Template, TemplateSet
 from tasks.template.params import TemplateParams
 from tasks.template.render import render

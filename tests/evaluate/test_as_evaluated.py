@@ -21,7 +21,7 @@ from tasks.core.paths import Paths, tracking_uri
 from tasks.evaluate.evaluated_model import PromptRenderer
 from tasks.evaluate.inference_settings import Inference, identity, ranked
 from tasks.ingest.tables import read_table, write_table
-from tasks.register.decisions import record
+from tasks.registry.decisions import record
 from tasks.serving.moved import MOVED
 from tasks.template.library import Template
 from tasks.template.stored import SourceTemplates, stored

@@ -12,11 +12,11 @@ from tasks.evaluate.baselines import lead, nearest
 from tasks.evaluate.groups import groups
 from tasks.evaluate.metrics import corpus, score_rows, summarise
 from tasks.evaluate.report import scored_rows, write_report
+from tasks.gate.evaluated import read_scores
+from tasks.gate.gate import Opponent, decide
+from tasks.gate.params import RegistrationParams
 from tasks.metrics.params import IntervalParams
 from tasks.metrics.scoring import Scoring, TemplateScoring
-from tasks.register.evaluated import read_scores
-from tasks.register.gate import Opponent, decide
-from tasks.register.params import RegistrationParams
 from tasks.text.rows import Row
 from tests.train.training_workspace import rows
 

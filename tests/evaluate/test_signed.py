@@ -16,7 +16,7 @@ from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.model.signatures import SIGNATURE, SIGNING_KEY, VERIFYING_KEY
-from tasks.register.registry import Registry
+from tasks.registry.registry import Registry
 from tasks.tracking.client import VARIABLE, open_store
 from tasks.tracking.sync import sync
 from tests.evaluate.evaluated_workspace import register

@@ -34,10 +34,10 @@ from flows.workspace import workspace_lock
 from tasks.core.faults import TransientError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.register import keep, run_note
-from tasks.register.decisions import decisions
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.run import run
+from tasks.registry import keep, run_note
+from tasks.registry.decisions import decisions
 from tasks.tracking.client import open_store
 from tasks.tracking.tag_names import GATE
 from tests.flows.servers import wait_until

@@ -16,7 +16,7 @@ from flows import events
 from tasks.core import files
 from tasks.core.paths import Paths
 from tasks.register.people import promote_by_hand
-from tasks.register.result import Person
+from tasks.registry.result import Person
 from tasks.tracking.sync import sync
 from tests.workspaces import copy_workspace, edit
 

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from flows.commands.refresh import refresh
 from tasks.core.files import read_rows
 from tasks.core.paths import Paths
-from tasks.register.verdict import gate_lines
+from tasks.registry.verdict import gate_lines
 from tests.flows.commands.tickets import ROWS, SET
 from tests.flows.fetched_workspace import QUERY, drop, fetch_from, fill, stored
 from tests.workspaces import copy_workspace, dvc, edit, make_workspace, ran

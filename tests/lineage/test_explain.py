@@ -17,9 +17,9 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.register.decisions import append
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.run import run
+from tasks.registry.decisions import append
 from tasks.text.training_rows import SCHEMA
 from tasks.tracking.client import VARIABLE, open_store
 from tests.tracking.ledger_workspace import candidate_workspace, key_of

@@ -19,12 +19,12 @@ from tasks.core.pages import pages
 from tasks.core.params import read_yaml, write_yaml
 from tasks.core.paths import Paths
 from tasks.core.stage import Stage
+from tasks.gate.params import RegistrationParams
 from tasks.ingest.params import IngestParams
 from tasks.ingest.run import run as ingest
 from tasks.lineage.traces import PIECE, traces_of
-from tasks.register.decisions import decisions
-from tasks.register.params import RegistrationParams
 from tasks.register.run import run as register
+from tasks.registry.decisions import decisions
 from tasks.text.training_rows import SCHEMA
 from tasks.tracking.client import VARIABLE, open_store
 from tests.tracking.ledger_workspace import candidate_workspace

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from tasks.register import journal, keep
+from tasks.registry import journal, keep
 
 _WITH_VALUE = ("set_registered_model_tag", "set_model_version_tag", "update_model_version", "set_tag")
 _WITHOUT = ("set_registered_model_alias", "set_logged_model_tags", "create_model_version", "log_artifacts", "log_batch")

@@ -7,11 +7,11 @@ import pytest
 from tasks.core.files import read_json, write_json
 from tasks.core.params import merge, write_yaml
 from tasks.core.paths import Paths
+from tasks.gate.gate import Opponent, decide
+from tasks.gate.params import RegistrationParams
+from tasks.gate.scores import Scores
 from tasks.metrics.seeds import Spread
-from tasks.register.gate import Opponent, decide
-from tasks.register.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.scores import Scores
 from tasks.tuning.params import load_params
 from tests.tracking.ledger_workspace import add_comparison, add_experiment
 from tests.train.training_workspace import LORA

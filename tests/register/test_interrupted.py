@@ -13,11 +13,11 @@ from flows.by_hand import decide_by_hand
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.register.decisions import decisions
-from tasks.register.opened import complete_interrupted
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.verdict import WORDS, last_result
+from tasks.registry.decisions import decisions
+from tasks.registry.opened import complete_interrupted
+from tasks.registry.verdict import WORDS, last_result
 from tasks.tracking.client import open_store
 from tasks.tracking.tag_names import BY_HAND, GATE, REJECTED
 from tests.register.killed import Killed, repeated_until_it_ends
@@ -123,7 +123,7 @@ def test_another_command_completes_a_killed_approval_first(
 ) -> None:
     prepared(paths, "manual")
     known = len(decisions(paths))
-    killed_at("tasks.register.carry_out.note_decision", paths, monkeypatch, "approve", "2")
+    killed_at("tasks.registry.carry_out.note_decision", paths, monkeypatch, "approve", "2")
     assert events == [] and len(decisions(paths)) == known
     if other == "gate":
         by_hand.complete_interrupted(paths.root)
@@ -152,10 +152,10 @@ def other(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return clone
 
 
-STEPS = [f"tasks.register.carry_out.{name}" for name in ("_move", "note_decision")]
+STEPS = [f"tasks.registry.carry_out.{name}" for name in ("_move", "note_decision")]
 
 
-@pytest.mark.parametrize("step", [*STEPS, "tasks.register.keep.record"])
+@pytest.mark.parametrize("step", [*STEPS, "tasks.registry.keep.record"])
 def test_a_rollback_in_another_clone_comes_after_the_killed_approval(
     step: str,
     paths: Paths,
@@ -184,7 +184,7 @@ def test_an_approval_that_is_killed_before_its_first_step_did_not_happen(
 ) -> None:
     params = prepared(paths, "manual")
     known = decisions(paths)
-    killed_at("tasks.register.registry.Registry.begin", paths, monkeypatch, "approve", "2")
+    killed_at("tasks.registry.registry.Registry.begin", paths, monkeypatch, "approve", "2")
     decide_by_hand(other.root, "reject", "2", "too formal", "Bo")
     assert complete_interrupted(params, paths) is None and decisions(paths) == known
     assert "is not recorded, since it was not carried out" in caplog.text
@@ -193,7 +193,7 @@ def test_an_approval_that_is_killed_before_its_first_step_did_not_happen(
 
 def test_an_alias_that_a_person_sets_back_in_mlflow_stays(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     params = prepared(paths, "manual")
-    killed_at("tasks.register.carry_out.by_hand", paths, monkeypatch, "approve", "2")
+    killed_at("tasks.registry.carry_out.by_hand", paths, monkeypatch, "approve", "2")
     assert aliases(paths)["champion"] == 2
     open_store(paths.root).client.set_registered_model_alias("tunesmith", "champion", "1")
     assert complete_interrupted(params, paths) is None and aliases(paths)["champion"] == 1
@@ -208,7 +208,7 @@ def test_a_champion_that_a_person_sets_in_mlflow_meanwhile_stays(
     decide_by_hand(paths.root, "promote", "third", "another base", "Bo")
     decide_by_hand(paths.root, "promote", "1", "the older one", "Bo")
     known = decisions(paths)
-    killed_at("tasks.register.carry_out._steps", paths, monkeypatch, "promote", "2")
+    killed_at("tasks.registry.carry_out._steps", paths, monkeypatch, "promote", "2")
     client = open_store(paths.root).client
     if person_sets:
         client.set_registered_model_alias("tunesmith", "champion", str(person_sets))
@@ -225,7 +225,7 @@ def test_what_is_deleted_meanwhile_blocks_no_later_decision(
     deleted: str, paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     prepared(paths, "manual")
-    killed_at("tasks.register.carry_out._steps", paths, monkeypatch, "approve", "2")
+    killed_at("tasks.registry.carry_out._steps", paths, monkeypatch, "approve", "2")
     client = open_store(paths.root).client
     if deleted in ("version", "former"):
         client.delete_model_version("tunesmith", "2" if deleted == "version" else "1")
@@ -248,7 +248,7 @@ def test_a_journal_that_is_cut_off_is_named_and_blocks_nothing(
     paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     params = prepared(paths, "automatic")
-    killed_at("tasks.register.carry_out._steps", paths, monkeypatch, "promote", "1")
+    killed_at("tasks.registry.carry_out._steps", paths, monkeypatch, "promote", "1")
     (cut,) = journals(paths)
     cut.write_text('{"action": "pro')
     decide_by_hand(paths.root, "rollback", None, "it repeats itself", "Bo")
@@ -261,12 +261,12 @@ def test_only_the_same_command_counts_as_a_repetition(
 ) -> None:
     """The experiment lora is trained anew after the kill, so its name stands for another model."""
     prepared(paths, "automatic")
-    killed_at("tasks.register.keep.record", paths, monkeypatch, "promote", "1")
+    killed_at("tasks.registry.keep.record", paths, monkeypatch, "promote", "1")
     with pytest.raises(TunesmithError, match="models:/other/1: a version is a number"):
         decide_by_hand(paths.root, "promote", "models:/other/1", "all rows read", "Ada")
     assert aliases(paths) == {"champion": 1, "previous": 2} and journals(paths) == []
     decide_by_hand(paths.root, "rollback", None, "it repeats itself", "Ada")
-    killed_at("tasks.register.keep.record", paths, monkeypatch, "promote", "1")
+    killed_at("tasks.registry.keep.record", paths, monkeypatch, "promote", "1")
     add_experiment(paths, "lora", [0.9, 0.8, 0.9, 0.8], key="another")
     decide_by_hand(paths.root, "promote", "lora", "trained anew", "Ada")
     assert aliases(paths) == {"champion": 3, "previous": 1}

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tasks.core.paths import Paths
-from tasks.register.decisions import decisions
-from tasks.register.looks import RowSet, spent
-from tasks.register.params import RegistrationParams
-from tasks.register.registry import Registry
+from tasks.gate.looks import RowSet, spent
+from tasks.gate.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.verdict import gate_lines
+from tasks.registry.decisions import decisions
+from tasks.registry.registry import Registry
+from tasks.registry.verdict import gate_lines
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import TEST, add_baselines, add_comparison, add_experiment
 

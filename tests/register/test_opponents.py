@@ -10,9 +10,9 @@ import pytest
 
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tasks.register.evaluated import read
-from tasks.register.labels import label_reasons, never_predicted
-from tasks.register.params import RegistrationParams
+from tasks.gate.evaluated import read
+from tasks.gate.labels import label_reasons, never_predicted
+from tasks.gate.params import RegistrationParams
 from tasks.register.run import run
 from tests.tracking.ledger_workspace import add_baselines, add_comparison, add_experiment, key_of, write_report
 

@@ -15,10 +15,10 @@ from flows.person import person_name
 from tasks.core.errors import TunesmithError
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.register.decisions import change_after, decisions
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.verdict import gate_lines, last_result
+from tasks.registry.decisions import change_after, decisions
+from tasks.registry.verdict import gate_lines, last_result
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import add_comparison, add_experiment
 

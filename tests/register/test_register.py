@@ -9,18 +9,18 @@ import pytest
 from mlflow.models import Model
 
 import tasks.evaluate.evaluate_model
-import tasks.register.lost_tasks
+import tasks.gate.lost_tasks
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json, write_json
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
 from tasks.evaluate.params import ScoreParams
 from tasks.evaluate.predict_params import PredictParams
+from tasks.gate.params import RegistrationParams
 from tasks.inference.params import GenerationParams
-from tasks.register.decisions import decision_on, decisions
-from tasks.register.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.verdict import gate_lines
+from tasks.registry.decisions import decision_on, decisions
+from tasks.registry.verdict import gate_lines
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import (
     ROWS,
@@ -270,7 +270,7 @@ def test_a_candidate_that_lost_a_planned_suite_is_refused(paths: Paths, monkeypa
         arguments.append((base, tuned))
         return {"superglue overall": {"verdict": "lost"}}
 
-    monkeypatch.setattr(tasks.register.lost_tasks, "benchmark_verdicts", verdicts)
+    monkeypatch.setattr(tasks.gate.lost_tasks, "benchmark_verdicts", verdicts)
     result = run(strict, paths)
     assert not result["accepted"]
     assert result["reasons"][-1].startswith(

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-import tasks.register.result
+import tasks.registry.result
 from flows.by_hand import decide_by_hand
 from flows.commands.champion import champion_lines
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json
 from tasks.core.params import write_yaml
 from tasks.core.paths import Paths
-from tasks.register.decisions import change_after, decision_on, decisions
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.verdict import WORDS, gate_lines, result_on_present
+from tasks.registry.decisions import change_after, decision_on, decisions
+from tasks.registry.verdict import WORDS, gate_lines, result_on_present
 from tasks.tracking.client import open_store
 from tests.register.killed import repeated_until_it_ends
 from tests.tracking.ledger_workspace import TEST, add_comparison, add_experiment, add_report, key_of
@@ -132,7 +132,7 @@ def test_the_champion_command_shows_the_champion_its_date_and_reason(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where two decisions fall into one second."""
-    monkeypatch.setattr(tasks.register.result, "now", lambda: "2026-01-02T03:04:05+00:00")
+    monkeypatch.setattr(tasks.registry.result, "now", lambda: "2026-01-02T03:04:05+00:00")
     with_params(paths)
     assert champion_lines(paths.root) == [
         "models:/tunesmith@champion: no champion yet",
@@ -164,7 +164,7 @@ def test_an_alias_set_in_mlflow_is_distinguished_from_one_set_by_the_gate(paths:
 
 def test_a_person_sets_a_refused_model_with_a_reason(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """All within one second."""
-    monkeypatch.setattr(tasks.register.result, "now", lambda: "2026-01-02T03:04:05+00:00")
+    monkeypatch.setattr(tasks.registry.result, "now", lambda: "2026-01-02T03:04:05+00:00")
     with_params(paths)
     refuse(paths)
     with pytest.raises(TunesmithError, match="promote: --why must give the reason"):

@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import tasks.register.latency
+import tasks.gate.latency
 from flows.summary import gate_section
 from tasks.benchmark import results
 from tasks.core.errors import TunesmithError
 from tasks.core.files import read_json, write_json
 from tasks.core.params import parse
 from tasks.core.paths import Paths
-from tasks.register.decisions import decisions
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.run import run
-from tasks.register.verdict import gate_lines
+from tasks.registry.decisions import decisions
+from tasks.registry.verdict import gate_lines
 from tasks.tracking.client import open_store
 from tests.tracking.ledger_workspace import add_comparison, add_experiment, key_of
 
@@ -64,7 +64,7 @@ def prepare(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     comparison = read_json(paths.comparison / "comparison.json")
     comparison["systems"][1] |= {"key": key_of("lora"), "retention": {"news/topic": {"after": 0.6, "verdict": "kept"}}}
     write_json(paths.comparison / "comparison.json", comparison)
-    monkeypatch.setattr(tasks.register.latency, "_measure", lambda candidate, rows, paths: [0.1] * 19 + [0.9])
+    monkeypatch.setattr(tasks.gate.latency, "_measure", lambda candidate, rows, paths: [0.1] * 19 + [0.9])
 
 
 LIMITS: list[tuple[Rule, Rule, str]] = [

@@ -20,10 +20,10 @@ from flows.ui import free_port
 from tasks.core.files import read_json, write_json
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.people import promote_by_hand
-from tasks.register.result import Person
-from tasks.register.verdict import result_on_present
+from tasks.registry.result import Person
+from tasks.registry.verdict import result_on_present
 from tasks.tracking.client import VARIABLE, Tracker, open_store
 from tasks.tracking.flow_run import record_flow
 from tasks.tracking.logged_model import model_of

@@ -12,9 +12,9 @@ from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load
 from tasks.core.paths import Paths
-from tasks.register.params import RegistrationParams
+from tasks.gate.params import RegistrationParams
 from tasks.register.people import promote_by_hand
-from tasks.register.result import Person
+from tasks.registry.result import Person
 from tasks.tracking.sync import sync
 from tests.flows.command_line import Cli
 from tests.workspaces import copy_workspace, dvc

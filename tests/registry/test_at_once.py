@@ -10,7 +10,7 @@ import pytest
 from bench.gate_pairs import promoted_pairs
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tasks.register.lock import lock_database, lock_file, registry_lock
+from tasks.registry.lock import lock_database, lock_file, registry_lock
 
 
 def test_of_two_equal_candidates_at_once_exactly_one_is_promoted(empty_store: Path, tmp_path: Path) -> None:

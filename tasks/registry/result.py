@@ -9,11 +9,11 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 
 from tasks.core.paths import Paths
-from tasks.register.decisions import Decided, comparison_digest, now
-from tasks.register.evaluated import Evaluated
-from tasks.register.params import RegistrationParams
-from tasks.register.registry import Registry
-from tasks.register.verdict import WORDS
+from tasks.gate.evaluated import Evaluated
+from tasks.gate.params import RegistrationParams
+from tasks.registry.decisions import Decided, comparison_digest, now
+from tasks.registry.registry import Registry
+from tasks.registry.verdict import WORDS
 from tasks.tracking.client import Tracker
 from tasks.tracking.tag_names import BY_HAND, KEY, NAME
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from tasks.register import journal
-from tasks.register.decisions import record
-from tasks.register.keep import keep
-from tasks.register.result import GateInputs, Result, champion_stays
-from tasks.register.versions import is_noted
+from tasks.registry import journal
+from tasks.registry.decisions import record
+from tasks.registry.keep import keep
+from tasks.registry.result import GateInputs, Result, champion_stays
+from tasks.registry.versions import is_noted
 
 logger = logging.getLogger("tunesmith")
 

@@ -8,9 +8,9 @@ from tasks.benchmark.suite_verdicts import benchmark_verdicts
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.gate.evaluated import Evaluated, read
+from tasks.gate.params import RegistrationParams
 from tasks.metrics.verdicts import needed
-from tasks.register.evaluated import Evaluated, read
-from tasks.register.params import RegistrationParams
 
 PASSES = {"kept": ("gained", "kept", "undecided"), "proven": ("gained", "kept")}
 """Value of ``registration.retention`` → the verdicts on a task with which a candidate passes."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from tasks.gate.params import RegistrationParams
 from tasks.metrics.text import answer
-from tasks.register.params import RegistrationParams
 
 _COLUMNS = ("source", "task", "row_id", "references", "completion", "accuracy")
 _MOST_NAMED = 10

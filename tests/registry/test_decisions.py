@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.paths import Paths
-from tasks.register.decisions import decision_on, decisions, record
+from tasks.registry.decisions import decision_on, decisions, record
 
 
 def decided(key: str, verdict: str, time: str = "2026-01-01T00:00:00+00:00") -> dict[str, Any]:

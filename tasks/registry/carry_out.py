@@ -13,13 +13,13 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from tasks.core.files import canonical_json
-from tasks.register import journal
-from tasks.register.decisions import Decided
-from tasks.register.params import AWAITING
-from tasks.register.registry import Registry
-from tasks.register.result import GateInputs, Result, kept
-from tasks.register.verdict import WORDS
-from tasks.register.versions import describe_anew, note_decision
+from tasks.gate.params import AWAITING
+from tasks.registry import journal
+from tasks.registry.decisions import Decided
+from tasks.registry.registry import Registry
+from tasks.registry.result import GateInputs, Result, kept
+from tasks.registry.verdict import WORDS
+from tasks.registry.versions import describe_anew, note_decision
 from tasks.tracking.tag_names import BY_HAND, REJECTED
 
 logger = logging.getLogger("tunesmith")

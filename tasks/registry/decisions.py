@@ -3,7 +3,7 @@
 Lines are appended and never rewritten. Earlier versions wrote ``.tunesmith/decisions.jsonl``, which is read first.
 
 A line has ``time`` (ISO 8601, UTC), ``candidate`` (experiment), ``key``, ``weights``, ``test_sha256``, ``comparison``
-(digest of the ``comparison.json`` that was judged), ``verdict`` (a key of ``tasks.register.verdict.WORDS``),
+(digest of the ``comparison.json`` that was judged), ``verdict`` (a key of ``tasks.registry.verdict.WORDS``),
 ``accepted``, ``reasons``, ``summary``, ``metric``, ``differences``, ``opponents``, ``champion`` (the new one),
 ``decisions_on_this_test_set`` (those counted so far), ``action`` (``gate``, ``challenge``, ``approve``, ``reject``,
 ``promote`` or ``rollback``), ``by`` (who), ``why`` (the reason of a person), ``version`` (of the candidate), ``rules``

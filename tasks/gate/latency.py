@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.register.evaluated import Evaluated
+from tasks.gate.evaluated import Evaluated
 
 logger = logging.getLogger("tunesmith")
 

@@ -12,13 +12,13 @@ from typing import Any, Literal
 from tasks.compare.cells import label, number, scale
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
+from tasks.gate.params import RegistrationParams
+from tasks.gate.scores import Pairs, Scores, paired
 from tasks.metrics.differences import Difference, as_entry, paired_difference
 from tasks.metrics.params import VerdictParams
 from tasks.metrics.seeds import Spread
 from tasks.metrics.verdicts import Verdict as Shown
 from tasks.metrics.verdicts import verdict
-from tasks.register.params import RegistrationParams
-from tasks.register.scores import Pairs, Scores, paired
 from tasks.text.rows import ROW_KEY
 
 Verdict = Literal["accepted", "refused", "undecided"]

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tasks.gate.rules import Rule
 from tasks.metrics.names import row_score
 from tasks.metrics.params import IntervalParams
-from tasks.register.rules import Rule
 
 PRIMARY = "primary"
 """Value of ``metric`` that stands for the primary metric of the comparison."""
@@ -38,7 +38,7 @@ class RegistrationParams(IntervalParams):
             rate of 3 in ``n`` rows. It misses the label altogether with probability ``(1 - 3/n)**n``, which is below
             0.05.
         looks: ``each`` takes ``confidence`` for each decision. ``spend`` divides the level over all decisions on one
-            test set (``tasks.register.looks.spent``). The chance that any of them promotes a candidate without a gain
+            test set (``tasks.gate.looks.spent``). The chance that any of them promotes a candidate without a gain
             then stays at ``1 - confidence``.
         beyond_seeds: whether the gain over each opponent must also exceed what another seed alone gives
             (``tasks.metrics.seeds.Spread.gain_needed``); needs three seeds of the candidate.

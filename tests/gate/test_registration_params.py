@@ -8,8 +8,8 @@ import pytest
 
 from tasks.core.errors import TunesmithError
 from tasks.core.params import load, parse
+from tasks.gate.params import RegistrationParams
 from tasks.metrics.names import HIGHER_IS_BETTER
-from tasks.register.params import RegistrationParams
 
 PATH = Path(__file__).parents[2] / "params/registration.yaml"
 

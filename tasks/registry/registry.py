@@ -12,10 +12,10 @@ from mlflow.exceptions import MlflowException
 
 from tasks.core import files
 from tasks.core.errors import TunesmithError
+from tasks.gate.looks import Look, RowSet, parse_tag
+from tasks.gate.params import CHALLENGER, PREVIOUS
 from tasks.model.signatures import signing_key
-from tasks.register.decisions import Decided, now
-from tasks.register.looks import Look, RowSet, parse_tag
-from tasks.register.params import CHALLENGER, PREVIOUS
+from tasks.registry.decisions import Decided, now
 from tasks.serving.package import MODEL, make_servable
 from tasks.serving.signed import is_signed, is_stale, sign_model
 from tasks.tracking.client import Tracker

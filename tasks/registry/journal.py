@@ -1,6 +1,6 @@
 """The result of a promotion or a rejection, kept in the workspace until ledger, run and files have it.
 
-A fault or a kill leaves it there. ``tasks.register.interrupted`` then records the decision. Each registry has a file of
+A fault or a kill leaves it there. ``tasks.registry.interrupted`` then records the decision. Each registry has a file of
 its own, since a workspace can use several.
 """
 
@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 
 from tasks.core import files
-from tasks.register.result import GateInputs, Result
+from tasks.registry.result import GateInputs, Result
 
 logger = logging.getLogger("tunesmith")
 

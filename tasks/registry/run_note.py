@@ -6,8 +6,8 @@ import logging
 
 from mlflow.entities import LifecycleStage, RunTag
 
-from tasks.register.decisions import Decided
-from tasks.register.verdict import WORDS, lines_below
+from tasks.registry.decisions import Decided
+from tasks.registry.verdict import WORDS, lines_below
 from tasks.tracking.client import Tracker
 from tasks.tracking.description import GATE_SECTION, describe
 from tasks.tracking.logged_model import find_run

@@ -8,11 +8,11 @@ import pytest
 from scipy import stats
 
 from tasks.core.errors import TunesmithError
+from tasks.gate.gate import Compared, Decision, Opponent, RuleResult, decide, percent
+from tasks.gate.params import RegistrationParams
+from tasks.gate.scores import Scores
 from tasks.metrics.differences import Difference
 from tasks.metrics.verdicts import Verdict
-from tasks.register.gate import Compared, Decision, Opponent, RuleResult, decide, percent
-from tasks.register.params import RegistrationParams
-from tasks.register.scores import Scores
 from tasks.text.rows import RowKey
 
 DEFAULTS = RegistrationParams(metric="rouge1_f")

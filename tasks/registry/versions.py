@@ -7,12 +7,12 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 
 from tasks.core.errors import TunesmithError
-from tasks.register.decisions import Decided
-from tasks.register.evaluated import REMEDY, Evaluated
-from tasks.register.gate import Compared
-from tasks.register.registry import Registry
-from tasks.register.result import GateInputs
-from tasks.register.verdict import WORDS, lines_below
+from tasks.gate.evaluated import REMEDY, Evaluated
+from tasks.gate.gate import Compared
+from tasks.registry.decisions import Decided
+from tasks.registry.registry import Registry
+from tasks.registry.result import GateInputs
+from tasks.registry.verdict import WORDS, lines_below
 from tasks.tracking.state import log_state
 from tasks.tracking.tag_names import ABOUT, GATE, KEY, NAME, WEIGHTS
 

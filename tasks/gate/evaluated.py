@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.gate.looks import RowSet
+from tasks.gate.scores import Scores
 from tasks.metrics.names import HIGHER_IS_BETTER, OF_EVERY_ROW
-from tasks.register.looks import RowSet
-from tasks.register.scores import Scores
 from tasks.text.rows import ROW_KEY, Row, RowKey, group_key, row_key
 from tasks.tracking.experiment_files import Trained
 from tasks.tuning.params import load_params

@@ -12,12 +12,12 @@ from dataclasses import replace
 
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.register.carry_out import finish
-from tasks.register.interrupted import record_interrupted
-from tasks.register.lock import registry_lock
-from tasks.register.params import PRIMARY, RegistrationParams
-from tasks.register.registry import Registry
-from tasks.register.result import GateInputs, Result
+from tasks.gate.params import PRIMARY, RegistrationParams
+from tasks.registry.carry_out import finish
+from tasks.registry.interrupted import record_interrupted
+from tasks.registry.lock import registry_lock
+from tasks.registry.registry import Registry
+from tasks.registry.result import GateInputs, Result
 from tasks.tracking.client import Tracker, open_store, readable_mlflow
 
 DEFAULT_METRIC = "rouge1_f"
@@ -30,9 +30,7 @@ def opened(params: RegistrationParams, paths: Paths) -> Iterator[GateInputs]:
     params = with_metric(params, paths)
     with _locked(params, paths) as (tracker, registry):
         registry.ensure()
-        finish(registry)
-        inputs = GateInputs(params, paths, tracker, registry, registry.champion())
-        yield replace(inputs, completed=record_interrupted(inputs))
+        yield _completed(params, paths, tracker, registry)
 
 
 def complete_interrupted(params: RegistrationParams, paths: Paths) -> Result | None:
@@ -41,12 +39,15 @@ def complete_interrupted(params: RegistrationParams, paths: Paths) -> Result | N
     Returns:
         The result of this workspace's decision that was recorded now; None if there is none.
     """
-    with _locked(params, paths) as (_, registry):
-        exists = registry.exists()
-    if not exists:
-        return None
-    with opened(params, paths) as inputs:
-        return inputs.completed
+    params = with_metric(params, paths)
+    with _locked(params, paths) as (tracker, registry):
+        return _completed(params, paths, tracker, registry).completed if registry.exists() else None
+
+
+def _completed(params: RegistrationParams, paths: Paths, tracker: Tracker, registry: Registry) -> GateInputs:
+    finish(registry)
+    inputs = GateInputs(params, paths, tracker, registry, registry.champion())
+    return replace(inputs, completed=record_interrupted(inputs))
 
 
 @contextmanager

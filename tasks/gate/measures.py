@@ -8,8 +8,8 @@ from typing import Any
 from tasks.benchmark import results
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.register.evaluated import Evaluated
-from tasks.register.latency import latency_p95
+from tasks.gate.evaluated import Evaluated
+from tasks.gate.latency import latency_p95
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Measure:
 
 
 def measure(name: str, candidate: Evaluated, paths: Paths) -> Measure | str:
-    """The value of the measure ``name`` (``tasks.register.rules``); a text with the reason if there is none."""
+    """The value of the measure ``name`` (``tasks.gate.rules``); a text with the reason if there is none."""
     prefix, slash, rest = name.partition("/")
     if slash:
         return {"benchmark": _benchmark, "helm": _helm, "retention": _retention}[prefix](rest, candidate, paths)

@@ -7,13 +7,13 @@ import logging
 from tasks.core import files
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
-from tasks.register import journal
-from tasks.register.decisions import comparison_digest, decision_on, record
-from tasks.register.evaluated import REMEDY
-from tasks.register.params import AWAITING
-from tasks.register.result import GateInputs, Result
-from tasks.register.run_note import note
-from tasks.register.verdict import lines_below, publish
+from tasks.gate.evaluated import REMEDY
+from tasks.gate.params import AWAITING
+from tasks.registry import journal
+from tasks.registry.decisions import comparison_digest, decision_on, record
+from tasks.registry.result import GateInputs, Result
+from tasks.registry.run_note import note
+from tasks.registry.verdict import lines_below, publish
 from tasks.tracking.sync import sync
 
 logger = logging.getLogger("tunesmith")

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.core import files
 from tasks.core.paths import Paths
-from tasks.register.decisions import change_after, comparison_digest
+from tasks.registry.decisions import change_after, comparison_digest
 
 Result = dict[str, Any]
 

@@ -9,11 +9,11 @@ from tasks.core import files
 from tasks.core.counted import counted
 from tasks.core.errors import TunesmithError
 from tasks.core.paths import Paths
+from tasks.gate.evaluated import Evaluated, read
+from tasks.gate.gate import Decision, RuleResult
+from tasks.gate.params import RegistrationParams
+from tasks.gate.scores import paired
 from tasks.metrics.seeds import Spread, spread
-from tasks.register.evaluated import Evaluated, read
-from tasks.register.gate import Decision, RuleResult
-from tasks.register.params import RegistrationParams
-from tasks.register.scores import paired
 
 FEWEST = 3
 """Trainings with different seeds that a decision needs. Two have one degree of freedom, and a quantile above 6."""

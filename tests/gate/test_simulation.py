@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bench.gate import Cell
-from tasks.register.gate import Decision, Opponent, decide
-from tasks.register.params import RegistrationParams
-from tasks.register.scores import Scores
+from tasks.gate.gate import Decision, Opponent, decide
+from tasks.gate.params import RegistrationParams
+from tasks.gate.scores import Scores
 
 COUNT = 6
 """Data sets per cell."""
