@@ -28,21 +28,20 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from flows.ui import free_port
 from tasks.core import files
 from tasks.core.params import read_yaml
 from tasks.core.paths import Paths
 from tests.boxes import METHODS, build, experiment, training
 from tests.workspaces import ROOT, commit, edit, environment
 
-_PORT = 4299
-
 
 class Story:
     """The workspace, and the commands that a person types in it."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.paths = root, Paths(root)
-        api = f"http://127.0.0.1:{_PORT}/api"
+        self.root, self.paths, self.port = root, Paths(root), free_port(4299)
+        api = f"http://127.0.0.1:{self.port}/api"
         own = {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(root / ".tunesmith/prefect"), "PREFECT_API_URL": api}
         self.environment = environment(root) | own | {"TUNESMITH_USER": "Ada"}
 
@@ -120,7 +119,7 @@ def main() -> None:
     root = given.folder.resolve() / "workspace"
     build(root, given.model)
     story = Story(root)
-    server = story.start("ui", "--only", "prefect", "--prefect-port", str(_PORT))
+    server = story.start("ui", "--only", "prefect", "--prefect-port", str(story.port))
     served = None
     try:
         import requests
