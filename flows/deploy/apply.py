@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prefect.client.orchestration import get_client
@@ -49,11 +49,21 @@ def deploy(root: Path, say: Say, progress: Say) -> None:
             f"`{served.delete_command(name)}`"
         )
     apply_automations(root, say)
-    here = dict.fromkeys(one.pool for one in wanted if one.name != DEPLOYMENT)
-    for pool in here:
-        say(f"start a worker in this workspace:  tunesmith worker --pool {pool}")
-    for pool in {one.pool for one in wanted if one.name == DEPLOYMENT} - here.keys():
-        say(f"the runs of build need a worker of their own (docs/workers.md):  tunesmith worker --pool {pool}")
+    for line in worker_commands(wanted):
+        say(line)
+
+
+def worker_commands(deployments: Iterable[Deployment]) -> list[str]:
+    """For each work pool, the command that starts its worker. The pool of ``build`` needs one in another clone."""
+    pools = {one.name: one.pool for one in deployments}
+    build = pools.pop(DEPLOYMENT, None)
+    here = list(dict.fromkeys(pools.values()))
+    lines = [f"start a worker in this workspace:  tunesmith worker --pool {pool}" for pool in here]
+    if build is not None and build not in here:
+        lines.append(
+            f"the runs of build need a worker of their own (docs/workers.md):  tunesmith worker --pool {build}"
+        )
+    return lines
 
 
 def _prefect_deploy(root: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 
+from flows.deploy.apply import worker_commands
 from flows.deploy.automations import apply_automations
 from flows.deploy.deployments import read_deployments
 from flows.deploy.pools import ensure_pools
@@ -125,6 +126,16 @@ def test_pools_are_created_once_and_automations_updated(root: Path) -> None:
     _edit(root, "automations.yaml", lambda p: p["automations"][0]["trigger"].update(posture="Sometimes"))
     with pytest.raises(TunesmithError, match="automation 1, tunesmith: mark a dead flow run as crashed: trigger"):
         apply_automations(root, printed.append)
+
+
+def test_the_worker_of_each_pool_is_named_once(root: Path) -> None:
+    here = "start a worker in this workspace:  tunesmith worker --pool "
+    build = "the runs of build need a worker of their own (docs/workers.md):  tunesmith worker --pool "
+    assert worker_commands(read_deployments(root)) == [f"{here}tunesmith", f"{build}tunesmith-clones"]
+    _edit(root, "prefect.yaml", lambda p: p["deployments"][0].update(work_pool={"name": "nightly"}))
+    _edit(root, "prefect.yaml", lambda p: [one.update(work_pool={"name": "nightly"}) for one in p["deployments"][-1:]])
+    assert read_deployments(root)[-1].name == "build/build"
+    assert worker_commands(read_deployments(root)) == [f"{here}nightly", f"{here}tunesmith"]
 
 
 def test_a_workers_name_has_no_sign_that_prefect_refuses() -> None:

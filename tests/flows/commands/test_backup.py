@@ -14,7 +14,9 @@ from tasks.core.params import load
 from tasks.core.paths import Paths
 from tasks.gate.params import RegistrationParams
 from tasks.register.people import promote_by_hand
+from tasks.register.run import run
 from tasks.registry.result import Person
+from tasks.registry.verdict import result_on_present
 from tasks.tracking.sync import sync
 from tests.flows.command_line import Cli
 from tests.workspaces import copy_workspace, dvc
@@ -29,6 +31,7 @@ def root(tmp_path: Path, built_workspace: Path, monkeypatch: pytest.MonkeyPatch)
     paths = Paths(root)
     sync(paths)
     params = load(RegistrationParams, paths.params / "registration.yaml", "registration")
+    run(params, paths)
     promote_by_hand("lora", Person("Ada", "trial"), params, paths)
     return root
 
@@ -39,6 +42,8 @@ def test_a_lost_workspace_is_restored(root: Path, tmp_path: Path, cli: Cli) -> N
         stream.write("# changed, not committed\n")
     code, before = cli(root, "predict", "--experiment", "models:/tunesmith@champion", "my lamp is dark")
     assert code == 0, before
+    verdict = result_on_present(Paths(root))
+    assert verdict is not None
     ledger = (root / "decisions.jsonl").read_text()
     printed: list[str] = []
     backup(root, tmp_path / "backup", printed.append)
@@ -50,6 +55,7 @@ def test_a_lost_workspace_is_restored(root: Path, tmp_path: Path, cli: Cli) -> N
     assert (again / "params/notes.txt").read_text() == "not committed"
     assert (again / "params/experiments.yaml").read_text().endswith("# changed, not committed\n")
     assert (again / "decisions.jsonl").read_text() == ledger
+    assert result_on_present(Paths(again)) == verdict
     code, after = cli(again, "predict", "--experiment", "models:/tunesmith@champion", "my lamp is dark")
     assert code == 0 and _last(after) == _last(before)
 
