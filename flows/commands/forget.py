@@ -236,7 +236,7 @@ def _remedies(file: Path, names: list[str]) -> dict[str, str]:
     source, copies = file.parts[2], " ".join(shlex.quote(f"COPY/{name}") for name in names)
     return {
         "own": "copy the source's files under the same names, remove the row there, then "
-        f"`tunesmith data add {copies} --name {source} --replace`",
+        f"`tunesmith data add {copies} --name {source} --replace --yes`",
         "fetched": f"remove the row where it is fetched from, then `tunesmith data refresh {source}`",
         "made": "nothing to do: a stage makes this file with the row in it, and ingest leaves the row out",
     }

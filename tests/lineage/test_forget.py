@@ -126,7 +126,7 @@ def test_every_file_that_holds_the_row_is_listed_with_its_remedy(paths: Paths) -
         "the base model of lora saw the row: a new training starts from it; name another base_model in",
         "python -c \"from mlflow import MlflowClient; MlflowClient().delete_model_version('tunesmith', '1')\""
         f" && mlflow runs delete --run-id {seen} && mlflow gc --backend-store-uri",
-        "`tunesmith data add COPY/all.jsonl --name chats --replace`",
+        "`tunesmith data add COPY/all.jsonl --name chats --replace --yes`",
         "data/raw/chats.parquet (ingest@chats)",
         f"rm -f {cached}",
         f"rm -f {facts['artifacts'][0]['path']}",
