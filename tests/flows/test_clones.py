@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from dvc.repo import Repo, lock_repo
 
 from flows.clones.build import build
 from flows.clones.commit import commit_of, refuse_changes, refuse_other_commit, restore_lock
@@ -108,6 +110,18 @@ def test_entries_of_the_lock_travel_and_leave_the_commit_clean(root: Path, tmp_p
     assert subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, check=True).stdout == b""
     with pytest.raises(TunesmithError, match=r"dvc\.lock: must have an entry of train@a; it has none"):
         entries_of(root, ["train@a"])
+
+
+def test_entries_are_read_when_no_dvc_writes_them(root: Path) -> None:
+    """DVC first empties the file: a flow then failed with "must have an entry of evaluation_set; it has none"."""
+    with ThreadPoolExecutor() as pool:
+        with Repo(str(root)) as repo, lock_repo(repo):
+            (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split@a: {cmd: two}\n")
+            reading = pool.submit(entries_of, root, ["mix@a"])
+            with pytest.raises(TimeoutError):
+                reading.result(1)
+            (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  mix@a: {cmd: one}\n  split@a: {cmd: two}\n")
+        assert reading.result(60) == {"mix@a": {"cmd": "one"}}
 
 
 def test_a_stage_that_must_be_restored_does_not_run(
