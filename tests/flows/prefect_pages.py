@@ -8,6 +8,9 @@ from pathlib import Path
 from playwright.sync_api import Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+_FADE_IN_MS = 2000
+"""A page is dark when its texts are present already."""
+
 
 def see_run(page: Page, address: str, run_id: str, name: str, tasks: list[str], pictures: Path) -> None:
     """The page of a flow run has its name, the timeline, and the tasks by the names of their stages."""
@@ -78,7 +81,8 @@ def see_refusal(page: Page, address: str, deployment: str, hours: str, reason: s
 def start_from_form(page: Page, address: str, deployment: str, experiment: str, pictures: Path) -> None:
     """Start a run of the flow ``retrain`` for one experiment, as a person does."""
     page.goto(f"{address}/deployments/deployment/{deployment}")
-    page.get_by_role("button", name="Run").first.wait_for()
+    page.get_by_text(re.compile(r"retrain \d{4}-\d\d-\d\d: ")).first.wait_for()
+    page.wait_for_timeout(_FADE_IN_MS)
     page.screenshot(path=pictures / "deployment.png")
     page.goto(f"{address}/deployments/deployment/{deployment}/run")
     page.get_by_text("names in params/experiments.yaml to train and evaluate; by default all.").wait_for()
@@ -99,7 +103,8 @@ def wait_for_state(page: Page, address: str, run_id: str, state: str, seconds: f
 def approve_on_page(page: Page, address: str, run_id: str, why: str, who: str, pictures: Path) -> None:
     """Fill in the form of a paused run of the flow ``approve``, and approve."""
     page.goto(f"{address}/runs/flow-run/{run_id}")
-    page.get_by_role("button", name="Resume").first.wait_for()
+    page.get_by_text("Pausing flow").first.wait_for()
+    page.wait_for_timeout(_FADE_IN_MS)
     page.screenshot(path=pictures / "waiting.png")
     page.get_by_role("button", name="Resume").first.click()
     page.get_by_text("Make this version the champion, if the gate still accepts it.").wait_for()

@@ -134,6 +134,7 @@ def _store(folder: Path) -> Iterator[str]:
     files.write_json(folder / "s3.json", {"identities": [identity]})
     command = [str(Path(sys.executable).parent / "weed"), "server", f"-dir={folder / 'store'}", "-ip=127.0.0.1"]
     command += ["-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-volume.max=20", "-master.volumeSizeLimitMB=64"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else it listens on fixed ports, which may be taken
     command += [f"-{name}.port={port}" for name, port in ports.items()]
     address = f"http://127.0.0.1:{ports['s3']}"
     with _process(command, folder / "store.log", {}, stop=signal.SIGKILL):
