@@ -164,6 +164,7 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     refuse_conflicts(root)
+    restored = False
     while True:
         try:
             forget_dead(root)
@@ -175,7 +176,8 @@ def read_dag(root: Path, tell: Tell | None = None) -> Dag:
         except DvcException as error:
             reason = " ".join(str(error).split())
             if "dvc.lock" in reason:
-                if restore_cut_off(root):
+                if not restored and restore_cut_off(root):
+                    restored = True
                     continue
                 raise TunesmithError(
                     f"dvc.lock: must be complete; DVC reports: {reason}. A process that is killed while it writes the "

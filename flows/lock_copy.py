@@ -10,7 +10,9 @@ import filecmp
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from tasks.core import files
 from tasks.core.paths import Paths
@@ -29,16 +31,16 @@ def keep_copy(root: Path) -> None:
 
 
 def restore_cut_off(root: Path) -> bool:
-    """Replace a ``dvc.lock`` that DVC cannot read by the copy; False if there is none, or if it cannot be read."""
+    """Replace a ``dvc.lock`` that is cut off by the copy; False if there is none, or if the copy is cut off too."""
     from dvc.repo import Repo, lock_repo
 
     copy = copy_of(root)
     if not copy.exists():
         return False
     with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
-        if not _is_complete(repo, copy):
+        if not _is_complete(copy):
             return False
-        if not _is_complete(repo, root / "dvc.lock"):
+        if not _is_complete(root / "dvc.lock"):
             with files.replacing(root / "dvc.lock") as temporary:
                 shutil.copyfile(copy, temporary)
             logger.warning("dvc.lock was cut off, since a process was killed while it wrote it; restored from %s", copy)
@@ -50,12 +52,13 @@ def copy_of(root: Path) -> Path:
     return Paths(root).state / "dvc.lock"
 
 
-def _is_complete(repo: Any, path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
+    """Whether the file fits DVC's schema. DVC itself does not load a file that git ignores, as it does the copy."""
     from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
 
     try:
-        Lockfile(repo, str(path)).load()
-    except DvcException:
+        Lockfile.validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")), str(path))
+    except (DvcException, YAMLError, UnicodeDecodeError):
         return False
     return True

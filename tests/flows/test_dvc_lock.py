@@ -37,6 +37,7 @@ def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     (root / "dvc.yaml").write_text(DVC_YAML)
+    (root / ".gitignore").write_text("/.tunesmith/\n")
     return root
 
 
@@ -198,6 +199,19 @@ def test_a_dvc_lock_that_is_cut_off_is_restored(root: Path, text: str, caplog: p
     assert read_dag(root).stale == {}
     assert (root / "dvc.lock").read_bytes() == whole
     assert "dvc.lock was cut off, since a process was killed" in caplog.text
+
+
+def test_a_dvc_lock_that_dvc_refuses_for_another_reason_is_an_error(root: Path) -> None:
+    (root / "go").touch()
+    dvc(root, "repro")
+    assert read_dag(root).stale == {}
+    ignored = (root / ".gitignore").read_text()
+    (root / ".gitignore").write_text(ignored + "dvc.lock\n")
+    try:
+        with pytest.raises(TunesmithError, match=r"dvc\.lock: .*git-ignored"):
+            read_dag(root)
+    finally:
+        (root / ".gitignore").write_text(ignored)
 
 
 @pytest.mark.parametrize("copy", [None, "schema: '2.0'\nstages:\n  slow:\n"])
