@@ -1,7 +1,7 @@
 """Keep a copy of ``dvc.lock``, and restore the file if a killed process left it cut off.
 
-DVC does not write ``dvc.lock`` atomically. The copy is as old as the start of the latest flow. What was built since
-then is restored from DVC's run cache.
+DVC does not write ``dvc.lock`` atomically. The copy is as old as the latest flow or command that read the stages. What
+was built since then is restored from DVC's run cache.
 """
 
 from __future__ import annotations
