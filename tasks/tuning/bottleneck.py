@@ -84,7 +84,7 @@ def _target_modules(model: Any, targets: list[str] | None, where: str) -> list[A
         wanted = set(targets)
         if missing := sorted(wanted - present):
             raise TunesmithError(
-                f"{where}: {missing[0]} must be a module of {type(model).__name__}; there are: "
+                f"{where}: {missing[0]!r} must be a module of {type(model).__name__}; there are: "
                 f"{', '.join(sorted(present))}"
             )
     return [module for name, module in modules if name in wanted]

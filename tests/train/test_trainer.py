@@ -309,7 +309,7 @@ def test_parameters_of_each_method(tiny_llama: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("targets", [["qq_proj"], ["q_proj", "vv_proj"]])
 def test_unknown_targets_name_the_layers(tiny_llama: Path, tmp_path: Path, targets: list[str]) -> None:
     with pytest.raises(
-        TunesmithError, match=rf"lora.targets: {targets[-1]} must be a layer .*linear layers: "
+        TunesmithError, match=rf"lora.targets: '{targets[-1]}' must be a layer .*linear layers: "
     ) as caught:
         trainer(tiny_llama, tmp_path, {"method": "lora", "lora": {"targets": targets}})
     for layer in ("down_proj", "gate_proj", "k_proj", "lm_head", "o_proj", "q_proj", "up_proj", "v_proj"):

@@ -98,13 +98,13 @@ def test_an_attention_that_is_not_known_is_an_error(tiny_llama: Path, monkeypatc
     ("patch", "message"),
     [
         ({"method": "selective", "selective": {"biases": True}}, r"selective\.biases: must name weights of .* none"),
-        ({"method": "selective", "selective": {"patterns": ["nosuch"]}}, r"patterns: nosuch: must name weights"),
-        ({"method": "adapter", "adapter": {"targets": ["nosuch"]}}, r"adapter\.targets: nosuch must be a module"),
-        ({"method": "ia3", "ia3": {"targets": ["nosuch"]}}, r"ia3\.targets: nosuch must be a layer"),
+        ({"method": "selective", "selective": {"patterns": ["nosuch"]}}, r"patterns: 'nosuch': must name weights"),
+        ({"method": "adapter", "adapter": {"targets": ["nosuch"]}}, r"adapter\.targets: 'nosuch' must be a module"),
+        ({"method": "ia3", "ia3": {"targets": ["nosuch"]}}, r"ia3\.targets: 'nosuch' must be a layer"),
         ({"method": "selective", "selective": {"last_layers": 3}}, r"last_layers: 3: must name weights"),
         ({"method": "prompt_tuning", "max_length": 4090}, r"context of 4096 tokens; they are 4090 and 20; lower one"),
-        ({"method": "adalora", "adalora": {"targets": ["nosuch"]}}, r"adalora\.targets: nosuch must be a layer"),
-        ({"method": "vera", "vera": {"targets": ["nosuch"]}}, r"vera\.targets: nosuch must be a layer"),
+        ({"method": "adalora", "adalora": {"targets": ["nosuch"]}}, r"adalora\.targets: 'nosuch' must be a layer"),
+        ({"method": "vera", "vera": {"targets": ["nosuch"]}}, r"vera\.targets: 'nosuch' must be a layer"),
     ],
 )
 def test_what_is_not_in_the_model_is_named(tiny_llama: Path, patch: dict[str, Any], message: str) -> None:

@@ -107,7 +107,7 @@ def _matches(model: Any, params: SelectiveParams, names: list[str]) -> dict[str,
     if params.last_layers:
         matches[f"last_layers: {params.last_layers}"] = _last_layers(names, params.last_layers)
     for pattern in params.patterns:
-        matches[f"patterns: {pattern}"] = {name for name in names if pattern in name}
+        matches[f"patterns: {pattern!r}"] = {name for name in names if pattern in name}
     return matches
 
 
